@@ -1,0 +1,1 @@
+"""The HTTP side. Never imports torch or workers."""

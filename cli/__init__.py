@@ -1,0 +1,1 @@
+"""The `datainf` command: starts the service and talks to it over HTTP."""

@@ -1,0 +1,1 @@
+"""Frozen contracts of the HTTP API and the store."""

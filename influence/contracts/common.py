@@ -1,0 +1,39 @@
+"""What all contracts share: frozen models, strict requests, times, pages."""
+
+from datetime import UTC, datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+Json = dict[str, Any]
+Item = TypeVar("Item")
+
+
+class Frozen(BaseModel):
+    """A record: immutable once made."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+
+class Request(BaseModel):
+    """A request body: immutable, and a field we do not know is refused rather than ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Page(Frozen, Generic[Item]):
+    """One page of a list; pass `next` back as `after` for the following page."""
+
+    data: list[Item]
+    has_more: bool
+    next: str | None = None
+
+
+TaskName = Literal["sequence_classification", "causal_lm"]
+LossScope = Literal["completion", "assistant", "all"]
+
+
+def now() -> datetime:
+    """The present moment in UTC, to the millisecond."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

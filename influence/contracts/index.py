@@ -1,0 +1,100 @@
+"""An index: everything cached for (checkpoint, data set, gradient settings)."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from influence.contracts.common import Frozen, Json, LossScope, Request
+from influence.contracts.job import JobState
+
+Storage = Literal["full", "compact"]
+StorageChoice = Literal["auto", "full", "compact"]
+StorageDtype = Literal["float32", "float16"]
+Precision = Literal["float32", "bfloat16"]
+OnNonFinite = Literal["fail", "skip"]
+OnTooLong = Literal["truncate", "fail"]
+
+#: Raised whenever the meaning of a stored gradient changes, so that no index mixes two meanings.
+GRADIENT_VERSION = 1
+
+
+class GradientSettings(Request):
+    """What decides the value of a gradient; part of the index's address."""
+
+    precision: Precision = "float32"
+    max_length: int = Field(512, ge=1, le=1 << 20, description="Tokens a row; longer rows are cut or refused.")
+    on_too_long: OnTooLong = "truncate"
+    loss: LossScope | None = Field(None, description="Which tokens carry loss; by default what the rows imply.")
+    include_bias: bool = False
+
+
+class IndexRequest(GradientSettings):
+    """`POST /v1/indexes`."""
+
+    checkpoint_id: str = Field(examples=["ckpt_3f1c"])
+    dataset_id: str = Field(examples=["ds_77aa"])
+    storage: StorageChoice = "auto"
+    storage_dtype: StorageDtype = Field("float32", description="Type of the stored gradients of full storage.")
+    rank: int = Field(16, ge=1, le=1024, description="Basis vectors a block, compact storage.")
+    on_non_finite: OnNonFinite = "fail"
+
+
+class IndexSpec(Frozen):
+    """A resolved index request: its digest is the index's id. Nothing here may depend on the machine."""
+
+    checkpoint_id: str
+    dataset_id: str
+    storage: Storage
+    storage_dtype: StorageDtype = "float32"
+    rank: int | None = None
+    on_non_finite: OnNonFinite = "fail"
+    gradients: GradientSettings = GradientSettings()
+    gradient_version: int = GRADIENT_VERSION
+
+
+class Block(Frozen):
+    """One trainable weight tensor. `parameters` is its size d; `path` says how its gradient is made."""
+
+    name: str
+    shape: tuple[int, ...]
+    parameters: int
+    path: Literal["fast", "slow"] = "fast"
+
+
+class Index(Frozen):
+    """An index as the API shows it. Sizes are bytes in Redis; `damping` is lambda a block at scale 0.1."""
+
+    id: str
+    job_id: str
+    state: JobState
+    spec: IndexSpec
+    rows: int
+    rows_indexed: int | None = None
+    skipped_rows: tuple[str, ...] = ()
+    truncated_rows: int | None = None
+    shards: int = 0
+    blocks: tuple[Block, ...] = ()
+    parameters: int | None = None
+    bytes: int | None = None
+    bytes_per_row: float | None = None
+    damping: dict[str, float] | None = None
+    fidelity: Json | None = None
+    estimate: Json | None = None
+    timings: dict[str, float] | None = None
+    warnings: tuple[str, ...] = ()
+    error: Json | None = None
+    created_at: datetime
+    ready_at: datetime | None = None
+
+
+class ShardCommit(Frozen):
+    """Written once a shard's bytes are all in Redis. `rows` counts rows kept, `skipped` names rows left out."""
+
+    shard: int
+    rows: int
+    skipped: tuple[str, ...] = ()
+    truncated: int = 0
+    bytes: int
+    seconds: float
+    chunks: int

@@ -1,0 +1,40 @@
+"""Long work and how it is doing."""
+
+from datetime import datetime
+from typing import Literal
+
+from influence.contracts.common import Frozen, Json
+
+JobKind = Literal["index", "query", "preview"]
+JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+FINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
+
+
+class Progress(Frozen):
+    """How far a job is. `rate` is units a second, `eta_seconds` an estimate; both None until known."""
+
+    phase: str = "queued"
+    done: int = 0
+    total: int = 0
+    unit: str = "rows"
+    rate: float | None = None
+    eta_seconds: float | None = None
+
+
+class Job(Frozen):
+    """One piece of asynchronous work. `resource` is the path of what it makes."""
+
+    id: str
+    kind: JobKind
+    resource_id: str
+    resource: str
+    state: JobState = "queued"
+    progress: Progress = Progress()
+    error: Json | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL_STATES

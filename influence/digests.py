@@ -1,0 +1,51 @@
+"""Content addresses: equal content, equal id, whoever sends it."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ulid import ULID
+
+#: Hex characters kept of a SHA-256: 160 bits, far beyond accident and beyond reach of a chosen collision.
+DIGEST_CHARACTERS = 40
+_READ_BYTES = 1 << 20
+
+
+def canonical_json(value: Any) -> bytes:
+    """Serialise so that equal values give equal bytes (sorted keys, no spaces, UTF-8; NaN refused)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def digest_bytes(*parts: bytes) -> str:
+    """Digest of byte strings, each framed by its length so that boundaries count."""
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(len(part).to_bytes(8, "big"))
+        state.update(part)
+    return state.hexdigest()[:DIGEST_CHARACTERS]
+
+
+def digest_json(value: Any) -> str:
+    """Digest of a JSON value, independent of key order."""
+    return digest_bytes(canonical_json(value))
+
+
+def digest_file(path: Path) -> str:
+    """Digest of one file's bytes, read in pieces."""
+    state = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_READ_BYTES):
+            state.update(piece)
+    return state.hexdigest()[:DIGEST_CHARACTERS]
+
+
+def digest_files(folder: Path, names: Iterable[str]) -> str:
+    """Digest of named files in a folder: names and contents, not the order they were listed in."""
+    return digest_json({name: digest_file(folder / name) for name in sorted(set(names))})
+
+
+def new_id(prefix: str) -> str:
+    """A fresh, time-ordered id such as `job_01J...`."""
+    return f"{prefix}_{ULID()}"

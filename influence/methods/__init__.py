@@ -1,0 +1,1 @@
+"""One influence method a file."""
