@@ -1,21 +1,21 @@
 """Every error a caller can meet, as one tree. Each class has an HTTP status and a stable code.
 
-    DatainfError
-    ├── RequestRefused          the request itself is wrong
-    │   ├── InvalidRequest · UnknownMethod · MethodNotOffered · PathNotAllowed · DoesNotFit
-    │   └── Unauthorised · Forbidden · NotFound
-    ├── UploadRefused           bytes we were given cannot be used
-    │   ├── EmptyFile · UnreadableFile · BrokenRow · TooLarge · UnsafeArchive · PickleRefused · UnsupportedFormat
-    │   └── ColumnsUnmatched · ColumnsAmbiguous
-    ├── CheckpointRefused       base model and adapter do not make a trustworthy model
-    │   ├── AdapterConfigRefused · AdapterMismatch · AdapterNotFinite · NothingTrainable · UnsupportedModule
-    │   └── BaseModelNotFound · TaskMismatch
-    ├── RowsRefused             rows that would give confident nonsense
-    │   └── LabelOutOfRange · LabelUnknown · RowMasked · RowTooLong · RowsUnfit · NonFiniteGradients
-    ├── Conflict                the resource is not in a state for this
-    │   └── IndexNotReady · IndexFailed · ResourceInUse · IdempotencyConflict · Cancelled
-    └── Unavailable             try again later
-        └── StoreUnavailable · NoWorker · ShardMissing · OutOfMemory · Internal
+DatainfError
+├── RequestRefused          the request itself is wrong
+│   ├── InvalidRequest · UnknownMethod · MethodNotOffered · PathNotAllowed · DoesNotFit
+│   └── Unauthorised · Forbidden · NotFound
+├── UploadRefused           bytes we were given cannot be used
+│   ├── EmptyFile · UnreadableFile · BrokenRow · TooLarge · UnsafeArchive · PickleRefused · UnsupportedFormat
+│   └── ColumnsUnmatched · ColumnsAmbiguous
+├── CheckpointRefused       base model and adapter do not make a trustworthy model
+│   ├── AdapterConfigRefused · AdapterMismatch · AdapterNotFinite · NothingTrainable · UnsupportedModule
+│   └── BaseModelNotFound · TaskMismatch
+├── RowsRefused             rows that would give confident nonsense
+│   └── LabelOutOfRange · LabelUnknown · RowMasked · RowTooLong · RowsUnfit · NonFiniteGradients
+├── Conflict                the resource is not in a state for this
+│   └── IndexNotReady · IndexFailed · ResourceInUse · IdempotencyConflict · Cancelled
+└── Unavailable             try again later
+    └── StoreUnavailable · NoWorker · ShardMissing · OutOfMemory · Internal
 """
 
 from collections.abc import Mapping

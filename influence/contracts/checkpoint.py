@@ -11,7 +11,9 @@ from influence.contracts.common import Frozen, Json, Request, TaskName
 class CheckpointRequest(Request):
     """JSON form of `POST /v1/checkpoints`: everything is named, nothing uploaded."""
 
-    base_model: str = Field(description="Hub id, path under the allowed roots, or a configured alias.", examples=["minilm-l6"])
+    base_model: str = Field(
+        description="Hub id, path under the allowed roots, or a configured alias.", examples=["minilm-l6"]
+    )
     adapter: str = Field(description="Hub id or path of a PEFT adapter folder.", examples=["/models/tickets-lora"])
     revision: str | None = Field(None, description="Hub revision of the base model.")
     adapter_revision: str | None = Field(None, description="Hub revision of the adapter.")

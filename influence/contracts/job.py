@@ -19,6 +19,7 @@ class Progress(Frozen):
     unit: str = "rows"
     rate: float | None = None
     eta_seconds: float | None = None
+    note: Json | None = None
 
 
 class Job(Frozen):

@@ -29,7 +29,10 @@ class QueryRequest(Request):
     """`POST /v1/indexes/{id}/queries`: give `examples` or `rows`, not both."""
 
     examples: list[dict[str, Any]] | None = Field(
-        None, min_length=1, max_length=MAX_TEST_POINTS, examples=[[{"text": "refund still missing", "label": "billing"}]]
+        None,
+        min_length=1,
+        max_length=MAX_TEST_POINTS,
+        examples=[[{"text": "refund still missing", "label": "billing"}]],
     )
     rows: RowSelection | None = None
     target: Target = "label"
@@ -39,7 +42,7 @@ class QueryRequest(Request):
     k: int = Field(10, ge=1, le=MAX_K)
     order: Order = "both"
     exact: Literal["auto"] | bool = "auto"
-    include: list[Include] = []
+    include: tuple[Include, ...] = ()
 
     @model_validator(mode="after")
     def _one_source(self) -> "QueryRequest":

@@ -1,0 +1,111 @@
+"""What an index keeps in Redis beside its record: shard commits, row state, gradients.
+
+A shard's bytes are written first, its commit last and only once (HSETNX). Whatever is not committed does not
+exist; a shard delivered twice commits once.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import redis
+from numpy.typing import NDArray
+
+from influence.contracts.index import ShardCommit
+from influence.store import keys
+from influence.store.chunks import read_array, write_array
+
+_DELETE_BATCH = 500
+
+
+class IndexData:
+    """Arrays and commits of indexes. Row state is durable, full gradients live in the cache role."""
+
+    def __init__(self, state: redis.Redis, cache: redis.Redis) -> None:
+        self._state = state
+        self._cache = cache
+
+    def commit(self, index_id: str, commit: ShardCommit) -> bool:
+        """Declare a shard complete; False when it was already."""
+        return bool(self._state.hsetnx(keys.commits(index_id), str(commit.shard), commit.model_dump_json()))
+
+    def commits(self, index_id: str) -> dict[int, ShardCommit]:
+        """All commits by shard number."""
+        found = self._state.hgetall(keys.commits(index_id))
+        return {int(shard): ShardCommit.model_validate_json(text) for shard, text in found.items()}
+
+    def is_committed(self, index_id: str, shard: int) -> bool:
+        """Whether a shard is complete."""
+        return bool(self._state.hexists(keys.commits(index_id), str(shard)))
+
+    def count_commits(self, index_id: str) -> int:
+        """How many shards are complete."""
+        return int(self._state.hlen(keys.commits(index_id)))
+
+    def write_gradients(self, index_id: str, shard: int, block: int, array: NDArray[np.generic]) -> tuple[int, int]:
+        """Keep the gradients (rows, d) of one block of one shard; answers (bytes, pieces)."""
+        return write_array(
+            self._cache,
+            lambda piece: keys.gradients(index_id, shard, block, piece),
+            array,
+            lifetime_seconds=keys.CHUNK_SECONDS,
+        )
+
+    def read_gradients(
+        self, index_id: str, shard: int, block: int, shape: Sequence[int], dtype: str
+    ) -> NDArray[np.generic]:
+        """Read them back; raises DamagedChunk when lost or damaged."""
+        return read_array(
+            self._cache,
+            lambda piece: keys.gradients(index_id, shard, block, piece),
+            shape,
+            dtype,
+            lifetime_seconds=keys.CHUNK_SECONDS,
+        )
+
+    def write_rows(self, index_id: str, shard: int, part: str, array: NDArray[np.generic]) -> tuple[int, int]:
+        """Keep row state of a shard (`norms`, `kept`, `losses`, `codes`, ...)."""
+        return write_array(self._state, lambda piece: keys.row_state(index_id, shard, part, piece), array)
+
+    def read_rows(self, index_id: str, shard: int, part: str, shape: Sequence[int], dtype: str) -> NDArray[np.generic]:
+        """Read row state back; raises DamagedChunk."""
+        return read_array(self._state, lambda piece: keys.row_state(index_id, shard, part, piece), shape, dtype)
+
+    def write_part(self, index_id: str, part: str, array: NDArray[np.generic]) -> tuple[int, int]:
+        """Keep an array of the whole index (`basis:<block>`, `moments:<block>`, ...)."""
+        return write_array(self._state, lambda piece: keys.index_state(index_id, part, piece), array)
+
+    def read_part(self, index_id: str, part: str, shape: Sequence[int], dtype: str) -> NDArray[np.generic]:
+        """Read it back; raises DamagedChunk."""
+        return read_array(self._state, lambda piece: keys.index_state(index_id, part, piece), shape, dtype)
+
+    def claim_repair(self, index_id: str, shard: int, worker: str) -> bool:
+        """Whether this worker is the one that computes a lost shard again."""
+        name = keys.repair_lock(index_id, shard)
+        return bool(self._state.set(name, worker, nx=True, ex=keys.REPAIR_SECONDS))
+
+    def release_repair(self, index_id: str, shard: int) -> None:
+        """The repair is done or given up."""
+        self._state.delete(keys.repair_lock(index_id, shard))
+
+    def delete(self, index_id: str) -> None:
+        """Remove every key of an index but its record."""
+        self._state.delete(keys.commits(index_id))
+        for client in {id(c): c for c in (self._state, self._cache)}.values():
+            _delete_matching(client, keys.index_pattern(index_id))
+
+    def delete_shard(self, index_id: str, shard: int) -> None:
+        """Remove one shard's keys: a worker that finds its job cancelled cleans up after itself."""
+        self._state.hdel(keys.commits(index_id), str(shard))
+        for client in {id(c): c for c in (self._state, self._cache)}.values():
+            _delete_matching(client, f"{keys.PREFIX}{{{index_id}.{shard}}}:*")
+
+
+def _delete_matching(client: redis.Redis, pattern: str) -> None:
+    batch: list[bytes] = []
+    for name in client.scan_iter(match=pattern, count=1000):
+        batch.append(name)
+        if len(batch) == _DELETE_BATCH:
+            client.unlink(*batch)
+            batch.clear()
+    if batch:
+        client.unlink(*batch)

@@ -1,0 +1,166 @@
+"""Job records: one hash a job, changed field by field so that many workers can report at once.
+
+`shard:<i>` holds the rows done of shard i. A shard that is computed twice writes the same field twice, so
+progress never counts a row double.
+"""
+
+import json
+from datetime import datetime
+from typing import Any, cast
+
+import redis
+
+from influence.contracts.common import Json, now
+from influence.contracts.job import Job, JobKind, JobState, Progress
+from influence.errors import NotFound
+from influence.store import keys
+
+#: KEYS: job hash. ARGV: states it may leave (comma separated), then field, value, ... Answers 1 when it changed.
+_MOVE = """
+local state = redis.call('HGET', KEYS[1], 'state')
+if not state or not string.find(',' .. ARGV[1] .. ',', ',' .. state .. ',', 1, true) then return 0 end
+for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+return 1
+"""
+_MIN_SECONDS_FOR_RATE = 0.5
+
+
+class Jobs:
+    """Create, watch and move jobs through `queued -> running -> succeeded | failed | cancelled`."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._move_script = client.register_script(_MOVE)
+
+    def create(self, job_id: str, kind: JobKind, resource_id: str, resource: str) -> Job:
+        """Keep a new job, queued."""
+        job = Job(id=job_id, kind=kind, resource_id=resource_id, resource=resource, created_at=now())
+        fields: dict[Any, Any] = {
+            "record": job.model_dump_json(include={"id", "kind", "resource_id", "resource", "created_at"}),
+            "state": "queued",
+        }
+        self._client.hset(keys.job(job_id), mapping=fields)
+        self._client.zadd(keys.listing("job"), {job_id: int(job.created_at.timestamp() * 1000)})
+        return job
+
+    def find(self, job_id: str) -> Job | None:
+        """The job as it stands now, or None."""
+        fields = self._client.hgetall(keys.job(job_id))
+        if b"record" not in fields:
+            return None
+        return _job_from({_text(name): _text(value) for name, value in fields.items()})
+
+    def require(self, job_id: str) -> Job:
+        """The job; raises NotFound."""
+        job = self.find(job_id)
+        if job is None:
+            raise NotFound(f"There is no job '{job_id[:80]}'.")
+        return job
+
+    def state(self, job_id: str) -> JobState | None:
+        """Only the state: cheap enough to ask between micro-batches."""
+        state = self._client.hget(keys.job(job_id), "state")
+        return None if state is None else cast("JobState", _text(state))
+
+    def is_cancelled(self, job_id: str) -> bool:
+        """Whether work on the job should stop: cancelled, or gone altogether."""
+        return self.state(job_id) in (None, "cancelled")
+
+    def start(self, job_id: str) -> bool:
+        """queued -> running; also True when it runs already."""
+        moved = self._move(job_id, "queued", {"state": "running", "started_at": now().isoformat()})
+        return moved or self.state(job_id) == "running"
+
+    def set_phase(self, job_id: str, phase: str, *, total: int, unit: str = "rows") -> None:
+        """Begin a phase of the work; the rate is measured from here."""
+        fields: dict[Any, Any] = {
+            "phase": phase, "total": str(total), "unit": unit, "done": "0",
+            "phase_started_at": now().isoformat(),
+        }  # fmt: skip
+        self._client.hset(keys.job(job_id), mapping=fields)
+        self._notify(job_id)
+
+    def set_done(self, job_id: str, done: int, *, shard: int | None = None) -> None:
+        """Report units done, of the whole phase or of one shard."""
+        field = "done" if shard is None else f"shard:{shard}"
+        self._client.hset(keys.job(job_id), field, done)
+        self._notify(job_id)
+
+    def set_note(self, job_id: str, note: Json | None) -> None:
+        """A remark shown with the progress (for example: paused because Redis is full)."""
+        self._client.hset(keys.job(job_id), "note", json.dumps(note))
+        self._notify(job_id)
+
+    def succeed(self, job_id: str) -> bool:
+        """running -> succeeded."""
+        return self._finish(job_id, "succeeded", "queued,running")
+
+    def fail(self, job_id: str, error: Json) -> bool:
+        """queued or running -> failed, with a problem object."""
+        return self._finish(job_id, "failed", "queued,running", error=json.dumps(error))
+
+    def cancel(self, job_id: str) -> bool:
+        """queued or running -> cancelled; False when the job was final already."""
+        return self._finish(job_id, "cancelled", "queued,running")
+
+    def delete(self, job_id: str) -> None:
+        """Remove the job's record."""
+        self._client.delete(keys.job(job_id))
+        self._client.zrem(keys.listing("job"), job_id)
+
+    def _finish(self, job_id: str, state: JobState, leaves: str, **fields: str) -> bool:
+        moved = self._move(job_id, leaves, {"state": state, "finished_at": now().isoformat(), **fields})
+        if moved:
+            self._client.expire(keys.job(job_id), keys.JOB_SECONDS)
+        return moved
+
+    def _move(self, job_id: str, leaves: str, fields: dict[str, str]) -> bool:
+        pairs = [part for pair in fields.items() for part in pair]
+        moved = bool(self._move_script(keys=[keys.job(job_id)], args=[leaves, *pairs]))
+        if moved:
+            self._notify(job_id)
+        return moved
+
+    def _notify(self, job_id: str) -> None:
+        self._client.publish(keys.job_events(job_id), b"1")
+
+
+def _job_from(fields: dict[str, str]) -> Job:
+    record = json.loads(fields["record"])
+    return Job(
+        **record,
+        state=fields["state"],
+        progress=_progress_from(fields),
+        error=json.loads(fields["error"]) if "error" in fields else None,
+        started_at=_moment(fields.get("started_at")),
+        finished_at=_moment(fields.get("finished_at")),
+    )
+
+
+def _progress_from(fields: dict[str, str]) -> Progress:
+    total = int(fields.get("total", 0))
+    by_shard = sum(int(value) for name, value in fields.items() if name.startswith("shard:"))
+    done = min(total, by_shard or int(fields.get("done", 0))) if total else int(fields.get("done", 0))
+    rate = _rate(done, fields)
+    eta = None if not rate else round((total - done) / rate, 1)
+    return Progress(
+        phase=fields.get("phase", fields["state"]), done=done, total=total, unit=fields.get("unit", "rows"),
+        rate=rate, eta_seconds=eta, note=json.loads(fields.get("note", "null")),
+    )  # fmt: skip
+
+
+def _rate(done: int, fields: dict[str, str]) -> float | None:
+    begun = _moment(fields.get("phase_started_at"))
+    if begun is None or done == 0:
+        return None
+    until = _moment(fields.get("finished_at")) or now()
+    seconds = (until - begun).total_seconds()
+    return None if seconds < _MIN_SECONDS_FOR_RATE else round(done / seconds, 2)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _moment(text: Any) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

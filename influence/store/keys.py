@@ -1,0 +1,93 @@
+"""Every Redis key, made here and nowhere else: type, role, owner, lifetime.
+
+Roles: *state* is durable (records, queue, commits, norms) and nothing there has a lifetime while it is needed;
+*cache* may be evicted and is computed again when missed. Both may be one server.
+"""
+
+PREFIX = "datainf:"
+
+#: Dramatiq's namespace on the state server: its lists and hashes of messages. Owner: the queue.
+QUEUE_NAMESPACE = "datainf-queue"
+
+#: How long the answer to an Idempotency-Key is remembered.
+IDEMPOTENCY_SECONDS = 24 * 3600
+#: How long a finished query can be read again.
+QUERY_SECONDS = 7 * 24 * 3600
+#: How long a finished job can be read.
+JOB_SECONDS = 30 * 24 * 3600
+#: Lifetime of a full-gradient chunk, refreshed on use.
+CHUNK_SECONDS = 30 * 24 * 3600
+#: A worker that has not been heard of for so long does not count as running.
+WORKER_SECONDS = 15
+#: A shard's repair is taken over by another worker after so long.
+REPAIR_SECONDS = 600
+
+
+def record(kind: str, record_id: str) -> str:
+    """string, JSON · state · api creates, workers update · until deleted (queries: QUERY_SECONDS once final)."""
+    return f"{PREFIX}{kind}:{record_id}"
+
+
+def listing(kind: str) -> str:
+    """sorted set id -> creation time in ms · state · api · members leave with their records."""
+    return f"{PREFIX}{kind}s"
+
+
+def job(job_id: str) -> str:
+    """hash: record, state, progress fields, `shard:<i>` rows done · state · workers · JOB_SECONDS once final."""
+    return f"{PREFIX}job:{job_id}"
+
+
+def job_events(job_id: str) -> str:
+    """pub/sub channel: a wake-up whenever the job changes · no lifetime."""
+    return f"{PREFIX}events:{job_id}"
+
+
+def commits(index_id: str) -> str:
+    """hash shard -> ShardCommit JSON, written once each · state · workers · lives with the index."""
+    return f"{PREFIX}index:{index_id}:commits"
+
+
+def row_state(index_id: str, shard: int, part: str, piece: int) -> str:
+    """string, chunk (norms, kept rows, losses, codes) · state · workers · lives with the index."""
+    return f"{PREFIX}{{{index_id}.{shard}}}:{part}:{piece}"
+
+
+def index_state(index_id: str, part: str, piece: int) -> str:
+    """string, chunk (basis, moments) · state · workers · lives with the index."""
+    return f"{PREFIX}{{{index_id}}}:{part}:{piece}"
+
+
+def gradients(index_id: str, shard: int, block: int, piece: int) -> str:
+    """string, chunk of full gradients · cache · workers · CHUNK_SECONDS, refreshed on use."""
+    return f"{PREFIX}{{{index_id}.{shard}}}:g:{block}:{piece}"
+
+
+def query_scores(query_id: str, piece: int) -> str:
+    """string, chunk (test points x rows) · state · workers · QUERY_SECONDS."""
+    return f"{PREFIX}query:{query_id}:scores:{piece}"
+
+
+def repair_lock(index_id: str, shard: int) -> str:
+    """string, worker name · state · the worker that computes a lost shard again · REPAIR_SECONDS."""
+    return f"{PREFIX}{{{index_id}.{shard}}}:repair"
+
+
+def idempotency(key_digest: str) -> str:
+    """string, JSON answer · state · api · IDEMPOTENCY_SECONDS."""
+    return f"{PREFIX}idempotency:{key_digest}"
+
+
+def worker(name: str) -> str:
+    """string, JSON description · state · the worker itself · WORKER_SECONDS, refreshed."""
+    return f"{PREFIX}worker:{name}"
+
+
+def workers_pattern() -> str:
+    """Pattern of all worker keys, for SCAN."""
+    return f"{PREFIX}worker:*"
+
+
+def index_pattern(index_id: str) -> str:
+    """Pattern of all chunks of an index, for SCAN when it is deleted."""
+    return f"{PREFIX}{{{index_id}*"

@@ -1,0 +1,87 @@
+"""The work queue: a small port over Dramatiq's Redis broker.
+
+Messages are JSON: an actor's name and plain keyword arguments. `build` carries planning, shards and finishing;
+`query` carries everything that a person waits for, so that it never stands behind a build.
+"""
+
+import json
+from typing import Any, Literal
+
+import redis
+from dramatiq import Message, Middleware
+from dramatiq.brokers.redis import RedisBroker
+
+from influence.store import keys
+
+QueueName = Literal["build", "query"]
+QUEUES: tuple[QueueName, ...] = ("build", "query")
+ActorName = Literal["plan_index", "compute_shard", "finish_index", "answer_query", "preview_rows"]
+_QUEUE_OF: dict[str, QueueName] = {
+    "plan_index": "build", "compute_shard": "build", "finish_index": "build",
+    "answer_query": "query", "preview_rows": "query",
+}  # fmt: skip
+
+#: Longer than any stretch in which a worker holds the interpreter, such as loading a model.
+HEARTBEAT_TIMEOUT_MS = 45_000
+#: Run the queue's maintenance at every fetch: the default leaves a killed worker's shard lying for minutes.
+MAINTENANCE_CHANCE = 1_000_000
+
+
+def make_broker(client: redis.Redis, *, middleware: list[Middleware] | None = None) -> RedisBroker:
+    """A broker on the state server. `middleware` is what runs around actors; senders need none."""
+    broker = RedisBroker(  # type: ignore[no-untyped-call]
+        client=client,
+        middleware=middleware or [],
+        namespace=keys.QUEUE_NAMESPACE,
+        maintenance_chance=MAINTENANCE_CHANCE,
+        heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
+    )
+    for name in QUEUES:
+        broker.declare_queue(name)
+    return broker
+
+
+class Queue:
+    """Submit work, and see what lies in the queue."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._broker = make_broker(client)
+
+    def submit(self, actor: ActorName, **arguments: Any) -> None:
+        """Put one message on the actor's queue. Delivery is at least once."""
+        message: Message[Any] = Message(
+            queue_name=_QUEUE_OF[actor], actor_name=actor, args=(), kwargs=arguments, options={}
+        )
+        self._broker.enqueue(message)
+
+    def waiting(self, queue: QueueName) -> list[tuple[str, dict[str, Any]]]:
+        """(actor, arguments) of every message queued or being worked on, retries included."""
+        texts = [
+            text
+            for name in (f"{keys.QUEUE_NAMESPACE}:{queue}.msgs", f"{keys.QUEUE_NAMESPACE}:{queue}.DQ.msgs")
+            for text in self._client.hvals(name)
+        ]
+        return [(message["actor_name"], message["kwargs"]) for message in map(json.loads, texts)]
+
+    def depth(self, queue: QueueName) -> int:
+        """How many messages wait or are being worked on."""
+        return int(self._client.hlen(f"{keys.QUEUE_NAMESPACE}:{queue}.msgs"))
+
+    def reclaim(self, broker_id: str) -> int:
+        """Put back at once what a dead process of the same name had fetched; answers how many messages."""
+        count = 0
+        for queue in QUEUES:
+            for name in (queue, f"{queue}.DQ"):
+                held = f"{keys.QUEUE_NAMESPACE}:__acks__.{broker_id}.{name}"
+                count += self._put_back(held, f"{keys.QUEUE_NAMESPACE}:{name}")
+        return count
+
+    def _put_back(self, held: str, queue: str) -> int:
+        messages = list(self._client.smembers(held))
+        pipeline = self._client.pipeline()
+        for message in messages:
+            pipeline.rpush(queue, message)
+        pipeline.delete(held)
+        pipeline.execute()
+        return len(messages)
