@@ -1,0 +1,1 @@
+"""Intake of untrusted bytes: archives, tables, hub downloads."""

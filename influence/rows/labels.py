@@ -1,0 +1,89 @@
+"""Names of int labels: given by the caller, or learnt from a column that names each class one to one."""
+
+from collections.abc import Sequence
+
+from influence.errors import InvalidRequest, LabelOutOfRange, LabelUnknown, RowsRefused
+from influence.rows.values import MAX_LABEL_CHARACTERS, UNWRITABLE, Label
+
+#: More classes than this is a column of something else.
+MAX_LABELS = 100_000
+
+
+class LabelBook:
+    """Checks the labels of a data set one by one and knows the names at the end.
+
+    All labels are ints or all are names. With `given` names an int must lie in their range and a name must be
+    one of them. Memory is bounded by MAX_LABELS names.
+    """
+
+    def __init__(self, given: Sequence[str] | None = None) -> None:
+        self.given = tuple(given) if given is not None else None
+        if self.given is not None:
+            _check_names(self.given)
+        self._known = frozenset(self.given or ())
+        self._type: type | None = None
+        self._seen: dict[Label, str | None] = {}
+        self._one_to_one = True
+
+    def check(self, label: Label) -> None:
+        """Raise LabelOutOfRange, LabelUnknown or RowsRefused where `label` does not go with the rest."""
+        if isinstance(label, int) and (label < 0 or (self.given is not None and label >= len(self.given))):
+            raise LabelOutOfRange(
+                f"label {label} is out of range.",
+                hint=f"{len(self.given)} label names are given: 0 to {len(self.given) - 1}."
+                if self.given is not None
+                else "Classes count from 0; -1 is how published test sets mark rows without a label: drop them.",
+            )
+        if isinstance(label, str) and self.given is not None and label not in self._known:
+            raise LabelUnknown(
+                f"label {label[:80]!r} is not one of the {len(self.given)} label names given.",
+                hint=f"The names begin {', '.join(map(repr, self.given[:8]))}.",
+            )
+
+    def add(self, label: Label, name: object) -> None:
+        """Take up one row's label and what the naming column says (None: nothing)."""
+        self.check(label)
+        if self._type is not None and type(label) is not self._type:
+            raise RowsRefused(
+                f"label {label!r} is {_called(type(label))}, the rows before have {_called(self._type)}.",
+                hint="Write all labels as class numbers or all as names.",
+            )
+        self._type = type(label)
+        if label not in self._seen:
+            if len(self._seen) >= MAX_LABELS:
+                raise RowsRefused(
+                    f"there are more than {MAX_LABELS} different labels.",
+                    hint="Name the column of class labels in 'columns'.",
+                )
+            self._seen[label] = name if isinstance(name, str) and len(name) <= MAX_LABEL_CHARACTERS else None
+        elif self._seen[label] != name:
+            self._one_to_one = False
+
+    def names(self) -> tuple[str, ...] | None:
+        """Names in the order of the classes: the given ones, or those learnt when they cover 0..n-1 one to one."""
+        if self.given is not None or not self._one_to_one or self._type is not int:
+            return self.given
+        learnt = [self._seen.get(label) for label in range(len(self._seen))]
+        names = tuple(name for name in learnt if name)
+        return names if len(names) == len(learnt) == len(set(names)) and all(map(_writable, names)) else None
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if (
+        len(set(names)) != len(names)
+        or not names
+        or not all(name and _writable(name) for name in names)
+        or len(names) > MAX_LABELS
+    ):
+        raise InvalidRequest(
+            "'label_names' must be different, non-empty names.",
+            hint="List each class once, in the order of the head's outputs.",
+        )
+
+
+def _writable(name: str) -> bool:
+    return not UNWRITABLE.search(name)
+
+
+def _called(kind: type) -> str:
+    return "a class number" if kind is int else "a name"

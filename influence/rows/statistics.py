@@ -1,0 +1,127 @@
+"""What a data set looks like and what looks wrong with it, in one pass at about 40 bytes a row."""
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from influence.contracts.dataset import RowKind, RowProblem
+from influence.digests import canonical_json
+from influence.rows.file import content_hash_input
+from influence.rows.normalise import Row
+from influence.rows.repeats import HashList
+
+_NAMED_ROWS = 20
+_COUNTED_LABELS = 1000
+
+
+class RowStatistics:
+    """Collects figures while rows flow by; ask for `summary()` and `problems()` after the last one."""
+
+    def __init__(self, kind: RowKind) -> None:
+        self.kind = kind
+        self.rows = 0
+        self._characters: dict[str, array[int]] = {}
+        self._labels: Counter[int | str] = Counter()
+        self._roles: Counter[str] = Counter()
+        self._turns = array("q")
+        self._without_assistant = 0
+        self._empty: list[int] = []
+        self._empty_count = 0
+        self._contents, self._texts, self._label_hashes = HashList(), HashList(), HashList()
+
+    def watch(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Pass rows through unchanged, counting them."""
+        for row in rows:
+            self.add(row)
+            yield row
+
+    def add(self, row: Row) -> None:
+        """Take up one normalised row."""
+        texts = self._texts_of(row)
+        for name, text in {"": "".join(texts.values()), **(texts if len(texts) > 1 else {})}.items():
+            self._characters.setdefault(name, array("q")).append(len(text))
+        if any(not text.strip() for text in texts.values()):
+            self._empty_count += 1
+            if len(self._empty) < _NAMED_ROWS:
+                self._empty.append(self.rows)
+        self._contents.add(content_hash_input(row))
+        if self.kind == "classification":
+            self._labels[row["label"]] += 1
+            self._texts.add(canonical_json(texts))
+            self._label_hashes.add(canonical_json([texts, row["label"]]))
+        self.rows += 1
+
+    def _texts_of(self, row: Row) -> dict[str, str]:
+        if self.kind != "conversation":
+            return {name: row[name] for name in ("text", "text_pair", "prompt", "completion") if name in row}
+        roles = [message["role"] for message in row["messages"]]
+        self._roles.update(roles)
+        self._turns.append(len(roles))
+        self._without_assistant += "assistant" not in roles
+        return {"messages": "".join(message["content"] for message in row["messages"])}
+
+    def summary(self) -> dict[str, Any]:
+        """Rows, characters, and per kind: labels; prompt and completion; turns and roles."""
+        figures: dict[str, Any] = {"rows": self.rows, "characters": _spread(self._characters.get("", array("q")))}
+        figures |= {f"{name}_characters": _spread(sizes) for name, sizes in self._characters.items() if name}
+        if self.kind == "classification":
+            common = self._labels.most_common(_COUNTED_LABELS)
+            figures |= {
+                "labels": {str(label): count for label, count in sorted(common, key=_by_label)},
+                "classes": len(self._labels),
+            }
+        if self.kind == "conversation":
+            figures |= {"turns": _spread(self._turns), "roles": dict(sorted(self._roles.items()))}
+            figures["rows_without_assistant"] = self._without_assistant
+        return figures
+
+    def problems(self) -> tuple[RowProblem, ...]:
+        """Empty texts, duplicates, and equal texts with different labels, each with its first rows."""
+        found = []
+        if self._empty_count:
+            message = f"{self._empty_count} rows have an empty text."
+            found.append(
+                RowProblem(code="empty_text", count=self._empty_count, rows=tuple(self._empty), message=message)
+            )
+        found += _problem("duplicate", self._contents.repeats(), "rows equal an earlier row in all but the id.")
+        if self.kind == "classification":
+            found += _problem(
+                "conflicting_label", self._conflicts(), "rows share their text with a row of another label."
+            )
+        return tuple(found)
+
+    def _conflicts(self) -> NDArray[np.int64]:
+        texts, labelled = self._texts.groups(), self._label_hashes.groups()
+        if not texts.size:
+            return texts
+        # A text has a conflict where some row of its group has another label than the group's first row.
+        differs = labelled != labelled[texts]
+        return np.flatnonzero(np.isin(texts, texts[differs])).astype(np.int64)
+
+
+def _problem(code: Any, rows: NDArray[np.int64], message: str) -> list[RowProblem]:
+    if not rows.size:
+        return []
+    named = tuple(int(row) for row in rows[:_NAMED_ROWS])
+    return [RowProblem(code=code, count=int(rows.size), rows=named, message=f"{rows.size} {message}")]
+
+
+def _spread(sizes: "array[int]") -> dict[str, float]:
+    if not sizes:
+        return {"min": 0, "mean": 0.0, "p95": 0.0, "max": 0}
+    values = np.frombuffer(sizes, dtype=np.int64)
+    p95 = float(np.percentile(values, 95))
+    return {
+        "min": int(values.min()),
+        "mean": round(float(values.mean()), 1),
+        "p95": round(p95, 1),
+        "max": int(values.max()),
+    }
+
+
+def _by_label(item: tuple[int | str, int]) -> tuple[bool, int | str]:
+    return isinstance(item[0], str), item[0]
