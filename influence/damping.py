@@ -1,0 +1,42 @@
+"""Damping: how far the curvature of a block is trusted."""
+
+import math
+from collections.abc import Mapping
+from typing import Protocol
+
+from influence.arrays import Array, cast
+from influence.errors import InvalidRequest
+
+
+class Normed(Protocol):
+    """A block as far as damping sees it."""
+
+    @property
+    def squared_norms(self) -> Array: ...
+
+    @property
+    def parameters(self) -> int: ...
+
+
+def block_damping(block: Normed, damping_scale: float) -> float:
+    """`lambda_l = damping_scale * mean_i ||g_li||^2 / d_l`, d_l the block's true size also where codes are kept.
+
+    The mean is taken in float64. Zero where every gradient of the block is zero (an untrained LoRA).
+    Source: the damping of the DataInf paper's code, whose constant 10 is the scale 0.1.
+    """
+    return damping_scale * float(cast(block.squared_norms, "float64").mean()) / block.parameters
+
+
+def block_dampings(blocks: Mapping[str, Normed], damping_scale: float) -> dict[str, float]:
+    """Damping of every block. Raises InvalidRequest unless the scale is a positive number."""
+    if not (math.isfinite(damping_scale) and damping_scale > 0):
+        raise InvalidRequest(
+            f"damping_scale is {damping_scale}, but has to be a positive number.",
+            hint="Leave damping_scale out to use the method's default.",
+        )
+    return {name: block_damping(block, damping_scale) for name, block in blocks.items()}
+
+
+def inverse_damping(damping: float) -> float:
+    """1/lambda; 0 where lambda is 0, so that a block without gradients contributes nothing rather than NaN."""
+    return 1.0 / damping if damping > 0 else 0.0

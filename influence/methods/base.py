@@ -1,0 +1,119 @@
+"""What all methods share: the verbs they have and the answer they give.
+
+A method is two verbs. `prepare` does once what depends on the index and the damping alone, `apply` scores test
+gradients. Both run on numpy arrays and torch tensors, on full gradients (n, d) and on codes (n, k): a code holds a
+row's coordinates in an orthonormal basis, so inner products of codes stand for inner products of gradients.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+from influence.arrays import Array
+from influence.contracts.index import Storage
+from influence.errors import MethodNotOffered
+from influence.methods.blocks import TrainBlock, Vectors, project, score_on_self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """Influence (m, rows) of training rows on m test points, negative = helpful; `blocks` splits it by block."""
+
+    influence: Array
+    blocks: Mapping[str, Array] | None = None
+
+
+class State(Protocol):
+    """What `prepare` returns holds at least the blocks it was prepared from."""
+
+    @property
+    def blocks(self) -> Mapping[str, TrainBlock]: ...
+
+
+StateT = TypeVar("StateT", bound=State)
+
+
+class Method(ABC, Generic[StateT]):
+    """One way to score training rows. Instances are frozen; all that lasts is in the state.
+
+    `default_damping_scale` is None where damping means nothing to the method.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    summary: ClassVar[str]
+    default_damping_scale: ClassVar[float | None]
+    storages: ClassVar[frozenset[Storage]] = frozenset({"full", "compact"})
+    has_self_influence: ClassVar[bool] = True
+
+    @abstractmethod
+    def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> StateT:
+        """Do once what all queries at this damping share. None takes the method's default damping."""
+
+    @abstractmethod
+    def apply(
+        self,
+        state: StateT,
+        test: Vectors,
+        *,
+        rows: Array | None = None,
+        per_block: bool = False,
+        test_squared_norms: Array | None = None,
+    ) -> Scores:
+        """Score test gradients: a block name to (m, width) array, in the basis of the index where compact.
+
+        `rows` (numpy indexes) restricts the answer to some training rows, `per_block` asks for its split by block.
+        `test_squared_norms` (m,), over all blocks, are those of the full test gradients; only methods that
+        normalise by them look at it, and without it they use the norms of what they are given.
+        """
+
+    def self_influence(self, state: StateT) -> Array:
+        """Score (n,) of every training row on itself, never negative; high = outlier or wrong label."""
+        raise MethodNotOffered(
+            f"Method '{self.name}' has no self-influence.", hint="Ask for the self-influence of 'datainf' or 'exact'."
+        )
+
+    def damping_scale(self, requested: float | None) -> float:
+        """The scale to use: the one asked for, else the method's default."""
+        scale = self.default_damping_scale if requested is None else requested
+        return 1.0 if scale is None else scale
+
+
+class LinearMethod(Method[StateT]):
+    """A method whose influence is linear in the test gradient: `influence = - sum_l R_l X_l'`."""
+
+    @abstractmethod
+    def directions(self, state: StateT, test: Vectors) -> dict[str, Array]:
+        """R (m, width) a block. A new row's influence is minus its inner product with R, summed over blocks."""
+
+    @abstractmethod
+    def residual_weights(self, state: StateT) -> Mapping[str, float]:
+        """What the method multiplies a test gradient by where no training gradient lies: 1/lambda a block."""
+
+    def apply(
+        self,
+        state: StateT,
+        test: Vectors,
+        *,
+        rows: Array | None = None,
+        per_block: bool = False,
+        test_squared_norms: Array | None = None,
+    ) -> Scores:
+        return score_rows(state.blocks, self.directions(state, test), rows=rows, per_block=per_block)
+
+    def self_influence(self, state: StateT) -> Array:
+        weights = self.residual_weights(state)
+        return score_on_self(state.blocks, lambda chunk: self.directions(state, chunk), weights)
+
+
+def score_rows(blocks: Mapping[str, TrainBlock], directions: Vectors, *, rows: Array | None, per_block: bool) -> Scores:
+    """One pass over the rows: `- sum_l R_l X_l'`."""
+    parts: dict[str, Array] = {}
+    total: Array = None
+    for name, block in blocks.items():
+        part = -project(block, directions[name], rows)
+        if per_block:
+            parts[name] = part
+        total = part if total is None else total + part
+    return Scores(total, parts if per_block else None)

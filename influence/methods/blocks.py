@@ -1,0 +1,148 @@
+"""The training rows a method reads, block by block, and the passes over them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from influence.arrays import Array, cast, chunk_rows, compute_dtype, concatenate, row_dots, spans, zeros
+from influence.errors import InvalidRequest
+
+#: A block name to a (m, width) array: test gradients, or what they become on the way to scores.
+Vectors = Mapping[str, Array]
+
+#: Bytes of rows, all blocks together, that score themselves at a time.
+SELF_CHUNK_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainBlock:
+    """One block's training gradients, or their codes.
+
+    `gradients` is (n, width) in any stored type, or a tuple of such arrays, one a shard. `scales` (n,), where
+    given, multiply the rows (integer codes). `squared_norms` (n,) are those of the full gradients, also where
+    `gradients` are codes. `parameters` is the block's true size d; width < d means codes.
+    """
+
+    gradients: Array | tuple[Array, ...]
+    squared_norms: Array
+    parameters: int
+    scales: Array | None = None
+
+    @classmethod
+    def of(cls, gradients: Array | tuple[Array, ...]) -> "TrainBlock":
+        """A block of full gradients, squared norms taken here."""
+        first = gradients[0] if isinstance(gradients, tuple) else gradients
+        width = int(first.shape[1])
+        bare = cls(gradients, zeros((0,), first), width)
+        norms = [row_dots(rows, rows) for _, _, rows in bare.chunks()]
+        return cls(gradients, concatenate(norms, 0), width)
+
+    @property
+    def shards(self) -> tuple[Array, ...]:
+        return self.gradients if isinstance(self.gradients, tuple) else (self.gradients,)
+
+    @property
+    def rows(self) -> int:
+        return sum(int(shard.shape[0]) for shard in self.shards)
+
+    @property
+    def width(self) -> int:
+        return int(self.shards[0].shape[1])
+
+    @property
+    def is_compact(self) -> bool:
+        return self.width < self.parameters
+
+    @property
+    def dtype(self) -> str:
+        """Type that this block is computed in: float64 where stored so, else float32."""
+        return compute_dtype(self.shards[0])
+
+    def chunks(self, dtype: str | None = None) -> Iterator[tuple[int, int, Array]]:
+        """Walk the rows once: (start, stop, rows in `dtype`), each converted copy of bounded size."""
+        offset = 0
+        for shard in self.shards:
+            for start, stop in spans(int(shard.shape[0]), chunk_rows(shard)):
+                rows = cast(shard[start:stop], dtype or self.dtype)
+                yield offset + start, offset + stop, self._scaled(rows, slice(offset + start, offset + stop))
+            offset += int(shard.shape[0])
+
+    def take(self, rows: Array) -> Array:
+        """Selected rows (r, width) in the compute type; `rows` are numpy indexes in any order."""
+        taken = zeros((len(rows), self.width), self.shards[0])
+        offset = 0
+        for shard in self.shards:
+            inside = ((rows >= offset) & (rows < offset + int(shard.shape[0]))).nonzero()[0]
+            if len(inside):
+                taken[inside] = cast(shard[rows[inside] - offset], self.dtype)
+            offset += int(shard.shape[0])
+        return self._scaled(taken, rows)
+
+    def _scaled(self, rows: Array, selection: Any) -> Array:
+        return rows if self.scales is None else rows * cast(self.scales[selection], self.dtype)[:, None]
+
+
+def check_blocks(blocks: Mapping[str, TrainBlock]) -> int:
+    """Number of rows n that all blocks agree on; refuses an index without rows."""
+    counts = {block.rows for block in blocks.values()}
+    if counts == {0} or not counts:
+        raise InvalidRequest("The index holds no rows.", hint="Build the index from a data set with rows.")
+    if len(counts) > 1:
+        raise ValueError(f"blocks hold different numbers of rows: {sorted(counts)}")
+    return counts.pop()
+
+
+def project(block: TrainBlock, vectors: Array, rows: Array | None = None) -> Array:
+    """Inner products (m, n) of vectors (m, width) with the block's rows, or with selected ones."""
+    if rows is not None:
+        return cast(vectors, block.dtype) @ block.take(rows).T
+    left = cast(vectors, block.dtype)
+    return concatenate([left @ chunk.T for _, _, chunk in block.chunks()], 1)
+
+
+def covariance_product(block: TrainBlock, vectors: Array, weights: Array | None = None) -> Array:
+    """`1/n sum_i w_i <v, x_i> x_i` for each of m vectors: (m, width), in one pass over the rows.
+
+    Inner products and their use share a chunk while it is in the processor's cache.
+    """
+    left = cast(vectors, block.dtype)
+    total = zeros((int(left.shape[0]), block.width), block.shards[0])
+    for start, stop, chunk in block.chunks():
+        inner = left @ chunk.T
+        total += (inner if weights is None else inner * weights[start:stop]) @ chunk
+    return total / block.rows
+
+
+def moment(block: TrainBlock, weights: Array | None = None) -> Array:
+    """`1/n sum_i w_i x_i x_i'`: (width, width), in one pass over the rows."""
+    total = zeros((block.width, block.width), block.shards[0])
+    for start, stop, chunk in block.chunks():
+        total += (chunk if weights is None else chunk * weights[start:stop, None]).T @ chunk
+    return total / block.rows
+
+
+def score_on_self(
+    blocks: Mapping[str, TrainBlock],
+    directions: Callable[[Vectors], Vectors],
+    residual_weights: Mapping[str, float],
+) -> Array:
+    """Score (n,) of each row on itself: `sum_l <r_l(x), x_l>`.
+
+    What codes leave out of a row lies outside the basis, where a method only multiplies by `residual_weights`
+    (1/lambda); the exact norms say how much it is.
+    """
+    rows = check_blocks(blocks)
+    row_bytes = 8 * sum(block.width for block in blocks.values())
+    parts = []
+    for start, stop in spans(rows, max(1, SELF_CHUNK_BYTES // row_bytes)):
+        taken = {name: block.take(np.arange(start, stop)) for name, block in blocks.items()}
+        turned = directions(taken)
+        total = sum(row_dots(turned[name], taken[name]) for name in blocks)
+        for name, block in blocks.items():
+            if block.is_compact:
+                missing = cast(block.squared_norms[start:stop], block.dtype) - row_dots(taken[name], taken[name])
+                total = total + residual_weights[name] * missing.clip(0)
+        parts.append(total)
+    return concatenate(parts, 0)

@@ -1,0 +1,46 @@
+"""All methods by name."""
+
+import difflib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from influence.contracts.index import Storage
+from influence.errors import MethodNotOffered, UnknownMethod
+from influence.methods.base import Method
+from influence.methods.datainf import DataInf
+from influence.methods.hessian_free import HessianFree
+
+#: The method of a query that names none.
+DEFAULT_METHOD = DataInf.name
+
+METHODS: Mapping[str, Method[Any]] = MappingProxyType({method.name: method for method in (DataInf(), HessianFree())})
+
+
+def get_method(name: str, storage: Storage | None = None) -> Method[Any]:
+    """The method of a name.
+
+    Raises UnknownMethod with the closest name, and MethodNotOffered where `storage` is given and lacks what the
+    method needs.
+    """
+    if name not in METHODS:
+        raise UnknownMethod(f"There is no influence method '{name}'.", hint=_suggest(name), extra=_offer())
+    method = METHODS[name]
+    if storage is not None and storage not in method.storages:
+        offered = [other.name for other in METHODS.values() if storage in other.storages]
+        raise MethodNotOffered(
+            f"Method '{name}' is not offered on storage '{storage}'.",
+            hint=f"Use one of {', '.join(offered)}, or build an index with storage '{min(method.storages)}'.",
+            extra={"methods": offered},
+        )
+    return method
+
+
+def _suggest(name: str) -> str:
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), METHODS, n=1)
+    start = f"Did you mean '{close[0]}'? " if close else ""
+    return f"{start}Methods are {', '.join(METHODS)}."
+
+
+def _offer() -> dict[str, Any]:
+    return {"methods": list(METHODS)}
