@@ -15,7 +15,7 @@ DatainfError
 ├── Conflict                the resource is not in a state for this
 │   └── IndexNotReady · IndexFailed · ResourceInUse · IdempotencyConflict · Cancelled
 └── Unavailable             try again later
-    └── StoreUnavailable · NoWorker · ShardMissing · OutOfMemory · Internal
+    └── StoreUnavailable · NoWorker · WorkerDied · ShardMissing · OutOfMemory · Internal
 """
 
 from collections.abc import Mapping
@@ -249,6 +249,11 @@ class StoreUnavailable(Unavailable):
 class NoWorker(Unavailable):
     code, title = "no_worker", "No worker is running"
     default_hint = "Start one with 'datainf worker'."
+
+
+class WorkerDied(Unavailable):
+    code, title = "worker_died", "Workers died again and again on the same piece of work"
+    default_hint = "See the worker's log; often the kernel ends it for want of memory."
 
 
 class ShardMissing(Unavailable):

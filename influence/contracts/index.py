@@ -74,6 +74,7 @@ class Index(Frozen):
     skipped_rows: tuple[str, ...] = ()
     truncated_rows: int | None = None
     shards: int = 0
+    rows_per_shard: int = 0
     blocks: tuple[Block, ...] = ()
     parameters: int | None = None
     bytes: int | None = None
@@ -98,3 +99,4 @@ class ShardCommit(Frozen):
     bytes: int
     seconds: float
     chunks: int
+    squared_norm_sums: tuple[float, ...] = ()

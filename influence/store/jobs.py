@@ -86,6 +86,10 @@ class Jobs:
         self._client.hset(keys.job(job_id), field, done)
         self._notify(job_id)
 
+    def count_attempt(self, job_id: str, shard: int) -> int:
+        """Count that work on a shard begins; answers how often it has begun, this time included."""
+        return int(self._client.hincrby(keys.job(job_id), f"attempts:{shard}", 1))
+
     def set_note(self, job_id: str, note: Json | None) -> None:
         """A remark shown with the progress (for example: paused because Redis is full)."""
         self._client.hset(keys.job(job_id), "note", json.dumps(note))

@@ -27,7 +27,9 @@ HEARTBEAT_TIMEOUT_MS = 45_000
 MAINTENANCE_CHANCE = 1_000_000
 
 
-def make_broker(client: redis.Redis, *, middleware: list[Middleware] | None = None) -> RedisBroker:
+def make_broker(
+    client: redis.Redis, *, queues: tuple[QueueName, ...] = QUEUES, middleware: list[Middleware] | None = None
+) -> RedisBroker:
     """A broker on the state server. `middleware` is what runs around actors; senders need none."""
     broker = RedisBroker(  # type: ignore[no-untyped-call]
         client=client,
@@ -36,7 +38,7 @@ def make_broker(client: redis.Redis, *, middleware: list[Middleware] | None = No
         maintenance_chance=MAINTENANCE_CHANCE,
         heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
     )
-    for name in QUEUES:
+    for name in queues:
         broker.declare_queue(name)
     return broker
 

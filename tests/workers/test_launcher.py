@@ -1,0 +1,53 @@
+"""The launcher keeps processes running and leaves none behind."""
+
+import sys
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from workers import launcher
+from workers.launcher import Launcher, Slot, count_devices
+
+
+def test_visible_devices_decide_the_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2,3")
+    assert count_devices("auto") == 3
+    assert count_devices("cpu") == 1
+
+
+@pytest.fixture
+def sleeper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slots start an ordinary process that sleeps instead of loading torch."""
+    original = launcher.subprocess.Popen
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    monkeypatch.setattr(launcher.subprocess, "Popen", lambda _command, **options: original(command, **options))
+
+
+@pytest.mark.usefixtures("sleeper")
+def test_a_killed_process_is_started_again(wait_until: Callable[..., None]) -> None:
+    slot = Slot(0, "host-0")
+    slot.tend()
+    assert slot.process is not None
+    first = slot.process
+    first.kill()
+    first.wait()
+
+    def replaced() -> bool:
+        slot.tend()
+        return slot.process is not None and slot.process.pid != first.pid
+
+    wait_until(replaced, "a new process runs")
+    assert slot.process is not None
+    slot.process.kill()
+    slot.process.wait()
+
+
+@pytest.mark.usefixtures("sleeper")
+def test_stopping_ends_every_process(wait_until: Callable[..., None]) -> None:
+    made = Launcher(2, "host")
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    made.stopping.set()
+    thread.join(20)
+    assert not thread.is_alive()

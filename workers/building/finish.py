@@ -1,0 +1,61 @@
+"""Last step of a build: damping and sizes from the commits, then the index is ready."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from influence.contracts.common import now
+from influence.contracts.index import Index, ShardCommit
+from influence.errors import RowsUnfit
+from influence.methods.datainf import DataInf
+from workers.runtime import Runtime
+
+
+def finish_index(runtime: Runtime, index: Index) -> None:
+    """Declare an index ready. Safe to run twice."""
+    commits = runtime.store.index_data.commits(index.id)
+    if len(commits) < index.shards or index.state == "succeeded":
+        return
+    runtime.store.jobs.set_phase(index.job_id, "finishing", total=index.rows)
+    runtime.store.jobs.set_done(index.job_id, index.rows)
+    runtime.store.indexes.update(index.id, lambda current: _ready(current, commits))
+    runtime.store.jobs.succeed(index.job_id)
+
+
+def _ready(index: Index, commits: Mapping[int, ShardCommit]) -> Index:
+    rows = sum(commit.rows for commit in commits.values())
+    if rows == 0:
+        raise RowsUnfit("Every row was left out, so there is nothing to score against.")
+    size = sum(commit.bytes for commit in commits.values())
+    skipped = tuple(row_id for shard in sorted(commits) for row_id in commits[shard].skipped)
+    seconds = sum(commit.seconds for commit in commits.values())
+    return index.model_copy(
+        update={
+            "state": "succeeded", "rows_indexed": rows, "skipped_rows": skipped, "bytes": size,
+            "bytes_per_row": round(size / rows, 1), "damping": _damping(index, commits, rows), "ready_at": now(),
+            "warnings": _warnings(index, skipped),
+            "timings": {
+                **(index.timings or {}), "gradient_seconds": round(seconds, 3),
+                "rows_per_second": round(rows / max(seconds, 1e-9), 1),
+            },
+        }
+    )  # fmt: skip
+
+
+def _damping(index: Index, commits: Mapping[int, ShardCommit], rows: int) -> dict[str, float]:
+    sums = np.sum([commits[shard].squared_norm_sums for shard in sorted(commits)], axis=0)
+    return {
+        block.name: DataInf.default_damping_scale * float(total) / rows / block.parameters
+        for block, total in zip(index.blocks, sums, strict=True)
+    }
+
+
+def _warnings(index: Index, skipped: tuple[str, ...]) -> tuple[str, ...]:
+    found = []
+    if index.truncated_rows:
+        found.append(f"{index.truncated_rows} rows were cut to {index.spec.gradients.max_length} tokens.")
+    if skipped:
+        found.append(f"{len(skipped)} rows with gradients that are not finite were left out.")
+    if slow := [block.name for block in index.blocks if block.path == "slow"]:
+        found.append(f"{len(slow)} blocks took the slower exact path, for example {slow[0]}.")
+    return (*index.warnings, *found)

@@ -1,0 +1,135 @@
+"""First step of a build: load the model, check every row, cut the data set into shards."""
+
+import math
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from influence.contracts.dataset import Dataset
+from influence.contracts.index import Index, IndexSpec
+from influence.errors import DoesNotFit
+from influence.rows.file import RowFile
+from workers.building.progress import BuildProgress
+from workers.models import HotModel
+from workers.rows import EncodedRow
+from workers.runtime import Runtime
+
+#: Rows tokenised at a time while checking.
+_CHECK_ROWS = 512
+#: Rows of the batch that measures how fast this machine is.
+_PROBE_ROWS = 8
+_MIN_SHARD_ROWS, _MAX_SHARD_ROWS = 32, 8192
+#: Gradients of one shard held in memory at once, at most.
+_MAX_SHARD_BYTES = 256 << 20
+
+
+def plan_index(runtime: Runtime, index: Index) -> None:
+    """Plan the build and submit its shards; a plan that exists is only submitted again.
+
+    Raises RowsRefused or CheckpointRefused when the index would give confident nonsense, DoesNotFit when it
+    would be larger than the budget.
+    """
+    if not index.shards:
+        index = _make_plan(runtime, index)
+    runtime.store.jobs.set_phase(index.job_id, "gradients", total=index.rows)
+    committed = runtime.store.index_data.commits(index.id)
+    for shard in range(index.shards):
+        if shard in committed:
+            runtime.store.jobs.set_done(index.job_id, shard_size(index, shard), shard=shard)
+        else:
+            runtime.store.queue.submit("compute_shard", index_id=index.id, shard=shard)
+    if len(committed) == index.shards:
+        runtime.store.queue.submit("finish_index", index_id=index.id)
+
+
+def shard_size(index: Index, shard: int) -> int:
+    """Rows of the data set that a shard covers."""
+    start = shard * index.rows_per_shard
+    return min(index.rows_per_shard, index.rows - start)
+
+
+def _make_plan(runtime: Runtime, index: Index) -> Index:
+    started = time.monotonic()
+    progress = BuildProgress(runtime, index.job_id)
+    runtime.store.jobs.set_phase(index.job_id, "loading model", total=1, unit="models")
+    model = runtime.models.get(runtime.store.checkpoints.require(index.spec.checkpoint_id), index.spec.gradients)
+    dataset = runtime.store.datasets.require(index.spec.dataset_id)
+    sample, truncated = check_rows(runtime, model, dataset, index, progress)
+    seconds_per_row = _probe(runtime, model, sample)
+    blocks = model.collector.blocks
+    parameters = sum(block.parameters for block in blocks)
+    rows_per_shard = choose_shard_rows(dataset.rows, parameters, seconds_per_row, runtime.settings.shard_seconds)
+    estimate = estimate_build(index.spec, dataset.rows, parameters, len(blocks), seconds_per_row)
+    if estimate["bytes"] > runtime.settings.storage_budget_bytes and index.spec.storage == "full":
+        raise DoesNotFit(
+            f"Full gradients would take {estimate['bytes']:,.0f} bytes of Redis, more than the budget of "
+            f"{runtime.settings.storage_budget_bytes:,} bytes.",
+            extra={"estimate": estimate},
+        )
+    return runtime.store.indexes.update(
+        index.id,
+        lambda current: current.model_copy(
+            update={
+                "state": "running", "rows": dataset.rows, "blocks": blocks, "parameters": parameters,
+                "rows_per_shard": rows_per_shard, "shards": math.ceil(dataset.rows / rows_per_shard),
+                "estimate": estimate, "truncated_rows": truncated,
+                "timings": {"plan_seconds": round(time.monotonic() - started, 3)},
+            }
+        ),
+    )  # fmt: skip
+
+
+def check_rows(
+    runtime: Runtime, model: HotModel, dataset: Dataset, index: Index, progress: BuildProgress
+) -> tuple[list[EncodedRow], int]:
+    """Tokenise every row once, so that a bad row is named before any work; answers a sample and the cut rows."""
+    rows = RowFile(runtime.files.dataset(dataset.id))
+    runtime.store.jobs.set_phase(index.job_id, "checking rows", total=dataset.rows)
+    truncated, sample = 0, []
+    for start in range(0, dataset.rows, _CHECK_ROWS):
+        encoded = model.task.tokenise(rows.read(start, min(start + _CHECK_ROWS, dataset.rows)))
+        truncated += sum(row.truncated for row in encoded)
+        sample = sample or _spread(encoded, _PROBE_ROWS)
+        progress.report(start + len(encoded))
+    return sample, truncated
+
+
+def _spread(rows: Sequence[EncodedRow], count: int) -> list[EncodedRow]:
+    """Rows evenly taken from a list."""
+    picks = np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)
+    return [rows[position] for position in sorted(set(picks.tolist()))]
+
+
+def _probe(runtime: Runtime, model: HotModel, sample: Sequence[EncodedRow]) -> float:
+    """Seconds a row on this machine, from a small batch run twice (the first warms up)."""
+    batch = model.task.collate(sample).to(runtime.device)
+    seconds = math.inf
+    for _ in range(2):
+        with runtime.device_lock:
+            started = time.monotonic()
+            losses = model.collector.collect(batch).losses
+            losses.sum().item()  # waits for the device
+            seconds = min(seconds, time.monotonic() - started)
+    return seconds / len(sample)
+
+
+def choose_shard_rows(rows: int, parameters: int, seconds_per_row: float, shard_seconds: float) -> int:
+    """Rows a shard: long enough to pay for its delivery, short enough to lose little and to fit in memory."""
+    by_time = int(shard_seconds / max(seconds_per_row, 1e-6))
+    by_memory = max(1, _MAX_SHARD_BYTES // (4 * max(parameters, 1)))
+    wanted = min(max(by_time, _MIN_SHARD_ROWS), _MAX_SHARD_ROWS, by_memory)
+    return max(1, min(wanted, rows))
+
+
+def estimate_build(
+    spec: IndexSpec, rows: int, parameters: int, blocks: int, seconds_per_row: float
+) -> dict[str, float]:
+    """Bytes and seconds that a full build should take, with one worker like this one."""
+    itemsize = 4 if spec.storage_dtype == "float32" else 2
+    row_bytes = parameters * itemsize + blocks * 4 + 12
+    return {
+        "bytes": float(rows * row_bytes),
+        "bytes_per_row": float(row_bytes),
+        "seconds": round(rows * seconds_per_row, 1),
+    }

@@ -1,0 +1,32 @@
+"""Progress of a build, and the two reasons to stop it: cancelled, or the process ends."""
+
+import time
+
+from influence.errors import Cancelled
+from workers.runtime import Runtime
+
+#: Redis is told and asked at most so often, however small the micro-batches.
+_REPORT_SECONDS = 0.2
+
+
+class BuildProgress:
+    """Reports units done and raises when the work should stop."""
+
+    def __init__(self, runtime: Runtime, job_id: str, *, shard: int | None = None) -> None:
+        self._runtime = runtime
+        self._job_id = job_id
+        self._shard = shard
+        self._last = 0.0
+
+    def report(self, done: int, *, last: bool = False) -> None:
+        """Say how many units are done.
+
+        Raises Cancelled when nobody wants the result, ShutdownRequested when the process is asked to end.
+        """
+        self._runtime.check_stopping()
+        if not last and time.monotonic() - self._last < _REPORT_SECONDS:
+            return
+        self._last = time.monotonic()
+        if self._runtime.store.jobs.is_cancelled(self._job_id):
+            raise Cancelled("The build was cancelled.")
+        self._runtime.store.jobs.set_done(self._job_id, done, shard=self._shard)

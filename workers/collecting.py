@@ -1,0 +1,27 @@
+"""Gradients of encoded rows under this process's device lock and token budget."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from workers.batching.stream import stream_gradients
+from workers.gradients.collector import RowGradients
+from workers.models import HotModel
+from workers.rows import EncodedRow
+from workers.runtime import Runtime
+
+
+def stream_rows(
+    runtime: Runtime, model: HotModel, encoded: Sequence[EncodedRow], report: Callable[[int], None] | None = None
+) -> Iterator[tuple[list[int], RowGradients]]:
+    """Yield (positions in `encoded`, their gradients) batch by batch; `report` hears of rows done."""
+    done = 0
+    for positions, found in stream_gradients(
+        model.collector,
+        encoded,
+        model.task.collate,
+        token_budget=runtime.settings.token_budget or None,
+        lock=runtime.device_lock,
+    ):
+        yield positions, found
+        done += len(positions)
+        if report is not None:
+            report(done)

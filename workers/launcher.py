@@ -1,0 +1,113 @@
+"""Starts worker processes and keeps them running. Imports no torch, so that it stays small."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from types import FrameType
+
+import structlog
+
+from influence.store.embedded import die_with_parent
+from workers.logs import configure_logs
+from workers.settings import WorkerSettings
+
+log = structlog.get_logger()
+
+POLL_SECONDS = 0.2
+STOP_SECONDS = 25.0
+#: A process that lives shorter than this died at start; waiting doubles from the first figure to the last.
+_SHORT_LIFE_SECONDS = 10.0
+_FIRST_WAIT_SECONDS, _LAST_WAIT_SECONDS = 0.5, 30.0
+
+
+def count_devices(wanted: str) -> int:
+    """How many processes to start: one a visible GPU, else one."""
+    if wanted == "cpu":
+        return 1
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return max(1, len([device for device in visible.split(",") if device.strip()]))
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return 1
+    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False).stdout
+    return max(1, sum(line.startswith("GPU ") for line in listed.splitlines()))
+
+
+@dataclass
+class Slot:
+    """One process and its successors; they share a name, so that a successor takes over its messages."""
+
+    number: int
+    name: str
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    wait_seconds: float = _FIRST_WAIT_SECONDS
+    start_after: float = 0.0
+
+    def tend(self) -> None:
+        """Start the process if it is not running and its waiting time is over."""
+        if self.process is not None and self.process.poll() is not None:
+            self._mourn(self.process.returncode)
+        if self.process is None and time.monotonic() >= self.start_after:
+            command = [sys.executable, "-m", "workers.process", "--slot", str(self.number), "--name", self.name]
+            self.process = subprocess.Popen(command, preexec_fn=die_with_parent)
+            self.started_at = time.monotonic()
+
+    def _mourn(self, code: int) -> None:
+        lived = time.monotonic() - self.started_at
+        short = lived < _SHORT_LIFE_SECONDS
+        self.wait_seconds = min(self.wait_seconds * 2, _LAST_WAIT_SECONDS) if short else _FIRST_WAIT_SECONDS
+        self.start_after = time.monotonic() + (self.wait_seconds if short else 0.0)
+        cause = "killed, perhaps by the kernel for want of memory" if code == -signal.SIGKILL else f"exit code {code}"
+        log.warning("worker process died and is started again", slot=self.number, cause=cause)
+        self.process = None
+
+
+@dataclass
+class Launcher:
+    """Keeps `count` processes running until `stopping` is set."""
+
+    count: int
+    name: str
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Tend the slots, then end them."""
+        slots = [Slot(number, f"{self.name}-{number}") for number in range(self.count)]
+        while not self.stopping.is_set():
+            for slot in slots:
+                slot.tend()
+            self.stopping.wait(POLL_SECONDS)
+        self._stop([slot.process for slot in slots if slot.process is not None])
+
+    def _stop(self, processes: list[subprocess.Popen[bytes]]) -> None:
+        for process in processes:
+            process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in processes:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def main() -> None:
+    """Run until Ctrl-C or SIGTERM."""
+    settings = WorkerSettings()
+    configure_logs(settings.log_level, as_json=settings.log_json)
+    name = settings.worker_name or f"{socket.gethostname()}-{os.getpid()}"
+    launcher = Launcher(count_devices(settings.device), name)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        launcher.stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    launcher.run()

@@ -1,0 +1,80 @@
+"""Hot checkpoints: loaded once, kept while used, the least recently used leaves first."""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.index import GradientSettings
+from workers.gradients.collector import GradientCollector
+from workers.loading.checkpoint import load_checkpoint
+from workers.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class HotModel:
+    """A loaded checkpoint with the settings that its gradients are taken with."""
+
+    collector: GradientCollector
+    task: Task
+
+    @property
+    def model(self) -> torch.nn.Module:
+        return self.collector.model
+
+
+class Models:
+    """Checkpoints by (id, gradient settings). Loading happens once even when many ask at once."""
+
+    def __init__(
+        self,
+        device: torch.device,
+        *,
+        adapters: Path,
+        hub_cache: Path,
+        offline: bool,
+        capacity: int,
+        load_in_bits: int | None = None,
+    ) -> None:
+        self._device = device
+        self._adapters = adapters
+        self._hub_cache = hub_cache
+        self._offline = offline
+        self._capacity = capacity
+        self._load_in_bits = load_in_bits
+        self._hot: OrderedDict[tuple[str, str], HotModel] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, checkpoint: Checkpoint, settings: GradientSettings) -> HotModel:
+        """The loaded model; raises CheckpointRefused when it cannot be trusted."""
+        key = (checkpoint.id, settings.model_dump_json())
+        with self._lock:
+            if key not in self._hot:
+                self._make_room()
+                self._hot[key] = self._load(checkpoint, settings)
+            self._hot.move_to_end(key)
+            return self._hot[key]
+
+    def _make_room(self) -> None:
+        while len(self._hot) >= self._capacity:
+            self._hot.popitem(last=False)
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _load(self, checkpoint: Checkpoint, settings: GradientSettings) -> HotModel:
+        loaded = load_checkpoint(
+            checkpoint,
+            self._adapters / checkpoint.adapter_digest,
+            device=self._device,
+            settings=settings,
+            offline=self._offline,
+            cache_dir=self._hub_cache,
+            load_in_bits=self._load_in_bits,
+        )
+        collector = GradientCollector(
+            loaded.model, loaded.task.row_losses, include_bias=settings.include_bias, precision=settings.precision
+        )
+        return HotModel(collector, loaded.task)

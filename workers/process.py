@@ -1,0 +1,137 @@
+"""One worker process: one device, two queues, its model and indexes hot."""
+
+import argparse
+import os
+import signal
+import socket
+import threading
+from types import FrameType
+
+import dramatiq
+import structlog
+import torch
+from dramatiq.middleware import CurrentMessage, Retries
+
+from influence.errors import DatainfError
+from influence.store.connections import StoreError, connect
+from influence.store.files import Files
+from influence.store.queue import QueueName, make_broker
+from influence.store.store import Store
+from workers.actors import register_build_actors, register_query_actors
+from workers.logs import configure_logs
+from workers.models import Models
+from workers.reaper import resubmit_lost_work
+from workers.runtime import Runtime
+from workers.scoring.hot import HotIndexes
+from workers.settings import WorkerSettings
+from workers.threads import set_cpu_threads
+
+log = structlog.get_logger()
+
+#: How often an idle worker thread looks: the queue's default would add half a second to a query.
+QUERY_POLL_MS, BUILD_POLL_MS = 20, 200
+ANNOUNCE_SECONDS = 5.0
+REAP_SECONDS = 20.0
+#: Time for a micro-batch to end and its message to go back, when the process is asked to stop.
+STOP_MS = 15_000
+
+
+def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> Runtime:
+    """Connect and prepare; nothing is loaded yet."""
+    store = Store(connect(settings.redis_url, settings.cache_url))
+    files = Files(settings.data_dir)
+    models = Models(
+        device, adapters=files.adapters, hub_cache=files.hub, offline=settings.hub_offline,
+        capacity=settings.hot_models, load_in_bits=settings.load_in_bits,
+    )  # fmt: skip
+    return Runtime(name, settings, store, files, device, models, HotIndexes(settings.memory_budget_bytes))
+
+
+class WorkerProcess:
+    """Consumes both queues until asked to stop.
+
+    The process's name is its lease's name: one that starts again under the name of a dead one takes its messages
+    over at once, another's are taken over when its heartbeat has been silent for long enough.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self._workers = [
+            self._make_worker("build", threads=1, poll_ms=BUILD_POLL_MS),
+            self._make_worker("query", threads=runtime.settings.query_threads, poll_ms=QUERY_POLL_MS),
+        ]
+
+    def _make_worker(self, queue: QueueName, *, threads: int, poll_ms: int) -> dramatiq.Worker:
+        middleware = [Retries(max_retries=10, min_backoff=500, max_backoff=15_000), CurrentMessage()]
+        broker = make_broker(self.runtime.store.connections.state, queues=(queue,), middleware=middleware)
+        broker.broker_id = f"{self.runtime.name}:{queue}"
+        self.runtime.store.queue.reclaim(broker.broker_id)
+        register = register_build_actors if queue == "build" else register_query_actors
+        register(self.runtime, broker)
+        worker = dramatiq.Worker(broker, worker_timeout=poll_ms, worker_threads=threads)
+        worker.queue_prefetch = threads
+        return worker
+
+    def run(self) -> None:
+        """Work until the runtime's `stopping` is set, then give back what is not finished."""
+        for worker in self._workers:
+            worker.start()
+        keeper = threading.Thread(target=self._keep_house, daemon=True, name="housekeeping")
+        keeper.start()
+        log.info("worker ready", name=self.runtime.name, device=str(self.runtime.device))
+        self.runtime.stopping.wait()
+        for worker in self._workers:
+            worker.stop(timeout=STOP_MS)
+        self.runtime.store.workers.withdraw(self.runtime.name)
+
+    def _keep_house(self) -> None:
+        """Announce this worker and look for lost work, as long as the process lives."""
+        elapsed = REAP_SECONDS
+        while not self.runtime.stopping.is_set():
+            try:
+                self.runtime.store.workers.announce(self.runtime.name, self._description())
+                if elapsed >= REAP_SECONDS:
+                    resubmit_lost_work(self.runtime.store)
+                    elapsed = 0.0
+            except (StoreError, DatainfError) as error:
+                log.warning("the store does not answer", error=str(error))
+            self.runtime.stopping.wait(ANNOUNCE_SECONDS)
+            elapsed += ANNOUNCE_SECONDS
+
+    def _description(self) -> dict[str, object]:
+        return {
+            "name": self.runtime.name, "host": socket.gethostname(), "pid": os.getpid(),
+            "device": str(self.runtime.device), "hot_index_bytes": self.runtime.hot_indexes.bytes,
+        }  # fmt: skip
+
+
+def choose_device(wanted: str, slot: int) -> torch.device:
+    """The device of the process in this slot."""
+    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    return torch.device("cuda", slot)
+
+
+def main() -> None:
+    """Entry point of one process; the launcher gives it a slot and a name."""
+    parser = argparse.ArgumentParser(description="One worker process.")
+    parser.add_argument("--slot", type=int, default=0)
+    parser.add_argument("--name", default="")
+    arguments = parser.parse_args()
+    settings = WorkerSettings()
+    configure_logs(settings.log_level, as_json=settings.log_json)
+    device = choose_device(settings.device, arguments.slot)
+    set_cpu_threads(settings.cpu_threads)
+    name = arguments.name or f"{socket.gethostname()}-{os.getpid()}"
+    runtime = make_runtime(settings, name, device)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        runtime.stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    WorkerProcess(runtime).run()
+
+
+if __name__ == "__main__":
+    main()

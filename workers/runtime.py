@@ -1,0 +1,40 @@
+"""What every piece of work in a worker process shares."""
+
+import threading
+from dataclasses import dataclass, field
+
+import torch
+
+from influence.store.files import Files
+from influence.store.store import Store
+from workers.fairness import FairLock
+from workers.models import Models
+from workers.scoring.hot import HotIndexes
+from workers.settings import WorkerSettings
+
+
+class ShutdownRequested(BaseException):
+    """Raised between micro-batches when the process is asked to end; the message goes back to the queue."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One worker process: its store, device, hot models and hot indexes.
+
+    `device_lock` is taken for one micro-batch at a time, so that a query waits for at most one of a build's.
+    """
+
+    name: str
+    settings: WorkerSettings
+    store: Store
+    files: Files
+    device: torch.device
+    models: Models
+    hot_indexes: HotIndexes
+    device_lock: FairLock = field(default_factory=FairLock)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def check_stopping(self) -> None:
+        """Raise ShutdownRequested when the process is asked to end."""
+        if self.stopping.is_set():
+            raise ShutdownRequested

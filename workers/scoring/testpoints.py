@@ -1,0 +1,89 @@
+"""Test points of a query: from rows to gradients."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from influence.contracts.query import Query
+from influence.errors import NonFiniteGradients
+from influence.rows.file import RowFile
+from workers.collecting import stream_rows
+from workers.gradients.finiteness import find_non_finite
+from workers.models import HotModel
+from workers.rows import Row
+from workers.runtime import Runtime
+from workers.tasks.base import Prediction
+
+
+@dataclass(frozen=True)
+class TestPoints:
+    """m test points: `rows` as scored, their losses and predictions, and gradients (m, d) a block."""
+
+    __test__ = False  # not a pytest class
+
+    rows: list[Row]
+    losses: list[float]
+    predictions: list[Prediction | None]
+    gradients: dict[str, Tensor]
+
+    def mean(self) -> "TestPoints":
+        """One test point whose gradient is the mean: the gradient of the mean loss."""
+        gradients = {name: values.mean(dim=0, keepdim=True) for name, values in self.gradients.items()}
+        summary = {"aggregate": "mean", "test_points": len(self.rows)}
+        return TestPoints([summary], [sum(self.losses) / len(self.losses)], [None], gradients)
+
+
+def make_test_points(runtime: Runtime, query: Query, model: HotModel) -> TestPoints:
+    """Gradients of the query's test points.
+
+    With target `prediction` the model's own answer takes the label's place. Raises NonFiniteGradients naming rows.
+    """
+    rows = _read_rows(runtime, query)
+    wants_prediction = query.request.target == "prediction" or query.request.aggregate == "each"
+    predictions = _predict(runtime, model, rows) if wants_prediction else [None] * len(rows)
+    if query.request.target == "prediction":
+        rows = [
+            model.task.with_prediction(row, prediction)
+            for row, prediction in zip(rows, predictions, strict=True)
+            if prediction is not None
+        ]
+    losses, gradients = _collect(runtime, model, rows)
+    return TestPoints(rows, losses, predictions, gradients)
+
+
+def _read_rows(runtime: Runtime, query: Query) -> list[Row]:
+    request = query.request
+    if request.rows is None:
+        return [dict(example) for example in request.examples or []]
+    file = RowFile(runtime.files.dataset(request.rows.dataset_id))
+    wanted = request.rows.row_indexes
+    return list(file.read(0, len(file)) if wanted is None else file.read_many(wanted))
+
+
+def _predict(runtime: Runtime, model: HotModel, rows: Sequence[Row]) -> list[Prediction | None]:
+    with runtime.device_lock:
+        return list(model.task.predict(model.model, rows))
+
+
+def _collect(runtime: Runtime, model: HotModel, rows: Sequence[Row]) -> tuple[list[float], dict[str, Tensor]]:
+    encoded = model.task.tokenise(rows)
+    losses = torch.empty(len(rows), dtype=torch.float32)
+    gradients: dict[str, Tensor] = {}
+    for positions, found in stream_rows(runtime, model, encoded):
+        if bad := find_non_finite(found):
+            names = [encoded[positions[row]].row_id for row in bad]
+            raise NonFiniteGradients(f"Test points with NaN or infinite gradients: {', '.join(names[:5])}.")
+        losses[positions] = found.losses.float().cpu()
+        for name, values in found.blocks.items():
+            if name not in gradients:
+                gradients[name] = values.new_empty((len(rows), values.shape[1]))
+            gradients[name][positions] = values
+    return losses.tolist(), gradients
+
+
+def take(gradients: Mapping[str, Tensor], start: int, stop: int) -> dict[str, Any]:
+    """Some of the test points."""
+    return {name: values[start:stop] for name, values in gradients.items()}

@@ -1,0 +1,19 @@
+"""Settings of a worker process, read from the environment once."""
+
+from pydantic import Field
+
+from influence.settings import StorageSettings
+
+
+class WorkerSettings(StorageSettings):
+    """How a worker computes. Prefix DATAINF_."""
+
+    device: str = Field("auto", description="'auto' (one process a GPU, else CPU), 'cpu' or 'cuda'.")
+    cpu_threads: int = Field(0, ge=0, description="Threads of a CPU worker; 0 takes every core it may use.")
+    token_budget: int = Field(0, ge=0, description="Tokens a micro-batch, padding included; 0 finds one.")
+    memory_budget_bytes: int = Field(4 << 30, ge=0, description="Memory for hot indexes; the least used leave.")
+    hot_models: int = Field(2, ge=1, description="Checkpoints kept loaded.")
+    query_threads: int = Field(2, ge=1, description="Queries worked on at once.")
+    shard_seconds: float = Field(20.0, gt=0, description="How long a shard of a build should take.")
+    load_in_bits: int | None = Field(None, description="4 or 8: load base models quantised (needs bitsandbytes).")
+    worker_name: str = Field("", description="Name under which this worker is seen; made up when empty.")
