@@ -1,4 +1,4 @@
-"""The rows of one data set on disk: lines of canonical JSON, with offsets for random access and a hash a row.
+"""The rows of one data set on disk: lines of JSON, with offsets for random access and a hash a row.
 
 rows.jsonl      one normalised row a line
 offsets.i64     rows + 1 little-endian int64: where each line begins, then where the last one ends
@@ -75,7 +75,7 @@ def _write_files(folder: Path, rows: Iterable[dict[str, Any]]) -> RowFileSummary
     with lines_path.open("wb") as lines, offsets_path.open("wb") as offsets, hashes_path.open("wb") as hashes:
         offsets.write(end.to_bytes(8, "little"))
         for count, row in enumerate(rows, start=1):  # noqa: B007 - the count outlives the loop
-            line = canonical_json(row) + b"\n"
+            line = _line(row)
             digest.update(line)
             end += len(line)
             lines.write(line)
@@ -90,6 +90,11 @@ def _write_files(folder: Path, rows: Iterable[dict[str, Any]]) -> RowFileSummary
         file.write(canonical_json(asdict(summary)))
         _flush(file)
     return summary
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    # Keys stay in their order: chat templates print the arguments of tool calls as they stand.
+    return json.dumps(row, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def _flush(file: BinaryIO) -> None:

@@ -63,26 +63,22 @@ class LabelBook:
         """Names in the order of the classes: the given ones, or those learnt when they cover 0..n-1 one to one."""
         if self.given is not None or not self._one_to_one or self._type is not int:
             return self.given
-        learnt = [self._seen.get(label) for label in range(len(self._seen))]
-        names = tuple(name for name in learnt if name)
-        return names if len(names) == len(learnt) == len(set(names)) and all(map(_writable, names)) else None
+        names = tuple(name for label in range(len(self._seen)) if (name := self._seen.get(label)))
+        return names if len(names) == len(self._seen) and are_label_names(names) else None
 
 
-def _check_names(names: Sequence[str]) -> None:
-    if (
-        len(set(names)) != len(names)
-        or not names
-        or not all(name and _writable(name) for name in names)
-        or len(names) > MAX_LABELS
-    ):
+def are_label_names(names: Sequence[object]) -> bool:
+    """Whether these can name classes: strings, different, none empty or unwritable, not too many."""
+    strings = [name for name in names if isinstance(name, str) and name and not UNWRITABLE.search(name)]
+    return 0 < len(names) <= MAX_LABELS and len(strings) == len(names) == len(set(strings))
+
+
+def _check_names(names: Sequence[object]) -> None:
+    if not are_label_names(names):
         raise InvalidRequest(
             "'label_names' must be different, non-empty names.",
             hint="List each class once, in the order of the head's outputs.",
         )
-
-
-def _writable(name: str) -> bool:
-    return not UNWRITABLE.search(name)
 
 
 def _called(kind: type) -> str:

@@ -9,6 +9,7 @@ from influence.errors import BrokenRow
 
 MAX_ID_CHARACTERS = 512
 MAX_LABEL_CHARACTERS = 1024
+MAX_JSON_DEPTH = 32
 Label = int | str
 #: The largest int that every reader of JSON keeps exactly.
 _MAX_INT = 2**53
@@ -87,22 +88,24 @@ def _named_label(value: str, column: str, *, typed: bool) -> Label | None:
 
 def as_json(value: Any, column: str) -> Any:
     """A JSON value that can be written again: no NaN, no bytes, no times; nulls inside objects are dropped."""
-    kept = _without_nulls(value)
     try:
+        kept = _without_nulls(value, MAX_JSON_DEPTH)
         canonical_json(kept)
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         raise BrokenRow(
             f"column {column!r} holds something that is no JSON.", hint=f"Mend it: {str(error)[:200]}."
         ) from error
     return kept
 
 
-def _without_nulls(value: Any) -> Any:
+def _without_nulls(value: Any, depth: int) -> Any:
     # Parquet fills the fields that other rows have with nulls; the row as it was written had none.
+    if depth == 0:
+        raise ValueError(f"it is nested more than {MAX_JSON_DEPTH} deep")
     if isinstance(value, Mapping):
-        return {str(key): _without_nulls(item) for key, item in value.items() if item is not None}
+        return {str(key): _without_nulls(item, depth - 1) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
-        return [_without_nulls(item) for item in value]
+        return [_without_nulls(item, depth - 1) for item in value]
     return value
 
 

@@ -1,0 +1,109 @@
+"""Untrusted table -> accepted data set on disk, addressed by its normalised rows."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ulid import ULID
+
+from app.intake.table_limits import TableLimits
+from app.intake.tables import Table, open_table
+from influence.contracts.common import now
+from influence.contracts.dataset import Dataset
+from influence.errors import DatainfError
+from influence.rows.columns import ColumnMap, choose_columns
+from influence.rows.file import RowFile, dataset_digest, write_rows
+from influence.rows.normalise import normalise_rows
+from influence.rows.statistics import RowStatistics
+
+MAX_NAME_CHARACTERS = 200
+
+
+def accept_dataset(
+    source_path: Path,
+    *,
+    filename: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    label_names: Sequence[str] | None = None,
+    name: str | None = None,
+    split: str | None = None,
+    limits: TableLimits,
+    destination_root: Path,
+) -> Dataset:
+    """Read, check and keep the rows of a file or Arrow folder under `destination_root/ds_<digest>`.
+
+    The same rows again give the same id and no second copy. Leaves nothing behind when it raises: UploadRefused,
+    RowsRefused or RequestRefused, each with rows or columns named.
+    """
+    table = open_table(source_path, filename=filename, limits=limits, split=split)
+    return accept_table(
+        table, columns=columns, label_names=label_names, name=name or filename, destination_root=destination_root
+    )
+
+
+def accept_table(
+    table: Table,
+    *,
+    columns: Mapping[str, str] | None = None,
+    label_names: Sequence[str] | None = None,
+    name: str | None = None,
+    destination_root: Path,
+) -> Dataset:
+    """As `accept_dataset`, for a table that is open."""
+    chosen = choose_columns(table.columns, columns)
+    known = label_names if label_names is not None else _class_names(table, chosen)
+    rows = normalise_rows(table.rows(chosen.used), chosen, label_names=known, typed=table.typed)
+    statistics = RowStatistics(rows.kind)
+    staging = destination_root / f"incoming-{ULID()}"
+    summary = write_rows(staging, statistics.watch(rows))
+    dataset_id = f"ds_{dataset_digest(rows.kind, rows.label_names, summary)}"
+    _settle(staging, destination_root / dataset_id)
+    return Dataset(
+        id=dataset_id,
+        name=name[:MAX_NAME_CHARACTERS] if name else None,
+        kind=rows.kind,
+        columns=chosen.columns,
+        rows=summary.rows,
+        bytes=summary.bytes,
+        label_names=rows.label_names,
+        statistics={**statistics.summary(), "format": table.format, **_template(chosen)},
+        problems=statistics.problems(),
+        created_at=now(),
+    )
+
+
+def _class_names(table: Table, chosen: ColumnMap) -> tuple[str, ...] | None:
+    return table.class_names.get(chosen.columns["label"]) if "label" in chosen.columns else None
+
+
+def _template(chosen: ColumnMap) -> dict[str, str]:
+    return {"prompt_template": "alpaca"} if "instruction" in chosen.columns else {}
+
+
+def _settle(staging: Path, folder: Path) -> None:
+    """Move new rows to their address; keep what is there already if it is whole."""
+    try:
+        staging.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        if _is_whole(folder):
+            shutil.rmtree(staging)
+        else:
+            _replace(staging, folder)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        with RowFile(folder) as rows:
+            rows.verify()
+    except DatainfError:
+        return False
+    return True
+
+
+def _replace(staging: Path, folder: Path) -> None:
+    damaged = folder.parent / f"damaged-{ULID()}"
+    folder.rename(damaged)
+    staging.rename(folder)
+    shutil.rmtree(damaged, ignore_errors=True)

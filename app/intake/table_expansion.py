@@ -1,0 +1,119 @@
+"""Columnar batches -> dicts, with expanded bytes counted before they exist; and what a schema tells about classes."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from app.intake.table_limits import Source, TableLimits, check_columns, refuse_size
+from influence.errors import TooLarge, UnreadableFile, UnsupportedFormat
+from influence.rows.labels import are_label_names
+
+#: Rows become Python objects in pieces of about this many bytes.
+_PIECE_BYTES = 8 << 20
+ClassNames = dict[str, tuple[str, ...]]
+
+
+def expand(batches: Iterator[pa.RecordBatch], limits: TableLimits) -> Iterator[Source]:
+    """Batches -> dicts. Raises TooLarge before anything past `max_bytes` or `max_row_bytes` is made."""
+    total = 0
+    for batch in batches:
+        total += _expanded_bytes(batch)
+        if total > limits.max_bytes:
+            refuse_size(f"more than {limits.max_bytes} bytes when expanded", limits)
+        for piece in _pieces(batch, limits):
+            yield from piece.to_pylist()
+
+
+def _pieces(batch: pa.RecordBatch, limits: TableLimits) -> Iterator[pa.RecordBatch]:
+    size = _expanded_bytes(batch)
+    if batch.num_rows == 1 and size > limits.max_row_bytes + _slack(batch):
+        refuse_size(f"a row of {size} bytes when expanded", limits)
+    if batch.num_rows <= 1 or size <= min(_PIECE_BYTES, limits.max_row_bytes):
+        yield batch
+        return
+    half = batch.num_rows // 2
+    yield from _pieces(batch.slice(0, half), limits)
+    yield from _pieces(batch.slice(half), limits)
+
+
+def _slack(batch: pa.RecordBatch) -> int:
+    # Offsets and validity bits of a single row, so that the limit means the row's own bytes.
+    return 64 * (1 + batch.num_columns)
+
+
+def _expanded_bytes(batch: pa.RecordBatch) -> int:
+    sizes: list[int] = [_array_bytes(column) for column in batch.columns]
+    return sum(sizes)
+
+
+def _array_bytes(array: pa.Array) -> int:
+    """Bytes of an array once its dictionaries are multiplied out; eight more an item for Python's own cost."""
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        return len(array) * 8 + _dictionary_bytes(array)
+    if pa.types.is_struct(kind):
+        return sum(_array_bytes(child) for child in array.flatten()) + len(array) * 8
+    if (
+        pa.types.is_list(kind)
+        or pa.types.is_large_list(kind)
+        or pa.types.is_map(kind)
+        or pa.types.is_fixed_size_list(kind)
+    ):
+        values = pc.list_flatten(array) if not pa.types.is_map(kind) else array.items
+        return _array_bytes(values) + len(array) * 8
+    if pa.types.is_run_end_encoded(kind) or pa.types.is_union(kind):
+        raise UnsupportedFormat(
+            f"A column has the type {kind}.", hint="Store text, numbers, lists and structs as such."
+        )
+    return int(array.nbytes)
+
+
+def _dictionary_bytes(array: pa.DictionaryArray) -> int:
+    values = array.dictionary
+    if not (
+        pa.types.is_string(values.type) or pa.types.is_large_string(values.type) or pa.types.is_binary(values.type)
+    ):
+        return 8 * len(array)
+    lengths = pc.cast(pc.binary_length(values), pa.int64())
+    return int(pc.sum(pc.take(lengths, array.indices)).as_py() or 0)
+
+
+def class_names(schema: pa.Schema) -> ClassNames:
+    """Column -> names of its classes, from the feature description that the `datasets` library leaves in a schema."""
+    try:
+        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    found = (
+        {}
+        if not isinstance(features, Mapping)
+        else {column: _names_of(feature) for column, feature in features.items()}
+    )
+    return {column: names for column, names in found.items() if names}
+
+
+def _names_of(feature: Any) -> tuple[str, ...]:
+    names = feature.get("names") if isinstance(feature, Mapping) and feature.get("_type") == "ClassLabel" else None
+    return tuple(names) if isinstance(names, list) and are_label_names(names) else ()
+
+
+def check_schema(columns: Sequence[str], limits: TableLimits) -> None:
+    """Raise TooLarge for too many columns and UnreadableFile for a name used twice."""
+    check_columns(columns, limits, "schema")
+    if len(set(columns)) != len(columns):
+        raise UnreadableFile("The schema names a column twice.", hint="Give every column its own name.")
+
+
+@contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Turn what pyarrow raises on bad bytes into UnreadableFile or TooLarge."""
+    try:
+        yield
+    except MemoryError as error:
+        raise TooLarge(f"The {what} asks for more memory than there is.", hint="Write smaller row groups.") from error
+    except (pa.ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
+        raise UnreadableFile(f"The {what} cannot be read: {str(error)[:200]}.", hint="Write the file again.") from error

@@ -1,0 +1,56 @@
+"""How much of an untrusted table is taken, and the counting that holds it to that."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from influence.errors import BrokenRow, EmptyFile, TooLarge
+
+Source = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TableLimits:
+    """Limits of one data set. `max_bytes` holds for the file and again for what it expands to."""
+
+    max_bytes: int = 2 << 30
+    max_rows: int = 10_000_000
+    max_row_bytes: int = 4 << 20
+    max_columns: int = 1000
+
+
+def count_rows(rows: Iterable[Source], limits: TableLimits) -> Iterator[Source]:
+    """Pass rows through. Raises TooLarge past `max_rows` and EmptyFile where there are none."""
+    count = 0
+    for row in rows:
+        count += 1
+        if count > limits.max_rows:
+            refuse_size(f"more than {limits.max_rows} rows", limits)
+        yield row
+    if not count:
+        raise EmptyFile("The file holds no rows.", hint="Send a file with at least one row.")
+
+
+def check_columns(columns: Sequence[str] | Mapping[str, Any], limits: TableLimits, where: str) -> None:
+    """Raise TooLarge for more columns than a table may have."""
+    if len(columns) > limits.max_columns:
+        refuse_size(f"{len(columns)} columns ({where})", limits)
+
+
+def refuse_size(what: str, limits: TableLimits) -> NoReturn:
+    """Raise TooLarge with the limits in `extra`."""
+    raise TooLarge(
+        f"The data set has {what}, more than this service takes.",
+        hint="Send fewer or shorter rows, or ask the operator to raise the limits.",
+        extra={
+            "max_bytes": limits.max_bytes,
+            "max_rows": limits.max_rows,
+            "max_row_bytes": limits.max_row_bytes,
+            "max_columns": limits.max_columns,
+        },
+    )
+
+
+def refuse_line(line: int, reason: str, hint: str) -> NoReturn:
+    """Raise BrokenRow for a line of a text file, counted from 1."""
+    raise BrokenRow(f"Line {line}: {reason}.", hint=hint, extra={"line": line})
