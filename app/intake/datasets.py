@@ -3,11 +3,13 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ulid import ULID
 
+from app.intake.hub_dataset import fetch_split
 from app.intake.table_limits import TableLimits
-from app.intake.tables import Table, open_table
+from app.intake.tables import Table, join_tables, open_table
 from influence.contracts.common import now
 from influence.contracts.dataset import Dataset
 from influence.errors import DatainfError
@@ -39,6 +41,32 @@ def accept_dataset(
     return accept_table(
         table, columns=columns, label_names=label_names, name=name or filename, destination_root=destination_root
     )
+
+
+def accept_hub_dataset(
+    hub_id: str,
+    *,
+    revision: str | None = None,
+    split: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    label_names: Sequence[str] | None = None,
+    name: str | None = None,
+    limits: TableLimits,
+    destination_root: Path,
+    endpoint: str | None = None,
+) -> Dataset:
+    """As `accept_dataset`, for one split of a data set on the hub; the download is not kept.
+
+    Raises NotFound and Unavailable beside what `accept_dataset` raises.
+    """
+    with TemporaryDirectory(prefix="download-", dir=destination_root) as scratch:
+        files = fetch_split(
+            hub_id, revision=revision, split=split, folder=Path(scratch), limits=limits, endpoint=endpoint
+        )
+        table = join_tables([open_table(file, limits=limits) for file in files])
+        return accept_table(
+            table, columns=columns, label_names=label_names, name=name or hub_id, destination_root=destination_root
+        )
 
 
 def accept_table(

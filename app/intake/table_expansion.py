@@ -42,7 +42,7 @@ def _pieces(batch: pa.RecordBatch, limits: TableLimits) -> Iterator[pa.RecordBat
 
 def _slack(batch: pa.RecordBatch) -> int:
     # Offsets and validity bits of a single row, so that the limit means the row's own bytes.
-    return 64 * (1 + batch.num_columns)
+    return 64 * (1 + len(batch.schema.names))
 
 
 def _expanded_bytes(batch: pa.RecordBatch) -> int:
