@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from influence.contracts.common import Frozen, Json, LossScope, Request
-from influence.contracts.job import JobState
+from influence.contracts.job import JobState, Progress
 
 Storage = Literal["full", "compact"]
 StorageChoice = Literal["auto", "full", "compact"]
@@ -63,7 +63,10 @@ class Block(Frozen):
 
 
 class Index(Frozen):
-    """An index as the API shows it. Sizes are bytes in Redis; `damping` is lambda a block at scale 0.1."""
+    """An index as the API shows it. Sizes are bytes in Redis; `damping` is lambda a block at scale 0.1.
+
+    `progress` is the job's while the index is being built; it is not stored with the record.
+    """
 
     id: str
     job_id: str
@@ -85,6 +88,7 @@ class Index(Frozen):
     timings: dict[str, float] | None = None
     warnings: tuple[str, ...] = ()
     error: Json | None = None
+    progress: Progress | None = None
     created_at: datetime
     ready_at: datetime | None = None
 

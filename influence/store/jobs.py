@@ -5,12 +5,13 @@ progress never counts a row double.
 """
 
 import json
+from collections import Counter
 from datetime import datetime
 from typing import Any, cast
 
 import redis
 
-from influence.contracts.common import Json, now
+from influence.contracts.common import Json, Page, now
 from influence.contracts.job import Job, JobKind, JobState, Progress
 from influence.errors import NotFound
 from influence.store import keys
@@ -56,6 +57,40 @@ class Jobs:
         if job is None:
             raise NotFound(f"There is no job '{job_id[:80]}'.")
         return job
+
+    def page(self, *, limit: int, after: str | None = None) -> Page[Job]:
+        """Newest first; `after` is the last id of the page before. Raises NotFound for a cursor that is gone."""
+        found: list[Job] = []
+        for job_id in self._ids_following(after):
+            job = self.find(job_id)
+            if job is None:
+                self._client.zrem(keys.listing("job"), job_id)
+                continue
+            found.append(job)
+            if len(found) > limit:
+                break
+        data = found[:limit]
+        more = len(found) > limit
+        return Page[Job](data=data, has_more=more, next=data[-1].id if more else None)
+
+    def _ids_following(self, after: str | None) -> list[str]:
+        """Ids of all jobs, newest first; jobs live JOB_SECONDS, so that the list stays short."""
+        start = 0
+        if after is not None:
+            rank = self._client.zrevrank(keys.listing("job"), after)
+            if rank is None:
+                raise NotFound(f"The cursor '{after[:80]}' points at nothing.", hint="Start from the first page.")
+            start = int(cast("int", rank)) + 1
+        ids = cast("list[bytes]", self._client.zrevrange(keys.listing("job"), start, -1))
+        return [job_id.decode() for job_id in ids]
+
+    def count_by_state(self, newest: int = 1000) -> Counter[str]:
+        """How many of the newest jobs are in each state."""
+        ids = cast("list[bytes]", self._client.zrevrange(keys.listing("job"), 0, newest - 1))
+        pipeline = self._client.pipeline(transaction=False)
+        for job_id in ids:
+            pipeline.hget(keys.job(job_id.decode()), "state")
+        return Counter(_text(state) for state in pipeline.execute() if state is not None)
 
     def state(self, job_id: str) -> JobState | None:
         """Only the state: cheap enough to ask between micro-batches."""

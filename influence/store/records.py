@@ -85,8 +85,9 @@ class Records(Generic[Model]):
             ids = self._client.zrevrange(keys.listing(self._kind), position, position + count - 1)
             if not ids:
                 break
-            found += self._read(cast("list[bytes]", ids))
-            position += len(ids)
+            read = self._read(cast("list[bytes]", ids))
+            found += read
+            position += len(read)  # the others left the listing just now
         return found[:count]
 
     def _read(self, ids: list[bytes]) -> list[Model]:

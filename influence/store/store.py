@@ -3,6 +3,7 @@
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import Index
+from influence.contracts.preview import Preview
 from influence.contracts.query import Query
 from influence.store.connections import Connections
 from influence.store.idempotency import Idempotency
@@ -24,6 +25,7 @@ class Store:
         self.datasets: Records[Dataset] = Records(state, "dataset", Dataset)
         self.indexes: Records[Index] = Records(state, "index", Index)
         self.queries: Records[Query] = Records(state, "query", Query)
+        self.previews: Records[Preview] = Records(state, "preview", Preview)
         self.jobs = Jobs(state)
         self.index_data = IndexData(state, cache)
         self.scores = QueryScores(state)

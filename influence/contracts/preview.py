@@ -1,0 +1,57 @@
+"""A preview: what a few rows look like to the model, before anything is built."""
+
+from datetime import datetime
+
+from pydantic import Field, model_validator
+
+from influence.contracts.common import Frozen, Json, LossScope, Request
+from influence.contracts.index import OnTooLong, Precision
+from influence.contracts.job import JobState
+
+MAX_PREVIEW_ROWS = 20
+DEFAULT_PREVIEW_ROWS = 5
+
+
+class PreviewRequest(Request):
+    """`POST /v1/datasets/{id}/preview`: the first five rows unless `offset` or `row_indexes` say otherwise."""
+
+    checkpoint_id: str = Field(examples=["ckpt_3f1c"])
+    max_length: int = Field(512, ge=1, le=1 << 20)
+    on_too_long: OnTooLong = "truncate"
+    precision: Precision = "float32"
+    loss: LossScope | None = Field(None, description="Which tokens carry loss; by default what the rows imply.")
+    offset: int = Field(0, ge=0, description="First row to show.")
+    row_indexes: list[int] | None = Field(
+        None, min_length=1, max_length=MAX_PREVIEW_ROWS, description="These rows; a stored preview names its rows here."
+    )
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> "PreviewRequest":
+        if self.offset and self.row_indexes is not None:
+            raise ValueError("give either 'offset' or 'row_indexes'")
+        return self
+
+
+class PreviewRow(Frozen):
+    """One row as the model reads it: `supervised[i]` says whether `tokens[i]` carries loss."""
+
+    row_index: int
+    row_id: str
+    rendered: str
+    tokens: tuple[str, ...]
+    supervised: tuple[bool, ...]
+    truncated: bool = False
+
+
+class Preview(Frozen):
+    """A preview and, once its job succeeded, its rows."""
+
+    id: str
+    job_id: str
+    state: JobState
+    dataset_id: str
+    checkpoint_id: str
+    request: PreviewRequest
+    rows: tuple[PreviewRow, ...] | None = None
+    error: Json | None = None
+    created_at: datetime
