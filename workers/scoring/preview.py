@@ -1,0 +1,33 @@
+"""What rows look like to the model: text, tokens, and which of them carry loss."""
+
+from influence.contracts.index import GradientSettings
+from influence.contracts.preview import DEFAULT_PREVIEW_ROWS, Preview, PreviewRow
+from influence.rows.file import RowFile
+from influence.store import keys
+from workers.runtime import Runtime
+
+
+def preview_rows(runtime: Runtime, preview: Preview) -> None:
+    """Render the rows of a preview as its checkpoint's task reads them. Safe to run twice."""
+    request = preview.request
+    settings = GradientSettings(
+        precision=request.precision, max_length=request.max_length, on_too_long=request.on_too_long, loss=request.loss
+    )
+    model = runtime.models.get(runtime.store.checkpoints.require(preview.checkpoint_id), settings)
+    file = RowFile(runtime.files.dataset(preview.dataset_id))
+    first = range(request.offset, min(request.offset + DEFAULT_PREVIEW_ROWS, len(file)))
+    indexes = list(first) if request.row_indexes is None else request.row_indexes
+    shown = []
+    for row_index, row in zip(indexes, file.read_many(indexes), strict=True):
+        view = model.task.render(row)
+        shown.append(
+            PreviewRow(
+                row_index=row_index, row_id=str(row["id"]), rendered=view.text, tokens=tuple(view.tokens),
+                supervised=tuple(view.supervised), truncated=view.truncated,
+            )
+        )  # fmt: skip
+    runtime.store.previews.update(
+        preview.id, lambda current: current.model_copy(update={"state": "succeeded", "rows": tuple(shown)})
+    )
+    runtime.store.previews.expire(preview.id, keys.QUERY_SECONDS)
+    runtime.store.jobs.succeed(preview.job_id)
