@@ -69,7 +69,7 @@ def chunk_rows(array: Array) -> int:
     """Rows to convert at a time so that the converted copy stays within `CHUNK_BYTES`."""
     item_bytes = 8 if compute_dtype(array) == "float64" else 4
     budget = CHUNK_BYTES.get(str(array.device).partition(":")[0], _OTHER_DEVICE_BYTES)
-    return max(16, budget // (item_bytes * max(1, int(array.shape[1]))))
+    return max(1, budget // (item_bytes * max(1, int(array.shape[1]))))
 
 
 def spans(length: int, step: int) -> Iterator[tuple[int, int]]:

@@ -7,6 +7,9 @@ from typing import Protocol
 from influence.arrays import Array, cast
 from influence.errors import InvalidRequest
 
+#: Scale of the paper's code, whose constant 10 divides where this multiplies.
+DEFAULT_DAMPING_SCALE = 0.1
+
 
 class Normed(Protocol):
     """A block as far as damping sees it."""
@@ -18,13 +21,12 @@ class Normed(Protocol):
     def parameters(self) -> int: ...
 
 
-def block_damping(block: Normed, damping_scale: float) -> float:
+def block_damping(mean_squared_norm: float, parameters: int, damping_scale: float) -> float:
     """`lambda_l = damping_scale * mean_i ||g_li||^2 / d_l`, d_l the block's true size also where codes are kept.
 
-    The mean is taken in float64. Zero where every gradient of the block is zero (an untrained LoRA).
-    Source: the damping of the DataInf paper's code, whose constant 10 is the scale 0.1.
+    Zero where every gradient of the block is zero (an untrained LoRA).
     """
-    return damping_scale * float(cast(block.squared_norms, "float64").mean()) / block.parameters
+    return damping_scale * mean_squared_norm / parameters
 
 
 def block_dampings(blocks: Mapping[str, Normed], damping_scale: float) -> dict[str, float]:
@@ -34,9 +36,16 @@ def block_dampings(blocks: Mapping[str, Normed], damping_scale: float) -> dict[s
             f"damping_scale is {damping_scale}, but has to be a positive number.",
             hint="Leave damping_scale out to use the method's default.",
         )
-    return {name: block_damping(block, damping_scale) for name, block in blocks.items()}
+    return {
+        name: block_damping(_mean_squared_norm(block), block.parameters, damping_scale)
+        for name, block in blocks.items()
+    }
 
 
 def inverse_damping(damping: float) -> float:
     """1/lambda; 0 where lambda is 0, so that a block without gradients contributes nothing rather than NaN."""
     return 1.0 / damping if damping > 0 else 0.0
+
+
+def _mean_squared_norm(block: Normed) -> float:
+    return float(cast(block.squared_norms, "float64").mean())

@@ -1,16 +1,20 @@
 """The training rows a method reads, block by block, and the passes over them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from influence.arrays import Array, cast, chunk_rows, compute_dtype, concatenate, row_dots, spans, zeros
+from influence.arrays import Array, cast, chunk_rows, compute_dtype, concatenate, dtype_name, row_dots, spans, zeros
 from influence.errors import InvalidRequest
 
 #: A block name to a (m, width) array: test gradients, or what they become on the way to scores.
 Vectors = Mapping[str, Array]
+
+#: Widest block whose moment (width x width) is kept: codes, whose rows then need not be passed over to turn a vector.
+MOMENT_WIDTH_LIMIT = 512
+
+#: Bytes of float64 rows, all blocks of a group together, that are converted at a time.
+JOINED_BYTES = 64 << 20
 
 #: Bytes of rows, all blocks together, that score themselves at a time.
 SELF_CHUNK_BYTES = 256 << 20
@@ -60,14 +64,27 @@ class TrainBlock:
         """Type that this block is computed in: float64 where stored so, else float32."""
         return compute_dtype(self.shards[0])
 
-    def chunks(self, dtype: str | None = None) -> Iterator[tuple[int, int, Array]]:
-        """Walk the rows once: (start, stop, rows in `dtype`), each converted copy of bounded size."""
+    def chunks(self, dtype: str | None = None, at_least: int = 16) -> Iterator[tuple[int, int, Array]]:
+        """Walk the rows once: (start, stop, rows in `dtype`).
+
+        Each converted copy is of bounded size, but has `at_least` so many rows where the shard has.
+        """
         offset = 0
         for shard in self.shards:
-            for start, stop in spans(int(shard.shape[0]), chunk_rows(shard)):
+            for start, stop in spans(int(shard.shape[0]), max(at_least, chunk_rows(shard))):
                 rows = cast(shard[start:stop], dtype or self.dtype)
                 yield offset + start, offset + stop, self._scaled(rows, slice(offset + start, offset + stop))
             offset += int(shard.shape[0])
+
+    def between(self, start: int, stop: int, dtype: str | None = None) -> Array:
+        """Consecutive rows (stop - start, width) in `dtype`."""
+        parts, offset = [], 0
+        for shard in self.shards:
+            inside = slice(max(0, start - offset), max(0, stop - offset))
+            parts.append(cast(shard[inside], dtype or self.dtype))
+            offset += int(shard.shape[0])
+        rows = concatenate([part for part in parts if len(part)] or parts[:1], 0)
+        return self._scaled(rows, slice(start, stop))
 
     def take(self, rows: Array) -> Array:
         """Selected rows (r, width) in the compute type; `rows` are numpy indexes in any order."""
@@ -81,7 +98,9 @@ class TrainBlock:
         return self._scaled(taken, rows)
 
     def _scaled(self, rows: Array, selection: Any) -> Array:
-        return rows if self.scales is None else rows * cast(self.scales[selection], self.dtype)[:, None]
+        if self.scales is None:
+            return rows
+        return rows * cast(self.scales[selection], dtype_name(rows))[:, None]
 
 
 def check_blocks(blocks: Mapping[str, TrainBlock]) -> int:
@@ -94,12 +113,21 @@ def check_blocks(blocks: Mapping[str, TrainBlock]) -> int:
     return counts.pop()
 
 
-def project(block: TrainBlock, vectors: Array, rows: Array | None = None) -> Array:
-    """Inner products (m, n) of vectors (m, width) with the block's rows, or with selected ones."""
+def project(block: TrainBlock, vectors: Array, rows: Array | None = None, dtype: str | None = None) -> Array:
+    """Inner products (m, n) of vectors (m, width) with the block's rows, or with selected ones, in `dtype`."""
+    left = cast(vectors, dtype or block.dtype)
     if rows is not None:
-        return cast(vectors, block.dtype) @ block.take(rows).T
-    left = cast(vectors, block.dtype)
-    return concatenate([left @ chunk.T for _, _, chunk in block.chunks()], 1)
+        return left @ cast(block.take(rows), dtype or block.dtype).T
+    return concatenate([left @ chunk.T for _, _, chunk in block.chunks(dtype)], 1)
+
+
+def combine(block: TrainBlock, weights: Array) -> Array:
+    """`1/n sum_i a_i x_i` for each of m sets of weights (m, n): (m, width), in the type of the weights."""
+    dtype = dtype_name(weights)
+    total = zeros((int(weights.shape[0]), block.width), weights, dtype)
+    for start, stop, chunk in block.chunks(dtype):
+        total += weights[:, start:stop] @ chunk
+    return total / block.rows
 
 
 def covariance_product(block: TrainBlock, vectors: Array, weights: Array | None = None) -> Array:
@@ -113,6 +141,18 @@ def covariance_product(block: TrainBlock, vectors: Array, weights: Array | None 
         inner = left @ chunk.T
         total += (inner if weights is None else inner * weights[start:stop]) @ chunk
     return total / block.rows
+
+
+def joint_covariance_product(blocks: Sequence[TrainBlock], vectors: Sequence[Array]) -> list[Array]:
+    """`1/n sum_i (sum_l <v_l, x_il>) x_i` a block for each of m vectors: [(m, width)], float64, in one pass."""
+    totals = [part * 0.0 for part in vectors]
+    row_bytes = 8 * sum(block.width for block in blocks)
+    for start, stop in spans(blocks[0].rows, max(1, JOINED_BYTES // row_bytes)):
+        chunks = [block.between(start, stop, "float64") for block in blocks]
+        inner = sum(part @ chunk.T for part, chunk in zip(vectors, chunks, strict=True))
+        for total, chunk in zip(totals, chunks, strict=True):
+            total += inner @ chunk
+    return [total / blocks[0].rows for total in totals]
 
 
 def moment(block: TrainBlock, weights: Array | None = None) -> Array:
@@ -137,7 +177,7 @@ def score_on_self(
     row_bytes = 8 * sum(block.width for block in blocks.values())
     parts = []
     for start, stop in spans(rows, max(1, SELF_CHUNK_BYTES // row_bytes)):
-        taken = {name: block.take(np.arange(start, stop)) for name, block in blocks.items()}
+        taken = {name: block.between(start, stop) for name, block in blocks.items()}
         turned = directions(taken)
         total = sum(row_dots(turned[name], taken[name]) for name in blocks)
         for name, block in blocks.items():

@@ -13,12 +13,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from influence.arrays import Array, cast
-from influence.damping import block_dampings, inverse_damping
+from influence.damping import DEFAULT_DAMPING_SCALE, block_dampings, inverse_damping
 from influence.methods.base import LinearMethod
-from influence.methods.blocks import TrainBlock, Vectors, check_blocks, covariance_product, moment
-
-#: Widest block whose moment is kept, (width x width): codes, whose rows then need not be passed over twice a query.
-MOMENT_WIDTH_LIMIT = 512
+from influence.methods.blocks import MOMENT_WIDTH_LIMIT, TrainBlock, Vectors, check_blocks, covariance_product, moment
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +35,7 @@ class DataInf(LinearMethod[DataInfState]):
     name: ClassVar[str] = "datainf"
     title: ClassVar[str] = "DataInf"
     summary: ClassVar[str] = "Closed form of the DataInf paper: fast, and close to the same from compact codes."
-    default_damping_scale: ClassVar[float | None] = 0.1
+    default_damping_scale: ClassVar[float | None] = DEFAULT_DAMPING_SCALE
 
     def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> DataInfState:
         rows = check_blocks(blocks)

@@ -8,13 +8,24 @@ from typing import Any
 from influence.contracts.index import Storage
 from influence.errors import MethodNotOffered, UnknownMethod
 from influence.methods.base import Method
+from influence.methods.cosine import Cosine
 from influence.methods.datainf import DataInf
+from influence.methods.exact import Exact
 from influence.methods.hessian_free import HessianFree
+from influence.methods.joint import Joint
+from influence.methods.lissa import Lissa
+from influence.methods.lissa_paper import LissaPaper
+from influence.methods.relative import Relative
 
 #: The method of a query that names none.
 DEFAULT_METHOD = DataInf.name
 
-METHODS: Mapping[str, Method[Any]] = MappingProxyType({method.name: method for method in (DataInf(), HessianFree())})
+METHODS: Mapping[str, Method[Any]] = MappingProxyType(
+    {
+        method.name: method
+        for method in (DataInf(), HessianFree(), Cosine(), Relative(), Exact(), Joint(), Lissa(), LissaPaper())
+    }
+)
 
 
 def get_method(name: str, storage: Storage | None = None) -> Method[Any]:
