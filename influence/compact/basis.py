@@ -1,0 +1,163 @@
+"""The directions of each block that are worth keeping: a rank-k basis of damped, normalised gradients.
+
+For block l with a sample's gradients G (s x d) and damping lambda, the rows are scaled by
+1 / sqrt(lambda + ||g||^2), as DataInf weighs them (Kwon et al. 2024, equation 5), and the leading right singular
+vectors of the result are kept. When d > s the s x s Gram matrix is decomposed instead, so that a wide block never
+needs a d x d matrix.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from influence.arrays import Array, namespace
+from influence.compact.arrays import Float64s, to_numpy
+from influence.damping import block_damping
+
+#: Directions below this share of the leading singular value are rounding noise of a float32 Gram matrix.
+_NOISE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class BlockBasis:
+    """One block's basis.
+
+    `vectors` (d, k) has orthonormal columns, leading direction first; k may be 0. `spectrum` (s,) float64 holds all
+    squared singular values of the scaled sample, largest first; `kept` is the share of their sum inside the basis.
+    """
+
+    vectors: Array
+    spectrum: Float64s
+    kept: float
+
+    @property
+    def rank(self) -> int:
+        return int(self.vectors.shape[1])
+
+
+@dataclass(frozen=True)
+class Basis:
+    """All blocks' bases, in block order. A row's code has `width` numbers: the blocks' codes one after another."""
+
+    blocks: tuple[BlockBasis, ...]
+
+    @cached_property
+    def ranks(self) -> tuple[int, ...]:
+        return tuple(block.rank for block in self.blocks)
+
+    @cached_property
+    def spans(self) -> tuple[slice, ...]:
+        return spans_of(self.ranks)
+
+    @property
+    def width(self) -> int:
+        return sum(self.ranks)
+
+    @property
+    def kept(self) -> tuple[float, ...]:
+        return tuple(block.kept for block in self.blocks)
+
+    def project(self, gradients: Sequence[Array]) -> Array:
+        """Codes (n, width) of rows whose gradients are given per block, (n, d_l) each, in the basis's library."""
+        xp = namespace(gradients[0])
+        pairs = zip(gradients, self.blocks, strict=True)
+        return xp.concatenate([block_gradients @ block.vectors for block_gradients, block in pairs], 1)
+
+    def lift(self, codes: Array) -> list[Array]:
+        """The gradients (m, d_l) per block that lie in the span and have these codes (m, width)."""
+        return [codes[:, span] @ block.vectors.T for span, block in zip(self.spans, self.blocks, strict=True)]
+
+
+def spans_of(ranks: Sequence[int]) -> tuple[slice, ...]:
+    """Where each block's numbers lie in a concatenated code."""
+    ends = np.cumsum(ranks, dtype=int).tolist()
+    return tuple(slice(end - rank, end) for end, rank in zip(ends, ranks, strict=True))
+
+
+def scale_rows(gradients: Array, damping: float) -> Array:
+    """Gradients (s, d) over sqrt(damping + ||g||^2); rows of a block that is all zero stay zero."""
+    norms = (gradients * gradients).sum(1)
+    weights = damping + norms
+    return gradients / (weights + (weights == 0))[:, None] ** 0.5
+
+
+def fit_block(gradients: Array, damping: float, rank: int) -> BlockBasis:
+    """Fit one block's basis to a sample's gradients (s, d), in their library and dtype.
+
+    Fewer than `rank` vectors come back where the sample spans fewer: a block that is all zero has none.
+    """
+    return _truncate(*leading_directions(scale_rows(gradients, damping)), rank)
+
+
+def fit_basis(gradients: Sequence[Array], damping: Sequence[float], ranks: int | Sequence[int]) -> Basis:
+    """Fit every block, (s, d_l) each, with one rank for all or one a block."""
+    wanted = [ranks] * len(gradients) if isinstance(ranks, int) else ranks
+    return Basis(tuple(map(fit_block, gradients, damping, wanted)))
+
+
+def truncate_basis(basis: Basis, ranks: int | Sequence[int]) -> Basis:
+    """The leading directions of a wider basis: what fitting with these ranks would have given."""
+    wanted = [ranks] * len(basis.blocks) if isinstance(ranks, int) else ranks
+    pairs = zip(basis.blocks, wanted, strict=True)
+    return Basis(tuple(_truncate(block.vectors, block.spectrum, rank) for block, rank in pairs))
+
+
+def allocate_ranks(spectra: Sequence[Float64s], total: int, *, least: int = 1, most: int = 1 << 30) -> list[int]:
+    """Spread `total` directions over blocks, each to where the largest squared singular value is left.
+
+    Every block whose spectrum allows it gets `least`, none gets more than `most` or than it has directions.
+    """
+    usable = [int(np.count_nonzero(spectrum > spectrum.max(initial=0.0) * _NOISE**2)) for spectrum in spectra]
+    ranks = [min(least, limit) for limit in usable]
+    ceiling = [min(most, limit) for limit in usable]
+    left = [
+        (-float(spectra[block][position]), block, position)
+        for block, limit in enumerate(ceiling)
+        for position in range(ranks[block], limit)
+    ]
+    for _, block, _ in sorted(left)[: max(0, total - sum(ranks))]:
+        ranks[block] += 1
+    return ranks
+
+
+def damping_of(gradients: Sequence[Array], scale: float) -> list[float]:
+    """lambda_l = scale * mean ||g_l||^2 / d_l from a sample's gradients (s, d_l)."""
+    return [block_damping(float((block * block).sum(1).mean()), block.shape[1], scale) for block in gradients]
+
+
+def leading_directions(scaled: Array) -> tuple[Array, Float64s]:
+    """Right singular vectors (d, r) of (s, d) and all squared singular values, by the smaller Gram matrix.
+
+    Largest first, signs fixed; directions that are rounding noise are left out.
+    """
+    xp = namespace(scaled)
+    rows, width = scaled.shape
+    gram = scaled @ scaled.T if width > rows else scaled.T @ scaled
+    double: Any = xp.float64
+    values, vectors = xp.linalg.eigh(xp.asarray(gram, dtype=double))
+    spectrum = np.maximum(to_numpy(values)[::-1], 0.0)
+    usable = int(np.count_nonzero(spectrum > spectrum.max(initial=0.0) * _NOISE**2))
+    order = list(range(rows - 1 if width > rows else width - 1, -1, -1))[:usable]
+    leading = xp.asarray(vectors[:, order], dtype=scaled.dtype)
+    if width > rows:
+        leading = xp.linalg.qr(scaled.T @ leading)[0]
+    return _fix_signs(leading), spectrum
+
+
+def _truncate(vectors: Array, spectrum: Float64s, rank: int) -> BlockBasis:
+    total = float(spectrum.sum())
+    kept = float(spectrum[: min(rank, vectors.shape[1])].sum()) / total if total > 0 else 1.0
+    return BlockBasis(vectors[:, :rank], spectrum, min(kept, 1.0) if math.isfinite(kept) else 0.0)
+
+
+def _fix_signs(vectors: Array) -> Array:
+    """Make each column's largest entry positive: an eigenvector's sign is otherwise the library's accident."""
+    if vectors.shape[1] == 0:
+        return vectors
+    xp = namespace(vectors)
+    largest = vectors[abs(vectors).argmax(0), list(range(vectors.shape[1]))]
+    return vectors * xp.sign(largest)

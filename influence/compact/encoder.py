@@ -1,0 +1,83 @@
+"""From a row's gradients to its stored bytes: basis, layout and the sample they were fitted to, as one thing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from influence.arrays import Array, namespace
+from influence.compact.arrays import Float32s, to_numpy
+from influence.compact.basis import Basis, damping_of, fit_basis
+from influence.compact.codes import CodeDtype, Codes, encode_codes
+from influence.compact.layout import Layout, fit_layout
+from influence.compact.moments import Moments, mean_weighted, sum_moments
+from influence.errors import InvalidRequest
+
+#: Basis directions a block for each number stored a block: the joint layout picks among them.
+OVERSAMPLING = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """Rows in code space, before quantising: `codes` (n, K) and exact `squared_norms` (n, blocks), both float32."""
+
+    codes: Float32s
+    squared_norms: Float32s
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """Fitted once an index, from a random sample of rows, then fixed.
+
+    `damping` (blocks) is lambda of the sample: the weights of all moments. `parameters` are the blocks' sizes.
+    """
+
+    basis: Basis
+    layout: Layout
+    sample: Projected
+    damping: tuple[float, ...]
+    parameters: tuple[int, ...]
+
+    def project(self, gradients: Sequence[Array]) -> Projected:
+        """Codes and norms of rows whose gradients are given per block, (n, d_l) each, in the basis's library."""
+        return _project(self.basis, gradients)
+
+    def encode(self, rows: Projected, dtype: CodeDtype = "int8") -> Codes:
+        """The bytes to store of projected rows."""
+        return encode_codes(self.layout.encode(rows.codes), rows.squared_norms, dtype)
+
+    def sum_moments(self, rows: Projected, *, joint: bool = False) -> Moments:
+        """The rows' share of the index's moments."""
+        return sum_moments(rows.codes, rows.squared_norms, self.basis.spans, self.damping, joint=joint)
+
+
+def fit_encoder(
+    gradients: Sequence[Array],
+    *,
+    rank: int = 16,
+    directions: int | Sequence[int] | None = None,
+    damping_scale: float = 0.1,
+) -> Encoder:
+    """Fit an encoder to a sample's gradients, (s, d_l) a block, numpy or torch, float32 or float64.
+
+    `rank` numbers a block are stored on average: rank * blocks bytes a row as int8. `directions` a block feed the
+    layout (by default `OVERSAMPLING` times the rank, one for all or one a block).
+    """
+    if rank < 1 or not gradients or len(gradients[0]) == 0:
+        raise InvalidRequest("A basis needs a rank of at least 1 and at least one row.", hint="Give a larger sample.")
+    damping = damping_of(gradients, damping_scale)
+    basis = fit_basis(gradients, damping, OVERSAMPLING * rank if directions is None else directions)
+    sample = _project(basis, gradients)
+    weighted = mean_weighted(sum_moments(sample.codes, sample.squared_norms, basis.spans, damping))
+    layout = fit_layout(sample.codes, basis.spans, weighted, damping, rank * len(gradients))
+    return Encoder(basis, layout, sample, tuple(damping), tuple(int(block.shape[1]) for block in gradients))
+
+
+def _project(basis: Basis, gradients: Sequence[Array]) -> Projected:
+    xp = namespace(gradients[0])
+    norms = xp.stack([(block * block).sum(1) for block in gradients], 1)
+    codes = basis.project(gradients)
+    return Projected(to_numpy(codes).astype(np.float32), to_numpy(norms).astype(np.float32))
