@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app.intake.table_expansion import check_schema, class_names, expand, refusing
@@ -48,8 +49,13 @@ class ParquetTable:
         """Rows with just these columns."""
         texts = [leaf for leaf in self._texts if leaf.split(".")[0] in columns]
         with refusing("Parquet file"), self._open(texts) as file:
-            batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=list(columns), use_threads=False)
-            yield from expand(batches, self._limits)
+            yield from expand(_batches(file, list(columns)), self._limits)
+
+
+def _batches(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    # One row group at a time: a batch over two of them has two dictionaries, which pyarrow cannot nest.
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False)
 
 
 def _text_leaves(file: pq.ParquetFile) -> list[str]:
