@@ -3,7 +3,7 @@
 DatainfError
 ├── RequestRefused          the request itself is wrong
 │   ├── InvalidRequest · UnknownMethod · MethodNotOffered · PathNotAllowed · DoesNotFit
-│   └── Unauthorised · Forbidden · NotFound
+│   └── Unauthorised · Forbidden · NotFound · MethodNotAllowed
 ├── UploadRefused           bytes we were given cannot be used
 │   ├── EmptyFile · UnreadableFile · BrokenRow · TooLarge · UnsafeArchive · PickleRefused · UnsupportedFormat
 │   └── ColumnsUnmatched · ColumnsAmbiguous
@@ -97,6 +97,10 @@ class Forbidden(RequestRefused):
 class NotFound(RequestRefused):
     status, code, title = 404, "not_found", "No such resource"
     default_hint = "Check the id; list what exists with a GET on the collection."
+
+
+class MethodNotAllowed(RequestRefused):
+    status, code, title = 405, "method_not_allowed", "This path does not take this method"
 
 
 class UploadRefused(DatainfError):
