@@ -50,8 +50,8 @@ def transfer(values: Any, like: Array, dtype: str) -> Array:
 
 def add_to_diagonal(matrix: Array, value: float) -> Array:
     """Add a number to a square matrix's diagonal, in place; returns the matrix."""
-    order = int(matrix.shape[0])
-    matrix.reshape(-1)[:: order + 1] += value
+    places = namespace(matrix).arange(int(matrix.shape[0]), device=matrix.device)
+    matrix[places, places] += value
     return matrix
 
 

@@ -41,7 +41,7 @@ class TrainBlock:
         width = int(first.shape[1])
         bare = cls(gradients, zeros((0,), first), width)
         norms = [row_dots(rows, rows) for _, _, rows in bare.chunks()]
-        return cls(gradients, concatenate(norms, 0), width)
+        return cls(gradients, concatenate([bare.squared_norms, *norms], 0), width)
 
     @property
     def shards(self) -> tuple[Array, ...]:

@@ -1,5 +1,7 @@
 """Rankings, percentiles, histogram and summary of scores."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -57,7 +59,7 @@ def test_a_histogram_counts_every_row_in_the_number_of_bins_asked_for(values, bi
     result = histogram(np.array(values, dtype=np.float32), bins)
     assert sum(result.hist) == len(values)
     assert len(result.hist) == bins
-    assert all(low < high for low, high in zip(result.bin_edges, result.bin_edges[1:], strict=False))
+    assert all(low < high for low, high in pairwise(result.bin_edges))
 
 
 @pytest.mark.parametrize("value", [0.0, 1e-30, -2.5, 1e20])

@@ -1,0 +1,116 @@
+"""The methods once more, in dense float64 algebra with explicit matrices and loops: what the tests compare with."""
+
+import numpy as np
+
+from influence.methods.blocks import TrainBlock
+
+
+def random_problem(seed, rows, widths, points=3, dead=None):
+    """Training (n, d) and test (m, d) gradients a block, sizes and spectra as uneven as real ones."""
+    random = np.random.default_rng(seed)
+    train, test = {}, {}
+    for index, width in enumerate(widths):
+        name = f"block{index}"
+        spectrum = 3.0 ** -np.arange(width, dtype=np.float64) if index % 2 else np.ones(width)
+        size = 10.0 ** -(index % 3)
+        train[name] = size * random.standard_normal((rows, width)) * spectrum
+        test[name] = size * random.standard_normal((points, width)) * spectrum
+        if index == dead:
+            train[name] *= 0.0
+    return train, test
+
+
+def as_blocks(train, convert=lambda array: array):
+    return {name: TrainBlock.of(convert(rows)) for name, rows in train.items()}
+
+
+def dampings(train, scale):
+    return {name: scale * np.mean(np.sum(rows**2, 1)) / rows.shape[1] for name, rows in train.items()}
+
+
+def total(train, test, contribution):
+    """Sum of a block's influence over the blocks that have gradients."""
+    parts = [contribution(train[name], test[name], name) for name in train if np.any(train[name])]
+    return sum(parts) if parts else np.zeros((len(next(iter(test.values()))), len(next(iter(train.values())))))
+
+
+def datainf(train, test, scale):
+    lambdas = dampings(train, scale)
+
+    def contribution(rows, points, name):
+        width = rows.shape[1]
+        inverses = [np.linalg.inv(np.outer(row, row) + lambdas[name] * np.eye(width)) for row in rows]
+        return -points @ np.mean(inverses, axis=0) @ rows.T
+
+    return total(train, test, contribution)
+
+
+def curvature(rows, damping):
+    return rows.T @ rows / len(rows) + damping * np.eye(rows.shape[1])
+
+
+def exact(train, test, scale):
+    lambdas = dampings(train, scale)
+    return total(
+        train, test, lambda rows, points, name: -points @ np.linalg.inv(curvature(rows, lambdas[name])) @ rows.T
+    )
+
+
+def joint(train, test, scale):
+    alive = [name for name in train if np.any(train[name])]
+    lambdas = dampings(train, scale)
+    rows = np.concatenate([train[name] for name in alive], 1)
+    points = np.concatenate([test[name] for name in alive], 1)
+    diagonal = np.concatenate([np.full(train[name].shape[1], lambdas[name]) for name in alive])
+    return -points @ np.linalg.inv(curvature(rows, 0.0) + np.diag(diagonal)) @ rows.T
+
+
+def hessian_free(train, test, scale=None):
+    return total(train, test, lambda rows, points, name: -points @ rows.T)
+
+
+def cosine(train, test, scale=None):
+    def lengths(arrays):
+        return np.sqrt(sum(np.sum(array**2, 1) for array in arrays.values()))
+
+    return hessian_free(train, test) / np.outer(lengths(test), lengths(train))
+
+
+def relative(train, test, scale):
+    return datainf(train, test, scale) / np.sqrt(-np.diag(datainf(train, train, scale)))
+
+
+def lissa(train, test, scale, iterations=200):
+    lambdas = dampings(train, scale)
+
+    def contribution(rows, points, name):
+        matrix = curvature(rows, lambdas[name])
+        step = 1 / (1.1 * np.linalg.eigvalsh(matrix)[-1])
+        shrunk = np.eye(len(matrix)) - step * matrix
+        series = sum(step * np.linalg.matrix_power(shrunk, power) for power in range(iterations + 1))
+        return -points @ series @ rows.T
+
+    return total(train, test, contribution)
+
+
+def lissa_paper(train, test, scale, iterations=10):
+    lambdas = dampings(train, scale)
+
+    def contribution(rows, points, name):
+        grown = np.eye(rows.shape[1]) - curvature(rows, -lambdas[name])
+        series = sum(np.linalg.matrix_power(grown, power) for power in range(iterations + 1))
+        return -points @ series @ rows.T
+
+    return total(train, test, contribution)
+
+
+ORACLES = {
+    "datainf": datainf,
+    "exact": exact,
+    "joint": joint,
+    "hessian_free": hessian_free,
+    "cosine": cosine,
+    "relative": relative,
+    "lissa": lissa,
+    "lissa-paper": lissa_paper,
+}

@@ -1,0 +1,157 @@
+"""Properties that hold for every gradient: each says in words what no library may get wrong."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from dense_algebra import as_blocks, random_problem
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from influence.damping import block_dampings
+from influence.errors import InvalidRequest
+from influence.methods.blocks import TrainBlock
+from influence.methods.registry import METHODS
+
+LINEAR = ("datainf", "exact", "joint", "hessian_free", "lissa", "lissa-paper", "relative")
+DAMPED = ("datainf", "exact", "joint", "lissa")
+SEPARATE = ("datainf", "exact", "hessian_free", "lissa")
+
+each_method = pytest.mark.parametrize("name", sorted(METHODS))
+seeds = st.integers(0, 10_000)
+row_counts = st.integers(2, 30)
+few = settings(max_examples=15, deadline=None)
+
+
+def influence_of(name, train, test, scale=0.5):
+    method = METHODS[name]
+    blocks = train if isinstance(next(iter(train.values())), TrainBlock) else as_blocks(train)
+    return method.apply(method.prepare(blocks, scale), test).influence
+
+
+def assert_same(actual, expected, tolerance=1e-9):
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * (np.abs(expected).max() + 1e-300))
+
+
+@each_method
+@few
+@given(seed=seeds, rows=row_counts)
+def test_permuted_rows_have_permuted_scores(name, seed, rows):
+    train, test = random_problem(seed, rows, (5, 12))
+    order = np.random.default_rng(seed).permutation(rows)
+    shuffled = {key: value[order] for key, value in train.items()}
+    assert_same(influence_of(name, shuffled, test), influence_of(name, train, test)[:, order])
+
+
+@pytest.mark.parametrize("name", LINEAR)
+@few
+@given(seed=seeds, rows=row_counts, a=st.floats(-3, 3), b=st.floats(-3, 3))
+def test_influence_is_linear_in_the_test_gradient(name, seed, rows, a, b):
+    train, test = random_problem(seed, rows, (5, 12), points=2)
+    mixed = {key: a * value[:1] + b * value[1:] for key, value in test.items()}
+    apart = influence_of(name, train, test)
+    expected = a * apart[:1] + b * apart[1:]
+    np.testing.assert_allclose(influence_of(name, train, mixed), expected, rtol=0, atol=1e-9 * np.abs(apart).max())
+
+
+@pytest.mark.parametrize("name", SEPARATE)
+@few
+@given(seed=seeds, rows=row_counts)
+def test_blocks_add_up(name, seed, rows):
+    train, test = random_problem(seed, rows, (5, 12, 3))
+    alone = [influence_of(name, {key: train[key]}, {key: test[key]}) for key in train]
+    assert_same(influence_of(name, train, test), sum(alone))
+
+
+@each_method
+@few
+@given(seed=seeds, rows=row_counts, cuts=st.lists(st.integers(0, 30), max_size=4))
+def test_shards_change_nothing(name, seed, rows, cuts):
+    train, test = random_problem(seed, rows, (5, 12))
+    edges = [0, *sorted(min(cut, rows) for cut in cuts), rows]
+    pairs = list(pairwise(edges))
+    sharded = {key: TrainBlock.of(tuple(value[a:b] for a, b in pairs)) for key, value in train.items()}
+    method, chosen = METHODS[name], np.random.default_rng(seed).integers(0, rows, 5)
+    expected = influence_of(name, train, test)
+    assert_same(influence_of(name, sharded, test), expected)
+    some = method.apply(method.prepare(sharded, 0.5), test, rows=chosen).influence
+    assert_same(some, expected[:, chosen])
+
+
+@each_method
+@few
+@given(seed=seeds, rows=row_counts)
+def test_a_test_points_score_does_not_depend_on_its_batch(name, seed, rows):
+    train, test = random_problem(seed, rows, (5, 12), points=4)
+    alone = [influence_of(name, train, {key: value[i : i + 1] for key, value in test.items()}) for i in range(4)]
+    assert_same(influence_of(name, train, test), np.concatenate(alone))
+
+
+@pytest.mark.parametrize("name", ["datainf", "exact"])
+@few
+@given(seed=seeds, scale=st.sampled_from([0.01, 0.1, 10.0]))
+def test_one_row_gives_the_exact_inverse(name, seed, scale):
+    train, test = random_problem(seed, 1, (5,))
+    row, points = train["block0"], test["block0"]
+    inverse = np.linalg.inv(row.T @ row + scale * np.sum(row**2) / 5 * np.eye(5))
+    assert_same(influence_of(name, train, test, scale), -points @ inverse @ row.T)
+
+
+@each_method
+@few
+@given(seed=seeds, rows=row_counts)
+def test_doubling_the_data_set_changes_no_score(name, seed, rows):
+    train, test = random_problem(seed, rows, (5, 12))
+    doubled = {key: np.concatenate([value, value]) for key, value in train.items()}
+    expected = influence_of(name, train, test)
+    assert_same(influence_of(name, doubled, test), np.concatenate([expected, expected], 1))
+
+
+@pytest.mark.parametrize("name", DAMPED)
+@few
+@given(seed=seeds, rows=row_counts)
+def test_endless_damping_leaves_the_inner_product_over_lambda(name, seed, rows):
+    train, test = random_problem(seed, rows, (5, 12))
+    dampings = block_dampings(as_blocks(train), 1e6)
+    expected = -sum(test[key] @ train[key].T / dampings[key] for key in train)
+    assert_same(influence_of(name, train, test, 1e6), expected, 1e-4)
+
+
+@each_method
+@few
+@given(seed=seeds, rows=row_counts, dead=st.integers(0, 2))
+def test_a_block_without_gradients_contributes_nothing(name, seed, rows, dead):
+    train, test = random_problem(seed, rows, (5, 12, 3), dead=dead)
+    without = {key: value for key, value in train.items() if key != f"block{dead}"}
+    norms = sum(np.sum(value**2, 1) for value in test.values())
+    method = METHODS[name]
+    with_dead = method.apply(method.prepare(as_blocks(train), 0.5), test, test_squared_norms=norms)
+    expected = method.apply(method.prepare(as_blocks(without), 0.5), test, test_squared_norms=norms)
+    assert_same(with_dead.influence, expected.influence)
+
+
+@each_method
+def test_an_index_of_zero_gradients_scores_zero(name):
+    train = {"a": np.zeros((4, 3)), "b": np.zeros((4, 5))}
+    test = {"a": np.ones((2, 3)), "b": np.ones((2, 5))}
+    method = METHODS[name]
+    state = method.prepare(as_blocks(train), 0.5)
+    scores = method.apply(state, test, per_block=True)
+    np.testing.assert_array_equal(scores.influence, np.zeros((2, 4)))
+    np.testing.assert_array_equal(method.apply(state, test).influence, np.zeros((2, 4)))
+    if method.has_self_influence:
+        np.testing.assert_array_equal(method.self_influence(state), np.zeros(4))
+
+
+@each_method
+def test_an_index_without_rows_is_refused(name):
+    with pytest.raises(InvalidRequest, match="no rows"):
+        METHODS[name].prepare({"a": TrainBlock.of(np.zeros((0, 3)))})
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", DAMPED)
+def test_a_damping_scale_that_is_no_positive_number_is_refused(name, scale):
+    train, _ = random_problem(0, 4, (3,))
+    with pytest.raises(InvalidRequest, match="positive number"):
+        METHODS[name].prepare(as_blocks(train), scale)

@@ -1,0 +1,42 @@
+"""Methods by name, and what each says of itself."""
+
+import pytest
+
+from influence.errors import MethodNotOffered, UnknownMethod
+from influence.methods.registry import DEFAULT_METHOD, METHODS, get_method
+
+
+def test_datainf_is_the_default_at_the_papers_damping():
+    assert get_method(DEFAULT_METHOD).name == "datainf"
+    assert get_method("datainf").default_damping_scale == 0.1
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("data_inf", "datainf"), ("Exact", "exact"), ("hessian-free", "hessian_free")]
+)
+def test_an_unknown_method_is_answered_with_the_list_and_the_closest(typed, meant):
+    with pytest.raises(UnknownMethod, match=f"no influence method '{typed}'") as refused:
+        get_method(typed)
+    assert f"Did you mean '{meant}'?" in refused.value.hint
+    assert refused.value.extra["methods"] == list(METHODS)
+
+
+def test_a_name_like_no_other_is_answered_with_the_list_alone():
+    with pytest.raises(UnknownMethod) as refused:
+        get_method("zzz")
+    assert refused.value.hint.startswith("Methods are datainf, ")
+
+
+def test_a_method_without_self_influence_says_so():
+    with pytest.raises(MethodNotOffered, match="'cosine' has no self-influence"):
+        METHODS["cosine"].self_influence(None)
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_every_method_describes_itself(name):
+    method = METHODS[name]
+    assert method.name == name
+    assert method.title
+    assert method.summary.endswith(".")
+    assert method.storages <= {"full", "compact"}
+    assert method.default_damping_scale is None or method.default_damping_scale > 0
