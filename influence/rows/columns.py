@@ -8,6 +8,7 @@ from itertools import product
 from influence.contracts.dataset import RowKind
 from influence.digests import canonical_json
 from influence.errors import ColumnsAmbiguous, ColumnsUnmatched, InvalidRequest
+from influence.rows.values import UNWRITABLE
 
 #: Role -> the names it goes by, the role's own name first. Compared in lower case with `_` for space, dot and dash.
 SYNONYMS: dict[str, tuple[str, ...]] = {
@@ -50,6 +51,10 @@ _KINDS: dict[frozenset[str], RowKind] = {
 }
 _CONTENT_ROLES = frozenset(ROLES) - {"label", "id"}
 _SHOWN = 50
+# Bounds that only a hostile file comes near: synonyms tried a role, columns compared for closeness, length of a name.
+_TRIED = 8
+_COMPARED = 200
+_MAX_NAME_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,8 @@ def choose_columns(seen: Sequence[str], wanted: Mapping[str, str] | None = None)
     Raises InvalidRequest (no such role), ColumnsUnmatched, ColumnsAmbiguous.
     """
     wanted = dict(wanted or {})
+    # A column that cannot be written in a request cannot be named in one: it is carried past, like any unused one.
+    seen = [column for column in seen if _can_be_named(column)]
     _check_wanted(seen, wanted)
     named = {role: column for role, column in wanted.items() if column}
     names = _Names(seen, {role for role, column in wanted.items() if not column})
@@ -92,8 +99,14 @@ def _check_wanted(seen: Sequence[str], wanted: Mapping[str, str]) -> None:
                 f"'columns' names the role {role[:80]!r}, which does not exist.",
                 hint=(f"Did you mean {near[0]!r}? " if near else "") + f"The roles are {', '.join(ROLES)}.",
             )
+        if column and not _can_be_named(column):
+            raise InvalidRequest(
+                f"'columns' names no possible column for the role {role!r}.",
+                hint=f"Column names have at most {_MAX_NAME_CHARACTERS} characters, none of them NUL.",
+            )
+    for role, column in wanted.items():
         if column and column not in seen:
-            near = get_close_matches(column, seen, 1, 0.0)
+            near = get_close_matches(column, seen[:_COMPARED], 1, 0.0)
             raise ColumnsUnmatched(
                 f"There is no column {column[:80]!r} for the role {role!r}.",
                 hint=_send({**wanted, role: near[0]}) if near else "The file has no columns at all.",
@@ -116,16 +129,17 @@ class _Names:
             return []
         for keys in (SYNONYMS[role][:1], SYNONYMS[role][1:]):
             if found := [column for key in keys for column in self.by_key.get(key, []) if column not in taken]:
-                return found
+                return found[:_TRIED]
         return []
 
     def labels(self) -> list[str]:
         found = self.candidates("label")
         named = [column for key in LABEL_NAMES for column in self.by_key.get(key, [])]
-        return found or ([] if "label" in self.left_out else named)
+        return found or ([] if "label" in self.left_out else named[:_TRIED])
 
     def pairs(self) -> list[tuple[str, str]]:
-        return [pair for a, b in PAIRS for pair in product(self.by_key.get(a, []), self.by_key.get(b, []))]
+        both = ((self.by_key.get(a, [])[:_TRIED], self.by_key.get(b, [])[:_TRIED]) for a, b in PAIRS)
+        return [pair for firsts, seconds in both for pair in product(firsts, seconds)]
 
     def label_name(self, columns: Mapping[str, str]) -> str | None:
         """The column that names int labels: `label_text` or `label_name`, or the label's own name with that ending."""
@@ -146,7 +160,7 @@ def _guess(names: _Names, named: Mapping[str, str]) -> dict[str, str]:
         for reading in _readings(names, named.get("label"))
         if named.items() <= reading.items() | _id_of(named)
     ]
-    unique = [reading for place, reading in enumerate(readings) if reading not in readings[:place]]
+    unique = list({tuple(sorted(reading.items())): reading for reading in readings}.values())
     if len(unique) == 1:
         return {**unique[0], **named}
     seen = [column for columns in names.by_key.values() for column in columns]
@@ -189,9 +203,7 @@ def _completions(names: _Names) -> list[dict[str, str]]:
     if "context" in names.by_key and not instructions:
         # A context beside question and answer may or may not belong to the prompt: never left out silently.
         plain += [
-            {"instruction": a, "input": c, "output": b}
-            for a, b in product(prompts, completions)
-            for c in names.by_key["context"]
+            {"instruction": a, "input": c, "output": b} for a, b in product(prompts, completions) for c in names.by_key["context"][:_TRIED]
         ]
     exact = {"prompt", "completion"} <= names.by_key.keys()
     return readings + (plain if exact or not readings else [])
@@ -226,12 +238,16 @@ def _suggest(seen: Sequence[str], names: _Names) -> dict[str, str]:
 
 
 def _nearest(role: str, columns: Sequence[str], cutoff: float) -> str | None:
-    by_key = {_key(column): column for column in reversed(columns)}
+    by_key = {_key(column): column for column in reversed(columns[:_COMPARED])}
     for name in SYNONYMS[role]:
         if inside := [column for key, column in by_key.items() if name in key.split("_")]:
             return inside[-1]
     found = get_close_matches(role, list(by_key), 1, cutoff)
     return by_key[found[0]] if found else None
+
+
+def _can_be_named(column: str) -> bool:
+    return 0 < len(column) <= _MAX_NAME_CHARACTERS and not UNWRITABLE.search(column)
 
 
 def _key(column: str) -> str:
@@ -244,4 +260,4 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _send(columns: Mapping[str, str], opening: str = "Send") -> str:
-    return f"{opening} columns={canonical_json(dict(columns)).decode('utf-8', 'replace')}."
+    return f"{opening} columns={canonical_json(dict(columns)).decode()}."

@@ -9,7 +9,7 @@ from influence.rows.columns import ColumnMap, choose_columns
 from influence.rows.labels import LabelBook
 from influence.rows.messages import alpaca_prompt, as_messages
 from influence.rows.repeats import HashList
-from influence.rows.values import Label, as_id, as_label, as_text
+from influence.rows.values import UNWRITABLE, Label, as_id, as_label, as_text
 
 Source = Mapping[str, Any]
 Row = dict[str, Any]
@@ -174,14 +174,15 @@ def _example_columns(example: Source, kind: RowKind, columns: Mapping[str, str])
         fields = {role: field for role in (*roles, *_OPTIONAL_ROLES) if (field := _field(example, role, columns))}
         if fields.keys() >= set(roles):
             return _fitting(fields, roles)
-    guessed = choose_columns([str(name) for name in example]) if kind != "classification" else None
+    names = [str(name) for name in example]
+    guessed = choose_columns(names) if kind != "classification" else None
     if guessed is not None and guessed.kind == kind:
         return guessed.columns
     wanted = " or ".join(" + ".join(map(repr, roles)) for roles in _ROLE_SETS[kind])
     raise ColumnsUnmatched(
         f"has no {wanted}.",
         hint=f"Give the fields {wanted}, or the names of the data set's own columns.",
-        extra={"columns_seen": [str(name)[:80] for name in example][:50]},
+        extra={"columns_seen": [name[:80] for name in names if not UNWRITABLE.search(name)][:50]},
     )
 
 
