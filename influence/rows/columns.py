@@ -203,7 +203,9 @@ def _completions(names: _Names) -> list[dict[str, str]]:
     if "context" in names.by_key and not instructions:
         # A context beside question and answer may or may not belong to the prompt: never left out silently.
         plain += [
-            {"instruction": a, "input": c, "output": b} for a, b in product(prompts, completions) for c in names.by_key["context"][:_TRIED]
+            {"instruction": a, "input": c, "output": b}
+            for a, b in product(prompts, completions)
+            for c in names.by_key["context"][:_TRIED]
         ]
     exact = {"prompt", "completion"} <= names.by_key.keys()
     return readings + (plain if exact or not readings else [])
