@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from influence.arrays import Array, namespace
+from influence.arrays import Array, dtype_name, namespace, transfer
 from influence.compact.arrays import Float64s, to_numpy
 from influence.damping import block_damping
 
@@ -60,6 +60,12 @@ class Basis:
     @property
     def kept(self) -> tuple[float, ...]:
         return tuple(block.kept for block in self.blocks)
+
+    def like(self, array: Array) -> "Basis":
+        """The same basis in the library, dtype and on the device of `array`."""
+        dtype = dtype_name(array)
+        moved = [BlockBasis(transfer(block.vectors, array, dtype), block.spectrum, block.kept) for block in self.blocks]
+        return Basis(tuple(moved))
 
     def project(self, gradients: Sequence[Array]) -> Array:
         """Codes (n, width) of rows whose gradients are given per block, (n, d_l) each, in the basis's library."""

@@ -1,7 +1,7 @@
 """From a row's gradients to its stored bytes: basis, layout and the sample they were fitted to, as one thing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,6 +40,10 @@ class Encoder:
     sample: Projected
     damping: tuple[float, ...]
     parameters: tuple[int, ...]
+
+    def like(self, array: Array) -> "Encoder":
+        """The same encoder, projecting in the library, dtype and on the device of `array`."""
+        return replace(self, basis=self.basis.like(array))
 
     def project(self, gradients: Sequence[Array]) -> Projected:
         """Codes and norms of rows whose gradients are given per block, (n, d_l) each, in the basis's library."""

@@ -55,26 +55,18 @@ def fit_layout(
     `weighted` holds M_l of the sample, `damping` lambda_l. At most min(width, s, K) numbers come back.
     """
     roots = [_root(moment, scale) for moment, scale in zip(weighted, damping, strict=True)]
-    forward = block_diagonal([root for root, _ in roots], spans)
-    backward = block_diagonal([inverse for _, inverse in roots], spans)
-    balanced = np.asarray(codes, np.float64) @ forward
+    pairs = list(zip(spans, roots, strict=True))
+    wide = np.asarray(codes, np.float64)
+    balanced = np.concatenate([wide[:, span] @ root for span, (root, _) in pairs], 1)
     norms = np.linalg.norm(balanced, axis=1, keepdims=True)
     # Rows are normalised: what counts is the order of scores, in which a few loud rows must not set the directions.
     vectors, spectrum = leading_directions(balanced / np.where(norms == 0, 1.0, norms))
     vectors = vectors[:, :width]
     total = float(spectrum.sum())
     kept = float(spectrum[: vectors.shape[1]].sum()) / total if total > 0 else 1.0
-    mix, unmix = forward @ vectors, vectors.T @ backward
+    mix = np.concatenate([root @ vectors[span] for span, (root, _) in pairs])
+    unmix = np.concatenate([vectors[span].T @ inverse for span, (_, inverse) in pairs], 1)
     return Layout(mix.astype(np.float32), unmix.astype(np.float32), kept)
-
-
-def block_diagonal(blocks: Sequence[Float64s], spans: Sequence[slice]) -> Float64s:
-    """One matrix (K, K) with each block on its span."""
-    width = spans[-1].stop if spans else 0
-    matrix = np.zeros((width, width))
-    for block, span in zip(blocks, spans, strict=True):
-        matrix[span, span] = block
-    return matrix
 
 
 def _root(moment: Float64s, damping: float) -> tuple[Float64s, Float64s]:

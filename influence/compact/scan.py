@@ -25,7 +25,7 @@ _BLOCK_ROWS = 4096
 #: Rows a thread takes at a time: a few megabytes of codes.
 _PIECE_ROWS = 1 << 15
 #: From this many query vectors on, packing them for a matrix product beats one dot product after another.
-_PACKED_FROM = 3
+_PACKED_FROM = 2
 
 
 def scan_codes(codes: Codes, vectors: Float32s, *, threads: int = 1, fine: bool = False) -> Float32s:

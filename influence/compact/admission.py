@@ -1,0 +1,134 @@
+"""What an index would cost, before anything is computed, and whether that fits."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from influence.compact.codes import CodeDtype, bytes_per_row
+from influence.compact.encoder import OVERSAMPLING
+from influence.contracts.index import Storage, StorageDtype
+from influence.errors import DoesNotFit
+
+DEFAULT_SAMPLE_ROWS = 1024
+#: Beyond this many code numbers the moment over all blocks together is left out: it has the square of them.
+JOINT_WIDTH_LIMIT = 4096
+#: Redis holds a value in the next size of its allocator and a key beside it.
+_REDIS_OVERHEAD = 1.05
+_VALUE_BYTES = 4 << 20
+_KEY_BYTES = 256
+_SHARD_SECONDS = 30.0
+_MOMENT_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a worker was seen to do: gradients a second, and seconds to fit one block's basis."""
+
+    rows_per_second: float
+    fit_seconds_per_block: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Bytes and seconds are estimates; `worker_bytes` is the hot index and, while building, the sample's gradients."""
+
+    storage: Storage
+    rows: int
+    shards: int
+    bytes_per_row: float
+    redis_bytes: int
+    worker_bytes: int
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def estimate_full(rows: int, parameters: Sequence[int], dtype: StorageDtype, rates: Rates) -> Estimate:
+    """Every gradient: `parameters` are the blocks' sizes d_l."""
+    row_bytes = sum(parameters) * np.dtype(dtype).itemsize
+    seconds = rows / rates.rows_per_second
+    return Estimate("full", rows, _shards(seconds), row_bytes, _in_redis(rows * row_bytes), rows * row_bytes, seconds)
+
+
+def estimate_compact(
+    rows: int,
+    parameters: Sequence[int],
+    rank: int,
+    rates: Rates,
+    *,
+    directions: int | None = None,
+    dtype: CodeDtype = "int8",
+    sample_rows: int = DEFAULT_SAMPLE_ROWS,
+) -> Estimate:
+    """Codes of `rank` numbers a block on average, from `directions` basis vectors a block."""
+    sample = min(sample_rows, rows)
+    ranks = [min(directions or OVERSAMPLING * rank, size, sample) for size in parameters]
+    width = min(rank * len(parameters), sum(ranks), sample)
+    row_bytes = bytes_per_row(width, len(parameters), dtype)
+    fixed = _fixed_bytes(parameters, ranks, width, sample)
+    gradients = 4 * sample * sum(parameters)
+    seconds = rows / rates.rows_per_second + rates.fit_seconds_per_block * len(parameters)
+    return Estimate(
+        "compact",
+        rows,
+        _shards(rows / rates.rows_per_second),
+        row_bytes,
+        _in_redis(rows * row_bytes + fixed),
+        max(rows * row_bytes, gradients) + fixed,
+        seconds,
+    )
+
+
+def check_fits(estimate: Estimate, *, redis_budget_bytes: int, worker_budget_bytes: int) -> None:
+    """Refuse an index that cannot fit, with the figures. Raises DoesNotFit."""
+    for what, needed, budget in (
+        ("Redis", estimate.redis_bytes, redis_budget_bytes),
+        ("worker memory", estimate.worker_bytes, worker_budget_bytes),
+    ):
+        if needed > budget:
+            raise DoesNotFit(
+                f"The index needs about {_readable(needed)} of {what}, the budget is {_readable(budget)}.",
+                hint=_hint(estimate),
+                extra={"estimate": estimate.to_json(), "needed_bytes": needed, "budget_bytes": budget},
+            )
+
+
+def choose_storage(full: Estimate, compact: Estimate, *, budget_bytes: int) -> Estimate:
+    """`auto`: every gradient while that fits the budget, else codes."""
+    return full if full.redis_bytes <= budget_bytes else compact
+
+
+def _fixed_bytes(parameters: Sequence[int], ranks: Sequence[int], width: int, sample: int) -> int:
+    """Basis, layout, the sample's codes and the moments."""
+    total = sum(ranks)
+    basis = sum(size * rank for size, rank in zip(parameters, ranks, strict=True))
+    floats = basis + 2 * total * width + sample * (total + len(parameters))
+    joint = total**2 if total <= JOINT_WIDTH_LIMIT else 0
+    return 4 * floats + _MOMENT_BYTES * (2 * sum(rank**2 for rank in ranks) + joint)
+
+
+def _shards(seconds: float) -> int:
+    return max(1, math.ceil(seconds / _SHARD_SECONDS))
+
+
+def _in_redis(payload: int) -> int:
+    return int(payload * _REDIS_OVERHEAD) + _KEY_BYTES * math.ceil(payload / _VALUE_BYTES)
+
+
+def _hint(estimate: Estimate) -> str:
+    if estimate.storage == "full":
+        return "Use storage 'compact', or raise the budget."
+    return "Use a smaller rank or fewer rows, or raise the budget."
+
+
+def _readable(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.4g} {unit}"
+        size /= 1000
+    return f"{size:.4g} TB"

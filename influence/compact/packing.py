@@ -1,0 +1,81 @@
+"""What an index stores beside its rows' codes, as named arrays: ready for checksummed values, never pickled."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from influence.compact.arrays import to_numpy
+from influence.compact.basis import Basis, BlockBasis
+from influence.compact.encoder import Encoder, Projected
+from influence.compact.layout import Layout
+from influence.compact.moments import Moments
+
+#: Every array has one of the types float32, float64 and int64 and at most two dimensions.
+Arrays = dict[str, NDArray[Any]]
+
+
+def pack_encoder(encoder: Encoder) -> Arrays:
+    """Arrays of an encoder. `vectors` are all blocks' (d_l, k_l) flattened one after another, float32."""
+    blocks = encoder.basis.blocks
+    return {
+        "vectors": np.concatenate([to_numpy(block.vectors).astype(np.float32).ravel() for block in blocks]),
+        "spectra": np.concatenate([block.spectrum for block in blocks]),
+        "blocks": np.asarray(
+            [(size, block.rank, len(block.spectrum)) for size, block in zip(encoder.parameters, blocks, strict=True)],
+            np.int64,
+        ).reshape(-1, 3),
+        "kept": np.asarray([*encoder.basis.kept, encoder.layout.kept]),
+        "damping": np.asarray(encoder.damping),
+        "mix": encoder.layout.mix,
+        "unmix": encoder.layout.unmix,
+        "sample_codes": encoder.sample.codes,
+        "sample_norms": encoder.sample.squared_norms,
+    }
+
+
+def unpack_encoder(arrays: Mapping[str, NDArray[Any]]) -> Encoder:
+    """The encoder that was packed, on numpy."""
+    sizes = arrays["blocks"]
+    *kept, layout_kept = arrays["kept"].tolist()
+    vectors = _cut(arrays["vectors"], sizes[:, 0] * sizes[:, 1])
+    spectra = _cut(arrays["spectra"], sizes[:, 2])
+    blocks = [
+        BlockBasis(flat.reshape(size, rank), spectrum, share)
+        for flat, spectrum, (size, rank, _), share in zip(vectors, spectra, sizes.tolist(), kept, strict=True)
+    ]
+    return Encoder(
+        basis=Basis(tuple(blocks)),
+        layout=Layout(arrays["mix"], arrays["unmix"], layout_kept),
+        sample=Projected(arrays["sample_codes"], arrays["sample_norms"]),
+        damping=tuple(arrays["damping"].tolist()),
+        parameters=tuple(sizes[:, 0].tolist()),
+    )
+
+
+def pack_moments(moments: Moments) -> Arrays:
+    """Arrays of moments, float64; the blocks' matrices are flattened one after another."""
+    arrays = {
+        "rows": np.asarray([moments.rows], np.int64),
+        "ranks": np.asarray([len(block) for block in moments.weighted], np.int64),
+        "damping": moments.damping,
+        "weighted": np.concatenate([block.ravel() for block in moments.weighted]),
+        "plain": np.concatenate([block.ravel() for block in moments.plain]),
+        "energy": moments.energy,
+    }
+    return arrays if moments.joint is None else {**arrays, "joint": moments.joint}
+
+
+def unpack_moments(arrays: Mapping[str, NDArray[Any]]) -> Moments:
+    """The moments that were packed."""
+    ranks = arrays["ranks"]
+    weighted, plain = (
+        tuple(part.reshape(rank, rank) for part, rank in zip(_cut(arrays[name], ranks**2), ranks, strict=True))
+        for name in ("weighted", "plain")
+    )
+    return Moments(int(arrays["rows"][0]), arrays["damping"], weighted, plain, arrays["energy"], arrays.get("joint"))
+
+
+def _cut(flat: NDArray[Any], lengths: NDArray[np.int64]) -> list[NDArray[Any]]:
+    return np.split(flat, np.cumsum(lengths)[:-1])

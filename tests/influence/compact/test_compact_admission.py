@@ -1,0 +1,69 @@
+"""Estimates before a build, and the arrays that are stored."""
+
+import numpy as np
+import pytest
+
+from influence.compact.admission import Rates, check_fits, choose_storage, estimate_compact, estimate_full
+from influence.compact.encoder import fit_encoder
+from influence.compact.packing import pack_encoder, pack_moments, unpack_encoder, unpack_moments
+from influence.errors import DoesNotFit
+
+MINILM = [3072] * 24 + [768]
+RATES = Rates(rows_per_second=20.0)
+
+
+def test_a_million_rows_fit_in_less_than_a_gigabyte_as_codes_but_not_as_gradients() -> None:
+    compact = estimate_compact(1_000_000, MINILM, 16, RATES)
+    assert compact.bytes_per_row == 25 * 16 + 4 + 50
+    assert compact.redis_bytes < 700_000_000
+    full = estimate_full(1_000_000, MINILM, "float32", RATES)
+    assert full.redis_bytes > 290e9
+    assert compact.shards == full.shards > 100
+
+
+def test_automatic_storage_is_full_while_that_fits() -> None:
+    for rows, storage in ((1000, "full"), (100_000, "compact")):
+        full, compact = estimate_full(rows, MINILM, "float32", RATES), estimate_compact(rows, MINILM, 16, RATES)
+        assert choose_storage(full, compact, budget_bytes=1 << 30).storage == storage
+
+
+@pytest.mark.parametrize(("redis", "worker", "named"), [(10**6, 10**12, "Redis"), (10**12, 10**6, "worker memory")])
+def test_what_does_not_fit_is_refused_with_figures_and_a_way_out(redis: int, worker: int, named: str) -> None:
+    estimate = estimate_compact(1_000_000, MINILM, 16, RATES)
+    with pytest.raises(DoesNotFit, match=named) as refused:
+        check_fits(estimate, redis_budget_bytes=redis, worker_budget_bytes=worker)
+    assert "smaller rank" in refused.value.hint
+    assert refused.value.extra["needed_bytes"] > refused.value.extra["budget_bytes"]
+    check_fits(estimate, redis_budget_bytes=10**12, worker_budget_bytes=10**12)
+
+
+def test_the_estimate_is_what_a_build_stores(problem) -> None:  # type: ignore[no-untyped-def]
+    encoder = fit_encoder(problem.train, rank=4)
+    rows = encoder.project(problem.train)
+    arrays = {**pack_encoder(encoder), **pack_moments(encoder.sum_moments(rows, joint=True))}
+    stored = encoder.encode(rows).nbytes + sum(array.nbytes for array in arrays.values())
+    parameters = [block.shape[1] for block in problem.train]
+    estimate = estimate_compact(300, parameters, 4, RATES, sample_rows=300)
+    assert stored * 0.9 <= estimate.redis_bytes <= stored * 1.5
+
+
+def test_encoder_and_moments_survive_being_stored(problem) -> None:  # type: ignore[no-untyped-def]
+    encoder = fit_encoder([block.astype(np.float32) for block in problem.train], rank=4)
+    arrays = pack_encoder(encoder)
+    assert all(array.ndim <= 2 and array.dtype.name in {"float32", "float64", "int64"} for array in arrays.values())
+    again = unpack_encoder(arrays)
+    assert (again.damping, again.parameters, again.basis.kept) == (
+        encoder.damping,
+        encoder.parameters,
+        encoder.basis.kept,
+    )
+    train = [block.astype(np.float32) for block in problem.train]
+    np.testing.assert_array_equal(again.project(train).codes, encoder.project(train).codes)
+    np.testing.assert_array_equal(again.layout.mix, encoder.layout.mix)
+    for joint in (False, True):
+        moments = encoder.sum_moments(encoder.project(train), joint=joint)
+        back = unpack_moments(pack_moments(moments))
+        assert back.rows == moments.rows
+        assert (back.joint is None) == (not joint)
+        for left, right in zip([*back.weighted, *back.plain], [*moments.weighted, *moments.plain], strict=True):
+            np.testing.assert_array_equal(left, right)

@@ -1,0 +1,82 @@
+"""The basis: leading directions, whatever the block's shape, library and rank."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from influence.compact.basis import allocate_ranks, damping_of, fit_basis, fit_block, scale_rows, truncate_basis
+
+
+def test_both_gram_matrices_and_the_definition_give_the_same_subspace() -> None:
+    rng = np.random.default_rng(1)
+    for rows, width in ((40, 200), (200, 40)):
+        gradients = rng.normal(size=(rows, 12)) * 0.6 ** np.arange(12) @ rng.normal(size=(12, width))
+        block = fit_block(gradients, 0.3, 5)
+        reference = np.linalg.svd(scale_rows(gradients, 0.3), full_matrices=False)[2][:5].T
+        np.testing.assert_allclose(block.vectors @ block.vectors.T, reference @ reference.T, atol=1e-9)
+
+
+def test_columns_are_orthonormal_and_signs_do_not_depend_on_the_order_of_rows(problem) -> None:  # type: ignore[no-untyped-def]
+    gradients = problem.train[0].astype(np.float32)
+    one = fit_block(gradients, 1e-4, 16).vectors
+    other = fit_block(gradients[::-1].copy(), 1e-4, 16).vectors
+    np.testing.assert_allclose(one.T @ one, np.eye(16), atol=1e-5)
+    np.testing.assert_allclose(one[:, :4], other[:, :4], atol=1e-3)
+
+
+def test_numpy_and_torch_fit_the_same_basis(make_problem: Callable) -> None:  # type: ignore[type-arg]
+    train = make_problem(2).train
+    damping = damping_of(train, 0.1)
+    ours = fit_basis(train, damping, 8)
+    theirs = fit_basis([torch.from_numpy(block) for block in train], damping, 8)
+    assert ours.ranks == theirs.ranks
+    for left, right in zip(ours.blocks, theirs.blocks, strict=True):
+        np.testing.assert_allclose(left.vectors, right.vectors.numpy(), atol=1e-7)
+        assert left.kept == pytest.approx(right.kept)
+
+
+def test_a_zero_block_has_no_directions_and_a_narrow_or_thin_one_fewer(make_problem: Callable) -> None:  # type: ignore[type-arg]
+    train = make_problem(3).train
+    basis = fit_basis(train, damping_of(train, 0.1), 16)
+    assert basis.ranks == (16, 16, 0, 3)
+    assert basis.blocks[2].kept == 1.0
+    few = [block[:2] for block in train]
+    assert fit_basis(few, damping_of(few, 0.1), 16).ranks == (2, 2, 0, 2)
+
+
+def test_projecting_and_lifting_returns_rows_that_lie_in_the_span(make_problem: Callable) -> None:  # type: ignore[type-arg]
+    train = make_problem(4, rows=10).train
+    basis = fit_basis(train, damping_of(train, 0.1), 10)
+    for block, lifted in zip(train, basis.lift(basis.project(train)), strict=True):
+        np.testing.assert_allclose(lifted, block, atol=1e-6 * max(1.0, float(np.abs(block).max())))
+
+
+def test_truncating_a_basis_equals_fitting_it_narrower(make_problem: Callable) -> None:  # type: ignore[type-arg]
+    train = make_problem(5).train
+    damping = damping_of(train, 0.1)
+    narrow, cut = fit_basis(train, damping, 4), truncate_basis(fit_basis(train, damping, 9), 4)
+    assert narrow.ranks == cut.ranks
+    np.testing.assert_allclose(narrow.kept, cut.kept)
+    np.testing.assert_allclose(narrow.blocks[0].vectors, cut.blocks[0].vectors, atol=1e-9)
+
+
+def test_a_wide_block_is_fitted_without_a_square_matrix_of_its_width() -> None:
+    gradients = np.random.default_rng(6).normal(size=(16, 300_000)).astype(np.float32)
+    assert fit_block(gradients, 1.0, 4).vectors.shape == (300_000, 4)  # 300,000 squared would take 360 GB
+
+
+@given(st.lists(st.lists(st.floats(0, 1e3), min_size=1, max_size=12), min_size=1, max_size=6), st.integers(0, 40))
+def test_ranks_go_to_the_largest_energies_within_the_budget(drawn: list[list[float]], total: int) -> None:
+    spectra = [np.sort(np.asarray(values))[::-1] for values in drawn]
+    ranks = allocate_ranks(spectra, total, least=1, most=8)
+    usable = [int(np.count_nonzero(s > s.max() * 1e-6)) for s in spectra]
+    least = sum(min(1, limit) for limit in usable)
+    assert all(0 <= rank <= min(8, limit) for rank, limit in zip(ranks, usable, strict=True))
+    assert sum(ranks) == min(max(total, least), sum(min(8, limit) for limit in usable))
+    taken = [s[rank - 1] for s, rank in zip(spectra, ranks, strict=True) if rank > 1]
+    left = [s[rank] for s, rank, limit in zip(spectra, ranks, usable, strict=True) if rank < min(8, limit)]
+    assert not taken or not left or min(taken) >= max(left)

@@ -1,0 +1,117 @@
+"""Growing and shrinking equals building anew with the same basis; sums do not care about shards."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from influence.compact.codes import decode_codes
+from influence.compact.encoder import Projected, fit_encoder
+from influence.compact.fidelity import measure_fidelity
+from influence.compact.growth import match_rows, measure_drift, regrow_codes, residual_share
+from influence.compact.moments import Moments, mean_weighted, mean_weighted_at, sum_moments
+from influence.errors import InvalidRequest
+
+keys = st.lists(st.sampled_from("abcdef"), max_size=12)
+
+
+def rows_of(projected: Projected, rows: np.ndarray) -> Projected:  # type: ignore[type-arg]
+    return Projected(projected.codes[rows], projected.squared_norms[rows])
+
+
+def assert_same_moments(one: Moments, other: Moments) -> None:
+    assert one.rows == other.rows
+    for left, right in zip([*one.weighted, *one.plain], [*other.weighted, *other.plain], strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-12 * max(1.0, float(np.abs(right).max(initial=0))))
+    np.testing.assert_allclose(one.energy, other.energy)
+    assert one.joint is not None
+    assert other.joint is not None
+    np.testing.assert_allclose(one.joint, other.joint, atol=1e-9 * np.abs(other.joint).max())
+
+
+@given(keys, keys)
+def test_rows_are_matched_one_to_one_by_content(old: list[str], new: list[str]) -> None:
+    plan = match_rows(old, new)
+    kept = plan.source[plan.source >= 0]
+    assert len(set(kept.tolist())) == len(kept)
+    assert all(old[place] == new[row] for row, place in enumerate(plan.source) if place >= 0)
+    assert sorted([*kept, *plan.removed]) == list(range(len(old)))
+    assert plan.added.tolist() == [row for row, place in enumerate(plan.source) if place < 0]
+    assert all(min(old.count(key), new.count(key)) == sum(old[p] == key for p in kept) for key in "abcdef")
+
+
+def test_grown_and_shrunk_equals_rebuilt_with_the_same_basis(problem) -> None:  # type: ignore[no-untyped-def]
+    encoder = fit_encoder([block[:100] for block in problem.train], rank=6)
+    everything = encoder.project(problem.train)
+    names = [f"row{number}" for number in range(300)]
+    old, new = np.arange(0, 200), np.random.default_rng(0).permutation(np.arange(50, 300))
+    plan = match_rows([names[row] for row in old], [names[row] for row in new])
+    assert len(plan.added) == 100
+    added = rows_of(everything, new[plan.added])
+    removed = rows_of(everything, old[plan.removed])
+    grown = regrow_codes(plan, encoder.encode(rows_of(everything, old)), encoder.encode(added))
+    rebuilt = encoder.encode(rows_of(everything, new))
+    np.testing.assert_array_equal(grown.values, rebuilt.values)
+    np.testing.assert_array_equal(grown.scales, rebuilt.scales)
+    np.testing.assert_array_equal(grown.norms, rebuilt.norms)
+    before = encoder.sum_moments(rows_of(everything, old), joint=True)
+    moments = before + encoder.sum_moments(added, joint=True) - encoder.sum_moments(removed, joint=True)
+    assert_same_moments(moments, encoder.sum_moments(rows_of(everything, new), joint=True))
+
+
+def test_moments_of_shards_add_up(problem) -> None:  # type: ignore[no-untyped-def]
+    encoder = fit_encoder(problem.train, rank=4)
+    rows = encoder.project(problem.train)
+    cuts = [np.arange(0, 7), np.arange(7, 130), np.arange(130, 300)]
+    parts = [encoder.sum_moments(rows_of(rows, cut), joint=True) for cut in cuts]
+    assert_same_moments(parts[0] + parts[1] + parts[2], encoder.sum_moments(rows, joint=True))
+
+
+def test_moments_of_different_damping_are_not_added(problem) -> None:  # type: ignore[no-untyped-def]
+    encoder = fit_encoder(problem.train, rank=4)
+    rows, spans = encoder.project(problem.train), encoder.basis.spans
+    one = encoder.sum_moments(rows)
+    with pytest.raises(InvalidRequest, match="different damping"):
+        one + sum_moments(rows.codes, rows.squared_norms, spans, [2 * scale for scale in encoder.damping])
+
+
+def test_moments_at_another_damping_are_exact_where_the_sample_is_everything(problem) -> None:  # type: ignore[no-untyped-def]
+    encoder = fit_encoder(problem.train, rank=4)
+    rows, spans = encoder.project(problem.train), encoder.basis.spans
+    damping = [30 * scale for scale in encoder.damping]
+    found = mean_weighted_at(encoder.sum_moments(rows), damping, rows.codes, rows.squared_norms, spans)
+    direct = mean_weighted(sum_moments(rows.codes, rows.squared_norms, spans, damping))
+    for left, right in zip(found, direct, strict=True):
+        np.testing.assert_allclose(left, right, atol=1e-12)
+
+
+def test_rows_of_another_kind_are_noticed_as_drift(problem) -> None:  # type: ignore[no-untyped-def]
+    encoder = fit_encoder([block[:200] for block in problem.train], rank=8)
+    held_out = encoder.project([block[200:] for block in problem.train])
+    baseline = residual_share(encoder, held_out)
+    alike = measure_drift(encoder, held_out, baseline=baseline, basis_age=0.3)
+    assert alike.residual == baseline
+    assert alike.warnings == ()
+    rng = np.random.default_rng(0)
+    foreign = [rng.normal(size=(20, block.shape[1])) * block.std() for block in problem.train]
+    drift = measure_drift(encoder, encoder.project(foreign), baseline=baseline, basis_age=0.3)
+    assert drift.residual > 3 * baseline
+    assert "build the index anew" in drift.warnings[0]
+
+
+def test_fidelity_is_high_where_the_rank_suffices_and_warns_where_not(problem) -> None:  # type: ignore[no-untyped-def]
+    sample, held_out = [block[:150] for block in problem.train], [block[150:] for block in problem.train]
+    good = fit_encoder(sample, rank=12)
+    moments = good.sum_moments(good.project(problem.train))
+    fidelity = measure_fidelity(good, moments, held_out, queries=40)
+    assert fidelity.queries == 40
+    assert fidelity.rows == 150
+    assert fidelity.spearman_mean > 0.99
+    assert fidelity.found > 0.98
+    assert fidelity.warnings == ()
+    assert 0 <= fidelity.residual < 0.2
+    poor = fit_encoder(sample, rank=1, directions=1)
+    warned = measure_fidelity(poor, poor.sum_moments(poor.project(problem.train)), held_out)
+    assert warned.spearman_mean < fidelity.spearman_mean
+    assert any("raise 'rank'" in warning for warning in warned.warnings)
+    assert decode_codes(poor.encode(poor.project(held_out))).shape[1] <= 4
