@@ -73,7 +73,7 @@ def register_query_actors(runtime: Runtime, broker: RedisBroker) -> None:
 
 def _declare(broker: RedisBroker, queue: str, functions: dict[str, Callable[..., None]]) -> None:
     for name, function in functions.items():
-        dramatiq.actor(function, actor_name=name, queue_name=queue, broker=broker)
+        dramatiq.actor(actor_name=name, queue_name=queue, broker=broker)(function)
 
 
 def _guard(work: Callable[[], None], fail: Callable[[DatainfError], None]) -> None:

@@ -18,7 +18,8 @@ def stream_rows(
         model.collector,
         encoded,
         model.task.collate,
-        token_budget=runtime.settings.token_budget or None,
+        device=runtime.device,
+        budget=runtime.token_budget,
         lock=runtime.device_lock,
     ):
         yield positions, found

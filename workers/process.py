@@ -18,6 +18,7 @@ from influence.store.files import Files
 from influence.store.queue import QueueName, make_broker
 from influence.store.store import Store
 from workers.actors import register_build_actors, register_query_actors
+from workers.batching.stream import TokenBudget
 from workers.logs import configure_logs
 from workers.models import Models
 from workers.reaper import resubmit_lost_work
@@ -44,7 +45,8 @@ def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> R
         device, adapters=files.adapters, hub_cache=files.hub, offline=settings.hub_offline,
         capacity=settings.hot_models, load_in_bits=settings.load_in_bits,
     )  # fmt: skip
-    return Runtime(name, settings, store, files, device, models, HotIndexes(settings.memory_budget_bytes))
+    budget = TokenBudget(settings.token_budget) if settings.token_budget else TokenBudget.for_device(device)
+    return Runtime(name, settings, store, files, device, models, HotIndexes(settings.memory_budget_bytes), budget)
 
 
 class WorkerProcess:

@@ -7,6 +7,7 @@ import torch
 
 from influence.store.files import Files
 from influence.store.store import Store
+from workers.batching.stream import TokenBudget
 from workers.fairness import FairLock
 from workers.models import Models
 from workers.scoring.hot import HotIndexes
@@ -31,6 +32,7 @@ class Runtime:
     device: torch.device
     models: Models
     hot_indexes: HotIndexes
+    token_budget: TokenBudget
     device_lock: FairLock = field(default_factory=FairLock)
     stopping: threading.Event = field(default_factory=threading.Event)
 

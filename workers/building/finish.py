@@ -6,6 +6,7 @@ import numpy as np
 
 from influence.contracts.common import now
 from influence.contracts.index import Index, ShardCommit
+from influence.damping import block_damping
 from influence.errors import RowsUnfit
 from influence.methods.datainf import DataInf
 from workers.runtime import Runtime
@@ -45,7 +46,7 @@ def _ready(index: Index, commits: Mapping[int, ShardCommit]) -> Index:
 def _damping(index: Index, commits: Mapping[int, ShardCommit], rows: int) -> dict[str, float]:
     sums = np.sum([commits[shard].squared_norm_sums for shard in sorted(commits)], axis=0)
     return {
-        block.name: DataInf.default_damping_scale * float(total) / rows / block.parameters
+        block.name: block_damping(float(total) / rows, block.parameters, DataInf().damping_scale(None))
         for block, total in zip(index.blocks, sums, strict=True)
     }
 

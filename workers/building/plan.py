@@ -86,7 +86,7 @@ def check_rows(
     """Tokenise every row once, so that a bad row is named before any work; answers a sample and the cut rows."""
     rows = RowFile(runtime.files.dataset(dataset.id))
     runtime.store.jobs.set_phase(index.job_id, "checking rows", total=dataset.rows)
-    truncated, sample = 0, []
+    truncated, sample = 0, list[EncodedRow]()
     for start in range(0, dataset.rows, _CHECK_ROWS):
         encoded = model.task.tokenise(rows.read(start, min(start + _CHECK_ROWS, dataset.rows)))
         truncated += sum(row.truncated for row in encoded)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -33,7 +34,7 @@ def load_full_index(runtime: Runtime, index: Index, report: Callable[[int], None
     commits = runtime.store.index_data.commits(index.id)
     shards = []
     for shard in range(index.shards):
-        shards.append(read_or_repair(runtime, index, shard, lambda shard=shard: _read(runtime, index, commits[shard])))
+        shards.append(read_or_repair(runtime, index, shard, partial(_read, runtime, index, commits[shard])))
         report(sum(len(loaded["kept"]) for loaded in shards))
     shards = [loaded for loaded in shards if len(loaded["kept"])]
     norms = np.concatenate([loaded["norms"] for loaded in shards])

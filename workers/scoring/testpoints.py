@@ -43,7 +43,8 @@ def make_test_points(runtime: Runtime, query: Query, model: HotModel) -> TestPoi
     """
     rows = _read_rows(runtime, query)
     wants_prediction = query.request.target == "prediction" or query.request.aggregate == "each"
-    predictions = _predict(runtime, model, rows) if wants_prediction else [None] * len(rows)
+    unasked: list[Prediction | None] = [None] * len(rows)
+    predictions = _predict(runtime, model, rows) if wants_prediction else unasked
     if query.request.target == "prediction":
         rows = [
             model.task.with_prediction(row, prediction)

@@ -1,0 +1,1 @@
+"""Per-row gradients of trainable weights."""
