@@ -10,6 +10,9 @@ from influence.errors import InvalidRequest
 #: Scale of the paper's code, whose constant 10 divides where this multiplies.
 DEFAULT_DAMPING_SCALE = 0.1
 
+#: Below this the solves lose all digits: the largest eigenvalue is up to d / scale times the damping.
+MINIMUM_DAMPING_SCALE = 1e-9
+
 
 class Normed(Protocol):
     """A block as far as damping sees it."""
@@ -30,10 +33,10 @@ def block_damping(mean_squared_norm: float, parameters: int, damping_scale: floa
 
 
 def block_dampings(blocks: Mapping[str, Normed], damping_scale: float) -> dict[str, float]:
-    """Damping of every block. Raises InvalidRequest unless the scale is a positive number."""
-    if not (math.isfinite(damping_scale) and damping_scale > 0):
+    """Damping of every block. Raises InvalidRequest unless the scale is a usable number."""
+    if not (math.isfinite(damping_scale) and damping_scale >= MINIMUM_DAMPING_SCALE):
         raise InvalidRequest(
-            f"damping_scale is {damping_scale}, but has to be a positive number.",
+            f"damping_scale is {damping_scale}, but has to be a number of at least {MINIMUM_DAMPING_SCALE:g}.",
             hint="Leave damping_scale out to use the method's default.",
         )
     return {

@@ -64,14 +64,11 @@ class TrainBlock:
         """Type that this block is computed in: float64 where stored so, else float32."""
         return compute_dtype(self.shards[0])
 
-    def chunks(self, dtype: str | None = None, at_least: int = 16) -> Iterator[tuple[int, int, Array]]:
-        """Walk the rows once: (start, stop, rows in `dtype`).
-
-        Each converted copy is of bounded size, but has `at_least` so many rows where the shard has.
-        """
+    def chunks(self, dtype: str | None = None) -> Iterator[tuple[int, int, Array]]:
+        """Walk the rows once: (start, stop, rows in `dtype`), each converted copy of bounded size."""
         offset = 0
         for shard in self.shards:
-            for start, stop in spans(int(shard.shape[0]), max(at_least, chunk_rows(shard))):
+            for start, stop in spans(int(shard.shape[0]), chunk_rows(shard)):
                 rows = cast(shard[start:stop], dtype or self.dtype)
                 yield offset + start, offset + stop, self._scaled(rows, slice(offset + start, offset + stop))
             offset += int(shard.shape[0])
@@ -179,7 +176,7 @@ def score_on_self(
     for start, stop in spans(rows, max(1, SELF_CHUNK_BYTES // row_bytes)):
         taken = {name: block.between(start, stop) for name, block in blocks.items()}
         turned = directions(taken)
-        total = sum(row_dots(turned[name], taken[name]) for name in blocks)
+        total = sum(row_dots(cast(turned[name], dtype_name(taken[name])), taken[name]) for name in blocks)
         for name, block in blocks.items():
             if block.is_compact:
                 missing = cast(block.squared_norms[start:stop], block.dtype) - row_dots(taken[name], taken[name])

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
 
-from influence.arrays import Array, add_to_diagonal, cast, concatenate, spans, transfer, zeros
+from influence.arrays import Array, cast, concatenate, zeros
 from influence.damping import block_dampings, inverse_damping
 from influence.errors import MethodNotOffered
 from influence.methods.base import LinearMethod, Scores, score_rows
 from influence.methods.blocks import (
-    JOINED_BYTES,
     TrainBlock,
     Vectors,
     check_blocks,
@@ -28,19 +27,14 @@ from influence.methods.blocks import (
     joint_covariance_product,
     project,
 )
-from influence.methods.linear_algebra import (
-    Matrices,
-    add_gram,
-    cholesky,
-    conjugate_gradients,
-    solve_cholesky,
-)
+from influence.methods.linear_algebra import Matrices, conjugate_gradients, solve_cholesky
+from influence.methods.systems import factor_coordinates, factor_rows
 
 #: Largest order of a system that is factored.
 ORDER_LIMIT = 8192
 
 #: Bytes of factors that one prepared state holds at most; groups beyond are solved by iteration.
-FACTOR_BYTES_LIMIT = 4 << 30
+FACTOR_BYTES_LIMIT = 2 << 30
 
 #: Iterated solves end at this residual, relative to the right side, and give up after so many passes.
 RESIDUAL_TOLERANCE = 1e-8
@@ -98,9 +92,9 @@ class GaussNewton(LinearMethod[GaussNewtonState]):
             scales = {name: inverse[name] for name in names}
             factor = None
             if form == "rows":
-                factor = _factor_rows(blocks, scales)
+                factor = factor_rows(blocks, scales)
             elif form == "coordinates":
-                factor = _factor_coordinates(blocks, scales, second_moment)
+                factor = factor_coordinates(blocks, scales, second_moment)
             left -= 8 * order**2
             groups.append(Group(names, scales, form, factor))
         return GaussNewtonState(blocks, inverse, tuple(groups))
@@ -140,58 +134,6 @@ class GaussNewton(LinearMethod[GaussNewtonState]):
         if order > self.order_limit or 8 * order**2 > left:
             return "iterative", 0
         return ("coordinates" if order == width else "rows"), order
-
-
-def joined_second_moment(blocks: Mapping[str, TrainBlock]) -> Array:
-    """`sum_i x_i x_i'` of all blocks joined in their order: (sum width, sum width), float64.
-
-    A sum over rows: those of shards add up to that of the index, and rows can be added or taken away.
-    """
-    names = list(blocks)
-    first = blocks[names[0]]
-    width = sum(block.width for block in blocks.values())
-    total = zeros((width, width), first.shards[0], "float64")
-    for start, stop in spans(first.rows, max(1, JOINED_BYTES // (8 * width))):
-        rows = concatenate([block.between(start, stop, "float64") for block in blocks.values()], 1)
-        total += rows.T @ rows
-    return total
-
-
-def _factor_rows(blocks: Mapping[str, TrainBlock], scales: Mapping[str, float]) -> Array:
-    rows = blocks[next(iter(scales))].rows
-    system = zeros((rows, rows), blocks[next(iter(scales))].shards[0], "float64")
-    for name, scale in scales.items():
-        add_gram(system, blocks[name], scale / rows)
-    return cholesky(add_to_diagonal(system, 1.0))
-
-
-def _factor_coordinates(
-    blocks: Mapping[str, TrainBlock], scales: Mapping[str, float], second_moment: Array | None
-) -> Array:
-    members = {name: blocks[name] for name in scales}
-    if second_moment is None:
-        system = joined_second_moment(members)
-    else:
-        chosen = _positions(blocks, members)
-        system = cast(second_moment, "float64")[chosen][:, chosen]
-    roots = transfer(_spread(members, scales), system, "float64") ** 0.5
-    rows = next(iter(members.values())).rows
-    return cholesky(add_to_diagonal(system * roots * roots[:, None] / rows, 1.0))
-
-
-def _positions(blocks: Mapping[str, TrainBlock], members: Mapping[str, TrainBlock]) -> list[int]:
-    """Where the members' coordinates stand among those of all blocks joined."""
-    positions: list[int] = []
-    offset = 0
-    for name, block in blocks.items():
-        if name in members:
-            positions.extend(range(offset, offset + block.width))
-        offset += block.width
-    return positions
-
-
-def _spread(members: Mapping[str, TrainBlock], scales: Mapping[str, float]) -> list[float]:
-    return [scales[name] for name, block in members.items() for _ in range(block.width)]
 
 
 def _group_influence(blocks: Mapping[str, TrainBlock], group: Group, test: Vectors) -> Array:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from influence.arrays import Array, namespace, spans
-from influence.methods.blocks import TrainBlock
+from influence.methods.blocks import JOINED_BYTES, TrainBlock
 
 #: Rows of a triangular factor that are eliminated at a time.
 SUBSTITUTION_ROWS = 256
@@ -39,11 +39,14 @@ def add_gram(total: Array, block: TrainBlock, weight: float) -> None:
     In float64 also for float32 rows: a block's largest eigenvalue can be 3e4 times the damping, and rounding
     of the products is magnified by as much (1e-4 of a score, measured).
     """
-    for start, stop, left in block.chunks("float64", TILE_ROWS):
-        for begin, end, right in block.chunks("float64", TILE_ROWS):
-            if begin > start:
-                break
-            total[start:stop, begin:end] += weight * (left @ right.T)
+    tiles = list(spans(block.rows, max(TILE_ROWS, JOINED_BYTES // (8 * block.width))))
+    for start, stop in tiles:
+        left = block.between(start, stop, "float64")
+        # A matrix times its own transpose: numpy then computes one half only.
+        total[start:stop, start:stop] += weight * (left @ left.T)
+        for begin, end in tiles:
+            if begin < start:
+                total[start:stop, begin:end] += weight * (left @ block.between(begin, end, "float64").T)
 
 
 def conjugate_gradients(

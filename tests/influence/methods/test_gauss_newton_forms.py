@@ -9,7 +9,7 @@ from dense_algebra import ORACLES, as_blocks, random_problem
 from influence import arrays
 from influence.errors import MethodNotOffered
 from influence.methods import blocks as passes
-from influence.methods import gauss_newton
+from influence.methods import gauss_newton, linear_algebra, systems
 from influence.methods.linear_algebra import solve_cholesky
 from influence.methods.registry import METHODS
 
@@ -67,6 +67,9 @@ def test_small_chunks_of_rows_change_nothing(monkeypatch, name, rows):
     method = METHODS[name]
     expected = method.apply(method.prepare(as_blocks(train), 0.5), test).influence
     monkeypatch.setattr(arrays, "CHUNK_BYTES", {"cpu": 8 * 20 * 4})
+    monkeypatch.setattr(linear_algebra, "JOINED_BYTES", 8 * 20 * 4)
+    monkeypatch.setattr(linear_algebra, "TILE_ROWS", 4)
+    monkeypatch.setattr(systems, "JOINED_BYTES", 8 * 32 * 4)
     monkeypatch.setattr(passes, "JOINED_BYTES", 8 * 32 * 4)
     monkeypatch.setattr(passes, "SELF_CHUNK_BYTES", 8 * 32 * 4)
     found = method.apply(method.prepare(as_blocks(train), 0.5), test).influence

@@ -149,9 +149,15 @@ def test_an_index_without_rows_is_refused(name):
         METHODS[name].prepare({"a": TrainBlock.of(np.zeros((0, 3)))})
 
 
-@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("scale", [0.0, -1.0, 1e-300, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", DAMPED)
-def test_a_damping_scale_that_is_no_positive_number_is_refused(name, scale):
+def test_a_damping_scale_that_cannot_be_used_is_refused(name, scale):
     train, _ = random_problem(0, 4, (3,))
-    with pytest.raises(InvalidRequest, match="positive number"):
+    with pytest.raises(InvalidRequest, match="has to be a number of at least"):
         METHODS[name].prepare(as_blocks(train), scale)
+
+
+@pytest.mark.parametrize("name", DAMPED)
+def test_the_smallest_damping_that_is_taken_still_gives_numbers(name):
+    train, test = random_problem(0, 4, (3, 30))
+    assert np.isfinite(influence_of(name, train, test, 1e-9)).all()

@@ -50,14 +50,15 @@ def test_parts_by_block_add_up_and_chosen_rows_score_as_among_all(convert, name)
     assert_close(sum(split.blocks.values()), everything[:, chosen], 1e-10)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", WITH_SELF_INFLUENCE)
-def test_self_influence_is_the_score_of_a_row_on_itself(convert, name):
+def test_self_influence_is_the_score_of_a_row_on_itself(convert, name, dtype):
     train, _ = random_problem(7, 25, (9, 20, 4), dead=2)
     method = METHODS[name]
-    found = method.self_influence(method.prepare(as_blocks(train, convert), 0.3))
+    found = method.self_influence(method.prepare(as_blocks(train, lambda array: convert(array, dtype)), 0.3))
     expected = -np.diag(ORACLES[name](train, train, 0.3))
     assert expected.min() > 0
-    assert_close(found, expected, 1e-10)
+    assert_close(found, expected, TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))

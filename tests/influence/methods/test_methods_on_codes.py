@@ -6,8 +6,8 @@ from dense_algebra import ORACLES, as_blocks, random_problem
 
 from influence.damping import block_dampings
 from influence.methods.blocks import TrainBlock
-from influence.methods.gauss_newton import joined_second_moment
 from influence.methods.registry import METHODS
+from influence.methods.systems import joined_second_moment
 
 
 def encode(train, test, ranks):
