@@ -4,7 +4,9 @@ A shard's bytes are written first, its commit last and only once (HSETNX). Whate
 exist; a shard delivered twice commits once.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import redis
@@ -70,13 +72,25 @@ class IndexData:
         """Read row state back; raises DamagedChunk."""
         return read_array(self._state, lambda piece: keys.row_state(index_id, shard, part, piece), shape, dtype)
 
-    def write_part(self, index_id: str, part: str, array: NDArray[np.generic]) -> tuple[int, int]:
-        """Keep an array of the whole index (`basis:<block>`, `moments:<block>`, ...)."""
-        return write_array(self._state, lambda piece: keys.index_state(index_id, part, piece), array)
+    def write_parts(self, index_id: str, group: str, arrays: Mapping[str, NDArray[np.generic]]) -> int:
+        """Keep named arrays of the whole index (basis, moments, ...) as one group; answers bytes written."""
+        size = 0
+        for name, array in arrays.items():
+            part = f"{group}.{name}"
+            size += write_array(self._state, partial(keys.index_state, index_id, part), array)[0]
+            self._state.hset(keys.manifest(index_id), part, json.dumps([array.shape, array.dtype.name]))
+        return size
 
-    def read_part(self, index_id: str, part: str, shape: Sequence[int], dtype: str) -> NDArray[np.generic]:
-        """Read it back; raises DamagedChunk."""
-        return read_array(self._state, lambda piece: keys.index_state(index_id, part, piece), shape, dtype)
+    def read_parts(self, index_id: str, group: str) -> dict[str, NDArray[np.generic]]:
+        """Read a group back; empty when it was never written. Raises DamagedChunk."""
+        found = {}
+        for field, text in self._state.hgetall(keys.manifest(index_id)).items():
+            part, (shape, dtype) = _text(field), json.loads(text)
+            if part.startswith(f"{group}."):
+                found[part[len(group) + 1 :]] = read_array(
+                    self._state, partial(keys.index_state, index_id, part), shape, dtype
+                )
+        return found
 
     def claim_repair(self, index_id: str, shard: int, worker: str) -> bool:
         """Whether this worker is the one that computes a lost shard again."""
@@ -98,6 +112,10 @@ class IndexData:
         self._state.hdel(keys.commits(index_id), str(shard))
         for client in {id(c): c for c in (self._state, self._cache)}.values():
             _delete_matching(client, f"{keys.PREFIX}{{{index_id}.{shard}}}:*")
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _delete_matching(client: redis.Redis, pattern: str) -> None:

@@ -58,6 +58,11 @@ def index_state(index_id: str, part: str, piece: int) -> str:
     return f"{PREFIX}{{{index_id}}}:{part}:{piece}"
 
 
+def manifest(index_id: str) -> str:
+    """hash name -> JSON [shape, dtype] of the index's whole arrays · state · workers · lives with the index."""
+    return f"{PREFIX}{{{index_id}}}:manifest"
+
+
 def gradients(index_id: str, shard: int, block: int, piece: int) -> str:
     """string, chunk of full gradients · cache · workers · CHUNK_SECONDS, refreshed on use."""
     return f"{PREFIX}{{{index_id}.{shard}}}:g:{block}:{piece}"
