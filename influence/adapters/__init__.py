@@ -1,0 +1,1 @@
+"""What an adapter folder may say, checked before anything is loaded. No torch."""

@@ -1,0 +1,1 @@
+"""Loading a checkpoint: base model and adapter, tensor by tensor."""

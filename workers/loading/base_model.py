@@ -1,0 +1,73 @@
+"""The frozen base model under the head that the task needs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, BitsAndBytesConfig
+from transformers.utils import logging as transformers_logging
+
+from influence.contracts.checkpoint import Checkpoint
+from influence.errors import BaseModelNotFound, TaskMismatch
+
+_CLASSES: dict[str, Any] = {
+    "sequence_classification": AutoModelForSequenceClassification,
+    "causal_lm": AutoModelForCausalLM,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """`random` names the tensors that the base model's files do not hold: the adapter has to bring them."""
+
+    model: Any
+    random: frozenset[str]
+
+
+def load_base_model(
+    checkpoint: Checkpoint, folder: Path, *, device: torch.device, dtype: torch.dtype, load_in_bits: int | None
+) -> BaseModel:
+    """Load safetensors from a local folder. Raises BaseModelNotFound and TaskMismatch.
+
+    Attention is torch's own scaled dot product: masked places get weight 0 exactly, so padding cannot leak.
+    """
+    # What it would print, a random head above all, is looked at here and refused where it matters.
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        if checkpoint.num_labels is not None:
+            config.num_labels = checkpoint.num_labels
+        model, report = _CLASSES[checkpoint.task].from_pretrained(
+            str(folder), config=config, dtype=dtype, local_files_only=True, trust_remote_code=False,
+            use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True,
+            **_placement(device, dtype, load_in_bits),
+        )  # fmt: skip
+    except (OSError, ImportError, KeyError, RuntimeError) as error:
+        raise BaseModelNotFound(
+            f"The base model {checkpoint.base_model.name!r} cannot be loaded: {_first_line(error)}",
+            hint="The folder needs config.json and the weights as safetensors, of an architecture known here.",
+        ) from error
+    except ValueError as error:
+        raise TaskMismatch(
+            f"The base model {checkpoint.base_model.name!r} cannot be used for {checkpoint.task}: {_first_line(error)}",
+            hint="Check that the adapter was trained on this base model and for this task.",
+        ) from error
+    mismatched = {entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"]}
+    return BaseModel(model, frozenset(report["missing_keys"]) | frozenset(mismatched))
+
+
+def _placement(device: torch.device, dtype: torch.dtype, load_in_bits: int | None) -> dict[str, Any]:
+    attention = {"attn_implementation": "sdpa"}
+    if load_in_bits is None:
+        return attention
+    bits = BitsAndBytesConfig(
+        load_in_4bit=load_in_bits == 4, load_in_8bit=load_in_bits == 8, bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=dtype,
+    )  # fmt: skip
+    return {**attention, "quantization_config": bits, "device_map": {"": device}}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,87 @@
+"""A checkpoint, ready to score: base model, adapter, tokenizer and task."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from influence.adapters.config import AdapterConfig
+from influence.contracts.checkpoint import BaseModelRef, Checkpoint
+from influence.contracts.index import GradientSettings
+from influence.errors import BaseModelNotFound, TaskMismatch
+from workers.loading.adapter import attach_adapter
+from workers.loading.base_model import load_base_model
+from workers.loading.hub import fetch_base_model
+from workers.loading.tokenizer import load_tokenizer, pad_id_of, token_limit
+from workers.tasks.base import Task
+from workers.tasks.causal_lm import CausalLM
+from workers.tasks.encoding import TextEncoder
+from workers.tasks.sequence_classification import SequenceClassification
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class LoadedCheckpoint:
+    """`model` is in evaluation mode on its device, and only the adapter's tensors require a gradient."""
+
+    model: torch.nn.Module
+    tokenizer: Any
+    task: Task
+
+
+def load_checkpoint(
+    checkpoint: Checkpoint,
+    adapter_folder: Path,
+    *,
+    device: torch.device,
+    settings: GradientSettings,
+    offline: bool,
+    cache_dir: Path,
+    load_in_bits: int | None = None,
+) -> LoadedCheckpoint:
+    """Load from local files, or a pinned revision of the hub. Raises CheckpointRefused and UnreadableFile."""
+    folder = locate_base_model(checkpoint.base_model, cache_dir=cache_dir, offline=offline)
+    tokenizer = load_tokenizer(folder)
+    base = load_base_model(
+        checkpoint, folder, device=device, dtype=_DTYPES[settings.precision], load_in_bits=load_in_bits
+    )
+    # Where a classifier reads its answer depends on this id: it must be the one that batches are padded with.
+    base.model.config.pad_token_id = pad_id = pad_id_of(tokenizer)
+    model = attach_adapter(base, AdapterConfig.model_validate(checkpoint.adapter), adapter_folder, checkpoint.task)
+    encoder = TextEncoder(
+        tokenizer,
+        limit=token_limit(tokenizer, base.model.config, settings.max_length),
+        on_too_long=settings.on_too_long,
+    )
+    task = _make_task(checkpoint, base.model, encoder, settings, pad_id)
+    return LoadedCheckpoint(model if load_in_bits else model.to(device), tokenizer, task)
+
+
+def locate_base_model(base: BaseModelRef, *, cache_dir: Path, offline: bool) -> Path:
+    """Folder of a base model's files. Raises BaseModelNotFound."""
+    if base.kind == "hub":
+        return fetch_base_model(base, cache_dir=cache_dir, offline=offline)
+    folder = Path(base.location)
+    if not folder.is_dir():
+        raise BaseModelNotFound(f"The folder of base model {base.name!r} is gone.")
+    return folder
+
+
+def _make_task(
+    checkpoint: Checkpoint, model: Any, encoder: TextEncoder, settings: GradientSettings, pad_id: int
+) -> Task:
+    if checkpoint.task == "causal_lm":
+        return CausalLM(encoder, pad_id=pad_id, stop_ids=_stop_ids(model, encoder.tokenizer), scope=settings.loss)
+    if settings.loss is not None:
+        raise TaskMismatch("'loss' says which tokens carry loss; a classifier's loss falls on the label.")
+    return SequenceClassification(
+        encoder, pad_id=pad_id, num_labels=int(model.config.num_labels), label_names=checkpoint.label_names
+    )
+
+
+def _stop_ids(model: Any, tokenizer: Any) -> list[int]:
+    configured = getattr(model.generation_config, "eos_token_id", None)
+    ids = configured if isinstance(configured, list) else [configured, tokenizer.eos_token_id]
+    return [int(found) for found in ids if found is not None]

@@ -1,0 +1,64 @@
+"""The interface of a task: everything that depends on what a row is and on what the model answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from influence.contracts.common import TaskName
+from workers.rows import Batch, EncodedRow, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The model's own answer: a class (`label`, by name where names are known) or generated `text`.
+
+    `probability` is that of the class, or of the whole text.
+    """
+
+    label: int | str | None = None
+    probability: float | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedRow:
+    """A row as the model reads it; `supervised[i]` says whether `tokens[i]` carries loss.
+
+    A classifier's loss falls on the label, on none of the tokens.
+    """
+
+    text: str
+    tokens: tuple[str, ...]
+    supervised: tuple[bool, ...]
+    truncated: bool = False
+
+
+class Task(Protocol):
+    """One kind of training. Methods may be called from several threads; those with a model run it in evaluation mode.
+
+    A row's loss is the mean over its supervised tokens, so that it does not depend on the batch around it.
+    """
+
+    @property
+    def name(self) -> TaskName: ...
+
+    def tokenise(self, rows: Sequence[Row]) -> list[EncodedRow]:
+        """Encode rows in order. Raises RowsRefused naming the rows that cannot be scored."""
+
+    def collate(self, rows: Sequence[EncodedRow]) -> Batch:
+        """Pad on the right and stack."""
+
+    def row_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        """Loss of each row, (B,) float32, differentiable."""
+
+    def predict(self, model: torch.nn.Module, rows: Sequence[Row]) -> list[Prediction | None]:
+        """The model's answer to each row, whose label is not looked at; None where a row asks nothing."""
+
+    def with_prediction(self, row: Row, prediction: Prediction) -> Row:
+        """The row with the model's answer in the label's place."""
+
+    def render(self, row: Row) -> RenderedRow:
+        """What the model reads, and where the loss falls."""

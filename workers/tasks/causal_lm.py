@@ -1,0 +1,156 @@
+"""Causal language modelling: completions, conversations, plain text."""
+
+import inspect
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from influence.contracts.common import LossScope, TaskName
+from influence.errors import RowMasked, RowsUnfit
+from workers.batching.collate import collate_rows
+from workers.gradients.losses import row_mean_cross_entropy
+from workers.rows import IGNORED, Batch, EncodedRow, Row
+from workers.tasks.base import Prediction, RenderedRow
+from workers.tasks.chat import UnknownMask
+from workers.tasks.decoding import decode_greedily
+from workers.tasks.encoding import TextEncoder
+from workers.tasks.refusals import refuse_rows
+from workers.tasks.supervision import SCOPES, SupervisedText, Supervisor, kind_of
+
+#: Tokens of an answer that takes the label's place.
+MAX_ANSWER_TOKENS = 64
+
+
+class CausalLM:
+    """A row's loss is the mean over its supervised tokens, each predicted from the tokens before it."""
+
+    name: TaskName = "causal_lm"
+
+    def __init__(self, encoder: TextEncoder, *, pad_id: int, stop_ids: Sequence[int], scope: LossScope | None) -> None:
+        self._encoder = encoder
+        self._pad_id = pad_id
+        self._stop_ids = frozenset(stop_ids)
+        self._scope = scope
+        self._supervisor = Supervisor(encoder, scope)
+
+    def tokenise(self, rows: Sequence[Row]) -> list[EncodedRow]:
+        """Encode rows. Raises RowMasked, RowTooLong and RowsUnfit naming the rows."""
+        self._check_kinds(rows)
+        texts = self._supervise(rows)
+        cut = [len(text.ids) > self._encoder.limit for text in texts]
+        self._encoder.refuse_long([_id(row) for row in rows], cut)
+        encoded = [self._encode(row, text, was_cut) for row, text, was_cut in zip(rows, texts, cut, strict=True)]
+        masked = [row.row_id for row in encoded if all(label == IGNORED for label in row.labels[1:])]
+        if masked:
+            refuse_rows(
+                RowMasked, masked, f"without a token that carries loss in the first {self._encoder.limit}",
+                hint="Give them a completion or an assistant turn, raise max_length if they were cut, or drop them.",
+            )  # fmt: skip
+        return encoded
+
+    def collate(self, rows: Sequence[EncodedRow]) -> Batch:
+        return collate_rows(rows, pad_token_id=self._pad_id)
+
+    def row_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        positions = predicting_positions(batch.labels)
+        targets = batch.labels[:, positions + 1]
+        if _keeps_logits(model):
+            logits = model(**batch.inputs, use_cache=False, logits_to_keep=positions).logits
+        else:
+            logits = model(**batch.inputs, use_cache=False).logits[:, positions]
+        return row_mean_cross_entropy(logits, targets)
+
+    def predict(self, model: torch.nn.Module, rows: Sequence[Row]) -> list[Prediction | None]:
+        """A greedy answer of at most MAX_ANSWER_TOKENS to each prompt or conversation; None for plain text."""
+        self._check_kinds(rows)
+        return [self._answer(model, row) for row in rows]
+
+    def with_prediction(self, row: Row, prediction: Prediction) -> Row:
+        text = prediction.text or ""
+        if kind_of(row) == "completion":
+            return {**row, "completion": text}
+        last = max((at for at, message in enumerate(row["messages"]) if message["role"] == "assistant"), default=None)
+        asked = row["messages"] if last is None else row["messages"][:last]
+        return {**row, "messages": [*asked, {"role": "assistant", "content": text}]}
+
+    def render(self, row: Row) -> RenderedRow:
+        self._check_kinds([row])
+        (text,) = self._supervise([row])
+        limit = self._encoder.limit
+        # The first token is never predicted: it carries no loss even where its scope does.
+        supervised = (False, *text.supervised[1:limit]) if text.ids else ()
+        tokens = self._encoder.tokens(text.ids[:limit])
+        return RenderedRow(text.text, tokens, supervised, len(text.ids) > limit)
+
+    def _encode(self, row: Row, text: SupervisedText, was_cut: bool) -> EncodedRow:
+        ids = text.ids[: self._encoder.limit]
+        labels = [token if carries else IGNORED for token, carries in zip(ids, text.supervised, strict=False)]
+        return EncodedRow(
+            _id(row), {"input_ids": ids, "attention_mask": [1] * len(ids)}, labels, len(ids), truncated=was_cut
+        )
+
+    def _supervise(self, rows: Sequence[Row]) -> list[SupervisedText]:
+        texts: list[SupervisedText] = []
+        unknown: list[str] = []
+        reason = ""
+        for row in rows:
+            try:
+                texts.append(self._supervisor.encode(row))
+            except UnknownMask as error:
+                unknown.append(_id(row))
+                reason = reason or str(error)
+        if unknown:
+            refuse_rows(
+                RowsUnfit, unknown, f"whose supervised tokens cannot be known: {reason}",
+                hint="Send loss 'all', send rows as prompt and completion, or use a base model whose chat template "
+                "marks the assistant's part with {% generation %}.",
+            )  # fmt: skip
+        return texts
+
+    def _answer(self, model: torch.nn.Module, row: Row) -> Prediction | None:
+        try:
+            question = self._supervisor.encode_question(row)
+        except UnknownMask as error:
+            refuse_rows(RowsUnfit, [_id(row)], f"without a question to answer: {error}", hint="Send target 'label'.")
+        if question is None:
+            return None
+        room = max(1, self._encoder.limit - MAX_ANSWER_TOKENS)
+        answer, log_probability = decode_greedily(
+            model, question[-room:], stop_ids=self._stop_ids, max_new_tokens=MAX_ANSWER_TOKENS
+        )
+        return Prediction(
+            text=self._encoder.decode(answer, special_tokens=False), probability=math.exp(log_probability)
+        )
+
+    def _check_kinds(self, rows: Sequence[Row]) -> None:
+        unfit = [_id(row) for row in rows if kind_of(row) not in SCOPES]
+        if unfit:
+            refuse_rows(
+                RowsUnfit, unfit, "of a classification data set",
+                hint="This checkpoint is a language model: send prompt and completion, messages, or text alone.",
+            )  # fmt: skip
+        other = [_id(row) for row in rows if self._scope is not None and self._scope not in SCOPES[kind_of(row)]]
+        if other:
+            refuse_rows(
+                RowsUnfit, other, f"that have no part called {self._scope!r}",
+                hint="Leave 'loss' out for what the rows imply: completion, assistant, or all of a plain text.",
+            )  # fmt: skip
+
+
+def predicting_positions(labels: Tensor) -> Tensor:
+    """Positions (P,) whose logits some row of the batch needs: those before a supervised token. labels is (B, T)."""
+    return (labels[:, 1:] != IGNORED).any(dim=0).nonzero().squeeze(1)
+
+
+def _keeps_logits(model: torch.nn.Module) -> bool:
+    """Whether the model can compute logits at chosen places only, which saves most of a batch's memory."""
+    outer: Any = model
+    inner = outer.get_base_model() if hasattr(outer, "get_base_model") else outer
+    return "logits_to_keep" in inspect.signature(inner.forward).parameters
+
+
+def _id(row: Row) -> str:
+    return str(row.get("id", "?"))

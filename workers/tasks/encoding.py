@@ -1,0 +1,89 @@
+"""A tokenizer behind a lock, with a limit on tokens."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from influence.contracts.index import OnTooLong
+from influence.errors import RowTooLong
+from workers.tasks.refusals import refuse_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters [start, stop) of a text."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenisedText:
+    """Token ids and, for each, the characters it stands for (empty for tokens the tokenizer added)."""
+
+    ids: list[int]
+    spans: list[Span] | None
+
+
+class TextEncoder:
+    """Turns text into ids, at most `limit` a row.
+
+    Fast tokenizers keep their truncation setting in shared state and fail when two threads touch it: one lock.
+    """
+
+    def __init__(self, tokenizer: Any, *, limit: int, on_too_long: OnTooLong) -> None:
+        self.tokenizer = tokenizer
+        self.limit = limit
+        self.on_too_long = on_too_long
+        self._lock = threading.Lock()
+
+    def encode_pairs(
+        self, texts: Sequence[str], pairs: Sequence[str] | None
+    ) -> tuple[list[dict[str, list[int]]], list[bool]]:
+        """Model inputs of each text (or pair), with the tokenizer's special tokens, and which were cut.
+
+        Rows that are too long are cut in the way of the tokenizer, which keeps the special tokens.
+        """
+        with self._lock:
+            found = self.tokenizer(list(texts), None if pairs is None else list(pairs), verbose=False)
+            inputs = [{name: list(found[name][place]) for name in found} for place in range(len(texts))]
+            cut = [len(row["input_ids"]) > self.limit for row in inputs]
+            for place in (place for place, is_long in enumerate(cut) if is_long):
+                short = self.tokenizer(
+                    texts[place], None if pairs is None else pairs[place], truncation=True, max_length=self.limit
+                )
+                inputs[place] = {name: list(short[name]) for name in short}
+        return inputs, cut
+
+    def encode(self, text: str, *, special_tokens: bool) -> TokenisedText:
+        """Ids of one text, uncut, with the characters of each token where the tokenizer knows them."""
+        with self._lock:
+            found = self.tokenizer(
+                text,
+                add_special_tokens=special_tokens,
+                return_offsets_mapping=bool(self.tokenizer.is_fast),
+                verbose=False,
+            )
+        offsets = found.get("offset_mapping")
+        spans = None if offsets is None else [Span(start, stop) for start, stop in offsets]
+        return TokenisedText(list(found["input_ids"]), spans)
+
+    def refuse_long(self, row_ids: Sequence[str], cut: Sequence[bool]) -> None:
+        """Raise RowTooLong naming the rows that were cut, where that is not wanted."""
+        long = [row_id for row_id, is_long in zip(row_ids, cut, strict=True) if is_long]
+        if long and self.on_too_long == "fail":
+            refuse_rows(
+                RowTooLong,
+                long,
+                f"longer than {self.limit} tokens",
+                hint="Shorten them, raise max_length, or send on_too_long 'truncate'.",
+            )
+
+    def tokens(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """The tokenizer's own spelling of each id."""
+        return tuple(str(token) for token in self.tokenizer.convert_ids_to_tokens(list(ids)))
+
+    def decode(self, ids: Sequence[int], *, special_tokens: bool = True) -> str:
+        """Text of ids."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=not special_tokens))

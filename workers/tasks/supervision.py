@@ -1,0 +1,111 @@
+"""From a text row to ids and the tokens that carry loss, as they fell in training.
+
+kind          loss by default   tokens
+text          all               the text, with the tokenizer's special tokens, ended by EOS
+completion    completion        prompt + completion tokenised together, ended by EOS; the loss falls on every token that
+                                holds a character of the completion and on EOS. Tokenizers that cannot say which
+                                characters a token stands for read prompt and completion apart.
+conversation  assistant         the chat template's text as it is; see workers.tasks.chat
+
+EOS is added where the tokenizer does not, as supervised fine-tuning frameworks do, so that the model learns to stop.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from influence.contracts.common import LossScope
+from influence.contracts.dataset import RowKind
+from workers.rows import Row
+from workers.tasks.chat import ChatRenderer, Messages, UnknownMask
+from workers.tasks.encoding import TextEncoder
+
+#: What each kind of row can mean; the first is the default.
+SCOPES: dict[RowKind, tuple[LossScope, ...]] = {
+    "text": ("all",),
+    "completion": ("completion", "all"),
+    "conversation": ("assistant", "completion", "all"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisedText:
+    """Uncut ids (T) and which of them carry loss (T). The first token is never predicted, whatever it says."""
+
+    text: str
+    ids: list[int]
+    supervised: list[bool]
+
+
+def kind_of(row: Row) -> RowKind:
+    """The kind of a normalised row."""
+    if "messages" in row:
+        return "conversation"
+    if "completion" in row:
+        return "completion"
+    return "classification" if "label" in row or "text_pair" in row else "text"
+
+
+class Supervisor:
+    """Encodes rows for a causal language model."""
+
+    def __init__(self, encoder: TextEncoder, scope: LossScope | None) -> None:
+        self._encoder = encoder
+        self._scope = scope
+        self._chat = ChatRenderer(encoder)
+        self._eos: int | None = encoder.tokenizer.eos_token_id
+
+    def scope_of(self, kind: RowKind) -> LossScope:
+        """The scope asked for, or the kind's default."""
+        return self._scope or SCOPES[kind][0]
+
+    def encode(self, row: Row) -> SupervisedText:
+        """Ids and supervision of one row. Raises UnknownMask where the supervised tokens cannot be known."""
+        kind = kind_of(row)
+        if kind == "conversation":
+            text, tokens, supervised = self._chat.encode(row["messages"], self.scope_of(kind))
+            return SupervisedText(text, tokens.ids, supervised)
+        if kind == "completion" and self.scope_of(kind) == "completion":
+            return self._completion(str(row["prompt"]), str(row["completion"]))
+        text = str(row["text"]) if kind == "text" else f"{row['prompt']}{row['completion']}"
+        ids = self._ended(self._encoder.encode(text, special_tokens=True).ids)
+        return SupervisedText(text, ids, [True] * len(ids))
+
+    def encode_question(self, row: Row) -> list[int] | None:
+        """Ids that the model continues to answer the row; None for plain text, which asks nothing."""
+        kind = kind_of(row)
+        if kind == "completion":
+            ids = self._encoder.encode(str(row["prompt"]), special_tokens=True).ids
+            return ids[:-1] if ids and ids[-1] == self._eos else ids
+        if kind == "conversation":
+            question = self._chat.render(before_answer(row["messages"]), ask=True)
+            return self._encoder.encode(question, special_tokens=False).ids
+        return None
+
+    def _completion(self, prompt: str, completion: str) -> SupervisedText:
+        text = prompt + completion
+        tokens = self._encoder.encode(text, special_tokens=True)
+        if tokens.spans is None:
+            return self._completion_apart(prompt, completion)
+        ids = self._ended(tokens.ids)
+        supervised = [span.stop > len(prompt) for span in tokens.spans]
+        supervised += [True] * (len(ids) - len(tokens.ids))
+        supervised[-1] = supervised[-1] or ids[-1] == self._eos
+        return SupervisedText(text, ids, supervised)
+
+    def _completion_apart(self, prompt: str, completion: str) -> SupervisedText:
+        before = self._encoder.encode(prompt, special_tokens=True).ids
+        before = before[:-1] if before and before[-1] == self._eos else before
+        after = self._ended(self._encoder.encode(completion, special_tokens=False).ids)
+        return SupervisedText(prompt + completion, before + after, [False] * len(before) + [True] * len(after))
+
+    def _ended(self, ids: Sequence[int]) -> list[int]:
+        return [*ids] if self._eos is None or (ids and ids[-1] == self._eos) else [*ids, self._eos]
+
+
+def before_answer(messages: Messages) -> Messages:
+    """The conversation up to the assistant's last turn. Raises UnknownMask where that is nothing."""
+    last = max((place for place, message in enumerate(messages) if message["role"] == "assistant"), default=None)
+    asked = messages if last is None else messages[:last]
+    if not asked:
+        raise UnknownMask("nothing stands before the assistant's turn")
+    return asked
