@@ -1,94 +1,156 @@
-"""Which weights have a fast per-row gradient, and how it is made from what a module saw and what came back.
+"""One forward and one backward of a batch, listened to by hooks on the trainable modules.
 
-For a module that multiplies, y = x W', the gradient of one row's loss is the sum over its positions of the outer
-product of delta (the gradient of y) and x. Batch rows stay apart, so one backward pass gives every row's gradient.
+A forward hook keeps the module's input; a hook on its output is called during the backward pass with delta, makes the
+rows' gradients at once and lets both go. The backward pass is asked only for the lowest of those outputs, the sinks:
+nothing below them is computed, no weight gradient is accumulated anywhere. A model that makes its embeddings require
+a gradient (as for re-entrant checkpointing) has no lowest ones: then it is asked for all.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.utils._pytree import tree_leaves, tree_map_only
 
-#: Makes (B, *parameter shape) of a module's input x and delta, both with the batch first.
-Rule = Callable[[nn.Module, Tensor, Tensor], Tensor]
-
-
-def _positions(values: Tensor) -> Tensor:
-    """(B, positions, width) of any tensor with the batch first and the features last."""
-    return values.reshape(values.shape[0], -1, values.shape[-1])
+from workers.gradients.rules import MULTIPLIERS, multiplier_gradients, replayed_gradients, split_rows
+from workers.gradients.trainable import TrainableTensor
+from workers.rows import Batch
 
 
-def _linear_weight(_: nn.Module, x: Tensor, delta: Tensor) -> Tensor:
-    return torch.bmm(_positions(delta).transpose(1, 2), _positions(x))
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A module with trainable tensors of its own, by their name inside the module."""
 
-
-def _conv1d_weight(_: nn.Module, x: Tensor, delta: Tensor) -> Tensor:
-    return torch.bmm(_positions(x).transpose(1, 2), _positions(delta))
-
-
-def _bias(_: nn.Module, _x: Tensor, delta: Tensor) -> Tensor:
-    return _positions(delta).sum(1)
-
-
-def _embedding_weight(module: nn.Module, ids: Tensor, delta: Tensor) -> Tensor:
-    table = torch.zeros(len(ids), *module.weight.shape, dtype=delta.dtype, device=delta.device)  # type: ignore[misc]
-    rows = torch.arange(len(ids), device=ids.device)[:, None].expand_as(ids.reshape(len(ids), -1))
-    return table.index_put((rows, ids.reshape(len(ids), -1)), _positions(delta), accumulate=True)
-
-
-#: By exact type: a subclass may compute something else.
-RULES: dict[type[nn.Module], dict[str, Rule]] = {
-    nn.Linear: {"weight": _linear_weight, "bias": _bias},
-    Conv1D: {"weight": _conv1d_weight, "bias": _bias},
-    nn.Embedding: {"weight": _embedding_weight},
-}
-
-
-@dataclass
-class Capture:
-    """Inputs and outputs of one module during one forward pass; a module used twice has two entries."""
-
+    name: str
     module: nn.Module
-    inputs: list[Tensor] = field(default_factory=list)
-    outputs: list[Tensor] = field(default_factory=list)
+    tensors: dict[str, TrainableTensor]
 
-    def clear(self) -> None:
-        """Let go of the graph."""
-        self.inputs.clear()
-        self.outputs.clear()
+    @property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        return {attribute: tensor.parameter for attribute, tensor in self.tensors.items()}
 
 
-class Recorder:
-    """Hooks on the modules with a fast path; records only inside `recording`.
+@dataclass(frozen=True, slots=True)
+class _Replay:
+    """A module to be run again once the backward pass has left delta."""
 
-    Checkpointed layers run their forward again during backward: what happens after recording has stopped is ignored.
+    site: Site
+    arguments: tuple[Any, Any]
+    delta: Tensor
+
+
+def group_by_module(tensors: Sequence[TrainableTensor]) -> list[Site]:
+    """The modules to listen to."""
+    sites: dict[int, Site] = {}
+    for tensor in tensors:
+        for use in tensor.uses:
+            site = sites.setdefault(id(use.module), Site(use.module_name, use.module, {}))
+            site.tensors[use.attribute] = tensor
+    return list(sites.values())
+
+
+class Pass:
+    """Gradients of one batch for the tensors of `sites`.
+
+    `gradients` (B, d) by block name are sums over all uses of a tensor; a tensor that nothing used has none.
+    `refused` names blocks whose rows could not be told apart.
     """
 
-    def __init__(self, modules: dict[str, nn.Module]) -> None:
-        self.captures = {name: Capture(module) for name, module in modules.items()}
-        self._active = False
-        self._handles = [
-            module.register_forward_hook(self._make_hook(self.captures[name])) for name, module in modules.items()
-        ]
+    def __init__(self, sites: Sequence[Site], batch: Batch) -> None:
+        self.gradients: dict[str, Tensor] = {}
+        self.refused: set[str] = set()
+        self._sites = sites
+        self._rows = len(batch)
+        self._lengths = {values.shape[1] for values in [*batch.inputs.values(), batch.labels] if values.ndim > 1}
+        self._inputs: dict[int, Tensor] = {}
+        self._edges: list[GradientEdge] = []
+        self._sinks: list[GradientEdge] = []
+        self._replays: list[_Replay] = []
+        self._calls = 0
 
-    def _make_hook(self, capture: Capture) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if self._active:
-                capture.inputs.append(inputs[0].detach())
-                capture.outputs.append(output)
+    def run(self, losses_of_batch: Callable[[], Tensor]) -> Tensor:
+        """Losses (B,) of the batch; leaves the gradients behind."""
+        with ExitStack() as hooks:
+            for site in self._sites:
+                handle = site.module.register_forward_hook(partial(self._keep, site), with_kwargs=True)
+                hooks.callback(handle.remove)
+            losses = losses_of_batch()
+        if self._edges:
+            torch.autograd.grad(losses.sum(), self._sinks or self._edges, allow_unused=True)
+        self._inputs.clear()
+        self._edges.clear()
+        self._sinks.clear()
+        return losses.detach()
 
-        return hook
+    def replay(self) -> None:
+        """Run the modules again that have no formula of their own."""
+        for waiting in self._replays:
+            self._replay(waiting)
+        self._replays.clear()
 
-    def __enter__(self) -> "Recorder":
-        self._active = True
-        return self
+    def _keep(self, site: Site, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        if not isinstance(output, Tensor):
+            self._refuse(site)
+            return
+        if not output.requires_grad:
+            return
+        if type(site.module) in MULTIPLIERS:
+            x = args[0] if args else next(iter(kwargs.values()))
+            self._keep_multiplier(site, x, output)
+        else:
+            _listen(output, partial(self._postpone, site, tree_map_only(Tensor, Tensor.detach, (args, kwargs))))
+        self._edges.append(get_gradient_edge(output))
+        leaves = tree_leaves((args, kwargs))
+        if not any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in leaves):
+            self._sinks.append(self._edges[-1])
 
-    def __exit__(self, *_: object) -> None:
-        self._active = False
+    def _keep_multiplier(self, site: Site, x: Tensor, output: Tensor) -> None:
+        call = self._calls
+        self._calls += 1
+        self._inputs[call] = x.detach()
+        _listen(output, partial(self._multiply, site, call))
 
-    def clear(self) -> None:
-        """Let go of everything recorded."""
-        for capture in self.captures.values():
-            capture.clear()
+    def _multiply(self, site: Site, call: int, delta: Tensor) -> None:
+        x = split_rows(self._inputs.pop(call), self._rows, self._lengths)
+        by_row = split_rows(delta.detach(), self._rows, self._lengths)
+        if x is None or by_row is None:
+            self._refuse(site)
+            return
+        dtype = next(iter(site.tensors.values())).dtype
+        self._add(site, multiplier_gradients(site.module, site.parameters, x, by_row, dtype))
+
+    def _postpone(self, site: Site, arguments: tuple[Any, Any], delta: Tensor) -> None:
+        self._replays.append(_Replay(site, arguments, delta.detach()))
+
+    def _replay(self, waiting: _Replay) -> None:
+        site = waiting.site
+        if len(waiting.delta) != self._rows:
+            self._refuse(site)
+            return
+        try:
+            found = replayed_gradients(site.module, site.parameters, waiting.arguments, waiting.delta)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError, IndexError):  # what vmap says of modules that cannot be vectorised
+            self._refuse(site)
+            return
+        self._add(site, found)
+
+    def _add(self, site: Site, found: Mapping[str, Tensor]) -> None:
+        for attribute, values in found.items():
+            tensor = site.tensors[attribute]
+            values = values.to(tensor.dtype)
+            known = self.gradients.get(tensor.block)
+            self.gradients[tensor.block] = values if known is None else known + values
+
+    def _refuse(self, site: Site) -> None:
+        self.refused.update(tensor.block for tensor in site.tensors.values())
+
+
+def _listen(output: Tensor, hear: Callable[[Tensor], None]) -> None:
+    output.register_hook(hear)  # type: ignore[no-untyped-call]

@@ -1,0 +1,76 @@
+"""The slow path: one row at a time by plain autograd, exact for whatever a model computes."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from influence.errors import UnsupportedModule
+from workers.gradients.trainable import TrainableTensor
+from workers.rows import Batch
+
+
+def slice_row(batch: Batch, row: int) -> Batch:
+    """A batch of one row, with the padding that it has."""
+    inputs = {name: values[row : row + 1] for name, values in batch.inputs.items()}
+    return Batch(inputs, batch.labels[row : row + 1])
+
+
+def row_gradients(
+    tensors: Sequence[TrainableTensor], losses_of: Callable[[Batch], Tensor], batch: Batch, row: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """One row's loss () and its gradients (d,) by block name; zeros where the loss does not depend on a tensor.
+
+    Raises UnsupportedModule, naming the block, when autograd cannot differentiate through the model.
+    """
+    losses = losses_of(slice_row(batch, row))
+    parameters = [tensor.parameter for tensor in tensors]
+    if not losses.requires_grad:
+        found: Sequence[Tensor | None] = [None] * len(parameters)
+    else:
+        found = _differentiate(losses.sum(), parameters, tensors)
+    gradients = {
+        tensor.block: _flatten(tensor, values, losses.device) for tensor, values in zip(tensors, found, strict=True)
+    }
+    return losses.detach()[0], gradients
+
+
+def loop_gradients(
+    tensors: Sequence[TrainableTensor], losses_of: Callable[[Batch], Tensor], batch: Batch
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Losses (B,) and gradients (B, d) by block name, row after row."""
+    losses, found = [], {
+        tensor.block: torch.empty(
+            len(batch), tensor.parameter.numel(), dtype=tensor.dtype, device=batch.labels.device
+        )
+        for tensor in tensors
+    }  # fmt: skip
+    for row in range(len(batch)):
+        loss, gradients = row_gradients(tensors, losses_of, batch, row)
+        losses.append(loss)
+        for block, values in gradients.items():
+            found[block][row] = values
+    return torch.stack(losses), found
+
+
+def _differentiate(
+    loss: Tensor, parameters: list[torch.nn.Parameter], tensors: Sequence[TrainableTensor]
+) -> Sequence[Tensor | None]:
+    try:
+        return torch.autograd.grad(loss, parameters, allow_unused=True)
+    except (torch.OutOfMemoryError, torch.AcceleratorError):
+        raise
+    except RuntimeError as error:
+        module = tensors[0].uses[0]
+        raise UnsupportedModule(
+            f"No gradient can be taken of '{tensors[0].block}' ({type(module.module).__name__}): {error}",
+            hint="Freeze what cannot be differentiated, or turn off re-entrant gradient checkpointing.",
+        ) from error
+
+
+def _flatten(tensor: TrainableTensor, values: Tensor | None, device: torch.device) -> Tensor:
+    if values is None:
+        return torch.zeros(tensor.parameter.numel(), dtype=tensor.dtype, device=device)
+    if values.layout is not torch.strided:
+        values = values.to_dense()
+    return values.detach().flatten().to(device=device, dtype=tensor.dtype)

@@ -1,0 +1,89 @@
+"""The gradient of a module's weight, row by row, from what went in and the gradient delta of what came out.
+
+For y = x W' the gradient of one row's loss is the sum over its positions t of the outer product delta_t x_t'. Rows of
+the batch stay apart, so one backward pass of the whole batch serves every row. Other modules are run again, alone:
+`torch.func.vmap` of their own small backward, row by row, which costs next to nothing beside the model around them.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vjp, vmap
+from torch.utils._pytree import tree_flatten, tree_unflatten
+from transformers.pytorch_utils import Conv1D
+
+Parameters = Mapping[str, nn.Parameter]
+
+#: Modules that multiply, by exact type (a subclass may compute something else); True: weight is (in, out).
+MULTIPLIERS: dict[type[nn.Module], bool] = {nn.Linear: False, Conv1D: True}
+
+
+def split_rows(values: Tensor, rows: int, lengths: Collection[int]) -> Tensor | None:
+    """View values as (rows, positions, width), or None where it does not show which row a position belongs to.
+
+    Taken are tensors with the batch first, and tokens in one long list, row after row, (rows * length, width) with a
+    length that the batch's inputs have.
+    """
+    if values.ndim < 2:
+        return None
+    if values.shape[0] == rows:
+        return values.reshape(rows, -1, values.shape[-1])
+    if values.ndim == 2 and values.shape[0] % rows == 0 and values.shape[0] // rows in lengths:
+        return values.reshape(rows, -1, values.shape[-1])
+    return None
+
+
+def multiply_rows(left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
+    """Sum of outer products a row: (B, T, p) and (B, T, q) into (B, p * q) of `dtype`, accumulated in `dtype`."""
+    if right.dtype != left.dtype:
+        right = right.to(left.dtype)
+    if left.shape[1] == 1:
+        found = left.transpose(1, 2).to(dtype) * right.to(dtype)
+    elif left.dtype == dtype:
+        found = torch.bmm(left.transpose(1, 2), right)
+    elif left.is_cuda and dtype == torch.float32:
+        found = torch.bmm(left.transpose(1, 2), right, out_dtype=dtype)
+    else:
+        found = torch.bmm(left.transpose(1, 2).to(dtype), right.to(dtype))
+    return found.flatten(1)
+
+
+def multiplier_gradients(
+    module: nn.Module, parameters: Parameters, x: Tensor, delta: Tensor, dtype: torch.dtype
+) -> dict[str, Tensor]:
+    """Gradients (B, d) of a Linear's or Conv1D's own `weight` and `bias`, x and delta being (B, T, width)."""
+    found = {}
+    if "weight" in parameters:
+        pair = (x, delta) if MULTIPLIERS[type(module)] else (delta, x)
+        found["weight"] = multiply_rows(*pair, dtype)
+    if "bias" in parameters:
+        found["bias"] = delta.sum(dim=1, dtype=dtype)
+    return found
+
+
+def replayed_gradients(
+    module: nn.Module, parameters: Parameters, arguments: tuple[Any, Any], delta: Tensor
+) -> dict[str, Tensor]:
+    """Gradients (B, d) of any module's parameters by running the module again for one row at a time, vectorised.
+
+    `arguments` are the (args, kwargs) of its call. Tensors whose first size is that of delta (B, ...) are taken apart
+    by row, everything else is the same for all rows.
+    """
+    rows = len(delta)
+    leaves, structure = tree_flatten(arguments)
+    by_row = [isinstance(leaf, Tensor) and leaf.ndim > 0 and len(leaf) == rows for leaf in leaves]
+    split = tuple(leaf for leaf, chosen in zip(leaves, by_row, strict=True) if chosen)
+    weights = {name: parameter.detach() for name, parameter in parameters.items()}
+
+    def gradients_of_row(delta_of_row: Tensor, *of_row: Tensor) -> dict[str, Tensor]:
+        own = iter(of_row)
+        mixed = [next(own).unsqueeze(0) if chosen else leaf for leaf, chosen in zip(leaves, by_row, strict=True)]
+        args, kwargs = tree_unflatten(mixed, structure)
+        outcome = vjp(lambda changed: functional_call(module, changed, args, kwargs), weights)
+        gradients: dict[str, Tensor] = outcome[1](delta_of_row.unsqueeze(0).to(outcome[0].dtype))[0]
+        return gradients
+
+    found = vmap(gradients_of_row)(delta, *split)
+    return {name: values.detach().flatten(1) for name, values in found.items()}
