@@ -19,10 +19,12 @@ from influence.store.queue import QueueName, make_broker
 from influence.store.store import Store
 from workers.actors import register_build_actors, register_query_actors
 from workers.batching.stream import TokenBudget
+from workers.encoders import Encoders
 from workers.logs import configure_logs
 from workers.models import Models
 from workers.reaper import resubmit_lost_work
 from workers.runtime import Runtime
+from workers.scoring.gradient_cache import GradientCache
 from workers.scoring.hot import HotIndexes
 from workers.settings import WorkerSettings
 from workers.threads import set_cpu_threads
@@ -46,7 +48,11 @@ def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> R
         capacity=settings.hot_models, load_in_bits=settings.load_in_bits,
     )  # fmt: skip
     budget = TokenBudget(settings.token_budget) if settings.token_budget else TokenBudget.for_device(device)
-    return Runtime(name, settings, store, files, device, models, HotIndexes(settings.memory_budget_bytes), budget)
+    return Runtime(
+        name=name, settings=settings, store=store, files=files, device=device, models=models, token_budget=budget,
+        hot_indexes=HotIndexes(settings.memory_budget_bytes), encoders=Encoders(device),
+        gradient_cache=GradientCache(settings.gradient_cache_bytes),
+    )  # fmt: skip
 
 
 class WorkerProcess:

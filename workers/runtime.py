@@ -8,8 +8,10 @@ import torch
 from influence.store.files import Files
 from influence.store.store import Store
 from workers.batching.stream import TokenBudget
+from workers.encoders import Encoders
 from workers.fairness import FairLock
 from workers.models import Models
+from workers.scoring.gradient_cache import GradientCache
 from workers.scoring.hot import HotIndexes
 from workers.settings import WorkerSettings
 
@@ -33,6 +35,8 @@ class Runtime:
     models: Models
     hot_indexes: HotIndexes
     token_budget: TokenBudget
+    encoders: Encoders
+    gradient_cache: GradientCache
     device_lock: FairLock = field(default_factory=FairLock)
     stopping: threading.Event = field(default_factory=threading.Event)
 

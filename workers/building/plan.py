@@ -3,14 +3,16 @@
 import math
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from influence.compact.admission import Estimate, Rates, check_fits, estimate_compact, estimate_full
 from influence.contracts.dataset import Dataset
-from influence.contracts.index import Index, IndexSpec
-from influence.errors import DoesNotFit
+from influence.contracts.index import DEFAULT_RANK, Block, Index, IndexSpec
 from influence.rows.file import RowFile
 from workers.building.progress import BuildProgress
+from workers.building.sampling import fit_index
 from workers.models import HotModel
 from workers.rows import EncodedRow
 from workers.runtime import Runtime
@@ -56,28 +58,26 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
     model = runtime.models.get(runtime.store.checkpoints.require(index.spec.checkpoint_id), index.spec.gradients)
     dataset = runtime.store.datasets.require(index.spec.dataset_id)
     sample, truncated = check_rows(runtime, model, dataset, index, progress)
-    seconds_per_row = _probe(runtime, model, sample)
+    rates = Rates(rows_per_second=1.0 / _probe(runtime, model, sample))
     blocks = model.collector.blocks
+    estimate = estimate_build(index.spec, dataset.rows, blocks, rates)
+    check_fits(
+        estimate,
+        redis_budget_bytes=runtime.settings.storage_budget_bytes,
+        worker_budget_bytes=runtime.settings.memory_budget_bytes,
+    )
     parameters = sum(block.parameters for block in blocks)
-    rows_per_shard = choose_shard_rows(dataset.rows, parameters, seconds_per_row, runtime.settings.shard_seconds)
-    estimate = estimate_build(index.spec, dataset.rows, parameters, len(blocks), seconds_per_row)
-    if estimate["bytes"] > runtime.settings.storage_budget_bytes and index.spec.storage == "full":
-        raise DoesNotFit(
-            f"Full gradients would take {estimate['bytes']:,.0f} bytes of Redis, more than the budget of "
-            f"{runtime.settings.storage_budget_bytes:,} bytes.",
-            extra={"estimate": estimate},
-        )
-    return runtime.store.indexes.update(
-        index.id,
-        lambda current: current.model_copy(
-            update={
-                "state": "running", "rows": dataset.rows, "blocks": blocks, "parameters": parameters,
-                "rows_per_shard": rows_per_shard, "shards": math.ceil(dataset.rows / rows_per_shard),
-                "estimate": estimate, "truncated_rows": truncated,
-                "timings": {"plan_seconds": round(time.monotonic() - started, 3)},
-            }
-        ),
-    )  # fmt: skip
+    rows_per_shard = choose_shard_rows(index.spec, dataset.rows, parameters, rates, runtime.settings.shard_seconds)
+    plan: dict[str, Any] = {
+        "state": "running", "rows": dataset.rows, "blocks": blocks, "parameters": parameters,
+        "rows_per_shard": rows_per_shard, "shards": math.ceil(dataset.rows / rows_per_shard),
+        "estimate": estimate.to_json(), "truncated_rows": truncated,
+    }  # fmt: skip
+    if index.spec.storage == "compact":
+        fidelity, size = fit_index(runtime, index.model_copy(update=plan), model, progress)
+        plan |= {"bytes": size, "fidelity": None if fidelity is None else fidelity.to_json()}
+    plan["timings"] = {"plan_seconds": round(time.monotonic() - started, 3)}
+    return runtime.store.indexes.update(index.id, lambda current: current.model_copy(update=plan))
 
 
 def check_rows(
@@ -114,22 +114,18 @@ def _probe(runtime: Runtime, model: HotModel, sample: Sequence[EncodedRow]) -> f
     return seconds / len(sample)
 
 
-def choose_shard_rows(rows: int, parameters: int, seconds_per_row: float, shard_seconds: float) -> int:
+def choose_shard_rows(spec: IndexSpec, rows: int, parameters: int, rates: Rates, shard_seconds: float) -> int:
     """Rows a shard: long enough to pay for its delivery, short enough to lose little and to fit in memory."""
-    by_time = int(shard_seconds / max(seconds_per_row, 1e-6))
-    by_memory = max(1, _MAX_SHARD_BYTES // (4 * max(parameters, 1)))
-    wanted = min(max(by_time, _MIN_SHARD_ROWS), _MAX_SHARD_ROWS, by_memory)
+    by_time = int(shard_seconds * rates.rows_per_second)
+    wanted = min(max(by_time, _MIN_SHARD_ROWS), _MAX_SHARD_ROWS)
+    if spec.storage == "full":
+        wanted = min(wanted, max(1, _MAX_SHARD_BYTES // (4 * max(parameters, 1))))
     return max(1, min(wanted, rows))
 
 
-def estimate_build(
-    spec: IndexSpec, rows: int, parameters: int, blocks: int, seconds_per_row: float
-) -> dict[str, float]:
-    """Bytes and seconds that a full build should take, with one worker like this one."""
-    itemsize = 4 if spec.storage_dtype == "float32" else 2
-    row_bytes = parameters * itemsize + blocks * 4 + 12
-    return {
-        "bytes": float(rows * row_bytes),
-        "bytes_per_row": float(row_bytes),
-        "seconds": round(rows * seconds_per_row, 1),
-    }
+def estimate_build(spec: IndexSpec, rows: int, blocks: Sequence[Block], rates: Rates) -> Estimate:
+    """Bytes and seconds that the build should take, with one worker like this one."""
+    sizes = [block.parameters for block in blocks]
+    if spec.storage == "full":
+        return estimate_full(rows, sizes, spec.storage_dtype, rates)
+    return estimate_compact(rows, sizes, spec.rank or DEFAULT_RANK, rates)

@@ -1,0 +1,70 @@
+"""Compact storage: a shard's gradients as codes in the index's basis, quantised, with exact norms."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from influence.compact.encoder import Projected
+from influence.compact.packing import pack_moments
+from influence.contracts.index import Index
+from workers.building.sample import Sample, shard_moments
+from workers.gradients.collector import RowGradients
+from workers.gradients.finiteness import find_non_finite
+from workers.runtime import Runtime
+
+
+class CompactShard:
+    """Projects micro-batches as they come; rows that the plan computed already are taken from the sample."""
+
+    def __init__(self, runtime: Runtime, index: Index, shard: int, rows: int) -> None:
+        self._data = runtime.store.index_data
+        self._index = index
+        self._shard = shard
+        self._encoder, sample = runtime.encoders.get(self._data, index.id)
+        self._codes = np.zeros((rows, self._encoder.basis.width), dtype=np.float32)
+        self._norms = np.zeros((rows, len(index.blocks)), dtype=np.float32)
+        self._losses = np.zeros(rows, dtype=np.float32)
+        self.keep = np.ones(rows, dtype=np.bool_)
+        self.wanted = np.setdiff1d(np.arange(rows), self._take_sample(sample, rows))
+
+    def _take_sample(self, sample: Sample, rows: int) -> NDArray[np.int64]:
+        start = self._shard * self._index.rows_per_shard
+        inside = np.flatnonzero((sample.rows >= start) & (sample.rows < start + rows))
+        places: NDArray[np.int64] = sample.rows[inside] - start
+        self._codes[places] = sample.projected.codes[inside]
+        self._norms[places] = sample.projected.squared_norms[inside]
+        self._losses[places] = sample.losses[inside]
+        return places
+
+    def put(self, positions: Sequence[int], found: RowGradients) -> None:
+        """Take one micro-batch; `positions` are places in the shard."""
+        self._losses[positions] = found.losses.float().cpu().numpy()
+        bad = find_non_finite(found)
+        self.keep[[positions[row] for row in bad]] = False
+        projected = self._encoder.project([block.float() for block in found.blocks.values()])
+        self._codes[positions] = projected.codes
+        self._norms[positions] = projected.squared_norms
+
+    @property
+    def squared_norm_sums(self) -> NDArray[np.float64]:
+        """Sum over kept rows, a block."""
+        total: NDArray[np.float64] = self._norms[self.keep].sum(axis=0, dtype=np.float64)
+        return total
+
+    def write(self) -> tuple[int, int]:
+        """Write codes of the kept rows and their share of the moments; answers (bytes, pieces)."""
+        kept = Projected(self._codes[self.keep], self._norms[self.keep])
+        codes = self._encoder.encode(kept)
+        row_indexes = self._shard * self._index.rows_per_shard + np.flatnonzero(self.keep)
+        arrays: dict[str, NDArray[np.generic]] = {
+            "kept": row_indexes.astype(np.int64),
+            "losses": self._losses[self.keep],
+            "values": codes.values,
+            "scales": codes.scales,
+            "norms": codes.norms,
+        }
+        written = [self._data.write_rows(self._index.id, self._shard, name, array) for name, array in arrays.items()]
+        moments = self._encoder.sum_moments(kept)
+        self._data.write_parts(self._index.id, shard_moments(self._shard), pack_moments(moments))
+        return sum(size for size, _ in written), sum(pieces for _, pieces in written)

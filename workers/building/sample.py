@@ -1,0 +1,40 @@
+"""The rows that a compact index's encoder was fitted with, and the names of what such an index keeps."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from influence.compact.encoder import Projected
+
+#: Groups of arrays that a compact index keeps beside its shards.
+ENCODER, SAMPLE, MOMENTS = "encoder", "sample", "moments"
+
+
+def shard_moments(shard: int) -> str:
+    """Group that holds a shard's moments until the index is finished."""
+    return f"moments-{shard}"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows whose gradients the plan computed: data set rows, their codes and norms, and losses, one entry a row."""
+
+    rows: NDArray[np.int64]
+    projected: Projected
+    losses: NDArray[np.float32]
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Arrays to store."""
+        return {
+            "rows": self.rows,
+            "codes": self.projected.codes,
+            "norms": self.projected.squared_norms,
+            "losses": self.losses,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> "Sample":
+        """The sample that was stored."""
+        return cls(arrays["rows"], Projected(arrays["codes"], arrays["norms"]), arrays["losses"])

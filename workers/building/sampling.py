@@ -1,0 +1,97 @@
+"""First pass of a compact build: a random sample gives the basis, rows outside it say how well codes will rank.
+
+The gradients of sample and held-out rows are not computed twice: their projections are kept and the shards take
+them from there.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from influence.compact.admission import DEFAULT_SAMPLE_ROWS
+from influence.compact.encoder import Encoder, Projected, fit_encoder
+from influence.compact.fidelity import Fidelity, measure_fidelity
+from influence.compact.packing import pack_encoder
+from influence.contracts.index import Index
+from influence.errors import NonFiniteGradients
+from influence.rows.file import RowFile
+from workers.building.progress import BuildProgress
+from workers.building.sample import ENCODER, SAMPLE, Sample
+from workers.collecting import stream_rows
+from workers.gradients.finiteness import find_non_finite
+from workers.models import HotModel
+from workers.runtime import Runtime
+
+#: Rows that serve as pseudo-queries against each other; at most a fifth of the data set.
+HELD_OUT_ROWS = 160
+#: The sample's gradients held in memory at once, at most; fewer rows are sampled from a larger model.
+MAX_SAMPLE_BYTES = 2 << 30
+_MIN_SAMPLE_ROWS = 32
+_SEED = 0
+
+
+def choose_rows(rows: int, parameters: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(sample, held-out) rows, ascending, disjoint, the same for the same data set size and model size."""
+    by_memory = max(_MIN_SAMPLE_ROWS, MAX_SAMPLE_BYTES // (4 * max(parameters, 1)))
+    held_out = min(HELD_OUT_ROWS, rows // 5, by_memory // 4)
+    sample = max(1, min(DEFAULT_SAMPLE_ROWS, rows - held_out, by_memory))
+    chosen = np.random.default_rng(_SEED).permutation(rows)[: sample + held_out]
+    return np.sort(chosen[:sample]), np.sort(chosen[sample:])
+
+
+def fit_index(runtime: Runtime, index: Index, model: HotModel, progress: BuildProgress) -> tuple[Fidelity | None, int]:
+    """Fit and store the index's encoder; answers its measured fidelity and the bytes written.
+
+    A data set too small to hold rows out has no fidelity.
+    """
+    assert index.parameters is not None
+    assert index.spec.rank is not None
+    sampled, held_out = choose_rows(index.rows, index.parameters)
+    both = np.concatenate([sampled, held_out])
+    runtime.store.jobs.set_phase(index.job_id, "sampling", total=len(both))
+    gradients, losses, keep = _collect(runtime, index, model, both, progress)
+    in_sample = np.flatnonzero(keep[: len(sampled)])
+    encoder = fit_encoder([block[in_sample] for block in gradients], rank=index.spec.rank)
+    fidelity = _measure(encoder, gradients, np.arange(len(sampled), len(both))[keep[len(sampled) :]])
+    projected = encoder.project(gradients)
+    kept = Projected(projected.codes[keep], projected.squared_norms[keep])
+    sample = Sample(both[keep], kept, losses[keep])
+    size = runtime.store.index_data.write_parts(index.id, ENCODER, pack_encoder(encoder))
+    size += runtime.store.index_data.write_parts(index.id, SAMPLE, sample.to_arrays())
+    return fidelity, size
+
+
+def _measure(encoder: Encoder, gradients: list[Tensor], held_out: NDArray[np.int64]) -> Fidelity | None:
+    if len(held_out) < 3:
+        return None
+    moments = encoder.sum_moments(encoder.sample)
+    return measure_fidelity(encoder, moments, [block[held_out] for block in gradients])
+
+
+def _collect(
+    runtime: Runtime, index: Index, model: HotModel, rows: NDArray[np.int64], progress: BuildProgress
+) -> tuple[list[Tensor], NDArray[np.float32], NDArray[np.bool_]]:
+    """Gradients (rows, d) a block, losses, and which rows are finite; applies the index's policy."""
+    file = RowFile(runtime.files.dataset(index.spec.dataset_id))
+    encoded = model.task.tokenise(file.read_many(rows.tolist()))
+    gradients = [torch.empty(len(rows), block.parameters, device=runtime.device) for block in index.blocks]
+    losses = np.zeros(len(rows), dtype=np.float32)
+    keep = np.ones(len(rows), dtype=np.bool_)
+    for positions, found in stream_rows(runtime, model, encoded, progress.report):
+        losses[positions] = found.losses.float().cpu().numpy()
+        keep[[positions[row] for row in find_non_finite(found)]] = False
+        for block, values in zip(gradients, found.blocks.values(), strict=True):
+            block[positions] = values.float()
+    bad = [encoded[position].row_id for position in np.flatnonzero(~keep)]
+    refuse_non_finite(index, bad)
+    return gradients, losses, keep
+
+
+def refuse_non_finite(index: Index, row_ids: list[str]) -> None:
+    """Raise NonFiniteGradients naming rows, unless the index's policy is to skip them."""
+    if row_ids and index.spec.on_non_finite == "fail":
+        raise NonFiniteGradients(
+            f"{len(row_ids)} rows have NaN or infinite gradients, for example {', '.join(row_ids[:3])}.",
+            extra={"row_ids": row_ids[:20], "count": len(row_ids)},
+        )

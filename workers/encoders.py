@@ -1,0 +1,36 @@
+"""Encoders of compact indexes, kept at hand with their basis on the worker's device."""
+
+import threading
+from collections import OrderedDict
+from dataclasses import replace
+
+import torch
+
+from influence.compact.encoder import Encoder
+from influence.compact.packing import unpack_encoder
+from influence.store.indexes import IndexData
+from workers.building.sample import ENCODER, SAMPLE, Sample
+
+_ENCODERS_KEPT = 2
+
+
+class Encoders:
+    """Encoders by index, with their basis on the worker's device; the least recently used leaves."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._kept: OrderedDict[str, tuple[Encoder, Sample]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, data: IndexData, index_id: str) -> tuple[Encoder, Sample]:
+        """The encoder of an index and the rows it was fitted with. Raises DamagedChunk when they are lost."""
+        with self._lock:
+            if index_id not in self._kept:
+                encoder = unpack_encoder(data.read_parts(index_id, ENCODER))
+                on_device = encoder.basis.like(torch.zeros(0, device=self._device))
+                sample = Sample.from_arrays(data.read_parts(index_id, SAMPLE))
+                self._kept[index_id] = (replace(encoder, basis=on_device), sample)
+                if len(self._kept) > _ENCODERS_KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(index_id)
+            return self._kept[index_id]

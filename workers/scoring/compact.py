@@ -1,0 +1,144 @@
+"""A compact index in memory: codes of all rows, and what turns a test gradient into a query vector."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from influence.compact.codes import Codes, decode_codes, decode_norms, join_codes
+from influence.compact.encoder import Encoder
+from influence.compact.layout import Layout
+from influence.compact.moments import Moments, damping_of_rows
+from influence.compact.packing import unpack_moments
+from influence.compact.query import (
+    Inverse,
+    invert_datainf,
+    invert_exactly,
+    invert_jointly,
+    invert_nothing,
+    query_vectors,
+)  # fmt: skip
+from influence.compact.scan import scan_codes
+from influence.contracts.index import Index, ShardCommit
+from influence.errors import MethodNotOffered
+from influence.methods.registry import get_method
+from workers.building.sample import MOMENTS
+from workers.runtime import Runtime
+from workers.scoring.repair import read_or_repair
+
+#: Methods whose curvature codes can hold, and how it is inverted.
+_INVERSES: dict[str, Callable[[Encoder, Moments, Sequence[float]], Inverse]] = {
+    "datainf": invert_datainf,
+    "exact": invert_exactly,
+    "joint": invert_jointly,
+    "hessian_free": lambda encoder, _moments, _damping: invert_nothing(encoder),
+}
+_INVERSES_KEPT = 8
+
+
+@dataclass
+class CompactIndex:
+    """Codes (n, P) and what belongs to them. `row_indexes` (n,) are data set rows, `losses` (n,) their own losses."""
+
+    encoder: Encoder
+    moments: Moments
+    codes: Codes
+    row_indexes: NDArray[np.int64]
+    losses: NDArray[np.float32]
+    threads: int = 1
+    _inverses: OrderedDict[tuple[str, float | None], Inverse] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the rows take."""
+        return self.codes.nbytes + self.row_indexes.nbytes + self.losses.nbytes
+
+    def inverse(self, method: str, damping_scale: float | None) -> Inverse:
+        """The method's inverse curvature at a damping; made once. Raises MethodNotOffered."""
+        key = (method, damping_scale)
+        with self._lock:
+            if key not in self._inverses:
+                while len(self._inverses) >= _INVERSES_KEPT:
+                    self._inverses.popitem(last=False)
+                self._inverses[key] = self._invert(method, damping_scale)
+            self._inverses.move_to_end(key)
+            return self._inverses[key]
+
+    def _invert(self, method: str, damping_scale: float | None) -> Inverse:
+        if method not in _INVERSES:
+            raise MethodNotOffered(
+                f"Method '{method}' is not offered on storage 'compact'.",
+                hint=f"Use one of {', '.join(sorted(_INVERSES))}, or build the index with storage 'full'.",
+                extra={"methods": sorted(_INVERSES)},
+            )
+        if method == "joint" and self.moments.joint is None:
+            self.moments = replace(self.moments, joint=sum_joint_moment(self.codes, self.encoder.layout))
+        scale = get_method(method).damping_scale(damping_scale)
+        return _INVERSES[method](
+            self.encoder, self.moments, damping_of_rows(self.moments, self.encoder.parameters, scale)
+        )
+
+    def score(self, method: str, damping_scale: float | None, test: Sequence[torch.Tensor]) -> NDArray[np.float32]:
+        """Influence (m, n) of all rows on test gradients (m, d_l) a block: one pass over the codes."""
+        inverse = self.inverse(method, damping_scale)
+        codes = self.encoder.project([block.float() for block in test]).codes
+        scores = scan_codes(self.codes, query_vectors(self.encoder.layout, inverse, codes), threads=self.threads)
+        return np.negative(scores, out=scores)
+
+
+def sum_joint_moment(codes: Codes, layout: Layout) -> NDArray[np.float64]:
+    """Sum of c c' over all blocks together, (K, K), from the stored numbers, in one pass."""
+    total = np.zeros((layout.width, layout.width))
+    for start in range(0, len(codes), 1 << 16):
+        values = decode_codes(codes.take(slice(start, start + (1 << 16)))).astype(np.float64)
+        total += values.T @ values
+    unmix = layout.unmix.astype(np.float64)
+    joint: NDArray[np.float64] = unmix.T @ total @ unmix
+    return joint
+
+
+def squared_norms(index: CompactIndex) -> NDArray[np.float32]:
+    """Squared gradient norms (n, blocks)."""
+    return decode_norms(index.codes.norms)
+
+
+def load_compact_index(runtime: Runtime, index: Index, report: Callable[[int], None]) -> CompactIndex:
+    """Read an index of compact storage; a lost shard is computed again, `report` hears of rows loaded."""
+    data = runtime.store.index_data
+    commits = data.commits(index.id)
+    encoder, _ = runtime.encoders.get(data, index.id)
+    shards, rows = [], 0
+    for shard in range(index.shards):
+        read = partial(_read, runtime, index, commits[shard], encoder.layout.width)
+        shards.append(read_or_repair(runtime, index, shard, read))
+        rows += commits[shard].rows
+        report(rows)
+    return CompactIndex(
+        encoder=encoder,
+        moments=unpack_moments(data.read_parts(index.id, MOMENTS)),
+        codes=join_codes([shard["codes"] for shard in shards]),
+        row_indexes=np.concatenate([shard["kept"] for shard in shards]),
+        losses=np.concatenate([shard["losses"] for shard in shards]),
+        threads=torch.get_num_threads(),
+    )
+
+
+def _read(runtime: Runtime, index: Index, commit: ShardCommit, width: int) -> dict[str, Any]:
+    read = partial(runtime.store.index_data.read_rows, index.id, commit.shard)
+    rows = commit.rows
+    return {
+        "kept": read("kept", (rows,), "int64"),
+        "losses": read("losses", (rows,), "float32"),
+        "codes": Codes(
+            values=read("values", (rows, width), "int8"),
+            scales=read("scales", (rows,), "float32").astype(np.float32, copy=False),
+            norms=read("norms", (rows, len(index.blocks)), "uint16").astype(np.uint16, copy=False),
+        ),
+    }
