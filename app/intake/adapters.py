@@ -1,0 +1,134 @@
+"""An adapter folder of a stranger -> an accepted checkpoint. Nothing is loaded; bytes are looked at."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from app.intake.archives import DEFAULT_LIMITS, ArchiveLimits, extract_files
+from influence.adapters.base_files import BaseFiles
+from influence.adapters.base_fit import check_base_fit
+from influence.adapters.config import MAX_CONFIG_BYTES, canonical_fields, parse_adapter_config
+from influence.adapters.finiteness import check_finite
+from influence.adapters.head import count_labels, find_label_names, find_task
+from influence.adapters.safetensors_header import read_header
+from influence.adapters.tensors import AdapterTensors, check_structure
+from influence.contracts.checkpoint import BaseModelRef, Checkpoint
+from influence.contracts.common import TaskName, now
+from influence.digests import digest_file, digest_json
+from influence.errors import (
+    AdapterConfigRefused,
+    AdapterMismatch,
+    InvalidRequest,
+    PathNotAllowed,
+    PickleRefused,
+    TooLarge,
+)
+from influence.rows.labels import are_label_names
+
+CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE = "adapter_config.json", "adapter_model.safetensors", "config.json"
+#: All that is kept of an adapter folder.
+ADAPTER_FILES = (CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE)
+_PICKLED_WEIGHTS = ("adapter_model.bin", "adapter_model.pt", "pytorch_model.bin")
+
+
+def unpack_adapter(archive: Path, destination: Path, limits: ArchiveLimits = DEFAULT_LIMITS) -> None:
+    """Unpack the adapter's files of an uploaded zip. Raises UploadRefused."""
+    extract_files(archive, destination, ADAPTER_FILES, limits)
+
+
+def copy_adapter(source: Path, destination: Path, *, max_file_bytes: int, roots: Sequence[Path] = ()) -> None:
+    """Copy the adapter's files of a folder on this machine.
+
+    With `roots` (resolved), every file has to lie below one of them once links are followed. Raises PathNotAllowed,
+    PickleRefused, TooLarge.
+    """
+    for name in ADAPTER_FILES:
+        file = (source / name).resolve()
+        if roots and not any(file.is_relative_to(root) for root in roots):
+            raise PathNotAllowed(f"{source / name} leads out of the allowed roots.")
+        if not file.is_file():
+            continue
+        if file.stat().st_size > max_file_bytes:
+            raise TooLarge(f"{name} has more than {max_file_bytes} bytes.")
+        shutil.copyfile(file, destination / name)
+    _refuse_pickles_alone(source, destination)
+
+
+def accept_adapter(
+    folder: Path, base: BaseModelRef, *, task: TaskName | None = None, label_names: Sequence[str] | None = None
+) -> Checkpoint:
+    """Check the adapter in `folder` from end to end and say what it is; its id follows from contents alone.
+
+    Raises AdapterConfigRefused, AdapterMismatch, AdapterNotFinite, TaskMismatch, UnreadableFile.
+    """
+    config = parse_adapter_config(_read_config(folder))
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise AdapterMismatch(f"The adapter has no {WEIGHTS_FILE}.", hint="Send all files that save_pretrained wrote.")
+    header = read_header(folder / WEIGHTS_FILE)
+    tensors = check_structure(config, header)
+    check_finite(folder / WEIGHTS_FILE, header)
+    found_task = find_task(config, task)
+    base_files = BaseFiles(Path(base.location)) if base.kind == "path" else None
+    base_tensors = base_files.tensors() if base_files else {}
+    num_labels = count_labels(found_task, tensors, {name: info.shape for name, info in base_tensors.items()})
+    if base_files:
+        check_base_fit(config, tensors, base_tensors, base_files.config)
+    names = _label_names(folder, base_files, tensors, found_task, num_labels, label_names)
+    adapter_digest = digest_json({"config": canonical_fields(config), "weights": digest_file(folder / WEIGHTS_FILE)})
+    identity = {
+        "adapter": adapter_digest, "base": base.digest or [base.location, base.revision], "task": found_task,
+        "label_names": names,
+    }  # fmt: skip
+    return Checkpoint(
+        id=f"ckpt_{digest_json(identity)}", base_model=base, task=found_task, adapter=config.model_dump(mode="json"),
+        adapter_digest=adapter_digest, label_names=names, num_labels=num_labels,
+        parameters=sum(tensor.elements for tensor in header.values()), tensors=len(header), created_at=now(),
+    )  # fmt: skip
+
+
+def _read_config(folder: Path) -> bytes:
+    file = folder / CONFIG_FILE
+    if not file.is_file():
+        raise AdapterConfigRefused(
+            f"There is no {CONFIG_FILE}.",
+            hint="Send the folder that PEFT's save_pretrained wrote, not the base model's.",
+        )
+    with file.open("rb") as stream:
+        return stream.read(MAX_CONFIG_BYTES + 1)
+
+
+def _label_names(
+    folder: Path,
+    base_files: BaseFiles | None,
+    tensors: AdapterTensors,
+    task: TaskName,
+    num_labels: int | None,
+    asked: Sequence[str] | None,
+) -> tuple[str, ...] | None:
+    if task != "sequence_classification":
+        return None
+    if asked is not None and not are_label_names(asked):
+        raise InvalidRequest("'label_names' must be different, non-empty names.")
+    beside = _read_model_config(folder / MODEL_CONFIG_FILE)
+    if not beside and base_files and not tensors.saved:
+        beside = base_files.config
+    return find_label_names(num_labels, asked, beside)
+
+
+def _read_model_config(file: Path) -> Mapping[str, Any]:
+    """The model configuration beside an adapter. Only names are taken from it, so a broken one is none."""
+    if not file.is_file() or file.stat().st_size > MAX_CONFIG_BYTES:
+        return {}
+    try:
+        content = json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _refuse_pickles_alone(source: Path, destination: Path) -> None:
+    pickled = [name for name in _PICKLED_WEIGHTS if (source / name).is_file()]
+    if pickled and not (destination / WEIGHTS_FILE).is_file():
+        raise PickleRefused(f"The adapter's weights are pickled ({pickled[0]}).")

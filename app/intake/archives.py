@@ -1,0 +1,162 @@
+"""Zip archives of strangers -> plain files in a folder. Python's own guards are missing in common builds."""
+
+import re
+import stat
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from influence.errors import PickleRefused, TooLarge, UnreadableFile, UnsafeArchive
+
+_PIECE_BYTES = 1 << 20
+#: Small files may compress as well as they like.
+_RATIO_FREE_BYTES = 16 << 20
+_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".npy", ".joblib")
+_ENCRYPTED = 0x1 | 0x40 | 0x2000
+#: What macOS adds to every archive.
+_LITTER = re.compile(r"__MACOSX/.*|(.*/)?\.DS_Store")
+_END, _END_BYTES, _LONGEST_COMMENT = b"PK\x05\x06", 22, 65_535
+#: What an ordinary member takes in the list, generously.
+_MEMBER_BYTES = 1024
+_LOCATOR_64, _LOCATOR_64_BYTES = b"PK\x06\x07", 20
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveLimits:
+    """What one archive may hold and expand to."""
+
+    max_members: int = 1000
+    max_file_bytes: int = 4 << 30
+    max_total_bytes: int = 4 << 30
+    max_ratio: int = 200
+
+
+DEFAULT_LIMITS = ArchiveLimits()
+
+
+def extract_files(
+    archive: Path, destination: Path, wanted: Collection[str], limits: ArchiveLimits = DEFAULT_LIMITS
+) -> list[str]:
+    """Write the `wanted` top-level files of a zip into a folder and answer their names; the rest is not unpacked.
+
+    A single top folder is stripped. Every member has to be harmless, wanted or not. Raises UnsafeArchive, TooLarge,
+    PickleRefused, UnreadableFile.
+    """
+    try:
+        with archive.open("rb") as raw:
+            _check_directory_size(raw, limits)
+            with zipfile.ZipFile(raw) as opened:
+                members = _check_members(opened.infolist(), limits)
+                chosen = [(name, info) for name, info in _strip_top(members) if name in wanted]
+                budget = limits.max_total_bytes
+                for name, info in chosen:
+                    budget -= _write(opened, info, destination / name, limits, budget)
+                return [name for name, _ in chosen]
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError, ValueError) as error:
+        raise UnreadableFile(
+            f"The archive cannot be read: {str(error)[:120]}.", hint="Send the adapter folder as an ordinary zip."
+        ) from error
+
+
+def _check_directory_size(raw: IO[bytes], limits: ArchiveLimits) -> None:
+    """Refuse a huge list of members before it is read into memory."""
+    size = raw.seek(0, 2)
+    raw.seek(max(0, size - _END_BYTES - _LONGEST_COMMENT - _LOCATOR_64_BYTES))
+    tail = raw.read()
+    end = tail.rfind(_END)
+    if end < 0 or len(tail) - end < _END_BYTES:
+        raise UnreadableFile("The upload is not a zip archive.", hint="Send the adapter folder as a zip.")
+    if tail[max(0, end - _LOCATOR_64_BYTES) : end].startswith(_LOCATOR_64):
+        raise UnsafeArchive("The archive is a zip64 archive.")
+    # The size and not the count: it is the size that Python's reader believes.
+    if int.from_bytes(tail[end + 12 : end + 16], "little") > limits.max_members * _MEMBER_BYTES:
+        raise TooLarge(
+            f"The archive has more than {limits.max_members} members.", hint="Zip the adapter folder's own files only."
+        )
+
+
+def _check_members(infos: Sequence[zipfile.ZipInfo], limits: ArchiveLimits) -> list[tuple[str, zipfile.ZipInfo]]:
+    if len(infos) > limits.max_members:
+        raise TooLarge(f"The archive has more than {limits.max_members} members.")
+    _check_overlaps(infos)
+    seen: set[str] = set()
+    members = []
+    for info in infos:
+        name = _check_name(info)
+        folded = unicodedata.normalize("NFC", name.rstrip("/")).casefold()
+        if folded in seen:
+            raise UnsafeArchive(f"The archive holds {_shown(name)} twice.")
+        seen.add(folded)
+        _check_kind(info, name)
+        if not info.is_dir() and not _LITTER.fullmatch(name):
+            members.append((name, info))
+    return members
+
+
+def _check_overlaps(infos: Sequence[zipfile.ZipInfo]) -> None:
+    """Members that share bytes are the mark of a bomb."""
+    end = 0
+    for info in sorted(infos, key=lambda info: info.header_offset):
+        if info.header_offset < end:
+            raise UnsafeArchive("Members of the archive overlap.")
+        end = info.header_offset + info.compress_size
+
+
+def _check_name(info: zipfile.ZipInfo) -> str:
+    name = info.orig_filename
+    parts = name.rstrip("/").split("/")
+    is_bad = (
+        not name
+        or len(name) > 1024
+        or "\\" in name
+        or re.match(r"[A-Za-z]:", name) is not None
+        or any(ord(character) < 32 or ord(character) == 127 for character in name)
+        or any(part in ("", ".", "..") for part in parts)
+    )
+    if is_bad or info.filename != name:
+        raise UnsafeArchive(f"The archive holds a file with the unsafe name {_shown(name)}.")
+    return name
+
+
+def _check_kind(info: zipfile.ZipInfo, name: str) -> None:
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or ((kind == stat.S_IFDIR) and not info.is_dir()):
+        raise UnsafeArchive(f"{_shown(name)} is a link or a special file.")
+    if info.flag_bits & _ENCRYPTED:
+        raise UnsafeArchive(f"{_shown(name)} is encrypted.")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise UnsafeArchive(f"{_shown(name)} is compressed in a way that is not taken.")
+    if name.lower().endswith(_PICKLES):
+        raise PickleRefused(
+            f"The archive holds {_shown(name)}, a pickled file.",
+            hint="Send adapter_config.json and adapter_model.safetensors; leave optimizer and training files out.",
+        )
+
+
+def _strip_top(members: list[tuple[str, zipfile.ZipInfo]]) -> list[tuple[str, zipfile.ZipInfo]]:
+    tops = {name.split("/")[0] for name, _ in members}
+    if len(tops) != 1 or any("/" not in name for name, _ in members):
+        return members
+    return [(name.partition("/")[2], info) for name, info in members]
+
+
+def _write(opened: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, limits: ArchiveLimits, budget: int) -> int:
+    """Unpack one member, counting what comes out rather than what the archive says."""
+    written = 0
+    with opened.open(info) as source, target.open("xb") as sink:
+        while piece := source.read(_PIECE_BYTES):
+            written += len(piece)
+            if written > min(limits.max_file_bytes, budget):
+                raise TooLarge(f"{_shown(info.filename)} unpacks to more than this service takes.")
+            if written > max(_RATIO_FREE_BYTES, limits.max_ratio * info.compress_size):
+                raise UnsafeArchive(f"{_shown(info.filename)} unpacks to more than {limits.max_ratio} times its size.")
+            sink.write(piece)
+    return written
+
+
+def _shown(name: str) -> str:
+    return repr(name[:120])

@@ -1,0 +1,77 @@
+"""The files of a local base model: which there are, what they weigh in at, and whether they are safe to load."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from influence.adapters.safetensors_header import TensorInfo, read_header
+from influence.errors import BaseModelNotFound, PathNotAllowed, PickleRefused
+
+_SINGLE, _INDEX, _CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+#: Files that decide how text becomes ids and how a chat is rendered.
+_TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
+    "vocab.json", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "chat_template.jinja",
+    "chat_template.json", "generation_config.json",
+)  # fmt: skip
+_MAX_JSON_BYTES = 64 << 20
+
+
+class BaseFiles:
+    """One folder. Raises BaseModelNotFound, PickleRefused and PathNotAllowed on construction.
+
+    With `roots`, every file has to lie below one of them once links are followed.
+    """
+
+    def __init__(self, folder: Path, roots: Sequence[Path] = ()) -> None:
+        self.folder = folder
+        if not (folder / _CONFIG).is_file():
+            raise BaseModelNotFound(f"{folder} has no config.json.")
+        self.config = _read_json(folder / _CONFIG)
+        self.weights = self._find_weights()
+        self.names = (_CONFIG, *self.weights, *(name for name in _TOKENIZER_FILES if (folder / name).is_file()))
+        for name in self.names:
+            resolved = (folder / name).resolve()
+            if roots and not any(resolved.is_relative_to(root) for root in roots):
+                raise PathNotAllowed(f"{folder / name} leads out of the allowed roots.")
+
+    def tensors(self) -> dict[str, TensorInfo]:
+        """All tensors by name; places are those within their own file."""
+        return {name: info for file in self.weights for name, info in read_header(self.folder / file).items()}
+
+    def _find_weights(self) -> tuple[str, ...]:
+        if (self.folder / _SINGLE).is_file():
+            return (_SINGLE,)
+        if (self.folder / _INDEX).is_file():
+            return (_INDEX, *self._indexed_files())[1:]
+        if any(next(self.folder.glob(pattern), None) for pattern in _PICKLES):
+            raise PickleRefused(
+                f"{self.folder} has its weights as pickles only.",
+                hint="Save the base model again: model.save_pretrained(folder, safe_serialization=True).",
+            )
+        raise BaseModelNotFound(f"{self.folder} has no {_SINGLE}.")
+
+    def _indexed_files(self) -> list[str]:
+        listed = _read_json(self.folder / _INDEX).get("weight_map")
+        files = sorted({str(name) for name in listed.values()}) if isinstance(listed, dict) else []
+        for name in files:
+            is_plain = name.endswith(".safetensors") and "/" not in name and "\\" not in name and "\0" not in name
+            if not is_plain or not (self.folder / name).is_file():
+                raise BaseModelNotFound(f"{_INDEX} names {name[:120]!r}, which is no file beside it.")
+        if not files:
+            raise BaseModelNotFound(f"{_INDEX} names no file.")
+        return files
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        if file.stat().st_size > _MAX_JSON_BYTES:
+            raise ValueError("it is too large")
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise BaseModelNotFound(f"{file} cannot be read: {str(error)[:120]}.") from error
+    if not isinstance(content, dict):
+        raise BaseModelNotFound(f"{file} is no JSON object.")
+    return content

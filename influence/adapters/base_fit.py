@@ -1,0 +1,89 @@
+"""An adapter against the files of its base model: layers that are missing or too many, and sizes that do not fit.
+
+Names in a base model's files are not always the loaded model's (a prefix more or less, tensors that are fused on
+loading). What cannot be matched by name is left to the worker, which compares tensor by tensor.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from influence.adapters.config import AdapterConfig
+from influence.adapters.safetensors_header import TensorInfo
+from influence.adapters.selection import ModuleSelector
+from influence.adapters.tensors import PREFIX, AdapterTensors, Shape, refuse_tensors
+
+#: Model types whose linear layers keep their weights as (in, out).
+_TRANSPOSED = frozenset({"gpt2", "openai-gpt", "imagegpt", "decision_transformer"})
+_FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+_MAX_PREFIX_PARTS = 3
+_HINT = (
+    "Name the base model that the adapter was trained on: number, names or sizes of its layers differ from this one."
+)
+
+
+def check_base_fit(
+    config: AdapterConfig, tensors: AdapterTensors, base: Mapping[str, TensorInfo], base_config: Mapping[str, Any]
+) -> None:
+    """Raise AdapterMismatch where the adapter cannot belong to this base model."""
+    weights = {name.removesuffix(".weight"): info for name, info in base.items() if name.endswith(".weight")}
+    prefix = _find_prefix(tensors, weights)
+    known = {prefix + name: info for name, info in weights.items()}
+    kinds = {_kind(name) for name in known}
+    endings = {name.rpartition(".")[2] for name in known}
+    extra = [
+        PREFIX + name
+        for name in tensors.modules
+        if name not in known and (_kind(name) in kinds or name.rpartition(".")[2] not in endings)
+        and "experts" not in name
+    ]  # fmt: skip
+    misshapen = [
+        PREFIX + name
+        for name, parts in tensors.modules.items()
+        if name in known and not _fits(parts, known[name], base_config)
+    ]
+    missing = _missing_layers(config, tensors, known, base_config)
+    refuse_tensors(missing=missing, extra=extra, misshapen=misshapen, hint=_HINT)
+
+
+def _find_prefix(tensors: AdapterTensors, weights: Mapping[str, TensorInfo]) -> str:
+    """What the loaded model's names have before the file's: the choice under which most modules are found."""
+    first = next(iter(tensors.modules)).split(".")
+    prefixes = ["".join(f"{part}." for part in first[:count]) for count in range(min(_MAX_PREFIX_PARTS, len(first)))]
+    return max(
+        prefixes,
+        key=lambda prefix: sum(
+            name.startswith(prefix) and name.removeprefix(prefix) in weights for name in tensors.modules
+        ),
+    )
+
+
+def _missing_layers(
+    config: AdapterConfig, tensors: AdapterTensors, known: Mapping[str, TensorInfo], base_config: Mapping[str, Any]
+) -> list[str]:
+    """Selected modules without tensors whose like in another layer has them."""
+    selector = ModuleSelector(config)
+    kinds = {_kind(name) for name in tensors.modules}
+    layers = base_config.get("num_hidden_layers")
+    return [
+        f"{PREFIX}{name}.lora_A.weight"
+        for name in known
+        if name not in tensors.modules and _kind(name) in kinds and _is_loaded(name, layers) and selector.selects(name)
+    ]
+
+
+def _is_loaded(name: str, layers: Any) -> bool:
+    """Files may hold layers behind the last one that a model uses."""
+    found = re.search(r"\.(\d+)\.", name)
+    return not isinstance(layers, int) or found is None or int(found[1]) < layers
+
+
+def _kind(name: str) -> str:
+    return re.sub(r"\d+", "#", name)
+
+
+def _fits(parts: Mapping[str, Shape], weight: TensorInfo, base_config: Mapping[str, Any]) -> bool:
+    if "A" not in parts or "B" not in parts or len(weight.shape) != 2 or weight.dtype not in _FLOATS:
+        return True  # embeddings, convolutions and packed weights: the worker knows
+    shape = (parts["B"][0], parts["A"][1])
+    return shape == (weight.shape[::-1] if base_config.get("model_type") in _TRANSPOSED else weight.shape)

@@ -1,0 +1,54 @@
+"""NaN and infinities in a safetensors file, found by their exponent bits: also in types that numpy does not know."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from influence.adapters.safetensors_header import TensorInfo
+from influence.errors import AdapterMismatch, AdapterNotFinite
+
+#: Float type -> (unsigned type of the same width, its exponent bits). All of them set means NaN or infinite.
+_EXPONENTS = {
+    "F64": ("<u8", 0x7FF0_0000_0000_0000),
+    "F32": ("<u4", 0x7F80_0000),
+    "F16": ("<u2", 0x7C00),
+    "BF16": ("<u2", 0x7F80),
+}
+_PIECE_BYTES = 4 << 20
+_NAMES_SHOWN = 5
+
+
+def check_finite(file: Path, tensors: Mapping[str, TensorInfo]) -> None:
+    """Raise AdapterNotFinite naming tensors, AdapterMismatch for types no adapter has. Reads in pieces of 4 MiB."""
+    odd = [name for name, tensor in tensors.items() if tensor.dtype not in _EXPONENTS]
+    if odd:
+        raise AdapterMismatch(
+            f"{len(odd)} tensors are of a type that no adapter has, for example {odd[0]} ({tensors[odd[0]].dtype}).",
+            hint="Save the adapter as float32, float16 or bfloat16.",
+            extra={"tensors": odd[:100]},
+        )
+    broken = [name for name, tensor in tensors.items() if not _is_finite(file, tensor)]
+    if broken:
+        shown = ", ".join(broken[:_NAMES_SHOWN]) + (", ..." if len(broken) > _NAMES_SHOWN else "")
+        raise AdapterNotFinite(
+            f"{len(broken)} of {len(tensors)} tensors hold NaN or infinite weights: {shown}.",
+            hint="The training run diverged: lower its learning rate, or send an earlier checkpoint.",
+            extra={"tensors": broken[:100]},
+        )
+
+
+def _is_finite(file: Path, tensor: TensorInfo) -> bool:
+    unsigned, exponent = _EXPONENTS[tensor.dtype]
+    with file.open("rb") as stream:
+        stream.seek(tensor.start)
+        left = tensor.stop - tensor.start
+        while left:
+            piece = stream.read(min(_PIECE_BYTES, left))
+            if not piece:
+                return False
+            bits = np.frombuffer(piece, dtype=unsigned)
+            if bool(np.any((bits & bits.dtype.type(exponent)) == exponent)):
+                return False
+            left -= len(piece)
+    return True

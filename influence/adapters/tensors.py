@@ -1,0 +1,109 @@
+"""The tensors of an adapter: which module each belongs to, and whether they agree with the configuration."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from influence.adapters.config import AdapterConfig
+from influence.adapters.safetensors_header import TensorInfo
+from influence.adapters.selection import ModuleSelector
+from influence.errors import AdapterMismatch
+
+PREFIX = "base_model.model."
+#: PEFT lists both for every classifier; a model has one of them.
+HEADS = ("classifier", "score")
+#: Endings of a LoRA tensor's name -> the part it is.
+_PARTS = {
+    ".lora_A.weight": "A",
+    ".lora_B.weight": "B",
+    ".lora_embedding_A": "embedding_A",
+    ".lora_embedding_B": "embedding_B",
+    ".lora_magnitude_vector": "magnitude",
+    ".lora_magnitude_vector.weight": "magnitude",
+}
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class AdapterTensors:
+    """Shapes by base model name: `modules` has the parts of each adapted module, `saved` whole tensors (a head)."""
+
+    modules: dict[str, dict[str, Shape]] = field(default_factory=dict)
+    saved: dict[str, Shape] = field(default_factory=dict)
+
+
+def check_structure(config: AdapterConfig, header: Mapping[str, TensorInfo]) -> AdapterTensors:
+    """Sort the tensors and check them against the configuration alone.
+
+    Raises AdapterMismatch with `missing`, `extra` and `misshapen` tensors in `extra`.
+    """
+    tensors = _sort(header)
+    selector = ModuleSelector(config)
+    missing = [*_missing_parts(config, tensors), *_missing_saved(config, tensors)]
+    extra = [PREFIX + name for name in tensors.modules if not selector.selects(name)]
+    extra += [name for name in header if not name.startswith(PREFIX)]
+    extra += [PREFIX + name for name in tensors.saved if not _is_wanted(config, selector, name)]
+    misshapen = [PREFIX + name for name, parts in tensors.modules.items() if not _has_rank(parts, selector.rank(name))]
+    refuse_tensors(missing=missing, extra=extra, misshapen=misshapen)
+    if not tensors.modules:
+        raise AdapterMismatch("The adapter holds no LoRA tensor.")
+    return tensors
+
+
+def refuse_tensors(
+    *, missing: Iterable[str] = (), extra: Iterable[str] = (), misshapen: Iterable[str] = (), hint: str | None = None
+) -> None:
+    """Raise AdapterMismatch where a list is not empty."""
+    lists = {"missing": sorted(missing), "extra": sorted(extra), "misshapen": sorted(misshapen)}
+    words = {"missing": "missing", "extra": "not asked for", "misshapen": "of the wrong shape"}
+    faults = [f"{len(names)} {words[kind]} (first: {names[0][:200]})" for kind, names in lists.items() if names]
+    if faults:
+        raise AdapterMismatch(
+            f"The adapter's tensors do not fit: {'; '.join(faults)}.",
+            hint=hint,
+            extra={kind: names[:100] for kind, names in lists.items()},
+        )
+
+
+def _sort(header: Mapping[str, TensorInfo]) -> AdapterTensors:
+    tensors = AdapterTensors()
+    for name, tensor in header.items():
+        base_name = name.removeprefix(PREFIX)
+        ending = next((ending for ending in _PARTS if base_name.endswith(ending)), None)
+        if ending is None:
+            tensors.saved[base_name] = tensor.shape
+        else:
+            tensors.modules.setdefault(base_name.removesuffix(ending), {})[_PARTS[ending]] = tensor.shape
+    return tensors
+
+
+def _missing_parts(config: AdapterConfig, tensors: AdapterTensors) -> list[str]:
+    missing = []
+    for name, parts in tensors.modules.items():
+        kind = "embedding_" if any(part.startswith("embedding") for part in parts) else ""
+        wanted = [f"{kind}A", f"{kind}B"] + ["magnitude"] * config.use_dora
+        endings = {part: ending for ending, part in reversed(_PARTS.items())}
+        missing += [PREFIX + name + endings[part] for part in wanted if part not in parts]
+    return missing
+
+
+def _missing_saved(config: AdapterConfig, tensors: AdapterTensors) -> list[str]:
+    """Saved modules of which no tensor is there. Of the two heads that PEFT lists by itself, one is enough."""
+    present = {saved for saved in config.modules_to_save or () for name in tensors.saved if f".{saved}." in f".{name}."}
+    wanted = {*(config.modules_to_save or ())}
+    if present.intersection(HEADS):
+        wanted -= {*HEADS}
+    return [f"{PREFIX}{name}.weight" for name in wanted - present]
+
+
+def _is_wanted(config: AdapterConfig, selector: ModuleSelector, name: str) -> bool:
+    return selector.saves(name.rpartition(".")[0]) or (config.bias != "none" and name.endswith(".bias"))
+
+
+def _has_rank(parts: Mapping[str, Shape], rank: int) -> bool:
+    """A is (r, in, ...), B is (out, r, ...), for embeddings the same with the vocabulary as `in`."""
+    for part, shape in parts.items():
+        if part == "magnitude":
+            continue
+        if len(shape) < 2 or min(shape) < 1 or shape[0 if part.endswith("A") else 1] != rank:
+            return False
+    return True
