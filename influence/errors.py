@@ -15,7 +15,7 @@ DatainfError
 ├── Conflict                the resource is not in a state for this
 │   └── IndexNotReady · IndexFailed · ResourceInUse · IdempotencyConflict · Cancelled
 └── Unavailable             try again later
-    └── StoreUnavailable · NoWorker · WorkerDied · ShardMissing · OutOfMemory · Internal
+    └── StoreUnavailable · NoWorker · WorkerDied · ShardMissing · OutOfMemory · DeviceLost · Internal
 """
 
 from collections.abc import Mapping
@@ -267,6 +267,11 @@ class ShardMissing(Unavailable):
 class OutOfMemory(Unavailable):
     code, title = "out_of_memory", "One row alone does not fit the device's memory"
     default_hint = "Lower max_length, use precision bfloat16, or a device with more memory."
+
+
+class DeviceLost(Unavailable):
+    code, title = "device_lost", "The worker's device stopped answering"
+    default_hint = "Another worker takes the work over; look at this one's driver and log."
 
 
 class Internal(Unavailable):

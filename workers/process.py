@@ -18,7 +18,7 @@ from influence.store.files import Files
 from influence.store.queue import QueueName, make_broker
 from influence.store.store import Store
 from workers.actors import register_build_actors, register_query_actors
-from workers.batching.stream import TokenBudget
+from workers.batching.budget import TokenBudget
 from workers.encoders import Encoders
 from workers.logs import configure_logs
 from workers.models import Models

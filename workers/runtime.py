@@ -7,7 +7,7 @@ import torch
 
 from influence.store.files import Files
 from influence.store.store import Store
-from workers.batching.stream import TokenBudget
+from workers.batching.budget import TokenBudget
 from workers.encoders import Encoders
 from workers.fairness import FairLock
 from workers.models import Models

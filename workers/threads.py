@@ -1,12 +1,28 @@
 """CPU threads of a worker: as many as it may use, no more."""
 
 import os
+from pathlib import Path
 
 import torch
 
+_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
 
 def set_cpu_threads(wanted: int) -> int:
-    """Use `wanted` threads, or with 0 every core this process may run on; answers how many."""
-    count = wanted or len(os.sched_getaffinity(0))
+    """Use `wanted` threads, or with 0 every core this process may run on; answers how many.
+
+    More threads than cores make every product wait for the slowest: a container's share counts, not the machine.
+    """
+    count = wanted or count_usable_cpus()
     torch.set_num_threads(count)
     return count
+
+
+def count_usable_cpus(quota_file: Path = _CGROUP_QUOTA) -> int:
+    """Cores by affinity, or fewer where a container's quota allows fewer."""
+    count = len(os.sched_getaffinity(0))
+    try:
+        quota, period = quota_file.read_text().split()
+        return count if quota == "max" else max(1, min(count, int(quota) // int(period)))
+    except (OSError, ValueError):  # no cgroups of version 2 here
+        return count

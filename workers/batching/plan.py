@@ -2,18 +2,31 @@
 
 from collections.abc import Sequence
 
+#: Rows a batch at most, however short they are.
+MAX_ROWS = 1024
 
-def plan_batches(lengths: Sequence[int], *, token_budget: int, max_rows: int = 1024) -> list[list[int]]:
-    """Positions grouped so that rows x longest row stays within the budget; longest first, so that memory peaks early.
 
-    Deterministic. A row longer than the budget has a batch to itself.
+def order_by_length(lengths: Sequence[int]) -> list[int]:
+    """Positions, longest row first, so that memory peaks early; equal lengths in their own order."""
+    return sorted(range(len(lengths)), key=lambda position: (-lengths[position], position))
+
+
+def end_of_batch(lengths: Sequence[int], order: Sequence[int], start: int, *, token_budget: int, max_rows: int) -> int:
+    """Where the batch ends that begins at `order[start]`: rows x longest row stays within the budget.
+
+    At least one row is taken: a row longer than the budget has a batch to itself.
     """
-    order = sorted(range(len(lengths)), key=lambda position: (-lengths[position], position))
-    batches: list[list[int]] = []
-    for position in order:
-        longest = lengths[batches[-1][0]] if batches else 0
-        if batches and len(batches[-1]) < max_rows and (len(batches[-1]) + 1) * longest <= token_budget:
-            batches[-1].append(position)
-        else:
-            batches.append([position])
+    longest = max(lengths[order[start]], 1)
+    rows = max(1, min(token_budget // longest, max_rows))
+    return min(start + rows, len(order))
+
+
+def plan_batches(lengths: Sequence[int], *, token_budget: int, max_rows: int = MAX_ROWS) -> list[list[int]]:
+    """Positions grouped by length under a budget of tokens, padding included. Deterministic; every row is in one."""
+    order = order_by_length(lengths)
+    batches, start = [], 0
+    while start < len(order):
+        stop = end_of_batch(lengths, order, start, token_budget=token_budget, max_rows=max_rows)
+        batches.append(order[start:stop])
+        start = stop
     return batches

@@ -1,37 +1,31 @@
 """A stream of gradients over many rows, within the device's memory."""
 
-import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import torch
 
-from influence.errors import OutOfMemory
-from workers.batching.plan import plan_batches
+from influence.errors import DeviceLost, OutOfMemory
+from workers.batching.budget import TokenBudget, most_rows
+from workers.batching.plan import MAX_ROWS, end_of_batch, order_by_length
 from workers.gradients.collector import GradientCollector, RowGradients
 from workers.rows import Batch, EncodedRow
 
-#: Tokens a micro-batch: on a CPU small ones keep activations in cache and queries waiting briefly.
-CPU_TOKEN_BUDGET = 2048
-CUDA_TOKEN_BUDGET = 32_768
-
 Collate = Callable[[Sequence[EncodedRow]], Batch]
 
+#: How PyTorch's CPU allocator says that memory is out; it has no exception class of its own.
+_CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")
 
-class TokenBudget:
-    """How many tokens a batch may have; halved whenever the device runs out of memory, and remembered."""
 
-    def __init__(self, tokens: int) -> None:
-        self.tokens = tokens
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A batch on the device: `positions` of its rows and the length of the longest."""
 
-    @classmethod
-    def for_device(cls, device: torch.device) -> "TokenBudget":
-        """A first guess for a device."""
-        return cls(CUDA_TOKEN_BUDGET if device.type == "cuda" else CPU_TOKEN_BUDGET)
-
-    def halve(self, longest: int) -> None:
-        """Lower the budget after a batch of rows of `longest` tokens failed; it stays a whole number of rows."""
-        self.tokens = max(self.tokens // 2, longest)
+    positions: list[int]
+    longest: int
+    batch: Batch
 
 
 def stream_gradients(
@@ -42,30 +36,84 @@ def stream_gradients(
     device: torch.device,
     budget: TokenBudget,
     lock: AbstractContextManager[object] | None = None,
+    max_rows: int = MAX_ROWS,
 ) -> Iterator[tuple[list[int], RowGradients]]:
     """Yield (positions in `encoded`, their gradients) batch by batch, longest rows first.
 
-    The lock is held for one micro-batch at a time. Raises OutOfMemory when a single row does not fit.
+    The lock is held for one micro-batch at a time. A batch that does not fit is halved and the budget with it.
+    Raises OutOfMemory when a single row does not fit, DeviceLost when the device stops answering.
     """
     lengths = [row.length for row in encoded]
-    waiting = plan_batches(lengths, token_budget=budget.tokens)[::-1]
-    while waiting:
-        positions = waiting.pop()
+    order, start = order_by_length(lengths), 0
+    max_rows = min(max_rows, most_rows(sum(block.parameters for block in collector.blocks), device))
+    prepared: _Prepared | None = None
+
+    def prepare(start: int) -> _Prepared | None:
+        if start >= len(order):
+            return None
+        stop = end_of_batch(lengths, order, start, token_budget=budget.tokens, max_rows=max_rows)
+        positions = order[start:stop]
         batch = collate([encoded[position] for position in positions])
-        try:
-            with lock or contextlib.nullcontext():
-                found = collector.collect(batch.to(device))
-        except torch.OutOfMemoryError:
-            waiting += _split(positions, lengths, budget, device)
+        return _Prepared(positions, max(lengths[positions[0]], 1), _move(batch, device))
+
+    prepared = prepare(start)
+    while prepared is not None:
+        found = _collect(collector, prepared, lock or nullcontext(), device, budget)
+        if found is None:
+            prepared = prepare(start)
             continue
+        positions, start = prepared.positions, start + len(prepared.positions)
+        prepared = prepare(start)  # while the device is still at work
         yield positions, found
 
 
-def _split(positions: list[int], lengths: Sequence[int], budget: TokenBudget, device: torch.device) -> list[list[int]]:
-    if len(positions) == 1:
-        raise OutOfMemory(f"A row of {lengths[positions[0]]} tokens does not fit the memory of {device}.")
+def _collect(
+    collector: GradientCollector,
+    work: _Prepared,
+    lock: AbstractContextManager[object],
+    device: torch.device,
+    budget: TokenBudget,
+) -> RowGradients | None:
+    """Gradients of a batch, or None when it did not fit and the budget is smaller now."""
+    try:
+        with lock:
+            started = time.perf_counter()
+            found = collector.collect(work.batch)
+            if budget.growing:
+                found.losses.sum().item()  # waits for the device
+                budget.observe(len(work.positions) * work.longest, time.perf_counter() - started)
+            return found
+    except (RuntimeError, MemoryError) as error:
+        _explain(error, work, device)
+    # Only here, with the exception and all that it held gone, can memory be given back.
     if device.type == "cuda":
         torch.cuda.empty_cache()
-    budget.halve(max(lengths[position] for position in positions))
-    middle = len(positions) // 2
-    return [positions[middle:], positions[:middle]]
+    budget.halve(rows=len(work.positions), longest=work.longest)
+    return None
+
+
+def _explain(error: RuntimeError | MemoryError, work: _Prepared, device: torch.device) -> None:
+    """Raise what a failure means; return when the batch was merely too large."""
+    if is_out_of_memory(error):
+        if len(work.positions) > 1:
+            return
+        raise OutOfMemory(
+            f"A row of {work.longest} tokens does not fit the memory of {device}.", extra={"tokens": work.longest}
+        ) from error
+    if isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error):
+        raise DeviceLost(f"The device {device} stopped answering: {str(error).splitlines()[0]}") from error
+    raise error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the device's or the host's memory is out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _CPU_OUT_OF_MEMORY)
+
+
+def _move(batch: Batch, device: torch.device) -> Batch:
+    if device.type != "cuda":
+        return batch.to(device)
+    pinned = {name: values.pin_memory() for name, values in batch.inputs.items()}
+    return Batch(pinned, batch.labels.pin_memory()).to(device)

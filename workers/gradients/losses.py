@@ -24,5 +24,17 @@ def row_mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return totals / counts
 
 
+def row_squared_error(predictions: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error (B,) over each row's targets (B, C)."""
+    wide = _wide(predictions)
+    return functional.mse_loss(wide, targets.to(wide.dtype), reduction="none").mean(dim=1)
+
+
+def row_binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean binary cross entropy (B,) over each row's classes; logits and targets in [0, 1] are (B, C)."""
+    wide = _wide(logits)
+    return functional.binary_cross_entropy_with_logits(wide, targets.to(wide.dtype), reduction="none").mean(dim=1)
+
+
 def _wide(logits: Tensor) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
