@@ -105,13 +105,16 @@ class EmbeddedServer:
         Raises ResourceInUse when another server holds the folder, StoreUnavailable with the last log lines else.
         """
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        is_first = self._lock is None
         if self._lock is None:
             self._lock = lock_file(self._folder / "server.lock", wait_seconds=self._lock_seconds)
         try:
             self._launch()
             self._wait_until_ready()
         except BaseException:
-            self.stop()
+            self._end()
+            if is_first:  # a successor that failed keeps folder and URL, for the next attempt
+                self.stop()
             raise
 
     def _launch(self) -> None:
@@ -157,9 +160,7 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """Let the server write what it holds and end it; then let go of the folder."""
-        if self._process is not None:
-            self._end(self._process)
-            self._process = None
+        self._end()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -167,7 +168,10 @@ class EmbeddedServer:
             shutil.rmtree(self._socket_folder, ignore_errors=True)
             self._socket_folder = None
 
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
         if process.poll() is None:
             process.terminate()
         try:

@@ -106,7 +106,7 @@ def test_a_server_that_died_is_started_again_under_the_same_url(tmp_path: Path) 
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "appendonlydir").write_text("not a folder")
     server = EmbeddedServer(tmp_path)
-    with pytest.raises(StoreUnavailable, match="did not start: .*"):
+    with pytest.raises(StoreUnavailable, match="did not start: "):
         server.start()
     os.close(lock_file(tmp_path / "server.lock"))
     with pytest.raises(StoreUnavailable):

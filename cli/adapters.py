@@ -1,0 +1,64 @@
+"""A PEFT adapter as it lies on disk, ready to be sent."""
+
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from influence.errors import PickleRefused, UnreadableFile, UnsupportedFormat
+
+CONFIG, WEIGHTS, PICKLED_WEIGHTS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
+
+
+@contextmanager
+def open_adapter(path: Path) -> Iterator[IO[bytes]]:
+    """The zip to upload: the file itself, or the two files of a folder that matter, zipped in passing.
+
+    Raises UnreadableFile, PickleRefused, UnsupportedFormat.
+    """
+    if path.is_dir():
+        with tempfile.TemporaryFile(prefix="datainf-adapter-") as archive:
+            zip_folder(path, archive)
+            archive.seek(0)
+            yield archive
+        return
+    with open_file(path, "adapter") as stream:
+        if not zipfile.is_zipfile(stream):
+            raise UnsupportedFormat(
+                f"{path} is neither a folder nor a zip.",
+                hint=f"Give the folder that holds {CONFIG} and {WEIGHTS}, or a zip of it.",
+            )
+        stream.seek(0)
+        yield stream
+
+
+def zip_folder(folder: Path, archive: IO[bytes]) -> None:
+    """Write the configuration and the weights; weights do not shrink, so nothing is compressed."""
+    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
+    if WEIGHTS in missing and (folder / PICKLED_WEIGHTS).exists():
+        raise PickleRefused(f"{folder} holds {PICKLED_WEIGHTS}, which is a pickle.")
+    if missing:
+        raise UnreadableFile(
+            f"{folder} is not a PEFT adapter: {' and '.join(missing)} missing.",
+            hint="Give the folder that model.save_pretrained(folder) wrote.",
+        )
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as target:
+        for name in (CONFIG, WEIGHTS):
+            # A fixed time: the same adapter makes the same bytes.
+            entry = zipfile.ZipInfo(name)
+            with (folder / name).open("rb") as source, target.open(entry, "w", force_zip64=True) as sink:
+                while piece := source.read(1 << 20):
+                    sink.write(piece)
+
+
+@contextmanager
+def open_file(path: Path, what: str) -> Iterator[IO[bytes]]:
+    """A file to read; raises UnreadableFile."""
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise UnreadableFile(f"The {what} {path} cannot be read: {error.strerror}.", hint="Check the path.") from error
+    with stream:
+        yield stream

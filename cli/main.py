@@ -1,0 +1,209 @@
+"""The `datainf` command. Starts fast: neither torch nor pyarrow nor fastapi is loaded here."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.build import BuildOptions, build, show_index
+from cli.output import Output
+from cli.questions import ask, choose_source, make_body, parse_object
+from cli.serve import API_COMMAND, WORKER_COMMAND, ServeOptions, serve
+from cli.service import DEFAULT_URL, Service
+from cli.status import read_overview, read_resource, show_overview, show_resource
+from cli.tables import show_query
+from influence.contracts.common import Json
+from influence.contracts.index import Index
+from influence.contracts.query import Query
+from influence.errors import InvalidRequest
+
+app = typer.Typer(
+    help="Ask a fine-tuned model which training rows taught it a behaviour.", no_args_is_help=True,
+    pretty_exceptions_show_locals=False, add_completion=False, rich_markup_mode=None,
+)  # fmt: skip
+
+Url = Annotated[str, typer.Option("--url", envvar="DATAINF_URL", help="Where the service is.")]
+ApiKey = Annotated[str | None, typer.Option("--api-key", envvar="DATAINF_API_KEY", help="Key of the service.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout; everything else on stderr.")]
+
+
+@app.command("serve")
+def serve_command(
+    host: Annotated[str, typer.Option(envvar="DATAINF_HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(envvar="DATAINF_PORT", min=0, max=65535, help="Port; 0 takes a free one.")
+    ] = 8321,
+    data_dir: Annotated[
+        Path, typer.Option(envvar="DATAINF_DATA_DIR", file_okay=False, help="Where everything is kept.")
+    ] = Path(".datainf"),
+    workers: Annotated[
+        int, typer.Option(min=0, max=64, help="Worker launchers; each runs one process a GPU, or one on the CPU.")
+    ] = 1,
+) -> None:
+    """Run everything on this machine: the API, a worker and, unless DATAINF_REDIS_URL is set, a Redis-protocol server.
+
+    Ctrl-C or SIGTERM ends it in order and exits with 0; a second one kills and exits with 130. Exit code 1: it could
+    not start or a part kept dying.
+    """
+    with Output().reporting():
+        code = serve(ServeOptions(host, port, data_dir, workers))
+    raise typer.Exit(code)
+
+
+@app.command("api")
+def api_command() -> None:
+    """Run only the API, configured by DATAINF_* variables."""
+    _replace_process(API_COMMAND)
+
+
+@app.command("worker")
+def worker_command() -> None:
+    """Run only the worker processes of this machine, configured by DATAINF_* variables."""
+    _replace_process(WORKER_COMMAND)
+
+
+def _replace_process(command: tuple[str, ...]) -> None:
+    # A file app.py in the current folder must not be taken for ours.
+    os.execve(command[0], list(command), {**os.environ, "PYTHONSAFEPATH": "1"})
+
+
+@app.command("build")
+def build_command(
+    base_model: Annotated[str | None, typer.Option(help="Alias, hub id, or a path that the service may read.")] = None,
+    adapter: Annotated[Path | None, typer.Option(help="PEFT adapter: its folder, or a zip of it.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Training rows: JSONL, JSON array, CSV or Parquet.")] = None,
+    checkpoint_id: Annotated[str | None, typer.Option(help="Instead of --base-model and --adapter.")] = None,
+    dataset_id: Annotated[str | None, typer.Option(help="Instead of --data.")] = None,
+    columns: Annotated[
+        str | None, typer.Option(help='JSON, role to column: \'{"text": "body", "label": "y"}\'.')
+    ] = None,
+    label_names: Annotated[
+        str | None, typer.Option(help="Class names in the head's order: a,b,c or a JSON list.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="sequence_classification or causal_lm.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Hub revision of the base model.")] = None,
+    storage: Annotated[str | None, typer.Option(help="auto, full or compact.")] = None,
+    storage_dtype: Annotated[str | None, typer.Option(help="float32 or float16, for full storage.")] = None,
+    rank: Annotated[int | None, typer.Option(min=1, help="Basis vectors a block, for compact storage.")] = None,
+    max_length: Annotated[int | None, typer.Option(min=1, help="Tokens a row.")] = None,
+    on_too_long: Annotated[str | None, typer.Option(help="truncate or fail.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
+    loss: Annotated[str | None, typer.Option(help="Tokens that carry loss: completion, assistant or all.")] = None,
+    on_non_finite: Annotated[str | None, typer.Option(help="fail or skip.")] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Watch the build until it is done.")] = True,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send an adapter and its training rows, and build the index."""
+    output = Output(as_json=as_json)
+    settings = {
+        "storage": storage, "storage_dtype": storage_dtype, "rank": rank, "max_length": max_length,
+        "on_too_long": on_too_long, "precision": precision, "loss": loss, "on_non_finite": on_non_finite,
+    }  # fmt: skip
+    with output.reporting(), Service(url, api_key) as service:
+        options = BuildOptions(
+            base_model=base_model, adapter=adapter, checkpoint_id=checkpoint_id, data=data, dataset_id=dataset_id,
+            task=task, revision=revision, columns=parse_object(columns, "--columns") if columns else None,
+            label_names=parse_names(label_names) if label_names else None,
+            index={name: value for name, value in settings.items() if value is not None},
+        )  # fmt: skip
+        index = build(service, options, output, wait=wait)
+        if as_json:
+            output.show_json(index)
+        else:
+            show_index(Index.model_validate(index), output)
+
+
+def parse_names(text: str) -> list[str]:
+    """`a,b` or a JSON list -> names. Raises InvalidRequest."""
+    if not text.lstrip().startswith("["):
+        return [name.strip() for name in text.split(",")]
+    try:
+        names = json.loads(text)
+    except ValueError as error:
+        raise InvalidRequest(f"--label-names is not JSON: {error}.", hint='Write a,b,c or ["a", "b"].') from error
+    return [str(name) for name in names]
+
+
+@app.command("query")
+def query_command(
+    index_id: Annotated[str, typer.Argument(help="The index to ask (idx_...).")],
+    text: Annotated[list[str] | None, typer.Option(help="Text of a test point; may be given again.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Its label, a name or a class number; one for each --text.")
+    ] = None,
+    example: Annotated[list[str] | None, typer.Option(help="A test point as a JSON row; may be given again.")] = None,
+    file: Annotated[Path | None, typer.Option(help="Test points as JSONL; '-' reads standard input.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Test points from a stored data set (ds_...).")] = None,
+    rows: Annotated[str | None, typer.Option(help="Which of its rows: 1,2,3 or 10-19; all when left out.")] = None,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Rows a ranking.")] = 10,
+    order: Annotated[str | None, typer.Option(help="helpful, harmful, absolute or both.")] = None,
+    method: Annotated[str | None, typer.Option(help="datainf, hessian_free, ...")] = None,
+    target: Annotated[str | None, typer.Option(help="Loss on the 'label' or on the model's own 'prediction'.")] = None,
+    aggregate: Annotated[str | None, typer.Option(help="'each' test point, or their 'mean'.")] = None,
+    damping_scale: Annotated[float | None, typer.Option(help="Damping; 0.1 is the paper's.")] = None,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask which training rows taught the model this."""
+    output = Output(as_json=as_json)
+    settings: Json = {
+        "k": k, "order": order, "method": method, "target": target, "aggregate": aggregate,
+        "damping_scale": damping_scale,
+    }  # fmt: skip
+    with output.reporting(), Service(url, api_key) as service:
+        source = choose_source(
+            texts=text or [], labels=label or [], examples=example or [], file=file, dataset=dataset, rows=rows
+        )
+        query = ask(service, index_id, make_body(source, settings), output)
+        if as_json:
+            output.show_json(query)
+        else:
+            show_query(Query.model_validate(query), output.results)
+
+
+@app.command("status")
+def status_command(
+    resource_id: Annotated[str | None, typer.Argument(help="An id: ckpt_, ds_, idx_, qry_ or job_.")] = None,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the service with its indexes and jobs, or one resource."""
+    output = Output(as_json=as_json)
+    with output.reporting(), Service(url, api_key) as service:
+        found = read_overview(service) if resource_id is None else read_resource(service, resource_id)
+        if as_json:
+            output.show_json(found)
+        elif resource_id is None:
+            show_overview(found, output)
+        else:
+            show_resource(resource_id, found, output)
+
+
+@app.command("cancel")
+def cancel_command(
+    job_id: Annotated[str, typer.Argument(help="The job to end (job_...).")],
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """End a job and remove what it made so far."""
+    output = Output(as_json=as_json)
+    with output.reporting(), Service(url, api_key) as service:
+        if not job_id.startswith("job_"):
+            raise InvalidRequest(f"{job_id[:80]!r} is not a job's id.", hint="See the jobs: datainf status.")
+        found = service.delete(f"/v1/jobs/{job_id}")
+        if as_json:
+            output.show_json(found)
+        else:
+            output.say(f"{job_id}: {found.get('state', 'cancelled')}")
+
+
+if __name__ == "__main__":
+    sys.exit(app())

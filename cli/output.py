@@ -1,0 +1,70 @@
+"""What commands print: results on stdout, everything else on stderr; with `--json` only JSON on stdout."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.text import Text
+
+from cli.text import plain
+from influence.contracts.common import Json
+from influence.errors import DatainfError, Unavailable
+
+EXIT_FAILED = 1
+#: Usage errors are typer's; 130 is what shells use for 'ended by Ctrl-C'.
+EXIT_USAGE, EXIT_KILLED = 2, 130
+
+
+class Output:
+    """One command's printing."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.results = Console(file=sys.stdout, highlight=False, soft_wrap=False)
+        self.notices = Console(file=sys.stderr, highlight=False)
+
+    def note(self, text: str) -> None:
+        """Say something beside the result."""
+        self.notices.print(Text(text))
+
+    def say(self, text: str) -> None:
+        """Print a result for people; on stderr where stdout is for JSON."""
+        (self.notices if self.as_json else self.results).print(Text(text))
+
+    def busy(self, text: str) -> AbstractContextManager[object]:
+        """A spinner while something takes its time."""
+        return self.notices.status(Text(plain(text)))
+
+    def show_json(self, value: Json) -> None:
+        """Print a JSON document; ASCII only, so that no text in it can steer a terminal."""
+        print(json.dumps(value, indent=2))
+
+    def show_problem(self, error: DatainfError) -> None:
+        """Print what went wrong and what to do."""
+        self.notices.print(Text("Error: ", "bold red") + Text(plain(error.detail)))
+        self.notices.print(Text("Hint:  ", "bold") + Text(plain(error.hint)))
+        if self.as_json:
+            self.show_json(error.problem())
+
+    @contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Turn errors of our tree into words and exit code 1, Ctrl-C into exit code 130."""
+        try:
+            yield
+        except DatainfError as error:
+            self.show_problem(error)
+            raise typer.Exit(EXIT_FAILED) from error
+        except ValidationError as error:
+            self.show_problem(
+                Unavailable(
+                    f"The service's answer is not understood: {error.error_count()} fields are off.",
+                    hint="Are client and service of the same version? --json shows answers as they come.",
+                )
+            )
+            raise typer.Exit(EXIT_FAILED) from error
+        except KeyboardInterrupt as error:
+            raise typer.Exit(EXIT_KILLED) from error

@@ -1,0 +1,183 @@
+"""`datainf serve`: Redis-protocol server, API and worker of one machine, under one supervisor."""
+
+import hashlib
+import ipaddress
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from errno import EADDRINUSE
+from pathlib import Path
+
+import httpx
+
+from cli.children import CommandChild, LineSink, ServerChild
+from cli.output import EXIT_KILLED
+from cli.supervisor import Post, Supervisor
+from cli.terminal import Terminal
+from influence.errors import InvalidRequest, ResourceInUse
+from influence.store.embedded import EmbeddedServer
+from influence.store.lockfile import lock_file
+
+#: Longer than the API (10 s) and the workers (25 s) give themselves.
+API_STOP_SECONDS, WORKER_STOP_SECONDS, SERVER_STOP_SECONDS = 13.0, 30.0, 20.0
+#: A service that was killed a moment ago needs a moment to let go of its port and its folder.
+TAKE_OVER_SECONDS = 5.0
+_PROBE_SECONDS = 0.5
+_DEFAULT_PORT = 8321
+API_COMMAND = (sys.executable, "-m", "app")
+WORKER_COMMAND = (sys.executable, "-m", "workers")
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What was asked for on the command line. Port 0 takes a free one; no workers: only the API."""
+
+    host: str
+    port: int
+    data_dir: Path
+    workers: int
+    api_command: tuple[str, ...] = API_COMMAND
+    worker_command: tuple[str, ...] = WORKER_COMMAND
+    take_over_seconds: float = TAKE_OVER_SECONDS
+
+
+def serve(options: ServeOptions) -> int:
+    """Run the service until it is told to stop; answers the exit code.
+
+    Raises ResourceInUse (data directory or port), InvalidRequest (an open door), Unavailable (a part keeps dying).
+    """
+    refuse_open_door(options.host, os.environ)
+    terminal = Terminal(sys.stdout)
+    data_dir = options.data_dir.expanduser().resolve()
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = lock_file(data_dir / "serve.lock", wait_seconds=options.take_over_seconds)
+    server = None if os.environ.get("DATAINF_REDIS_URL") else EmbeddedServer(data_dir / "redis")
+    try:
+        port = choose_port(options.host, options.port, wait_seconds=options.take_over_seconds)
+        environment = child_environment(os.environ, server, options.host, port, data_dir)
+        posts = make_posts(options, environment, data_dir, terminal.forward, server)
+        url = service_url(options.host, port)
+        terminal.tell(f"Starting {', '.join(post.child.name for post in posts)}; data in {data_dir}")
+        supervisor = Supervisor(posts, terminal.tell, lambda: is_ready(url), _greeting(terminal, url))
+        signals = supervisor.run()
+    finally:
+        if server is not None:
+            server.stop()
+        os.close(lock)
+    terminal.tell("Stopped.")
+    return 0 if signals <= 1 else EXIT_KILLED
+
+
+def refuse_open_door(host: str, environment: Mapping[str, str]) -> None:
+    """Raise InvalidRequest when others could reach the API without a key: better now than in a child's log."""
+    keys = environment.get("DATAINF_API_KEYS", "").strip()
+    if is_loopback(host) or keys not in ("", "[]"):
+        return
+    raise InvalidRequest(
+        f"The API would listen on {host} without asking for a key.",
+        hint="Set DATAINF_API_KEYS to a JSON list of keys of at least 16 characters, or use --host 127.0.0.1.",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def choose_port(host: str, port: int, *, wait_seconds: float = 0.0) -> int:
+    """The port, or a free one for 0. Raises ResourceInUse when someone listens there, InvalidRequest for no address."""
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port))
+                return int(probe.getsockname()[1])
+        except OSError as error:
+            if error.errno != EADDRINUSE:
+                raise InvalidRequest(
+                    f"The API cannot listen on {host} port {port}: {error.strerror}.",
+                    hint="Use an address of this machine and a port that you may open, e.g. --host 127.0.0.1 --port 0.",
+                ) from error
+            if time.monotonic() >= deadline:
+                raise ResourceInUse(
+                    f"Port {port} on {host} is in use.",
+                    hint="Is another service running there? Use another --port, or --port 0 for a free one.",
+                ) from error
+        time.sleep(0.1)
+
+
+def service_url(host: str, port: int) -> str:
+    """Where this machine reaches the API."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def child_environment(
+    inherited: Mapping[str, str], server: EmbeddedServer | None, host: str, port: int, data_dir: Path
+) -> dict[str, str]:
+    """Our environment and what the children are told by it."""
+    environment = {
+        **inherited,
+        "DATAINF_HOST": host,
+        "DATAINF_PORT": str(port),
+        "DATAINF_DATA_DIR": str(data_dir),
+        "PYTHONUNBUFFERED": "1",
+        # A file app.py in the folder where the service is started must not be taken for ours.
+        "PYTHONSAFEPATH": "1",
+    }
+    if server is not None:
+        environment["DATAINF_REDIS_URL"] = server.url
+    return environment
+
+
+def make_posts(
+    options: ServeOptions, environment: Mapping[str, str], data_dir: Path, sink: LineSink, server: EmbeddedServer | None
+) -> list[Post]:
+    """All children in the order of starting."""
+    posts = [] if server is None else [Post(ServerChild(server), SERVER_STOP_SECONDS)]
+    posts.append(Post(CommandChild("api", options.api_command, environment, sink), API_STOP_SECONDS))
+    for number in range(options.workers):
+        name = "worker" if options.workers == 1 else f"worker-{number}"
+        told = {**environment, **worker_environment(environment, data_dir, number, options.workers)}
+        posts.append(Post(CommandChild(name, options.worker_command, told, sink), WORKER_STOP_SECONDS))
+    return posts
+
+
+def worker_environment(environment: Mapping[str, str], data_dir: Path, number: int, workers: int) -> dict[str, str]:
+    """A name that stays the same over restarts, so that a successor takes over its messages; a share of the cores."""
+    folder = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:8]
+    base = environment.get("DATAINF_WORKER_NAME") or f"{socket.gethostname()}-{folder}"
+    told = {"DATAINF_WORKER_NAME": f"{base}-{number}"}
+    if workers > 1 and "DATAINF_CPU_THREADS" not in environment:
+        told["DATAINF_CPU_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // workers))
+    return told
+
+
+def is_ready(url: str) -> bool:
+    """Whether the API answers that requests can be served."""
+    try:
+        return httpx.get(f"{url}/health/ready", timeout=_PROBE_SECONDS, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _greeting(terminal: Terminal, url: str) -> Callable[[], None]:
+    def greet() -> None:
+        elsewhere = "" if url.endswith(f":{_DEFAULT_PORT}") else f" --url {url}"
+        terminal.announce(
+            f"\n  Ready: {url}   (API guide: {url}/docs)\n\n"
+            f"  Build an index:  datainf build --base-model BASE --adapter FOLDER --data rows.jsonl{elsewhere}\n"
+            f"  Ask it:          datainf query INDEX_ID --text '...' --label NAME{elsewhere}\n"
+            f"  Look around:     datainf status{elsewhere}\n\n  Ctrl-C ends it; what was built is kept.\n"
+        )
+
+    return greet

@@ -1,0 +1,84 @@
+"""`datainf status`: the service and what it holds, or one resource."""
+
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from cli.following import describe_progress
+from cli.output import Output
+from cli.service import COLLECTIONS, Service, resource_path
+from cli.tables import facts_table
+from cli.text import bytes_text, count, plain
+from influence.contracts.common import Json
+from influence.contracts.job import Job
+from influence.errors import InvalidRequest
+
+_LISTED = 20
+
+
+def read_overview(service: Service) -> Json:
+    """Readiness, the newest indexes and the newest jobs. Raises Unavailable."""
+    return {
+        "ready": service.send("GET", "/health/ready", refuse=False),
+        "indexes": service.get("/v1/indexes", limit=_LISTED)["data"],
+        "jobs": service.get("/v1/jobs", limit=_LISTED)["data"],
+    }
+
+
+def read_resource(service: Service, resource_id: str) -> Json:
+    """One resource of any kind. Raises InvalidRequest for an id of no kind that we know."""
+    path = resource_path(resource_id)
+    if path is None:
+        kinds = ", ".join(f"{prefix}_..." for prefix in COLLECTIONS)
+        raise InvalidRequest(f"{plain(resource_id, 80)!r} is not an id.", hint=f"Ids look like {kinds}.")
+    return service.get(path)
+
+
+def show_overview(overview: Json, output: Output) -> None:
+    """Print the service's state and two lists."""
+    ready = overview["ready"]
+    workers = ready.get("workers")
+    told = f", {workers} worker{'' if workers == 1 else 's'}" if isinstance(workers, int) else ""
+    output.say(f"Service: {plain(ready.get('status', ready.get('detail', '?')), 200)}{told}")
+    for note in ready.get("notes", []):
+        output.say(f"  {plain(note, 200)}")
+    output.results.print(
+        _list_table("Indexes", ("id", "state", "rows", "storage", "size"), overview["indexes"], _index)
+    )
+    output.results.print(_list_table("Jobs", ("id", "kind", "state", "makes", "progress"), overview["jobs"], _job))
+
+
+def show_resource(resource_id: str, resource: Json, output: Output) -> None:
+    """Print one resource; a job's progress in words."""
+    facts: Json = dict(resource)
+    if resource_id.startswith("job_"):
+        facts["progress"] = describe_progress(Job.model_validate(resource))
+    if isinstance(blocks := facts.get("blocks"), list):
+        facts["blocks"] = len(blocks)
+    for name in ("damping", "results"):
+        if facts.pop(name, None):
+            facts[name] = "see --json"
+    if isinstance(error := facts.pop("error", None), dict):
+        facts["error"], facts["hint"] = error.get("detail"), error.get("hint")
+    output.results.print(facts_table(plain(resource_id, 80), facts))
+
+
+def _list_table(title: str, columns: tuple[str, ...], items: list[Any], cells: Any) -> Table:
+    table = Table(title=f"{title} (the newest {_LISTED})" if len(items) >= _LISTED else title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for item in items:
+        table.add_row(*(Text(plain(cell, 120)) for cell in cells(item)))
+    return table
+
+
+def _index(item: Json) -> tuple[str, ...]:
+    size = item.get("bytes")
+    storage = (item.get("spec") or {}).get("storage", "")
+    return item["id"], item["state"], count(item.get("rows", 0)), storage, bytes_text(size) if size else ""
+
+
+def _job(item: Json) -> tuple[str, ...]:
+    job = Job.model_validate(item)
+    return job.id, job.kind, job.state, job.resource_id, describe_progress(job)

@@ -1,0 +1,159 @@
+"""Keeps a set of children running until it is told to stop, then ends them in order."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+
+from cli.children import Child, wait_for_end
+from influence.errors import DatainfError, Unavailable
+
+POLL_SECONDS = 0.1
+#: A child that lives shorter than this died at start. Waiting doubles from the first figure to the last.
+SHORT_LIFE_SECONDS = 10.0
+FIRST_WAIT_SECONDS, LAST_WAIT_SECONDS = 0.5, 10.0
+MAX_SHORT_LIVES = 5
+#: How a child says that its settings are wrong: to start it again would not help.
+EXIT_SETTINGS = 2
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """When a child's death counts as 'at once', how long to wait, when to give up. Seconds."""
+
+    short_life_seconds: float = SHORT_LIFE_SECONDS
+    first_wait_seconds: float = FIRST_WAIT_SECONDS
+    last_wait_seconds: float = LAST_WAIT_SECONDS
+    max_short_lives: int = MAX_SHORT_LIVES
+
+
+@dataclass
+class Post:
+    """A child and how its lives went. `stop_seconds` is how long it may take to end."""
+
+    child: Child
+    stop_seconds: float
+    running: bool = False
+    started_at: float = 0.0
+    start_after: float = 0.0
+    short_lives: int = 0
+
+
+@dataclass
+class Supervisor:
+    """`posts` in the order of starting; they are ended the other way round.
+
+    `tell` prints a sentence. `is_ready` is asked until it is true, then `on_ready` is called once.
+    The first signal asks for an orderly end, the second kills.
+    """
+
+    posts: Sequence[Post]
+    tell: Callable[[str], None]
+    is_ready: Callable[[], bool]
+    on_ready: Callable[[], None]
+    patience: Patience = Patience()
+    signals: int = 0
+    _ready: bool = field(default=False, init=False)
+    _starting: bool = field(default=False, init=False)
+
+    def run(self) -> int:
+        """Supervise from the main thread; answers how many signals came. Raises Unavailable when a child keeps dying.
+
+        Whatever happens, no child is left running.
+        """
+        with self._signals_counted():
+            try:
+                while not self.signals:
+                    self._tend()
+                    time.sleep(POLL_SECONDS)
+            except KeyboardInterrupt:
+                pass
+            finally:
+                self._stop()
+        return self.signals
+
+    @contextmanager
+    def _signals_counted(self) -> Iterator[None]:
+        def note(_signal: int, _frame: FrameType | None) -> None:
+            # Only a count: a lock taken here could be one that the interrupted code holds.
+            self.signals += 1
+            if self.signals > 1 and self._starting:
+                raise KeyboardInterrupt
+
+        # What our caller ignores (nohup, a shell's background jobs) stays ignored.
+        heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, note) for number in heeded}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _tend(self) -> None:
+        for post in self.posts:
+            if self.signals:
+                return
+            code = post.child.poll() if post.running else None
+            if code is not None:
+                self._mourn(post, code)
+            if not post.running and time.monotonic() >= post.start_after:
+                self._start(post)
+        if not self._ready and all(post.running for post in self.posts) and self.is_ready():
+            self._ready = True
+            self.on_ready()
+
+    def _start(self, post: Post) -> None:
+        post.started_at = time.monotonic()
+        self._starting = True
+        try:
+            post.child.start()
+        except DatainfError as error:
+            if post.short_lives == 0:
+                raise
+            self.tell(f"{post.child.name} cannot be started: {error.detail}")
+        finally:
+            self._starting = False
+        post.running = True
+
+    def _mourn(self, post: Post, code: int) -> None:
+        post.running = False
+        short = time.monotonic() - post.started_at < self.patience.short_life_seconds
+        post.short_lives = post.short_lives + 1 if short else 1
+        if post.short_lives >= self.patience.max_short_lives or (short and code == EXIT_SETTINGS):
+            self._give_up(post, code)
+        wait = self.patience.first_wait_seconds * 2 ** (post.short_lives - 1) if short else 0.0
+        wait = min(wait, self.patience.last_wait_seconds)
+        post.start_after = time.monotonic() + wait
+        self.tell(f"{post.child.name} {describe_exit(code)}; starting it again{f' in {wait:.1f} s' if wait else ''}.")
+
+    def _give_up(self, post: Post, code: int) -> None:
+        lines = post.child.last_lines()
+        said = "; its last lines: " + " | ".join(lines[-5:]) if lines else ""
+        raise Unavailable(
+            f"{post.child.name} {describe_exit(code)} right after its start, {post.short_lives} times{said}.",
+            hint="Mend what the log above names, then start the service again.",
+            extra={"exit_code": code},
+        )
+
+    def _stop(self) -> None:
+        if self.signals == 1:
+            self.tell("Stopping; once more (Ctrl-C) ends everything at once.")
+        for post in reversed(self.posts):
+            child = post.child
+            child.ask_to_stop()
+            if post.running and not wait_for_end(child, post.stop_seconds, lambda: self.signals > 1):
+                if self.signals <= 1:
+                    self.tell(f"{child.name} does not end within {post.stop_seconds:.0f} s; killing it.")
+                child.kill()
+
+
+def describe_exit(code: int) -> str:
+    """What an exit code says, in words."""
+    if code == -signal.SIGKILL:
+        return "was killed, perhaps by the kernel for want of memory"
+    if code < 0:
+        return f"was ended by signal {-code}"
+    return f"ended with exit code {code}"

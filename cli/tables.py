@@ -1,0 +1,108 @@
+"""Answers as tables. Everything that stands in a row was written by strangers and is shown as plain text."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from cli.text import count, plain
+from influence.contracts.query import Query, ScoredRow, TestPointResult
+
+_TEXT_CHARACTERS = 240
+_QUESTION_CHARACTERS = 1000
+_COLOURS = {"helpful": "green", "harmful": "red"}
+_TITLES = {
+    "helpful": "Most helpful: training on these lowered the loss",
+    "harmful": "Most harmful: training on these raised the loss",
+    "absolute": "Strongest either way",
+}
+_LABELS = {"id", "label"}
+
+
+def show_query(query: Query, console: Console) -> None:
+    """Print every test point with its rankings."""
+    for number, result in enumerate(query.results or (), 1):
+        console.print(question_panel(result, number, query))
+        for title, rows in _rankings(result):
+            console.print(ranking_table(title, rows))
+    console.print(Text(describe(query), "dim"))
+
+
+def describe(query: Query) -> str:
+    """One line about how the answer came about."""
+    parts = [plain(query.id), f"method {plain(query.method)}", plain(query.sign_convention)]
+    if query.rows_scored is not None:
+        parts.append(f"{count(query.rows_scored)} rows scored")
+    if query.milliseconds:
+        total = query.milliseconds.get("total", sum(query.milliseconds.values()))
+        parts.append(f"{total:.0f} ms")
+    return " · ".join([*parts, *(plain(note, 200) for note in query.notes)])
+
+
+def question_panel(result: TestPointResult, number: int, query: Query) -> RenderableType:
+    """What was asked and what the model makes of it."""
+    lines = [Text(row_text(result.example, _QUESTION_CHARACTERS))]
+    facts = [f"loss {result.loss:.4g}"]
+    if "label" in result.example:
+        facts.insert(0, f"label {plain(result.example['label'], 80)}")
+    if result.predicted_label is not None:
+        sure = "" if result.predicted_probability is None else f" ({result.predicted_probability:.0%})"
+        facts.append(f"the model says {plain(result.predicted_label, 80)}{sure}")
+    if result.prediction is not None:
+        lines.append(Text(f"The model writes: {plain(result.prediction, _QUESTION_CHARACTERS)}"))
+    lines.append(Text(" · ".join(facts), "bold"))
+    title = "Mean of the test points" if query.request.aggregate == "mean" else f"Test point {number}"
+    return Panel(Group(*lines), title=title, title_align="left")
+
+
+def _rankings(result: TestPointResult) -> list[tuple[str, Sequence[ScoredRow]]]:
+    found = (("helpful", result.helpful), ("harmful", result.harmful), ("absolute", result.absolute))
+    return [(name, rows) for name, rows in found if rows]
+
+
+def ranking_table(name: str, rows: Sequence[ScoredRow]) -> Table:
+    """One ranking; the direction is a word as well as a colour."""
+    table = Table(title=_TITLES[name], title_justify="left", title_style=_COLOURS.get(name, "bold"), expand=True)
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("direction", no_wrap=True)
+    table.add_column("row", no_wrap=True, max_width=20)
+    table.add_column("label", max_width=24)
+    table.add_column("text", ratio=1)
+    for row in rows:
+        label = "" if row.label is None else plain(row.label, 80)
+        table.add_row(
+            str(row.rank), f"{row.score:+.4g}", Text(row.direction, _COLOURS[row.direction]),
+            Text(plain(row.row_id, 40)), Text(label), Text(row_text(row.row, _TEXT_CHARACTERS)),
+        )  # fmt: skip
+    return table
+
+
+def row_text(row: Mapping[str, Any], limit: int) -> str:
+    """The words of a row of any kind, as one printable line."""
+    if isinstance(messages := row.get("messages"), Sequence) and not isinstance(messages, str):
+        turns = (turn for turn in messages if isinstance(turn, Mapping))
+        words = " / ".join(f"{turn.get('role', '?')}: {turn.get('content', '')}" for turn in turns)
+    elif "prompt" in row:
+        words = f"{row['prompt']} -> {row.get('completion', '')}"
+    elif "text_pair" in row:
+        words = f"{row.get('text', '')} / {row['text_pair']}"
+    elif "text" in row:
+        words = str(row["text"])
+    else:
+        words = ", ".join(f"{name}: {value}" for name, value in row.items() if name not in _LABELS)
+    return plain(words, limit)
+
+
+def facts_table(title: str, facts: Mapping[str, Any]) -> Table:
+    """A resource as names and values."""
+    table = Table(title=Text(title), title_justify="left", show_header=False)
+    table.add_column("name", no_wrap=True, style="bold")
+    table.add_column("value", overflow="fold")
+    for name, value in facts.items():
+        if value not in (None, [], {}):
+            table.add_row(Text(plain(name, 60)), Text(plain(value, 500)))
+    return table

@@ -1,0 +1,32 @@
+"""The terminal of `datainf serve`: its own sentences and its children's lines, one at a time."""
+
+import os
+import threading
+from typing import TextIO
+
+_NAME_WIDTH = 8
+
+
+class Terminal:
+    """Prints whole lines from any thread; a reader that left (`| head`) does not stop the service."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def tell(self, text: str) -> None:
+        """Print the service's own words."""
+        self.forward("datainf", text)
+
+    def forward(self, name: str, line: str) -> None:
+        """Print a child's line behind its name."""
+        self.announce(f"{name:<{_NAME_WIDTH}}| {line}")
+
+    def announce(self, text: str) -> None:
+        """Print a block of text as it stands."""
+        with self._lock:
+            try:
+                print(text.encode(self._stream.encoding or "utf-8", "replace").decode(self._stream.encoding or "utf-8"),
+                      file=self._stream, flush=True)  # fmt: skip
+            except (OSError, ValueError):
+                self._stream = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
