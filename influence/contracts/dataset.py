@@ -54,3 +54,12 @@ class DatasetRow(Frozen):
     row_index: int
     row_id: str
     row: Json
+
+
+class RowPage(Frozen):
+    """Consecutive rows out of `rows`; pass `next` back as `offset` for the following ones."""
+
+    data: list[DatasetRow]
+    has_more: bool
+    next: int | None = None
+    rows: int

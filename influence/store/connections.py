@@ -12,6 +12,9 @@ StoreError = redis.exceptions.RedisError
 StoreConnectionError = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 StoreFullError = redis.exceptions.OutOfMemoryError
 
+#: The client that waits for events.
+AsyncClient = redis.asyncio.Redis
+
 CONNECT_TIMEOUT_SECONDS = 5.0
 SOCKET_TIMEOUT_SECONDS = 30.0
 _RETRIES = 3

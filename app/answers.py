@@ -1,0 +1,53 @@
+"""What goes out: a resource as JSON, with the headers that its state asks for."""
+
+from collections.abc import Callable, Mapping
+
+from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from app.context import Context
+from app.idempotency import Made
+from app.problems import MEDIA_TYPE
+from app.waiting import pending_headers, wait_for_job
+from influence.contracts.index import Index
+from influence.contracts.preview import Preview
+from influence.contracts.query import Query
+from influence.errors import Cancelled
+
+Work = Index | Query | Preview
+
+
+def json_response(resource: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A resource as JSON; NaN becomes null."""
+    return Response(resource.model_dump_json(), status, headers=headers, media_type="application/json")
+
+
+async def answer_work(
+    request: Request, context: Context, made: Made, read: Callable[[], Work], wait_seconds: float | None
+) -> Response:
+    """Answer a POST that stands for long work: 200 with the result if it is there in time, else 202 with the job.
+
+    Work that failed while the caller waited is answered with its own error.
+    """
+    request.state.job_id = made.job_id
+    finished = False
+    if wait_seconds and made.job_id is not None:
+        finished = await wait_for_job(context, made.job_id, wait_seconds)
+    resource = await run_in_threadpool(read)
+    if finished and resource.state in ("failed", "cancelled"):
+        return _failed_response(resource, request.state.request_id)
+    headers = dict(made.headers)
+    if wait_seconds is not None:
+        headers["Preference-Applied"] = f"wait={wait_seconds:g}"
+    if resource.state == "succeeded" or not made.is_new:
+        return json_response(resource, 200, headers)
+    job = await run_in_threadpool(context.store.jobs.find, resource.job_id)
+    return json_response(resource, 202, headers | pending_headers(job, resource.job_id))
+
+
+def _failed_response(resource: Work, request_id: str) -> Response:
+    error = resource.error or Cancelled(f"{resource.id} was cancelled.").problem()
+    content = {**error, "resource_id": resource.id, "job_id": resource.job_id, "request_id": request_id}
+    return JSONResponse(content, int(error.get("status", 500)), media_type=MEDIA_TYPE)

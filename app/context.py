@@ -1,0 +1,31 @@
+"""What every route works with, handed over by dependency rather than by global."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from app.metrics import Metrics
+from app.settings import ApiSettings
+from influence.store.connections import AsyncClient
+from influence.store.files import Files
+from influence.store.store import Store
+
+
+@dataclass(frozen=True)
+class Context:
+    """Settings, store, files and metrics of one application; `events` is the client that waits for job events."""
+
+    settings: ApiSettings
+    store: Store
+    files: Files
+    metrics: Metrics
+    events: AsyncClient
+
+
+def find_context(request: Request) -> Context:
+    """The context that `create_app` made."""
+    return cast("Context", request.app.state.context)
+
+
+Ctx = Annotated[Context, Depends(find_context)]

@@ -1,0 +1,119 @@
+"""Indexes: from a request to a build, and what a record and its job say together."""
+
+from app.fitness import check_fit, choose_loss
+from app.idempotency import Made
+from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.common import now
+from influence.contracts.dataset import Dataset
+from influence.contracts.index import GradientSettings, Index, IndexRequest, IndexSpec, Storage
+from influence.contracts.job import FINAL_STATES, Job
+from influence.digests import digest_json, new_id
+from influence.errors import DoesNotFit, EmptyFile
+from influence.store.store import Store
+
+
+def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> Made:
+    """The index of a request: the one that exists, or a new build.
+
+    Raises NotFound, RowsRefused, InvalidRequest, DoesNotFit.
+    """
+    checkpoint = store.checkpoints.require(request.checkpoint_id)
+    dataset = store.datasets.require(request.dataset_id)
+    if dataset.rows == 0:
+        raise EmptyFile(f"The data set {dataset.id} holds no rows.", hint="Send a data set with rows.")
+    check_fit(checkpoint, dataset)
+    spec = resolve_spec(request, checkpoint, dataset, budget_bytes=budget_bytes)
+    index_id = index_address(spec)
+    existing = store.indexes.find(index_id)
+    if existing is not None and not _is_dead(store, existing):
+        return Made(index_id, existing.job_id, is_new=False)
+    return _start_build(store, index_id, spec, dataset, is_known=existing is not None)
+
+
+def index_address(spec: IndexSpec) -> str:
+    """Equal requests, equal id."""
+    return f"idx_{digest_json(spec.model_dump(mode='json'))}"
+
+
+def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset, *, budget_bytes: int) -> IndexSpec:
+    """Decide all that the request left open; fields that have no effect take one value, so that they cannot differ."""
+    storage = choose_storage(request, checkpoint, dataset, budget_bytes)
+    gradients = GradientSettings(
+        precision=request.precision, max_length=request.max_length, on_too_long=request.on_too_long,
+        loss=choose_loss(dataset.kind, request.loss), include_bias=request.include_bias,
+    )  # fmt: skip
+    return IndexSpec(
+        checkpoint_id=checkpoint.id, dataset_id=dataset.id, storage=storage, on_non_finite=request.on_non_finite,
+        storage_dtype=request.storage_dtype if storage == "full" else "float32",
+        rank=request.rank if storage == "compact" else None, gradients=gradients,
+    )  # fmt: skip
+
+
+def choose_storage(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset, budget_bytes: int) -> Storage:
+    """Full while the gradients fit the budget. Raises DoesNotFit when full is asked for and does not."""
+    itemsize = 4 if request.storage_dtype == "float32" else 2
+    needed = dataset.rows * checkpoint.parameters * itemsize
+    if request.storage == "compact":
+        return "compact"
+    if needed <= budget_bytes:
+        return "full"
+    if request.storage == "auto":
+        return "compact"
+    raise DoesNotFit(
+        f"Full gradients of {dataset.rows:,} rows with {checkpoint.parameters:,} parameters take {needed:,} bytes, "
+        f"more than the {budget_bytes:,} that an index may take.",
+        extra={
+            "needed_bytes": needed, "budget_bytes": budget_bytes, "rows": dataset.rows,
+            "parameters": checkpoint.parameters,
+        },
+    )  # fmt: skip
+
+
+def _start_build(store: Store, index_id: str, spec: IndexSpec, dataset: Dataset, *, is_known: bool) -> Made:
+    # The job comes first: a record without a job would look like a build for ever, a job without a record harms no one.
+    job = store.jobs.create(new_id("job"), "index", index_id, f"/v1/indexes/{index_id}")
+    fresh = Index(id=index_id, job_id=job.id, state="queued", spec=spec, rows=dataset.rows, created_at=now())
+    if is_known or not store.indexes.create(fresh):
+        winner = store.indexes.update(index_id, lambda current: _revive(store, current, job))
+        if winner.job_id != job.id:
+            store.jobs.delete(job.id)
+            return Made(index_id, winner.job_id, is_new=False)
+    store.queue.submit("plan_index", index_id=index_id)
+    return Made(index_id, job.id)
+
+
+def _revive(store: Store, current: Index, job: Job) -> Index:
+    """A dead build under a new job, unless another request was faster. Shards that are committed stay."""
+    if not _is_dead(store, current):
+        return current
+    return current.model_copy(update={"state": "queued", "job_id": job.id, "error": None})
+
+
+def _is_dead(store: Store, index: Index) -> bool:
+    if index.state == "succeeded":
+        return False
+    job_state = store.jobs.state(index.job_id)
+    return index.state in FINAL_STATES or job_state in (None, "failed", "cancelled")
+
+
+def present_index(store: Store, index: Index) -> Index:
+    """The record with what its job knows better: the state and progress of a build."""
+    if index.state in FINAL_STATES:
+        return index
+    job = store.jobs.find(index.job_id)
+    if job is None or job.state == "succeeded":
+        return index
+    return index.model_copy(update={"state": job.state, "progress": job.progress, "error": index.error or job.error})
+
+
+def delete_index(store: Store, index_id: str) -> None:
+    """Stop the build if there is one and remove everything of the index. Raises NotFound."""
+    index = store.indexes.require(index_id)
+    store.jobs.cancel(index.job_id)
+    erase_index(store, index_id)
+
+
+def erase_index(store: Store, index_id: str) -> None:
+    """Remove data, then record: the other way round, a new build of the same id could lose its first shards."""
+    store.index_data.delete(index_id)
+    store.indexes.delete(index_id)

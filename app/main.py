@@ -1,0 +1,89 @@
+"""The application: everything is made here and handed down."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from app.context import Context
+from app.metrics import Metrics
+from app.middleware import BodyLimit, RequestFrame
+from app.problems import Problem, install_handlers
+from app.routes import checkpoints, datasets, health, indexes, jobs, previews, queries
+from app.settings import ApiSettings
+from app.uploads import FORM_OVERHEAD_BYTES
+from influence.store.connections import connect, connect_async
+from influence.store.files import Files
+from influence.store.store import Store
+
+DESCRIPTION = """Ask a fine-tuned model which training rows taught it a behaviour.
+
+Send a **checkpoint** (base model + LoRA adapter) and a **data set**, build an **index**, then **query** it.
+`score > 0` is helpful: training on the row lowered the loss of the test point. `influence = -score`.
+Errors are `application/problem+json` with a stable `code` and a `hint` that says what to do next.
+"""
+TAGS = [
+    {"name": "checkpoints", "description": "Base model and adapter, addressed by the digest of their files."},
+    {"name": "datasets", "description": "Rows, addressed by the digest of their normal form."},
+    {"name": "indexes", "description": "All that is cached for a checkpoint and a data set."},
+    {"name": "queries", "description": "Test points scored against an index."},
+    {"name": "jobs", "description": "Long work: watch it, cancel it."},
+    {"name": "health", "description": "Probes and metrics."},
+]
+_ROUTERS = (checkpoints, datasets, previews, indexes, queries, jobs, health)
+
+
+def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
+    """The ASGI application. Nothing is sent to Redis until the first request."""
+    metrics = Metrics(store)
+    context = Context(settings, store, files, metrics, connect_async(store.connections.state_url))
+
+    @asynccontextmanager
+    async def live(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await context.events.aclose()
+
+    app = FastAPI(
+        title="datainf-service", version=version("datainf-service"), description=DESCRIPTION, openapi_tags=TAGS,
+        lifespan=live, redoc_url=None,
+    )  # fmt: skip
+    app.state.context = context
+    app.add_middleware(BodyLimit, max_bytes=settings.max_request_bytes, uploads=_upload_limits(settings))
+    app.add_middleware(RequestFrame, metrics=metrics)
+    install_handlers(app)
+    for module in _ROUTERS:
+        app.include_router(module.router)
+    _describe(app)
+    return app
+
+
+def app_from(settings: ApiSettings) -> FastAPI:
+    """The application over the stores that the settings name."""
+    return create_app(
+        settings, store=Store(connect(settings.redis_url, settings.cache_url)), files=Files(settings.data_dir)
+    )
+
+
+def _upload_limits(settings: ApiSettings) -> dict[str, int]:
+    return {
+        "/v1/checkpoints": settings.max_adapter_bytes + FORM_OVERHEAD_BYTES,
+        "/v1/datasets": settings.max_dataset_bytes + FORM_OVERHEAD_BYTES,
+    }
+
+
+def _describe(app: FastAPI) -> None:
+    """Put the problem schema, which no route names as a model, into the OpenAPI document."""
+
+    def describe() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title=app.title, version=app.version, description=app.description, routes=app.routes, tags=TAGS
+            )
+            document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = describe  # type: ignore[method-assign]

@@ -1,0 +1,56 @@
+"""Query parameters of lists."""
+
+from typing import Annotated
+
+from fastapi import Depends, Query
+
+from app.context import Context, Ctx
+from influence.contracts.common import Request
+from influence.errors import InvalidRequest
+
+
+class PageParameters(Request):
+    """`?limit=&after=`; anything else is refused."""
+
+    limit: int | None = None
+    after: str | None = None
+
+
+class RowParameters(Request):
+    """`?offset=&length=`; anything else is refused."""
+
+    offset: int = 0
+    length: int | None = None
+
+
+class Bounds:
+    """Checked parameters of one list call."""
+
+    def __init__(self, length: int, *, after: str | None = None, offset: int = 0) -> None:
+        self.length = length
+        self.after = after
+        self.offset = offset
+
+
+def find_page(context: Ctx, parameters: Annotated[PageParameters, Query()]) -> Bounds:
+    """Length and cursor of a page. Raises InvalidRequest."""
+    return Bounds(_checked_length(context, "limit", parameters.limit), after=parameters.after)
+
+
+def find_rows(context: Ctx, parameters: Annotated[RowParameters, Query()]) -> Bounds:
+    """Offset and length of a slice of rows. Raises InvalidRequest."""
+    if parameters.offset < 0:
+        raise InvalidRequest(f"offset is {parameters.offset}.", hint="Rows count from 0.")
+    return Bounds(_checked_length(context, "length", parameters.length), offset=parameters.offset)
+
+
+def _checked_length(context: Context, name: str, given: int | None) -> int:
+    most = context.settings.max_page_length
+    length = min(context.settings.default_page_length, most) if given is None else given
+    if not 1 <= length <= most:
+        raise InvalidRequest(f"{name} is {length}.", hint=f"Ask for 1 to {most}.", extra={f"max_{name}": most})
+    return length
+
+
+PageOf = Annotated[Bounds, Depends(find_page)]
+RowsOf = Annotated[Bounds, Depends(find_rows)]

@@ -1,0 +1,153 @@
+"""/v1/datasets"""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import Field
+
+from app.answers import json_response
+from app.auth import Caller
+from app.bodies import describe_body, read_fields, read_json
+from app.context import Context, Ctx
+from app.idempotency import Made, Once, OnceOnly
+from app.pages import PageOf, RowsOf
+from app.paths import resolve_allowed
+from app.problems import describe_errors
+from app.strict import StrictRoute
+from app.uploads import is_form, receive_upload
+from app.usage import refuse_used
+from influence.contracts.common import Page
+from influence.contracts.common import Request as RequestModel
+from influence.contracts.dataset import Dataset, DatasetRequest, DatasetRow, RowPage
+from influence.digests import digest_json
+from influence.errors import (
+    BrokenRow,
+    ColumnsAmbiguous,
+    ColumnsUnmatched,
+    EmptyFile,
+    IdempotencyConflict,
+    InvalidRequest,
+    LabelOutOfRange,
+    NotFound,
+    PathNotAllowed,
+    ResourceInUse,
+    RowsRefused,
+    TooLarge,
+    UnreadableFile,
+    UnsupportedFormat,
+)
+from influence.rows.file import RowFile
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute)
+
+
+class DatasetForm(RequestModel):
+    """Fields beside the file."""
+
+    columns: dict[str, str] | None = Field(
+        None, description="JSON object, role to column.", examples=['{"text": "body", "label": "y", "id": "uid"}']
+    )
+    label_names: list[str] | None = Field(None, description="JSON list: class names in the order of the classes.")
+    name: str | None = None
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=Dataset,
+    summary="Send a data set",
+    openapi_extra=describe_body(DatasetRequest, DatasetForm, "file", "JSONL, a JSON array, CSV or Parquet."),
+    responses={
+        200: {"model": Dataset, "description": "The same rows came before: this is their data set."},
+        **describe_errors(
+            TooLarge, EmptyFile, UnreadableFile, BrokenRow, UnsupportedFormat, ColumnsUnmatched, ColumnsAmbiguous,
+            RowsRefused, LabelOutOfRange, PathNotAllowed, NotFound, IdempotencyConflict,
+        ),
+    },
+)  # fmt: skip
+async def create_dataset(request: Request, context: Ctx, caller: Caller, once: OnceOnly) -> Response:
+    """Rows are normalised, kept in their order and addressed by their content.
+
+    A multipart form with the file, or JSON that names a path under the allowed roots or a hub id.
+    """
+    made = await (_take_form if is_form(request) else _take_json)(request, context, once)
+    dataset = await run_in_threadpool(context.store.datasets.require, made.resource_id)
+    headers = {"Location": f"/v1/datasets/{dataset.id}", **made.headers}
+    return json_response(dataset, 201 if made.is_new else 200, headers)
+
+
+async def _take_form(request: Request, context: Context, once: Once) -> Made:
+    with context.files.scratch() as folder:
+        upload = await receive_upload(
+            request, folder, file_field="file", fields=tuple(DatasetForm.model_fields),
+            max_bytes=context.settings.max_dataset_bytes,
+        )  # fmt: skip
+        form = read_fields(DatasetForm, upload.fields, json_fields={"columns", "label_names"})
+        source = {"source_path": upload.path, "filename": upload.filename, **form.model_dump()}
+        return await run_in_threadpool(once.run, upload.digest, lambda: _accept(context, source))
+
+
+async def _take_json(request: Request, context: Context, once: Once) -> Made:
+    body = await read_json(request, DatasetRequest)
+    source = body.model_dump(exclude={"path", "hub_id", "revision"})
+    if (body.path is None) == (body.hub_id is None):
+        raise InvalidRequest("Give either 'path' or 'hub_id'.", hint="Or upload the file as a multipart form.")
+    if body.path is not None:
+        path = resolve_allowed(body.path, context.settings.allowed_roots)
+        source |= {"source_path": path, "filename": path.name}
+    elif context.settings.hub_offline:
+        raise InvalidRequest("This service does not reach for the hub.", hint="Upload the file as a multipart form.")
+    else:
+        source |= {"hub_id": body.hub_id, "revision": body.revision}
+    return await run_in_threadpool(once.run, digest_json(body.model_dump()), lambda: _accept(context, source))
+
+
+def _accept(context: Context, source: dict[str, Any]) -> Made:
+    # Loading the table readers (pyarrow, the hub client) takes longer than the API may take to start.
+    from app.intake.datasets import accept_dataset, accept_hub_dataset
+    from app.intake.table_limits import TableLimits
+
+    limits = TableLimits(max_bytes=context.settings.max_dataset_bytes, max_rows=context.settings.max_rows)
+    accept = accept_hub_dataset if "hub_id" in source else accept_dataset
+    dataset = accept(**source, limits=limits, destination_root=context.files.datasets)
+    return Made(dataset.id, is_new=context.store.datasets.create(dataset))
+
+
+@router.get("", response_model=Page[Dataset], summary="List data sets", responses=describe_errors(NotFound))
+def list_datasets(context: Ctx, caller: Caller, page: PageOf) -> Response:
+    """Newest first."""
+    return json_response(context.store.datasets.page(limit=page.length, after=page.after))
+
+
+@router.get("/{dataset_id}", response_model=Dataset, summary="Read a data set", responses=describe_errors(NotFound))
+def read_dataset(dataset_id: str, context: Ctx, caller: Caller) -> Response:
+    """Columns, statistics, and what looks wrong with the rows."""
+    return json_response(context.store.datasets.require(dataset_id))
+
+
+@router.get("/{dataset_id}/rows", response_model=RowPage, summary="Read rows", responses=describe_errors(NotFound))
+def read_rows(dataset_id: str, context: Ctx, caller: Caller, rows: RowsOf) -> Response:
+    """Normalised rows in their order."""
+    dataset = context.store.datasets.require(dataset_id)
+    stop = min(rows.offset + rows.length, dataset.rows)
+    with RowFile(context.files.dataset(dataset_id)) as file:
+        found = file.read(rows.offset, stop)
+    data = [
+        DatasetRow(row_index=index, row_id=str(row.pop("id")), row=row)
+        for index, row in enumerate(found, start=rows.offset)
+    ]
+    more = stop < dataset.rows
+    return json_response(RowPage(data=data, has_more=more, next=stop if more else None, rows=dataset.rows))
+
+
+@router.delete(
+    "/{dataset_id}", status_code=204, summary="Delete a data set", responses=describe_errors(NotFound, ResourceInUse)
+)
+def remove_dataset(dataset_id: str, context: Ctx, caller: Caller) -> Response:
+    """Refused while an index stands on it."""
+    context.store.datasets.require(dataset_id)
+    refuse_used(context.store, dataset_id)
+    context.store.datasets.delete(dataset_id)
+    context.files.remove(context.files.dataset(dataset_id))
+    return Response(status_code=204)

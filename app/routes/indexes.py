@@ -1,0 +1,81 @@
+"""/v1/indexes"""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from app.answers import answer_work, json_response
+from app.auth import Caller
+from app.context import Ctx
+from app.idempotency import OnceOnly
+from app.indexing import delete_index, present_index, submit_index
+from app.pages import PageOf
+from app.problems import describe_errors
+from app.strict import StrictRoute
+from app.waiting import Wait
+from influence.contracts.common import Page
+from influence.contracts.index import Index, IndexRequest
+from influence.digests import digest_json
+from influence.errors import (
+    DoesNotFit,
+    IdempotencyConflict,
+    LabelOutOfRange,
+    LabelUnknown,
+    NotFound,
+    RowsUnfit,
+    TooLarge,
+    UnsupportedFormat,
+)
+
+router = APIRouter(prefix="/v1/indexes", tags=["indexes"], route_class=StrictRoute)
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=Index,
+    summary="Build an index",
+    responses={
+        200: {"model": Index, "description": "The same request came before: this is its index, no work is done."},
+        **describe_errors(
+            NotFound, DoesNotFit, RowsUnfit, LabelOutOfRange, LabelUnknown, IdempotencyConflict, TooLarge,
+            UnsupportedFormat,
+        ),
+    },
+)  # fmt: skip
+async def create_index(
+    body: IndexRequest, request: Request, context: Ctx, caller: Caller, once: OnceOnly, wait: Wait
+) -> Response:
+    """Cache the gradients of every row of a data set under a checkpoint; content-addressed.
+
+    Answers 202 with the job in `Location`. An index that failed is built again by sending the same request.
+    """
+    store = context.store
+    made = await run_in_threadpool(
+        once.run,
+        digest_json(body.model_dump(mode="json")),
+        lambda: submit_index(store, body, budget_bytes=context.settings.storage_budget_bytes),
+    )
+    return await answer_work(
+        request, context, made, lambda: present_index(store, store.indexes.require(made.resource_id)), wait
+    )
+
+
+@router.get("", response_model=Page[Index], summary="List indexes", responses=describe_errors(NotFound))
+def list_indexes(context: Ctx, caller: Caller, page: PageOf) -> Response:
+    """Newest first."""
+    found = context.store.indexes.page(limit=page.length, after=page.after)
+    shown = [present_index(context.store, index) for index in found.data]
+    return json_response(found.model_copy(update={"data": shown}))
+
+
+@router.get("/{index_id}", response_model=Index, summary="Read an index", responses=describe_errors(NotFound))
+def read_index(index_id: str, context: Ctx, caller: Caller) -> Response:
+    """State, sizes, damping, fidelity, timings; the job's progress while it is built."""
+    return json_response(present_index(context.store, context.store.indexes.require(index_id)))
+
+
+@router.delete("/{index_id}", status_code=204, summary="Delete an index", responses=describe_errors(NotFound))
+def remove_index(index_id: str, context: Ctx, caller: Caller) -> Response:
+    """Removes the index and all it keeps in Redis; a build is cancelled first."""
+    delete_index(context.store, index_id)
+    return Response(status_code=204)

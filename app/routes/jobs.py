@@ -1,0 +1,62 @@
+"""/v1/jobs"""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+
+from app.answers import json_response
+from app.auth import Caller
+from app.cancelling import cancel_job
+from app.context import Ctx
+from app.pages import PageOf
+from app.problems import describe_errors
+from app.strict import StrictRoute
+from app.waiting import EVENTS_MEDIA_TYPE, retry_after_seconds, stream_events
+from influence.contracts.common import Page
+from influence.contracts.job import Job
+from influence.errors import Conflict, NotFound
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
+
+
+@router.get("", response_model=Page[Job], summary="List jobs", responses=describe_errors(NotFound))
+def list_jobs(context: Ctx, caller: Caller, page: PageOf) -> Response:
+    """Newest first."""
+    return json_response(context.store.jobs.page(limit=page.length, after=page.after))
+
+
+@router.get("/{job_id}", response_model=Job, summary="Read a job", responses=describe_errors(NotFound))
+def read_job(job_id: str, context: Ctx, caller: Caller) -> Response:
+    """State and progress; `Retry-After` says when to look again."""
+    job = context.store.jobs.require(job_id)
+    headers = {} if job.is_final else {"Retry-After": str(retry_after_seconds(job))}
+    return json_response(job, headers=headers)
+
+
+@router.delete("/{job_id}", response_model=Job, summary="Cancel a job", responses=describe_errors(NotFound, Conflict))
+def remove_job(job_id: str, context: Ctx, caller: Caller) -> Response:
+    """Stops the work within seconds and removes what it made so far; cancelling twice is the same as once."""
+    return json_response(cancel_job(context.store, job_id))
+
+
+@router.get(
+    "/{job_id}/events",
+    summary="Watch a job",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "`progress` events, then one `done`; the data is the job. A comment every 15 s.",
+            "content": {EVENTS_MEDIA_TYPE: {"schema": {"type": "string"}}},
+        },
+        **describe_errors(NotFound),
+    },
+)
+async def watch(job_id: str, request: Request, context: Ctx, caller: Caller) -> Response:
+    """Server-sent events until the job is final."""
+    request.state.job_id = job_id
+    await run_in_threadpool(context.store.jobs.require, job_id)
+    return StreamingResponse(
+        stream_events(context, job_id),
+        media_type=EVENTS_MEDIA_TYPE,
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )

@@ -1,0 +1,71 @@
+"""/v1/datasets/{id}/preview and /v1/previews"""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from app.answers import answer_work, json_response
+from app.auth import Caller
+from app.context import Ctx
+from app.idempotency import Made, OnceOnly
+from app.problems import describe_errors
+from app.querying import present_work, require_worker, submit_preview
+from app.strict import StrictRoute
+from app.waiting import Wait
+from influence.contracts.preview import Preview, PreviewRequest
+from influence.digests import digest_json
+from influence.errors import (
+    IdempotencyConflict,
+    LabelOutOfRange,
+    LabelUnknown,
+    NotFound,
+    NoWorker,
+    RowsUnfit,
+    TooLarge,
+    UnsupportedFormat,
+)
+
+router = APIRouter(tags=["datasets"], route_class=StrictRoute)
+
+#: People preview in order to look: without a preference the call waits.
+DEFAULT_WAIT_SECONDS = 10.0
+
+
+@router.post(
+    "/v1/datasets/{dataset_id}/preview",
+    response_model=Preview,
+    summary="See rows as the model reads them",
+    responses={
+        202: {"model": Preview, "description": "Not there in time: `Location` names the job."},
+        **describe_errors(
+            NotFound, RowsUnfit, LabelOutOfRange, LabelUnknown, NoWorker, IdempotencyConflict, TooLarge,
+            UnsupportedFormat,
+        ),
+    },
+)  # fmt: skip
+async def create_preview(
+    dataset_id: str, body: PreviewRequest, request: Request, context: Ctx, caller: Caller, once: OnceOnly, wait: Wait
+) -> Response:
+    """Rendered text, tokens, and which of them carry loss, for five rows; nothing is built.
+
+    Waits ten seconds for the result unless `Prefer: wait=N` says otherwise.
+    """
+    store = context.store
+    seconds = min(DEFAULT_WAIT_SECONDS, context.settings.max_wait_seconds) if wait is None else wait
+
+    def work_once() -> Made:
+        if seconds:
+            require_worker(store)
+        return submit_preview(store, dataset_id, body)
+
+    made = await run_in_threadpool(once.run, digest_json(body.model_dump(mode="json")), work_once)
+    return await answer_work(
+        request, context, made, lambda: present_work(store, store.previews.require(made.resource_id)), seconds
+    )
+
+
+@router.get(
+    "/v1/previews/{preview_id}", response_model=Preview, summary="Read a preview", responses=describe_errors(NotFound)
+)
+def read_preview(preview_id: str, context: Ctx, caller: Caller) -> Response:
+    """The rows again, for seven days after they were made."""
+    return json_response(present_work(context.store, context.store.previews.require(preview_id)))

@@ -1,0 +1,123 @@
+"""/v1/indexes/{id}/queries and /v1/queries"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Header, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+
+from app.answers import answer_work, json_response
+from app.auth import Caller
+from app.context import Ctx
+from app.idempotency import Made, OnceOnly
+from app.problems import describe_errors
+from app.querying import present_work, require_worker, submit_query
+from app.scores import PARQUET_MEDIA_TYPE, find_scores, stream_json, to_parquet
+from app.strict import StrictRoute
+from app.waiting import Wait
+from influence.contracts.query import Query, QueryRequest
+from influence.digests import digest_json
+from influence.errors import (
+    BrokenRow,
+    ColumnsUnmatched,
+    IdempotencyConflict,
+    IndexFailed,
+    IndexNotReady,
+    LabelOutOfRange,
+    LabelUnknown,
+    MethodNotOffered,
+    NotFound,
+    NoWorker,
+    RowsUnfit,
+    TooLarge,
+    UnknownMethod,
+    UnsupportedFormat,
+)
+
+router = APIRouter(tags=["queries"], route_class=StrictRoute)
+
+EXAMPLES = {
+    "example": {
+        "summary": "Which rows taught the model this answer?",
+        "value": {
+            "examples": [{"text": "refund still missing", "label": "billing"}], "method": "datainf", "k": 10,
+            "order": "both",
+        },
+    },
+    "rows": {
+        "summary": "Influence on the mean loss of validation rows",
+        "value": {"rows": {"dataset_id": "ds_77aa", "row_indexes": [0, 1, 2]}, "aggregate": "mean", "k": 50},
+    },
+}  # fmt: skip
+
+
+@router.post(
+    "/v1/indexes/{index_id}/queries",
+    status_code=202,
+    response_model=Query,
+    summary="Ask which training rows taught this",
+    responses={
+        200: {"model": Query, "description": "The result, which was there within `Prefer: wait=N`."},
+        **describe_errors(
+            NotFound, IndexNotReady, IndexFailed, UnknownMethod, MethodNotOffered, RowsUnfit, LabelOutOfRange,
+            LabelUnknown, ColumnsUnmatched, BrokenRow, NoWorker, IdempotencyConflict, TooLarge, UnsupportedFormat,
+        ),
+    },
+)  # fmt: skip
+async def create_query(
+    index_id: str,
+    body: Annotated[QueryRequest, Body(openapi_examples=EXAMPLES)],
+    request: Request,
+    context: Ctx,
+    caller: Caller,
+    once: OnceOnly,
+    wait: Wait,
+) -> Response:
+    """Score every row of an index on test points: most helpful and most harmful rows, histogram, summary.
+
+    Answers 202 at once; with `Prefer: wait=N` 200 and the whole result if it is there in time.
+    """
+    store = context.store
+
+    def work_once() -> Made:
+        if wait:
+            require_worker(store)
+        return submit_query(store, index_id, body)
+
+    made = await run_in_threadpool(once.run, digest_json(body.model_dump(mode="json")), work_once)
+    return await answer_work(
+        request, context, made, lambda: present_work(store, store.queries.require(made.resource_id)), wait
+    )
+
+
+@router.get("/v1/queries/{query_id}", response_model=Query, summary="Read a query", responses=describe_errors(NotFound))
+def read_query(query_id: str, context: Ctx, caller: Caller) -> Response:
+    """The results again, for seven days after they were made."""
+    return json_response(present_work(context.store, context.store.queries.require(query_id)))
+
+
+@router.get(
+    "/v1/queries/{query_id}/scores",
+    summary="Read all scores of a query",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "Influence of every row of the data set in its order, negative = helpful; null where a row "
+            "is not in the index.",
+            "content": {
+                "application/json": {"example": {"query_id": "qry_01J9", "rows": 3, "influence": [[-1.5, 0.25, 2.0]]}},
+                PARQUET_MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}},
+            },
+        },
+        **describe_errors(NotFound, IndexNotReady),
+    },
+)
+def read_scores(
+    query_id: str, context: Ctx, caller: Caller, accept: Annotated[str, Header()] = "application/json"
+) -> Response:
+    """JSON, or Parquet with one column a test point under `Accept: application/vnd.apache.parquet`."""
+    query = present_work(context.store, context.store.queries.require(query_id))
+    scores = find_scores(context.store, query)
+    if PARQUET_MEDIA_TYPE in accept.lower():
+        return Response(to_parquet(scores), media_type=PARQUET_MEDIA_TYPE)
+    return StreamingResponse(stream_json(query.id, scores), media_type="application/json")

@@ -1,0 +1,46 @@
+"""Settings of the API process, read from the environment once."""
+
+import ipaddress
+
+from pydantic import Field, SecretStr, model_validator
+
+from influence.settings import StorageSettings
+
+#: Shorter keys can be guessed.
+MIN_KEY_CHARACTERS = 16
+
+
+class ApiSettings(StorageSettings):
+    """How the API listens and what it takes. Prefix DATAINF_."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; any but loopback needs an API key.")
+    port: int = Field(8321, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    api_keys: list[SecretStr] = Field([], description="JSON list of keys; none are asked for while it is empty.")
+    max_adapter_bytes: int = Field(512 << 20, ge=1, description="Largest adapter zip taken.")
+    max_dataset_bytes: int = Field(2 << 30, ge=1, description="Largest data set file taken, also once unpacked.")
+    max_rows: int = Field(10_000_000, ge=1, description="Most rows of a data set.")
+    max_request_bytes: int = Field(8 << 20, ge=1, description="Largest JSON body taken.")
+    max_wait_seconds: float = Field(60.0, ge=0, description="Longest wait that 'Prefer: wait=N' gets.")
+    default_page_length: int = Field(20, ge=1, description="Items a page when 'limit' is left out.")
+    max_page_length: int = Field(200, ge=1, description="Most items a page.")
+
+    @model_validator(mode="after")
+    def _no_open_door(self) -> "ApiSettings":
+        if not self.api_keys and not is_loopback(self.host):
+            raise ValueError(
+                f"the API would listen on {self.host} without asking for a key: set DATAINF_API_KEYS to a JSON list "
+                f"of keys, or DATAINF_HOST to 127.0.0.1"
+            )
+        if any(len(key.get_secret_value()) < MIN_KEY_CHARACTERS for key in self.api_keys):
+            raise ValueError(f"an API key has to have at least {MIN_KEY_CHARACTERS} characters")
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,83 @@
+"""Request bodies as JSON that every reader understands alike."""
+
+import json
+import math
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+from fastapi import HTTPException, Request, Response
+from fastapi.routing import APIRoute
+
+from influence.errors import DatainfError, InvalidRequest, UnsupportedFormat
+
+JSON_HINT = "Send valid JSON: UTF-8, no NaN or Infinity, no name twice in an object."
+
+
+class StrictRequest(Request):
+    """A request whose JSON is parsed by `parse_json`."""
+
+    async def json(self) -> Any:
+        return parse_json(await self.body())
+
+
+class StrictRoute(APIRoute):
+    """A route that takes JSON bodies with a JSON content type and nothing else."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_strictly(request: Request) -> Response:
+            if self.body_field is not None:
+                require_json_type(request)
+            try:
+                return await handle(StrictRequest(request.scope, request.receive))
+            except HTTPException as error:
+                # The framework turns what reading a body raises into a plain 400.
+                if isinstance(error.__cause__, DatainfError):
+                    raise error.__cause__ from None
+                raise
+
+        return handle_strictly
+
+
+def require_json_type(request: Request) -> None:
+    """Raise UnsupportedFormat unless the content type is JSON (or there is no body at all)."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json" or kind.endswith("+json"):
+        return
+    if not kind and request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+        return
+    raise UnsupportedFormat(
+        f"The body's content type is '{kind[:80]}', this call takes application/json.",
+        hint="Send the header 'Content-Type: application/json'.",
+    )
+
+
+def parse_json(text: bytes | str) -> Any:
+    """Parse JSON; raises InvalidRequest for NaN, infinities, repeated names, bad UTF-8 and endless nesting."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        raise InvalidRequest(
+            f"The JSON breaks at line {error.lineno}, column {error.colno}: {error.msg}.", hint=JSON_HINT
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"The body is not JSON: {str(error)[:200]}.", hint=JSON_HINT) from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is too large a number")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object has the same name twice")
+    return found
