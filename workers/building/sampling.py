@@ -13,7 +13,7 @@ from influence.compact.admission import DEFAULT_SAMPLE_ROWS
 from influence.compact.encoder import Encoder, Projected, fit_encoder
 from influence.compact.fidelity import Fidelity, measure_fidelity
 from influence.compact.packing import pack_encoder
-from influence.contracts.index import Index
+from influence.contracts.index import DEFAULT_RANK, Index
 from influence.errors import NonFiniteGradients
 from influence.rows.file import RowFile
 from workers.building.progress import BuildProgress
@@ -46,13 +46,12 @@ def fit_index(runtime: Runtime, index: Index, model: HotModel, progress: BuildPr
     A data set too small to hold rows out has no fidelity.
     """
     assert index.parameters is not None
-    assert index.spec.rank is not None
     sampled, held_out = choose_rows(index.rows, index.parameters)
     both = np.concatenate([sampled, held_out])
     runtime.store.jobs.set_phase(index.job_id, "sampling", total=len(both))
     gradients, losses, keep = _collect(runtime, index, model, both, progress)
     in_sample = np.flatnonzero(keep[: len(sampled)])
-    encoder = fit_encoder([block[in_sample] for block in gradients], rank=index.spec.rank)
+    encoder = fit_encoder([block[in_sample] for block in gradients], rank=index.spec.rank or DEFAULT_RANK)
     fidelity = _measure(encoder, gradients, np.arange(len(sampled), len(both))[keep[len(sampled) :]])
     projected = encoder.project(gradients)
     kept = Projected(projected.codes[keep], projected.squared_norms[keep])

@@ -1,0 +1,82 @@
+"""Tiny real checkpoints: a base model folder and a PEFT adapter folder, made from a configuration and a seed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, get_peft_model
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+#: The whole vocabulary.
+TEXT = """refund invoice charge card login password reset crash error slow app update parcel late lost address where
+when my the is a not i it was twice again please help thanks ship order cancel plan upgrade bill wrong good bad answer"""
+WORDS = TEXT.split()
+LABELS = ("billing", "access", "delivery")
+
+
+@dataclass(frozen=True)
+class TinyCheckpoint:
+    """Folders of a base model and of an adapter that was trained on it."""
+
+    base: Path
+    adapter: Path
+
+
+def make_classifier(folder: Path, *, seed: int = 0, labels: int = len(LABELS)) -> TinyCheckpoint:
+    """A two-layer BERT with a LoRA adapter on query and value and a saved classifier."""
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(WORDS) + 5, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
+        max_position_embeddings=64, num_labels=labels, pad_token_id=0,
+    )  # fmt: skip
+    base = BertForSequenceClassification(config)
+    adapted = get_peft_model(
+        base, LoraConfig(task_type="SEQ_CLS", r=2, lora_alpha=4, target_modules=["query", "value"])
+    )
+    return _save(folder, config, adapted)
+
+
+def make_causal(folder: Path, *, seed: int = 0) -> TinyCheckpoint:
+    """A two-layer Llama with a LoRA adapter on the attention's query and value."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(WORDS) + 5, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
+        max_position_embeddings=64, pad_token_id=0, eos_token_id=2, bos_token_id=1,
+    )  # fmt: skip
+    base = LlamaForCausalLM(config)
+    lora = LoraConfig(task_type="CAUSAL_LM", r=2, lora_alpha=4, target_modules=["q_proj", "v_proj"])
+    return _save(folder, config, get_peft_model(base, lora))
+
+
+def _save(folder: Path, config: object, adapted: torch.nn.Module) -> TinyCheckpoint:
+    """Shake the adapter (an untrained one has B = 0), save it, and save the base without it."""
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * (0.3 if "lora" in name else 0.5))
+    adapted.save_pretrained(folder / "adapter")
+    base = adapted.unload()
+    base.save_pretrained(folder / "base")
+    _tokenizer().save_pretrained(folder / "base")
+    return TinyCheckpoint(folder / "base", folder / "adapter")
+
+
+def _tokenizer() -> PreTrainedTokenizerFast:
+    special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
+    vocabulary = {word: number for number, word in enumerate([*special, *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]", unk_token="[UNK]",
+        bos_token="[CLS]", eos_token="[SEP]", model_max_length=64,
+    )  # fmt: skip

@@ -1,0 +1,113 @@
+"""Compact indexes: few bytes a row, the same order, exact where people look."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from support.oracle import dense_datainf, loop_gradients
+from support.rows import make_ticket_rows
+from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
+from support.tiny import TinyCheckpoint
+
+from influence.agreement import spearman
+from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.index import GradientSettings
+from influence.store import keys
+from influence.store.embedded import EmbeddedServer
+from influence.store.store import Store
+from workers.loading.checkpoint import load_checkpoint
+from workers.runtime import Runtime
+
+ROWS = 300
+TEST = make_ticket_rows(3, seed=9)
+
+
+def truth_of(runtime: Runtime, checkpoint: Checkpoint, rows: list[dict[str, Any]]) -> Any:
+    loaded = load_checkpoint(
+        checkpoint, runtime.files.adapter(checkpoint.adapter_digest), device=torch.device("cpu"),
+        settings=GradientSettings(max_length=64), offline=True, cache_dir=runtime.files.hub,
+    )  # fmt: skip
+    return dense_datainf(loop_gradients(loaded, TEST), loop_gradients(loaded, rows))
+
+
+def test_codes_rank_like_full_gradients_and_candidates_are_exact(
+    server: EmbeddedServer, store: Store, tmp_path: Path, classifier: TinyCheckpoint, finished: Any, answered: Any
+) -> None:
+    with running_worker(server.url, tmp_path / "data", shard_seconds=1e-3) as worker:
+        rows = make_ticket_rows(ROWS)
+        checkpoint = add_checkpoint(store, worker.files, classifier, "sequence_classification")
+        dataset = add_dataset(store, worker.files, rows, "classification")
+        submitted = submit_index(store, checkpoint, dataset, storage="compact", rank=16)
+        assert finished(store, submitted.job_id).state == "succeeded", store.indexes.require(submitted.id).error
+        index = store.indexes.require(submitted.id)
+        assert index.shards > 1
+        truth = truth_of(worker, checkpoint, rows)
+        coded = answered(store, submit_query(store, index.id, examples=TEST, exact=False, k=5))
+        from_codes = store.scores.read(coded.id, 3, ROWS)
+        assert min(spearman(row, true) for row, true in zip(from_codes, truth, strict=True)) > 0.98
+        query = answered(store, submit_query(store, index.id, examples=TEST, exact=True, k=5))
+    for result, influence in zip(query.results or (), truth, strict=True):
+        assert [row.row_index for row in result.helpful] == np.argsort(influence)[:5].tolist()
+        assert [row.row_index for row in result.harmful] == np.argsort(-influence)[:5].tolist()
+        for row in result.helpful + result.harmful:
+            assert row.exact
+            assert row.influence == pytest.approx(influence[row.row_index], rel=1e-2)
+    assert index.bytes_per_row is not None
+    assert index.bytes_per_row < 4 * 16 * len(index.blocks)
+    assert index.fidelity is not None
+    assert index.fidelity["spearman_mean"] > 0.98
+    assert not any(row.exact for result in coded.results or () for row in result.helpful)
+
+
+@pytest.mark.parametrize("method", ["hessian_free", "exact", "joint"])
+def test_codes_answer_for_the_other_solves(
+    worker: Runtime, checkpoint: Checkpoint, finished: Any, answered: Any, method: str
+) -> None:
+    dataset = add_dataset(worker.store, worker.files, make_ticket_rows(120), "classification")
+    compact = submit_index(worker.store, checkpoint, dataset, storage="compact", rank=32)
+    full = submit_index(worker.store, checkpoint, dataset, storage="full")
+    for index in (compact, full):
+        assert finished(worker.store, index.job_id).state == "succeeded"
+    found = []
+    for index in (compact, full):
+        query = submit_query(worker.store, index.id, examples=TEST, exact=False, method=method)
+        found.append(worker.store.scores.read(answered(worker.store, query).id, 3, 120))
+    assert min(spearman(one, other) for one, other in zip(*found, strict=True)) > 0.95
+
+
+def test_a_method_that_codes_cannot_hold_is_refused(worker: Runtime, checkpoint: Checkpoint, finished: Any) -> None:
+    dataset = add_dataset(worker.store, worker.files, make_ticket_rows(60), "classification")
+    index = submit_index(worker.store, checkpoint, dataset, storage="compact", rank=4)
+    finished(worker.store, index.job_id)
+    query = submit_query(worker.store, index.id, examples=TEST, method="lissa")
+    job = finished(worker.store, query.job_id)
+    assert job.error["code"] == "method_not_offered"
+    assert "datainf" in job.error["hint"]
+
+
+def test_lost_codes_are_computed_again(worker: Runtime, checkpoint: Checkpoint, finished: Any, answered: Any) -> None:
+    dataset = add_dataset(worker.store, worker.files, make_ticket_rows(120), "classification")
+    index = submit_index(worker.store, checkpoint, dataset, storage="compact")
+    finished(worker.store, index.job_id)
+    before = answered(worker.store, submit_query(worker.store, index.id, examples=TEST, exact=False))
+    worker.hot_indexes.forget(index.id)
+    worker.store.connections.state.delete(keys.row_state(index.id, 0, "values", 0))
+    after = answered(worker.store, submit_query(worker.store, index.id, examples=TEST, exact=False))
+    np.testing.assert_allclose(
+        worker.store.scores.read(after.id, 3, 120), worker.store.scores.read(before.id, 3, 120), rtol=1e-5
+    )
+
+
+def test_block_contributions_of_exact_rows_add_up(
+    worker: Runtime, checkpoint: Checkpoint, finished: Any, answered: Any
+) -> None:
+    dataset = add_dataset(worker.store, worker.files, make_ticket_rows(120), "classification")
+    index = submit_index(worker.store, checkpoint, dataset, storage="compact")
+    finished(worker.store, index.job_id)
+    query = answered(worker.store, submit_query(worker.store, index.id, examples=TEST, exact=True, include=["blocks"]))
+    for result in query.results or ():
+        for row in result.helpful:
+            assert row.blocks is not None
+            assert sum(row.blocks.values()) == pytest.approx(row.influence, rel=1e-4)
