@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from app.metrics import Metrics
 from app.settings import ApiSettings
+from influence.adapters.base_models import BaseModels
 from influence.store.connections import AsyncClient
 from influence.store.files import Files
 from influence.store.store import Store
@@ -20,6 +21,7 @@ class Context:
     store: Store
     files: Files
     metrics: Metrics
+    base_models: BaseModels
     events: AsyncClient
 
 

@@ -15,7 +15,7 @@ _KINDS: dict[str, tuple[RowKind, ...]] = {
 _LOSSES: dict[RowKind, tuple[LossScope, ...]] = {
     "classification": (),
     "completion": ("completion", "all"),
-    "conversation": ("assistant", "all"),
+    "conversation": ("assistant", "completion", "all"),
     "text": ("all",),
 }
 _SHOWN = 20
@@ -48,7 +48,7 @@ def choose_loss(kind: RowKind, wanted: LossScope | None) -> LossScope | None:
 
 
 def _check_labels(checkpoint: Checkpoint, dataset: Dataset) -> None:
-    names = checkpoint.label_names or dataset.label_names
+    names = checkpoint.label_names
     counts: dict[str, int] = dataset.statistics.get("labels", {})
     named = [label for label in counts if not _is_class_number(label) and label not in (names or ())]
     if named:

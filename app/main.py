@@ -15,6 +15,7 @@ from app.problems import Problem, install_handlers
 from app.routes import checkpoints, datasets, health, indexes, jobs, previews, queries
 from app.settings import ApiSettings
 from app.uploads import FORM_OVERHEAD_BYTES
+from influence.adapters.base_models import BaseModels
 from influence.store.connections import connect, connect_async
 from influence.store.files import Files
 from influence.store.store import Store
@@ -39,7 +40,8 @@ _ROUTERS = (checkpoints, datasets, previews, indexes, queries, jobs, health)
 def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
     """The ASGI application. Nothing is sent to Redis until the first request."""
     metrics = Metrics(store)
-    context = Context(settings, store, files, metrics, connect_async(store.connections.state_url))
+    base_models = BaseModels(aliases=settings.base_model_aliases, allowed_roots=settings.allowed_roots)
+    context = Context(settings, store, files, metrics, base_models, connect_async(store.connections.state_url))
 
     @asynccontextmanager
     async def live(_: FastAPI) -> AsyncIterator[None]:

@@ -19,6 +19,7 @@ from influence.errors import (
     IndexNotReady,
     InvalidRequest,
     LabelOutOfRange,
+    LabelUnknown,
     NoWorker,
     RowsUnfit,
 )
@@ -90,8 +91,9 @@ def _check_test_points(store: Store, index: Index, request: QueryRequest) -> Que
     if request.rows is not None:
         _check_selection(store, request.rows, dataset, checkpoint)
         return request
-    names = checkpoint.label_names or dataset.label_names
-    examples = normalise_examples(request.examples or [], dataset.kind, dataset.columns, label_names=names)
+    examples = normalise_examples(
+        request.examples or [], dataset.kind, dataset.columns, label_names=checkpoint.label_names
+    )
     if dataset.kind == "classification":
         _check_example_labels(examples, checkpoint, needs_label=request.target == "label")
     return request.model_copy(update={"examples": examples})
@@ -104,6 +106,12 @@ def _check_example_labels(examples: list[dict[str, Any]], checkpoint: Checkpoint
             raise InvalidRequest(
                 f"Example {number} has no label.",
                 hint="Give every example its label, or ask with target 'prediction'.",
+                extra={"example_index": number},
+            )
+        if isinstance(label, str) and checkpoint.label_names is None:
+            raise LabelUnknown(
+                f"Example {number} has the label {label[:80]!r}, but the checkpoint's labels have no names.",
+                hint="Give class numbers, or send the checkpoint again with 'label_names'.",
                 extra={"example_index": number},
             )
         if isinstance(label, int) and checkpoint.num_labels is not None and label >= checkpoint.num_labels:

@@ -5,8 +5,9 @@ import math
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
-from fastapi import HTTPException, Request, Response
+from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
 from influence.errors import DatainfError, InvalidRequest, UnsupportedFormat
 

@@ -1,19 +1,94 @@
 """/v1/checkpoints"""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import Field
 
 from app.answers import json_response
 from app.auth import Caller
-from app.context import Ctx
+from app.bodies import describe_body, read_fields, read_json
+from app.checkpointing import accept_named, accept_upload
+from app.context import Context, Ctx
+from app.idempotency import Made, Once, OnceOnly
 from app.pages import PageOf
 from app.problems import describe_errors
 from app.strict import StrictRoute
+from app.uploads import is_form, receive_upload
 from app.usage import refuse_used
-from influence.contracts.checkpoint import Checkpoint
-from influence.contracts.common import Page
-from influence.errors import NotFound, ResourceInUse
+from influence.contracts.checkpoint import Checkpoint, CheckpointRequest
+from influence.contracts.common import Page, TaskName
+from influence.contracts.common import Request as RequestModel
+from influence.digests import digest_json
+from influence.errors import (
+    AdapterConfigRefused,
+    AdapterMismatch,
+    AdapterNotFinite,
+    BaseModelNotFound,
+    IdempotencyConflict,
+    NotFound,
+    PathNotAllowed,
+    PickleRefused,
+    ResourceInUse,
+    TaskMismatch,
+    TooLarge,
+    UnreadableFile,
+    UnsafeArchive,
+    UnsupportedFormat,
+)
 
 router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"], route_class=StrictRoute)
+
+
+class CheckpointForm(RequestModel):
+    """Fields beside the adapter."""
+
+    base_model: str = Field(description="Hub id, path under the allowed roots, or a configured alias.")
+    revision: str | None = Field(None, description="Hub revision of the base model.")
+    task: TaskName | None = Field(None, description="Read from the adapter when left out.")
+    label_names: list[str] | None = Field(None, description="JSON list: class names in the order of the head.")
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=Checkpoint,
+    summary="Send a checkpoint",
+    openapi_extra=describe_body(CheckpointRequest, CheckpointForm, "adapter", "Zip of a PEFT adapter folder."),
+    responses={
+        200: {"model": Checkpoint, "description": "The same content came before: this is its checkpoint."},
+        **describe_errors(
+            TooLarge, UnreadableFile, UnsafeArchive, PickleRefused, AdapterConfigRefused, AdapterMismatch,
+            AdapterNotFinite, BaseModelNotFound, TaskMismatch, PathNotAllowed, NotFound, IdempotencyConflict,
+            UnsupportedFormat,
+        ),
+    },
+)  # fmt: skip
+async def create_checkpoint(request: Request, context: Ctx, caller: Caller, once: OnceOnly) -> Response:
+    """Adapter and base model are checked tensor by tensor; nothing is loaded and nothing pickled is read.
+
+    A multipart form with a zip of the adapter folder, or JSON that names paths under the allowed roots or hub ids.
+    """
+    made = await (_take_form if is_form(request) else _take_json)(request, context, once)
+    checkpoint = await run_in_threadpool(context.store.checkpoints.require, made.resource_id)
+    headers = {"Location": f"/v1/checkpoints/{checkpoint.id}", **made.headers}
+    return json_response(checkpoint, 201 if made.is_new else 200, headers)
+
+
+async def _take_form(request: Request, context: Context, once: Once) -> Made:
+    with context.files.scratch() as folder:
+        upload = await receive_upload(
+            request, folder, file_field="adapter", fields=tuple(CheckpointForm.model_fields),
+            max_bytes=context.settings.max_adapter_bytes,
+        )  # fmt: skip
+        form = read_fields(CheckpointForm, upload.fields, json_fields={"label_names"})
+        return await run_in_threadpool(
+            once.run, upload.digest, lambda: accept_upload(context, upload.path, **form.model_dump())
+        )
+
+
+async def _take_json(request: Request, context: Context, once: Once) -> Made:
+    body = await read_json(request, CheckpointRequest)
+    return await run_in_threadpool(once.run, digest_json(body.model_dump()), lambda: accept_named(context, body))
 
 
 @router.get("", response_model=Page[Checkpoint], summary="List checkpoints", responses=describe_errors(NotFound))

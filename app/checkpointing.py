@@ -1,0 +1,72 @@
+"""Checkpoints: from an upload or a name to files by address and a record."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from app.context import Context
+from app.idempotency import Made
+from app.intake.adapters import accept_adapter, copy_adapter, unpack_adapter
+from app.intake.archives import ArchiveLimits
+from influence.contracts.checkpoint import CheckpointRequest
+from influence.contracts.common import TaskName
+from influence.errors import InvalidRequest
+
+#: The most that deflate makes of a byte; the archive's own check of the ratio is tighter.
+_MAX_EXPANSION = 4
+
+
+def accept_upload(
+    context: Context,
+    archive: Path,
+    *,
+    base_model: str,
+    revision: str | None,
+    task: TaskName | None,
+    label_names: Sequence[str] | None,
+) -> Made:
+    """A zip of an adapter folder. Raises UploadRefused, CheckpointRefused, RequestRefused."""
+    most = context.settings.max_adapter_bytes * _MAX_EXPANSION
+    limits = ArchiveLimits(max_file_bytes=most, max_total_bytes=most)
+    return _accept(
+        context, lambda folder: unpack_adapter(archive, folder, limits), base_model, revision, task, label_names
+    )
+
+
+def accept_named(context: Context, request: CheckpointRequest) -> Made:
+    """A folder under the allowed roots, or a hub id. Raises UploadRefused, CheckpointRefused, RequestRefused."""
+
+    def fetch(folder: Path) -> None:
+        settings = context.settings
+        if Path(request.adapter).is_absolute():
+            source = context.base_models.allowed_folder(request.adapter)
+            roots = [root.resolve() for root in settings.allowed_roots]
+            copy_adapter(source, folder, max_file_bytes=settings.max_adapter_bytes, roots=roots)
+        elif settings.hub_offline:
+            raise InvalidRequest("This service does not reach for the hub.", hint="Upload the adapter as a zip.")
+        else:
+            # Loading the hub client takes a third of the time in which the API has to be up.
+            from app.hub_adapter import fetch_adapter
+
+            fetch_adapter(
+                request.adapter, revision=request.adapter_revision, folder=folder, max_bytes=settings.max_adapter_bytes
+            )
+
+    return _accept(context, fetch, request.base_model, request.revision, request.task, request.label_names)
+
+
+def _accept(
+    context: Context,
+    fetch: Callable[[Path], None],
+    base_model: str,
+    revision: str | None,
+    task: TaskName | None,
+    label_names: Sequence[str] | None,
+) -> Made:
+    base = context.base_models.resolve(base_model, revision)
+    with context.files.scratch() as scratch:
+        folder = scratch / "adapter"
+        folder.mkdir()
+        fetch(folder)
+        checkpoint = accept_adapter(folder, base, task=task, label_names=label_names)
+        context.files.keep(folder, context.files.adapter(checkpoint.adapter_digest))
+    return Made(checkpoint.id, is_new=context.store.checkpoints.create(checkpoint))
