@@ -1,10 +1,16 @@
 """Losses of single rows: the mean over a row's own supervised tokens, whatever batch it is in."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from workers.rows import IGNORED
+
+#: Below this share of supervised positions it pays to copy their logits out before the softmax.
+_SPARSE_SHARE = 0.7
 
 
 def row_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -15,13 +21,47 @@ def row_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def row_mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross entropy (B,) over each row's supervised positions, logits (B, T, V), labels (B, T) already aligned.
 
-    Only supervised positions are brought to float32 and through the softmax. A row without one has loss NaN.
+    Only supervised positions are brought to float32 and through the softmax where they are few. A row without one
+    has loss NaN.
     """
     rows, positions = torch.nonzero(labels != IGNORED, as_tuple=True)
-    losses = functional.cross_entropy(_wide(logits[rows, positions]), labels[rows, positions], reduction="none")
-    counts = torch.bincount(rows, minlength=len(labels)).to(losses.dtype)
-    totals = torch.zeros(len(labels), dtype=losses.dtype, device=losses.device).index_add(0, rows, losses)
-    return totals / counts
+    counts = torch.bincount(rows, minlength=len(labels))
+    if len(rows) < _SPARSE_SHARE * labels.numel():
+        losses = functional.cross_entropy(_wide(logits[rows, positions]), labels[rows, positions], reduction="none")
+        totals = torch.zeros(len(labels), dtype=losses.dtype, device=losses.device).index_add(0, rows, losses)
+    else:
+        wide = _wide(logits).flatten(0, 1)
+        losses = functional.cross_entropy(wide, labels.flatten(), reduction="none", ignore_index=IGNORED)
+        totals = losses.view_as(labels).sum(dim=1)
+    return totals / counts.to(totals.dtype)
+
+
+def supervised_logits(
+    model: nn.Module, inputs: Mapping[str, Any], labels: Tensor, *, causal: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Logits (B, K, V) of each row's own supervised positions and their targets (B, K); K is the most any row has.
+
+    A hook hands the language model's head nothing but the hidden states that carry loss: with a large vocabulary the
+    logits of all others would cost more than the model. What the model does to logits afterwards stays as it is.
+    `causal`: position t predicts label t + 1; else label t. Unused places have target IGNORED.
+    """
+    targets = labels[:, 1:] if causal else labels
+    supervised = targets != IGNORED
+    most = max(int(supervised.sum(dim=1).max()), 1)
+    places = supervised.int().argsort(dim=1, descending=True, stable=True)[:, :most]
+
+    def pick(_head: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        hidden, *others = args
+        index = places.to(hidden.device)[:, :, None].expand(-1, -1, hidden.shape[-1])
+        return (hidden.gather(1, index), *others)
+
+    head: nn.Module = model.get_output_embeddings()  # type: ignore[operator]
+    handle = head.register_forward_pre_hook(pick)
+    try:
+        logits: Tensor = model(**inputs).logits
+    finally:
+        handle.remove()
+    return logits, targets.gather(1, places)
 
 
 def row_squared_error(predictions: Tensor, targets: Tensor) -> Tensor:
