@@ -18,6 +18,9 @@ OnTooLong = Literal["truncate", "fail"]
 #: Raised whenever the meaning of a stored gradient changes, so that no index mixes two meanings.
 GRADIENT_VERSION = 1
 
+#: Numbers a block and row that compact storage keeps on average.
+DEFAULT_RANK = 16
+
 
 class GradientSettings(Request):
     """What decides the value of a gradient; part of the index's address."""
@@ -36,7 +39,7 @@ class IndexRequest(GradientSettings):
     dataset_id: str = Field(examples=["ds_77aa"])
     storage: StorageChoice = "auto"
     storage_dtype: StorageDtype = Field("float32", description="Type of the stored gradients of full storage.")
-    rank: int = Field(16, ge=1, le=1024, description="Basis vectors a block, compact storage.")
+    rank: int = Field(DEFAULT_RANK, ge=1, le=1024, description="Basis vectors a block, compact storage.")
     on_non_finite: OnNonFinite = "fail"
 
 

@@ -22,7 +22,7 @@ HEADER_BYTES = _HEADER.size
 PAYLOAD_BYTES = MAX_VALUE_BYTES - HEADER_BYTES
 #: Pieces asked for in one round trip: large replies are several times slower than a few medium ones.
 _PIECES_PER_READ = 4
-_DTYPES = ("float32", "float16", "float64", "int8", "uint8", "int32", "int64")
+_DTYPES = ("float32", "float16", "float64", "int8", "uint8", "int32", "int64", "uint16")
 
 Key = Callable[[int], str]
 

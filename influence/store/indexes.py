@@ -92,6 +92,14 @@ class IndexData:
                 )
         return found
 
+    def delete_parts(self, index_id: str, group: str) -> None:
+        """Remove a group of whole-index arrays."""
+        for field in self._state.hkeys(keys.manifest(index_id)):
+            part = _text(field)
+            if part.startswith(f"{group}."):
+                _delete_matching(self._state, keys.index_state(index_id, part, 0)[:-1] + "*")
+                self._state.hdel(keys.manifest(index_id), part)
+
     def claim_repair(self, index_id: str, shard: int, worker: str) -> bool:
         """Whether this worker is the one that computes a lost shard again."""
         name = keys.repair_lock(index_id, shard)
