@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 
@@ -36,7 +36,7 @@ class Service:
     def __init__(self, url: str, api_key: str | None = None, *, transport: httpx.BaseTransport | None = None) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         # A proxy from the environment cannot reach this machine's loopback.
-        through_proxy = urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1")
+        through_proxy = host_of(url) not in ("127.0.0.1", "localhost", "::1")
         self._url = url
         self._client = httpx.Client(
             base_url=url, headers=headers, timeout=_TIMEOUT, trust_env=through_proxy, transport=transport
@@ -64,7 +64,7 @@ class Service:
         """Send a request; with `refuse` off, JSON of any status is an answer."""
         try:
             response = self._client.request(method, path, **options)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except httpx.HTTPError as error:
             raise self.unreachable(error) from error
         except ValueError as error:  # NaN, or half of a surrogate pair
             raise InvalidRequest(
@@ -87,10 +87,19 @@ class Service:
                 f"No service answers at {plain(self._url)}.",
                 hint="Start it with 'datainf serve', or name it with --url or DATAINF_URL.",
             )
-        if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
-            return Unavailable(f"{plain(self._url)!r} is not an http(s) URL.", hint=f"Use one like {DEFAULT_URL}.")
         what = plain(str(error) or type(error).__name__, _SHOWN_CHARACTERS)
         return Unavailable(f"The connection to {plain(self._url)} was lost: {what}.")
+
+
+def host_of(url: str) -> str:
+    """The host of a service's URL. Raises InvalidRequest for what is none."""
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError):
+        parsed = httpx.URL("")
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise InvalidRequest(f"{plain(url, 200)!r} is not an http(s) URL.", hint=f"Use one like {DEFAULT_URL}.")
+    return parsed.host
 
 
 def read_object(response: httpx.Response, *, refuse: bool = True) -> Json:

@@ -131,9 +131,10 @@ class Supervisor:
 
     def _give_up(self, post: Post, code: int) -> None:
         lines = post.child.last_lines()
+        often = f", {post.short_lives} times in a row" if post.short_lives > 1 else ""
         said = "; its last lines: " + " | ".join(lines[-5:]) if lines else ""
         raise Unavailable(
-            f"{post.child.name} {describe_exit(code)} right after its start, {post.short_lives} times{said}.",
+            f"{post.child.name} {describe_exit(code)} right after its start{often}{said}.",
             hint="Mend what the log above names, then start the service again.",
             extra={"exit_code": code},
         )

@@ -1,0 +1,297 @@
+"""The client commands against a real HTTP server."""
+
+import io
+import json
+import subprocess
+import sys
+import unicodedata
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from contract_server import KEY, ContractServer, problem, running
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.responses import Response
+from typer.testing import CliRunner
+
+from cli.main import app
+from cli.questions import parse_rows
+from cli.text import plain
+from influence.errors import InvalidRequest
+
+Call = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def shared_service() -> Iterator[ContractServer]:
+    with running() as served:
+        yield served
+
+
+@pytest.fixture
+def service(shared_service: ContractServer) -> ContractServer:
+    vars(shared_service).update(vars(ContractServer(url=shared_service.url)))
+    return shared_service
+
+
+@pytest.fixture
+def call(service: ContractServer) -> Call:
+    def invoke(*arguments: object, input: str | None = None) -> Result:
+        environment = {"DATAINF_URL": service.url, "COLUMNS": "160", "DATAINF_API_KEY": None}
+        return CliRunner().invoke(app, [str(part) for part in arguments], env=environment, input=input)
+
+    return invoke
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text("{}")
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    (folder / "optimizer.pt").write_bytes(b"a pickle that must stay here")
+    return folder
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "a", "label": 0}\n')
+    return path
+
+
+def assert_harmless(text: str) -> None:
+    assert not [character for character in text if character != "\n" and unicodedata.category(character) == "Cc"]
+    assert "\u202e" not in text
+
+
+def test_build_sends_everything_and_watches_until_the_index_is_ready(
+    call: Call, service: ContractServer, adapter: Path, rows: Path
+) -> None:
+    result = call(
+        "build", "--base-model", "minilm-l6", "--adapter", adapter, "--data", rows, "--columns", '{"text": "t"}',
+        "--label-names", "no,yes", "--storage", "full", "--max-length", 64,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert "Ready: idx_1: 800 rows" in result.stdout
+    assert "(1.0 KB a row)" in result.stdout
+    form = service.bodies("/v1/checkpoints")[0]
+    assert (form["base_model"], json.loads(form["label_names"])) == ("minilm-l6", ["no", "yes"])
+    with zipfile.ZipFile(io.BytesIO(form["adapter"][1])) as archive:
+        assert archive.namelist() == ["adapter_config.json", "adapter_model.safetensors"]
+        assert archive.read("adapter_model.safetensors") == b"weights"
+    form = service.bodies("/v1/datasets")[0]
+    assert form["file"] == ("rows.jsonl", rows.read_bytes())
+    assert json.loads(form["columns"]) == {"text": "t"}
+    expected = {"checkpoint_id": "ckpt_1", "dataset_id": "ds_1", "storage": "full", "max_length": 64}
+    assert service.bodies("/v1/indexes") == [expected]
+    assert_harmless(result.stdout + result.stderr)
+
+
+def test_the_same_folder_is_sent_as_the_same_bytes(call: Call, service: ContractServer, adapter: Path) -> None:
+    for _ in range(2):
+        call("build", "--base-model", "b", "--adapter", adapter, "--dataset-id", "ds_1", "--no-wait")
+        (adapter / "adapter_model.safetensors").touch()
+    first, second = service.bodies("/v1/checkpoints")
+    assert first["adapter"] == second["adapter"]
+
+
+def test_a_build_is_polled_where_events_do_not_come_through(call: Call, service: ContractServer) -> None:
+    service.events = False
+    result = call("build", "--checkpoint-id", "ckpt_1", "--dataset-id", "ds_1")
+    assert result.exit_code == 0
+    assert service.polls == 1
+
+
+def test_json_stands_alone_on_stdout(call: Call, adapter: Path, rows: Path) -> None:
+    result = call("build", "--base-model", "b", "--adapter", adapter, "--data", rows, "--json")
+    assert json.loads(result.stdout)["new_field"] == 1
+    assert "Checkpoint  ckpt_1" in result.stderr
+
+
+def test_without_waiting_the_ids_are_enough(call: Call, service: ContractServer) -> None:
+    result = call("build", "--checkpoint-id", "ckpt_1", "--dataset-id", "ds_1", "--no-wait", "--json")
+    assert json.loads(result.stdout)["job_id"] == "job_1"
+    assert len(service.sent) == 1
+
+
+def test_an_index_that_exists_is_not_watched(call: Call, service: ContractServer) -> None:
+    service.existing = True
+    result = call("build", "--checkpoint-id", "ckpt_1", "--dataset-id", "ds_1")
+    assert result.exit_code == 0
+    assert "was built before" in result.stderr
+    assert len(service.sent) == 1
+
+
+def test_a_failed_build_says_why(call: Call, service: ContractServer) -> None:
+    service.ending = "failed"
+    result = call("build", "--checkpoint-id", "ckpt_1", "--dataset-id", "ds_1", "--json")
+    assert result.exit_code == 1
+    assert "Row 7 is masked." in result.stderr
+    assert "Drop it." in result.stderr
+    assert json.loads(result.stdout)["code"] == "row_masked"
+
+
+def test_a_cancelled_build_is_not_a_success(call: Call, service: ContractServer) -> None:
+    service.ending = "cancelled"
+    result = call("build", "--checkpoint-id", "ckpt_1", "--dataset-id", "ds_1")
+    assert result.exit_code == 1
+    assert "was cancelled" in result.stderr
+
+
+def test_a_folder_without_safetensors_is_refused_here(call: Call, service: ContractServer, adapter: Path) -> None:
+    (adapter / "adapter_model.safetensors").unlink()
+    arguments = ("build", "--base-model", "b", "--adapter", adapter, "--dataset-id", "ds_1")
+    assert "adapter_model.safetensors missing" in call(*arguments).stderr.replace("\n", " ")
+    (adapter / "adapter_model.bin").touch()
+    assert "pickle" in call(*arguments).stderr
+    assert service.sent == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["build"], "Which checkpoint?"),
+        (["build", "--checkpoint-id", "c"], "Which rows?"),
+        (["build", "--checkpoint-id", "c", "--data", "missing.jsonl"], "cannot be read"),
+        (["build", "--checkpoint-id", "c", "--dataset-id", "d", "--columns", "text=a"], "--columns is not JSON"),
+        (["query", "idx_1"], "exactly one source"),
+        (["query", "idx_1", "--text", "a", "--example", "{}"], "exactly one source"),
+        (["query", "idx_1", "--text", "a", "--label", "x", "--label", "y"], "1 texts and 2 labels"),
+        (["query", "idx_1", "--example", "[1]"], "not a JSON object"),
+        (["query", "idx_1", "--dataset", "ds_1", "--rows", "1,x"], "not a row index"),
+        (["query", "idx_1", "--text", "a", "--order", "sideways"], "order"),
+        (["query", "idx_1", "--example", '{"text": NaN}'], "cannot be written as JSON"),
+        (["query", "idx_1", "--example", '{"text": "\\ud800"}'], "cannot be written as JSON"),
+        (["status", "../../etc"], "is not an id"),
+        (["cancel", "idx_1"], "is not a job's id"),
+    ],
+)
+def test_a_wrong_call_is_refused_before_it_is_sent(
+    call: Call, service: ContractServer, arguments: list[str], said: str
+) -> None:
+    result = call(*arguments)
+    assert result.exit_code == 1, result.output
+    assert said in result.stderr
+    assert "Hint:" in result.stderr
+    assert service.sent == []
+
+
+def test_a_query_shows_both_directions_and_no_control_characters(call: Call, service: ContractServer) -> None:
+    result = call("query", "idx_1", "--text", "where is my refund", "--label", "billing", "--k", 2)
+    assert result.exit_code == 0, result.output
+    assert service.bodies("/v1/indexes/idx_1/queries") == [
+        {"examples": [{"text": "where is my refund", "label": "billing"}], "k": 2}
+    ]
+    assert service.headers[-1]["prefer"].startswith("wait=")
+    for shown in ("Most helpful", "Most harmful", "+2.5", "-3.5", "helpful", "harmful", "shipping (75%)", "42 ms"):
+        assert shown in result.stdout
+    assert "\\x1b[2J[red]boo[/red]\\u202e next" in result.stdout
+    assert "[bold]x" in result.stdout
+    assert_harmless(result.stdout)
+
+
+def test_a_query_that_takes_longer_is_waited_for(call: Call, service: ContractServer) -> None:
+    service.prompt = False
+    result = call("query", "idx_1", "--text", "a", "--label", "3", "--json")
+    assert json.loads(result.stdout)["results"][0]["helpful"][0]["score"] == 2.5
+    assert service.bodies("/v1/indexes/idx_1/queries")[0]["examples"] == [{"text": "a", "label": 3}]
+
+
+def test_test_points_come_from_a_file_or_a_data_set(call: Call, service: ContractServer, rows: Path) -> None:
+    call("query", "idx_1", "--file", rows, "--aggregate", "mean")
+    call("query", "idx_1", "--file", "-", input='{"text": "b"}\n\n{"text": "c"}\n')
+    call("query", "idx_1", "--dataset", "ds_1", "--rows", "1,2,5-7", "--damping-scale", "0.5")
+    from_file, from_input, from_dataset = service.bodies("/v1/indexes/idx_1/queries")
+    assert from_file == {"examples": [{"text": "a", "label": 0}], "k": 10, "aggregate": "mean"}
+    assert from_input["examples"] == [{"text": "b"}, {"text": "c"}]
+    assert from_dataset["rows"] == {"dataset_id": "ds_1", "row_indexes": [1, 2, 5, 6, 7]}
+    assert from_dataset["damping_scale"] == 0.5
+
+
+def test_a_broken_line_is_named(call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "broken.jsonl"
+    path.write_text('{"text": "a"}\n{"text"\n')
+    assert "Line 2 of" in call("query", "idx_1", "--file", path).stderr
+
+
+def test_status_shows_the_service_even_when_it_is_not_ready(call: Call) -> None:
+    result = call("status")
+    assert result.exit_code == 0
+    for shown in ("unsafe, 1 worker", "Redis may evict.", "idx_1", "800.0 KB", "400 of 800 rows", "200 rows/s"):
+        assert shown in result.stdout
+    assert set(json.loads(call("status", "--json").stdout)) == {"ready", "indexes", "jobs"}
+
+
+def test_status_of_one_resource(call: Call) -> None:
+    assert "800 of 800 rows" in call("status", "job_1").stdout
+    shown = call("status", "idx_1").stdout
+    assert "ckpt_1" in shown
+    assert_harmless(shown)
+
+
+def test_cancel_says_how_the_job_stands(call: Call, service: ContractServer) -> None:
+    assert "job_1: cancelled" in call("cancel", "job_1").stdout
+    assert service.sent == [("DELETE", "/v1/jobs/job_1", None)]
+
+
+def test_a_problem_is_shown_with_its_hint(call: Call, service: ContractServer) -> None:
+    service.refusal = problem(409, "index_not_ready", "The index is at 40 %.")
+    result = call("query", "idx_1", "--text", "a", "--json")
+    assert result.exit_code == 1
+    assert "The index is at 40 %." in result.stderr
+    assert "Do better" in result.stderr
+    assert_harmless(result.stderr)
+    assert json.loads(result.stdout)["code"] == "index_not_ready"
+
+
+@pytest.mark.parametrize("body", ["<html>proxy \x1b[2J</html>", "[1]", '{"hello": "there"}'])
+def test_an_answer_that_is_not_ours_is_named(call: Call, service: ContractServer, body: str) -> None:
+    service.refusal = Response(body, 502)
+    result = call("status", "idx_1")
+    assert result.exit_code == 1
+    assert "was not the API's" in result.stderr
+    assert_harmless(result.stderr)
+
+
+def test_an_answer_of_another_version_is_named(call: Call, service: ContractServer) -> None:
+    service.refusal = Response('{"id": "qry_1"}', 200)
+    result = call("query", "idx_1", "--text", "a")
+    assert result.exit_code == 1
+    assert "not understood" in result.stderr
+
+
+def test_the_key_is_sent_as_a_bearer(call: Call, service: ContractServer) -> None:
+    call("status", "job_1", "--api-key", KEY)
+    assert service.headers[-1]["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "127.0.0.1:9", "http://[nonsense", "ftp://127.0.0.1"])
+def test_no_service_is_told_in_words(call: Call, url: str) -> None:
+    result = call("status", "--url", url)
+    assert result.exit_code == 1
+    assert "datainf serve" in result.stderr or "is not an http(s) URL" in result.stderr
+
+
+def test_the_command_starts_without_the_heavy_libraries() -> None:
+    script = "import sys, cli.main; print([m for m in ('torch', 'pyarrow', 'fastapi', 'numpy') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@given(st.text())
+def test_plain_text_is_one_printable_line(text: str) -> None:
+    shown = plain(text)
+    assert_harmless(shown)
+    assert "\n" not in shown
+    shown.encode()
+
+
+def test_row_ranges_are_bounded() -> None:
+    assert parse_rows("3, 5-6") == [3, 5, 6]
+    for text in ("0-999999999", "5-3", "", "-1"):
+        with pytest.raises(InvalidRequest):
+            parse_rows(text)
