@@ -101,6 +101,8 @@ def _check_overlaps(infos: Sequence[zipfile.ZipInfo]) -> None:
     """Members that share bytes are the mark of a bomb."""
     end = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
+        if info.header_offset < 0:
+            raise UnreadableFile("The front of the archive is missing.", hint="Send the whole file.")
         if info.header_offset < end:
             raise UnsafeArchive("Members of the archive overlap.")
         end = info.header_offset + info.compress_size

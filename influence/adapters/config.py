@@ -94,7 +94,7 @@ def parse_adapter_config(content: bytes) -> AdapterConfig:
             )
     given = {name: _tuples(name, value) for name, value in fields.items() if name in known and value is not None}
     try:
-        return AdapterConfig.model_validate(given)
+        return AdapterConfig.model_validate(given, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise _refusal(
@@ -126,8 +126,8 @@ def _tuples(name: str, value: Any) -> Any:
     """Single values where PEFT takes one or many, and lists in the order of their names: their order means nothing."""
     if name in ("layers_to_transform", "layers_pattern") and isinstance(value, int | str):
         value = [value] if value != "" else None
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return tuple(sorted(set(value)))
+    if isinstance(value, list) and value:
+        return tuple(sorted(set(value))) if all(isinstance(item, str) for item in value) else tuple(value)
     return value or None if name in ("exclude_modules", "layers_to_transform", "layers_pattern") else value
 
 

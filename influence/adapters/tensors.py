@@ -90,8 +90,8 @@ def _missing_saved(config: AdapterConfig, tensors: AdapterTensors) -> list[str]:
     """Saved modules of which no tensor is there. Of the two heads that PEFT lists by itself, one is enough."""
     present = {saved for saved in config.modules_to_save or () for name in tensors.saved if f".{saved}." in f".{name}."}
     wanted = {*(config.modules_to_save or ())}
-    if present.intersection(HEADS):
-        wanted -= {*HEADS}
+    heads = sorted(wanted.intersection(HEADS))
+    wanted -= {*(heads if present.intersection(HEADS) else heads[1:])}
     return [f"{PREFIX}{name}.weight" for name in wanted - present]
 
 

