@@ -45,6 +45,8 @@ def build(service: Service, options: BuildOptions, output: Output, *, wait: bool
     output.note(f"Index       {plain(index.id)} (job {plain(index.job_id)})")
     if not wait:
         return made
+    for note in service.send("GET", "/health/ready", refuse=False).get("notes", []):
+        output.note(f"Note: {plain(note, 200)}")
     require_success(watch(service, index.job_id, output))
     return service.get(resource_path(index.id) or f"/v1/indexes/{index.id}")
 

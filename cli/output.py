@@ -1,9 +1,11 @@
 """What commands print: results on stdout, everything else on stderr; with `--json` only JSON on stdout."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import TextIO
 
 import typer
 from pydantic import ValidationError
@@ -15,8 +17,15 @@ from influence.contracts.common import Json
 from influence.errors import DatainfError, Unavailable
 
 EXIT_FAILED = 1
+_WIDTH_IN_FILES = 160
 #: Usage errors are typer's; 130 is what shells use for 'ended by Ctrl-C'.
 EXIT_USAGE, EXIT_KILLED = 2, 130
+
+
+def make_console(stream: TextIO) -> Console:
+    """A console on a stream; a file or a pipe gets lines wide enough to keep ids in one piece."""
+    wide = None if stream.isatty() or "COLUMNS" in os.environ else _WIDTH_IN_FILES
+    return Console(file=stream, highlight=False, width=wide)
 
 
 class Output:
@@ -24,16 +33,16 @@ class Output:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.results = Console(file=sys.stdout, highlight=False, soft_wrap=False)
-        self.notices = Console(file=sys.stderr, highlight=False)
+        self.results = make_console(sys.stdout)
+        self.notices = make_console(sys.stderr)
 
     def note(self, text: str) -> None:
         """Say something beside the result."""
-        self.notices.print(Text(text))
+        self.notices.print(Text(text), soft_wrap=True)
 
     def say(self, text: str) -> None:
         """Print a result for people; on stderr where stdout is for JSON."""
-        (self.notices if self.as_json else self.results).print(Text(text))
+        (self.notices if self.as_json else self.results).print(Text(text), soft_wrap=True)
 
     def busy(self, text: str) -> AbstractContextManager[object]:
         """A spinner while something takes its time."""
@@ -45,8 +54,8 @@ class Output:
 
     def show_problem(self, error: DatainfError) -> None:
         """Print what went wrong and what to do."""
-        self.notices.print(Text("Error: ", "bold red") + Text(plain(error.detail)))
-        self.notices.print(Text("Hint:  ", "bold") + Text(plain(error.hint)))
+        self.notices.print(Text("Error: ", "bold red") + Text(plain(error.detail)), soft_wrap=True)
+        self.notices.print(Text("Hint:  ", "bold") + Text(plain(error.hint)), soft_wrap=True)
         if self.as_json:
             self.show_json(error.problem())
 

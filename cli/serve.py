@@ -26,7 +26,8 @@ from influence.store.lockfile import lock_file
 API_STOP_SECONDS, WORKER_STOP_SECONDS, SERVER_STOP_SECONDS = 13.0, 30.0, 20.0
 #: A service that was killed a moment ago needs a moment to let go of its port and its folder.
 TAKE_OVER_SECONDS = 5.0
-_PROBE_SECONDS = 0.5
+#: One probe's patience, and the pause between two once the API answers.
+_PROBE_SECONDS, _PAUSE_SECONDS = 0.5, 0.5
 _DEFAULT_PORT = 8321
 API_COMMAND = (sys.executable, "-m", "app")
 WORKER_COMMAND = (sys.executable, "-m", "workers")
@@ -62,7 +63,9 @@ def serve(options: ServeOptions) -> int:
         posts = make_posts(options, environment, data_dir, terminal.forward, server)
         url = service_url(options.host, port)
         terminal.tell(f"Starting {', '.join(post.child.name for post in posts)}; data in {data_dir}")
-        supervisor = Supervisor(posts, terminal.tell, lambda: is_ready(url), _greeting(terminal, url))
+        supervisor = Supervisor(
+            posts, terminal.tell, Readiness(url, terminal.tell, options.workers > 0), _greeting(terminal, url)
+        )
         signals = supervisor.run()
     finally:
         if server is not None:
@@ -162,11 +165,31 @@ def worker_environment(environment: Mapping[str, str], data_dir: Path, number: i
     return told
 
 
-def is_ready(url: str) -> bool:
-    """Whether the API answers that requests can be served."""
-    try:
-        return httpx.get(f"{url}/health/ready", timeout=_PROBE_SECONDS, trust_env=False).status_code == 200
-    except httpx.HTTPError:
+@dataclass
+class Readiness:
+    """Whether the API serves requests and, where one is wanted, a worker has loaded: the first query is answered."""
+
+    url: str
+    tell: Callable[[str], None]
+    wants_worker: bool
+    _ask_after: float = 0.0
+    _waiting_told: bool = False
+
+    def __call__(self) -> bool:
+        if time.monotonic() < self._ask_after:
+            return False
+        try:
+            response = httpx.get(f"{self.url}/health/ready", timeout=_PROBE_SECONDS, trust_env=False)
+        except httpx.HTTPError:
+            return False
+        self._ask_after = time.monotonic() + _PAUSE_SECONDS
+        if not response.is_success:
+            return False
+        if not self.wants_worker or response.json().get("workers"):
+            return True
+        if not self._waiting_told:
+            self._waiting_told = True
+            self.tell(f"The API answers at {self.url}; the worker is still loading.")
         return False
 
 

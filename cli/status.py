@@ -1,7 +1,5 @@
 """`datainf status`: the service and what it holds, or one resource."""
 
-from typing import Any
-
 from rich.table import Table
 from rich.text import Text
 
@@ -43,10 +41,8 @@ def show_overview(overview: Json, output: Output) -> None:
     output.say(f"Service: {plain(ready.get('status', ready.get('detail', '?')), 200)}{told}")
     for note in ready.get("notes", []):
         output.say(f"  {plain(note, 200)}")
-    output.results.print(
-        _list_table("Indexes", ("id", "state", "rows", "storage", "size"), overview["indexes"], _index)
-    )
-    output.results.print(_list_table("Jobs", ("id", "kind", "state", "makes", "progress"), overview["jobs"], _job))
+    _show_list(output, "Indexes", ("id", "state", "rows", "storage", "size"), [_index(i) for i in overview["indexes"]])
+    _show_list(output, "Jobs", ("id", "kind", "state", "makes", "progress"), [_job(j) for j in overview["jobs"]])
 
 
 def show_resource(resource_id: str, resource: Json, output: Output) -> None:
@@ -64,13 +60,16 @@ def show_resource(resource_id: str, resource: Json, output: Output) -> None:
     output.results.print(facts_table(plain(resource_id, 80), facts))
 
 
-def _list_table(title: str, columns: tuple[str, ...], items: list[Any], cells: Any) -> Table:
-    table = Table(title=f"{title} (the newest {_LISTED})" if len(items) >= _LISTED else title, title_justify="left")
+def _show_list(output: Output, title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    if not rows:
+        output.say(f"{title}: none")
+        return
+    table = Table(title=f"{title} (the newest {_LISTED})" if len(rows) >= _LISTED else title, title_justify="left")
     for column in columns:
-        table.add_column(column, overflow="fold")
-    for item in items:
-        table.add_row(*(Text(plain(cell, 120)) for cell in cells(item)))
-    return table
+        table.add_column(column, overflow="fold", no_wrap=column == "id")
+    for row in rows:
+        table.add_row(*(Text(plain(cell, 120)) for cell in row))
+    output.results.print(table)
 
 
 def _index(item: Json) -> tuple[str, ...]:

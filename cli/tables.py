@@ -1,6 +1,6 @@
 """Answers as tables. Everything that stands in a row was written by strangers and is shown as plain text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -75,7 +75,7 @@ def ranking_table(name: str, rows: Sequence[ScoredRow]) -> Table:
     for row in rows:
         label = "" if row.label is None else plain(row.label, 80)
         table.add_row(
-            str(row.rank), f"{row.score:+.4g}", Text(row.direction, _COLOURS[row.direction]),
+            str(row.rank), score_text(row.score), Text(row.direction, _COLOURS[row.direction]),
             Text(plain(row.row_id, 40)), Text(label), Text(row_text(row.row, _TEXT_CHARACTERS)),
         )  # fmt: skip
     return table
@@ -102,7 +102,20 @@ def facts_table(title: str, facts: Mapping[str, Any]) -> Table:
     table = Table(title=Text(title), title_justify="left", show_header=False)
     table.add_column("name", no_wrap=True, style="bold")
     table.add_column("value", overflow="fold")
-    for name, value in facts.items():
-        if value not in (None, [], {}):
-            table.add_row(Text(plain(name, 60)), Text(plain(value, 500)))
+    for name, value in flatten(facts):
+        table.add_row(Text(plain(name, 60)), Text(plain(value, 500)))
     return table
+
+
+def flatten(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """`{"spec": {"rank": 8}}` -> `("spec.rank", 8)`; what is empty is left out."""
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{name}.")
+        elif value is not None and value != []:
+            yield prefix + name, value
+
+
+def score_text(score: float) -> str:
+    """A score with its sign, to four digits."""
+    return f"{score:+,.0f}" if 1000 <= abs(score) < 1e7 else f"{score:+.4g}"

@@ -23,21 +23,29 @@ from cli.serve import (
 )
 from influence.errors import InvalidRequest, ResourceInUse
 
-#: Answers /health/ready as the API does.
+#: Answers /health/ready as the API does; the worker counts once it has made its mark.
 API = """
-import os
+import json, os
+from pathlib import Path
 from http.server import BaseHTTPRequestHandler, HTTPServer
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(os.environ["DATAINF_REDIS_URL"].encode())
+        workers = int((Path(os.environ["DATAINF_DATA_DIR"]) / "worker").exists())
+        self.wfile.write(json.dumps({"workers": workers, "redis": os.environ["DATAINF_REDIS_URL"]}).encode())
     def log_message(self, *_):
         pass
 HTTPServer((os.environ["DATAINF_HOST"], int(os.environ["DATAINF_PORT"])), Handler).serve_forever()
 """
-WORKER = "import time; print('worker is here'); time.sleep(600)"
-DEAF_WORKER = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); time.sleep(600)"
+WORKER = """
+import os, pathlib, time
+print('worker is here')
+(pathlib.Path(os.environ["DATAINF_DATA_DIR"]) / "worker").touch()
+time.sleep(600)
+"""
+DEAF_WORKER = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)" + WORKER
+SLOW_WORKER = "import time; time.sleep(600)"
 MAIN = """
 import signal, sys
 from pathlib import Path
@@ -115,7 +123,7 @@ def test_a_signal_ends_everything_in_order(
     running = start()
     url = running.read_until(r"Ready: (http://127\.0\.0\.1:\d+)")[1]
     running.read_until("worker  \\| worker is here")
-    assert httpx.get(f"{url}/health/ready").text.startswith("unix://")
+    assert httpx.get(f"{url}/health/ready").json()["redis"].startswith("unix://")
     assert len(processes_of(tmp_path)) == 4
     running.process.send_signal(number)
     assert running.finish() == 0
@@ -125,7 +133,6 @@ def test_a_signal_ends_everything_in_order(
 
 def test_a_second_signal_kills_at_once(start: Start, tmp_path: Path, processes_of: ProcessesOf) -> None:
     running = start(worker=DEAF_WORKER)
-    running.read_until("deaf")
     running.read_until("Ready:")
     running.process.send_signal(signal.SIGINT)
     running.read_until("Stopping")
@@ -154,6 +161,14 @@ def test_a_killed_part_comes_back(start: Start, tmp_path: Path, processes_of: Pr
     running.read_until("redis was killed.*starting it again")
     running.process.terminate()
     assert running.finish() == 0
+
+
+def test_a_worker_that_still_loads_is_told(start: Start) -> None:
+    running = start(worker=SLOW_WORKER)
+    running.read_until(r"The API answers at http://\S+; the worker is still loading")
+    running.process.terminate()
+    assert running.finish() == 0
+    assert "Ready:" not in running.seen
 
 
 def test_two_services_do_not_share_a_data_directory(start: Start) -> None:
