@@ -41,9 +41,11 @@ class ModuleSelector:
         dotted = f".{name}."
         return any(f".{saved}." in dotted for saved in self._config.modules_to_save or ())
 
-    def select(self, names: Iterable[str]) -> set[str]:
-        """The selected among `names`."""
-        return {name for name in names if self.selects(name)}
+    def keeps(self, tensor: str) -> bool:
+        """Whether a tensor lies in a saved module. PEFT compares ends here: `classifier` keeps `pre_classifier`."""
+        saved = self._config.modules_to_save or ()
+        parts = tensor.split(".")
+        return bool(saved) and any(".".join(parts[:stop]).endswith(saved) for stop in range(1, len(parts)))
 
     def rank(self, name: str) -> int:
         """r of a module."""

@@ -96,7 +96,7 @@ def _missing_saved(config: AdapterConfig, tensors: AdapterTensors) -> list[str]:
 
 
 def _is_wanted(config: AdapterConfig, selector: ModuleSelector, name: str) -> bool:
-    return selector.saves(name.rpartition(".")[0]) or (config.bias != "none" and name.endswith(".bias"))
+    return selector.keeps(name) or (config.bias != "none" and name.endswith(".bias"))
 
 
 def _has_rank(parts: Mapping[str, Shape], rank: int) -> bool:

@@ -18,7 +18,7 @@ from workers.tasks.chat import UnknownMask
 from workers.tasks.decoding import decode_greedily
 from workers.tasks.encoding import TextEncoder
 from workers.tasks.refusals import refuse_rows
-from workers.tasks.supervision import SCOPES, SupervisedText, Supervisor, kind_of
+from workers.tasks.supervision import SCOPES, SupervisedText, Supervisor, before_answer, kind_of
 
 #: Tokens of an answer that takes the label's place.
 MAX_ANSWER_TOKENS = 64
@@ -72,9 +72,7 @@ class CausalLM:
         text = prediction.text or ""
         if kind_of(row) == "completion":
             return {**row, "completion": text}
-        last = max((at for at, message in enumerate(row["messages"]) if message["role"] == "assistant"), default=None)
-        asked = row["messages"] if last is None else row["messages"][:last]
-        return {**row, "messages": [*asked, {"role": "assistant", "content": text}]}
+        return {**row, "messages": [*before_answer(row["messages"]), {"role": "assistant", "content": text}]}
 
     def render(self, row: Row) -> RenderedRow:
         self._check_kinds([row])

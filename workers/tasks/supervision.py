@@ -77,7 +77,10 @@ class Supervisor:
             ids = self._encoder.encode(str(row["prompt"]), special_tokens=True).ids
             return ids[:-1] if ids and ids[-1] == self._eos else ids
         if kind == "conversation":
-            question = self._chat.render(before_answer(row["messages"]), ask=True)
+            asked = before_answer(row["messages"])
+            if not asked:
+                raise UnknownMask("nothing stands before the assistant's turn")
+            question = self._chat.render(asked, ask=True)
             return self._encoder.encode(question, special_tokens=False).ids
         return None
 
@@ -103,9 +106,5 @@ class Supervisor:
 
 
 def before_answer(messages: Messages) -> Messages:
-    """The conversation up to the assistant's last turn. Raises UnknownMask where that is nothing."""
-    last = max((place for place, message in enumerate(messages) if message["role"] == "assistant"), default=None)
-    asked = messages if last is None else messages[:last]
-    if not asked:
-        raise UnknownMask("nothing stands before the assistant's turn")
-    return asked
+    """The conversation without its last turn where that is the assistant's."""
+    return messages[:-1] if messages[-1]["role"] == "assistant" else messages

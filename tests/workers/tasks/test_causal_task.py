@@ -1,0 +1,248 @@
+"""Causal language modelling: which tokens carry loss, and how much."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import ByT5Tokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from influence.errors import RowMasked, RowsRefused, RowsUnfit, RowTooLong
+from workers.rows import IGNORED, EncodedRow
+from workers.tasks.base import Prediction
+from workers.tasks.causal_lm import MAX_ANSWER_TOKENS, CausalLM
+from workers.tasks.encoding import TextEncoder
+
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+MARKED = (
+    "{% for message in messages %}<{{ message['role'] }}>{%- if message['role'] == 'assistant' %}"
+    "{% generation %}{{ message['content'] }}|{% endgeneration %}"
+    "{% else %}{{ message['content'] }}|{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+#: Forgets what the assistant thought in earlier turns.
+REWRITING = (
+    "{% for message in messages %}<{{ message['role'] }}>"
+    "{{ message['content'] if loop.last else message['content'][-2:] }}|{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+SYSTEM_FIRST = "{% if messages[0]['role'] != 'system' %}{{ raise_exception('no system') }}{% endif %}"
+TALK = [
+    {"role": "user", "content": "hi"},
+    {"role": "assistant", "content": "hello"},
+    {"role": "user", "content": "why?"},
+    {"role": "assistant", "content": "because"},
+]
+
+
+def make_tokenizer(merges: Sequence[tuple[str, str]] = (), template: str | None = None) -> PreTrainedTokenizerFast:
+    """Bytes and the given merges; no token is added on its own."""
+    pieces = ["<eos>", *sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(merge) for merge in merges)]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, list(merges)))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", model_max_length=1 << 30)
+    wrapped.chat_template = template
+    return wrapped
+
+
+def make_task(
+    tokenizer: Any = None, *, template: str | None = CHATML, scope: Any = None, limit: int = 512, **options: Any
+) -> CausalLM:
+    tokenizer = tokenizer or make_tokenizer(template=template)
+    encoder = TextEncoder(tokenizer, limit=limit, on_too_long=options.get("on_too_long", "truncate"))
+    return CausalLM(encoder, pad_id=0, stop_ids=[0], scope=scope)
+
+
+@pytest.fixture(scope="module")
+def model() -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=300, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
+        max_position_embeddings=256, eos_token_id=0, bos_token_id=0, pad_token_id=0, initializer_range=0.5,
+    )  # fmt: skip
+    return LlamaForCausalLM(config).eval()
+
+
+def supervised_text(task: CausalLM, row: dict[str, Any]) -> str:
+    (encoded,) = task.tokenise([{"id": "r", **row}])
+    kept = [token for token in encoded.labels if token != IGNORED]
+    assert all(
+        label in (IGNORED, token) for token, label in zip(encoded.inputs["input_ids"], encoded.labels, strict=True)
+    )
+    return make_tokenizer().decode(kept)
+
+
+def test_loss_falls_on_the_completion_and_its_end() -> None:
+    task = make_task()
+    assert supervised_text(task, {"prompt": "2+2=", "completion": "4"}) == "4<eos>"
+    assert supervised_text(task, {"prompt": "2+2=", "completion": ""}) == "<eos>"
+    assert supervised_text(task, {"prompt": "été ", "completion": "naïf"}) == "naïf<eos>"
+    assert supervised_text(make_task(scope="all"), {"prompt": "2+2=", "completion": "4"}) == "2+2=4<eos>"
+
+
+def test_token_across_the_border_belongs_to_the_completion() -> None:
+    task = make_task(make_tokenizer(merges=[("x", "y")]))
+    (encoded,) = task.tokenise([{"id": "r", "prompt": "ax", "completion": "yb"}])
+    assert task.render({"prompt": "ax", "completion": "yb"}).tokens == ("a", "xy", "b", "<eos>")
+    assert [label != IGNORED for label in encoded.labels] == [False, True, True, True]
+
+
+def test_tokenizer_without_offsets_reads_prompt_and_completion_apart() -> None:
+    task = make_task(ByT5Tokenizer())
+    (encoded,) = task.tokenise([{"id": "r", "prompt": "ab", "completion": "cd"}])
+    assert ByT5Tokenizer().decode(encoded.inputs["input_ids"]) == "abcd</s>"
+    assert [label != IGNORED for label in encoded.labels] == [False, False, True, True, True]
+
+
+def test_plain_text_carries_loss_everywhere() -> None:
+    task = make_task()
+    assert supervised_text(task, {"text": "words"}) == "words<eos>"
+    view = task.render({"id": "r", "text": "ab"})
+    assert (view.tokens, view.supervised) == (("a", "b", "<eos>"), (False, True, True))
+
+
+@pytest.mark.parametrize(
+    ("template", "scope", "expected"),
+    [
+        (CHATML, None, "hello<|im_end|>\nbecause<|im_end|>\n"),
+        (CHATML, "completion", "because<|im_end|>\n"),
+        (MARKED, "assistant", "hello|because|"),
+        (MARKED, "completion", "because|"),
+        (MARKED, "all", "<user>hi|<assistant>hello|<user>why?|<assistant>because|"),
+        (REWRITING, "all", "<user>hi|<assistant>lo|<user>y?|<assistant>because|"),
+    ],
+)
+def test_loss_of_a_conversation_falls_where_its_scope_says(template: str, scope: Any, expected: str) -> None:
+    assert supervised_text(make_task(template=template, scope=scope), {"messages": TALK}) == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "scope", "messages"),
+    [
+        (REWRITING, None, TALK),
+        (SYSTEM_FIRST, None, TALK),
+        ("{{ nothing.at.all }}", None, TALK),
+        ("{% broken", "all", TALK),
+        (None, None, TALK),
+        (CHATML, "completion", TALK[:3]),
+    ],
+)
+def test_conversation_whose_mask_cannot_be_known_is_refused(template: Any, scope: Any, messages: Any) -> None:
+    with pytest.raises(RowsUnfit) as caught:
+        make_task(template=template, scope=scope).tokenise([{"id": "talk", "messages": messages}])
+    assert caught.value.extra["row_ids"] == ["talk"]
+    assert "loss 'all'" in caught.value.hint
+
+
+def test_row_without_a_supervised_token_is_refused_by_name() -> None:
+    rows = [
+        {"id": "good", "messages": TALK},
+        {"id": "silent", "messages": TALK[:1]},
+    ]
+    with pytest.raises(RowMasked) as caught:
+        make_task().tokenise(rows)
+    assert caught.value.extra["row_ids"] == ["silent"]
+
+
+def test_row_whose_completion_is_cut_off_is_refused_by_name() -> None:
+    with pytest.raises(RowMasked) as caught:
+        make_task(limit=8).tokenise([{"id": "cut", "prompt": "a" * 8, "completion": "b"}])
+    assert "max_length" in caught.value.hint
+
+
+def test_long_rows_are_cut_or_refused() -> None:
+    row = {"id": "long", "prompt": "aaa", "completion": "b" * 20}
+    (encoded,) = make_task(limit=8).tokenise([row])
+    assert (encoded.length, encoded.truncated, len(encoded.labels)) == (8, True, 8)
+    assert make_task(limit=8).render(row).truncated
+    with pytest.raises(RowTooLong):
+        make_task(limit=8, on_too_long="fail").tokenise([row])
+
+
+@pytest.mark.parametrize(
+    ("row", "scope"),
+    [
+        ({"text": "a", "label": 1}, None),
+        ({"text": "a", "text_pair": "b"}, None),
+        ({"text": "a"}, "assistant"),
+        ({"text": "a"}, "completion"),
+        ({"prompt": "a", "completion": "b"}, "assistant"),
+    ],
+)
+def test_rows_of_another_kind_or_scope_are_refused(row: dict[str, Any], scope: Any) -> None:
+    with pytest.raises(RowsRefused):
+        make_task(scope=scope).tokenise([{"id": "r", **row}])
+
+
+def encode_some(task: CausalLM) -> list[EncodedRow]:
+    rows: list[dict[str, Any]] = [
+        {"id": "0", "prompt": "the sum is ", "completion": "4"},
+        {"id": "1", "prompt": "a", "completion": "long answer to it"},
+        {"id": "2", "messages": TALK},
+        {"id": "3", "text": "plain"},
+    ]
+    return task.tokenise(rows)
+
+
+def test_loss_is_the_models_own_and_independent_of_the_batch(model: LlamaForCausalLM) -> None:
+    task = make_task()
+    encoded = encode_some(task)
+    together = task.row_losses(model, task.collate(encoded))
+    for row, found in zip(encoded, together, strict=True):
+        alone = task.collate([row])
+        expected = model(**alone.inputs, labels=alone.labels).loss
+        torch.testing.assert_close(task.row_losses(model, alone)[0], expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+class Plain(torch.nn.Module):
+    """A model that computes all logits, whoever needs them."""
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, use_cache: bool) -> Any:
+        return self.inner(input_ids=input_ids, attention_mask=attention_mask, use_cache=use_cache)
+
+
+def test_logits_at_chosen_places_give_the_same_loss(model: LlamaForCausalLM) -> None:
+    task = make_task()
+    batch = task.collate(encode_some(task))
+    torch.testing.assert_close(task.row_losses(Plain(model), batch), task.row_losses(model, batch))
+
+
+def test_answer_is_the_greedy_continuation(model: LlamaForCausalLM) -> None:
+    task, tokenizer = make_task(), make_tokenizer()
+    rows: list[dict[str, Any]] = [{"prompt": "sum: ", "completion": "?"}, {"messages": TALK}, {"text": "plain"}]
+    answered, talked, nothing = task.predict(model, rows)
+    assert nothing is None
+    questions = ["sum: ", "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in TALK[:3])]
+    questions[1] += "<|im_start|>assistant\n"
+    for question, found in zip(questions, (answered, talked), strict=True):
+        ids = torch.tensor([tokenizer(question)["input_ids"]])
+        made = model.generate(
+            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=MAX_ANSWER_TOKENS
+        )
+        assert found is not None
+        assert found.text == tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True)
+        assert 0 <= (found.probability or 0) <= 1
+
+
+def test_answer_takes_the_completions_or_the_last_turns_place() -> None:
+    task, answer = make_task(), Prediction(text="new")
+    assert task.with_prediction({"prompt": "a", "completion": "b"}, answer) == {"prompt": "a", "completion": "new"}
+    last = {"role": "assistant", "content": "new"}
+    assert task.with_prediction({"messages": TALK}, answer) == {"messages": [*TALK[:3], last]}
+    assert task.with_prediction({"messages": TALK[:3]}, answer) == {"messages": [*TALK[:3], last]}
+
+
+def test_rendered_row_shows_text_tokens_and_where_loss_falls() -> None:
+    view = make_task().render({"id": "r", "prompt": "ab", "completion": "c"})
+    assert (view.text, view.tokens, view.supervised) == ("abc", ("a", "b", "c", "<eos>"), (False, False, True, True))
