@@ -15,8 +15,9 @@ from transformers import (
 )
 
 #: The whole vocabulary.
-TEXT = """refund invoice charge card login password reset crash error slow app update parcel late lost address where when
-my the is a not i it was twice again please help thanks ship order cancel plan upgrade bill wrong good bad answer"""
+TEXT = """refund invoice charge card login password reset crash error slow app update parcel late lost address where
+when my the is a not i it was twice again please help thanks ship order cancel plan upgrade bill wrong good bad
+answer"""
 WORDS = TEXT.split()
 LABELS = ("billing", "access", "delivery")
 

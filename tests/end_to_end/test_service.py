@@ -1,0 +1,114 @@
+"""The main job over HTTP, with real processes that die and come back."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.rows import make_ticket_rows
+from support.serving import Service, serving, wait_for_workers
+from support.tiny import LABELS, TinyCheckpoint
+
+ROWS = 400
+
+
+@pytest.fixture
+def service(tmp_path: Path, tiny: TinyCheckpoint, wait_until: Callable[..., None]) -> Iterator[Service]:
+    environment = {
+        "DATAINF_ALLOWED_ROOTS": json.dumps([str(tiny.base.parent)]),
+        "DATAINF_CPU_THREADS": "1",
+        "DATAINF_SHARD_SECONDS": "0.001",
+        "DATAINF_TOKEN_BUDGET": "64",
+    }
+    with serving(tmp_path / "data", **environment) as running:
+        wait_for_workers(running, wait_until)
+        yield running
+
+
+@pytest.fixture
+def uploaded(service: Service, tiny: TinyCheckpoint, tiny_zip: Path) -> dict[str, str]:
+    """Ids of checkpoint and data set."""
+    form = {"base_model": str(tiny.base), "label_names": json.dumps(LABELS)}
+    checkpoint = service.post("/v1/checkpoints", data=form, files={"adapter": ("adapter.zip", tiny_zip.read_bytes())})
+    lines = "\n".join(json.dumps(row) for row in make_ticket_rows(ROWS))
+    dataset = service.post("/v1/datasets", files={"file": ("rows.jsonl", lines.encode())})
+    return {"checkpoint_id": checkpoint["id"], "dataset_id": dataset["id"]}
+
+
+def workers_of(service: Service) -> list[int]:
+    """Process ids of the worker processes below the service."""
+    return [pid for pid in descendants(service.process.pid) if "workers.process" in command_of(pid)]
+
+
+def descendants(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [found for child in children for found in (int(child), *descendants(int(child)))]
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def test_a_stranger_gets_from_upload_to_scores(
+    service: Service, uploaded: dict[str, str], wait_until: Callable[..., None]
+) -> None:
+    index = service.post("/v1/indexes", json={**uploaded, "max_length": 64})
+    job = service.finish(index["job_id"], wait_until)
+    assert job["state"] == "succeeded", job
+    again = service.client.post("/v1/indexes", json={**uploaded, "max_length": 64})
+    assert (again.status_code, again.json()["id"]) == (200, index["id"])
+    question = {"examples": [{"text": "refund my card", "label": "billing"}], "k": 3}
+    answer = service.post(f"/v1/indexes/{index['id']}/queries", json=question, headers={"Prefer": "wait=60"})
+    (result,) = answer["results"]
+    assert [row["rank"] for row in result["helpful"]] == [1, 2, 3]
+    assert all(row["direction"] == "helpful" and row["row"]["text"] for row in result["helpful"])
+    scores = service.get(f"/v1/queries/{answer['id']}/scores")
+    assert len(scores["influence"][0]) == ROWS
+    assert result["helpful"][0]["influence"] == pytest.approx(min(scores["influence"][0]))
+
+
+def test_a_preview_shows_what_the_model_reads(service: Service, uploaded: dict[str, str]) -> None:
+    preview = service.post(
+        f"/v1/datasets/{uploaded['dataset_id']}/preview",
+        json={"checkpoint_id": uploaded["checkpoint_id"], "max_length": 64},
+        headers={"Prefer": "wait=60"},
+    )
+    assert len(preview["rows"]) == 5
+    assert preview["rows"][0]["tokens"][0] == "[CLS]"
+
+
+def test_a_killed_worker_loses_and_doubles_no_row(
+    service: Service, uploaded: dict[str, str], wait_until: Callable[..., None]
+) -> None:
+    index = service.post("/v1/indexes", json={**uploaded, "max_length": 64})
+    for done in (1, 150):
+        wait_until(lambda done=done: progress(service, index)["done"] >= done, f"{done} rows are done", 60)
+        for pid in workers_of(service):
+            os.kill(pid, signal.SIGKILL)
+    assert service.finish(index["job_id"], wait_until)["state"] == "succeeded"
+    built = service.get(f"/v1/indexes/{index['id']}")
+    assert built["rows_indexed"] == ROWS
+    question = {"rows": {"dataset_id": uploaded["dataset_id"], "row_indexes": [0]}, "k": ROWS, "order": "helpful"}
+    answer = service.post(f"/v1/indexes/{index['id']}/queries", json=question, headers={"Prefer": "wait=60"})
+    ranked = [row["row_index"] for row in answer["results"][0]["helpful"]]
+    assert sorted(ranked) == list(range(ROWS))
+
+
+def progress(service: Service, index: Any) -> Any:
+    job = service.get(f"/v1/jobs/{index['job_id']}")
+    in_gradients = job["progress"]["phase"] in ("gradients", "finishing")
+    return job["progress"] if in_gradients else {"done": 0}
+
+
+def test_ctrl_c_ends_every_process(service: Service) -> None:
+    below = descendants(service.process.pid)
+    assert len(below) >= 4
+    service.process.send_signal(signal.SIGINT)
+    assert service.process.wait(60) in (0, 130, -signal.SIGINT)
+    assert [pid for pid in below if command_of(pid)] == []

@@ -1,0 +1,77 @@
+"""The whole service as a user starts it: `datainf serve` in its own processes."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+READY_SECONDS = 90.0
+
+
+class Service:
+    """A running service and a client for it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+        self.process = process
+        self.client = httpx.Client(base_url=url, timeout=120)
+        self.log = log
+
+    def post(self, path: str, **options: Any) -> Any:
+        """POST and expect success."""
+        response = self.client.post(path, **options)
+        assert response.status_code in (200, 201, 202), response.text
+        return response.json()
+
+    def get(self, path: str, **options: Any) -> Any:
+        """GET and expect success."""
+        response = self.client.get(path, **options)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def finish(self, job_id: str, wait_until: Callable[..., None], timeout_seconds: float = 90.0) -> Any:
+        """Wait for a job's end."""
+        final = ("succeeded", "failed", "cancelled")
+        wait_until(lambda: self.get(f"/v1/jobs/{job_id}")["state"] in final, f"{job_id} is final", timeout_seconds)
+        return self.get(f"/v1/jobs/{job_id}")
+
+
+@contextmanager
+def serving(data_dir: Path, **environment: str) -> Iterator[Service]:
+    """Run `datainf serve` until the block ends."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = data_dir.with_suffix(".log")
+    command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port), "--data-dir", str(data_dir)]
+    cleared = {name: value for name, value in os.environ.items() if not name.startswith("DATAINF_")}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env={**cleared, "DATAINF_HUB_OFFLINE": "true", **environment}
+        )
+    service = Service(process, f"http://127.0.0.1:{port}", log)
+    try:
+        yield service
+    finally:
+        service.client.close()
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def wait_for_workers(service: Service, wait_until: Callable[..., None]) -> None:
+    """Wait until API and worker answer."""
+
+    def ready() -> bool:
+        try:
+            return bool(service.client.get("/health/ready").json().get("workers"))
+        except (httpx.HTTPError, ValueError):
+            assert service.process.poll() is None, service.log.read_text()
+            return False
+
+    wait_until(ready, "the service is ready", READY_SECONDS)
