@@ -14,7 +14,7 @@ ANONYMOUS = "anonymous"
 _bearer = HTTPBearer(auto_error=False, description="An API key; not asked for on a loopback address without keys.")
 
 
-def authenticate(
+async def authenticate(
     context: Ctx, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None
 ) -> str:
     """A stable name of the caller: the digest of its key, or `anonymous` where no keys are configured.

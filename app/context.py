@@ -25,7 +25,7 @@ class Context:
     events: AsyncClient
 
 
-def find_context(request: Request) -> Context:
+async def find_context(request: Request) -> Context:
     """The context that `create_app` made."""
     return cast("Context", request.app.state.context)
 

@@ -72,7 +72,7 @@ class Once:
         return made
 
 
-def find_once(
+async def find_once(
     request: Request,
     context: Ctx,
     caller: Caller,

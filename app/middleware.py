@@ -5,6 +5,7 @@ import time
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.metrics import Metrics
@@ -18,6 +19,9 @@ REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 #: Standard methods; anything else is counted as one, so that a client cannot make metrics grow.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+#: Asked for every few seconds by machines: not worth a line each.
+_PROBES = ("/health/", "/metrics")
 
 
 class RequestFrame:
@@ -39,6 +43,8 @@ class RequestFrame:
         started = time.perf_counter()
         try:
             await self._app(scope, receive, answer.send)
+        except ClientDisconnect:
+            log.info("the client went away")
         except Exception:
             log.exception("request failed")
             if answer.status is not None:
@@ -54,7 +60,8 @@ class RequestFrame:
         route = getattr(scope.get("route"), "path", "unmatched")
         status = answer.status or 499
         self._metrics.observe(method, route, status, seconds)
-        log.info(
+        write = log.debug if route.startswith(_PROBES) else log.info
+        write(
             "request", method=method, path=scope["path"][:200], status=status, ms=round(seconds * 1000, 1),
             **({"job_id": scope["state"]["job_id"]} if "job_id" in scope["state"] else {}),
         )  # fmt: skip

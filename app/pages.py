@@ -32,12 +32,12 @@ class Bounds:
         self.offset = offset
 
 
-def find_page(context: Ctx, parameters: Annotated[PageParameters, Query()]) -> Bounds:
+async def find_page(context: Ctx, parameters: Annotated[PageParameters, Query()]) -> Bounds:
     """Length and cursor of a page. Raises InvalidRequest."""
     return Bounds(_checked_length(context, "limit", parameters.limit), after=parameters.after)
 
 
-def find_rows(context: Ctx, parameters: Annotated[RowParameters, Query()]) -> Bounds:
+async def find_rows(context: Ctx, parameters: Annotated[RowParameters, Query()]) -> Bounds:
     """Offset and length of a slice of rows. Raises InvalidRequest."""
     if parameters.offset < 0:
         raise InvalidRequest(f"offset is {parameters.offset}.", hint="Rows count from 0.")

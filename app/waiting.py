@@ -23,7 +23,7 @@ EVENTS_MEDIA_TYPE = "text/event-stream"
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?:$|[,;\s])", re.IGNORECASE)
 
 
-def find_wait(
+async def find_wait(
     context: Ctx,
     prefer: Annotated[
         str | None,

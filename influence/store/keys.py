@@ -29,7 +29,7 @@ def record(kind: str, record_id: str) -> str:
 
 
 def listing(kind: str) -> str:
-    """sorted set id -> creation time in ms · state · api · members leave with their records."""
+    """sorted set id -> creation time in ms (workers: last seen) · state · api, workers · members leave with records."""
     return f"{PREFIX}{kind}s"
 
 
@@ -86,11 +86,6 @@ def idempotency(key_digest: str) -> str:
 def worker(name: str) -> str:
     """string, JSON description · state · the worker itself · WORKER_SECONDS, refreshed."""
     return f"{PREFIX}worker:{name}"
-
-
-def workers_pattern() -> str:
-    """Pattern of all worker keys, for SCAN."""
-    return f"{PREFIX}worker:*"
 
 
 def index_pattern(index_id: str) -> str:

@@ -1,6 +1,8 @@
 """Which workers are alive: each refreshes its own key."""
 
 import json
+import time
+from typing import cast
 
 import redis
 
@@ -9,7 +11,7 @@ from influence.store import keys
 
 
 class Workers:
-    """Presence of worker processes."""
+    """Presence of worker processes. The listing saves a scan of all keys, which grows with the indexes kept."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -17,13 +19,18 @@ class Workers:
     def announce(self, name: str, description: Json) -> None:
         """Say that this worker is alive, for the next WORKER_SECONDS."""
         self._client.set(keys.worker(name), json.dumps(description), ex=keys.WORKER_SECONDS)
+        self._client.zadd(keys.listing("worker"), {name: int(time.time() * 1000)})
 
     def withdraw(self, name: str) -> None:
         """Say goodbye."""
         self._client.delete(keys.worker(name))
+        self._client.zrem(keys.listing("worker"), name)
 
     def alive(self) -> list[Json]:
-        """Descriptions of all workers heard of lately."""
-        names = list(self._client.scan_iter(match=keys.workers_pattern(), count=1000))
-        texts = self._client.mget(names) if names else []
+        """Descriptions of all workers heard of lately; those that went silent leave the listing."""
+        names = cast("list[bytes]", self._client.zrange(keys.listing("worker"), 0, -1))
+        texts = self._client.mget([keys.worker(name.decode()) for name in names]) if names else []
+        silent = [name for name, text in zip(names, texts, strict=True) if text is None]
+        if silent:
+            self._client.zrem(keys.listing("worker"), *silent)
         return [json.loads(text) for text in texts if text is not None]

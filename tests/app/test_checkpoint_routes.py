@@ -1,0 +1,122 @@
+"""Checkpoints over HTTP, with real adapters of a tiny model."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+from support.problems import assert_problem
+from support.tiny import TinyCheckpoint, make_causal, make_classifier
+
+from influence.contracts.checkpoint import Checkpoint
+from influence.store.files import Files
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyCheckpoint:
+    return make_classifier(tmp_path_factory.mktemp("classifier"))
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> TinyCheckpoint:
+    return make_causal(tmp_path_factory.mktemp("causal"))
+
+
+@pytest.fixture
+def aliased(make_client: Callable[..., TestClient], tiny: TinyCheckpoint, other: TinyCheckpoint) -> TestClient:
+    return make_client(
+        base_model_aliases={"tiny": str(tiny.base), "other": str(other.base)}, allowed_roots=[tiny.adapter.parent]
+    )
+
+
+def zip_folder(folder: Path, leave_out: str = "") -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for file in sorted(folder.iterdir()):
+            if file.is_file() and file.name != leave_out:
+                archive.write(file, file.name)
+    return buffer.getvalue()
+
+
+def send(client: TestClient, archive: bytes, **fields: str) -> Any:
+    data = {"base_model": "tiny", **fields}
+    return client.post("/v1/checkpoints", files={"adapter": ("adapter.zip", archive)}, data=data)
+
+
+def test_a_zip_becomes_a_checkpoint_and_the_same_content_the_same_one(
+    aliased: TestClient, tiny: TinyCheckpoint, files: Files
+) -> None:
+    first, again = (send(aliased, zip_folder(tiny.adapter)) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json() == again.json()
+    checkpoint = Checkpoint.model_validate(first.json())
+    assert (checkpoint.task, checkpoint.num_labels) == ("sequence_classification", 3)
+    assert (files.adapter(checkpoint.adapter_digest) / "adapter_model.safetensors").is_file()
+    assert list((files.root / "tmp").iterdir()) == []
+
+
+def test_a_folder_under_an_allowed_root_is_the_same_checkpoint(aliased: TestClient, tiny: TinyCheckpoint) -> None:
+    sent = send(aliased, zip_folder(tiny.adapter)).json()
+    named = aliased.post("/v1/checkpoints", json={"base_model": "tiny", "adapter": str(tiny.adapter)})
+    assert named.json()["id"] == sent["id"]
+    assert named.status_code == 200
+
+
+def test_label_names_give_another_checkpoint_on_the_same_files(
+    aliased: TestClient, tiny: TinyCheckpoint, files: Files
+) -> None:
+    plain = send(aliased, zip_folder(tiny.adapter)).json()
+    named = send(aliased, zip_folder(tiny.adapter), label_names='["x", "y", "z"]').json()
+    assert named["id"] != plain["id"]
+    assert aliased.delete(f"/v1/checkpoints/{plain['id']}").status_code == 204
+    assert files.adapter(named["adapter_digest"]).is_dir()
+    assert aliased.delete(f"/v1/checkpoints/{named['id']}").status_code == 204
+    assert not files.adapter(named["adapter_digest"]).exists()
+
+
+def test_adapters_that_would_give_nonsense_are_refused(
+    aliased: TestClient, tiny: TinyCheckpoint, other: TinyCheckpoint, store: Any
+) -> None:
+    archive = zip_folder(tiny.adapter)
+    assert_problem(send(aliased, b"no zip"), 422, "unreadable_file")
+    assert_problem(send(aliased, zip_folder(tiny.adapter, "adapter_config.json")), 422, "adapter_config_refused")
+    assert_problem(send(aliased, zip_folder(tiny.adapter, "adapter_model.safetensors")), 422, "adapter_mismatch")
+    assert_problem(send(aliased, archive, task="causal_lm"), 422, "task_mismatch")
+    assert_problem(send(aliased, archive, base_model="other"), 422, "adapter_mismatch")
+    assert_problem(send(aliased, archive, base_model="../../etc"), 422, "base_model_not_found")
+    assert_problem(send(aliased, archive, base_model="/etc"), 403, "path_not_allowed")
+    assert_problem(send(aliased, archive, base_model=""), 422, "invalid_request")
+    assert_problem(send(aliased, archive, taks="causal_lm"), 422, "invalid_request")
+    assert store.checkpoints.all() == []
+
+
+def test_a_pickle_in_the_zip_is_refused(aliased: TestClient) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("adapter_config.json", "{}")
+        archive.writestr("adapter_model.bin", b"\x80\x04")
+    assert_problem(send(aliased, buffer.getvalue()), 422, "pickle_refused")
+
+
+def test_a_path_outside_the_roots_is_refused(aliased: TestClient, other: TinyCheckpoint) -> None:
+    answer = aliased.post("/v1/checkpoints", json={"base_model": "tiny", "adapter": str(other.adapter)})
+    assert_problem(answer, 403, "path_not_allowed")
+
+
+def test_an_adapter_over_the_limit_is_refused(make_client: Callable[..., TestClient], tiny: TinyCheckpoint) -> None:
+    small = make_client(max_adapter_bytes=100, base_model_aliases={"tiny": str(tiny.base)})
+    assert_problem(send(small, zip_folder(tiny.adapter)), 413, "too_large")
+
+
+def test_a_checkpoint_under_an_index_stays(client: TestClient, index: dict[str, Any]) -> None:
+    answer = client.delete(f"/v1/checkpoints/{index['spec']['checkpoint_id']}")
+    assert assert_problem(answer, 409, "resource_in_use")["indexes"] == [index["id"]]
+
+
+def test_hub_adapters_need_the_hub(make_client: Callable[..., TestClient]) -> None:
+    offline = make_client(hub_offline=True)
+    answer = offline.post("/v1/checkpoints", json={"base_model": "org/base", "adapter": "org/adapter"})
+    assert_problem(answer, 422, "invalid_request")

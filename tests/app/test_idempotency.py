@@ -1,0 +1,85 @@
+"""A POST sent twice under one key does its work once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+from support.problems import assert_problem
+
+from app.idempotency import Made, Once
+from influence.contracts.checkpoint import Checkpoint
+from influence.errors import IdempotencyConflict
+from influence.store.store import Store
+
+EXAMPLE = {"examples": [{"text": "a", "label": 0}]}
+
+
+def send(client: TestClient, path: str, body: Any, key: str = "k1", **headers: str) -> Any:
+    return client.post(path, json=body, headers={"Idempotency-Key": key, **headers})
+
+
+def test_the_same_query_under_one_key_is_one_query(
+    client: TestClient, ready_index: dict[str, Any], store: Store
+) -> None:
+    path = f"/v1/indexes/{ready_index['id']}/queries"
+    first, again = send(client, path, EXAMPLE), send(client, path, EXAMPLE)
+    assert first.status_code == again.status_code == 202
+    assert first.json() == again.json()
+    assert ("idempotent-replayed" in first.headers, again.headers["idempotent-replayed"]) == (False, "true")
+    assert len(store.queue.waiting("query")) == 1
+    assert send(client, path, EXAMPLE, key="k2").json()["id"] != first.json()["id"]
+
+
+def test_another_body_under_the_key_is_refused(client: TestClient, ready_index: dict[str, Any]) -> None:
+    path = f"/v1/indexes/{ready_index['id']}/queries"
+    send(client, path, EXAMPLE)
+    assert_problem(send(client, path, {**EXAMPLE, "k": 3}), 409, "idempotency_conflict")
+
+
+def test_a_key_belongs_to_its_path_and_its_caller(
+    make_client: Callable[..., TestClient], ready_index: dict[str, Any], checkpoint: Checkpoint
+) -> None:
+    keys = ["a-key-of-the-tests-0001", "a-key-of-the-tests-0002"]
+    guarded = make_client(api_keys=keys)
+    path = f"/v1/indexes/{ready_index['id']}/queries"
+    made = [send(guarded, path, EXAMPLE, Authorization=f"Bearer {key}").json()["id"] for key in keys]
+    assert made[0] != made[1]
+    body = {"checkpoint_id": checkpoint.id, "dataset_id": ready_index["spec"]["dataset_id"]}
+    assert send(guarded, "/v1/indexes", body, Authorization=f"Bearer {keys[0]}").status_code == 200
+
+
+def test_a_form_counts_as_the_same_by_its_content(client: TestClient) -> None:
+    def upload(content: str, filename: str = "rows.jsonl") -> Any:
+        return client.post("/v1/datasets", files={"file": (filename, content)}, headers={"Idempotency-Key": "k1"})
+
+    first, again = upload('{"text": "a"}\n'), upload('{"text": "a"}\n')
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert first.json() == again.json()
+    assert_problem(upload('{"text": "b"}\n'), 409, "idempotency_conflict")
+    assert_problem(upload('{"text": "a"}\n', "other.jsonl"), 409, "idempotency_conflict")
+
+
+def test_a_request_that_was_refused_frees_its_key(client: TestClient, ready_index: dict[str, Any]) -> None:
+    path = f"/v1/indexes/{ready_index['id']}/queries"
+    assert_problem(send(client, path, {**EXAMPLE, "method": "none"}), 422, "unknown_method")
+    assert send(client, path, EXAMPLE).status_code == 202
+
+
+def test_a_request_whose_twin_is_still_running_is_told_to_come_back(
+    client: TestClient, ready_index: dict[str, Any], store: Store
+) -> None:
+    def meet_twin() -> Made:
+        with pytest.raises(IdempotencyConflict) as met:
+            Once(store.idempotency, "key").run("body", lambda: Made("never"))
+        assert met.value.extra["retry_after_seconds"] > 0
+        return Made("first")
+
+    assert Once(store.idempotency, "key").run("body", meet_twin).resource_id == "first"
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256])
+def test_a_key_of_no_or_endless_length_is_refused(client: TestClient, ready_index: dict[str, Any], key: str) -> None:
+    path = f"/v1/indexes/{ready_index['id']}/queries"
+    assert_problem(send(client, path, EXAMPLE, key=key), 422, "invalid_request")

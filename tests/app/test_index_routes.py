@@ -1,0 +1,153 @@
+"""Indexes over HTTP: content-addressed, built once, cancelled without a trace."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+from support.problems import assert_problem
+
+from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.index import ShardCommit
+from influence.store import keys
+from influence.store.store import Store
+
+
+def ask(client: TestClient, checkpoint: Checkpoint, dataset_id: str, **fields: Any) -> Any:
+    return client.post("/v1/indexes", json={"checkpoint_id": checkpoint.id, "dataset_id": dataset_id, **fields})
+
+
+def send_rows(client: TestClient, text: str) -> str:
+    return str(client.post("/v1/datasets", files={"file": ("rows.jsonl", text)}).json()["id"])
+
+
+def test_a_new_index_is_a_job_on_the_queue(
+    client: TestClient, checkpoint: Checkpoint, dataset_id: str, store: Store
+) -> None:
+    answer = ask(client, checkpoint, dataset_id)
+    made = answer.json()
+    assert answer.status_code == 202
+    assert answer.headers["location"] == f"/v1/jobs/{made['job_id']}"
+    assert int(answer.headers["retry-after"]) >= 1
+    assert (made["state"], made["rows"], made["spec"]["storage"]) == ("queued", 12, "full")
+    assert store.queue.waiting("build") == [("plan_index", {"index_id": made["id"]})]
+    assert client.get(answer.headers["location"]).json()["resource"] == f"/v1/indexes/{made['id']}"
+
+
+def test_the_same_request_is_the_same_index_without_work(
+    client: TestClient, checkpoint: Checkpoint, index: dict[str, Any], dataset_id: str, store: Store
+) -> None:
+    again = ask(client, checkpoint, dataset_id, rank=99)  # rank has no effect on full storage
+    assert again.status_code == 200
+    assert (again.json()["id"], again.json()["job_id"]) == (index["id"], index["job_id"])
+    assert len(store.queue.waiting("build")) == 1
+    assert ask(client, checkpoint, dataset_id, max_length=64).json()["id"] != index["id"]
+
+
+@pytest.mark.parametrize("accident", ["failed", "job lost", "job cancelled"])
+def test_a_dead_build_is_started_again_by_the_same_request(
+    client: TestClient, checkpoint: Checkpoint, index: dict[str, Any], dataset_id: str, store: Store, accident: str
+) -> None:
+    if accident == "failed":
+        failed = {"state": "failed", "error": {"code": "non_finite_gradients"}}
+        store.indexes.update(index["id"], lambda found: found.model_copy(update=failed))
+        store.jobs.fail(index["job_id"], {"code": "non_finite_gradients"})
+        assert client.get(f"/v1/indexes/{index['id']}").json()["error"]["code"] == "non_finite_gradients"
+    elif accident == "job lost":
+        store.jobs.delete(index["job_id"])
+    else:
+        store.jobs.cancel(index["job_id"])
+    again = ask(client, checkpoint, dataset_id)
+    assert again.status_code == 202
+    assert again.json()["id"] == index["id"]
+    assert again.json()["job_id"] != index["job_id"]
+    assert (again.json()["state"], again.json()["error"]) == ("queued", None)
+    assert len(store.queue.waiting("build")) == 2
+
+
+def test_progress_of_the_job_shows_in_the_index(client: TestClient, index: dict[str, Any], store: Store) -> None:
+    store.jobs.start(index["job_id"])
+    store.jobs.set_phase(index["job_id"], "gradients", total=12)
+    store.jobs.set_done(index["job_id"], 5, shard=0)
+    for shown in (
+        client.get(f"/v1/indexes/{index['id']}").json(),
+        client.get("/v1/indexes").json()["data"][0],
+    ):
+        assert (shown["state"], shown["progress"]["phase"], shown["progress"]["done"]) == ("running", "gradients", 5)
+
+
+def test_full_storage_that_does_not_fit_is_refused_with_figures_and_auto_turns_compact(
+    make_client: Callable[..., TestClient], checkpoint: Checkpoint, dataset_id: str
+) -> None:
+    tight = make_client(storage_budget_bytes=12 * 1000 * 4 - 1)
+    body = assert_problem(ask(tight, checkpoint, dataset_id, storage="full"), 422, "does_not_fit")
+    assert (body["needed_bytes"], body["budget_bytes"]) == (48_000, 47_999)
+    assert ask(tight, checkpoint, dataset_id, storage="full", storage_dtype="float16").status_code == 202
+    spec = ask(tight, checkpoint, dataset_id, rank=8).json()["spec"]
+    assert (spec["storage"], spec["rank"]) == ("compact", 8)
+
+
+@pytest.mark.parametrize(
+    ("rows", "status", "code"),
+    [
+        ('{"text": "a", "label": 3}\n', 422, "label_out_of_range"),
+        ('{"text": "a", "label": "biling"}\n', 422, "label_unknown"),
+        ('{"text": "a"}\n', 422, "rows_unfit"),
+        ('{"prompt": "a", "completion": "b"}\n', 422, "rows_unfit"),
+    ],
+)
+def test_rows_that_cannot_fit_the_checkpoint_are_refused_before_any_work(
+    client: TestClient, checkpoint: Checkpoint, store: Store, rows: str, status: int, code: str
+) -> None:
+    assert_problem(ask(client, checkpoint, send_rows(client, rows)), status, code)
+    assert store.queue.waiting("build") == []
+
+
+def test_a_label_close_to_a_known_one_is_suggested(client: TestClient, checkpoint: Checkpoint) -> None:
+    rows = send_rows(client, '{"text": "a", "label": "biling"}\n')
+    body = assert_problem(ask(client, checkpoint, rows), 422, "label_unknown")
+    assert "Did you mean 'billing'?" in body["hint"]
+
+
+def test_a_loss_scope_that_the_rows_lack_is_refused(
+    client: TestClient, checkpoint: Checkpoint, dataset_id: str
+) -> None:
+    assert_problem(ask(client, checkpoint, dataset_id, loss="assistant"), 422, "invalid_request")
+
+
+def test_unknown_checkpoint_or_data_set_is_not_found(
+    client: TestClient, checkpoint: Checkpoint, dataset_id: str
+) -> None:
+    assert_problem(ask(client, checkpoint, "ds_none"), 404, "not_found")
+    answer = client.post("/v1/indexes", json={"checkpoint_id": "ckpt_none", "dataset_id": dataset_id})
+    assert_problem(answer, 404, "not_found")
+
+
+def write_shard(store: Store, index_id: str) -> None:
+    array = np.zeros((2, 3), dtype=np.float32)
+    store.index_data.write_gradients(index_id, 0, 0, array)
+    store.index_data.write_rows(index_id, 0, "norms", array)
+    store.index_data.commit(index_id, ShardCommit(shard=0, rows=2, bytes=1, seconds=1.0, chunks=1))
+
+
+def left_behind(store: Store, index_id: str) -> list[bytes]:
+    return [name for name in store.connections.state.scan_iter(match="*") if index_id.encode() in name]
+
+
+def test_cancelling_a_build_leaves_nothing_behind(client: TestClient, index: dict[str, Any], store: Store) -> None:
+    store.jobs.start(index["job_id"])
+    write_shard(store, index["id"])
+    for _ in range(2):
+        answer = client.delete(f"/v1/jobs/{index['job_id']}")
+        assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
+    assert_problem(client.get(f"/v1/indexes/{index['id']}"), 404, "not_found")
+    assert left_behind(store, index["id"]) == []
+
+
+def test_deleting_an_index_in_build_cancels_it(client: TestClient, index: dict[str, Any], store: Store) -> None:
+    write_shard(store, index["id"])
+    assert client.delete(f"/v1/indexes/{index['id']}").status_code == 204
+    assert store.jobs.require(index["job_id"]).state == "cancelled"
+    assert left_behind(store, index["id"]) == []
+    assert store.connections.state.exists(keys.job(index["job_id"]))

@@ -1,0 +1,98 @@
+"""Jobs over HTTP: watched, listed, cancelled."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+from support.problems import assert_problem
+
+from app.context import Context
+from app.waiting import stream_events
+from influence.store.connections import connect_async
+from influence.store.store import Store
+
+
+@pytest.fixture
+def job_id(store: Store) -> str:
+    return store.jobs.create("job_1", "index", "idx_1", "/v1/indexes/idx_1").id
+
+
+def read_events(text: str) -> list[tuple[str, dict[str, Any]]]:
+    blocks = [block.split("\n") for block in text.strip().split("\n\n") if not block.startswith(":")]
+    return [(block[0].removeprefix("event: "), json.loads(block[1].removeprefix("data: "))) for block in blocks]
+
+
+def test_a_running_job_says_when_to_look_again(client: TestClient, store: Store, job_id: str) -> None:
+    assert int(client.get(f"/v1/jobs/{job_id}").headers["retry-after"]) >= 1
+    store.jobs.succeed(job_id)
+    assert "retry-after" not in client.get(f"/v1/jobs/{job_id}").headers
+
+
+def test_jobs_are_paged_newest_first(client: TestClient, store: Store) -> None:
+    ids = [store.jobs.create(f"job_{number}", "query", "qry_1", "/v1/queries/qry_1").id for number in range(5)]
+    first = client.get("/v1/jobs?limit=3").json()
+    second = client.get(f"/v1/jobs?limit=3&after={first['next']}").json()
+    assert (len(first["data"]), first["has_more"], second["has_more"]) == (3, True, False)
+    assert sorted(item["id"] for page in (first, second) for item in page["data"]) == ids
+
+
+def test_a_job_that_has_ended_its_life_leaves_the_list(client: TestClient, store: Store, job_id: str) -> None:
+    store.jobs.create("job_2", "index", "idx_2", "/v1/indexes/idx_2")
+    store.connections.state.delete(f"datainf:job:{job_id}")
+    assert [item["id"] for item in client.get("/v1/jobs").json()["data"]] == ["job_2"]
+
+
+@pytest.mark.parametrize("end", ["succeed", "fail"])
+def test_a_finished_job_cannot_be_cancelled(client: TestClient, store: Store, job_id: str, end: str) -> None:
+    store.jobs.succeed(job_id) if end == "succeed" else store.jobs.fail(job_id, {"code": "internal"})
+    assert_problem(client.delete(f"/v1/jobs/{job_id}"), 409, "conflict")
+
+
+def test_events_of_a_finished_job_are_its_end(client: TestClient, store: Store, job_id: str) -> None:
+    store.jobs.succeed(job_id)
+    answer = client.get(f"/v1/jobs/{job_id}/events")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert [(name, job["state"]) for name, job in read_events(answer.text)] == [("done", "succeeded")]
+
+
+def test_events_follow_a_job_to_its_end(
+    client: TestClient, store: Store, job_id: str, wait_until: Callable[..., None]
+) -> None:
+    state = store.connections.state
+    channel = f"datainf:events:{job_id}"
+
+    def work() -> None:
+        wait_until(lambda: state.pubsub_numsub(channel)[0][1] > 0, "somebody watches")
+        store.jobs.start(job_id)
+        store.jobs.set_phase(job_id, "gradients", total=4)
+        store.jobs.set_done(job_id, 4)
+        store.jobs.succeed(job_id)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    events = read_events(client.get(f"/v1/jobs/{job_id}/events").text)
+    thread.join()
+    assert [name for name, _ in events][-1] == "done"
+    assert {name for name, _ in events[:-1]} <= {"progress"}
+    assert events[-1][1]["progress"]["done"] == 4
+
+
+def test_a_stream_without_news_says_that_it_lives(client: TestClient, store: Store, job_id: str) -> None:
+    found: Context = client.app.state.context  # type: ignore[attr-defined]
+
+    async def first_two() -> list[bytes]:
+        events = connect_async(store.connections.state_url)
+        context = Context(found.settings, store, found.files, found.metrics, found.base_models, events)
+        stream = stream_events(context, job_id, heartbeat_seconds=0.05)
+        pieces = [await anext(stream), await anext(stream)]
+        await stream.aclose()  # type: ignore[attr-defined]
+        await events.aclose()
+        return pieces
+
+    first, second = asyncio.run(first_two())
+    assert first.startswith(b"event: progress\ndata: {")
+    assert second == b": waiting\n\n"
