@@ -17,7 +17,7 @@ from influence.errors import AdapterConfigRefused
 MAX_PATTERN_CHARACTERS = 2000
 MAX_STATES = 4000
 #: Steps one expression may take over all the names it is asked about: seconds, where an honest one takes milliseconds.
-MAX_STEPS = 5_000_000
+MAX_STEPS = 10_000_000
 _MAX_NAME_CHARACTERS = 512
 
 #: A state is (test, targets): a test on the character is taken with it, a test on the place without.
@@ -52,8 +52,9 @@ _PLACES: dict[Any, _PlaceTest] = {
 class SafePattern:
     """A regular expression for whole module names. Raises AdapterConfigRefused naming `field`."""
 
-    def __init__(self, pattern: str, field: str) -> None:
+    def __init__(self, pattern: str, field: str, *, max_steps: int = MAX_STEPS) -> None:
         self._field = field
+        self._max_steps = max_steps
         self._reads: dict[int, tuple[_CharacterTest, int]] = {}
         self._jumps: dict[int, list[tuple[_PlaceTest | None, int]]] = {}
         self._states = self._steps = 0
@@ -72,7 +73,7 @@ class SafePattern:
             self._steps += len(states)
             read = (self._reads[state] for state in states if state in self._reads)
             states = self._spread({after for test, after in read if test(character)}, name, place + 1)
-        if self._steps > MAX_STEPS:
+        if self._steps > self._max_steps:
             raise _refusal(self._field, "it takes too long")
         return self._end in states
 

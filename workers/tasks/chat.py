@@ -1,5 +1,6 @@
 """Conversations through the base model's chat template, and which characters of them carry loss."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from influence.contracts.common import LossScope
 from workers.tasks.encoding import Span, TextEncoder, TokenisedText
 
 Messages = Sequence[Mapping[str, Any]]
+_GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 
 class UnknownMask(Exception):
@@ -21,7 +23,7 @@ class ChatRenderer:
     def __init__(self, encoder: TextEncoder) -> None:
         self._encoder = encoder
         self._tokenizer = encoder.tokenizer
-        self._marks_generation = "{% generation" in str(self._tokenizer.chat_template or "").replace("{%-", "{%")
+        self._marks_generation = _GENERATION.search(str(self._tokenizer.chat_template)) is not None
 
     def render(self, messages: Messages, *, ask: bool = False) -> str:
         """The conversation's text; with `ask`, followed by the header of the assistant's next turn."""

@@ -134,6 +134,11 @@ def test_lower_precision_keeps_the_answer(classifier: TinyCheckpoint) -> None:
     batch = exact.task.collate(exact.task.tokenise([{"id": "a", "text": "refund my card", "label": 1}]))
     found = GradientCollector(rough.model, rough.task.row_losses, precision="bfloat16").collect(batch)
     torch.testing.assert_close(found.losses, exact.task.row_losses(exact.model, batch), rtol=0.1, atol=0.1)
+    row = {"id": "a", "text": "refund my card"}
+    (answer,), (truth,) = rough.task.predict(rough.model, [row]), exact.task.predict(exact.model, [row])
+    assert answer is not None
+    assert truth is not None
+    assert answer.probability == pytest.approx(truth.probability, abs=0.1)
 
 
 def rewrite(folder: Path, change: Any) -> None:
