@@ -1,87 +1,85 @@
-"""The service of the demo, started as a user would start it: `datainf serve` in a process of its own."""
+"""The service, started as a user starts it: `datainf serve` in a process of its own."""
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import httpx
-
-from cli.serve import choose_port, service_url
-from influence.errors import ResourceInUse, Unavailable
+from cli.serve import is_ready, service_url
+from cli.service import Service, ServiceProblem
+from influence.errors import Unavailable
 from influence.store.embedded import die_with_parent
 
-HOST, USUAL_PORT = "127.0.0.1", 8321
-START_SECONDS, STOP_SECONDS, LOOK_SECONDS = 120.0, 60.0, 0.1
-_LAST_BYTES = 2000
+#: Loading torch from a cold disk is most of it.
+START_SECONDS = 120.0
+#: Longer than the service gives its own children.
+STOP_SECONDS = 60.0
+_HOST = "127.0.0.1"
+_LAST_LINES = 8
 
 
-@dataclass
-class RunningService:
-    """A started service; what it writes goes to `log`."""
+@contextmanager
+def running_service(data_dir: Path, port: int) -> Iterator[str]:
+    """Start the service on a port (0: a free one), give its URL once it can answer, end it in order afterwards.
 
-    url: str
-    log: Path
-    process: subprocess.Popen[bytes]
-
-    def wait_until_ready(self) -> None:
-        """Return once the API and its worker answer. Raises Unavailable with the last words of its log."""
-        deadline = time.monotonic() + START_SECONDS
-        while not self._is_ready():
-            if self.process.poll() is not None or time.monotonic() >= deadline:
-                raise Unavailable(f"The service did not start: {self._last_words()}", hint=f"Read {self.log}.")
-            time.sleep(LOOK_SECONDS)
-
-    def _is_ready(self) -> bool:
-        try:
-            answer = httpx.get(f"{self.url}/health/ready", timeout=2.0, trust_env=False)
-        except httpx.HTTPError:
-            return False
-        return answer.is_success and bool(answer.json().get("workers"))
-
-    def _last_words(self) -> str:
-        return self.log.read_bytes()[-_LAST_BYTES:].decode(errors="replace").strip() or "it wrote nothing."
-
-    def stop(self) -> None:
-        """End it in order; kill it if it does not end."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-
-def start_service(folder: Path, port: int | None = None) -> RunningService:
-    """Start the service on `folder`; without `port`, on the usual one or, where that is taken, on a free one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    chosen = _usual_or_free_port() if port is None else choose_port(HOST, port)
-    log = folder / "service.log"
-    command = [
-        sys.executable, "-m", "cli.main", "serve", "--host", HOST, "--port", str(chosen), "--data-dir", str(folder),
-    ]  # fmt: skip
-    # A session of its own: Ctrl-C is for the demo, which then ends the service in order.
-    with log.open("wb") as sink:
+    Raises Unavailable with the last lines of its log when it does not come up.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True)
+    port = port or _free_port()
+    log = data_dir.parent / "service.log"
+    command = [str(Path(sys.executable).with_name("datainf")), "serve", "--host", _HOST, "--port", str(port)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DATAINF_")}
+    with log.open("wb") as stream:
         process = subprocess.Popen(
-            command, env=_environment(), stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
+            [*command, "--data-dir", str(data_dir)], stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
+            env={**environment, "HF_HUB_OFFLINE": "1", "DATAINF_HUB_OFFLINE": "true"},
+            # Ctrl-C is ours alone to hear; the service is told by SIGTERM, also should we be killed.
             start_new_session=True, preexec_fn=partial(die_with_parent, os.getpid()),
         )  # fmt: skip
-    return RunningService(service_url(HOST, chosen), log, process)
-
-
-def _environment() -> dict[str, str]:
-    """Ours without settings of another service, such as keys or a Redis that is not the demo's."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("DATAINF_")}
-    return {**kept, "HF_HUB_OFFLINE": "1"}
-
-
-def _usual_or_free_port() -> int:
     try:
-        return choose_port(HOST, USUAL_PORT)
-    except ResourceInUse:
-        return choose_port(HOST, 0)
+        url = service_url(_HOST, port)
+        _wait_until_ready(process, url, log)
+        yield url
+    finally:
+        _stop(process)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Ready means: the API answers, its store answers and a worker has loaded."""
+    deadline = time.monotonic() + START_SECONDS
+    with Service(url) as service:
+        while time.monotonic() < deadline and process.poll() is None:
+            if is_ready(url) and _has_worker(service):
+                return
+            time.sleep(0.1)
+    lines = log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+    raise Unavailable(f"The service did not start: {' | '.join(lines) or 'it said nothing'}", hint=f"See {log}.")
+
+
+def _has_worker(service: Service) -> bool:
+    try:
+        return bool(service.get("/health/ready").get("workers"))
+    except (ServiceProblem, Unavailable):
+        return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

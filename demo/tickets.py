@@ -14,7 +14,7 @@ from demo.wording import ASIDES, BRIDGES, CLOSINGS, GREETINGS, SLOTS, mistype, s
 LABEL_NAMES = tuple(sorted(intent.name for intent in INTENTS))
 _BY_NAME = {intent.name: intent for intent in INTENTS}
 
-VAGUE_SHARE, CRY_SHARE, HARD_SHARE, TYPO_SHARE = 0.03, 0.12, 0.22, 0.35
+VAGUE_SHARE, CRY_SHARE, HARD_SHARE, TYPO_SHARE = 0.03, 0.12, 0.17, 0.35
 #: Two tickets whose words overlap more than this (Jaccard) count as the same.
 MOST_OVERLAP = 0.8
 
@@ -93,7 +93,8 @@ def words_of(text: str) -> frozenset[str]:
 
 
 def _overlap(left: frozenset[str], right: frozenset[str]) -> float:
-    return len(left & right) / len(left | right)
+    shared = len(left & right)
+    return shared / (len(left) + len(right) - shared)
 
 
 def write_ticket(intent: Intent, chance: random.Random) -> str:

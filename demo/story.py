@@ -1,0 +1,89 @@
+"""The main job over HTTP: upload, index, ask, and reckon with what was planted."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+
+from cli.build import BuildOptions, build, send_dataset
+from cli.output import Output
+from cli.questions import ask
+from cli.service import Service
+from demo.findings import Findings, judge
+from demo.preparing import Prepared
+from demo.report import show_answer, show_findings, show_index, show_step, show_what_next
+from demo.tickets import LABEL_NAMES
+from influence.contracts.common import Json
+from influence.contracts.index import Index
+from influence.contracts.query import Query
+
+BASE_MODEL = "minilm-l6"
+SHOWN_TICKETS, SHOWN_ROWS = 2, 5
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """What the service knows by now."""
+
+    index: Index
+    heldout_id: str
+
+
+def tell_story(url: str, prepared: Prepared, console: Console) -> Findings:
+    """Everything between the service's start and its end. Raises what the service has to say."""
+    output = Output()
+    with Service(url) as service:
+        show_step(console, "3  Upload adapter and rows, build the index")
+        uploaded = upload(service, prepared, output)
+        show_index(console, uploaded.index)
+        show_step(console, "4  Which training rows taught the model its mistakes?")
+        example = show_mistakes(service, uploaded, prepared, console, output)
+        show_step(console, "5  Which labels are wrong?")
+        query_id, findings = find_wrong_labels(service, uploaded, prepared, output)
+        show_findings(console, findings)
+        show_step(console, "6  Yours")
+        show_what_next(console, url, uploaded.index.id, uploaded.heldout_id, query_id, example)
+    return findings
+
+
+def upload(service: Service, prepared: Prepared, output: Output) -> Uploaded:
+    """Send the checkpoint and both data sets; build the index of the training rows and wait for it."""
+    names = list(LABEL_NAMES)
+    train = BuildOptions(
+        base_model=BASE_MODEL, adapter=prepared.folder / "adapter.zip", data=prepared.folder / "train.jsonl",
+        label_names=names,
+    )  # fmt: skip
+    index = Index.model_validate(build(service, train, output, wait=True))
+    heldout = BuildOptions(data=prepared.folder / "heldout.jsonl", label_names=names)
+    return Uploaded(index, send_dataset(service, heldout, output))
+
+
+def show_mistakes(
+    service: Service, uploaded: Uploaded, prepared: Prepared, console: Console, output: Output
+) -> Json:  # fmt: skip
+    """Find held-out tickets that the model gets wrong and ask about the worst; answers the last one asked."""
+    everyone: Json = {"rows": {"dataset_id": uploaded.heldout_id}, "k": 1, "exact": False}
+    answers = Query.model_validate(ask(service, uploaded.index.id, everyone, output)).results or ()
+    mistakes = [result for result in answers if result.predicted_label != result.example.get("label")]
+    console.print(f"The model gets {len(mistakes)} of the {len(answers)} held-out tickets wrong. The two worst:")
+    wrong = {ticket.id for ticket in prepared.tickets.wrong}
+    example: Json = {}
+    for result in sorted(mistakes, key=lambda result: -result.loss)[:SHOWN_TICKETS]:
+        example = {"text": result.example["text"], "label": result.example["label"]}
+        started = time.perf_counter()
+        body: Json = {"examples": [example], "k": SHOWN_ROWS}
+        query = Query.model_validate(ask(service, uploaded.index.id, body, output))
+        show_answer(console, query, wrong, 1000 * (time.perf_counter() - started))
+    return example
+
+
+def find_wrong_labels(
+    service: Service, uploaded: Uploaded, prepared: Prepared, output: Output
+) -> tuple[str, Findings]:  # fmt: skip
+    """Influence of every training row on the mean held-out loss, held against the labels known to be wrong."""
+    body: Json = {"rows": {"dataset_id": uploaded.heldout_id}, "aggregate": "mean", "order": "harmful"}
+    query = Query.model_validate(ask(service, uploaded.index.id, body, output))
+    scores = service.get(f"/v1/queries/{query.id}/scores")
+    influence = np.asarray(scores["influence"][0], dtype=np.float64)
+    return query.id, judge(influence, [ticket.is_wrong for ticket in prepared.tickets.train])
