@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from cli.serve import is_ready, service_url
-from cli.service import Service, ServiceProblem
+from cli.serve import service_url
+from cli.service import Service
 from influence.errors import Unavailable
 from influence.store.embedded import die_with_parent
 
@@ -61,18 +61,19 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> 
     deadline = time.monotonic() + START_SECONDS
     with Service(url) as service:
         while time.monotonic() < deadline and process.poll() is None:
-            if is_ready(url) and _has_worker(service):
+            if _is_ready(service):
                 return
             time.sleep(0.1)
     lines = log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
     raise Unavailable(f"The service did not start: {' | '.join(lines) or 'it said nothing'}", hint=f"See {log}.")
 
 
-def _has_worker(service: Service) -> bool:
+def _is_ready(service: Service) -> bool:
     try:
-        return bool(service.get("/health/ready").get("workers"))
-    except (ServiceProblem, Unavailable):
+        found = service.send("GET", "/health/ready", refuse=False)
+    except Unavailable:
         return False
+    return found.get("status") == "ready" and bool(found.get("workers"))
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
