@@ -1,5 +1,6 @@
 """Which tensors of a model are trainable, and which modules use each of them."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import torch
@@ -46,9 +47,7 @@ def find_trainable(model: nn.Module, *, include_bias: bool) -> list[TrainableTen
         for name, parameter in model.named_parameters()
         if parameter.requires_grad and (include_bias or not is_bias(name))
     ]
-    names = [readable_name(name) for name, _ in chosen]
-    if len(set(names)) < len(names):
-        names = [name for name, _ in chosen]
+    names = _unique_names([name for name, _ in chosen])
     found = [
         TrainableTensor(block, parameter, tuple(uses[id(parameter)]))
         for block, (_, parameter) in zip(names, chosen, strict=True)
@@ -58,10 +57,16 @@ def find_trainable(model: nn.Module, *, include_bias: bool) -> list[TrainableTen
     return found
 
 
+def _unique_names(names: list[str]) -> list[str]:
+    """Readable names; the whole name where two would be the same (adapters nested in one module)."""
+    counts = Counter(map(readable_name, names))
+    return [readable if counts[readable := readable_name(name)] == 1 else name for name in names]
+
+
 def is_bias(name: str) -> bool:
-    """Whether a parameter is a bias, by the last part of its name or, in containers, by the part before."""
-    parts = name.split(".")
-    return parts[-1] == "bias" or parts[-1].endswith("_bias")
+    """Whether a parameter is a bias, by the last part of its name."""
+    last = name.rpartition(".")[2]
+    return last == "bias" or last.endswith("_bias")
 
 
 def _uses_of_parameters(model: nn.Module) -> dict[int, list[Use]]:
