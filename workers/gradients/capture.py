@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from workers.gradients.backward import differentiate
 from workers.gradients.rules import MULTIPLIERS, multiplier_gradients, replayed_gradients, split_rows
 from workers.gradients.trainable import TrainableTensor
 from workers.rows import Batch
@@ -81,7 +82,8 @@ class Pass:
                 hooks.callback(handle.remove)
             losses = losses_of_batch()
         if self._edges:
-            torch.autograd.grad(losses.sum(), self._sinks or self._edges, allow_unused=True)
+            tensors = [tensor for site in self._sites for tensor in site.tensors.values()]
+            differentiate(losses.sum(), self._sinks or self._edges, tensors)
         self._inputs.clear()
         self._edges.clear()
         self._sinks.clear()

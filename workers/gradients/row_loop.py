@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from influence.errors import UnsupportedModule
+from workers.gradients.backward import differentiate
 from workers.gradients.trainable import TrainableTensor
 from workers.rows import Batch
 
@@ -21,14 +21,14 @@ def row_gradients(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """One row's loss () and its gradients (d,) by block name; zeros where the loss does not depend on a tensor.
 
-    Raises UnsupportedModule, naming the block, when autograd cannot differentiate through the model.
+    Raises UnsupportedModule, naming a block, when autograd cannot differentiate through the model.
     """
     losses = losses_of(slice_row(batch, row))
     parameters = [tensor.parameter for tensor in tensors]
     if not losses.requires_grad:
         found: Sequence[Tensor | None] = [None] * len(parameters)
     else:
-        found = _differentiate(losses.sum(), parameters, tensors)
+        found = differentiate(losses.sum(), parameters, tensors)
     gradients = {
         tensor.block: _flatten(tensor, values, losses.device) for tensor, values in zip(tensors, found, strict=True)
     }
@@ -51,21 +51,6 @@ def loop_gradients(
         for block, values in gradients.items():
             found[block][row] = values
     return torch.stack(losses), found
-
-
-def _differentiate(
-    loss: Tensor, parameters: list[torch.nn.Parameter], tensors: Sequence[TrainableTensor]
-) -> Sequence[Tensor | None]:
-    try:
-        return torch.autograd.grad(loss, parameters, allow_unused=True)
-    except (torch.OutOfMemoryError, torch.AcceleratorError):
-        raise
-    except RuntimeError as error:
-        module = tensors[0].uses[0]
-        raise UnsupportedModule(
-            f"No gradient can be taken of '{tensors[0].block}' ({type(module.module).__name__}): {error}",
-            hint="Freeze what cannot be differentiated, or turn off re-entrant gradient checkpointing.",
-        ) from error
 
 
 def _flatten(tensor: TrainableTensor, values: Tensor | None, device: torch.device) -> Tensor:
