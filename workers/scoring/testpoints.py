@@ -42,7 +42,9 @@ def make_test_points(runtime: Runtime, query: Query, model: HotModel) -> TestPoi
     With target `prediction` the model's own answer takes the label's place. Raises NonFiniteGradients naming rows.
     """
     rows = _read_rows(runtime, query)
-    wants_prediction = query.request.target == "prediction" or query.request.aggregate == "each"
+    # A class comes with one forward pass; a generated answer costs many, and is shown only where it is scored.
+    is_cheap = model.task.name == "sequence_classification" and query.request.aggregate == "each"
+    wants_prediction = query.request.target == "prediction" or is_cheap
     unasked: list[Prediction | None] = [None] * len(rows)
     predictions = _predict(runtime, model, rows) if wants_prediction else unasked
     if query.request.target == "prediction":
