@@ -1,7 +1,6 @@
 """`make demo`: the main job, end to end, on real input."""
 
 import argparse
-import shutil
 import signal
 import sys
 import threading
@@ -15,7 +14,7 @@ from rich.text import Text
 
 from cli.output import make_console
 from cli.text import plain
-from demo.preparing import prepare
+from demo.preparation import forget, prepare
 from demo.report import show_step
 from demo.service import running_service
 from demo.story import tell_story
@@ -57,12 +56,13 @@ def run(options: argparse.Namespace, console: Console) -> None:
     if options.fresh:
         forget(folder)
     show_step(console, "1  Write support tickets, fine-tune the encoder on them (LoRA, rank 8)")
-    prepared = prepare(folder, TicketSettings(seed=options.seed), console)
+    prepared = prepare(folder, TicketSettings(seed=options.seed))
     tickets = prepared.tickets
+    took = "trained by an earlier run" if prepared.seconds is None else f"{prepared.seconds:.0f} s"
     console.print(
         f"{len(tickets.train)} training tickets, {len(tickets.wrong)} of them labelled wrong on purpose; "
         f"{len(tickets.heldout)} held out. Held-out accuracy {prepared.report['heldout_accuracy']:.1%} "
-        f"({prepared.seconds:.0f} s; kept in {plain(prepared.folder)})",
+        f"({took}; kept in {plain(prepared.folder)})",
         markup=False, soft_wrap=True,
     )  # fmt: skip
     show_step(console, "2  Start the service: datainf serve")
@@ -74,12 +74,6 @@ def run(options: argparse.Namespace, console: Console) -> None:
             console.print("Ctrl-C ends the service; what was built is kept.")
             threading.Event().wait()
     console.print("The service has ended.")
-
-
-def forget(folder: Path) -> None:
-    """Remove what earlier runs left, and nothing else."""
-    for made in [folder / "service", *folder.glob("tickets-*")]:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

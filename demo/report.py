@@ -1,7 +1,7 @@
 """What the demo shows. Everything that stands in a row is shown as plain text, whatever it holds."""
 
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console, Group
 from rich.panel import Panel
@@ -40,14 +40,17 @@ def show_index(console: Console, index: Index) -> None:
     )  # fmt: skip
 
 
-def show_answer(console: Console, query: Query, wrong: Container[str], milliseconds: float) -> None:
-    """One ticket that the model gets wrong, and who taught it that."""
+def show_answer(console: Console, query: Query, truths: Mapping[str, str], milliseconds: float) -> None:
+    """One ticket that the model gets wrong, and who taught it that.
+
+    `truths` maps the id of every row whose label is wrong on purpose to its true label.
+    """
     assert query.results is not None
     result = query.results[0]
     console.print()
     console.print(_question(result))
     for name, rows in (("helpful", result.helpful), ("harmful", result.harmful)):
-        console.print(_ranking(name, rows, wrong))
+        console.print(_ranking(name, rows, truths))
     method = f"method {plain(query.method)}, {plain(query.sign_convention)}, {count(query.rows_scored or 0)} rows"
     console.print(f"{method}, answered over HTTP in {milliseconds:.0f} ms", style="dim", markup=False)
 
@@ -62,20 +65,21 @@ def _question(result: TestPointResult) -> Panel:
     return Panel(Group(question, verdict), title="A held-out ticket that the model gets wrong", title_align="left")
 
 
-def _ranking(name: str, rows: Sequence[ScoredRow], wrong: Container[str]) -> Table:
+def _ranking(name: str, rows: Sequence[ScoredRow], truths: Mapping[str, str]) -> Table:
     title = Text(_TITLES[name], _COLOURS[name])
     table = Table(title=title, title_justify="left", expand=True, show_edge=False, pad_edge=False)
     table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("direction", no_wrap=True)
     table.add_column("row", no_wrap=True)
     table.add_column("label", no_wrap=True)
     table.add_column("text", ratio=1)
     for row in rows:
         label = Text(plain(row.label, 40))
-        if row.row_id in wrong:
-            label += Text("  ✗ planted wrong", "bold yellow")
+        if row.row_id in truths:
+            label += Text(f" ✗ planted, is {truths[row.row_id]}", "bold yellow")
         table.add_row(
-            Text(score_text(row.score), _COLOURS[row.direction]), Text(plain(row.row_id, 40)), label,
-            Text(row_text(row.row, _TEXT_CHARACTERS)),
+            Text(score_text(row.score), _COLOURS[row.direction]), Text(row.direction, _COLOURS[row.direction]),
+            Text(plain(row.row_id, 40)), label, Text(row_text(row.row, _TEXT_CHARACTERS)),
         )  # fmt: skip
     return table
 

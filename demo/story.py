@@ -11,7 +11,7 @@ from cli.output import Output
 from cli.questions import ask
 from cli.service import Service
 from demo.findings import Findings, judge
-from demo.preparing import Prepared
+from demo.preparation import Prepared
 from demo.report import show_answer, show_findings, show_index, show_step, show_what_next
 from demo.tickets import LABEL_NAMES
 from influence.contracts.common import Json
@@ -67,14 +67,14 @@ def show_mistakes(
     answers = Query.model_validate(ask(service, uploaded.index.id, everyone, output)).results or ()
     mistakes = [result for result in answers if result.predicted_label != result.example.get("label")]
     console.print(f"The model gets {len(mistakes)} of the {len(answers)} held-out tickets wrong. The two worst:")
-    wrong = {ticket.id for ticket in prepared.tickets.wrong}
+    truths = {ticket.id: ticket.true_label for ticket in prepared.tickets.wrong}
     example: Json = {}
     for result in sorted(mistakes, key=lambda result: -result.loss)[:SHOWN_TICKETS]:
         example = {"text": result.example["text"], "label": result.example["label"]}
         started = time.perf_counter()
         body: Json = {"examples": [example], "k": SHOWN_ROWS}
         query = Query.model_validate(ask(service, uploaded.index.id, body, output))
-        show_answer(console, query, wrong, 1000 * (time.perf_counter() - started))
+        show_answer(console, query, truths, 1000 * (time.perf_counter() - started))
     return example
 
 

@@ -1,7 +1,7 @@
 """Fine-tuning of the packaged encoder with PEFT LoRA, as a user would do it before ever hearing of the service.
 
 Batches hold rows of similar length, so that little is padded; on two cores it takes about a minute.
-`python -m demo.training FOLDER SETTINGS` does it in a process of its own, whose memory is gone afterwards.
+`python -m demo.training FOLDER SEED` does it in a process of its own, whose memory is gone afterwards.
 """
 
 import json
@@ -102,7 +102,10 @@ def _make_model(base: Path, settings: TrainingSettings) -> Any:
         task_type=TaskType.SEQ_CLS, r=settings.lora_rank, lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout, target_modules=["query", "value"],
     )  # fmt: skip
-    model = get_peft_model(encoder, lora)
+    with warnings.catch_warnings():
+        # peft asks transformers a question under its old name.
+        warnings.simplefilter("ignore", FutureWarning)
+        model = get_peft_model(encoder, lora)
     model.peft_config["default"].base_model_name_or_path = BASE_MODEL
     return model
 
@@ -182,8 +185,6 @@ def zip_adapter(adapter: Path, target: Path) -> None:
 
 def main(folder: Path, settings: TrainingSettings) -> None:
     """Fine-tune on `folder`/train.jsonl with a progress bar, measure on `folder`/heldout.jsonl."""
-    # Raised between transformers and peft; nothing that a user of either could mend.
-    warnings.simplefilter("ignore", FutureWarning)
     columns = (TextColumn("Fine-tuning"), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
     with Progress(*columns, transient=True) as progress:
         task = progress.add_task("loading", total=None)
@@ -195,4 +196,4 @@ def main(folder: Path, settings: TrainingSettings) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), TrainingSettings(**json.loads(sys.argv[2])))
+    main(Path(sys.argv[1]), TrainingSettings(seed=int(sys.argv[2])))
