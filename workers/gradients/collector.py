@@ -60,6 +60,7 @@ class GradientCollector:
                 "No weight of this model requires a gradient.",
                 hint="Name trainable modules, or send the adapter that was trained; biases count with include_bias.",
             )
+        self._rounding: Precision = "bfloat16" if _computes_in_16_bits(model) else precision
         self._slow: set[str] = set()
         self._verified = {"alone": False, "together": False}
 
@@ -119,7 +120,7 @@ class GradientCollector:
             self._verified[kind] = is_conclusive(truth)
             if not self._verified[kind]:
                 return
-            self._slow |= find_disagreements(found, truth, row, self._precision)
+            self._slow |= find_disagreements(found, truth, row, self._rounding)
 
     def _losses_of(self, batch: Batch) -> Tensor:
         with torch.enable_grad(), self._autocast(batch):
@@ -145,3 +146,9 @@ class GradientCollector:
         finally:
             for parameter in frozen:
                 parameter.requires_grad_(True)
+
+
+def _computes_in_16_bits(model: nn.Module) -> bool:
+    """Whether weights are half precision or quantised, so that a row rounds otherwise alone than in a batch."""
+    halves = (torch.bfloat16, torch.float16)
+    return any(p.dtype in halves or not p.is_floating_point() for p in model.parameters())

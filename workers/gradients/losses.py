@@ -43,6 +43,7 @@ def supervised_logits(
 
     A hook hands the language model's head nothing but the hidden states that carry loss: with a large vocabulary the
     logits of all others would cost more than the model. What the model does to logits afterwards stays as it is.
+    A model that does not say what its head is gives all logits first.
     `causal`: position t predicts label t + 1; else label t. Unused places have target IGNORED.
     """
     targets = labels[:, 1:] if causal else labels
@@ -55,7 +56,11 @@ def supervised_logits(
         index = places.to(hidden.device)[:, :, None].expand(-1, -1, hidden.shape[-1])
         return (hidden.gather(1, index), *others)
 
-    head: nn.Module = model.get_output_embeddings()  # type: ignore[operator]
+    find_head = getattr(model, "get_output_embeddings", None)
+    head: nn.Module | None = find_head() if find_head is not None else None
+    if head is None:
+        whole: Tensor = model(**inputs).logits
+        return whole.gather(1, places[:, :, None].expand(-1, -1, whole.shape[-1])), targets.gather(1, places)
     handle = head.register_forward_pre_hook(pick)
     try:
         logits: Tensor = model(**inputs).logits

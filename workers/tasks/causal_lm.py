@@ -1,9 +1,7 @@
 """Causal language modelling: completions, conversations, plain text."""
 
-import inspect
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +9,7 @@ from torch import Tensor
 from influence.contracts.common import LossScope, TaskName
 from influence.errors import RowMasked, RowsUnfit
 from workers.batching.collate import collate_rows
-from workers.gradients.losses import row_mean_cross_entropy
+from workers.gradients.losses import row_mean_cross_entropy, supervised_logits
 from workers.rows import IGNORED, Batch, EncodedRow, Row
 from workers.tasks.base import Prediction, RenderedRow
 from workers.tasks.chat import UnknownMask
@@ -55,12 +53,7 @@ class CausalLM:
         return collate_rows(rows, pad_token_id=self._pad_id)
 
     def row_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
-        positions = predicting_positions(batch.labels)
-        targets = batch.labels[:, positions + 1]
-        if _keeps_logits(model):
-            logits = model(**batch.inputs, use_cache=False, logits_to_keep=positions).logits
-        else:
-            logits = model(**batch.inputs, use_cache=False).logits[:, positions]
+        logits, targets = supervised_logits(model, {**batch.inputs, "use_cache": False}, batch.labels)
         return row_mean_cross_entropy(logits, targets)
 
     def predict(self, model: torch.nn.Module, rows: Sequence[Row]) -> list[Prediction | None]:
@@ -136,18 +129,6 @@ class CausalLM:
                 RowsUnfit, other, f"that have no part called {self._scope!r}",
                 hint="Leave 'loss' out for what the rows imply: completion, assistant, or all of a plain text.",
             )  # fmt: skip
-
-
-def predicting_positions(labels: Tensor) -> Tensor:
-    """Positions (P,) whose logits some row of the batch needs: those before a supervised token. labels is (B, T)."""
-    return (labels[:, 1:] != IGNORED).any(dim=0).nonzero().squeeze(1)
-
-
-def _keeps_logits(model: torch.nn.Module) -> bool:
-    """Whether the model can compute logits at chosen places only, which saves most of a batch's memory."""
-    outer: Any = model
-    inner = outer.get_base_model() if hasattr(outer, "get_base_model") else outer
-    return "logits_to_keep" in inspect.signature(inner.forward).parameters
 
 
 def _id(row: Row) -> str:
