@@ -15,7 +15,7 @@ from dramatiq.middleware import CurrentMessage
 
 from influence.errors import Cancelled, DatainfError, Internal, OutOfMemory
 from influence.store import keys
-from influence.store.connections import StoreConnectionError
+from influence.store.connections import StoreConnectionError, StoreFullError
 from workers.building.finish import finish_index
 from workers.building.plan import plan_index
 from workers.building.shard import compute_shard
@@ -86,7 +86,7 @@ def _guard(work: Callable[[], None], fail: Callable[[DatainfError], None]) -> No
         fail(error)
     except torch.OutOfMemoryError as error:
         fail(OutOfMemory(str(error).splitlines()[0]))
-    except StoreConnectionError:
+    except (*StoreConnectionError, StoreFullError):
         raise
     except ShutdownRequested as error:
         raise InterruptedError("the worker is ending; the message goes back to the queue") from error

@@ -15,6 +15,7 @@ from influence.contracts.common import Json, Page, now
 from influence.contracts.job import Job, JobKind, JobState, Progress
 from influence.errors import NotFound
 from influence.store import keys
+from influence.store.memory import is_full
 
 #: KEYS: job hash. ARGV: states it may leave (comma separated), then field, value, ... Answers 1 when it changed.
 _MOVE = """
@@ -24,6 +25,13 @@ for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 return 1
 """
 _MIN_SECONDS_FOR_RATE = 0.5
+
+#: Shown with a job's progress while the server refuses writes.
+FULL: Json = {
+    "code": "store_full",
+    "message": "Redis has no memory left; the work is paused and goes on by itself.",
+    "hint": "Delete an index that is not needed, or raise the server's maxmemory.",
+}
 
 
 class Jobs:
@@ -49,7 +57,10 @@ class Jobs:
         fields = self._client.hgetall(keys.job(job_id))
         if b"record" not in fields:
             return None
-        return _job_from({_text(name): _text(value) for name, value in fields.items()})
+        job = _job_from({_text(name): _text(value) for name, value in fields.items()})
+        if job.is_final or not is_full(self._client):
+            return job
+        return job.model_copy(update={"progress": job.progress.model_copy(update={"note": FULL})})
 
     def require(self, job_id: str) -> Job:
         """The job; raises NotFound."""
@@ -125,11 +136,6 @@ class Jobs:
         """Count that work on a shard begins; answers how often it has begun, this time included."""
         return int(self._client.hincrby(keys.job(job_id), f"attempts:{shard}", 1))
 
-    def set_note(self, job_id: str, note: Json | None) -> None:
-        """A remark shown with the progress (for example: paused because Redis is full)."""
-        self._client.hset(keys.job(job_id), "note", json.dumps(note))
-        self._notify(job_id)
-
     def succeed(self, job_id: str) -> bool:
         """running -> succeeded."""
         return self._finish(job_id, "succeeded", "queued,running")
@@ -184,7 +190,7 @@ def _progress_from(fields: dict[str, str]) -> Progress:
     eta = None if not rate else round((total - done) / rate, 1)
     return Progress(
         phase=fields.get("phase", fields["state"]), done=done, total=total, unit=fields.get("unit", "rows"),
-        rate=rate, eta_seconds=eta, note=json.loads(fields.get("note", "null")),
+        rate=rate, eta_seconds=eta,
     )  # fmt: skip
 
 

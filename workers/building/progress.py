@@ -1,8 +1,10 @@
 """Progress of a build, and the two reasons to stop it: cancelled, or the process ends."""
 
+import contextlib
 import time
 
 from influence.errors import Cancelled
+from influence.store.connections import StoreFullError
 from workers.runtime import Runtime
 
 #: Redis is told and asked at most so often, however small the micro-batches.
@@ -29,4 +31,6 @@ class BuildProgress:
         self._last = time.monotonic()
         if self._runtime.store.jobs.is_cancelled(self._job_id):
             raise Cancelled("The build was cancelled.")
-        self._runtime.store.jobs.set_done(self._job_id, done, shard=self._shard)
+        # A server without room for a number has none for the shard either: that write waits, this one need not.
+        with contextlib.suppress(StoreFullError):
+            self._runtime.store.jobs.set_done(self._job_id, done, shard=self._shard)

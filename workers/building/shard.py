@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from workers.building.compact import CompactShard
 from workers.building.full import FullShard
 from workers.building.plan import shard_size
 from workers.building.progress import BuildProgress
+from workers.building.room import write_when_room
 from workers.building.sampling import refuse_non_finite
 from workers.collecting import stream_rows
 from workers.gradients.collector import RowGradients
@@ -57,7 +59,8 @@ def compute_shard(runtime: Runtime, index: Index, shard: int) -> None:
 
 
 def _check_attempts(runtime: Runtime, index: Index, shard: int) -> None:
-    if runtime.store.jobs.count_attempt(index.job_id, shard) > MAX_ATTEMPTS:
+    count = partial(runtime.store.jobs.count_attempt, index.job_id, shard)
+    if write_when_room(runtime, index.job_id, count) > MAX_ATTEMPTS:
         raise WorkerDied(f"Shard {shard} was begun {MAX_ATTEMPTS} times and never finished.")
 
 
@@ -65,14 +68,14 @@ def _compute_and_commit(runtime: Runtime, index: Index, shard: int) -> None:
     started = time.monotonic()
     row_ids, rows = collect_shard(runtime, index, shard, BuildProgress(runtime, index.job_id, shard=shard))
     try:
-        size, chunks = rows.write()
+        size, chunks = write_when_room(runtime, index.job_id, rows.write)
         commit = ShardCommit(
             shard=shard, rows=int(rows.keep.sum()), bytes=size, chunks=chunks,
             skipped=tuple(row_id for row_id, keep in zip(row_ids, rows.keep, strict=True) if not keep),
             seconds=round(time.monotonic() - started, 3), squared_norm_sums=tuple(rows.squared_norm_sums.tolist()),
         )  # fmt: skip
-        runtime.store.index_data.commit(index.id, commit)
-        runtime.store.jobs.set_done(index.job_id, len(row_ids), shard=shard)
+        write_when_room(runtime, index.job_id, partial(runtime.store.index_data.commit, index.id, commit))
+        BuildProgress(runtime, index.job_id, shard=shard).report(len(row_ids), last=True)
         if runtime.store.jobs.is_cancelled(index.job_id):
             raise Cancelled("The build was cancelled.")
     except Cancelled:

@@ -1,0 +1,57 @@
+"""A server at its memory limit pauses a build; nothing is lost, nothing half written."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.rows import make_ticket_rows
+from support.service import add_checkpoint, add_dataset, running_worker, submit_index
+from support.tiny import TinyCheckpoint
+
+from influence.store.connections import Connections, connect
+from influence.store.embedded import EmbeddedServer
+from influence.store.memory import is_full
+from influence.store.store import Store
+
+
+@pytest.fixture
+def small_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    """A server of this test's own, for its limit is moved."""
+    embedded = EmbeddedServer(tmp_path / "small")
+    embedded.start()
+    yield embedded
+    embedded.stop()
+
+
+@pytest.fixture
+def small(small_server: EmbeddedServer) -> Iterator[Connections]:
+    made = connect(small_server.url)
+    yield made
+    made.close()
+
+
+def test_a_full_server_pauses_the_build_and_room_lets_it_go_on(
+    small_server: EmbeddedServer,
+    small: Connections,
+    tmp_path: Path,
+    classifier: TinyCheckpoint,
+    wait_until: Callable[..., None],
+) -> None:
+    store = Store(small)
+    with running_worker(small_server.url, tmp_path / "data", shard_seconds=1e-3, token_budget=64) as worker:
+        checkpoint = add_checkpoint(store, worker.files, classifier, "sequence_classification")
+        dataset = add_dataset(store, worker.files, make_ticket_rows(600), "classification")
+        index = submit_index(store, checkpoint, dataset, storage="compact")
+        wait_until(lambda: store.index_data.count_commits(index.id) > 0, "a shard is committed")
+        small.state.config_set("maxmemory", 1)
+        wait_until(lambda: note_of(store, index.job_id) == "store_full", "the job says that it is paused")
+        assert is_full(small.state)
+        small.state.config_set("maxmemory", 0)
+        wait_until(lambda: store.jobs.require(index.job_id).is_final, "the build is done", 60)
+    assert store.jobs.require(index.job_id).state == "succeeded"
+    assert store.indexes.require(index.id).rows_indexed == 600
+
+
+def note_of(store: Store, job_id: str) -> Any:
+    return (store.jobs.require(job_id).progress.note or {}).get("code")

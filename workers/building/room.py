@@ -1,0 +1,34 @@
+"""A full Redis pauses a build instead of breaking it."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+
+from influence.errors import Cancelled
+from influence.store.connections import StoreFullError
+from workers.runtime import Runtime
+
+log = structlog.get_logger()
+
+#: How often a paused build tries again.
+RETRY_SECONDS = 2.0
+Written = TypeVar("Written")
+
+
+def write_when_room(runtime: Runtime, job_id: str, write: Callable[[], Written]) -> Written:
+    """Run `write`; while the server refuses for want of memory, wait and run it again.
+
+    Writing again is harmless: every value has its own key, and nothing counts before its commit. The job shows the
+    pause by itself (see influence.store.jobs). Raises Cancelled when nobody wants the result any more,
+    ShutdownRequested when the process is asked to end.
+    """
+    while True:
+        try:
+            return write()
+        except StoreFullError:
+            log.warning("Redis is full; the build waits", job_id=job_id)
+        runtime.stopping.wait(RETRY_SECONDS)
+        runtime.check_stopping()
+        if runtime.store.jobs.is_cancelled(job_id):
+            raise Cancelled("The build was cancelled.")
