@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -153,3 +154,18 @@ def test_short_password_is_refused_before_anything_starts(tmp_path: Path) -> Non
     assert process.returncode == 2
     assert b"REDIS_API_PASSWORD must be set" in output
     assert not (tmp_path / "users.acl").exists()
+
+
+def test_worker_is_healthy_only_while_one_of_its_name_is_alive(port: int) -> None:
+    def check() -> int:
+        environment = {**os.environ, "DATAINF_REDIS_URL": url_of("worker", port), "DATAINF_WORKER_NAME": "container-7"}
+        return subprocess.run([sys.executable, str(FOLDER.parent / "worker_health.py")], env=environment).returncode
+
+    worker = connect(url_of("worker", port))
+    workers = Store(worker).workers
+    assert check() == 1
+    workers.announce("container-7-0", {"name": "container-7-0"})
+    assert check() == 0
+    workers.withdraw("container-7-0")
+    assert check() == 1
+    worker.close()
