@@ -30,6 +30,7 @@ from influence.errors import MethodNotOffered
 from influence.methods.registry import get_method
 from workers.building.sample import MOMENTS
 from workers.runtime import Runtime
+from workers.scoring.batcher import ScanBatcher
 from workers.scoring.repair import read_or_repair
 
 #: Methods whose curvature codes can hold, and how it is inverted.
@@ -54,6 +55,10 @@ class CompactIndex:
     threads: int = 1
     _inverses: OrderedDict[tuple[str, float | None], Inverse] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    scan: ScanBatcher = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.scan = ScanBatcher(partial(scan_codes, self.codes, threads=self.threads))
 
     @property
     def bytes(self) -> int:
@@ -89,7 +94,7 @@ class CompactIndex:
         """Influence (m, n) of all rows on test gradients (m, d_l) a block: one pass over the codes."""
         inverse = self.inverse(method, damping_scale)
         codes = self.encoder.project([block.float() for block in test]).codes
-        scores = scan_codes(self.codes, query_vectors(self.encoder.layout, inverse, codes), threads=self.threads)
+        scores = self.scan(query_vectors(self.encoder.layout, inverse, codes))
         return np.negative(scores, out=scores)
 
 
