@@ -95,6 +95,9 @@ def run_bergson(work: Workload, batches: Sequence[Batch]) -> Run:
         def backward_hook(self, module: nn.Module, delta: Tensor) -> None:
             self.mod_grads[module._name] = self._compute_gradient(module, delta)
 
+        def process_batch(self, indices: list[int], **_others: Any) -> None:
+            self.mod_grads.clear()
+
     # Its hooks want (rows, tokens, width), so the pooled head is left to ours alone.
     names = {name.removesuffix(".weight") for name in work.trainable if "lora" in name}
     collector = Kept(model=work.model, target_modules=names)
@@ -103,6 +106,7 @@ def run_bergson(work: Workload, batches: Sequence[Batch]) -> Run:
         with collector:
             for batch in batches:
                 work.row_losses(work.model, batch).sum().backward()  # type: ignore[no-untyped-call]
+                collector.process_batch([])
                 work.model.zero_grad()
 
     return run
