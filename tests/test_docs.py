@@ -1,0 +1,39 @@
+"""The documentation names everything that a user can set or meet."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.settings import ApiSettings
+from influence.errors import DatainfError
+from influence.methods.registry import METHODS
+from workers.settings import WorkerSettings
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def all_errors(parent: type[DatainfError] = DatainfError) -> Iterator[type[DatainfError]]:
+    for child in parent.__subclasses__():
+        yield child
+        yield from all_errors(child)
+
+
+@pytest.mark.parametrize("name", sorted({*ApiSettings.model_fields, *WorkerSettings.model_fields}))
+def test_every_setting_is_documented(name: str) -> None:
+    assert f"`DATAINF_{name.upper()}`" in (DOCS / "operations.md").read_text()
+
+
+@pytest.mark.parametrize("error", sorted(set(all_errors()), key=lambda error: error.code), ids=lambda error: error.code)
+def test_every_error_code_is_documented(error: type[DatainfError]) -> None:
+    assert f"| {error.status} | `{error.code}` | {error.title} |" in (DOCS / "api.md").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_every_method_is_documented(name: str) -> None:
+    assert f"`{name}`" in (DOCS / "method.md").read_text()
+
+
+def test_codes_are_not_shared_by_different_errors() -> None:
+    codes = [error.code for error in set(all_errors())]
+    assert len(codes) == len(set(codes))
