@@ -5,8 +5,10 @@ import torch
 #: Where growth begins, and where it ends at the latest.
 _FIRST_TOKENS = {"cpu": 1024, "cuda": 8192}
 _MOST_TOKENS = {"cpu": 8192, "cuda": 1 << 18}
-#: A query waits for one micro-batch: growth ends before one takes longer than this.
+#: A query waits for one micro-batch: growth ends before one takes longer than this, and slow models get less.
 _BATCH_SECONDS = 0.25
+#: Smaller batches than this would leave the device idle between them.
+_FEWEST_TOKENS = 256
 #: A batch twice as large must be faster by this factor, a token, to be worth it.
 _WORTHWHILE_GAIN = 1.03
 #: A batch tells how fast its budget is when it fills so much of it.
@@ -35,14 +37,17 @@ class TokenBudget:
         return cls(_FIRST_TOKENS[kind], growing=True, most_tokens=_MOST_TOKENS[kind])
 
     def observe(self, tokens: int, seconds: float) -> None:
-        """Hear how long a batch of so many tokens took, and grow if the last growth was worth it."""
+        """Hear how long a batch of so many tokens took; grow if the last growth was worth it, shrink if it was slow."""
         if not self.growing or tokens < _FULL_SHARE * self.tokens:
             return
         if not self._warm:  # the first batch pays for starting up
             self._warm = True
             return
         rate = tokens / max(seconds, 1e-9)
-        if rate < self._fastest * _WORTHWHILE_GAIN:
+        if seconds > 2 * _BATCH_SECONDS:
+            self.tokens = max(int(rate * _BATCH_SECONDS), _FEWEST_TOKENS)
+            self.growing = False
+        elif rate < self._fastest * _WORTHWHILE_GAIN:
             self.tokens //= 2
             self.growing = False
         elif 2 * seconds > _BATCH_SECONDS or 2 * self.tokens > self._most_tokens:

@@ -90,6 +90,14 @@ def test_a_budget_stops_growing_before_a_query_would_wait_too_long() -> None:
     assert budget.tokens == TokenBudget.for_device(CPU).tokens
 
 
+def test_a_slow_model_gets_batches_that_a_query_can_wait_for() -> None:
+    budget = TokenBudget.for_device(CPU)
+    for _ in range(2):
+        budget.observe(budget.tokens, 1.0)
+    assert budget.tokens == TokenBudget.for_device(CPU).tokens // 4
+    assert not budget.growing
+
+
 def test_a_given_budget_is_kept_until_memory_runs_out() -> None:
     budget = TokenBudget(512)
     budget.observe(512, 0.001)
