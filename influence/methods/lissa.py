@@ -18,6 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from influence.arrays import Array, cast, namespace, transfer
+from influence.contracts.index import Storage
 from influence.damping import block_dampings
 from influence.errors import MethodNotOffered
 from influence.methods.base import LinearMethod
@@ -53,6 +54,7 @@ class Lissa(LinearMethod[LissaState]):
     title: ClassVar[str] = "LiSSA (scaled)"
     summary: ClassVar[str] = "The exact block solve by a truncated series, with a step that converges."
     default_damping_scale: ClassVar[float | None] = 1.0
+    storages: ClassVar[frozenset[Storage]] = frozenset({"full"})
 
     def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> LissaState:
         rows = check_blocks(blocks)

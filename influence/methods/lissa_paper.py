@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from influence.arrays import Array
+from influence.contracts.index import Storage
 from influence.damping import DEFAULT_DAMPING_SCALE
 from influence.methods.blocks import TrainBlock
 from influence.methods.lissa import Lissa
@@ -24,6 +25,7 @@ class LissaPaper(Lissa):
     title: ClassVar[str] = "LiSSA (the paper's code)"
     summary: ClassVar[str] = "LiSSA as published, damping with the wrong sign: to reproduce published numbers only."
     default_damping_scale: ClassVar[float | None] = DEFAULT_DAMPING_SCALE
+    storages: ClassVar[frozenset[Storage]] = frozenset({"full"})
     has_self_influence: ClassVar[bool] = False
 
     def step(self, block: TrainBlock, damping: float, known: Array | None) -> float:
