@@ -7,7 +7,7 @@ from app.context import Context
 from app.idempotency import Made
 from app.intake.adapters import accept_adapter, copy_adapter, unpack_adapter
 from app.intake.archives import ArchiveLimits
-from influence.contracts.checkpoint import CheckpointRequest
+from influence.contracts.checkpoint import BaseModelRef, CheckpointRequest
 from influence.contracts.common import TaskName
 from influence.errors import InvalidRequest
 
@@ -62,7 +62,7 @@ def _accept(
     task: TaskName | None,
     label_names: Sequence[str] | None,
 ) -> Made:
-    base = context.base_models.resolve(base_model, revision)
+    base = _pin(context, context.base_models.resolve(base_model, revision))
     with context.files.scratch() as scratch:
         folder = scratch / "adapter"
         folder.mkdir()
@@ -70,3 +70,13 @@ def _accept(
         checkpoint = accept_adapter(folder, base, task=task, label_names=label_names)
         context.files.keep(folder, context.files.adapter(checkpoint.adapter_digest))
     return Made(checkpoint.id, is_new=context.store.checkpoints.create(checkpoint))
+
+
+def _pin(context: Context, base: BaseModelRef) -> BaseModelRef:
+    """A hub model at one commit; without the hub a name stays what it is, and must already be a commit to be one."""
+    if base.kind == "path" or context.settings.hub_offline:
+        return base
+    # Loading the hub client takes a third of the time in which the API has to be up.
+    from app.hub_adapter import pin_revision
+
+    return pin_revision(base)

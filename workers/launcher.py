@@ -20,7 +20,7 @@ from workers.settings import WorkerSettings
 log = structlog.get_logger()
 
 POLL_SECONDS = 0.2
-STOP_SECONDS = 25.0
+STOP_SECONDS = 12.0
 #: A process that lives shorter than this died at start; waiting doubles from the first figure to the last.
 _SHORT_LIFE_SECONDS = 10.0
 _FIRST_WAIT_SECONDS, _LAST_WAIT_SECONDS = 0.5, 30.0

@@ -36,7 +36,7 @@ QUERY_POLL_MS, BUILD_POLL_MS = 20, 200
 ANNOUNCE_SECONDS = 5.0
 REAP_SECONDS = 20.0
 #: Time for a micro-batch to end and its message to go back, when the process is asked to stop.
-STOP_MS = 15_000
+STOP_MS = 5_000
 
 
 def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> Runtime:
