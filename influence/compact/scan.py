@@ -2,9 +2,11 @@
 
 With int8 codes the query vector is made int8 as well, so that the pass reads one byte a number and multiplies
 bytes; `fine` adds a second byte of the query where its rounding should not count. The kernel is numkong's (SIMD, int8
-with 32-bit sums) where it is installed, else numpy in blocks that fit the processor's cache.
+with 32-bit sums) where it is installed, else numpy in blocks that fit the processor's cache. A caller that knows a
+faster one for its machine passes it: sums of bytes are whole numbers, so no kernel changes a score.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from importlib.util import find_spec
@@ -20,34 +22,45 @@ from influence.compact.codes import Codes
 # No wheel of it for some processors: numpy below gives the same scores, 3 to 4 times slower.
 numkong: Any = import_module("numkong") if find_spec("numkong") else None
 
+#: Exact products (m, rows) int32 of codes (rows, P) with query vectors (m, P), both int8. Called from many threads.
+Multiply = Callable[[NDArray[np.int8], NDArray[np.int8]], NDArray[np.int32]]
+
 _TOP = 127
 _BLOCK_ROWS = 4096
 #: Rows a thread takes at a time: a few megabytes of codes.
 _PIECE_ROWS = 1 << 15
-#: From this many query vectors on, packing them for a matrix product beats one dot product after another.
-_PACKED_FROM = 2
+#: One vector against rows wider than this: a dot product a row beats a packed matrix product (measured at 100 to 800).
+_DOTS_FROM_WIDTH = 320
 
 
-def scan_codes(codes: Codes, vectors: Float32s, *, threads: int = 1, fine: bool = False) -> Float32s:
-    """Scores (m, n) float32 of all rows for query vectors (m, P); positive is helpful."""
+def scan_codes(
+    codes: Codes, vectors: Float32s, *, threads: int = 1, fine: bool = False, multiply: Multiply | None = None
+) -> Float32s:
+    """Scores (m, n) float32 of all rows for query vectors (m, P); positive is helpful.
+
+    `multiply` is the kernel for int8 codes, by default `multiply_bytes` where numkong is installed.
+    """
     scores = np.empty((len(vectors), len(codes)), np.float32)
-    if codes.values.dtype == np.int8 and numkong is not None:
-        whole, scales = split_query(vectors, parts=2 if fine else 1)
+    kernel = multiply or (multiply_bytes if numkong is not None else None)
+    if codes.values.dtype == np.int8 and kernel is not None:
+        score_piece = _bytes_scorer(codes, vectors, kernel, scores, parts=2 if fine else 1)
     else:
-        whole, scales = np.asarray(vectors, np.float32), None
-
-    def scan_piece(rows: slice) -> None:
-        products = _multiply(codes.values[rows], whole, scales)
-        np.multiply(products, codes.scales[rows], out=scores[:, rows])
-
+        score_piece = _floats_scorer(codes, np.asarray(vectors, np.float32), scores)
     pieces = [slice(*span) for span in spans(len(codes), _PIECE_ROWS)]
     if threads == 1:
         for piece in pieces:
-            scan_piece(piece)
+            score_piece(piece)
     else:
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(scan_piece, pieces))
+            list(pool.map(score_piece, pieces))
     return scores
+
+
+def multiply_bytes(values: NDArray[np.int8], vectors: NDArray[np.int8]) -> NDArray[np.int32]:
+    """The kernel where nothing is known of the machine: numkong's."""
+    if len(vectors) == 1 and values.shape[1] > _DOTS_FROM_WIDTH:
+        return np.asarray(numkong.cdist(vectors, values, "dot"))
+    return np.asarray(numkong.dots_packed(values, numkong.dots_pack(vectors))).T
 
 
 def split_query(vectors: Float32s, parts: int = 1) -> tuple[NDArray[np.int8], Float32s]:
@@ -66,20 +79,30 @@ def split_query(vectors: Float32s, parts: int = 1) -> tuple[NDArray[np.int8], Fl
     return np.concatenate(whole).astype(np.int8), np.asarray(scales, np.float32)
 
 
-def _multiply(values: NDArray[Any], vectors: NDArray[Any], scales: Float32s | None) -> Float32s:
-    """Products (m, rows) of one piece of codes with all query vectors."""
-    if scales is None:
-        return _multiply_floats(values, vectors)
-    if len(vectors) < _PACKED_FROM:
-        products = np.asarray(numkong.cdist(vectors, values, "dot"))
-    else:
-        products = np.asarray(numkong.dots_packed(values, numkong.dots_pack(vectors))).T
-    parts = products.reshape(*scales.shape, len(values))
-    return np.asarray((parts * scales[:, :, None]).sum(0), np.float32)
+def _bytes_scorer(
+    codes: Codes, vectors: Float32s, multiply: Multiply, scores: Float32s, parts: int
+) -> Callable[[slice], None]:
+    whole, scales = split_query(vectors, parts)
+    columns = scales[:, :, None]
+
+    def score(rows: slice) -> None:
+        out = scores[:, rows]
+        products = multiply(codes.values[rows], whole).reshape(parts, *out.shape)
+        if parts == 1:
+            # In place and in float32: at narrow widths a temporary costs as much as the product.
+            np.multiply(products[0], codes.scales[rows], out=out, dtype=np.float32, casting="unsafe")
+            np.multiply(out, columns[0], out=out)
+        else:
+            np.multiply((products * columns).sum(0), codes.scales[rows], out=out, casting="same_kind")
+
+    return score
 
 
-def _multiply_floats(values: NDArray[Any], vectors: NDArray[Any]) -> Float32s:
-    products = np.empty((len(vectors), len(values)), np.float32)
-    for start, stop in spans(len(values), _BLOCK_ROWS):
-        np.matmul(vectors, values[start:stop].astype(np.float32).T, out=products[:, start:stop])
-    return products
+def _floats_scorer(codes: Codes, vectors: Float32s, scores: Float32s) -> Callable[[slice], None]:
+    def score(rows: slice) -> None:
+        for start, stop in spans(rows.stop - rows.start, _BLOCK_ROWS):
+            block = slice(rows.start + start, rows.start + stop)
+            np.matmul(vectors, codes.values[block].astype(np.float32).T, out=scores[:, block])
+        np.multiply(scores[:, rows], codes.scales[rows], out=scores[:, rows])
+
+    return score

@@ -8,7 +8,8 @@ part of, so that a damaged, short or foreign value is found out, never scored.
 import math
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 import redis
@@ -20,8 +21,6 @@ _MAGIC = b"DIC1"
 _HEADER = struct.Struct("<4sBBxxIQQ4Q")
 HEADER_BYTES = _HEADER.size
 PAYLOAD_BYTES = MAX_VALUE_BYTES - HEADER_BYTES
-#: Pieces asked for in one round trip: large replies are several times slower than a few medium ones.
-_PIECES_PER_READ = 4
 _DTYPES = ("float32", "float16", "float64", "int8", "uint8", "int32", "int64", "uint16")
 
 Key = Callable[[int], str]
@@ -33,7 +32,11 @@ class DamagedChunk(Exception):
 
 def count_pieces(shape: Sequence[int], dtype: str) -> int:
     """How many values an array takes; at least one, so that an empty array is told from a lost one."""
-    return max(1, math.ceil(math.prod(shape) * np.dtype(dtype).itemsize / PAYLOAD_BYTES))
+    return _count_pieces(math.prod(shape) * np.dtype(dtype).itemsize)
+
+
+def _count_pieces(total_bytes: int) -> int:
+    return max(1, math.ceil(total_bytes / PAYLOAD_BYTES))
 
 
 def pack(array: NDArray[np.generic]) -> list[bytes]:
@@ -58,26 +61,36 @@ def unpack(pieces: Sequence[bytes | None]) -> NDArray[np.generic]:
 
     Raises DamagedChunk when a piece is missing, short, altered or of another array.
     """
-    first = _read_header(pieces[0])
-    code, dimensions, _, total, _, *sizes = first
-    joined = bytearray(total)
-    for number, piece in enumerate(pieces):
-        _copy_piece(piece, first, number * PAYLOAD_BYTES, joined)
-    if len(pieces) != max(1, math.ceil(total / PAYLOAD_BYTES)):
+    code, dimensions, _, total, _, *sizes = _read_header(pieces[0])
+    array = _allocate(sizes[:dimensions], _DTYPES[code], total)
+    if len(pieces) != _count_pieces(total):
         raise DamagedChunk("wrong number of pieces")
-    return np.frombuffer(joined, dtype=_DTYPES[code]).reshape(sizes[:dimensions])
+    for number, piece in enumerate(pieces):
+        _place(piece, number, array)
+    return array
 
 
-def _copy_piece(piece: bytes | None, first: tuple[int, ...], start: int, joined: bytearray) -> None:
-    header = _read_header(piece)
+def _allocate(shape: Sequence[int], dtype: str, total: int) -> NDArray[np.generic]:
+    """A header is not yet checked when its sizes are believed: they must at least agree with each other."""
+    if math.prod(shape) * np.dtype(dtype).itemsize != total:
+        raise DamagedChunk("a header contradicts itself")
+    return np.empty(shape, dtype)
+
+
+def _place(piece: bytes | None, number: int, array: NDArray[np.generic]) -> None:
+    """Check one piece against the array that it is part of, then copy it to its place there."""
+    code, dimensions, checksum, total, start, *sizes = _read_header(piece)
     payload = memoryview(piece or b"")[HEADER_BYTES:]
-    expected = min(PAYLOAD_BYTES, len(joined) - start)
-    same_array = header[:2] == first[:2] and header[3] == first[3] and header[5:] == first[5:]
-    if not same_array or header[4] != start or len(payload) != expected:
-        raise DamagedChunk("a piece belongs to another array")
-    if zlib.crc32(payload) != header[2]:
+    if _DTYPES[code] != array.dtype.name or tuple(sizes[:dimensions]) != array.shape or total != array.nbytes:
+        raise DamagedChunk(
+            f"expected {array.dtype.name}{array.shape}, found {_DTYPES[code]}{tuple(sizes[:dimensions])}"
+        )
+    if start != number * PAYLOAD_BYTES or len(payload) != min(PAYLOAD_BYTES, total - start):
+        raise DamagedChunk("a piece belongs to another place")
+    if zlib.crc32(payload) != checksum:
         raise DamagedChunk("a piece does not match its checksum")
-    joined[start : start + expected] = payload
+    if total:
+        array.reshape(-1).view(np.uint8)[start : start + len(payload)] = np.frombuffer(payload, np.uint8)
 
 
 def _read_header(piece: bytes | None) -> tuple[int, ...]:
@@ -108,21 +121,21 @@ def read_array(
 
     Raises DamagedChunk when it is lost or is not of this shape and dtype.
     """
-    names = [key(number) for number in range(count_pieces(shape, dtype))]
-    array = unpack(list(_read_values(client, names)))
-    if array.shape != tuple(shape) or array.dtype.name != dtype:
-        raise DamagedChunk(f"expected {dtype}{tuple(shape)}, found {array.dtype.name}{array.shape}")
+    array: NDArray[np.generic] = np.empty(tuple(shape), dtype)
+    read_into(client, key, array)
     if lifetime_seconds is not None:
-        refresh(client, names, lifetime_seconds)
+        refresh(client, [key(number) for number in range(_count_pieces(array.nbytes))], lifetime_seconds)
     return array
 
 
-def _read_values(client: redis.Redis, names: Sequence[str]) -> Iterable[bytes | None]:
-    for start in range(0, len(names), _PIECES_PER_READ):
-        pipeline = client.pipeline(transaction=False)
-        for name in names[start : start + _PIECES_PER_READ]:
-            pipeline.get(name)
-        yield from pipeline.execute()
+def read_into(client: redis.Redis, key: Key, array: NDArray[np.generic]) -> None:
+    """Read what was written from an array like this one (contiguous) into it: one copy, and no second array.
+
+    Raises DamagedChunk, and leaves what it has read so far, when it is lost or is not of this shape and dtype.
+    """
+    for number in range(_count_pieces(array.nbytes)):
+        # One at a time: a pipeline holds many replies, and is no faster.
+        _place(cast("bytes | None", client.get(key(number))), number, array)
 
 
 def refresh(client: redis.Redis, names: Sequence[str], lifetime_seconds: int) -> None:

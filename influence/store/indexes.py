@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from influence.contracts.index import ShardCommit
 from influence.store import keys
-from influence.store.chunks import read_array, write_array
+from influence.store.chunks import read_array, read_into, write_array
 
 _DELETE_BATCH = 500
 
@@ -71,6 +71,10 @@ class IndexData:
     def read_rows(self, index_id: str, shard: int, part: str, shape: Sequence[int], dtype: str) -> NDArray[np.generic]:
         """Read row state back; raises DamagedChunk."""
         return read_array(self._state, lambda piece: keys.row_state(index_id, shard, part, piece), shape, dtype)
+
+    def read_rows_into(self, index_id: str, shard: int, part: str, array: NDArray[np.generic]) -> None:
+        """Read row state into a contiguous array of its shape and dtype; raises DamagedChunk."""
+        read_into(self._state, lambda piece: keys.row_state(index_id, shard, part, piece), array)
 
     def write_parts(self, index_id: str, group: str, arrays: Mapping[str, NDArray[np.generic]]) -> int:
         """Keep named arrays of the whole index (basis, moments, ...) as one group; answers bytes written."""

@@ -5,13 +5,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from influence.compact.codes import Codes, decode_codes, decode_norms, join_codes
+from influence.compact.codes import Codes, decode_codes, decode_norms
 from influence.compact.encoder import Encoder
 from influence.compact.layout import Layout
 from influence.compact.moments import Moments, damping_of_rows
@@ -25,12 +24,14 @@ from influence.compact.query import (
     query_vectors,
 )  # fmt: skip
 from influence.compact.scan import scan_codes
-from influence.contracts.index import Index, ShardCommit
+from influence.contracts.index import Index
 from influence.errors import MethodNotOffered
 from influence.methods.registry import get_method
 from workers.building.sample import MOMENTS
 from workers.runtime import Runtime
 from workers.scoring.batcher import ScanBatcher
+from workers.scoring.compact_rows import read_compact_rows
+from workers.scoring.kernels import multiply_fastest
 from workers.scoring.repair import read_or_repair
 
 #: Methods whose curvature codes can hold, and how it is inverted.
@@ -58,7 +59,7 @@ class CompactIndex:
     scan: ScanBatcher = field(init=False)
 
     def __post_init__(self) -> None:
-        self.scan = ScanBatcher(partial(scan_codes, self.codes, threads=self.threads))
+        self.scan = ScanBatcher(partial(scan_codes, self.codes, threads=self.threads, multiply=multiply_fastest))
 
     @property
     def bytes(self) -> int:
@@ -119,31 +120,20 @@ def load_compact_index(runtime: Runtime, index: Index, report: Callable[[int], N
     data = runtime.store.index_data
     commits = data.commits(index.id)
     encoder, _ = runtime.encoders.get(data, index.id)
-    shards, rows = [], 0
-    for shard in range(index.shards):
-        read = partial(_read, runtime, index, commits[shard], encoder.layout.width)
-        shards.append(read_or_repair(runtime, index, shard, read))
-        rows += commits[shard].rows
-        report(rows)
+    rows = read_compact_rows(
+        data,
+        index.id,
+        [commits[shard] for shard in range(index.shards)],
+        encoder.layout.width,
+        len(index.blocks),
+        read_shard=partial(read_or_repair, runtime, index),
+        report=report,
+    )
     return CompactIndex(
         encoder=encoder,
         moments=unpack_moments(data.read_parts(index.id, MOMENTS)),
-        codes=join_codes([shard["codes"] for shard in shards]),
-        row_indexes=np.concatenate([shard["kept"] for shard in shards]),
-        losses=np.concatenate([shard["losses"] for shard in shards]),
+        codes=rows.codes,
+        row_indexes=rows.row_indexes,
+        losses=rows.losses,
         threads=torch.get_num_threads(),
     )
-
-
-def _read(runtime: Runtime, index: Index, commit: ShardCommit, width: int) -> dict[str, Any]:
-    read = partial(runtime.store.index_data.read_rows, index.id, commit.shard)
-    rows = commit.rows
-    return {
-        "kept": read("kept", (rows,), "int64"),
-        "losses": read("losses", (rows,), "float32"),
-        "codes": Codes(
-            values=read("values", (rows, width), "int8"),
-            scales=read("scales", (rows,), "float32").astype(np.float32, copy=False),
-            norms=read("norms", (rows, len(index.blocks)), "uint16").astype(np.uint16, copy=False),
-        ),
-    }

@@ -1,0 +1,74 @@
+"""The rows of a compact index, read from Redis straight to their places in memory."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from influence.compact.codes import Codes
+from influence.contracts.index import ShardCommit
+from influence.store.indexes import IndexData
+
+#: Shards read at once: while one is copied and checked, another is on its way. More only stand in the server's queue.
+_READERS = 2
+
+#: Runs the given reading of a shard, or of the shard computed again.
+ReadShard = Callable[[int, Callable[[], None]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CompactRows:
+    """Codes (n, P), data set rows `row_indexes` (n,) int64 and their own `losses` (n,) float32."""
+
+    codes: Codes
+    row_indexes: NDArray[np.int64]
+    losses: NDArray[np.float32]
+
+    @classmethod
+    def allocate(cls, rows: int, width: int, blocks: int) -> "CompactRows":
+        """Room for rows of int8 codes, not yet filled."""
+        codes = Codes(np.empty((rows, width), np.int8), np.empty(rows, np.float32), np.empty((rows, blocks), np.uint16))
+        return cls(codes, np.empty(rows, np.int64), np.empty(rows, np.float32))
+
+    def take(self, rows: slice) -> "CompactRows":
+        """A view of consecutive rows."""
+        return CompactRows(self.codes.take(rows), self.row_indexes[rows], self.losses[rows])
+
+    def read(self, data: IndexData, index_id: str, shard: int) -> None:
+        """Fill with one shard. Raises DamagedChunk."""
+        parts: dict[str, NDArray[np.generic]] = {
+            "kept": self.row_indexes,
+            "losses": self.losses,
+            "values": self.codes.values,
+            "scales": self.codes.scales,
+            "norms": self.codes.norms,
+        }
+        for name, array in parts.items():
+            data.read_rows_into(index_id, shard, name, array)
+
+
+def read_compact_rows(
+    data: IndexData,
+    index_id: str,
+    commits: Sequence[ShardCommit],
+    width: int,
+    blocks: int,
+    *,
+    read_shard: ReadShard = lambda _shard, read: read(),
+    report: Callable[[int], None] = lambda _rows: None,
+) -> CompactRows:
+    """Rows of all shards, given by their commits in order; `report` hears of rows loaded."""
+    stops = np.cumsum([commit.rows for commit in commits]).tolist()
+    rows = CompactRows.allocate(stops[-1], width, blocks)
+
+    def load(commit: ShardCommit, stop: int) -> int:
+        part = rows.take(slice(stop - commit.rows, stop))
+        read_shard(commit.shard, lambda: part.read(data, index_id, commit.shard))
+        return stop
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        for stop in pool.map(load, commits, stops):
+            report(stop)
+    return rows
