@@ -1,6 +1,7 @@
 """Indexes: from a request to a build, and what a record and its job say together."""
 
 from app.fitness import check_fit, choose_loss
+from app.growing import check_growth
 from app.idempotency import Made
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.common import now
@@ -8,14 +9,14 @@ from influence.contracts.dataset import Dataset
 from influence.contracts.index import GradientSettings, Index, IndexRequest, IndexSpec, Storage
 from influence.contracts.job import FINAL_STATES, Job
 from influence.digests import digest_json, new_id
-from influence.errors import DoesNotFit, EmptyFile
+from influence.errors import DoesNotFit, EmptyFile, InvalidRequest
 from influence.store.store import Store
 
 
 def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> Made:
     """The index of a request: the one that exists, or a new build.
 
-    Raises NotFound, RowsRefused, InvalidRequest, DoesNotFit.
+    Raises NotFound, RowsRefused, InvalidRequest, DoesNotFit, IndexNotReady or IndexFailed (the one to grow from).
     """
     checkpoint = store.checkpoints.require(request.checkpoint_id)
     dataset = store.datasets.require(request.dataset_id)
@@ -27,6 +28,8 @@ def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> M
     existing = store.indexes.find(index_id)
     if existing is not None and not _is_dead(store, existing):
         return Made(index_id, existing.job_id, is_new=False)
+    if spec.grow_from is not None:
+        check_growth(store, spec, spec.grow_from)
     return _start_build(store, index_id, spec, dataset, is_known=existing is not None)
 
 
@@ -45,12 +48,15 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
     return IndexSpec(
         checkpoint_id=checkpoint.id, dataset_id=dataset.id, storage=storage, on_non_finite=request.on_non_finite,
         storage_dtype=request.storage_dtype if storage == "full" else "float32",
-        rank=request.rank if storage == "compact" else None, gradients=gradients,
+        rank=request.rank if storage == "compact" and request.grow_from is None else None,
+        grow_from=request.grow_from, gradients=gradients,
     )  # fmt: skip
 
 
 def choose_storage(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset, budget_bytes: int) -> Storage:
     """Full while the gradients fit the budget. Raises DoesNotFit when full is asked for and does not."""
+    if request.grow_from is not None:
+        return _choose_grown(request)
     itemsize = 4 if request.storage_dtype == "float32" else 2
     needed = dataset.rows * checkpoint.parameters * itemsize
     if request.storage == "compact":
@@ -67,6 +73,15 @@ def choose_storage(request: IndexRequest, checkpoint: Checkpoint, dataset: Datas
             "parameters": checkpoint.parameters,
         },
     )  # fmt: skip
+
+
+def _choose_grown(request: IndexRequest) -> Storage:
+    if request.storage == "full":
+        raise InvalidRequest(
+            "Only compact indexes grow: full storage has no basis to keep.",
+            hint="Leave 'storage' out, or build the index without 'grow_from'.",
+        )
+    return "compact"
 
 
 def _start_build(store: Store, index_id: str, spec: IndexSpec, dataset: Dataset, *, is_known: bool) -> Made:

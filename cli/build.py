@@ -10,7 +10,7 @@ from cli.output import Output
 from cli.service import Service, resource_path
 from cli.text import bytes_text, count, duration_text, plain
 from influence.contracts.common import Json
-from influence.contracts.index import Index
+from influence.contracts.index import Growth, Index
 from influence.contracts.job import Job
 from influence.errors import InvalidRequest
 
@@ -117,6 +117,17 @@ def show_index(index: Index, output: Output) -> None:
     output.say(f"Ready: {plain(index.id)}: {count(rows)} rows, {len(index.blocks)} blocks{size}, {index.spec.storage}")
     if seconds:
         output.note(f"Work took {duration_text(seconds)}.")
+    if index.growth is not None:
+        output.note(f"Grown from {plain(index.growth.grown_from)}: {growth_text(index.growth)}")
     for warning in index.warnings:
         output.note(f"Warning: {plain(warning, 300)}")
     output.note(f"Ask it: datainf query {plain(index.id)} --text '...' --label NAME")
+
+
+def growth_text(growth: Growth) -> str:
+    """How an index relates to the one it was grown from."""
+    rows = (
+        f"{count(growth.rows_reused)} rows kept, {count(growth.rows_computed)} computed,"
+        f" {count(growth.rows_removed)} left."
+    )
+    return rows if growth.basis_age is None else f"{rows} {growth.basis_age:.0%} of the rows are newer than the basis."

@@ -18,6 +18,8 @@ from influence.digests import digest_json
 from influence.errors import (
     DoesNotFit,
     IdempotencyConflict,
+    IndexFailed,
+    IndexNotReady,
     LabelOutOfRange,
     LabelUnknown,
     NotFound,
@@ -37,8 +39,8 @@ router = APIRouter(prefix="/v1/indexes", tags=["indexes"], route_class=StrictRou
     responses={
         200: {"model": Index, "description": "The same request came before: this is its index, no work is done."},
         **describe_errors(
-            NotFound, DoesNotFit, RowsUnfit, LabelOutOfRange, LabelUnknown, IdempotencyConflict, TooLarge,
-            UnsupportedFormat,
+            NotFound, DoesNotFit, RowsUnfit, LabelOutOfRange, LabelUnknown, IdempotencyConflict, IndexFailed,
+            IndexNotReady, TooLarge, UnsupportedFormat,
         ),
     },
 )  # fmt: skip

@@ -5,7 +5,7 @@ new rows is measured (drift) and says when it should be fitted again.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,9 +42,9 @@ class Drift:
     warnings: tuple[str, ...] = ()
 
 
-def match_rows(old: Sequence[str], new: Sequence[str]) -> RowPlan:
+def match_rows(old: Sequence[Hashable], new: Sequence[Hashable]) -> RowPlan:
     """Match rows by the digest of their content; equal rows are matched one to one, in order."""
-    places: dict[str, list[int]] = defaultdict(list)
+    places: dict[Hashable, list[int]] = defaultdict(list)
     for position in range(len(old) - 1, -1, -1):
         places[old[position]].append(position)
     source = np.asarray([places[key].pop() if places.get(key) else -1 for key in new], np.int64).reshape(-1)
@@ -60,22 +60,34 @@ def regrow_codes(plan: RowPlan, old: Codes, added: Codes) -> Codes:
     return both.take(order)
 
 
-def residual_share(encoder: Encoder, rows: Projected) -> float:
-    """Share of the rows' normalised energy |g|^2 / (lambda + |g|^2) that lies outside the basis, in 0..1."""
+def missed_energy(encoder: Encoder, rows: Projected) -> tuple[float, float]:
+    """(outside the basis, in all): the rows' normalised energy |g|^2 / (lambda + |g|^2), summed over rows and blocks.
+
+    Both are sums, so that parts of an index add up.
+    """
     norms = rows.squared_norms.astype(np.float64)
     weights = norms + np.asarray(encoder.damping)
     weights = np.divide(1.0, weights, out=np.zeros_like(weights), where=weights > 0)
     kept = np.stack([np.square(rows.codes[:, span], dtype=np.float64).sum(1) for span in encoder.basis.spans], 1)
-    total = float((norms * weights).sum())
-    return float((np.maximum(norms - kept, 0.0) * weights).sum()) / total if total > 0 else 0.0
+    return float((np.maximum(norms - kept, 0.0) * weights).sum()), float((norms * weights).sum())
+
+
+def residual_share(encoder: Encoder, rows: Projected) -> float:
+    """Share of the rows' normalised energy |g|^2 / (lambda + |g|^2) that lies outside the basis, in 0..1."""
+    missed, total = missed_energy(encoder, rows)
+    return missed / total if total > 0 else 0.0
 
 
 def measure_drift(encoder: Encoder, added: Projected, *, baseline: float, basis_age: float) -> Drift:
     """Compare new rows with `baseline`, the residual of the index's fidelity."""
     residual = residual_share(encoder, added) if len(added) else baseline
-    limit = DRIFT_FACTOR * baseline + DRIFT_MARGIN
+    return judge_drift(residual, baseline=baseline, basis_age=basis_age)
+
+
+def judge_drift(residual: float, *, baseline: float, basis_age: float) -> Drift:
+    """Warn where the new rows' `residual` exceeds the `baseline` by more than chance and small samples explain."""
     warnings = []
-    if residual > limit:
+    if residual > DRIFT_FACTOR * baseline + DRIFT_MARGIN:
         warnings.append(
             f"The basis misses {residual:.1%} of the new rows' energy, {baseline:.1%} when it was fitted;"
             " build the index anew."

@@ -41,6 +41,12 @@ class IndexRequest(GradientSettings):
     storage_dtype: StorageDtype = Field("float32", description="Type of the stored gradients of full storage.")
     rank: int = Field(DEFAULT_RANK, ge=1, le=1024, description="Basis vectors a block, compact storage.")
     on_non_finite: OnNonFinite = "fail"
+    grow_from: str | None = Field(
+        None,
+        description="A ready compact index of the same checkpoint and gradient settings: rows that it shares keep"
+        " their codes, only new ones are computed, in its basis. 'rank' has no effect then.",
+        examples=["idx_5b20"],
+    )
 
 
 class IndexSpec(Frozen):
@@ -52,6 +58,7 @@ class IndexSpec(Frozen):
     storage_dtype: StorageDtype = "float32"
     rank: int | None = None
     on_non_finite: OnNonFinite = "fail"
+    grow_from: str | None = None
     gradients: GradientSettings = GradientSettings()
     gradient_version: int = GRADIENT_VERSION
 
@@ -63,6 +70,26 @@ class Block(Frozen):
     shape: tuple[int, ...]
     parameters: int
     path: Literal["fast", "slow"] = "fast"
+
+
+class Growth(Frozen):
+    """What an index took from the index it was grown from. Row counts are of the data sets' rows.
+
+    `basis_age` is the share of indexed rows that came after the basis was fitted, over all generations. `residual` is
+    the share of the computed rows' normalised energy outside the basis, `baseline` that of the rows held out when the
+    basis was fitted; both are null until they are known. `rows_reused_late` of the reused rows came after the fit.
+    """
+
+    grown_from: str
+    grown_from_job: str
+    rows_reused: int
+    rows_reused_late: int
+    rows_computed: int
+    rows_removed: int
+    baseline: float
+    residual: float | None = None
+    basis_age: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Index(Frozen):
@@ -87,6 +114,7 @@ class Index(Frozen):
     bytes_per_row: float | None = None
     damping: dict[str, float] | None = None
     fidelity: Json | None = None
+    growth: Growth | None = None
     estimate: Json | None = None
     timings: dict[str, float] | None = None
     warnings: tuple[str, ...] = ()
@@ -97,7 +125,11 @@ class Index(Frozen):
 
 
 class ShardCommit(Frozen):
-    """Written once a shard's bytes are all in Redis. `rows` counts rows kept, `skipped` names rows left out."""
+    """Written once a shard's bytes are all in Redis. `rows` counts rows kept, `skipped` names rows left out.
+
+    `squared_norm_sums` (blocks) are over the kept rows of full storage. Compact storage has them in its moments and
+    says what is new to the basis: `computed` kept rows, their normalised energy and what of it the basis misses.
+    """
 
     shard: int
     rows: int
@@ -107,3 +139,6 @@ class ShardCommit(Frozen):
     seconds: float
     chunks: int
     squared_norm_sums: tuple[float, ...] = ()
+    computed: int | None = None
+    energy: float | None = None
+    missed_energy: float | None = None

@@ -27,11 +27,12 @@ def job(state: str, done: int = 0) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def index(state: str) -> dict[str, Any]:
+def index(state: str, growth: dict[str, Any] | None = None) -> dict[str, Any]:
     return {
         "id": "idx_1", "job_id": "job_1", "state": state, "rows": 800, "rows_indexed": 800, "bytes": 800_000,
         "spec": {"checkpoint_id": "ckpt_1", "dataset_id": "ds_1", "storage": "full"}, "created_at": NOW,
         "warnings": [HOSTILE], "timings": {"gradient_seconds": 4.0, "rows_per_second": 200.0}, "new_field": 1,
+        "growth": growth,
     }  # fmt: skip
 
 
@@ -65,6 +66,7 @@ class ContractServer:
     events: bool = True
     prompt: bool = True
     existing: bool = False
+    growth: dict[str, Any] | None = None
     refusal: Response | None = None
     sent: list[tuple[str, str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -108,7 +110,7 @@ class ContractServer:
             case "GET", ["v1", "indexes"]:
                 return JSONResponse({"data": [index("succeeded")], "has_more": False, "next": None})
             case "GET", ["v1", "indexes", _]:
-                return JSONResponse(index("succeeded"))
+                return JSONResponse(index("succeeded", self.growth))
             case "GET", ["v1", "jobs"]:
                 return JSONResponse({"data": [job("running", 400)], "has_more": False, "next": None})
             case "GET", ["v1", "jobs", _, "events"]:

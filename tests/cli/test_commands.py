@@ -106,6 +106,18 @@ def test_a_build_is_polled_where_events_do_not_come_through(call: Call, service:
     assert service.polls == 1
 
 
+def test_a_grown_index_says_what_it_kept(call: Call, service: ContractServer) -> None:
+    service.growth = {
+        "grown_from": "idx_0", "grown_from_job": "job_0", "rows_reused": 760, "rows_reused_late": 0,
+        "rows_computed": 40, "rows_removed": 3, "baseline": 0.1, "residual": 0.1, "basis_age": 0.05,
+    }  # fmt: skip
+    result = call("build", "--checkpoint-id", "ckpt_1", "--dataset-id", "ds_1", "--grow-from", "idx_0")
+    assert result.exit_code == 0, result.stderr
+    assert service.bodies("/v1/indexes")[0]["grow_from"] == "idx_0"
+    said = " ".join(result.stderr.split())
+    assert "Grown from idx_0: 760 rows kept, 40 computed, 3 left. 5% of the rows are newer than the basis." in said
+
+
 def test_json_stands_alone_on_stdout(call: Call, adapter: Path, rows: Path) -> None:
     result = call("build", "--base-model", "b", "--adapter", adapter, "--data", rows, "--json")
     assert json.loads(result.stdout)["new_field"] == 1

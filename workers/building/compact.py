@@ -1,13 +1,16 @@
 """Compact storage: a shard's gradients as codes in the index's basis, quantised, with exact norms."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from influence.compact.encoder import Projected
+from influence.compact.growth import missed_energy
 from influence.compact.packing import pack_moments
 from influence.contracts.index import Index
+from workers.building.reuse import read_reused
 from workers.building.sample import Sample, shard_moments
 from workers.gradients.collector import RowGradients
 from workers.gradients.finiteness import find_non_finite
@@ -21,12 +24,15 @@ class CompactShard:
         self._data = runtime.store.index_data
         self._index = index
         self._shard = shard
-        self._encoder, sample = runtime.encoders.get(self._data, index.id)
+        self._encoder, sample = runtime.encoders.get(self._data, index)
         self._codes = np.zeros((rows, self._encoder.basis.width), dtype=np.float32)
         self._norms = np.zeros((rows, len(index.blocks)), dtype=np.float32)
         self._losses = np.zeros(rows, dtype=np.float32)
         self.keep = np.ones(rows, dtype=np.bool_)
-        self.wanted = np.setdiff1d(np.arange(rows), self._take_sample(sample, rows))
+        self._reused = read_reused(runtime, index, shard, rows, self._encoder.layout.width)
+        known = np.union1d(self._take_sample(sample, rows), self._reused.places)
+        self._losses[self._reused.places] = self._reused.losses
+        self.wanted = np.setdiff1d(np.arange(rows), known)
 
     def _take_sample(self, sample: Sample, rows: int) -> NDArray[np.int64]:
         start = self._shard * self._index.rows_per_shard
@@ -48,14 +54,30 @@ class CompactShard:
 
     @property
     def squared_norm_sums(self) -> NDArray[np.float64]:
-        """Sum over kept rows, a block."""
-        total: NDArray[np.float64] = self._norms[self.keep].sum(axis=0, dtype=np.float64)
+        """Sum over kept rows that are new to the moments, a block."""
+        total: NDArray[np.float64] = self._norms[self._new].sum(axis=0, dtype=np.float64)
         return total
+
+    @property
+    def drift(self) -> dict[str, Any]:
+        """A commit's fields on what is new to the basis: only a grown index has any."""
+        if self._index.growth is None:
+            return {}
+        missed, energy = missed_energy(self._encoder, self._pick(self._new))
+        return {"computed": int(self._new.sum()), "missed_energy": missed, "energy": energy}
+
+    @property
+    def _new(self) -> NDArray[np.bool_]:
+        return self.keep & self._reused.added
+
+    def _pick(self, rows: NDArray[np.bool_]) -> Projected:
+        return Projected(self._codes[rows], self._norms[rows])
 
     def write(self) -> tuple[int, int]:
         """Write codes of the kept rows and their share of the moments; answers (bytes, pieces)."""
-        kept = Projected(self._codes[self.keep], self._norms[self.keep])
-        codes = self._encoder.encode(kept)
+        made = self.keep.copy()
+        made[self._reused.places] = False
+        codes = self._reused.join(self._encoder.encode(self._pick(made)), self.keep)
         row_indexes = self._shard * self._index.rows_per_shard + np.flatnonzero(self.keep)
         arrays: dict[str, NDArray[np.generic]] = {
             "kept": row_indexes.astype(np.int64),
@@ -65,6 +87,6 @@ class CompactShard:
             "norms": codes.norms,
         }
         written = [self._data.write_rows(self._index.id, self._shard, name, array) for name, array in arrays.items()]
-        moments = self._encoder.sum_moments(kept)
+        moments = self._encoder.sum_moments(self._pick(self._new))
         self._data.write_parts(self._index.id, shard_moments(self._shard), pack_moments(moments))
         return sum(size for size, _ in written), sum(pieces for _, pieces in written)

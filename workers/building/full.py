@@ -1,6 +1,7 @@
 """Full storage: a shard's gradients as they are."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,11 @@ class FullShard:
         """Sum over kept rows, a block."""
         total: NDArray[np.float64] = self._norms[self.keep].sum(axis=0)
         return total
+
+    @property
+    def drift(self) -> dict[str, Any]:
+        """Full storage has no basis to drift from."""
+        return {}
 
     def write(self) -> tuple[int, int]:
         """Write the kept rows; answers (bytes, pieces)."""

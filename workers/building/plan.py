@@ -11,6 +11,7 @@ from influence.compact.admission import Estimate, Rates, check_fits, estimate_co
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import DEFAULT_RANK, Block, Index, IndexSpec
 from influence.rows.file import RowFile
+from workers.building.growing import match_old, store_growth
 from workers.building.progress import BuildProgress
 from workers.building.sampling import fit_index
 from workers.models import HotModel
@@ -60,7 +61,11 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
     sample, truncated = check_rows(runtime, model, dataset, index, progress)
     rates = Rates(rows_per_second=1.0 / _probe(runtime, model, sample))
     blocks = model.collector.blocks
-    estimate = estimate_build(index.spec, dataset.rows, blocks, rates)
+    matched = None if index.spec.grow_from is None else match_old(runtime, index, blocks)
+    if matched is None:
+        estimate = estimate_build(index.spec, dataset.rows, blocks, rates)
+    else:
+        estimate = matched.estimate(dataset.rows, blocks, rates)
     check_fits(
         estimate,
         redis_budget_bytes=runtime.settings.storage_budget_bytes,
@@ -73,7 +78,9 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
         "rows_per_shard": rows_per_shard, "shards": math.ceil(dataset.rows / rows_per_shard),
         "estimate": estimate.to_json(), "truncated_rows": truncated,
     }  # fmt: skip
-    if index.spec.storage == "compact":
+    if matched is not None:
+        plan |= store_growth(runtime, index.model_copy(update=plan), model, matched, progress)
+    elif index.spec.storage == "compact":
         fidelity, size = fit_index(runtime, index.model_copy(update=plan), model, progress)
         plan |= {"bytes": size, "fidelity": None if fidelity is None else fidelity.to_json()}
     plan["timings"] = {"plan_seconds": round(time.monotonic() - started, 3)}

@@ -10,6 +10,11 @@ from influence.compact.encoder import Projected
 
 #: Groups of arrays that a compact index keeps beside its shards.
 ENCODER, SAMPLE, MOMENTS = "encoder", "sample", "moments"
+#: A grown index's: the old moments without the rows that left, until it is finished; and which rows came after the
+#: basis was fitted, a bit a row of the data set.
+OLD_MOMENTS, LATE = "old-moments", "late"
+#: Row state of a grown index's shard: the row of the old data set that each of its rows was, or -1; int64.
+SOURCE = "source"
 
 
 def shard_moments(shard: int) -> str:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,9 @@ class ShardWriter(Protocol):
     @property
     def squared_norm_sums(self) -> NDArray[np.float64]: ...
 
+    @property
+    def drift(self) -> dict[str, Any]: ...
+
     def write(self) -> tuple[int, int]: ...
 
 
@@ -73,6 +76,7 @@ def _compute_and_commit(runtime: Runtime, index: Index, shard: int) -> None:
             shard=shard, rows=int(rows.keep.sum()), bytes=size, chunks=chunks,
             skipped=tuple(row_id for row_id, keep in zip(row_ids, rows.keep, strict=True) if not keep),
             seconds=round(time.monotonic() - started, 3), squared_norm_sums=tuple(rows.squared_norm_sums.tolist()),
+            **rows.drift,
         )  # fmt: skip
         write_when_room(runtime, index.job_id, partial(runtime.store.index_data.commit, index.id, commit))
         BuildProgress(runtime, index.job_id, shard=shard).report(len(row_ids), last=True)

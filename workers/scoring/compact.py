@@ -119,7 +119,7 @@ def load_compact_index(runtime: Runtime, index: Index, report: Callable[[int], N
     """Read an index of compact storage; a lost shard is computed again, `report` hears of rows loaded."""
     data = runtime.store.index_data
     commits = data.commits(index.id)
-    encoder, _ = runtime.encoders.get(data, index.id)
+    encoder, _ = runtime.encoders.get(data, index)
     rows = read_compact_rows(
         data,
         index.id,

@@ -1,0 +1,54 @@
+"""May an index grow from another one? All that can be told from the two records."""
+
+from influence.contracts.index import GRADIENT_VERSION, GradientSettings, Index, IndexSpec
+from influence.errors import IndexFailed, IndexNotReady, InvalidRequest
+from influence.store.store import Store
+
+
+def check_growth(store: Store, spec: IndexSpec, old_id: str) -> None:
+    """Raise NotFound, IndexNotReady or InvalidRequest where codes of the old index would not be the new one's."""
+    old = store.indexes.require(old_id)
+    if old.state == "failed":
+        raise IndexFailed(
+            f"The index {old_id} could not be built, so nothing can grow from it.",
+            hint="Build it again by sending its request again, or build without 'grow_from'.",
+            extra={"index_id": old_id},
+        )
+    if old.state != "succeeded":
+        raise IndexNotReady(
+            f"The index {old_id} is {old.state}; one can grow only from an index that is ready.",
+            hint=f"Wait for its job, /v1/jobs/{old.job_id}, or build without 'grow_from'.",
+            extra={"index_id": old_id, "state": old.state, "job_id": old.job_id},
+        )
+    if old.spec.storage != "compact":
+        raise InvalidRequest(
+            f"The index {old_id} has storage '{old.spec.storage}'; only compact indexes have a basis to grow in.",
+            hint="Leave 'grow_from' out, or name a compact index.",
+        )
+    if old.spec.checkpoint_id != spec.checkpoint_id:
+        raise InvalidRequest(
+            f"The index {old_id} is of {old.spec.checkpoint_id}, the request is for {spec.checkpoint_id}.",
+            hint="Gradients of two checkpoints do not mix: leave 'grow_from' out.",
+        )
+    _check_gradients(old, spec)
+
+
+def _check_gradients(old: Index, spec: IndexSpec) -> None:
+    differing = {
+        name: (before, now)
+        for name in GradientSettings.model_fields
+        if (before := getattr(old.spec.gradients, name)) != (now := getattr(spec.gradients, name))
+    }
+    if differing:
+        said = ", ".join(f"{name} {before!r} against {now!r}" for name, (before, now) in differing.items())
+        wanted = ", ".join(f"{name}: {before!r}" for name, (before, _) in differing.items())
+        raise InvalidRequest(
+            f"The index {old.id} was built with other gradient settings: {said}.",
+            hint=f"Send {wanted}; or leave 'grow_from' out.",
+            extra={"settings": {name: before for name, (before, _) in differing.items()}},
+        )
+    if old.spec.gradient_version != GRADIENT_VERSION:
+        raise InvalidRequest(
+            f"The index {old.id} was built by a version whose gradients mean something else.",
+            hint="Leave 'grow_from' out.",
+        )
