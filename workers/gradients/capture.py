@@ -18,22 +18,10 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from workers.gradients.backward import differentiate
+from workers.gradients.fused import FusedLora, LoraCall, compute_fused
 from workers.gradients.rules import MULTIPLIERS, multiplier_gradients, replayed_gradients, split_rows
-from workers.gradients.trainable import TrainableTensor
+from workers.gradients.sites import Site
 from workers.rows import Batch
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A module with trainable tensors of its own, by their name inside the module."""
-
-    name: str
-    module: nn.Module
-    tensors: dict[str, TrainableTensor]
-
-    @property
-    def parameters(self) -> dict[str, nn.Parameter]:
-        return {attribute: tensor.parameter for attribute, tensor in self.tensors.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +33,18 @@ class _Replay:
     delta: Tensor
 
 
-def group_by_module(tensors: Sequence[TrainableTensor]) -> list[Site]:
-    """The modules to listen to."""
-    sites: dict[int, Site] = {}
-    for tensor in tensors:
-        for use in tensor.uses:
-            site = sites.setdefault(id(use.module), Site(use.module_name, use.module, {}))
-            site.tensors[use.attribute] = tensor
-    return list(sites.values())
-
-
 class Pass:
-    """Gradients of one batch for the tensors of `sites`.
+    """Gradients of one batch for the tensors of `sites`; LoRA layers in `fused` are one step of the graph each.
 
     `gradients` (B, d) by block name are sums over all uses of a tensor; a tensor that nothing used has none.
     `refused` names blocks whose rows could not be told apart.
     """
 
-    def __init__(self, sites: Sequence[Site], batch: Batch) -> None:
+    def __init__(self, sites: Sequence[Site], batch: Batch, fused: Sequence[FusedLora] = ()) -> None:
         self.gradients: dict[str, Tensor] = {}
         self.refused: set[str] = set()
         self._sites = sites
+        self._fused = fused
         self._rows = len(batch)
         self._lengths = {values.shape[1] for values in [*batch.inputs.values(), batch.labels] if values.ndim > 1}
         self._inputs: dict[int, Tensor] = {}
@@ -73,17 +52,23 @@ class Pass:
         self._sinks: list[GradientEdge] = []
         self._replays: list[_Replay] = []
         self._calls = 0
+        self._listening = False
 
     def run(self, losses_of_batch: Callable[[], Tensor]) -> Tensor:
         """Losses (B,) of the batch; leaves the gradients behind."""
-        with ExitStack() as hooks:
-            for site in self._sites:
-                handle = site.module.register_forward_hook(partial(self._keep, site), with_kwargs=True)
-                hooks.callback(handle.remove)
-            losses = losses_of_batch()
-        if self._edges:
-            tensors = [tensor for site in self._sites for tensor in site.tensors.values()]
-            differentiate(losses.sum(), self._sinks or self._edges, tensors)
+        with ExitStack() as replaced:
+            for lora in self._fused:
+                replaced.enter_context(compute_fused(lora, self._keep_fused))
+            with ExitStack() as hooks:
+                for site in self._sites:
+                    handle = site.module.register_forward_hook(partial(self._keep, site), with_kwargs=True)
+                    hooks.callback(handle.remove)
+                self._listening = True
+                losses = losses_of_batch()
+            self._listening = False
+            if self._edges:
+                tensors = [tensor for site in self._sites for tensor in site.tensors.values()]
+                differentiate(losses.sum(), self._sinks or self._edges, tensors)
         self._inputs.clear()
         self._edges.clear()
         self._sinks.clear()
@@ -125,6 +110,27 @@ class Pass:
             return
         dtype = next(iter(site.tensors.values())).dtype
         self._add(site, multiplier_gradients(site.module, site.parameters, x, by_row, dtype))
+
+    def _keep_fused(self, call: LoraCall, output: Tensor, begins_here: bool) -> None:
+        if not self._listening:  # a checkpointed layer, run again in the backward pass
+            return
+        _listen(output, partial(self._multiply_fused, call))
+        self._edges.append(get_gradient_edge(output))
+        if begins_here:
+            self._sinks.append(self._edges[-1])
+
+    def _multiply_fused(self, call: LoraCall, delta: Tensor) -> None:
+        lora, delta = call.lora, delta.detach()
+        parts = [split_rows(values, self._rows, self._lengths) for values in (call.x, delta, call.hear(delta))]
+        call.forget()
+        x, by_row, inner = parts
+        if x is None or by_row is None or inner is None:
+            self._refuse(lora.down)
+            self._refuse(lora.up)
+            return
+        of_a, of_b = lora.gradients(x, by_row, inner, lora.down.tensors["weight"].dtype)
+        self._add(lora.down, {"weight": of_a})
+        self._add(lora.up, {"weight": of_b})
 
     def _postpone(self, site: Site, arguments: tuple[Any, Any], delta: Tensor) -> None:
         self._replays.append(_Replay(site, arguments, delta.detach()))

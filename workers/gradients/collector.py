@@ -3,8 +3,9 @@
     batch (B rows, padded) -> one forward, one backward -> losses (B,), gradients (B, d) for every trainable tensor
 
 Fast path (`capture`, `rules`): hooks on the trainable modules see input x and delta, the gradient of the output, of
-all rows at once; a row's gradient is `delta' x` summed over that row's positions. Slow path (`row_loop`): one row at a
-time by plain autograd, for tensors that no module call accounts for.
+all rows at once; a row's gradient is `delta' x` summed over that row's positions. Plain LoRA layers are one step of
+the graph each (`fused`). Slow path (`row_loop`): one row at a time by plain autograd, for tensors that no module call
+accounts for.
 
 Trust but verify: with the first batch, its first and its last row are taken once more by plain autograd. A tensor
 whose fast gradient differs (tokens routed out of order, a weight used behind its module's back) goes the slow way.
@@ -20,8 +21,10 @@ from torch import Tensor, nn
 from influence.contracts.index import Block, Precision
 from influence.errors import NothingTrainable
 from workers.gradients.agreement import find_disagreements, is_conclusive
-from workers.gradients.capture import Pass, group_by_module
+from workers.gradients.capture import Pass
+from workers.gradients.fused import find_fused
 from workers.gradients.row_loop import loop_gradients, row_gradients
+from workers.gradients.sites import group_by_module
 from workers.gradients.trainable import TrainableTensor, find_trainable, refuse_mixed_rows
 from workers.rows import Batch
 
@@ -97,7 +100,8 @@ class GradientCollector:
         return [tensor for tensor in self._tensors if (tensor.block in self._slow) == (path == "slow")]
 
     def _collect_fast(self, tensors: Sequence[TrainableTensor], batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        work = Pass(group_by_module(tensors), batch)
+        sites = group_by_module(tensors)
+        work = Pass(sites, batch, find_fused(self.model, sites))
         with self._training_only(tensors):
             losses = work.run(lambda: self._losses_of(batch))
             with self._autocast(batch):

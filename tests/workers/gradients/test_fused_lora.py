@@ -1,0 +1,97 @@
+"""LoRA layers as one step of the graph: where they apply, what they leave behind, and that they change nothing."""
+
+from typing import Any
+
+import pytest
+import torch
+from one_by_one import assert_exact
+from peft import LoraConfig, get_peft_model
+from tiny_models import Example, make_decoder, make_encoder
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from workers.gradients.collector import GradientCollector
+from workers.gradients.fused import FusedLora, LoraCall, compute_fused, find_fused
+from workers.gradients.sites import group_by_module
+from workers.gradients.trainable import find_trainable
+
+
+def adapt(example: Example, **settings: Any) -> Example:
+    config = LoraConfig(**{"r": 2, "init_lora_weights": False, "target_modules": ["q_proj", "down_proj"], **settings})
+    dtype = next(example.model.parameters()).dtype
+    return Example(get_peft_model(example.model, config).to(dtype).eval(), example.rows, example.row_losses)
+
+
+def fused_layers(model: nn.Module) -> list[FusedLora]:
+    return find_fused(model, group_by_module(find_trainable(model, include_bias=True)))
+
+
+def test_plain_lora_on_linear_layers_is_fused() -> None:
+    assert len(fused_layers(adapt(make_decoder("llama")).model)) == 4
+    assert len(fused_layers(adapt(make_decoder("gpt2"), target_modules=["c_attn"], fan_in_fan_out=True).model)) == 2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"use_dora": True},
+        {"lora_bias": True, "target_modules": ["query"]},
+        {"bias": "lora_only", "target_modules": ["query"]},
+    ],
+)
+def test_layers_with_more_than_two_factors_are_left_to_peft(settings: dict[str, Any]) -> None:
+    example = make_encoder("bert")
+    assert fused_layers(adapt(example, **{"target_modules": ["query"], **settings}).model) == []
+
+
+def test_two_active_adapters_are_left_to_peft_and_exact() -> None:
+    example = adapt(make_decoder("llama"))
+    example.model.add_adapter("other", LoraConfig(r=3, target_modules=["q_proj"], init_lora_weights=False))  # type: ignore[operator]
+    example.model.base_model.set_adapter(["default", "other"])  # type: ignore[operator, union-attr]
+    example.model.double().eval()
+    names = {lora.down.name.rsplit(".", 3)[1] for lora in fused_layers(example.model)}
+    assert names == {"down_proj"}
+    assert_exact(example)
+
+
+def test_a_fused_layer_gives_what_peft_gives_to_the_last_bit() -> None:
+    example = adapt(make_decoder("llama", dtype=torch.float32))
+    for lora in fused_layers(example.model):
+        x = torch.randn(3, 5, lora.a.shape[1])
+        assert torch.equal(lora.multiply(x), lora.layer(x))
+
+
+def test_collecting_leaves_layers_as_they_were() -> None:
+    example = adapt(make_decoder("llama"))
+    GradientCollector(example.model, example.row_losses).collect(example.collate(example.rows))
+    assert not any("forward" in vars(module) or module._forward_hooks for module in example.model.modules())
+
+
+def test_layers_are_left_as_they_were_when_the_model_fails() -> None:
+    (lora, *_) = fused_layers(adapt(make_decoder("llama")).model)
+
+    def ignore(_call: LoraCall, _output: Tensor, _begins: bool) -> None:
+        pass
+
+    with pytest.raises(RuntimeError), compute_fused(lora, ignore):
+        lora.layer(torch.zeros(2, 3, dtype=torch.float64))
+    assert "forward" not in vars(lora.layer)
+
+
+class _Checkpointed(nn.Module):
+    """Runs a layer again in the backward pass, even in evaluation mode."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return checkpoint(self.layer, *args, use_reentrant=False, **kwargs)
+
+
+def test_layers_that_are_run_again_in_the_backward_pass_are_exact() -> None:
+    example = adapt(make_encoder("bert"), target_modules=["query", "dense"])
+    encoder = example.model.get_base_model().bert.encoder  # type: ignore[operator]
+    encoder.layer = nn.ModuleList(_Checkpointed(layer) for layer in encoder.layer).eval()
+    assert len(fused_layers(example.model)) == 9
+    assert_exact(example)
