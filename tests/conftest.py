@@ -38,7 +38,7 @@ def store(connections: Connections) -> Store:
     return Store(connections)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def wait_until() -> Callable[..., None]:
     """Wait for a condition instead of sleeping; fails with what was waited for."""
 
