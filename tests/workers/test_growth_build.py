@@ -12,24 +12,25 @@ from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
 from support.tiny import WORDS, TinyCheckpoint, make_classifier
 
-from influence.compact.codes import Codes, join_codes
+from influence.compact.codes import Codes
 from influence.compact.encoder import Projected
 from influence.compact.moments import Moments
 from influence.compact.packing import unpack_moments
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.index import Index
 from influence.contracts.job import Job
+from influence.errors import Cancelled
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 from workers.building.finish import finish_index
-from workers.building.plan import plan_index
-from workers.building.reuse import read_shard
+from workers.building.plan import drop_unwanted, plan_index
 from workers.building.sample import MOMENTS
 from workers.building.shard import compute_shard
 from workers.collecting import stream_rows
 from workers.runtime import Runtime
 from workers.scoring.compact import CompactIndex
+from workers.scoring.compact_rows import read_compact_rows
 
 Rows = list[dict[str, Any]]
 #: One test poisons the embedding of this word.
@@ -75,7 +76,7 @@ def stored_codes(worker: Runtime, index: Index) -> Codes:
     data = worker.store.index_data
     commits = data.commits(index.id)
     width = worker.encoders.get(data, index)[0].layout.width
-    return join_codes([read_shard(data, index, s, commits[s].rows, width).codes for s in range(index.shards)])
+    return read_compact_rows(data, index.id, [commits[s] for s in range(index.shards)], width, len(index.blocks)).codes
 
 
 def stored_moments(worker: Runtime, index: Index) -> Moments:
@@ -268,3 +269,18 @@ def test_rows_that_were_left_out_count_as_new(worker: Runtime, tmp_path: Path, f
     assert index.growth.rows_computed == sum(row in good for row in NEW)
     assert index.growth.rows_removed == sum(POISON not in row["text"].split() for row in OLD[:20])
     assert_equals_rebuild(worker, index, good)
+
+
+def test_what_a_cancelled_plan_wrote_is_removed_but_not_what_a_newer_build_did(
+    worker: Runtime, build: Callable[..., Index]
+) -> None:
+    old = build(OLD)
+    index = build(OLD + NEW, grow_from=old.id)
+    worker.store.jobs.delete(index.job_id)
+    newer = worker.store.indexes.update(index.id, lambda found: found.model_copy(update={"job_id": "job_newer"}))
+    with pytest.raises(Cancelled):
+        drop_unwanted(worker, index)
+    assert worker.store.index_data.read_parts(index.id, MOMENTS)
+    with pytest.raises(Cancelled):
+        drop_unwanted(worker, newer)
+    assert not worker.store.index_data.read_parts(index.id, MOMENTS)

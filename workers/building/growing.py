@@ -63,13 +63,16 @@ def match_old(runtime: Runtime, index: Index, blocks: Sequence[Block]) -> Matche
     """
     old = _require_old(runtime, index, blocks)
     try:
-        return _match(runtime, index, old)
+        matched = _match(runtime, index, old)
     except DamagedChunk as damage:
         raise ShardMissing(
             f"Part of {old.id} is lost, so nothing can grow from it now.",
             hint="Ask it a query: that computes a lost shard again. Then send the request again.",
             extra={"index_id": old.id},
         ) from damage
+    if _require_old(runtime, index, blocks).job_id != old.job_id:
+        raise Conflict(f"{old.id} was built anew meanwhile.", hint="Send the request again.")
+    return matched
 
 
 def _require_old(runtime: Runtime, index: Index, blocks: Sequence[Block]) -> Index:

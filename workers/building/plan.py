@@ -10,6 +10,7 @@ import numpy as np
 from influence.compact.admission import Estimate, Rates, check_fits, estimate_compact, estimate_full
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import DEFAULT_RANK, Block, Index, IndexSpec
+from influence.errors import Cancelled
 from influence.rows.file import RowFile
 from workers.building.growing import match_old, store_growth
 from workers.building.progress import BuildProgress
@@ -83,8 +84,22 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
     elif index.spec.storage == "compact":
         fidelity, size = fit_index(runtime, index.model_copy(update=plan), model, progress)
         plan |= {"bytes": size, "fidelity": None if fidelity is None else fidelity.to_json()}
+    drop_unwanted(runtime, index)
     plan["timings"] = {"plan_seconds": round(time.monotonic() - started, 3)}
     return runtime.store.indexes.update(index.id, lambda current: current.model_copy(update=plan))
+
+
+def drop_unwanted(runtime: Runtime, index: Index) -> None:
+    """Remove what a plan wrote if its job was cancelled meanwhile: who cancelled may have cleared up before.
+
+    Raises Cancelled then.
+    """
+    if not runtime.store.jobs.is_cancelled(index.job_id):
+        return
+    current = runtime.store.indexes.find(index.id)
+    if current is None or current.job_id == index.job_id:
+        runtime.store.index_data.delete(index.id)
+    raise Cancelled("The build was cancelled.")
 
 
 def check_rows(

@@ -16,15 +16,7 @@ from influence.store.chunks import DamagedChunk
 from influence.store.indexes import IndexData
 from workers.building.sample import SOURCE
 from workers.runtime import Runtime
-
-
-@dataclass(frozen=True)
-class StoredRows:
-    """Rows as a shard keeps them: data set rows (n,) ascending, codes and losses."""
-
-    rows: NDArray[np.int64]
-    codes: Codes
-    losses: NDArray[np.float32]
+from workers.scoring.compact_rows import CompactRows
 
 
 @dataclass(frozen=True)
@@ -52,31 +44,16 @@ def read_reused(runtime: Runtime, index: Index, shard: int, rows: int, width: in
 
     Raises DamagedChunk when an unfinished index does not know any more which rows are new.
     """
-    parts = [_no_rows(index, width)]
+    parts = [CompactRows.allocate(0, width, len(index.blocks))]
     source = _read_source(runtime.store.index_data, index, shard, rows)
     if (source >= 0).any():
         parts += _read_old(runtime, index, np.sort(source[source >= 0]), width)
-    found = np.concatenate([part.rows for part in parts])
+    found = np.concatenate([part.row_indexes for part in parts])
     order = np.argsort(found, kind="stable")
     places = np.flatnonzero(np.isin(source, found))
     picks = order[np.searchsorted(found[order], source[places])]
     codes = join_codes([part.codes for part in parts]).take(picks)
     return Reused(places, codes, np.concatenate([part.losses for part in parts])[picks], source < 0)
-
-
-def read_shard(data: IndexData, index: Index, shard: int, count: int, width: int) -> StoredRows:
-    """One shard of `count` kept rows of a compact index. Raises DamagedChunk."""
-
-    def read(part: str, shape: tuple[int, ...], dtype: str) -> NDArray[np.generic]:
-        return data.read_rows(index.id, shard, part, shape, dtype)
-
-    codes = Codes(
-        values=read("values", (count, width), "int8"),
-        scales=read("scales", (count,), "float32").astype(np.float32, copy=False),
-        norms=read("norms", (count, len(index.blocks)), "uint16").astype(np.uint16, copy=False),
-    )
-    losses = read("losses", (count,), "float32").astype(np.float32, copy=False)
-    return StoredRows(read_kept(data, index, shard, count), codes, losses)
 
 
 def read_kept(data: IndexData, index: Index, shard: int, count: int) -> NDArray[np.int64]:
@@ -96,7 +73,7 @@ def _read_source(data: IndexData, index: Index, shard: int, rows: int) -> NDArra
         return np.full(rows, -1, np.int64)
 
 
-def _read_old(runtime: Runtime, index: Index, rows: NDArray[np.int64], width: int) -> list[StoredRows]:
+def _read_old(runtime: Runtime, index: Index, rows: NDArray[np.int64], width: int) -> list[CompactRows]:
     old = _find_old(runtime, index)
     if old is None:
         return []
@@ -105,12 +82,13 @@ def _read_old(runtime: Runtime, index: Index, rows: NDArray[np.int64], width: in
     for shard in np.unique(rows // old.rows_per_shard).tolist():
         if shard not in commits:
             continue
+        stored = CompactRows.allocate(commits[shard].rows, width, len(index.blocks))
         try:
-            stored = read_shard(data, old, shard, commits[shard].rows, width)
+            stored.read(data, old.id, shard)
         except DamagedChunk:
             continue
-        picks = np.flatnonzero(np.isin(stored.rows, rows))
-        found.append(StoredRows(stored.rows[picks], stored.codes.take(picks), stored.losses[picks]))
+        picks = np.flatnonzero(np.isin(stored.row_indexes, rows))
+        found.append(CompactRows(stored.codes.take(picks), stored.row_indexes[picks], stored.losses[picks]))
     # An index that was deleted and built again meanwhile has the same id and another basis.
     return found if _find_old(runtime, index) is not None else []
 
@@ -120,8 +98,3 @@ def _find_old(runtime: Runtime, index: Index) -> Index | None:
     old = runtime.store.indexes.find(index.growth.grown_from)
     is_same = old is not None and old.job_id == index.growth.grown_from_job and old.state == "succeeded"
     return old if is_same else None
-
-
-def _no_rows(index: Index, width: int) -> StoredRows:
-    codes = Codes(np.zeros((0, width), np.int8), np.zeros(0, np.float32), np.zeros((0, len(index.blocks)), np.uint16))
-    return StoredRows(np.zeros(0, np.int64), codes, np.zeros(0, np.float32))
