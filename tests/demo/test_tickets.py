@@ -33,7 +33,7 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_others(tickets: TicketS
     again, other = make_tickets(TicketSettings()), make_tickets(TicketSettings(seed=8))
     assert again == tickets
     assert to_jsonl(again.train) == to_jsonl(tickets.train)
-    assert {row.text for row in other.train}.isdisjoint({row.text for row in tickets.heldout})
+    assert len({row.text for row in other.train} & {row.text for row in tickets.train}) < 40
 
 
 def test_there_are_eight_intents_evenly_spread_over_both_parts(tickets: TicketSet) -> None:
