@@ -44,7 +44,9 @@ def test_rows_are_shown_as_plain_text_and_planted_ones_are_marked() -> None:
         request=QueryRequest(examples=[{"text": "x"}]), results=(result,),
     )  # fmt: skip
     stream = io.StringIO()
-    show_answer(Console(file=stream, width=200, force_terminal=True, color_system=None), query, {"[blink]7": "[b]y"}, 12.0)
+    show_answer(
+        Console(file=stream, width=200, force_terminal=True, color_system=None), query, {"[blink]7": "[b]y"}, 12.0
+    )
     shown = stream.getvalue()
     assert "\x1b[2J" not in shown
     assert "\x07" not in shown
