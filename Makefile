@@ -8,7 +8,7 @@ PIP_ARGS ?=
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format clean
+.PHONY: help install demo test bench-gradients lint format clean bench-index
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -28,6 +28,13 @@ demo: $(STAMP) ## Fine-tune a real encoder, start the service, find the planted 
 
 test: $(STAMP) ## Run all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+bench-gradients: $(STAMP) ## Measure per-row gradients on an idle machine (about ten minutes)
+	mkdir -p docs/benchmarks
+	$(BIN)/python -m benchmarks.gradients --out docs/benchmarks/gradients $(ARGS)
+
+bench-index: $(STAMP) ## Measure the compact index: fidelity, scale, HTTP (ten minutes on an idle machine)
+	$(BIN)/python -m benchmarks.index --shared ../shared --write docs/benchmarks $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check .

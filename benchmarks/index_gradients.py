@@ -47,7 +47,7 @@ class Work:
 
     name: str
     model: Any
-    task: SequenceClassification
+    task: Any
     train: list[Row]
     test: list[Row]
 
@@ -77,7 +77,7 @@ def trained_work(folder: Path, *, rows: int, tests: int, epochs: int, rank: int 
     torch.manual_seed(0)
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=["query", "value"], task_type="SEQ_CLS")
     model = get_peft_model(_encoder(classes), config)
-    _train(model, train, classes, epochs)
+    train_model(model, _task(classes), train, epochs, rate=2e-3)
     return Work(folder.name, model.eval(), _task(classes), train, test)
 
 
@@ -98,23 +98,21 @@ def _task(classes: int) -> SequenceClassification:
     return SequenceClassification(encoder, pad_id=tokenizer.pad_token_id, num_labels=classes)
 
 
-def _train(model: Any, rows: Sequence[Row], classes: int, epochs: int) -> None:
-    task = _task(classes)
+def train_model(model: Any, task: Any, rows: Sequence[Row], epochs: int, *, rate: float) -> None:
+    """Plain AdamW over the task's own losses."""
     encoded = task.tokenise(rows)
-    optimiser = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], lr=2e-3)
+    optimiser = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], lr=rate)
     shuffle = random.Random(0)
     model.train()
     for _ in range(epochs):
         shuffle.shuffle(encoded)
         for start in range(0, len(encoded), 32):
             optimiser.zero_grad()
-            task.row_losses(model, task.collate(encoded[start : start + 32])).mean().backward()  # type: ignore[no-untyped-call]
+            task.row_losses(model, task.collate(encoded[start : start + 32])).mean().backward()
             optimiser.step()
 
 
-def _stream(
-    collector: GradientCollector, task: SequenceClassification, rows: Sequence[Row]
-) -> list[NDArray[np.float32]]:
+def _stream(collector: GradientCollector, task: Any, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
     found = [np.empty((len(rows), block.parameters), np.float32) for block in collector.blocks]
     device = torch.device("cpu")
     budget = TokenBudget.for_device(device)

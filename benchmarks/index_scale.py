@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,20 +13,29 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
+from influence.arrays import spans
 from influence.compact.codes import Codes, bytes_per_row
 from influence.compact.scan import scan_codes
+from influence.contracts.index import ShardCommit
 from influence.ranking import histogram, percentiles, rank_rows
-from influence.store.chunks import count_pieces, pack, unpack
+from influence.store import keys
+from influence.store.connections import connect
 from influence.store.embedded import EmbeddedServer
+from influence.store.indexes import IndexData
+from workers.scoring.compact_rows import read_compact_rows
+from workers.scoring.kernels import multiply_fastest
 
 BLOCKS = 25
 REPEATS = 7
+#: About what one shard of 20 seconds holds on a GPU.
+SHARD_ROWS = 20_000
+_INDEX = "idx_benchmark"
 
 
 @dataclass(frozen=True)
 class ScaleLine:
     """Milliseconds (medians). `pass_ms` reads the codes' and scales' bytes once with as many threads; `ratio` is
-    one test point's scan over it.
+    one test point's scan over it. `get_ms` is a bare GET of every key, by the product's own client.
     """
 
     rows: int
@@ -38,6 +47,7 @@ class ScaleLine:
     scan_32_ms: float
     rank_ms: float
     ratio: float
+    ns_per_row: float = 0.0
     get_ms: float | None = None
     load_ms: float | None = None
     load_ratio: float | None = None
@@ -56,8 +66,8 @@ def measure_scale(rows: int, width: int, *, threads: int, with_redis: bool) -> S
     times = _interleaved(
         {
             "pass": lambda: _read_once(codes, threads),
-            "one": lambda: scan_codes(codes, one, threads=threads),
-            "many": lambda: scan_codes(codes, many, threads=threads),
+            "one": lambda: scan_codes(codes, one, threads=threads, multiply=multiply_fastest),
+            "many": lambda: scan_codes(codes, many, threads=threads, multiply=multiply_fastest),
             "rank": lambda: _rank(scores),
         }
     )
@@ -72,6 +82,7 @@ def measure_scale(rows: int, width: int, *, threads: int, with_redis: bool) -> S
         scan_32_ms=times["many"],
         rank_ms=times["rank"],
         ratio=times["one"] / times["pass"],
+        ns_per_row=1e6 * times["one"] / rows,
         **redis_figures,
     )
 
@@ -110,9 +121,15 @@ def _interleaved(actions: dict[str, Callable[[], object]]) -> dict[str, float]:
 
 def _measure_redis(codes: Codes) -> dict[str, Any]:
     with _server() as client:
-        keys = list(_write(client, codes))
-        used = sum(int(client.memory_usage(key) or 0) for key in keys)
-        times = _interleaved({"get": lambda: [client.get(key) for key in keys], "load": lambda: _load(client, codes)})
+        data = IndexData(client, client)
+        commits, names = _write(data, codes)
+        used = sum(int(client.memory_usage(name) or 0) for name in names)
+        times = _interleaved(
+            {
+                "get": lambda: [None for name in names if client.get(name) is None],
+                "load": lambda: read_compact_rows(data, _INDEX, commits, codes.values.shape[1], BLOCKS),
+            }
+        )
     return {
         "get_ms": times["get"],
         "load_ms": times["load"],
@@ -128,35 +145,29 @@ class _server:
         self._folder = TemporaryDirectory()
         self._server = EmbeddedServer(Path(self._folder.name))
         self._server.start()
-        self._client = redis.Redis.from_url(self._server.url)
-        return self._client
+        self._connections = connect(self._server.url)
+        return self._connections.state
 
     def __exit__(self, *_: object) -> None:
-        self._client.close()
+        self._connections.close()
         self._server.stop()
         self._folder.cleanup()
 
 
-def _parts(codes: Codes) -> dict[str, NDArray[Any]]:
-    return {"values": codes.values, "scales": codes.scales, "norms": codes.norms.view(np.uint8)}
-
-
-def _write(client: redis.Redis, codes: Codes) -> Iterator[str]:
-    for name, array in _parts(codes).items():
-        for number, piece in enumerate(pack(array)):
-            client.set(f"{name}:{number}", piece)
-            yield f"{name}:{number}"
-
-
-def _load(client: redis.Redis, codes: Codes) -> Codes:
-    """Read and check every piece, as a cold index does."""
-    arrays: dict[str, Any] = {
-        name: unpack(_pieces(client, name, count_pieces(array.shape, array.dtype.name)))
-        for name, array in _parts(codes).items()
-    }
-    return Codes(arrays["values"], arrays["scales"], arrays["norms"].view(np.uint16))
-
-
-def _pieces(client: redis.Redis, name: str, count: int) -> list[bytes | None]:
-    found: list[Any] = [client.get(f"{name}:{number}") for number in range(count)]
-    return found
+def _write(data: IndexData, codes: Codes) -> tuple[list[ShardCommit], list[str]]:
+    """An index's row state as a build leaves it; answers its commits and keys."""
+    commits, names = [], []
+    for shard, (start, stop) in enumerate(spans(len(codes), SHARD_ROWS)):
+        rows = codes.take(slice(start, stop))
+        parts: dict[str, NDArray[Any]] = {
+            "kept": np.arange(start, stop),
+            "losses": np.zeros(len(rows), np.float32),
+            "values": rows.values,
+            "scales": rows.scales,
+            "norms": rows.norms,
+        }
+        for part, array in parts.items():
+            pieces = data.write_rows(_INDEX, shard, part, array)[1]
+            names += [keys.row_state(_INDEX, shard, part, piece) for piece in range(pieces)]
+        commits.append(ShardCommit(shard=shard, rows=len(rows), bytes=rows.nbytes, seconds=0.0, chunks=len(parts)))
+    return commits, names

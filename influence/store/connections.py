@@ -18,6 +18,8 @@ AsyncClient = redis.asyncio.Redis
 CONNECT_TIMEOUT_SECONDS = 5.0
 SOCKET_TIMEOUT_SECONDS = 30.0
 _RETRIES = 3
+#: A few megabytes a value: redis-py's default of 64 KiB makes reading them a third slower.
+_READ_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ def _client(url: str) -> redis.Redis:
         socket_timeout=SOCKET_TIMEOUT_SECONDS,
         retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), _RETRIES),
         health_check_interval=30,
+        socket_read_size=_READ_BYTES,
     )
     return client
 

@@ -1,0 +1,116 @@
+"""Queries as clients see them: HTTP on the loopback, through a service in processes of its own."""
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+import numpy as np
+
+from benchmarks.index_gradients import read_rows
+from demo.service import running_service
+
+#: Concurrent clients, and how many queries all of them send together.
+LOADS = ((1, 60), (8, 96), (32, 160))
+_WARM_UP = 10
+_BUILD_SECONDS = 300.0
+_REQUEST_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class HttpLine:
+    """`clients` send one question after another, each its own test row; milliseconds until the answer is read."""
+
+    rows: int
+    exact: bool
+    clients: int
+    requests: int
+    p50_ms: float
+    p99_ms: float
+    queries_per_second: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def measure_http(shared: Path, *, rows: int) -> list[HttpLine]:
+    """The reference adapter on rows of SST-2, compact index, answers from codes and re-ranked."""
+    with TemporaryDirectory() as folder, running_service(Path(folder) / "data", 0) as url:
+        with httpx.Client(base_url=url, timeout=_REQUEST_SECONDS) as client:
+            index = _build(client, shared, rows)
+        questions = [
+            {"text": row["text"], "label": row["label"]} for row in read_rows(shared / "data/sst2/validation.jsonl")
+        ]
+        path = f"{url}/v1/indexes/{index}/queries"
+        _load(path, questions, 1, _WARM_UP, exact=False)
+        lines = [_measure(path, questions, rows, clients, count, exact=False) for clients, count in LOADS]
+        _load(path, questions, 1, _WARM_UP, exact=True)
+        return [*lines, _measure(path, questions, rows, 1, LOADS[0][1] // 2, exact=True)]
+
+
+def _build(client: httpx.Client, shared: Path, rows: int) -> str:
+    adapter = shared / "reference" / "sst2_r8" / "adapter"
+    upload = {"adapter": ("adapter.zip", _zip(adapter))}
+    checkpoint = _checked(client.post("/v1/checkpoints", data={"base_model": "minilm-l6"}, files=upload))
+    chosen = read_rows(shared / "data/sst2/train.jsonl")[:rows]
+    lines = "\n".join(json.dumps({name: row[name] for name in ("id", "text", "label")}) for row in chosen)
+    dataset = _checked(client.post("/v1/datasets", files={"file": ("rows.jsonl", lines.encode())}))
+    asked = {"checkpoint_id": checkpoint["id"], "dataset_id": dataset["id"], "storage": "compact", "max_length": 128}
+    index = _checked(client.post("/v1/indexes", json=asked))
+    deadline = time.monotonic() + _BUILD_SECONDS
+    while (job := _checked(client.get(f"/v1/jobs/{index['job_id']}")))["state"] in ("queued", "running"):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the index is not built after {_BUILD_SECONDS:g} seconds")
+        time.sleep(0.5)
+    if job["state"] != "succeeded":
+        raise RuntimeError(json.dumps(job))
+    return str(index["id"])
+
+
+def _zip(folder: Path) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in ("adapter_config.json", "adapter_model.safetensors"):
+            archive.write(folder / name, name)
+    return packed.getvalue()
+
+
+def _checked(response: httpx.Response) -> Any:
+    if response.is_error:
+        raise RuntimeError(response.text)
+    return response.json()
+
+
+def _measure(
+    path: str, questions: Sequence[dict[str, Any]], rows: int, clients: int, count: int, *, exact: bool
+) -> HttpLine:
+    started = time.perf_counter()
+    times = _load(path, questions, clients, count, exact=exact)
+    rate = len(times) / (time.perf_counter() - started)
+    p50, p99 = np.percentile(times, [50, 99]).tolist()
+    return HttpLine(rows, exact, clients, len(times), 1000 * p50, 1000 * p99, rate)
+
+
+def _load(path: str, questions: Sequence[dict[str, Any]], clients: int, count: int, *, exact: bool) -> list[float]:
+    """Seconds of each of `count` queries from so many clients at once."""
+
+    def ask(client_number: int) -> list[float]:
+        seen = []
+        with httpx.Client(timeout=_REQUEST_SECONDS, headers={"Prefer": "wait=30"}) as client:
+            for number in range(client_number, count, clients):
+                asked = {"examples": [questions[number % len(questions)]], "k": 10, "exact": exact}
+                started = time.perf_counter()
+                if "results" not in _checked(client.post(path, json=asked)):
+                    raise RuntimeError("no answer within the wait")
+                seen.append(time.perf_counter() - started)
+        return seen
+
+    with ThreadPoolExecutor(clients) as pool:
+        return [seconds for found in pool.map(ask, range(clients)) for seconds in found]
