@@ -68,7 +68,7 @@ def measure(gradients: Gradients, *, seed: int = 0) -> Iterator[Line]:
     chosen = np.random.default_rng(seed).permutation(len(gradients.train[0]))[:SAMPLE_ROWS]
     for rank in RANKS:
         yield from _coded(gradients, chosen, rank, true)
-    for width in (25, 100):
+    for width in (4, 25, 100):
         yield _projected(gradients, width, damping, true, seed)
     plain = sum(test @ train.T for test, train in zip(gradients.test, gradients.train, strict=True))
     yield _line("gradient products, no curvature", 4 * sum(gradients.parameters), true, np.asarray(plain, np.float64))
