@@ -94,14 +94,14 @@ class LoraCall:
 
 class _Multiply(torch.autograd.Function):
     @staticmethod
-    def forward(context: Any, x: Tensor, call: LoraCall) -> Tensor:
+    def forward(context: Any, x: Tensor, _anchor: Tensor | None, call: LoraCall) -> Tensor:
         context.call = call
         return call.lora.multiply(x)
 
     @staticmethod
-    def backward(context: Any, *deltas: Tensor) -> tuple[Tensor, None]:
+    def backward(context: Any, *deltas: Tensor) -> tuple[Tensor | None, None, None]:
         call: LoraCall = context.call
-        return call.gradient_of_input(deltas[0]), None
+        return call.gradient_of_input(deltas[0]) if context.needs_input_grad[0] else None, None, None
 
 
 def find_fused(model: nn.Module, sites: Sequence[Site]) -> list[FusedLora]:
@@ -132,10 +132,11 @@ def compute_fused(lora: FusedLora, keep: Callable[[LoraCall, Tensor, bool], None
         if args or kwargs or not lora.takes(x):
             found: Tensor = plain(x, *args, **kwargs)
             return found
-        call = LoraCall(lora, x)
-        output: Tensor = _Multiply.apply(x, call)  # type: ignore[no-untyped-call]
-        begins_here = not output.requires_grad
-        keep(call, output.requires_grad_(), begins_here)
+        call, begins_here = LoraCall(lora, x), not x.requires_grad
+        # Where nothing below needs a gradient, something has to, or the output has no place in the graph.
+        anchor = x.new_empty(0, requires_grad=True) if begins_here else None
+        output: Tensor = _Multiply.apply(x, anchor, call)  # type: ignore[no-untyped-call]
+        keep(call, output, begins_here)
         return output
 
     lora.layer.forward = forward
