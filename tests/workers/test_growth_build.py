@@ -12,7 +12,6 @@ from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
 from support.tiny import WORDS, TinyCheckpoint, make_classifier
 
-from influence.compact.codes import Codes
 from influence.compact.encoder import Projected
 from influence.compact.moments import Moments
 from influence.compact.packing import unpack_moments
@@ -30,7 +29,7 @@ from workers.building.shard import compute_shard
 from workers.collecting import stream_rows
 from workers.runtime import Runtime
 from workers.scoring.compact import CompactIndex
-from workers.scoring.compact_rows import read_compact_rows
+from workers.scoring.compact_rows import CompactRows, read_compact_rows
 
 Rows = list[dict[str, Any]]
 #: One test poisons the embedding of this word.
@@ -72,11 +71,11 @@ def project_rows(worker: Runtime, index: Index, rows: Rows) -> tuple[list[torch.
     return gradients, encoder.project(gradients)
 
 
-def stored_codes(worker: Runtime, index: Index) -> Codes:
+def stored_rows(worker: Runtime, index: Index) -> CompactRows:
     data = worker.store.index_data
     commits = data.commits(index.id)
     width = worker.encoders.get(data, index)[0].layout.width
-    return read_compact_rows(data, index.id, [commits[s] for s in range(index.shards)], width, len(index.blocks)).codes
+    return read_compact_rows(data, index.id, [commits[s] for s in range(index.shards)], width, len(index.blocks))
 
 
 def stored_moments(worker: Runtime, index: Index) -> Moments:
@@ -87,7 +86,7 @@ def assert_equals_rebuild(worker: Runtime, index: Index, rows: Rows) -> None:
     """Codes, moments, damping and scores are those of all rows computed anew in the same basis, in float32."""
     encoder, _ = worker.encoders.get(worker.store.index_data, index)
     gradients, projected = project_rows(worker, index, rows)
-    codes, rebuilt = stored_codes(worker, index), encoder.encode(projected)
+    codes, rebuilt = stored_rows(worker, index).codes, encoder.encode(projected)
     np.testing.assert_allclose(codes.scales, rebuilt.scales, rtol=1e-5)
     steps = np.abs(codes.values.astype(int) - rebuilt.values.astype(int))
     assert steps.max() <= 1  # another batch's rounding moves a number across the edge between two steps
@@ -136,13 +135,25 @@ def test_a_grown_index_equals_a_rebuild_with_the_same_basis(
     assert_equals_rebuild(worker, index, rows)
 
 
-def test_reused_rows_keep_their_bytes(worker: Runtime, build: Callable[..., Index]) -> None:
-    old = build(OLD)
-    index = build(SHUFFLED, grow_from=old.id)
-    before, after = stored_codes(worker, old), stored_codes(worker, index)
-    order = np.random.default_rng(3).permutation(len(OLD))
+def test_rows_outside_the_sample_keep_their_bytes_or_are_subtracted(
+    worker: Runtime, build: Callable[..., Index]
+) -> None:
+    many = make_ticket_rows(1_300)
+    old = build(many, rank=4)
+    sampled = worker.encoders.get(worker.store.index_data, old)[1].rows
+    others = np.setdiff1d(np.arange(len(many)), sampled)
+    assert len(others) > 100
+    gone = [*others[::2].tolist(), *sampled[:20].tolist()]
+    stay = np.random.default_rng(3).permutation(np.setdiff1d(np.arange(len(many)), gone))
+    rows = [many[place] for place in stay] + NEW
+    index = build(rows, grow_from=old.id)
+    assert index.growth is not None
+    assert index.growth.rows_removed == len(gone)
+    before, after = stored_rows(worker, old), stored_rows(worker, index)
     for name in ("values", "scales", "norms"):
-        np.testing.assert_array_equal(getattr(after, name), getattr(before, name)[order])
+        np.testing.assert_array_equal(getattr(after.codes, name)[: len(stay)], getattr(before.codes, name)[stay])
+    np.testing.assert_array_equal(after.losses[: len(stay)], before.losses[stay])
+    assert_equals_rebuild(worker, index, rows)
 
 
 def test_generations_add_up(worker: Runtime, build: Callable[..., Index]) -> None:
@@ -152,9 +163,13 @@ def test_generations_add_up(worker: Runtime, build: Callable[..., Index]) -> Non
     assert third.growth is not None
     assert (third.growth.rows_reused, third.growth.rows_reused_late) == (70, 20)
     assert third.growth.basis_age == pytest.approx(40 / 90)
+    fourth = build(OLD[120:] + NEW, grow_from=third.id)
+    assert fourth.growth is not None
+    assert (fourth.growth.rows_reused, fourth.growth.rows_reused_late) == (70, 40)
+    assert fourth.growth.basis_age == pytest.approx(40 / 70)
     assert first.fidelity is not None
     assert third.growth.baseline == first.fidelity["residual"]
-    assert_equals_rebuild(worker, third, OLD[100:] + NEW)
+    assert_equals_rebuild(worker, fourth, OLD[120:] + NEW)
 
 
 def test_the_grown_index_stands_alone(worker: Runtime, build: Callable[..., Index], answered: Any) -> None:
