@@ -110,12 +110,20 @@ def _fidelity(prepare: Callable[[], Work], needed: Path) -> Iterator[Line]:
 
 def _scale(options: argparse.Namespace, rows: int, rank: int) -> Iterator[Line]:
     width = 25 * rank
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    free = _free_bytes()
     needed = rows * (width + 54 + 2 * 4 * 32)
     if needed > _MEMORY_SHARE * free:
         raise Left(f"{rows:,} rows at rank {rank}: they need {needed / 1e9:.1f} GB of {free / 1e9:.1f} GB free")
     with_redis = not options.no_redis and rows <= REDIS_ROWS
     yield measure_scale(rows, width, threads=options.threads, with_redis=with_redis).to_json()
+
+
+def _free_bytes() -> int:
+    """What Linux can give without swapping; elsewhere all memory, which errs towards trying."""
+    listed = Path("/proc/meminfo")
+    lines = listed.read_text().splitlines() if listed.exists() else []
+    available = [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable")]
+    return available[0] if available else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _http(options: argparse.Namespace) -> Iterator[Line]:
