@@ -9,6 +9,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
+    DebertaV2Config,
+    DebertaV2ForSequenceClassification,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
@@ -42,6 +44,18 @@ def make_classifier(folder: Path, *, seed: int = 0, labels: int = len(LABELS)) -
         base, LoraConfig(task_type="SEQ_CLS", r=2, lora_alpha=4, target_modules=["query", "value"])
     )
     return _save(folder, config, adapted)
+
+
+def make_deberta(folder: Path) -> TinyCheckpoint:
+    """A two-layer DeBERTa-v2, which has no fused attention."""
+    torch.manual_seed(0)
+    config = DebertaV2Config(
+        vocab_size=len(WORDS) + 5, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
+        max_position_embeddings=64, num_labels=len(LABELS), pad_token_id=0, relative_attention=True,
+        pos_att_type=["p2c", "c2p"],
+    )  # fmt: skip
+    lora = LoraConfig(task_type="SEQ_CLS", r=2, lora_alpha=4, target_modules=["value_proj"], modules_to_save=["pooler"])
+    return _save(folder, config, get_peft_model(DebertaV2ForSequenceClassification(config), lora))
 
 
 def make_causal(folder: Path, *, seed: int = 0) -> TinyCheckpoint:

@@ -10,7 +10,7 @@ import torch
 from support.oracle import dense_datainf, loop_gradients
 from support.rows import make_completion_rows, make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
-from support.tiny import TinyCheckpoint, make_causal
+from support.tiny import TinyCheckpoint, make_causal, make_deberta
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
@@ -161,3 +161,18 @@ def test_a_cancelled_build_leaves_nothing_behind(
         wait_until(lambda: store.queue.depth("build") == 0, "the queue is empty")
     assert list(store.connections.state.scan_iter(match=keys.index_pattern(index.id))) == []
     assert store.index_data.count_commits(index.id) == 0
+
+
+def test_a_model_without_fused_attention_is_scored_too(
+    worker: Runtime, finished: Any, answered: Any, tmp_path: Path
+) -> None:
+    checkpoint = add_checkpoint(
+        worker.store, worker.files, make_deberta(tmp_path / "deberta"), "sequence_classification"
+    )
+    rows, test = make_ticket_rows(20), make_ticket_rows(1, seed=3)
+    dataset = add_dataset(worker.store, worker.files, rows, "classification")
+    index = submit_index(worker.store, checkpoint, dataset, storage="full")
+    assert finished(worker.store, index.job_id).state == "succeeded", worker.store.indexes.require(index.id).error
+    query = answered(worker.store, submit_query(worker.store, index.id, examples=test))
+    truth = oracle_scores(worker, checkpoint, test, rows)
+    np.testing.assert_allclose(worker.store.scores.read(query.id, 1, 20), truth, atol=1e-4 * np.abs(truth).max())

@@ -59,14 +59,14 @@ def load_base_model(
 
 
 def _placement(device: torch.device, dtype: torch.dtype, load_in_bits: int | None) -> dict[str, Any]:
-    attention = {"attn_implementation": "sdpa"}
+    """How the weights are loaded. Attention is left to the architecture: not every one has a fused one."""
     if load_in_bits is None:
-        return attention
+        return {}
     bits = BitsAndBytesConfig(
         load_in_4bit=load_in_bits == 4, load_in_8bit=load_in_bits == 8, bnb_4bit_quant_type="nf4",
         bnb_4bit_compute_dtype=dtype,
     )  # fmt: skip
-    return {**attention, "quantization_config": bits, "device_map": {"": device}}
+    return {"quantization_config": bits, "device_map": {"": device}}
 
 
 def _first_line(error: Exception) -> str:
