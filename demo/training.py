@@ -46,13 +46,13 @@ class TrainingSettings:
     """What decides the weights, up to rounding of the machine."""
 
     seed: int = 7
-    epochs: int = 5
+    epochs: int = 6
     batch_rows: int = 16
     learning_rate: float = 2e-3
     warmup_share: float = 0.1
     weight_decay: float = 0.01
     lora_rank: int = 8
-    lora_alpha: int = 32
+    lora_alpha: int = 16
     lora_dropout: float = 0.1
 
 
