@@ -25,6 +25,11 @@ def check_growth(store: Store, spec: IndexSpec, old_id: str) -> None:
             f"The index {old_id} has storage '{old.spec.storage}'; only compact indexes have a basis to grow in.",
             hint="Leave 'grow_from' out, or name a compact index.",
         )
+    if old.spec.code_dtype != "int8":
+        raise InvalidRequest(
+            f"The index {old_id} keeps {old.spec.code_dtype} codes; only int8 ones are carried over.",
+            hint="Leave 'grow_from' out, or name an index of int8 codes.",
+        )
     if old.spec.checkpoint_id != spec.checkpoint_id:
         raise InvalidRequest(
             f"The index {old_id} is of {old.spec.checkpoint_id}, the request is for {spec.checkpoint_id}.",

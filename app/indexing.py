@@ -49,6 +49,7 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
         checkpoint_id=checkpoint.id, dataset_id=dataset.id, storage=storage, on_non_finite=request.on_non_finite,
         storage_dtype=request.storage_dtype if storage == "full" else "float32",
         rank=request.rank if storage == "compact" and request.grow_from is None else None,
+        code_dtype=request.code_dtype if storage == "compact" and request.grow_from is None else "int8",
         grow_from=request.grow_from, gradients=gradients,
     )  # fmt: skip
 

@@ -10,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.index_gradients import Gradients
-from influence.compact.codes import CodeDtype, bytes_per_row
+from influence.compact.codes import bytes_per_row
 from influence.compact.encoder import fit_encoder
 from influence.compact.fidelity import rank_correlations, share_found
 from influence.compact.moments import damping_of_rows
 from influence.compact.query import invert_datainf, query_vectors
 from influence.compact.rerank import exact_scores, full_directions
 from influence.compact.scan import scan_codes
+from influence.contracts.index import CodeDtype
 
 TOP = 10
 CANDIDATES = 40

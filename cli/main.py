@@ -87,6 +87,7 @@ def build_command(
     revision: Annotated[str | None, typer.Option(help="Hub revision of the base model.")] = None,
     storage: Annotated[str | None, typer.Option(help="auto, full or compact.")] = None,
     storage_dtype: Annotated[str | None, typer.Option(help="float32 or float16, for full storage.")] = None,
+    code_dtype: Annotated[str | None, typer.Option(help="int8 or float16, for compact storage.")] = None,
     rank: Annotated[int | None, typer.Option(min=1, help="Basis vectors a block, for compact storage.")] = None,
     max_length: Annotated[int | None, typer.Option(min=1, help="Tokens a row.")] = None,
     on_too_long: Annotated[str | None, typer.Option(help="truncate or fail.")] = None,
@@ -104,7 +105,8 @@ def build_command(
     """Send an adapter and its training rows, and build the index."""
     output = Output(as_json=as_json)
     settings = {
-        "storage": storage, "storage_dtype": storage_dtype, "rank": rank, "max_length": max_length,
+        "storage": storage, "storage_dtype": storage_dtype, "code_dtype": code_dtype, "rank": rank,
+        "max_length": max_length,
         "on_too_long": on_too_long, "precision": precision, "loss": loss, "on_non_finite": on_non_finite,
         "grow_from": grow_from,
     }  # fmt: skip

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from influence.compact.codes import CodeDtype, bytes_per_row
+from influence.compact.codes import bytes_per_row
 from influence.compact.encoder import OVERSAMPLING
-from influence.contracts.index import Storage, StorageDtype
+from influence.contracts.index import CodeDtype, Storage, StorageDtype
 from influence.errors import DoesNotFit
 
 DEFAULT_SAMPLE_ROWS = 1024

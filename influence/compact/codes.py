@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from influence.compact.arrays import Float32s
+from influence.contracts.index import CodeDtype
 
-CodeDtype = Literal["int8", "float16"]
 _INT8_TOP = 127
 _SCALE_BYTES = 4
 _NORM_BYTES = 2

@@ -8,9 +8,10 @@ import numpy as np
 from influence.arrays import Array, namespace
 from influence.compact.arrays import Float32s, to_numpy
 from influence.compact.basis import Basis, damping_of, fit_basis
-from influence.compact.codes import CodeDtype, Codes, encode_codes
+from influence.compact.codes import Codes, encode_codes
 from influence.compact.layout import Layout, fit_layout
 from influence.compact.moments import Moments, mean_weighted, sum_moments
+from influence.contracts.index import CodeDtype
 from influence.errors import InvalidRequest
 
 #: Basis directions a block for each number stored a block: the joint layout picks among them.

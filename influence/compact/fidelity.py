@@ -13,13 +13,13 @@ import numpy as np
 
 from influence.arrays import Array
 from influence.compact.arrays import Float64s
-from influence.compact.codes import CodeDtype
 from influence.compact.encoder import Encoder
 from influence.compact.growth import residual_share
 from influence.compact.moments import Moments, damping_of_rows
 from influence.compact.query import invert_datainf, query_vectors
 from influence.compact.rerank import exact_scores, full_directions
 from influence.compact.scan import scan_codes
+from influence.contracts.index import CodeDtype
 
 #: Under these an index warns. Candidates are 4k rows, as a query's re-ranking takes by default.
 SPEARMAN_FLOOR = 0.99

@@ -11,6 +11,7 @@ from influence.contracts.job import JobState, Progress
 Storage = Literal["full", "compact"]
 StorageChoice = Literal["auto", "full", "compact"]
 StorageDtype = Literal["float32", "float16"]
+CodeDtype = Literal["int8", "float16"]
 Precision = Literal["float32", "bfloat16"]
 OnNonFinite = Literal["fail", "skip"]
 OnTooLong = Literal["truncate", "fail"]
@@ -40,6 +41,7 @@ class IndexRequest(GradientSettings):
     storage: StorageChoice = "auto"
     storage_dtype: StorageDtype = Field("float32", description="Type of the stored gradients of full storage.")
     rank: int = Field(DEFAULT_RANK, ge=1, le=1024, description="Basis vectors a block, compact storage.")
+    code_dtype: CodeDtype = Field("int8", description="Type of the stored numbers of compact storage.")
     on_non_finite: OnNonFinite = "fail"
     grow_from: str | None = Field(
         None,
@@ -56,6 +58,7 @@ class IndexSpec(Frozen):
     dataset_id: str
     storage: Storage
     storage_dtype: StorageDtype = "float32"
+    code_dtype: CodeDtype = "int8"
     rank: int | None = None
     on_non_finite: OnNonFinite = "fail"
     grow_from: str | None = None
@@ -114,6 +117,7 @@ class Index(Frozen):
     bytes_per_row: float | None = None
     damping: dict[str, float] | None = None
     fidelity: Json | None = None
+    precision_fidelity: Json | None = None
     growth: Growth | None = None
     estimate: Json | None = None
     timings: dict[str, float] | None = None

@@ -41,7 +41,7 @@ def test_there_are_eight_intents_evenly_spread_over_both_parts(tickets: TicketSe
     counts = Counter(row.true_label for row in (*tickets.train, *tickets.heldout))
     assert set(counts.values()) == {125}
     assert len(tickets.train) == 800
-    assert len(tickets.heldout) == 200
+    assert len(tickets.heldout) == 400
     assert set(Counter(row.true_label for row in tickets.heldout)) == set(LABEL_NAMES)
 
 

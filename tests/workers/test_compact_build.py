@@ -111,3 +111,16 @@ def test_block_contributions_of_exact_rows_add_up(
         for row in result.helpful:
             assert row.blocks is not None
             assert sum(row.blocks.values()) == pytest.approx(row.influence, rel=1e-4)
+
+
+def test_float16_codes_are_kept_and_answer(
+    worker: Runtime, checkpoint: Checkpoint, finished: Any, answered: Any
+) -> None:
+    rows = make_ticket_rows(120)
+    dataset = add_dataset(worker.store, worker.files, rows, "classification")
+    index = submit_index(worker.store, checkpoint, dataset, storage="compact", code_dtype="float16")
+    assert finished(worker.store, index.job_id).state == "succeeded", worker.store.indexes.require(index.id).error
+    query = answered(worker.store, submit_query(worker.store, index.id, examples=TEST, exact=False))
+    found = worker.store.scores.read(query.id, 3, 120)
+    truth = truth_of(worker, checkpoint, rows)
+    assert min(spearman(one, true) for one, true in zip(found, truth, strict=True)) > 0.98

@@ -77,7 +77,7 @@ class CompactShard:
         """Write codes of the kept rows and their share of the moments; answers (bytes, pieces)."""
         made = self.keep.copy()
         made[self._reused.places] = False
-        codes = self._reused.join(self._encoder.encode(self._pick(made)), self.keep)
+        codes = self._reused.join(self._encoder.encode(self._pick(made), self._index.spec.code_dtype), self.keep)
         row_indexes = self._shard * self._index.rows_per_shard + np.flatnonzero(self.keep)
         arrays: dict[str, NDArray[np.generic]] = {
             "kept": row_indexes.astype(np.int64),

@@ -107,4 +107,5 @@ def _warnings(index: Index, skipped: tuple[str, ...], growth: Growth | None) -> 
     if slow := [block.name for block in index.blocks if block.path == "slow"]:
         found.append(f"{len(slow)} blocks took the slower exact path, for example {slow[0]}.")
     of_growth = () if growth is None else growth.warnings
-    return (*index.warnings, *found, *(index.fidelity or {}).get("warnings", ()), *of_growth)
+    measured = [(part or {}).get("warnings", ()) for part in (index.fidelity, index.precision_fidelity)]
+    return (*index.warnings, *found, *measured[0], *measured[1], *of_growth)

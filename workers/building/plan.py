@@ -13,6 +13,7 @@ from influence.contracts.index import DEFAULT_RANK, Block, Index, IndexSpec
 from influence.errors import Cancelled
 from influence.rows.file import RowFile
 from workers.building.growing import match_old, store_growth
+from workers.building.precision import measure_precision
 from workers.building.progress import BuildProgress
 from workers.building.sampling import fit_index
 from workers.models import HotModel
@@ -84,6 +85,7 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
     elif index.spec.storage == "compact":
         fidelity, size = fit_index(runtime, index.model_copy(update=plan), model, progress)
         plan |= {"bytes": size, "fidelity": None if fidelity is None else fidelity.to_json()}
+    plan["precision_fidelity"] = measure_precision(runtime, index.model_copy(update=plan), model)
     drop_unwanted(runtime, index)
     plan["timings"] = {"plan_seconds": round(time.monotonic() - started, 3)}
     return runtime.store.indexes.update(index.id, lambda current: current.model_copy(update=plan))
@@ -150,4 +152,4 @@ def estimate_build(spec: IndexSpec, rows: int, blocks: Sequence[Block], rates: R
     sizes = [block.parameters for block in blocks]
     if spec.storage == "full":
         return estimate_full(rows, sizes, spec.storage_dtype, rates)
-    return estimate_compact(rows, sizes, spec.rank or DEFAULT_RANK, rates)
+    return estimate_compact(rows, sizes, spec.rank or DEFAULT_RANK, rates, dtype=spec.code_dtype)

@@ -44,7 +44,7 @@ def read_reused(runtime: Runtime, index: Index, shard: int, rows: int, width: in
 
     Raises DamagedChunk when an unfinished index does not know any more which rows are new.
     """
-    parts = [CompactRows.allocate(0, width, len(index.blocks))]
+    parts = [CompactRows.allocate(0, width, len(index.blocks), index.spec.code_dtype)]
     source = _read_source(runtime.store.index_data, index, shard, rows)
     if (source >= 0).any():
         parts += _read_old(runtime, index, np.sort(source[source >= 0]), width)

@@ -52,7 +52,7 @@ def fit_index(runtime: Runtime, index: Index, model: HotModel, progress: BuildPr
     gradients, losses, keep = _collect(runtime, index, model, both, progress)
     in_sample = np.flatnonzero(keep[: len(sampled)])
     encoder = fit_encoder([block[in_sample] for block in gradients], rank=index.spec.rank or DEFAULT_RANK)
-    fidelity = _measure(encoder, gradients, np.arange(len(sampled), len(both))[keep[len(sampled) :]])
+    fidelity = _measure(index, encoder, gradients, np.arange(len(sampled), len(both))[keep[len(sampled) :]])
     projected = encoder.project(gradients)
     kept = Projected(projected.codes[keep], projected.squared_norms[keep])
     sample = Sample(both[keep], kept, losses[keep])
@@ -61,11 +61,12 @@ def fit_index(runtime: Runtime, index: Index, model: HotModel, progress: BuildPr
     return fidelity, size
 
 
-def _measure(encoder: Encoder, gradients: list[Tensor], held_out: NDArray[np.int64]) -> Fidelity | None:
+def _measure(index: Index, encoder: Encoder, gradients: list[Tensor], held_out: NDArray[np.int64]) -> Fidelity | None:
     if len(held_out) < 3:
         return None
     moments = encoder.sum_moments(encoder.sample)
-    return measure_fidelity(encoder, moments, [block[held_out] for block in gradients])
+    asked = [block[held_out] for block in gradients]
+    return measure_fidelity(encoder, moments, asked, dtype=index.spec.code_dtype)
 
 
 def _collect(

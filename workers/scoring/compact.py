@@ -126,6 +126,7 @@ def load_compact_index(runtime: Runtime, index: Index, report: Callable[[int], N
         [commits[shard] for shard in range(index.shards)],
         encoder.layout.width,
         len(index.blocks),
+        dtype=index.spec.code_dtype,
         read_shard=partial(read_or_repair, runtime, index),
         report=report,
     )

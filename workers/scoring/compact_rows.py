@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.compact.codes import Codes
-from influence.contracts.index import ShardCommit
+from influence.contracts.index import CodeDtype, ShardCommit
 from influence.store.indexes import IndexData
 
 #: Shards read at once: while one is copied and checked, another is on its way. More only stand in the server's queue.
@@ -27,9 +27,9 @@ class CompactRows:
     losses: NDArray[np.float32]
 
     @classmethod
-    def allocate(cls, rows: int, width: int, blocks: int) -> "CompactRows":
-        """Room for rows of int8 codes, not yet filled."""
-        codes = Codes(np.empty((rows, width), np.int8), np.empty(rows, np.float32), np.empty((rows, blocks), np.uint16))
+    def allocate(cls, rows: int, width: int, blocks: int, dtype: CodeDtype = "int8") -> "CompactRows":
+        """Room for rows of codes, not yet filled."""
+        codes = Codes(np.empty((rows, width), dtype), np.empty(rows, np.float32), np.empty((rows, blocks), np.uint16))
         return cls(codes, np.empty(rows, np.int64), np.empty(rows, np.float32))
 
     def take(self, rows: slice) -> "CompactRows":
@@ -56,12 +56,13 @@ def read_compact_rows(
     width: int,
     blocks: int,
     *,
+    dtype: CodeDtype = "int8",
     read_shard: ReadShard = lambda _shard, read: read(),
     report: Callable[[int], None] = lambda _rows: None,
 ) -> CompactRows:
     """Rows of all shards, given by their commits in order; `report` hears of rows loaded."""
     stops = np.cumsum([commit.rows for commit in commits]).tolist()
-    rows = CompactRows.allocate(stops[-1], width, blocks)
+    rows = CompactRows.allocate(stops[-1], width, blocks, dtype)
 
     def load(commit: ShardCommit, stop: int) -> int:
         part = rows.take(slice(stop - commit.rows, stop))

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from influence.compact import scan
-from influence.compact.codes import CodeDtype, Codes, decode_codes, encode_codes
+from influence.compact.codes import Codes, decode_codes, encode_codes
 from influence.compact.scan import scan_codes, split_query
+from influence.contracts.index import CodeDtype
 
 
 def draw_codes(seed: int, rows: int, width: int, dtype: CodeDtype = "int8") -> Codes:
