@@ -42,6 +42,10 @@ class Service:
         return self.get(f"/v1/jobs/{job_id}")
 
 
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def serving(data_dir: Path, **environment: str) -> Iterator[Service]:
     """Run `datainf serve` until the block ends."""
@@ -52,8 +56,13 @@ def serving(data_dir: Path, **environment: str) -> Iterator[Service]:
     command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port), "--data-dir", str(data_dir)]
     cleared = {name: value for name, value in os.environ.items() if not name.startswith("DATAINF_")}
     with log.open("wb") as output:
+        # A run in the background ignores Ctrl-C and would hand that on; a user's terminal does not.
         process = subprocess.Popen(
-            command, stdout=output, stderr=output, env={**cleared, "DATAINF_HUB_OFFLINE": "true", **environment}
+            command,
+            preexec_fn=_heed_interrupts,
+            stdout=output,
+            stderr=output,
+            env={**cleared, "DATAINF_HUB_OFFLINE": "true", **environment},
         )
     service = Service(process, f"http://127.0.0.1:{port}", log)
     try:
