@@ -100,6 +100,15 @@ def show_findings(console: Console, findings: Findings) -> None:
     )
 
 
+def show_other_method(console: Console, method: str, findings: Findings) -> None:
+    """The same question to another method on the same index: which one serves a data set better is not known ahead."""
+    console.print(
+        f"The same index asked by method '{method}': {findings.found} of {findings.planted}, AUC {findings.auc:.3f}. "
+        "Which method suits which data: docs/method.md",
+        soft_wrap=True,
+    )
+
+
 def show_what_next(console: Console, url: str, index_id: str, dataset_id: str, query_id: str, example: object) -> None:
     """Lines to paste into another terminal."""
     body = json.dumps({"examples": [example], "k": 5}, ensure_ascii=True).replace("'", "\\u0027")

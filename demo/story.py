@@ -12,7 +12,7 @@ from cli.questions import ask
 from cli.service import Service
 from demo.findings import Findings, judge
 from demo.preparation import Prepared
-from demo.report import show_answer, show_findings, show_index, show_step, show_what_next
+from demo.report import show_answer, show_findings, show_index, show_other_method, show_step, show_what_next
 from demo.tickets import LABEL_NAMES
 from influence.contracts.common import Json
 from influence.contracts.index import Index
@@ -42,6 +42,8 @@ def tell_story(url: str, prepared: Prepared, console: Console) -> Findings:
         show_step(console, "5  Which labels are wrong?")
         query_id, findings = find_wrong_labels(service, uploaded, prepared, output)
         show_findings(console, findings)
+        _, by_exact = find_wrong_labels(service, uploaded, prepared, output, method="exact")
+        show_other_method(console, "exact", by_exact)
         show_step(console, "6  Yours")
         show_what_next(console, url, uploaded.index.id, uploaded.heldout_id, query_id, example)
     return findings
@@ -79,10 +81,11 @@ def show_mistakes(
 
 
 def find_wrong_labels(
-    service: Service, uploaded: Uploaded, prepared: Prepared, output: Output
-) -> tuple[str, Findings]:  # fmt: skip
+    service: Service, uploaded: Uploaded, prepared: Prepared, output: Output, method: str = "datainf"
+) -> tuple[str, Findings]:
     """Influence of every training row on the mean held-out loss, held against the labels known to be wrong."""
-    body: Json = {"rows": {"dataset_id": uploaded.heldout_id}, "aggregate": "mean", "order": "harmful"}
+    rows: Json = {"dataset_id": uploaded.heldout_id}
+    body: Json = {"rows": rows, "aggregate": "mean", "order": "harmful", "method": method}
     query = Query.model_validate(ask(service, uploaded.index.id, body, output))
     scores = service.get(f"/v1/queries/{query.id}/scores")
     influence = np.asarray(scores["influence"][0], dtype=np.float64)

@@ -25,7 +25,7 @@ class TicketSettings:
 
     seed: int = 7
     train_rows: int = 800
-    heldout_rows: int = 400
+    heldout_rows: int = 200
     wrong_share: float = 0.1
 
 

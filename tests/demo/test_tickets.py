@@ -39,9 +39,9 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_others(tickets: TicketS
 def test_there_are_eight_intents_evenly_spread_over_both_parts(tickets: TicketSet) -> None:
     assert len(LABEL_NAMES) == 8
     counts = Counter(row.true_label for row in (*tickets.train, *tickets.heldout))
-    assert set(counts.values()) == {150}
+    assert set(counts.values()) == {125}
     assert len(tickets.train) == 800
-    assert len(tickets.heldout) == 400
+    assert len(tickets.heldout) == 200
     assert set(Counter(row.true_label for row in tickets.heldout)) == set(LABEL_NAMES)
 
 
