@@ -18,8 +18,8 @@ from influence.contracts.query import Query, ScoredRow, TestPointResult
 _TEXT_CHARACTERS = 150
 _QUESTION_CHARACTERS = 600
 _TITLES = {
-    "helpful": "Most helpful: they spoke for the true label",
-    "harmful": "Most harmful: they taught the wrong answer",
+    "helpful": "Most helpful: training on them lowered this ticket's loss",
+    "harmful": "Most harmful: training on them raised this ticket's loss",
 }
 _COLOURS = {"helpful": "green", "harmful": "red"}
 
