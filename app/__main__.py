@@ -5,9 +5,9 @@ import sys
 import uvicorn
 from pydantic import ValidationError
 
-from app.logs import configure_logs
 from app.main import app_from
 from app.settings import ApiSettings
+from influence.logs import configure_logs
 
 #: Time for running requests to end, when the process is asked to stop.
 STOP_SECONDS = 10

@@ -13,8 +13,8 @@ from types import FrameType
 
 import structlog
 
+from influence.logs import configure_logs
 from influence.store.embedded import die_with_parent
-from workers.logs import configure_logs
 from workers.settings import WorkerSettings
 
 log = structlog.get_logger()

@@ -13,6 +13,7 @@ import torch
 from dramatiq.middleware import CurrentMessage, Retries
 
 from influence.errors import DatainfError
+from influence.logs import configure_logs
 from influence.store.connections import StoreError, connect
 from influence.store.files import Files
 from influence.store.queue import QueueName, make_broker
@@ -20,7 +21,6 @@ from influence.store.store import Store
 from workers.actors import register_build_actors, register_query_actors
 from workers.batching.budget import TokenBudget
 from workers.encoders import Encoders
-from workers.logs import configure_logs
 from workers.models import Models
 from workers.reaper import resubmit_lost_work
 from workers.runtime import Runtime

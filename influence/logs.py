@@ -1,4 +1,4 @@
-"""Structured logs of a worker: text for people, one JSON object a line for machines."""
+"""Structured logs of every process: text for people, one JSON object a line for machines."""
 
 import logging
 
