@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +38,6 @@ def digest_file(path: Path) -> str:
         while piece := file.read(_READ_BYTES):
             state.update(piece)
     return state.hexdigest()[:DIGEST_CHARACTERS]
-
-
-def digest_files(folder: Path, names: Iterable[str]) -> str:
-    """Digest of named files in a folder: names and contents, not the order they were listed in."""
-    return digest_json({name: digest_file(folder / name) for name in sorted(set(names))})
 
 
 def new_id(prefix: str) -> str:

@@ -119,12 +119,6 @@ class IndexData:
         for client in {id(c): c for c in (self._state, self._cache)}.values():
             _delete_matching(client, keys.index_pattern(index_id))
 
-    def delete_shard(self, index_id: str, shard: int) -> None:
-        """Remove one shard's keys: a worker that finds its job cancelled cleans up after itself."""
-        self._state.hdel(keys.commits(index_id), str(shard))
-        for client in {id(c): c for c in (self._state, self._cache)}.values():
-            _delete_matching(client, f"{keys.PREFIX}{{{index_id}.{shard}}}:*")
-
 
 def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value

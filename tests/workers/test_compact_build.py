@@ -17,6 +17,7 @@ from influence.contracts.index import GradientSettings
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
+from workers.building.sample import shard_moments
 from workers.loading.checkpoint import load_checkpoint
 from workers.runtime import Runtime
 
@@ -98,6 +99,7 @@ def test_lost_codes_are_computed_again(worker: Runtime, checkpoint: Checkpoint, 
     np.testing.assert_allclose(
         worker.store.scores.read(after.id, 3, 120), worker.store.scores.read(before.id, 3, 120), rtol=1e-5
     )
+    assert worker.store.index_data.read_parts(index.id, shard_moments(0)) == {}
 
 
 def test_block_contributions_of_exact_rows_add_up(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from influence.compact.codes import Codes, decode_codes, decode_norms
+from influence.compact.codes import Codes, decode_codes
 from influence.compact.encoder import Encoder
 from influence.compact.layout import Layout
 from influence.compact.moments import Moments, damping_of_rows
@@ -25,7 +25,6 @@ from influence.compact.query import (
 )  # fmt: skip
 from influence.compact.scan import scan_codes
 from influence.contracts.index import Index
-from influence.errors import MethodNotOffered
 from influence.methods.registry import get_method
 from workers.building.sample import MOMENTS
 from workers.runtime import Runtime
@@ -78,15 +77,9 @@ class CompactIndex:
             return self._inverses[key]
 
     def _invert(self, method: str, damping_scale: float | None) -> Inverse:
-        if method not in _INVERSES:
-            raise MethodNotOffered(
-                f"Method '{method}' is not offered on storage 'compact'.",
-                hint=f"Use one of {', '.join(sorted(_INVERSES))}, or build the index with storage 'full'.",
-                extra={"methods": sorted(_INVERSES)},
-            )
         if method == "joint" and self.moments.joint is None:
             self.moments = replace(self.moments, joint=sum_joint_moment(self.codes, self.encoder.layout))
-        scale = get_method(method).damping_scale(damping_scale)
+        scale = get_method(method, "compact").damping_scale(damping_scale)
         return _INVERSES[method](
             self.encoder, self.moments, damping_of_rows(self.moments, self.encoder.parameters, scale)
         )
@@ -108,11 +101,6 @@ def sum_joint_moment(codes: Codes, layout: Layout) -> NDArray[np.float64]:
     unmix = layout.unmix.astype(np.float64)
     joint: NDArray[np.float64] = unmix.T @ total @ unmix
     return joint
-
-
-def squared_norms(index: CompactIndex) -> NDArray[np.float32]:
-    """Squared gradient norms (n, blocks)."""
-    return decode_norms(index.codes.norms)
 
 
 def load_compact_index(runtime: Runtime, index: Index, report: Callable[[int], None]) -> CompactIndex:

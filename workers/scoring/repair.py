@@ -9,6 +9,7 @@ import structlog
 from influence.contracts.index import Index
 from influence.errors import ShardMissing
 from influence.store.chunks import DamagedChunk
+from workers.building.sample import shard_moments
 from workers.building.shard import collect_shard
 from workers.runtime import Runtime
 
@@ -41,5 +42,7 @@ def _repair(runtime: Runtime, index: Index, shard: int) -> None:
     try:
         _, rows = collect_shard(runtime, index, shard, progress=None)
         rows.write()
+        # The index's moments hold this shard's share since it was finished.
+        runtime.store.index_data.delete_parts(index.id, shard_moments(shard))
     finally:
         runtime.store.index_data.release_repair(index.id, shard)
