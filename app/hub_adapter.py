@@ -1,22 +1,14 @@
 """The model hub: an adapter's files and nothing else, and the commit that a moving name stands for."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from huggingface_hub import HfApi, hf_hub_download
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    HFValidationError,
-    HTTPError,  # of whichever HTTP client this version of the library is built on
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 
 from app.intake.adapters import ADAPTER_FILES
+from app.intake.hub_errors import translate_hub_errors
 from influence.contracts.checkpoint import BaseModelRef
-from influence.errors import InvalidRequest, NotFound, TooLarge, Unavailable
+from influence.errors import TooLarge
 
 _TIMEOUT_SECONDS = 30.0
 
@@ -28,7 +20,7 @@ def fetch_adapter(
 
     Raises NotFound, InvalidRequest, TooLarge, Unavailable.
     """
-    with _hub_errors(hub_id):
+    with _translated(hub_id, revision):
         info = HfApi(endpoint=endpoint).model_info(
             hub_id, revision=revision, files_metadata=True, timeout=_TIMEOUT_SECONDS
         )
@@ -47,29 +39,10 @@ def pin_revision(base: BaseModelRef, *, endpoint: str | None = None) -> BaseMode
     A checkpoint's id is an address of contents: it must not depend on a name that moves.
     Raises NotFound, InvalidRequest, Unavailable.
     """
-    with _hub_errors(base.location):
+    with _translated(base.location, base.revision):
         info = HfApi(endpoint=endpoint).model_info(base.location, revision=base.revision, timeout=_TIMEOUT_SECONDS)
     return base.model_copy(update={"revision": info.sha})
 
 
-@contextmanager
-def _hub_errors(hub_id: str) -> Iterator[None]:
-    """What the client raises, as errors of ours."""
-    try:
-        yield
-    except HFValidationError as error:
-        raise InvalidRequest(f"{hub_id[:120]!r} is no hub id.", hint="A hub id looks like 'owner/name'.") from error
-    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise NotFound(
-            f"The hub has no model {hub_id[:120]!r} at this revision, or it is private.",
-            hint="Check id and revision; for private or gated models the service needs a token (HF_TOKEN).",
-        ) from error
-    except OfflineModeIsEnabled as error:
-        raise Unavailable(
-            "The service does not reach for the hub.", hint="Upload the adapter, or unset HF_HUB_OFFLINE."
-        ) from error
-    except (HfHubHTTPError, HTTPError, OSError) as error:
-        raise Unavailable(
-            f"The hub does not give {hub_id[:120]!r}: {type(error).__name__}.",
-            hint="Try again later, or upload the adapter.",
-        ) from error
+def _translated(hub_id: str, revision: str | None) -> AbstractContextManager[None]:
+    return translate_hub_errors(hub_id, revision, kind="model", example="owner/name", sent="adapter")

@@ -1,24 +1,14 @@
 """One split of a data set on the model hub -> its files on disk. Data files only: no repository code is ever run."""
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from huggingface_hub import HfApi, hf_hub_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    HfHubHTTPError,
-    HFValidationError,
-    HTTPError,  # of whichever HTTP client this version of the library is built on
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 
+from app.intake.hub_errors import translate_hub_errors
 from app.intake.table_limits import TableLimits, refuse_size
-from influence.errors import InvalidRequest, NotFound, Unavailable
+from influence.errors import InvalidRequest, NotFound
 
 DEFAULT_SPLIT = "train"
 _TIMEOUT_SECONDS = 30.0
@@ -41,7 +31,7 @@ def fetch_split(
     `split` is `train`, or `configuration/train` where the repository has several. The revision is resolved to a
     commit once, so that all files are of one version. Raises NotFound, InvalidRequest, TooLarge, Unavailable.
     """
-    with _refusing(hub_id, revision):
+    with translate_hub_errors(hub_id, revision, kind="data set", example="stanfordnlp/sst2", sent="file"):
         info = HfApi(endpoint=endpoint).dataset_info(
             hub_id, revision=revision, files_metadata=True, timeout=_TIMEOUT_SECONDS
         )
@@ -104,30 +94,3 @@ def _download(hub_id: str, name: str, commit: str | None, folder: Path, endpoint
             etag_timeout=_TIMEOUT_SECONDS,
         )
     )
-
-
-@contextmanager
-def _refusing(hub_id: str, revision: str | None) -> Iterator[None]:
-    """Turn what the hub client raises into NotFound, InvalidRequest or Unavailable."""
-    called = f"{hub_id[:120]!r}" + (f" at revision {revision[:80]!r}" if revision else "")
-    try:
-        yield
-    except HFValidationError as error:
-        raise InvalidRequest(f"{called} is no hub id.", hint="A hub id looks like 'stanfordnlp/sst2'.") from error
-    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise NotFound(
-            f"The hub has no data set {called}, or it is private.",
-            hint="Check id and revision; for private or gated data sets the service needs a token (HF_TOKEN).",
-        ) from error
-    except OfflineModeIsEnabled as error:
-        raise Unavailable(
-            "The service does not reach for the hub.", hint="Upload the file, or unset HF_HUB_OFFLINE."
-        ) from error
-    except (EntryNotFoundError, HfHubHTTPError, HTTPError, OSError) as error:
-        raise Unavailable(
-            f"The hub does not give {called}: {_short(error)}.", hint="Try again later, or upload the file."
-        ) from error
-
-
-def _short(error: Any) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
