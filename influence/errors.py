@@ -3,7 +3,7 @@
 DatainfError
 ├── RequestRefused          the request itself is wrong
 │   ├── InvalidRequest · UnknownMethod · MethodNotOffered · PathNotAllowed · DoesNotFit
-│   └── Unauthorised · Forbidden · NotFound · MethodNotAllowed
+│   └── Unauthorised · NotFound · MethodNotAllowed
 ├── UploadRefused           bytes we were given cannot be used
 │   ├── EmptyFile · UnreadableFile · BrokenRow · TooLarge · UnsafeArchive · PickleRefused · UnsupportedFormat
 │   └── ColumnsUnmatched · ColumnsAmbiguous
@@ -88,10 +88,6 @@ class DoesNotFit(RequestRefused):
 class Unauthorised(RequestRefused):
     status, code, title = 401, "unauthorised", "An API key is needed"
     default_hint = "Send the header 'Authorization: Bearer <key>'."
-
-
-class Forbidden(RequestRefused):
-    status, code, title = 403, "forbidden", "This API key may not do that"
 
 
 class NotFound(RequestRefused):

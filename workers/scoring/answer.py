@@ -116,7 +116,7 @@ def _rerank(
             "send exact true.",
         )
     if seconds > AUTO_SECONDS:
-        _store(runtime, query, index, hot, points, influence, None, watch, (_PRELIMINARY,))
+        _store(runtime, query, index, hot, points, influence, None, watch, (_PRELIMINARY,), is_final=False)
     runtime.store.jobs.set_phase(query.job_id, "exact scores", total=len(candidates))
     with watch.phase("exact"):
         exact = rerank(runtime, query, index, hot, model, points, candidates)
@@ -134,6 +134,8 @@ def _store(
     exact: Reranked | None,
     watch: Stopwatch,
     notes: tuple[str, ...],
+    *,
+    is_final: bool = True,
 ) -> None:
     """Write results and scores into the query's record; an answer from codes is there before the exact one."""
     with watch.phase("rank"):
@@ -141,7 +143,6 @@ def _store(
         runtime.store.scores.write(query.id, spread_rows(influence, hot.row_indexes, index.rows))
     method = get_method(query.request.method)
     damped = method.default_damping_scale is not None
-    is_final = _PRELIMINARY not in notes
     answer: Mapping[str, Any] = {
         "state": "succeeded" if is_final else "running", "results": tuple(results), "notes": notes,
         "rows_scored": influence.shape[1], "storage": index.spec.storage, "fidelity": index.fidelity,
