@@ -33,8 +33,7 @@ def attach_adapter(base: BaseModel, config: AdapterConfig, folder: Path, task: s
     Raises AdapterMismatch, AdapterNotFinite, TaskMismatch, UnsupportedModule.
     """
     weights = _read_weights(folder / WEIGHTS_FILE)
-    selected = _select_modules(base.model, ModuleSelector(config))
-    model = _wrap(base.model, _lora_config(config, selected, task, base.model), selected)
+    model = wrap_base(base, config, task)
     places = get_peft_model_state_dict(model, save_embedding_layers=False)
     _refuse_mismatch(places, weights)
     _refuse_random(base.random, weights)
@@ -43,6 +42,12 @@ def attach_adapter(base: BaseModel, config: AdapterConfig, folder: Path, task: s
             place.copy_(weights[name])
     model.eval()
     return model
+
+
+def wrap_base(base: BaseModel, config: AdapterConfig, task: str, *, dropout: float = 0.0) -> Any:
+    """The base model under a fresh adapter, as before its training. Raises AdapterMismatch and UnsupportedModule."""
+    selected = _select_modules(base.model, ModuleSelector(config))
+    return _wrap(base.model, _lora_config(config, selected, task, base.model, dropout), selected)
 
 
 def _read_weights(file: Path) -> dict[str, Tensor]:
@@ -77,7 +82,7 @@ def _linear_names(model: Any) -> list[str]:
     ]
 
 
-def _lora_config(config: AdapterConfig, selected: list[str], task: str, model: Any) -> LoraConfig:
+def _lora_config(config: AdapterConfig, selected: list[str], task: str, model: Any, dropout: float) -> LoraConfig:
     selector = ModuleSelector(config)
     # PEFT reads these keys as regular expressions.
     ranks = {re.escape(name): selector.rank(name) for name in selected}
@@ -86,7 +91,7 @@ def _lora_config(config: AdapterConfig, selected: list[str], task: str, model: A
     return LoraConfig(
         task_type=_TASK_TYPES[task], r=config.r, lora_alpha=config.lora_alpha, target_modules=selected,
         rank_pattern=ranks, alpha_pattern=alphas, bias=config.bias, use_rslora=config.use_rslora,
-        use_dora=config.use_dora, fan_in_fan_out=transposed, lora_dropout=0.0, inference_mode=False,
+        use_dora=config.use_dora, fan_in_fan_out=transposed, lora_dropout=dropout, inference_mode=False,
         modules_to_save=None if config.modules_to_save is None else list(config.modules_to_save),
     )  # fmt: skip
 

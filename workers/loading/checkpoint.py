@@ -1,5 +1,6 @@
 """A checkpoint, ready to score: base model, adapter, tokenizer and task."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from influence.adapters.config import AdapterConfig
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.index import GradientSettings
 from influence.errors import BaseModelNotFound, TaskMismatch
-from workers.loading.adapter import attach_adapter
-from workers.loading.base_model import load_base_model
+from workers.loading.adapter import attach_adapter, wrap_base
+from workers.loading.base_model import BaseModel, load_base_model
 from workers.loading.hub import fetch_base_model
 from workers.loading.tokenizer import load_tokenizer, pad_id_of, token_limit
 from workers.tasks.base import Task
@@ -42,6 +43,49 @@ def load_checkpoint(
     load_in_bits: int | None = None,
 ) -> LoadedCheckpoint:
     """Load from local files, or a pinned revision of the hub. Raises CheckpointRefused and UnreadableFile."""
+    config = AdapterConfig.model_validate(checkpoint.adapter)
+
+    def attach(base: BaseModel) -> Any:
+        return attach_adapter(base, config, adapter_folder, checkpoint.task)
+
+    return _assemble(
+        checkpoint, attach, device=device, settings=settings, offline=offline, cache_dir=cache_dir,
+        load_in_bits=load_in_bits,
+    )  # fmt: skip
+
+
+def make_untrained(
+    checkpoint: Checkpoint,
+    *,
+    device: torch.device,
+    settings: GradientSettings,
+    offline: bool,
+    cache_dir: Path,
+    seed: int,
+    dropout: float,
+) -> LoadedCheckpoint:
+    """The checkpoint as before its training: a fresh adapter, and a fresh head where the base model has none.
+
+    The weights depend on the seed alone. Raises CheckpointRefused.
+    """
+    config = AdapterConfig.model_validate(checkpoint.adapter)
+    torch.manual_seed(seed)
+    return _assemble(
+        checkpoint, lambda base: wrap_base(base, config, checkpoint.task, dropout=dropout), device=device,
+        settings=settings, offline=offline, cache_dir=cache_dir, load_in_bits=None,
+    )  # fmt: skip
+
+
+def _assemble(
+    checkpoint: Checkpoint,
+    add_adapter: Callable[[BaseModel], Any],
+    *,
+    device: torch.device,
+    settings: GradientSettings,
+    offline: bool,
+    cache_dir: Path,
+    load_in_bits: int | None,
+) -> LoadedCheckpoint:
     folder = locate_base_model(checkpoint.base_model, cache_dir=cache_dir, offline=offline)
     tokenizer = load_tokenizer(folder)
     base = load_base_model(
@@ -49,7 +93,7 @@ def load_checkpoint(
     )
     # Where a classifier reads its answer depends on this id: it must be the one that batches are padded with.
     base.model.config.pad_token_id = pad_id = pad_id_of(tokenizer)
-    model = attach_adapter(base, AdapterConfig.model_validate(checkpoint.adapter), adapter_folder, checkpoint.task)
+    model = add_adapter(base)
     encoder = TextEncoder(
         tokenizer,
         limit=token_limit(tokenizer, base.model.config, settings.max_length),

@@ -1,0 +1,197 @@
+"""An evaluation: an experiment that says which scores to trust, made by training again.
+
+Its work is cut into pieces that depend on nothing but the request, so that they can be computed by any worker, in any
+order, twice, and after a restart; the report is made when all are there.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from influence.contracts.checkpoint import BaseModelRef
+from influence.contracts.common import Frozen, Json, LossScope, Request, TaskName
+from influence.contracts.index import DEFAULT_RANK, Storage
+from influence.contracts.job import JobState, Progress
+from influence.contracts.training import TrainingRecipe
+
+EvaluationKind = Literal["correlation", "mislabelled", "class-attribution", "lds", "leave-out", "calibrate"]
+MAX_PIECES = 10_000
+
+
+class MethodChoice(Request):
+    """A method as it will be asked: its own default damping where none is given; `rank` is for compact storage."""
+
+    method: str
+    damping_scale: float | None = Field(None, gt=0, le=1e6, allow_inf_nan=False)
+    storage: Storage = "full"
+    rank: int = Field(DEFAULT_RANK, ge=1, le=1024)
+
+    @property
+    def title(self) -> str:
+        """A short name that tells choices apart in a table."""
+        scale = "" if self.damping_scale is None else f" x{self.damping_scale:g}"
+        return f"{self.method}{scale}" + (f", compact rank {self.rank}" if self.storage == "compact" else "")
+
+
+class LoraShape(Request):
+    """The fresh adapter of a model that an evaluation trains. No target modules: PEFT's choice for the architecture."""
+
+    r: int = Field(8, ge=1, le=1024)
+    lora_alpha: float = Field(16, gt=0, le=1e6, allow_inf_nan=False)
+    target_modules: tuple[str, ...] | None = Field(None, max_length=100)
+
+
+class Experiment(Request):
+    """What is trained and on what. Either `index_id` (its base model, adapter shape and rows), or a model to train."""
+
+    index_id: str | None = Field(None, description="Judge this index: its checkpoint gives the gradients.")
+    base_model: str | None = Field(
+        None, description="Alias, path or hub id; left out for causal rows: a small model made from the rows."
+    )
+    revision: str | None = None
+    dataset_id: str | None = Field(None, description="Training rows, where no index is named.")
+    evaluation_dataset_id: str | None = Field(
+        None, description="Test points; a seeded tenth of the training rows is held out where it is left out."
+    )
+    rows: int | None = Field(None, ge=8, le=1_000_000, description="Training rows drawn by the seed; all if left out.")
+    test_points: int = Field(100, ge=1, le=1024)
+    max_length: int = Field(128, ge=1, le=1 << 20)
+    loss: LossScope | None = None
+    lora: LoraShape = LoraShape()
+    recipe: TrainingRecipe = TrainingRecipe()
+    methods: tuple[MethodChoice, ...] | None = Field(
+        None, min_length=1, max_length=50, description="Those that the kind compares when left out."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Experiment":
+        if (self.index_id is None) == (self.dataset_id is None):
+            raise ValueError("give either 'index_id' or 'dataset_id'")
+        return self
+
+
+class CorrelationRequest(Experiment):
+    """The DataInf paper's Figure 1: agreement of each method with `exact` over LoRA ranks."""
+
+    kind: Literal["correlation"]
+    ranks: tuple[int, ...] = Field((1, 2, 4, 8), min_length=1, max_length=20)
+    seeds: tuple[int, ...] = Field((0,), min_length=1, max_length=20)
+
+
+class MislabelledRequest(Experiment):
+    """The paper's Figure 2: how well each method finds labels that were flipped on purpose."""
+
+    kind: Literal["mislabelled"]
+    flip_share: float = Field(0.2, gt=0, lt=1)
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, max_length=20)
+
+
+class ClassAttributionRequest(Experiment):
+    """The paper's Llama tables: do test generations point at training rows of their own class?"""
+
+    kind: Literal["class-attribution"]
+    seeds: tuple[int, ...] = Field((0,), min_length=1, max_length=20)
+
+
+class LdsRequest(Experiment):
+    """Linear datamodelling score: do summed scores of a subset predict the test losses after training on it?"""
+
+    kind: Literal["lds"]
+    subsets: int = Field(48, ge=4, le=2000)
+    subset_share: float = Field(0.5, gt=0, lt=1)
+    flip_share: float = Field(0.0, ge=0, lt=1)
+    seeds: tuple[int, ...] = Field((0,), min_length=1, max_length=20)
+
+
+class LeaveOutRequest(Experiment):
+    """Leave out the rows that scores name, train again, and compare with leaving out rows at random."""
+
+    kind: Literal["leave-out"]
+    counts: tuple[int, ...] = Field((30, 60, 120), min_length=1, max_length=20)
+    repeats: int = Field(3, ge=1, le=100, description="Trainings per choice, and random choices to compare with.")
+    flip_share: float = Field(0.0, ge=0, lt=1)
+    seeds: tuple[int, ...] = Field((0,), min_length=1, max_length=20)
+
+
+class CalibrateRequest(Experiment):
+    """A scale from scores to predicted change of loss, fitted on retrained subsets."""
+
+    kind: Literal["calibrate"]
+    subsets: int = Field(32, ge=8, le=2000)
+    subset_share: float = Field(0.9, gt=0, lt=1)
+
+
+EvaluationRequest = Annotated[
+    CorrelationRequest | MislabelledRequest | ClassAttributionRequest | LdsRequest | LeaveOutRequest | CalibrateRequest,
+    Field(discriminator="kind"),
+]
+
+
+class Subject(Frozen):
+    """What a request was resolved to when it was accepted: nothing is looked up by name later."""
+
+    task: TaskName
+    base_model: BaseModelRef | None
+    dataset_id: str
+    num_labels: int | None = None
+    label_names: tuple[str, ...] | None = None
+
+
+Cell = float | int | str | None
+
+
+class Table(Frozen):
+    """One table of a report. Every row is as long as `columns`."""
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str | None = None
+
+
+class Series(Frozen):
+    """One line or bar series of a picture; `low` and `high` are the ends of an interval at each x."""
+
+    label: str
+    x: tuple[float | str, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] | None = None
+    high: tuple[float, ...] | None = None
+
+
+class Picture(Frozen):
+    """What a report draws, as data; `kind` bars take text for x."""
+
+    name: str
+    title: str
+    x_label: str
+    y_label: str
+    kind: Literal["lines", "bars"] = "lines"
+    series: tuple[Series, ...]
+
+
+class Report(Frozen):
+    """What an evaluation found. `reading` says in sentences what follows, and what does not."""
+
+    tables: tuple[Table, ...]
+    pictures: tuple[Picture, ...] = ()
+    reading: tuple[str, ...] = ()
+    figures: Json = Field({}, description="Numbers for programs: intervals, seeds, what each piece measured.")
+
+
+class Evaluation(Frozen):
+    """An evaluation as the API shows it. `progress` is the job's while it runs."""
+
+    id: str
+    job_id: str
+    state: JobState
+    request: EvaluationRequest
+    subject: Subject
+    pieces: int = 0
+    report: Report | None = None
+    error: Json | None = None
+    progress: Progress | None = None
+    created_at: datetime
+    finished_at: datetime | None = None

@@ -1,0 +1,1 @@
+"""Evaluations: experiments that train again to say which scores to trust."""

@@ -1,0 +1,24 @@
+"""What a kind of evaluation is: pieces of work that depend on nothing but the request, and a report made of them."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from influence.contracts.common import Json
+from influence.contracts.evaluation import Evaluation, Report
+from workers.runtime import Runtime
+
+#: Takes units done and all units of the piece in hand; raises when nobody wants the result any more.
+Watch = Callable[[int, int], None]
+
+
+class EvaluationKind(Protocol):
+    """One kind of evaluation. A piece and its result are JSON; a result of the same piece is always the same."""
+
+    def plan(self, runtime: Runtime, evaluation: Evaluation) -> list[Json]:
+        """The pieces, in an order that gives something to see early. Raises RequestRefused and RowsRefused."""
+
+    def run(self, runtime: Runtime, evaluation: Evaluation, piece: Json, watch: Watch) -> Json:
+        """Compute one piece."""
+
+    def report(self, evaluation: Evaluation, pieces: Sequence[Json], results: Sequence[Json]) -> Report:
+        """The report, from all pieces and their results in the order of the plan."""

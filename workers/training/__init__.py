@@ -1,0 +1,1 @@
+"""Training an adapter: the experiment that tells whether scores are right."""
