@@ -1,0 +1,1 @@
+"""What evaluations measure: pure figures over scores. numpy only."""
