@@ -4,8 +4,8 @@ Every actor begins with "is it still wanted?" and may run twice. A DatainfError 
 job; a lost connection goes back to the queue; anything else is tried again and fails the job at the last attempt.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import dramatiq
 import structlog
@@ -13,17 +13,28 @@ import torch
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import CurrentMessage
 
+from influence.contracts.common import now
+from influence.contracts.evaluation import Evaluation
+from influence.contracts.index import Index
+from influence.contracts.preview import Preview
+from influence.contracts.query import Query
 from influence.errors import Cancelled, DatainfError, Internal, OutOfMemory
 from influence.store import keys
 from influence.store.connections import StoreConnectionError, StoreFullError
+from influence.store.records import Records
 from workers.building.finish import finish_index
 from workers.building.plan import plan_index
 from workers.building.shard import compute_shard
+from workers.evaluating.base import EvaluationKind
+from workers.evaluating.kinds import find_kind
+from workers.evaluating.pieces import evaluate_piece, finish_evaluation, plan_evaluation
 from workers.runtime import Runtime, ShutdownRequested
 from workers.scoring.answer import answer_query
 from workers.scoring.preview import preview_rows
 
 log = structlog.get_logger()
+
+Work = TypeVar("Work", Index, Query, Preview, Evaluation)
 
 #: Attempts at a message that fails for no reason known to us.
 MAX_ATTEMPTS = 3
@@ -49,6 +60,31 @@ def register_build_actors(runtime: Runtime, broker: RedisBroker) -> None:
         run(index_id, finish_index)
 
     _declare(broker, "build", {"plan_index": plan, "compute_shard": shard, "finish_index": finish})
+
+
+def register_evaluation_actors(runtime: Runtime, broker: RedisBroker, kinds: Mapping[str, EvaluationKind]) -> None:
+    """Experiments: each step takes its turn with the builds, and queries wait for neither."""
+
+    def run(evaluation_id: str, work: Callable[..., None], **arguments: Any) -> None:
+        found = runtime.store.evaluations.find(evaluation_id)
+        if found is None or not runtime.store.jobs.start(found.job_id):
+            return
+        with structlog.contextvars.bound_contextvars(job_id=found.job_id, evaluation_id=evaluation_id, **arguments):
+            _guard(
+                lambda: work(runtime, found, find_kind(kinds, found.request.kind), **arguments),
+                lambda error: _fail_evaluation(runtime, evaluation_id, error),
+            )
+
+    def plan(evaluation_id: str) -> None:
+        run(evaluation_id, plan_evaluation)
+
+    def compute(evaluation_id: str, piece: int) -> None:
+        run(evaluation_id, evaluate_piece, piece=piece)
+
+    def finish(evaluation_id: str) -> None:
+        run(evaluation_id, finish_evaluation)
+
+    _declare(broker, "build", {"plan_evaluation": plan, "evaluate_piece": compute, "finish_evaluation": finish})
 
 
 def register_query_actors(runtime: Runtime, broker: RedisBroker) -> None:
@@ -103,23 +139,26 @@ def _attempt() -> int:
 
 
 def _fail_index(runtime: Runtime, index_id: str, error: DatainfError) -> None:
-    problem = error.problem()
-    failed = {"state": "failed", "error": problem}
-    index = runtime.store.indexes.update(index_id, lambda index: index.model_copy(update=failed))
-    runtime.store.jobs.fail(index.job_id, problem)
+    _fail(runtime, runtime.store.indexes, index_id, error)
+
+
+def _fail_evaluation(runtime: Runtime, evaluation_id: str, error: DatainfError) -> None:
+    _fail(runtime, runtime.store.evaluations, evaluation_id, error, finished_at=now())
+    runtime.store.evaluation_data.delete(evaluation_id)
 
 
 def _fail_query(runtime: Runtime, query_id: str, error: DatainfError) -> None:
-    problem = error.problem()
-    failed = {"state": "failed", "error": problem}
-    query = runtime.store.queries.update(query_id, lambda query: query.model_copy(update=failed))
     runtime.store.queries.expire(query_id, keys.QUERY_SECONDS)
-    runtime.store.jobs.fail(query.job_id, problem)
+    _fail(runtime, runtime.store.queries, query_id, error)
 
 
 def _fail_preview(runtime: Runtime, preview_id: str, error: DatainfError) -> None:
-    problem = error.problem()
-    failed = {"state": "failed", "error": problem}
-    preview = runtime.store.previews.update(preview_id, lambda preview: preview.model_copy(update=failed))
     runtime.store.previews.expire(preview_id, keys.QUERY_SECONDS)
-    runtime.store.jobs.fail(preview.job_id, problem)
+    _fail(runtime, runtime.store.previews, preview_id, error)
+
+
+def _fail(runtime: Runtime, records: Records[Work], record_id: str, error: DatainfError, **changes: Any) -> None:
+    """Write the problem into the record first: a job that is over promises that its record says how it went."""
+    failed = {"state": "failed", "error": error.problem(), **changes}
+    record = records.update(record_id, lambda found: found.model_copy(update=failed))
+    runtime.store.jobs.fail(record.job_id, error.problem())

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Mapping
 from types import FrameType
 
 import dramatiq
@@ -18,9 +19,11 @@ from influence.store.connections import StoreError, connect
 from influence.store.files import Files
 from influence.store.queue import QueueName, make_broker
 from influence.store.store import Store
-from workers.actors import register_build_actors, register_query_actors
+from workers.actors import register_build_actors, register_evaluation_actors, register_query_actors
 from workers.batching.budget import TokenBudget
 from workers.encoders import Encoders
+from workers.evaluating.base import EvaluationKind
+from workers.evaluating.kinds import KINDS
 from workers.models import Models
 from workers.reaper import resubmit_lost_work
 from workers.runtime import Runtime
@@ -62,8 +65,9 @@ class WorkerProcess:
     over at once, another's are taken over when its heartbeat has been silent for long enough.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, *, kinds: Mapping[str, EvaluationKind] = KINDS) -> None:
         self.runtime = runtime
+        self._kinds = kinds
         self._workers = [
             self._make_worker("build", threads=1, poll_ms=BUILD_POLL_MS),
             self._make_worker("query", threads=runtime.settings.query_threads, poll_ms=QUERY_POLL_MS),
@@ -74,8 +78,11 @@ class WorkerProcess:
         broker = make_broker(self.runtime.store.connections.state, queues=(queue,), middleware=middleware)
         broker.broker_id = f"{self.runtime.name}:{queue}"
         self.runtime.store.queue.reclaim(broker.broker_id)
-        register = register_build_actors if queue == "build" else register_query_actors
-        register(self.runtime, broker)
+        if queue == "build":
+            register_build_actors(self.runtime, broker)
+            register_evaluation_actors(self.runtime, broker, self._kinds)
+        else:
+            register_query_actors(self.runtime, broker)
         worker = dramatiq.Worker(broker, worker_timeout=poll_ms, worker_threads=threads)
         worker.queue_prefetch = threads
         return worker

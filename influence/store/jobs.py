@@ -136,6 +136,10 @@ class Jobs:
         """Count that work on a shard begins; answers how often it has begun, this time included."""
         return int(self._client.hincrby(keys.job(job_id), f"attempts:{shard}", 1))
 
+    def forget_attempt(self, job_id: str, shard: int) -> None:
+        """Take a count back: the work ended in order, to be begun again elsewhere."""
+        self._client.hincrby(keys.job(job_id), f"attempts:{shard}", -1)
+
     def succeed(self, job_id: str) -> bool:
         """running -> succeeded."""
         return self._finish(job_id, "succeeded", "queued,running")

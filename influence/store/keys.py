@@ -73,6 +73,21 @@ def query_scores(query_id: str, piece: int) -> str:
     return f"{PREFIX}query:{query_id}:scores:{piece}"
 
 
+def evaluation_plan(evaluation_id: str) -> str:
+    """string, JSON list of pieces, written once · state · workers · lives with the evaluation."""
+    return f"{PREFIX}{{{evaluation_id}}}:plan"
+
+
+def evaluation_results(evaluation_id: str) -> str:
+    """hash piece -> JSON result, written once each · state · workers · lives with the evaluation."""
+    return f"{PREFIX}{{{evaluation_id}}}:results"
+
+
+def evaluation_pictures(evaluation_id: str) -> str:
+    """hash file name -> bytes of the picture · state · workers · lives with the evaluation."""
+    return f"{PREFIX}{{{evaluation_id}}}:pictures"
+
+
 def repair_lock(index_id: str, shard: int) -> str:
     """string, worker name · state · the worker that computes a lost shard again · REPAIR_SECONDS."""
     return f"{PREFIX}{{{index_id}.{shard}}}:repair"

@@ -1,7 +1,7 @@
 """The work queue: a small port over Dramatiq's Redis broker.
 
-Messages are JSON: an actor's name and plain keyword arguments. `build` carries planning, shards and finishing;
-`query` carries everything that a person waits for, so that it never stands behind a build.
+Messages are JSON: an actor's name and plain keyword arguments. `build` carries planning, shards and finishing, of
+indexes and of evaluations; `query` carries everything that a person waits for, so that it never stands behind a build.
 """
 
 import json
@@ -15,9 +15,13 @@ from influence.store import keys
 
 QueueName = Literal["build", "query"]
 QUEUES: tuple[QueueName, ...] = ("build", "query")
-ActorName = Literal["plan_index", "compute_shard", "finish_index", "answer_query", "preview_rows"]
+ActorName = Literal[
+    "plan_index", "compute_shard", "finish_index", "plan_evaluation", "evaluate_piece", "finish_evaluation",
+    "answer_query", "preview_rows",
+]  # fmt: skip
 _QUEUE_OF: dict[str, QueueName] = {
     "plan_index": "build", "compute_shard": "build", "finish_index": "build",
+    "plan_evaluation": "build", "evaluate_piece": "build", "finish_evaluation": "build",
     "answer_query": "query", "preview_rows": "query",
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""JSON records with a listing: checkpoints, data sets, indexes, queries."""
+"""JSON records with a listing: checkpoints, data sets, indexes, queries, evaluations."""
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast

@@ -2,10 +2,12 @@
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
+from influence.contracts.evaluation import Evaluation
 from influence.contracts.index import Index
 from influence.contracts.preview import Preview
 from influence.contracts.query import Query
 from influence.store.connections import Connections
+from influence.store.evaluations import EvaluationData
 from influence.store.idempotency import Idempotency
 from influence.store.indexes import IndexData
 from influence.store.jobs import Jobs
@@ -26,8 +28,10 @@ class Store:
         self.indexes: Records[Index] = Records(state, "index", Index)
         self.queries: Records[Query] = Records(state, "query", Query)
         self.previews: Records[Preview] = Records(state, "preview", Preview)
+        self.evaluations: Records[Evaluation] = Records(state, "evaluation", Evaluation)
         self.jobs = Jobs(state)
         self.index_data = IndexData(state, cache)
+        self.evaluation_data = EvaluationData(state)
         self.scores = QueryScores(state)
         self.queue = Queue(state)
         self.workers = Workers(state)

@@ -1,7 +1,7 @@
 """A worker in this process, and records as the API would make them."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from influence.rows.file import write_rows
 from influence.store.files import Files
 from influence.store.store import Store
 from support.tiny import LABELS, TinyCheckpoint
+from workers.evaluating.base import EvaluationKind
+from workers.evaluating.kinds import KINDS
 from workers.process import WorkerProcess, make_runtime
 from workers.runtime import Runtime
 from workers.settings import WorkerSettings
@@ -27,11 +29,13 @@ _CONFIG_FIELDS = ("peft_type", "task_type", "r", "lora_alpha", "target_modules",
 
 
 @contextmanager
-def running_worker(url: str, data_dir: Path, **settings: Any) -> Iterator[Runtime]:
+def running_worker(
+    url: str, data_dir: Path, *, kinds: Mapping[str, EvaluationKind] = KINDS, **settings: Any
+) -> Iterator[Runtime]:
     """A real worker process's inside, on threads of this one, until the block ends."""
     chosen = WorkerSettings(redis_url=url, data_dir=data_dir, device="cpu", cpu_threads=1, hub_offline=True, **settings)
     runtime = make_runtime(chosen, f"test-{new_id('w')}", torch.device("cpu"))
-    thread = threading.Thread(target=WorkerProcess(runtime).run)
+    thread = threading.Thread(target=WorkerProcess(runtime, kinds=kinds).run)
     thread.start()
     try:
         yield runtime

@@ -1,0 +1,234 @@
+"""Pieces of an evaluation: planned once, shared by workers, computed again after accidents, never counted twice."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.evaluations import Squares, squares_request, submit_evaluation
+from support.service import running_worker
+
+from influence.contracts.evaluation import Evaluation
+from influence.errors import RowsUnfit
+from influence.store import keys
+from influence.store.embedded import EmbeddedServer
+from influence.store.store import Store
+from workers.evaluating.pieces import MAX_ATTEMPTS, evaluate_piece, finish_evaluation, plan_evaluation
+from workers.evaluating.progress import PIECE_STEPS
+from workers.process import make_runtime
+from workers.reaper import resubmit_lost_work
+from workers.runtime import Runtime
+from workers.settings import WorkerSettings
+
+Wait = Callable[..., None]
+
+
+@pytest.fixture
+def kind() -> Squares:
+    return Squares()
+
+
+@pytest.fixture
+def start(server: EmbeddedServer, tmp_path: Path, kind: Squares) -> Callable[..., Any]:
+    """Run a worker that knows the kind."""
+
+    @contextmanager
+    def run() -> Iterator[Runtime]:
+        with running_worker(server.url, tmp_path / "data", kinds={"lds": kind}) as runtime:
+            yield runtime
+
+    return run
+
+
+@contextmanager
+def idle_runtime(server: EmbeddedServer, tmp_path: Path) -> Iterator[Runtime]:
+    """What a worker works with, without a worker that takes messages."""
+    settings = WorkerSettings(redis_url=server.url, data_dir=tmp_path / "data", device="cpu", hub_offline=True)
+    runtime = make_runtime(settings, "idle", torch.device("cpu"))
+    yield runtime
+    runtime.store.connections.close()
+
+
+def keys_of(store: Store, evaluation: Evaluation) -> list[bytes]:
+    return list(store.connections.state.scan_iter(match=f"*{{{evaluation.id}}}*"))
+
+
+def test_an_evaluation_goes_from_plan_to_report_with_pictures(
+    store: Store, start: Any, kind: Squares, finished: Any
+) -> None:
+    kind.go.set()
+    with start():
+        asked = submit_evaluation(store, squares_request(4))
+        assert finished(store, asked.job_id).state == "succeeded"
+    found = store.evaluations.require(asked.id)
+    assert (found.state, found.pieces, found.report.figures) == ("succeeded", 4, {"squares": [0, 1, 4, 9]})
+    assert found.finished_at >= found.created_at
+    assert store.evaluation_data.picture(asked.id, "squares.svg").startswith(b"<?xml")
+    assert store.evaluation_data.picture(asked.id, "squares.png").startswith(b"\x89PNG")
+    assert store.jobs.require(asked.job_id).progress.done == 4 * PIECE_STEPS
+
+
+def test_several_workers_share_the_pieces(
+    store: Store, start: Any, kind: Squares, finished: Any, wait_until: Wait
+) -> None:
+    with start(), start():
+        asked = submit_evaluation(store, squares_request(6))
+        wait_until(lambda: len({name for name, _ in kind.runs}) == 2, "both workers hold a piece")
+        kind.go.set()
+        assert finished(store, asked.job_id).state == "succeeded"
+    assert sorted(number for _, number in kind.runs) == list(range(6))
+    assert kind.plans == 1
+
+
+def test_progress_moves_within_a_piece(
+    store: Store, start: Any, kind: Squares, wait_until: Wait, finished: Any
+) -> None:
+    with start():
+        asked = submit_evaluation(store, squares_request(4))
+        wait_until(lambda: store.jobs.require(asked.job_id).progress.done == PIECE_STEPS // 2, "half a piece is done")
+        progress = store.jobs.require(asked.job_id).progress
+        assert (progress.phase, progress.total, progress.unit) == ("pieces", 4 * PIECE_STEPS, "steps")
+        kind.go.set()
+        finished(store, asked.job_id)
+
+
+def test_a_query_does_not_wait_for_a_piece(
+    store: Store, start: Any, kind: Squares, wait_until: Wait, finished: Any
+) -> None:
+    with start():
+        asked = submit_evaluation(store, squares_request(4))
+        wait_until(lambda: kind.runs, "a piece is in hand")
+        store.queue.submit("answer_query", query_id="qry_gone")
+        wait_until(lambda: store.queue.depth("query") == 0, "the query was served")
+        assert not store.jobs.require(asked.job_id).is_final
+        kind.go.set()
+        finished(store, asked.job_id)
+
+
+def test_cancelling_stops_the_piece_in_hand_and_leaves_nothing(
+    store: Store, start: Any, kind: Squares, wait_until: Wait
+) -> None:
+    with start():
+        asked = submit_evaluation(store, squares_request(4))
+        wait_until(lambda: kind.runs, "a piece is in hand")
+        store.jobs.cancel(asked.job_id)
+        wait_until(lambda: store.queue.depth("build") == 0, "the queue is empty", 10)
+    assert keys_of(store, asked) == []
+    assert len(kind.runs) == 1
+
+
+def test_a_piece_of_a_worker_that_ends_is_computed_by_another(
+    store: Store, start: Any, kind: Squares, wait_until: Wait, finished: Any
+) -> None:
+    with start() as first:
+        asked = submit_evaluation(store, squares_request(4))
+        wait_until(lambda: kind.runs, "a piece is in hand")
+        first.stopping.set()
+        wait_until(lambda: not store.workers.alive(), "the first worker is gone")
+    attempts = store.connections.state.hget(keys.job(asked.job_id), f"attempts:{kind.runs[0][1]}")
+    assert int(attempts) == 0  # an orderly end is no accident
+    kind.go.set()
+    with start():
+        assert finished(store, asked.job_id).state == "succeeded"
+    assert {number for _, number in kind.runs} == {0, 1, 2, 3}
+
+
+def test_a_piece_that_kills_its_workers_fails_the_evaluation(
+    store: Store, start: Any, kind: Squares, finished: Any
+) -> None:
+    kind.go.set()
+    asked = submit_evaluation(store, squares_request(4))
+    for _ in range(MAX_ATTEMPTS):
+        store.jobs.count_attempt(asked.job_id, 2)
+    with start():
+        job = finished(store, asked.job_id)
+    assert (job.state, job.error["code"]) == ("failed", "worker_died")
+    assert "Piece 2 was begun 5 times" in job.error["detail"]
+
+
+def test_what_the_kind_refuses_is_the_answer_and_leaves_no_results(
+    store: Store, start: Any, kind: Squares, finished: Any
+) -> None:
+    def refuse(number: int) -> None:
+        if number == 2:
+            raise RowsUnfit("Row 7 is odd.")
+
+    kind.before = refuse
+    kind.go.set()
+    with start():
+        asked = submit_evaluation(store, squares_request(4))
+        job = finished(store, asked.job_id)
+    assert (job.state, job.error["code"]) == ("failed", "rows_unfit")
+    found = store.evaluations.require(asked.id)
+    assert (found.state, found.error["detail"]) == ("failed", "Row 7 is odd.")
+    assert found.finished_at is not None
+    assert keys_of(store, asked) == []
+
+
+def test_a_plan_is_made_once_and_a_result_counts_once(
+    server: EmbeddedServer, store: Store, tmp_path: Path, kind: Squares
+) -> None:
+    kind.go.set()
+    asked = submit_evaluation(store, squares_request(4), queued=False)
+    store.jobs.start(asked.job_id)
+    with idle_runtime(server, tmp_path) as runtime:
+        # Delivered twice, and by a worker that read the record before it was planned.
+        plan_evaluation(runtime, asked, kind)
+        plan_evaluation(runtime, asked, kind)
+        assert kind.plans == 1
+        planned = store.evaluations.require(asked.id)
+        for piece in (0, 0, 1, 2, 3, 3):
+            evaluate_piece(runtime, planned, kind, piece)
+        assert [number for _, number in kind.runs] == [0, 1, 2, 3]
+        assert not store.evaluation_data.keep_result(asked.id, 0, {"square": -1})
+        finish_evaluation(runtime, planned, kind)
+        finish_evaluation(runtime, store.evaluations.require(asked.id), kind)
+    assert store.evaluations.require(asked.id).report.figures == {"squares": [0, 1, 4, 9]}
+
+
+def test_a_lost_plan_comes_back_the_same(server: EmbeddedServer, store: Store, tmp_path: Path, kind: Squares) -> None:
+    kind.go.set()
+    asked = submit_evaluation(store, squares_request(4), queued=False)
+    store.jobs.start(asked.job_id)
+    with idle_runtime(server, tmp_path) as runtime:
+        plan_evaluation(runtime, asked, kind)
+        store.connections.state.delete(keys.evaluation_plan(asked.id))
+        evaluate_piece(runtime, store.evaluations.require(asked.id), kind, 3)
+    assert store.evaluation_data.results(asked.id) == {3: {"square": 9}}
+    assert len(store.evaluation_data.plan(asked.id)) == 4
+
+
+def test_a_request_without_pieces_is_refused(store: Store, start: Any, kind: Squares, finished: Any) -> None:
+    kind.plan = lambda _runtime, _evaluation: []
+    with start():
+        job = finished(store, submit_evaluation(store, squares_request(4)).job_id)
+    assert (job.state, job.error["code"]) == ("failed", "invalid_request")
+
+
+def test_a_kind_that_the_worker_does_not_know_fails_with_what_to_do(
+    server: EmbeddedServer, store: Store, tmp_path: Path, finished: Any
+) -> None:
+    with running_worker(server.url, tmp_path / "data", kinds={}):
+        job = finished(store, submit_evaluation(store, squares_request(4)).job_id)
+    assert job.state == "failed"
+    assert "Update the workers" in job.error["hint"]
+
+
+def test_lost_messages_are_submitted_again(store: Store, start: Any, kind: Squares) -> None:
+    asked = submit_evaluation(store, squares_request(4), queued=False)
+    store.jobs.start(asked.job_id)
+    assert resubmit_lost_work(store) == 1
+    assert store.queue.waiting("build") == [("plan_evaluation", {"evaluation_id": asked.id})]
+    store.evaluations.update(asked.id, lambda found: found.model_copy(update={"state": "running", "pieces": 2}))
+    store.evaluation_data.keep_result(asked.id, 0, {"square": 0})
+    assert resubmit_lost_work(store) == 1
+    assert ("evaluate_piece", {"evaluation_id": asked.id, "piece": 1}) in store.queue.waiting("build")
+    store.evaluation_data.keep_result(asked.id, 1, {"square": 1})
+    assert resubmit_lost_work(store) == 1
+    assert ("finish_evaluation", {"evaluation_id": asked.id}) in store.queue.waiting("build")
+    assert resubmit_lost_work(store) == 0
+    store.jobs.cancel(asked.job_id)
+    store.connections.state.delete("datainf-queue:build.msgs")
+    assert resubmit_lost_work(store) == 0

@@ -1,0 +1,101 @@
+"""The three steps of an evaluation: plan it, compute its pieces, make the report."""
+
+from functools import partial
+
+from influence.contracts.common import Json, now
+from influence.contracts.evaluation import MAX_PIECES, Evaluation
+from influence.errors import InvalidRequest, WorkerDied
+from workers.building.room import write_when_room
+from workers.evaluating.base import EvaluationKind
+from workers.evaluating.pictures import draw_png, draw_svg
+from workers.evaluating.progress import PIECE_STEPS, PieceProgress, require_wanted
+from workers.runtime import Runtime, ShutdownRequested
+
+#: A piece that has been begun so often kills its workers; the evaluation fails instead of going on for ever.
+MAX_ATTEMPTS = 5
+
+
+def plan_evaluation(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKind) -> None:
+    """Plan the pieces and submit them; a plan that exists is only submitted again.
+
+    Raises what the kind has to say against the request, InvalidRequest for no pieces or more than MAX_PIECES.
+    """
+    store = runtime.store
+    store.jobs.set_phase(evaluation.job_id, "planning", total=1, unit="plans")
+    count = len(_find_plan(runtime, evaluation, kind))
+    store.evaluations.update(
+        evaluation.id, lambda found: found.model_copy(update={"state": "running", "pieces": count})
+    )
+    require_wanted(runtime, evaluation)
+    store.jobs.set_phase(evaluation.job_id, "pieces", total=PIECE_STEPS * count, unit="steps")
+    done = store.evaluation_data.pieces_done(evaluation.id)
+    for piece in range(count):
+        if piece in done:
+            store.jobs.set_done(evaluation.job_id, PIECE_STEPS, shard=piece)
+        else:
+            store.queue.submit("evaluate_piece", evaluation_id=evaluation.id, piece=piece)
+    if len(done) == count:
+        store.queue.submit("finish_evaluation", evaluation_id=evaluation.id)
+
+
+def _find_plan(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKind) -> list[Json]:
+    """The plan that is kept, or one made now: the request alone decides it, so that a lost one comes back the same."""
+    kept = runtime.store.evaluation_data.plan(evaluation.id)
+    if kept is not None:
+        return kept
+    pieces = kind.plan(runtime, evaluation)
+    if not 0 < len(pieces) <= MAX_PIECES:
+        raise InvalidRequest(
+            f"The request makes {len(pieces):,} pieces of work; from 1 to {MAX_PIECES:,} are taken.",
+            hint="Ask for fewer seeds, subsets or counts.",
+            extra={"pieces": len(pieces), "max_pieces": MAX_PIECES},
+        )
+    keep = partial(runtime.store.evaluation_data.keep_plan, evaluation.id, pieces)
+    return write_when_room(runtime, evaluation.job_id, keep)
+
+
+def evaluate_piece(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKind, piece: int) -> None:
+    """Compute one piece and keep its result; one that is done already is left as it is.
+
+    Raises what the kind has to say, WorkerDied for a piece that was begun too often, Cancelled when nobody wants it.
+    """
+    data = runtime.store.evaluation_data
+    if not data.has_result(evaluation.id, piece):
+        _compute(runtime, evaluation, kind, piece)
+    if len(data.pieces_done(evaluation.id)) == evaluation.pieces:
+        runtime.store.queue.submit("finish_evaluation", evaluation_id=evaluation.id)
+
+
+def _compute(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKind, piece: int) -> None:
+    jobs, data = runtime.store.jobs, runtime.store.evaluation_data
+    begin = partial(jobs.count_attempt, evaluation.job_id, piece)
+    if write_when_room(runtime, evaluation.job_id, begin) > MAX_ATTEMPTS:
+        raise WorkerDied(f"Piece {piece} was begun {MAX_ATTEMPTS} times and never finished.")
+    watch = PieceProgress(runtime, evaluation, piece)
+    plan = _find_plan(runtime, evaluation, kind)
+    try:
+        result = kind.run(runtime, evaluation, plan[piece], watch)
+    except ShutdownRequested:
+        jobs.forget_attempt(evaluation.job_id, piece)
+        raise
+    write_when_room(runtime, evaluation.job_id, partial(data.keep_result, evaluation.id, piece, result))
+    watch.report(PIECE_STEPS)
+    require_wanted(runtime, evaluation)
+
+
+def finish_evaluation(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKind) -> None:
+    """Make the report and its pictures. Safe to run twice."""
+    data = runtime.store.evaluation_data
+    plan, results = data.plan(evaluation.id) or [], data.results(evaluation.id)
+    if evaluation.state == "succeeded" or not plan or len(results) < len(plan):
+        return
+    ordered = [results[piece] for piece in range(len(plan))]
+    report = kind.report(evaluation, plan, ordered)
+    for picture in report.pictures:
+        for ending, draw in (("svg", draw_svg), ("png", draw_png)):
+            keep = partial(data.keep_picture, evaluation.id, f"{picture.name}.{ending}", draw(picture))
+            write_when_room(runtime, evaluation.job_id, keep)
+    require_wanted(runtime, evaluation)
+    ready = {"state": "succeeded", "report": report, "finished_at": now()}
+    runtime.store.evaluations.update(evaluation.id, lambda found: found.model_copy(update=ready))
+    runtime.store.jobs.succeed(evaluation.job_id)
