@@ -9,6 +9,7 @@ from influence.contracts.common import Frozen, Json, Request
 
 #: What a normalised row holds beside `id`:
 #: classification: text, text_pair?, label?   completion: prompt, completion   conversation: messages   text: text
+#: and, where the columns name one, the class of a row that has no label: class
 RowKind = Literal["classification", "completion", "conversation", "text"]
 
 

@@ -36,7 +36,9 @@ PAIRS = (
 )
 #: Columns that give an int label its name.
 LABEL_NAMES = ("label_text", "label_name", "label_names")
-ROLES = ("text", "text_pair", *(role for role in SYNONYMS if role != "text"))
+#: The class of a row whose loss falls on text. Never guessed: `class` is what many call a label.
+CLASS = "class"
+ROLES = ("text", "text_pair", *(role for role in SYNONYMS if role != "text"), CLASS)
 
 #: The complete sets of roles besides `id`, and the kind of row each makes.
 _KINDS: dict[frozenset[str], RowKind] = {
@@ -49,7 +51,9 @@ _KINDS: dict[frozenset[str], RowKind] = {
     frozenset({"messages"}): "conversation",
     frozenset({"conversations"}): "conversation",
 }
-_CONTENT_ROLES = frozenset(ROLES) - {"label", "id"}
+#: Roles that do not say what a row is.
+_BESIDE = frozenset({"id", CLASS})
+_CONTENT_ROLES = frozenset(ROLES) - _BESIDE - {"label"}
 _SHOWN = 50
 # Bounds that only a hostile file comes near: synonyms tried a role, columns compared for closeness, length of a name.
 _TRIED = 8
@@ -75,7 +79,7 @@ def choose_columns(seen: Sequence[str], wanted: Mapping[str, str] | None = None)
     """Decide what the columns mean.
 
     `wanted` maps roles to columns. Once it names a column of content it is taken as complete, but for `id`, which
-    is still found by name; an empty string leaves a role out. Without content in `wanted` the rest is guessed.
+    is still found by name; an empty string leaves a role out. `class` has to be named to be kept. Without content in `wanted` the rest is guessed.
     Raises InvalidRequest (no such role), ColumnsUnmatched, ColumnsAmbiguous.
     """
     wanted = dict(wanted or {})
@@ -83,7 +87,8 @@ def choose_columns(seen: Sequence[str], wanted: Mapping[str, str] | None = None)
     seen = [column for column in seen if _can_be_named(column)]
     _check_wanted(seen, wanted)
     named = {role: column for role, column in wanted.items() if column}
-    names = _Names(seen, {role for role, column in wanted.items() if not column})
+    free = [column for column in seen if column != named.get(CLASS)]
+    names = _Names(free, {role for role, column in wanted.items() if not column})
     columns = named if _CONTENT_ROLES & named.keys() else _guess(names, named)
     kind = _kind_of(columns, seen)
     if "id" not in columns and len(ids := names.candidates("id", taken=columns.values())) == 1:
@@ -158,7 +163,7 @@ def _guess(names: _Names, named: Mapping[str, str]) -> dict[str, str]:
     readings = [
         dict(reading)
         for reading in _readings(names, named.get("label"))
-        if named.items() <= reading.items() | _id_of(named)
+        if named.items() <= reading.items() | _beside(named)
     ]
     unique = list({tuple(sorted(reading.items())): reading for reading in readings}.values())
     if len(unique) == 1:
@@ -178,8 +183,8 @@ def _guess(names: _Names, named: Mapping[str, str]) -> dict[str, str]:
     )
 
 
-def _id_of(named: Mapping[str, str]) -> set[tuple[str, str]]:
-    return {("id", named["id"])} if "id" in named else set()
+def _beside(named: Mapping[str, str]) -> set[tuple[str, str]]:
+    return {(role, column) for role, column in named.items() if role in _BESIDE}
 
 
 def _readings(names: _Names, label: str | None) -> list[dict[str, str]]:
@@ -220,8 +225,14 @@ def _classifications(names: _Names, labels: Sequence[str]) -> list[dict[str, str
 
 
 def _kind_of(columns: Mapping[str, str], seen: Sequence[str]) -> RowKind:
-    roles = frozenset(columns) - {"id"}
+    roles = frozenset(columns) - _BESIDE
     if (kind := _KINDS.get(roles)) is not None:
+        if kind == "classification" and CLASS in columns:
+            raise ColumnsUnmatched(
+                "Rows with a label have no class beside it.",
+                hint="Leave the role 'class' out, or name the column as 'label'.",
+                extra={"columns_seen": list(seen)[:_SHOWN]},
+            )
         return kind
     whole = [sorted(known) for known in _KINDS]
     raise ColumnsUnmatched(

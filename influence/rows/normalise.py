@@ -5,11 +5,11 @@ from typing import Any
 
 from influence.contracts.dataset import RowKind
 from influence.errors import BrokenRow, ColumnsUnmatched, DatainfError, RowsRefused
-from influence.rows.columns import ColumnMap, choose_columns
+from influence.rows.columns import CLASS, ColumnMap, choose_columns
 from influence.rows.labels import LabelBook
 from influence.rows.messages import alpaca_prompt, as_messages
 from influence.rows.repeats import HashList
-from influence.rows.values import UNWRITABLE, Label, as_id, as_label, as_text
+from influence.rows.values import UNWRITABLE, Label, as_class, as_id, as_label, as_text
 
 Source = Mapping[str, Any]
 Row = dict[str, Any]
@@ -60,6 +60,8 @@ class NormalisedRows:
             else:
                 self._labels.add(label, source.get(self.columns.label_name) if self.columns.label_name else None)
             content["label"] = label
+        if CLASS in columns:
+            content[CLASS] = as_class(source.get(columns[CLASS]), columns[CLASS], typed=self._typed)
         return {"id": self._id(index, source), **content}
 
     def _id(self, index: int, source: Source) -> str:

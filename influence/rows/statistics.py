@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from influence.contracts.dataset import RowKind, RowProblem
 from influence.digests import canonical_json
+from influence.rows.columns import CLASS
 from influence.rows.file import content_hash_input
 from influence.rows.normalise import Row
 from influence.rows.repeats import HashList
@@ -26,6 +27,7 @@ class RowStatistics:
         self.rows = 0
         self._characters: dict[str, array[int]] = {}
         self._labels: Counter[int | str] = Counter()
+        self._classes: Counter[str] = Counter()
         self._roles: Counter[str] = Counter()
         self._turns = array("q")
         self._without_assistant = 0
@@ -53,6 +55,8 @@ class RowStatistics:
             self._labels[row["label"]] += 1
             self._texts.add(canonical_json(texts))
             self._label_hashes.add(canonical_json([texts, row["label"]]))
+        if CLASS in row:
+            self._classes[row[CLASS]] += 1
         self.rows += 1
 
     def _texts_of(self, row: Row) -> dict[str, str]:
@@ -65,7 +69,7 @@ class RowStatistics:
         return {"messages": "".join(message["content"] for message in row["messages"])}
 
     def summary(self) -> dict[str, Any]:
-        """Rows, characters, and per kind: labels; prompt and completion; turns and roles."""
+        """Rows, characters, and per kind: labels; prompt and completion; turns and roles; classes of text rows."""
         figures: dict[str, Any] = {"rows": self.rows, "characters": _spread(self._characters.get("", array("q")))}
         figures |= {f"{name}_characters": _spread(sizes) for name, sizes in self._characters.items() if name}
         if self.kind == "classification":
@@ -74,6 +78,9 @@ class RowStatistics:
                 "labels": {str(label): count for label, count in sorted(common, key=_by_label)},
                 "classes": len(self._labels),
             }
+        if self._classes:
+            common_classes = self._classes.most_common(_COUNTED_LABELS)
+            figures |= {"row_classes": dict(sorted(common_classes)), "classes": len(self._classes)}
         if self.kind == "conversation":
             figures |= {"turns": _spread(self._turns), "roles": dict(sorted(self._roles.items()))}
             figures["rows_without_assistant"] = self._without_assistant

@@ -72,6 +72,17 @@ def as_label(value: Any, column: str, *, typed: bool) -> Label | None:
     )
 
 
+def as_class(value: Any, column: str, *, typed: bool) -> str:
+    """The name of a row's class; class numbers are written out. Raises BrokenRow, also where there is none."""
+    label = as_label(value, column, typed=typed)
+    if label is None:
+        raise BrokenRow(
+            f"column {column!r} holds nothing where a class is needed.",
+            hint="Give every row its class, drop the rows without one, or leave the role 'class' out of 'columns'.",
+        )
+    return str(label)
+
+
 def _named_label(value: str, column: str, *, typed: bool) -> Label | None:
     text = as_text(value, column)
     if not text.strip():

@@ -140,3 +140,24 @@ def columns_in(error: DatainfError) -> dict[str, str]:
     assert found is not None, error.hint
     columns: dict[str, str] = json.loads(found[1])
     return columns
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"class": "variation"}, {"prompt": "prompt", "completion": "answer", "class": "variation"}]
+)
+def test_a_class_stands_beside_text_that_carries_loss(wanted: dict[str, str]) -> None:
+    chosen = choose_columns(["prompt", "completion", "answer", "variation"], wanted)
+    assert chosen.kind == "completion"
+    assert chosen.columns["class"] == "variation"
+    assert "variation" in chosen.used
+
+
+def test_a_class_is_never_guessed_and_is_no_label_once_it_is_named() -> None:
+    assert "class" not in choose_columns(["prompt", "completion", "class"]).columns
+    assert choose_columns(["text", "class"]).columns == {"text": "text", "label": "class"}
+    assert choose_columns(["text", "class"], {"class": "class"}).kind == "text"
+
+
+def test_rows_with_a_label_have_no_class_beside_it() -> None:
+    with pytest.raises(ColumnsUnmatched, match="no class beside it"):
+        choose_columns(["text", "label", "group"], {"class": "group"})

@@ -249,3 +249,18 @@ def test_a_bad_example_is_named_by_its_place(example: Any, kind: Any, error: typ
         normalise_examples([good, example], kind, label_names=["a", "b"])
     assert caught.value.extra["example_index"] == 1
     assert caught.value.hint
+
+
+def test_a_named_class_is_kept_as_its_name() -> None:
+    rows = [{"prompt": "a", "completion": "b", "group": "up"}, {"prompt": "c", "completion": "d", "group": 3}]
+    kept = list(normalised(rows, {"class": "group"}))
+    assert [row["class"] for row in kept] == ["up", "3"]
+    assert kept[0] == {"id": "row-00000000", "prompt": "a", "completion": "b", "class": "up"}
+
+
+@pytest.mark.parametrize("missing", [None, " ", float("nan")])
+def test_a_row_without_its_class_is_named(missing: Any) -> None:
+    rows = [{"prompt": "a", "completion": "b", "group": "up"}, {"prompt": "c", "completion": "d", "group": missing}]
+    with pytest.raises(BrokenRow, match="Row 1: column 'group' holds nothing") as caught:
+        list(normalised(rows, {"class": "group"}))
+    assert caught.value.extra["row_index"] == 1

@@ -60,3 +60,9 @@ def test_groups_point_at_the_first_of_equals(values: list[int]) -> None:
         hashes.add(bytes([value]))
     assert hashes.groups().tolist() == [values.index(value) for value in values]
     assert hashes.repeats().tolist() == [place for place, value in enumerate(values) if value in values[:place]]
+
+
+def test_classes_of_rows_without_labels_are_counted() -> None:
+    rows = [{"id": str(n), "prompt": "p", "completion": "c", "class": "ab"[n % 2]} for n in range(5)]
+    summary = watched("completion", rows).summary()
+    assert (summary["row_classes"], summary["classes"]) == ({"a": 3, "b": 2}, 2)
