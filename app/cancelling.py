@@ -6,6 +6,9 @@ from influence.errors import Conflict
 from influence.store import keys
 from influence.store.store import Store
 
+#: Kinds of jobs whose results stay until they are deleted.
+_KEPT = ("index", "evaluation")
+
 
 def cancel_job(store: Store, job_id: str) -> Job:
     """Cancel; a job that was cancelled before is answered as it is.
@@ -18,7 +21,7 @@ def cancel_job(store: Store, job_id: str) -> Job:
     if job.state != "cancelled":
         raise Conflict(
             f"The job {job_id} has {job.state} already.",
-            hint=f"Delete {job.resource} instead." if job.kind == "index" else "There is nothing left to cancel.",
+            hint=f"Delete {job.resource} instead." if job.kind in _KEPT else "There is nothing left to cancel.",
             extra={"state": job.state},
         )
     # Also when it was cancelled before: whoever did it may have died before clearing up.
@@ -31,6 +34,11 @@ def _clear_up(store: Store, job: Job) -> None:
         index = store.indexes.find(job.resource_id)
         if index is not None and index.job_id == job.id:
             erase_index(store, index.id)
+    elif job.kind == "evaluation":
+        if store.evaluations.find(job.resource_id) is not None:
+            ended = {"state": "cancelled", "finished_at": job.finished_at}
+            store.evaluations.update(job.resource_id, lambda found: found.model_copy(update=ended))
+        store.evaluation_data.delete(job.resource_id)
     elif job.kind == "query":
         if store.queries.find(job.resource_id) is not None:
             store.queries.update(job.resource_id, lambda query: query.model_copy(update={"state": "cancelled"}))

@@ -62,7 +62,7 @@ def _accept(
     task: TaskName | None,
     label_names: Sequence[str] | None,
 ) -> Made:
-    base = _pin(context, context.base_models.resolve(base_model, revision))
+    base = resolve_base_model(context, base_model, revision)
     with context.files.scratch() as scratch:
         folder = scratch / "adapter"
         folder.mkdir()
@@ -72,8 +72,12 @@ def _accept(
     return Made(checkpoint.id, is_new=context.store.checkpoints.create(checkpoint))
 
 
-def _pin(context: Context, base: BaseModelRef) -> BaseModelRef:
-    """A hub model at one commit; without the hub a name stays what it is, and must already be a commit to be one."""
+def resolve_base_model(context: Context, name: str, revision: str | None) -> BaseModelRef:
+    """Where a base model lies: a local one by the digest of its files, a hub model at one commit.
+
+    Without the hub a name stays what it is, and must already be a commit to be one. Raises what `resolve` raises.
+    """
+    base = context.base_models.resolve(name, revision)
     if base.kind == "path" or context.settings.hub_offline:
         return base
     # Loading the hub client takes a third of the time in which the API has to be up.

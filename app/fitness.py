@@ -1,10 +1,11 @@
-"""Do rows fit a checkpoint? All that can be told from the two records, before any model is loaded."""
+"""Do rows fit a checkpoint, or the model that an evaluation trains? All that the records tell, before any loading."""
 
 from difflib import get_close_matches
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.common import LossScope
 from influence.contracts.dataset import Dataset, RowKind
+from influence.contracts.evaluation import Subject
 from influence.errors import InvalidRequest, LabelOutOfRange, LabelUnknown, RowsUnfit
 
 _KINDS: dict[str, tuple[RowKind, ...]] = {
@@ -21,8 +22,8 @@ _LOSSES: dict[RowKind, tuple[LossScope, ...]] = {
 _SHOWN = 20
 
 
-def check_fit(checkpoint: Checkpoint, dataset: Dataset) -> None:
-    """Raise RowsUnfit, LabelOutOfRange or LabelUnknown where the rows cannot be scored with the checkpoint."""
+def check_fit(checkpoint: Checkpoint | Subject, dataset: Dataset) -> None:
+    """Raise RowsUnfit, LabelOutOfRange or LabelUnknown where the rows cannot be scored with the model."""
     fitting = _KINDS[checkpoint.task]
     if dataset.kind not in fitting:
         raise RowsUnfit(
@@ -47,7 +48,7 @@ def choose_loss(kind: RowKind, wanted: LossScope | None) -> LossScope | None:
     return wanted
 
 
-def _check_labels(checkpoint: Checkpoint, dataset: Dataset) -> None:
+def _check_labels(checkpoint: Checkpoint | Subject, dataset: Dataset) -> None:
     names = checkpoint.label_names
     counts: dict[str, int] = dataset.statistics.get("labels", {})
     named = [label for label in counts if not _is_class_number(label) and label not in (names or ())]

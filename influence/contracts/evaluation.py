@@ -7,7 +7,7 @@ order, twice, and after a restart; the report is made when all are there.
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from influence.contracts.checkpoint import BaseModelRef
 from influence.contracts.common import Frozen, Json, LossScope, Request, TaskName
@@ -17,6 +17,16 @@ from influence.contracts.training import TrainingRecipe
 
 EvaluationKind = Literal["correlation", "mislabelled", "class-attribution", "lds", "leave-out", "calibrate"]
 MAX_PIECES = 10_000
+
+
+def _without_repeats(values: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("a number stands here twice")
+    return values
+
+
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 31)], ...], AfterValidator(_without_repeats)]
+Numbers = Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], AfterValidator(_without_repeats)]
 
 
 class MethodChoice(Request):
@@ -70,13 +80,20 @@ class Experiment(Request):
             raise ValueError("give either 'index_id' or 'dataset_id'")
         return self
 
+    @model_validator(mode="after")
+    def _different_methods(self) -> "Experiment":
+        titles = [choice.title for choice in self.methods or ()]
+        if repeated := [title for title in titles if titles.count(title) > 1]:
+            raise ValueError(f"'methods' names {repeated[0]!r} twice")
+        return self
+
 
 class CorrelationRequest(Experiment):
     """The DataInf paper's Figure 1: agreement of each method with `exact` over LoRA ranks."""
 
     kind: Literal["correlation"]
-    ranks: tuple[int, ...] = Field((1, 2, 4, 8), min_length=1, max_length=20)
-    seeds: tuple[int, ...] = Field((0,), min_length=1, max_length=20)
+    ranks: Numbers = Field((1, 2, 4, 8), min_length=1, max_length=20)
+    seeds: Seeds = Field((0,), min_length=1, max_length=20)
 
 
 class MislabelledRequest(Experiment):
@@ -84,14 +101,14 @@ class MislabelledRequest(Experiment):
 
     kind: Literal["mislabelled"]
     flip_share: float = Field(0.2, gt=0, lt=1)
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, max_length=20)
+    seeds: Seeds = Field((0, 1, 2), min_length=1, max_length=20)
 
 
 class ClassAttributionRequest(Experiment):
     """The paper's Llama tables: do test generations point at training rows of their own class?"""
 
     kind: Literal["class-attribution"]
-    seeds: tuple[int, ...] = Field((0,), min_length=1, max_length=20)
+    seeds: Seeds = Field((0,), min_length=1, max_length=20)
 
 
 class LdsRequest(Experiment):
@@ -101,17 +118,17 @@ class LdsRequest(Experiment):
     subsets: int = Field(48, ge=4, le=2000)
     subset_share: float = Field(0.5, gt=0, lt=1)
     flip_share: float = Field(0.0, ge=0, lt=1)
-    seeds: tuple[int, ...] = Field((0,), min_length=1, max_length=20)
+    seeds: Seeds = Field((0,), min_length=1, max_length=20)
 
 
 class LeaveOutRequest(Experiment):
     """Leave out the rows that scores name, train again, and compare with leaving out rows at random."""
 
     kind: Literal["leave-out"]
-    counts: tuple[int, ...] = Field((30, 60, 120), min_length=1, max_length=20)
+    counts: Numbers = Field((30, 60, 120), min_length=1, max_length=20)
     repeats: int = Field(3, ge=1, le=100, description="Trainings per choice, and random choices to compare with.")
     flip_share: float = Field(0.0, ge=0, lt=1)
-    seeds: tuple[int, ...] = Field((0,), min_length=1, max_length=20)
+    seeds: Seeds = Field((0,), min_length=1, max_length=20)
 
 
 class CalibrateRequest(Experiment):
@@ -139,12 +156,17 @@ class Subject(Frozen):
 
 
 Cell = float | int | str | None
+#: Names of tables and pictures are parts of file names.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 
 
 class Table(Frozen):
-    """One table of a report. Every row is as long as `columns`."""
+    """One table of a report. Every row is as long as `columns`.
 
-    name: str
+    Columns called `x low` and `x high` right behind a column `x` are the ends of its interval and shown with it.
+    """
+
+    name: Name
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -164,7 +186,7 @@ class Series(Frozen):
 class Picture(Frozen):
     """What a report draws, as data; `kind` bars take text for x."""
 
-    name: str
+    name: Name
     title: str
     x_label: str
     y_label: str

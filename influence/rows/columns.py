@@ -79,7 +79,8 @@ def choose_columns(seen: Sequence[str], wanted: Mapping[str, str] | None = None)
     """Decide what the columns mean.
 
     `wanted` maps roles to columns. Once it names a column of content it is taken as complete, but for `id`, which
-    is still found by name; an empty string leaves a role out. `class` has to be named to be kept. Without content in `wanted` the rest is guessed.
+    is still found by name; an empty string leaves a role out. `class` has to be named to be kept. Without content in
+    `wanted` the rest is guessed.
     Raises InvalidRequest (no such role), ColumnsUnmatched, ColumnsAmbiguous.
     """
     wanted = dict(wanted or {})

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
+from app.routes.evaluations import EXAMPLES as EVALUATIONS
 from app.routes.queries import EXAMPLES
+from influence.contracts.evaluation import EvaluationRequest
 from influence.contracts.query import QueryRequest
 from influence.store.embedded import EmbeddedServer
 
@@ -31,6 +34,11 @@ EXPECTED = {
     "/v1/indexes/{index_id}/queries": {"post"},
     "/v1/queries/{query_id}": {"get"},
     "/v1/queries/{query_id}/scores": {"get"},
+    "/v1/evaluations": {"get", "post"},
+    "/v1/evaluations/{evaluation_id}": {"get", "delete"},
+    "/v1/evaluations/{evaluation_id}/report": {"get"},
+    "/v1/evaluations/{evaluation_id}/report.md": {"get"},
+    "/v1/evaluations/{evaluation_id}/pictures/{file_name}": {"get"},
     "/v1/jobs": {"get"},
     "/v1/jobs/{job_id}": {"get", "delete"},
     "/v1/jobs/{job_id}/events": {"get"},
@@ -78,6 +86,11 @@ def test_both_bodies_of_an_upload_are_described(document: dict[str, Any]) -> Non
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_the_examples_are_requests(name: str) -> None:
     QueryRequest.model_validate(EXAMPLES[name]["value"])
+
+
+@pytest.mark.parametrize("name", sorted(EVALUATIONS))
+def test_the_examples_of_evaluations_are_requests(name: str) -> None:
+    assert TypeAdapter(EvaluationRequest).validate_python(EVALUATIONS[name]["value"]).kind == name
 
 
 def test_the_api_loads_no_torch() -> None:

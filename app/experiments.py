@@ -1,0 +1,150 @@
+"""Can an experiment be made? All that the records tell, before a worker spends hours on it."""
+
+from app.fitness import check_fit
+from influence.contracts.dataset import Dataset
+from influence.contracts.evaluation import (
+    MAX_PIECES,
+    ClassAttributionRequest,
+    CorrelationRequest,
+    EvaluationRequest,
+    LdsRequest,
+    LeaveOutRequest,
+    MethodChoice,
+    MislabelledRequest,
+    Subject,
+)
+from influence.errors import InvalidRequest, MethodNotOffered, RowsUnfit
+from influence.methods.registry import get_method
+from influence.store.store import Store
+
+#: Rows that a model is trained on, at least.
+MIN_TRAINING_ROWS = 8
+#: One row of so many is held out where no evaluation rows are named.
+HELD_OUT_EVERY = 10
+_TRAIN_THEIR_OWN = ("correlation", "mislabelled", "class-attribution")
+_NAMED = 20
+
+
+def check_source(request: EvaluationRequest) -> None:
+    """Raise InvalidRequest where a kind cannot use an index, or needs one."""
+    if request.kind in _TRAIN_THEIR_OWN and request.index_id is not None:
+        raise InvalidRequest(
+            f"An evaluation of kind '{request.kind}' trains models of its own and judges no index.",
+            hint="Name the training rows in 'dataset_id' instead of 'index_id'.",
+        )
+    if request.kind == "calibrate" and request.index_id is None:
+        raise InvalidRequest(
+            "A calibration is made for one index.", hint="Name the index in 'index_id' instead of a 'dataset_id'."
+        )
+
+
+def check_size(request: EvaluationRequest) -> None:
+    """Raise InvalidRequest for more trainings than anyone will wait for."""
+    pieces = 1
+    if isinstance(request, LdsRequest):
+        pieces = request.subsets * len(request.seeds)
+    elif isinstance(request, LeaveOutRequest):
+        pieces = len(request.counts) * request.repeats * len(request.seeds)
+    elif isinstance(request, CorrelationRequest):
+        pieces = len(request.ranks) * len(request.seeds)
+    if pieces > MAX_PIECES:
+        raise InvalidRequest(
+            f"The request asks for {pieces:,} trainings; at most {MAX_PIECES:,} are made.",
+            hint="Ask for fewer subsets, repeats or seeds.",
+            extra={"pieces": pieces, "max_pieces": MAX_PIECES},
+        )
+
+
+def check_methods(request: EvaluationRequest) -> None:
+    """Raise UnknownMethod, MethodNotOffered, or InvalidRequest for a damping that has no effect."""
+    for choice in request.methods or ():
+        method = get_method(choice.method, choice.storage)
+        if choice.damping_scale is not None and method.default_damping_scale is None:
+            raise InvalidRequest(
+                f"Method '{choice.method}' has no damping; 'damping_scale' would have no effect.",
+                hint="Leave 'damping_scale' out for this method.",
+            )
+        if request.kind == "class-attribution":
+            _require_full(choice)
+
+
+def _require_full(choice: MethodChoice) -> None:
+    if choice.storage != "full":
+        raise MethodNotOffered(
+            f"An evaluation of kind 'class-attribution' keeps every gradient; it asks no method on '{choice.storage}'.",
+            hint="Leave 'storage' out.",
+        )
+
+
+def check_rows(store: Store, request: EvaluationRequest, subject: Subject, dataset: Dataset) -> None:
+    """Raise NotFound, RowsRefused or InvalidRequest where rows are too few or of the wrong kind for the experiment."""
+    _check_flips(request, dataset)
+    if isinstance(request, ClassAttributionRequest):
+        _check_classes(request, dataset)
+    tested = request.evaluation_dataset_id
+    if tested is not None:
+        _check_test_rows(request, subject, dataset, store.datasets.require(tested))
+    _check_counts(request, dataset)
+
+
+def _check_flips(request: EvaluationRequest, dataset: Dataset) -> None:
+    flips = isinstance(request, MislabelledRequest | LdsRequest | LeaveOutRequest) and request.flip_share > 0
+    if flips and dataset.kind != "classification":
+        raise RowsUnfit(
+            f"Labels are flipped, and the rows of {dataset.id}, of kind '{dataset.kind}', have none.",
+            hint="Name a data set of texts with labels"
+            + (", or leave 'flip_share' out." if request.kind != "mislabelled" else "."),
+        )
+
+
+def _check_classes(request: ClassAttributionRequest, dataset: Dataset) -> None:
+    if request.loss is not None:
+        raise InvalidRequest(
+            "This experiment compares the loss on the completion with the loss on the prompt.",
+            hint="Leave 'loss' out: both are shown.",
+        )
+    _require_classes(dataset)
+    if len(dataset.statistics["row_classes"]) < 2:
+        raise RowsUnfit(f"The rows of {dataset.id} are all of one class.", hint="Send rows of at least two classes.")
+
+
+def _require_classes(dataset: Dataset) -> None:
+    if dataset.kind != "completion" or "row_classes" not in dataset.statistics:
+        raise RowsUnfit(
+            f"The rows of {dataset.id} have no class names beside prompt and completion.",
+            hint='Send the rows again with the column that names their class: columns={"class": "..."}.',
+            extra={"kind": dataset.kind, "columns": dataset.columns},
+        )
+
+
+def _check_test_rows(request: EvaluationRequest, subject: Subject, dataset: Dataset, tested: Dataset) -> None:
+    if tested.kind != dataset.kind:
+        raise RowsUnfit(
+            f"The rows of {tested.id} are of kind '{tested.kind}', the training rows '{dataset.kind}'.",
+            hint=f"Name evaluation rows of kind '{dataset.kind}'.",
+        )
+    check_fit(subject, tested)
+    if isinstance(request, ClassAttributionRequest):
+        _require_classes(tested)
+        known = dataset.statistics["row_classes"]
+        if unknown := [name for name in tested.statistics["row_classes"] if name not in known]:
+            raise RowsUnfit(
+                f"No training row is of class {unknown[0][:80]!r}.",
+                hint="Drop the test rows of classes that the training rows do not have.",
+                extra={"classes": unknown[:_NAMED]},
+            )
+
+
+def _check_counts(request: EvaluationRequest, dataset: Dataset) -> None:
+    held_out = 0 if request.evaluation_dataset_id is not None else -(-dataset.rows // HELD_OUT_EVERY)
+    left, wanted = dataset.rows - held_out, request.rows or MIN_TRAINING_ROWS
+    if left < wanted:
+        held = f", {held_out} of them held out as test points" if held_out else ""
+        raise InvalidRequest(
+            f"The data set {dataset.id} has {dataset.rows} rows{held}; training takes {wanted}.",
+            hint="Send more rows, ask for fewer in 'rows', or name test points in 'evaluation_dataset_id'.",
+            extra={"rows": dataset.rows, "held_out": held_out, "wanted": wanted},
+        )
+    training = request.rows or left
+    if isinstance(request, LeaveOutRequest) and max(request.counts) >= training:
+        raise InvalidRequest(f"{max(request.counts)} rows cannot be left out of {training}.", hint="Lower 'counts'.")

@@ -1,0 +1,180 @@
+"""/v1/evaluations"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Header, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from app.answers import answer_work, json_response
+from app.auth import Caller
+from app.context import Context, Ctx
+from app.evaluating import delete_evaluation, present_evaluation, require_report, submit_evaluation
+from app.idempotency import OnceOnly
+from app.pages import PageOf
+from app.problems import describe_errors
+from app.strict import StrictRoute
+from app.waiting import Wait
+from influence.contracts.common import Page
+from influence.contracts.evaluation import Evaluation, EvaluationRequest, Report
+from influence.digests import digest_json
+from influence.errors import (
+    BaseModelNotFound,
+    Conflict,
+    IdempotencyConflict,
+    IndexFailed,
+    IndexNotReady,
+    LabelOutOfRange,
+    LabelUnknown,
+    MethodNotOffered,
+    NotFound,
+    PathNotAllowed,
+    RowsUnfit,
+    TooLarge,
+    UnknownMethod,
+    UnsupportedFormat,
+)
+from influence.reporting.markdown import to_markdown
+
+router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"], route_class=StrictRoute)
+
+MARKDOWN_MEDIA_TYPE = "text/markdown"
+PICTURE_MEDIA_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
+#: A picture is only ever a picture, also for a browser that opens it by itself.
+_PICTURE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+}
+EXAMPLES = {
+    "lds": {
+        "summary": "Do an index's scores predict what training on half of the rows does?",
+        "value": {"kind": "lds", "index_id": "idx_3f1c", "subsets": 48},
+    },
+    "mislabelled": {
+        "summary": "Which method finds wrong labels in rows like these?",
+        "value": {"kind": "mislabelled", "dataset_id": "ds_77aa", "flip_share": 0.2, "seeds": [0, 1, 2]},
+    },
+    "class-attribution": {
+        "summary": "Do generations point at training rows of their own class?",
+        "value": {"kind": "class-attribution", "dataset_id": "ds_5b20", "methods": [{"method": "datainf"}]},
+    },
+}
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=Evaluation,
+    summary="Ask training itself which scores to trust",
+    responses={
+        200: {"model": Evaluation, "description": "The report, which was there within `Prefer: wait=N`."},
+        **describe_errors(
+            NotFound, UnknownMethod, MethodNotOffered, IndexNotReady, IndexFailed, RowsUnfit, LabelOutOfRange,
+            LabelUnknown, BaseModelNotFound, PathNotAllowed, IdempotencyConflict, TooLarge, UnsupportedFormat,
+        ),
+    },
+)  # fmt: skip
+async def create_evaluation(
+    body: Annotated[EvaluationRequest, Body(openapi_examples=EXAMPLES)],
+    request: Request,
+    context: Ctx,
+    caller: Caller,
+    once: OnceOnly,
+    wait: Wait,
+) -> Response:
+    """Train models on rows, some left out or mislabelled on purpose, and compare what happens with the scores.
+
+    Minutes to hours of work; answers 202 with the job in `Location`. One that failed is sent again as it was.
+    """
+    digest = digest_json(body.model_dump(mode="json"))
+    made = await run_in_threadpool(once.run, digest, lambda: submit_evaluation(context, body))
+    return await answer_work(request, context, made, lambda: _read(context, made.resource_id), wait)
+
+
+def _read(context: Context, evaluation_id: str) -> Evaluation:
+    return present_evaluation(context.store, context.store.evaluations.require(evaluation_id))
+
+
+@router.get("", response_model=Page[Evaluation], summary="List evaluations", responses=describe_errors(NotFound))
+def list_evaluations(context: Ctx, caller: Caller, page: PageOf) -> Response:
+    """Newest first, without their reports."""
+    found = context.store.evaluations.page(limit=page.length, after=page.after)
+    shown = [present_evaluation(context.store, one).model_copy(update={"report": None}) for one in found.data]
+    return json_response(found.model_copy(update={"data": shown}))
+
+
+@router.get(
+    "/{evaluation_id}", response_model=Evaluation, summary="Read an evaluation", responses=describe_errors(NotFound)
+)
+def read_evaluation(evaluation_id: str, context: Ctx, caller: Caller) -> Response:
+    """State, progress, what was asked, and the report once it is there."""
+    return json_response(_read(context, evaluation_id))
+
+
+@router.delete("/{evaluation_id}", status_code=204, summary="Delete an evaluation", responses=describe_errors(NotFound))
+def remove_evaluation(evaluation_id: str, context: Ctx, caller: Caller) -> Response:
+    """Removes the evaluation with all it found; work at hand is cancelled first."""
+    delete_evaluation(context.store, evaluation_id)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/{evaluation_id}/report",
+    response_model=Report,
+    summary="Read the report",
+    responses={
+        200: {
+            "description": "Tables, pictures as data, the reading in sentences, and figures for programs.",
+            "content": {MARKDOWN_MEDIA_TYPE: {"schema": {"type": "string"}}},
+        },
+        **describe_errors(NotFound, Conflict),
+    },
+)
+def read_report(
+    evaluation_id: str, context: Ctx, caller: Caller, accept: Annotated[str, Header()] = "application/json"
+) -> Response:
+    """JSON, or Markdown under `Accept: text/markdown`."""
+    evaluation, report = require_report(context.store, evaluation_id)
+    if MARKDOWN_MEDIA_TYPE in accept.lower():
+        return Response(to_markdown(evaluation, report), media_type=MARKDOWN_MEDIA_TYPE)
+    return json_response(report)
+
+
+@router.get(
+    "/{evaluation_id}/report.md",
+    response_class=Response,
+    summary="Read the report as Markdown",
+    responses={
+        200: {"description": "The report.", "content": {MARKDOWN_MEDIA_TYPE: {"schema": {"type": "string"}}}},
+        **describe_errors(NotFound, Conflict),
+    },
+)
+def read_markdown(evaluation_id: str, context: Ctx, caller: Caller) -> Response:
+    """For a browser or a file; pictures are named beside it."""
+    evaluation, report = require_report(context.store, evaluation_id)
+    return Response(to_markdown(evaluation, report), media_type=MARKDOWN_MEDIA_TYPE)
+
+
+@router.get(
+    "/{evaluation_id}/pictures/{file_name}",
+    response_class=Response,
+    summary="Read a picture of the report",
+    responses={
+        200: {
+            "description": "A picture's `name` in the report, ended by .svg or .png.",
+            "content": {kind: {"schema": {"format": "binary"}} for kind in PICTURE_MEDIA_TYPES.values()},
+        },
+        **describe_errors(NotFound, Conflict),
+    },
+)  # fmt: skip
+def read_picture(evaluation_id: str, file_name: str, context: Ctx, caller: Caller) -> Response:
+    """SVG or PNG, drawn when the report was made."""
+    _, report = require_report(context.store, evaluation_id)
+    content = context.store.evaluation_data.picture(evaluation_id, file_name)
+    if content is None:
+        raise NotFound(
+            f"The report has no picture {file_name[:80]!r}.",
+            hint="Ask for one of those named here.",
+            extra={"pictures": [f"{one.name}.{ending}" for one in report.pictures for ending in PICTURE_MEDIA_TYPES]},
+        )
+    kind = PICTURE_MEDIA_TYPES[file_name.rpartition(".")[2]]
+    return Response(content, media_type=kind, headers=_PICTURE_HEADERS)

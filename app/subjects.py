@@ -1,0 +1,83 @@
+"""What an evaluation is about: its model, rows and labels, resolved once when the request is accepted."""
+
+from app.checkpointing import resolve_base_model
+from app.context import Context
+from app.querying import require_ready
+from influence.contracts.checkpoint import BaseModelRef
+from influence.contracts.dataset import Dataset
+from influence.contracts.evaluation import Experiment, Subject
+from influence.contracts.index import Index
+from influence.errors import BaseModelNotFound, InvalidRequest, RowsUnfit
+from influence.rows.file import RowFile
+
+#: Taken for classification where no base model is named.
+DEFAULT_BASE_MODEL = "minilm-l6"
+#: A head with more classes than this is a misread column.
+MAX_CLASSES = 1000
+#: What an index has decided already.
+_OF_THE_INDEX = ("base_model", "revision", "lora", "max_length", "loss")
+
+
+def subject_of_index(context: Context, request: Experiment, index_id: str) -> tuple[Subject, Dataset, Index]:
+    """The model and rows of an index. Raises NotFound, IndexNotReady, IndexFailed, InvalidRequest."""
+    given = [name for name in _OF_THE_INDEX if name in request.model_fields_set]
+    if given:
+        raise InvalidRequest(
+            f"'{given[0]}' is decided by the index {index_id[:80]}.",
+            hint=f"Leave {', '.join(given)} out, or name a 'dataset_id' instead of 'index_id'.",
+        )
+    index = require_ready(context.store, index_id)
+    checkpoint = context.store.checkpoints.require(index.spec.checkpoint_id)
+    subject = Subject(
+        task=checkpoint.task, base_model=checkpoint.base_model, dataset_id=index.spec.dataset_id,
+        num_labels=checkpoint.num_labels, label_names=checkpoint.label_names,
+    )  # fmt: skip
+    return subject, context.store.datasets.require(index.spec.dataset_id), index
+
+
+def subject_of_rows(context: Context, request: Experiment, dataset_id: str) -> tuple[Subject, Dataset]:
+    """A model to train on a data set. Raises NotFound, RowsUnfit, BaseModelNotFound and what a bad name gives."""
+    dataset = context.store.datasets.require(dataset_id)
+    if dataset.kind != "classification":
+        base = None if request.base_model is None else resolve_base_model(context, request.base_model, request.revision)
+        return Subject(task="causal_lm", base_model=base, dataset_id=dataset.id), dataset
+    names, count = _labels(context, dataset)
+    subject = Subject(
+        task="sequence_classification", base_model=_encoder(context, request), dataset_id=dataset.id,
+        num_labels=count, label_names=names,
+    )  # fmt: skip
+    return subject, dataset
+
+
+def _encoder(context: Context, request: Experiment) -> BaseModelRef:
+    if request.base_model is not None:
+        return resolve_base_model(context, request.base_model, request.revision)
+    try:
+        return resolve_base_model(context, DEFAULT_BASE_MODEL, None)
+    except BaseModelNotFound as error:
+        raise BaseModelNotFound(
+            f"The request names no base model, and '{DEFAULT_BASE_MODEL}', which is then taken, is not here.",
+            hint=f"Name an alias, path or hub id in 'base_model'. Or: {error.hint}",
+        ) from error
+
+
+def _labels(context: Context, dataset: Dataset) -> tuple[tuple[str, ...] | None, int]:
+    """Names of the classes where they have any, in the order of the head, and their number."""
+    names, counts = dataset.label_names, dataset.statistics["labels"]
+    if names is None and _are_named(context, dataset):
+        names = tuple(sorted(counts))
+    count = len(names) if names is not None else 1 + max(map(int, counts))
+    if len(counts) < 2:
+        raise RowsUnfit(f"The rows of {dataset.id} are all of one class.", hint="Send rows of at least two classes.")
+    if count > MAX_CLASSES or dataset.statistics["classes"] > len(counts):
+        raise RowsUnfit(
+            f"The rows of {dataset.id} have more than {MAX_CLASSES} classes.",
+            hint="Number the classes from 0 without gaps; name the column of class labels in 'columns'.",
+        )
+    return names, count
+
+
+def _are_named(context: Context, dataset: Dataset) -> bool:
+    """Whether labels are names: statistics write a class number and a name '3' alike, rows do not."""
+    with RowFile(context.files.dataset(dataset.id)) as file:
+        return isinstance(file.read(0, 1)[0]["label"], str)

@@ -1,0 +1,1 @@
+"""Reports of evaluations as text for people. Pure."""
