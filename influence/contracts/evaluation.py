@@ -13,6 +13,7 @@ from influence.contracts.checkpoint import BaseModelRef
 from influence.contracts.common import Frozen, Json, LossScope, Request, TaskName
 from influence.contracts.index import DEFAULT_RANK, Storage
 from influence.contracts.job import JobState, Progress
+from influence.contracts.query import Direction
 from influence.contracts.training import TrainingRecipe
 
 EvaluationKind = Literal["correlation", "mislabelled", "class-attribution", "lds", "leave-out", "calibrate"]
@@ -30,25 +31,32 @@ Numbers = Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], After
 
 
 class MethodChoice(Request):
-    """A method as it will be asked: its own default damping where none is given; `rank` is for compact storage."""
+    """A method as it will be asked: its own default damping where none is given; `rank` is for compact storage.
+
+    `checkpoints` above 1 sums the method over so many checkpoints of the training run, spread evenly over its epochs
+    and weighted by their learning rates.
+    """
 
     method: str
     damping_scale: float | None = Field(None, gt=0, le=1e6, allow_inf_nan=False)
     storage: Storage = "full"
     rank: int = Field(DEFAULT_RANK, ge=1, le=1024)
+    checkpoints: int = Field(1, ge=1, le=32)
 
     @property
     def title(self) -> str:
         """A short name that tells choices apart in a table."""
         scale = "" if self.damping_scale is None else f" x{self.damping_scale:g}"
-        return f"{self.method}{scale}" + (f", compact rank {self.rank}" if self.storage == "compact" else "")
+        storage = f", compact rank {self.rank}" if self.storage == "compact" else ""
+        run = f", {self.checkpoints} checkpoints" if self.checkpoints > 1 else ""
+        return f"{self.method}{scale}{storage}{run}"
 
 
 class LoraShape(Request):
     """The fresh adapter of a model that an evaluation trains. No target modules: PEFT's choice for the architecture."""
 
     r: int = Field(8, ge=1, le=1024)
-    lora_alpha: float = Field(16, gt=0, le=1e6, allow_inf_nan=False)
+    lora_alpha: float = Field(8, gt=0, le=1e6, allow_inf_nan=False)
     target_modules: tuple[str, ...] | None = Field(None, max_length=100)
 
 
@@ -125,6 +133,7 @@ class LeaveOutRequest(Experiment):
     """Leave out the rows that scores name, train again, and compare with leaving out rows at random."""
 
     kind: Literal["leave-out"]
+    drop: Direction = Field("helpful", description="The rows of highest ('helpful') or lowest ('harmful') score.")
     counts: Numbers = Field((30, 60, 120), min_length=1, max_length=20)
     repeats: int = Field(3, ge=1, le=100, description="Trainings per choice, and random choices to compare with.")
     flip_share: float = Field(0.0, ge=0, lt=1)

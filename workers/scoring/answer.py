@@ -58,7 +58,7 @@ def answer_query(runtime: Runtime, query: Query) -> None:
         checkpoint = runtime.store.checkpoints.require(index.spec.checkpoint_id)
         model = runtime.models.get(checkpoint, index.spec.gradients)
     with watch.phase("load_index"):
-        hot = _load_hot(runtime, index, query.job_id)
+        hot = load_hot(runtime, index, query.job_id)
     with watch.phase("test_gradients"):
         points = make_test_points(runtime, query, model)
     with watch.phase("score"):
@@ -70,8 +70,8 @@ def answer_query(runtime: Runtime, query: Query) -> None:
     runtime.store.jobs.succeed(query.job_id)
 
 
-def _load_hot(runtime: Runtime, index: Index, job_id: str) -> FullIndex | CompactIndex:
-    """The index in memory, with progress while it is loaded."""
+def load_hot(runtime: Runtime, index: Index, job_id: str) -> FullIndex | CompactIndex:
+    """The index in memory, with progress of the job while it is loaded."""
     load_index = load_full_index if index.spec.storage == "full" else load_compact_index
 
     def load() -> FullIndex | CompactIndex:

@@ -1,0 +1,111 @@
+"""A scale from scores to predicted change of loss, fitted on trainings without random rows.
+
+Without it a score says nothing about the size of a change: the sum of scores of rows left out is off by several times.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from influence.contracts.common import Json
+from influence.contracts.evaluation import CalibrateRequest, Cell, Evaluation, Picture, Report, Series, Table
+from influence.evaluating.datamodel import calibrate
+from influence.methods.registry import get_method
+from influence.ranking import scores_of
+from workers.evaluating.base import Watch
+from workers.evaluating.indexed import score_indexed
+from workers.evaluating.lds import INDEXED_METHODS, measure_subset, subsets_of
+from workers.evaluating.run import rounded
+from workers.evaluating.setting import Setting, read_setting
+from workers.evaluating.steps import Steps
+from workers.runtime import Runtime
+
+_SEED = 0
+_COLUMNS = ("method", "damping scale", "scale", "scale low", "scale high", "correlation", "error", "spread", "usable")
+
+
+class Calibrate:
+    """One piece with the index's scores, and one a subset that is trained on."""
+
+    def plan(self, runtime: Runtime, evaluation: Evaluation) -> list[Json]:
+        """Raises InvalidRequest without test points."""
+        read_setting(runtime, evaluation, seed=_SEED)
+        return [{"scores": True}, *({"subset": number} for number in range(_request_of(evaluation).subsets))]
+
+    def run(self, runtime: Runtime, evaluation: Evaluation, piece: Json, watch: Watch) -> Json:
+        """Summed scores of the rows that each subset leaves out, on the mean test loss; or a subset's test losses."""
+        setting = read_setting(runtime, evaluation, seed=_SEED)
+        subsets = subsets_of(_request_of(evaluation), len(setting.train), _SEED)
+        if "subset" not in piece:
+            return {"left_out": _sum_left_out(runtime, evaluation, setting, subsets, watch)}
+        return measure_subset(runtime, evaluation, setting, subsets[int(piece["subset"])], int(piece["subset"]), watch)
+
+    def report(self, evaluation: Evaluation, pieces: Sequence[Json], results: Sequence[Json]) -> Report:
+        """One line a method, usable where its interval keeps clear of zero."""
+        request = _request_of(evaluation)
+        changes = [float(np.mean(result["losses"])) for result in results if "losses" in result]
+        sums = next(result["left_out"] for result in results if "left_out" in result)
+        rows: list[tuple[Cell, ...]] = []
+        series, figures = [], []
+        for choice in request.methods or INDEXED_METHODS:
+            if choice.title not in sums:
+                continue
+            found = calibrate(sums[choice.title], changes, seed=_SEED)
+            scale = get_method(choice.method).damping_scale(choice.damping_scale)
+            usable = "yes" if found.is_useful else "no"
+            rows.append(
+                (choice.title, scale, found.scale, found.low, found.high, found.correlation, found.error, found.spread,
+                 usable)
+            )  # fmt: skip
+            predicted = found.scale * (np.asarray(sums[choice.title]) - np.mean(sums[choice.title]))
+            series.append(Series(label=choice.title, x=tuple(predicted), y=tuple(np.asarray(changes) - np.mean(changes))))
+            figures.append(
+                {"method": choice.method, "damping_scale": scale, **asdict(found), "is_useful": found.is_useful}
+            )
+        return Report(
+            tables=(_table(request, rows),), pictures=(_draw(series),), reading=_read(figures),
+            figures={"calibrations": figures},
+        )  # fmt: skip
+
+
+def _sum_left_out(
+    runtime: Runtime, evaluation: Evaluation, setting: Setting, subsets: Any, watch: Watch
+) -> dict[str, list[object]]:
+    choices = _request_of(evaluation).methods or INDEXED_METHODS
+    found = score_indexed(runtime, evaluation, setting.test, choices, Steps(watch).touch)
+    return {title: rounded((~subsets) @ scores_of(influence.mean(axis=0))) for title, influence in found.items()}
+
+
+def _table(request: CalibrateRequest, rows: Sequence[tuple[Cell, ...]]) -> Table:
+    return Table(
+        name="calibration", title="Change of the mean test loss for one unit of summed score left out",
+        columns=_COLUMNS, rows=tuple(rows),
+        note=f"{request.subsets} trainings on random {request.subset_share:.0%} of the rows. 'error' is the root mean "
+        "square of what the scale leaves, 'spread' that of the measured changes: a useful scale makes the first smaller.",
+    )  # fmt: skip
+
+
+def _draw(series: Sequence[Series]) -> Picture:
+    return Picture(
+        name="calibration", title="Predicted and measured changes", x_label="predicted change of loss",
+        y_label="measured change of loss", kind="points", series=tuple(series),
+    )  # fmt: skip
+
+
+def _read(figures: Sequence[Json]) -> tuple[str, ...]:
+    useful = [one for one in figures if one["is_useful"]]
+    if not useful:
+        return ("No method's scale keeps clear of zero: scores of this index say nothing about the size of changes.",)
+    best = max(useful, key=lambda one: float(one["correlation"]))
+    return (
+        f"'{best['method']}' predicts changes best (correlation {best['correlation']:.2f}): leaving out rows changes the "
+        f"mean test loss by {best['scale']:.3g} ({best['low']:.3g} to {best['high']:.3g}) times the sum of their scores.",
+        "The scale holds for leaving out about as many rows as here, and for the mean of these test points.",
+    )
+
+
+def _request_of(evaluation: Evaluation) -> CalibrateRequest:
+    assert isinstance(evaluation.request, CalibrateRequest)
+    return evaluation.request

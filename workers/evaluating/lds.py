@@ -1,0 +1,110 @@
+"""Linear datamodelling score: do summed scores of a subset predict the test losses after training on it?
+
+Source: Park et al. 2023, TRAK. A piece is the run whose scores are judged, or one training on a random subset.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from influence.contracts.common import Json
+from influence.contracts.evaluation import Evaluation, LdsRequest, MethodChoice, Report
+from influence.evaluating.datamodel import predict_losses
+from influence.evaluating.draws import draw_subsets, training_seed
+from workers.evaluating.base import Watch
+from workers.evaluating.indexed import score_indexed
+from workers.evaluating.lds_report import make_report
+from workers.evaluating.run import Floats, Trail, rounded, train_on
+from workers.evaluating.setting import Setting, read_setting
+from workers.evaluating.steps import Steps
+from workers.runtime import Runtime
+
+#: Compact rank of the default table: up to 32 numbers a block, 854 bytes a row with 25 blocks.
+_COMPACT_RANK = 32
+_CHECKPOINTS = 3
+DEFAULT_METHODS = (
+    *(MethodChoice(method=name) for name in ("datainf", "hessian_free", "cosine", "exact", "joint")),
+    *(MethodChoice(method=name, storage="compact", rank=_COMPACT_RANK) for name in ("datainf", "exact", "joint")),
+    *(MethodChoice(method=name, checkpoints=_CHECKPOINTS) for name in ("hessian_free", "datainf", "exact")),
+    MethodChoice(method="exact", storage="compact", rank=_COMPACT_RANK, checkpoints=_CHECKPOINTS),
+)
+#: Of an index: what its storage offers, for its one checkpoint.
+INDEXED_METHODS = tuple(MethodChoice(method=name) for name in ("datainf", "hessian_free", "exact", "joint"))
+
+
+class Lds:
+    """Seeds times (one run with scores and `subsets` trainings)."""
+
+    def plan(self, runtime: Runtime, evaluation: Evaluation) -> list[Json]:
+        """Raises InvalidRequest where rows are lacking."""
+        request = _request_of(evaluation)
+        seeds = (0,) if request.index_id is not None else request.seeds
+        for seed in seeds:
+            _read(runtime, evaluation, seed)
+        subsets = range(request.subsets)
+        return [piece for seed in seeds for piece in ({"seed": seed}, *({"seed": seed, "subset": s} for s in subsets))]
+
+    def run(self, runtime: Runtime, evaluation: Evaluation, piece: Json, watch: Watch) -> Json:
+        """What the scores predict for every subset, or the test losses after training on one."""
+        seed = int(piece["seed"])
+        setting = _read(runtime, evaluation, seed)
+        subsets = subsets_of(_request_of(evaluation), len(setting.train), seed)
+        if "subset" not in piece:
+            found = _score(runtime, evaluation, setting, seed, watch)
+            predicted = {title: rounded(predict_losses(influence, subsets)) for title, influence in found.items()}
+            return {"seed": seed, "predicted": predicted, "rows": len(setting.train), "tests": len(setting.test)}
+        return measure_subset(runtime, evaluation, setting, subsets[int(piece["subset"])], int(piece["subset"]), watch)
+
+    def report(self, evaluation: Evaluation, pieces: Sequence[Json], results: Sequence[Json]) -> Report:
+        """Tables, picture and reading."""
+        request = _request_of(evaluation)
+        runs = []
+        for result in (result for result in results if "predicted" in result):
+            measured = [
+                other["losses"]
+                for piece, other in zip(pieces, results, strict=True)
+                if "subset" in piece and piece["seed"] == result["seed"]
+            ]
+            runs.append({**result, "measured": measured})
+        return make_report(request, runs)
+
+
+def measure_subset(
+    runtime: Runtime,
+    evaluation: Evaluation,
+    setting: Setting,
+    subset: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    number: int,
+    watch: Watch,
+) -> Json:
+    """Train on the rows of a subset; the test points' losses then."""
+    rows = [setting.train[row] for row in np.flatnonzero(subset)]
+    seed = training_seed(evaluation.request.recipe.seed, number)
+    trained = train_on(runtime, evaluation, rows, seed=seed, watch=watch)
+    return {"losses": rounded(trained.losses(runtime, setting.test)), "train_loss": trained.loss}
+
+
+def subsets_of(request: Any, rows: int, seed: int) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    """The random subsets of a request under a seed."""
+    return draw_subsets(rows, request.subsets, request.subset_share, seed=seed)
+
+
+def _score(runtime: Runtime, evaluation: Evaluation, setting: Setting, seed: int, watch: Watch) -> dict[str, Floats]:
+    request = _request_of(evaluation)
+    steps = Steps(watch)
+    if request.index_id is not None:
+        return score_indexed(runtime, evaluation, setting.test, request.methods or INDEXED_METHODS, steps.touch)
+    choices = request.methods or DEFAULT_METHODS
+    trail = Trail(runtime, request.recipe, choices, setting.train, setting.test, steps.touch)
+    train_on(runtime, evaluation, setting.train, seed=request.recipe.seed + seed, watch=steps.watch, on_epoch=trail)
+    return trail.influence
+
+
+def _read(runtime: Runtime, evaluation: Evaluation, seed: int) -> Setting:
+    return read_setting(runtime, evaluation, seed=seed, flip_share=_request_of(evaluation).flip_share)
+
+
+def _request_of(evaluation: Evaluation) -> LdsRequest:
+    assert isinstance(evaluation.request, LdsRequest)
+    return evaluation.request

@@ -1,0 +1,115 @@
+"""Leave out the rows that scores name, train again, and compare with leaving out rows at random.
+
+A piece is one way of choosing rows under one seed: the run whose scores choose, then every training without them.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from influence.contracts.common import Json
+from influence.contracts.evaluation import Evaluation, LeaveOutRequest, MethodChoice, Report
+from influence.errors import InvalidRequest
+from influence.evaluating.draws import training_seed
+from influence.ranking import scores_of
+from workers.evaluating.base import Watch
+from workers.evaluating.indexed import score_indexed
+from workers.evaluating.leave_out_report import make_report
+from workers.evaluating.run import Trail, titles, train_on
+from workers.evaluating.setting import Setting, read_setting
+from workers.evaluating.steps import Steps
+from workers.runtime import Runtime
+
+DEFAULT_METHODS = (MethodChoice(method="datainf"), MethodChoice(method="exact"), MethodChoice(method="joint"))
+NOTHING, AT_RANDOM = "nothing", "at random"
+Rows = NDArray[np.int64]
+
+
+class LeaveOut:
+    """Seeds times (nothing left out, rows at random, rows by each method)."""
+
+    def plan(self, runtime: Runtime, evaluation: Evaluation) -> list[Json]:
+        """Raises InvalidRequest where more rows would be left out than there are."""
+        request = _request_of(evaluation)
+        seeds = (0,) if request.index_id is not None else request.seeds
+        rows = len(_read(runtime, evaluation, seeds[0]).train)
+        if max(request.counts) >= rows:
+            raise InvalidRequest(
+                f"{max(request.counts)} rows cannot be left out of {rows}.",
+                hint=f"Ask for 'counts' below {rows}.",
+                extra={"rows": rows},
+            )
+        ways = (NOTHING, AT_RANDOM, *titles(request.methods or DEFAULT_METHODS))
+        return [{"seed": seed, "by": way} for seed in seeds for way in ways]
+
+    def run(self, runtime: Runtime, evaluation: Evaluation, piece: Json, watch: Watch) -> Json:
+        """Mean test losses by number of rows left out, one a repeat."""
+        request, seed, way = _request_of(evaluation), int(piece["seed"]), str(piece["by"])
+        setting = _read(runtime, evaluation, seed)
+        counts = (0,) if way == NOTHING else request.counts
+        is_scored = way not in (NOTHING, AT_RANDOM) and request.index_id is None
+        steps = Steps(watch, len(counts) * request.repeats + int(is_scored))
+        order = None if way in (NOTHING, AT_RANDOM) else _order(runtime, evaluation, setting, way, seed, steps)
+        losses: dict[str, list[float]] = {}
+        for count in counts:
+            losses[str(count)] = []
+            for repeat in range(request.repeats):
+                dropped = _at_random(len(setting.train), count, seed, repeat) if order is None else order[:count]
+                losses[str(count)].append(_train_without(runtime, evaluation, setting, dropped, repeat, steps))
+        return {"losses": losses, "flipped_dropped": _flips_found(setting, order, request.counts)}
+
+    def report(self, evaluation: Evaluation, pieces: Sequence[Json], results: Sequence[Json]) -> Report:
+        """Table, picture and reading."""
+        return make_report(_request_of(evaluation), pieces, results)
+
+
+def _order(
+    runtime: Runtime, evaluation: Evaluation, setting: Setting, way: str, seed: int, steps: Steps
+) -> Rows:
+    """Positions of training rows, those to leave out first, by their score on the mean test loss."""
+    request = _request_of(evaluation)
+    (choice,) = (choice for choice in request.methods or DEFAULT_METHODS if choice.title == way)
+    if request.index_id is not None:
+        influence = score_indexed(runtime, evaluation, setting.test, [choice], steps.touch)[way]
+    else:
+        trail = Trail(runtime, request.recipe, [choice], setting.train, setting.test, steps.touch)
+        train_on(
+            runtime, evaluation, setting.train, seed=request.recipe.seed + seed, watch=steps.watch, on_epoch=trail
+        )
+        steps.finish()
+        influence = trail.influence[way]
+    scores = scores_of(influence.mean(axis=0))
+    return np.argsort(-scores if request.drop == "helpful" else scores, kind="stable").astype(np.int64)
+
+
+def _train_without(
+    runtime: Runtime, evaluation: Evaluation, setting: Setting, dropped: Rows, repeat: int, steps: Steps
+) -> float:
+    kept = np.setdiff1d(np.arange(len(setting.train)), dropped)
+    trained = train_on(
+        runtime, evaluation, [setting.train[row] for row in kept],
+        seed=training_seed(evaluation.request.recipe.seed, repeat), watch=steps.watch,
+    )  # fmt: skip
+    steps.finish()
+    return float(trained.losses(runtime, setting.test).mean())
+
+
+def _at_random(rows: int, count: int, seed: int, repeat: int) -> Rows:
+    return np.random.default_rng((seed, repeat)).permutation(rows)[:count]
+
+
+def _flips_found(setting: Setting, order: Rows | None, counts: Sequence[int]) -> dict[str, int] | None:
+    """How many of the labels made wrong are among the rows left out."""
+    if order is None or not setting.flipped.any():
+        return None
+    return {str(count): int(setting.flipped[order[:count]].sum()) for count in counts}
+
+
+def _read(runtime: Runtime, evaluation: Evaluation, seed: int) -> Setting:
+    return read_setting(runtime, evaluation, seed=seed, flip_share=_request_of(evaluation).flip_share)
+
+
+def _request_of(evaluation: Evaluation) -> LeaveOutRequest:
+    assert isinstance(evaluation.request, LeaveOutRequest)
+    return evaluation.request

@@ -1,0 +1,111 @@
+"""One training run of an experiment: fresh model, rows, what it reaches, and scores taken along the way."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from influence.contracts.evaluation import Evaluation, MethodChoice
+from influence.contracts.training import TrainingRecipe
+from workers.evaluating.base import Watch
+from workers.evaluating.scorer import Scorer, collect
+from workers.evaluating.untrained import load_untrained
+from workers.loading.checkpoint import LoadedCheckpoint
+from workers.rows import EncodedRow, Row
+from workers.runtime import Runtime
+from workers.training.loop import Epoch, measure_losses, train
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model after its training; `loss` is the mean of its last epoch's batches."""
+
+    loaded: LoadedCheckpoint
+    loss: float
+
+    def losses(self, runtime: Runtime, rows: Sequence[Row]) -> Floats:
+        """Losses (rows,) of rows in evaluation mode."""
+        task = self.loaded.task
+        found = measure_losses(
+            self.loaded.model, task, task.tokenise(rows), device=runtime.device, lock=runtime.device_lock
+        )
+        losses: Floats = found.double().numpy()
+        return losses
+
+
+def train_on(
+    runtime: Runtime,
+    evaluation: Evaluation,
+    rows: Sequence[Row],
+    *,
+    seed: int,
+    watch: Watch,
+    rank: int | None = None,
+    on_epoch: Callable[[LoadedCheckpoint, Epoch], None] = lambda _loaded, _epoch: None,
+) -> Trained:
+    """Train a fresh model on rows by the request's recipe under a seed. Raises CheckpointRefused, RowsRefused."""
+    recipe = evaluation.request.recipe.model_copy(update={"seed": seed})
+    loaded = load_untrained(runtime, evaluation, seed=seed, rank=rank)
+    loss = train(
+        loaded.model, loaded.task, loaded.task.tokenise(rows), recipe, device=runtime.device, lock=runtime.device_lock,
+        watch=watch, on_epoch=lambda epoch: on_epoch(loaded, epoch),
+    )  # fmt: skip
+    return Trained(loaded, loss)
+
+
+class Trail:
+    """Influence by method, summed over checkpoints of a run: an `on_epoch` that scores where a choice asks for it."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        recipe: TrainingRecipe,
+        choices: Sequence[MethodChoice],
+        train_rows: Sequence[Row],
+        test_rows: Sequence[Row],
+        touch: Callable[[int], None],
+    ) -> None:
+        self.influence: dict[str, Floats] = {}
+        self.scorer: Scorer | None = None
+        self._runtime = runtime
+        self._epochs = recipe.epochs
+        self._choices = choices
+        self._rows = (train_rows, test_rows)
+        self._touch = touch
+
+    def __call__(self, loaded: LoadedCheckpoint, epoch: Epoch) -> None:
+        """Score with the model as it stands; the last epoch's scorer stays."""
+        due = [choice for choice in self._choices if epoch.number in epochs_of(choice.checkpoints, self._epochs)]
+        if not due:
+            return
+        encoded: list[list[EncodedRow]] = [loaded.task.tokenise(rows) for rows in self._rows]
+        found, test = (collect(self._runtime, loaded.model, loaded.task, rows, self._touch) for rows in encoded)
+        self.scorer = Scorer(self._runtime, found)
+        for choice in due:
+            weight = 1.0 if choice.checkpoints == 1 else epoch.learning_rate
+            part = weight * self.scorer.influence(choice, test.blocks)
+            known = self.influence.get(choice.title)
+            self.influence[choice.title] = part if known is None else known + part
+            self._touch(0)
+
+
+def epochs_of(checkpoints: int, epochs: int) -> frozenset[int]:
+    """Numbers of the epochs after which a checkpoint is taken: evenly spread, the last one always among them."""
+    count = min(checkpoints, epochs)
+    return frozenset(math.ceil(epochs * place / count) for place in range(1, count + 1))
+
+
+def rounded(values: Floats, digits: int = 7) -> list[object]:
+    """Nested lists of numbers with so many significant digits, as JSON keeps them."""
+    if values.ndim > 1:
+        return [rounded(row, digits) for row in values]
+    return [float(f"{value:.{digits}g}") for value in values.tolist()]
+
+
+def titles(choices: Sequence[MethodChoice]) -> list[str]:
+    """Names of the choices in their order."""
+    return [choice.title for choice in choices]

@@ -1,0 +1,130 @@
+"""Gradients of an experiment's rows in memory, and the influence that each method makes of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from influence.compact.encoder import fit_encoder
+from influence.contracts.evaluation import MethodChoice
+from influence.errors import DoesNotFit, NonFiniteGradients
+from influence.methods.blocks import TrainBlock
+from influence.methods.registry import get_method
+from workers.batching.stream import stream_gradients
+from workers.gradients.collector import GradientCollector
+from workers.gradients.finiteness import find_non_finite
+from workers.rows import EncodedRow
+from workers.runtime import Runtime
+from workers.scoring.compact import CompactIndex
+from workers.tasks.base import Task
+
+#: Rows that a compact index's basis is fitted to, as a build does.
+_SAMPLE_ROWS = 1024
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """Gradients (n, d) float32 a block on the worker's device, and the rows' own losses (n,)."""
+
+    blocks: dict[str, Tensor]
+    losses: NDArray[np.float64]
+
+
+def collect(
+    runtime: Runtime,
+    model: torch.nn.Module,
+    task: Task,
+    encoded: Sequence[EncodedRow],
+    report: Callable[[int], None] = lambda _rows: None,
+) -> Collected:
+    """Gradients of rows in order; `report` hears of rows done, batch by batch, and may raise.
+
+    Raises DoesNotFit when they would not fit the worker's memory budget, NonFiniteGradients naming rows.
+    """
+    collector = GradientCollector(model, task.row_losses)
+    _check_room(runtime, len(encoded), sum(block.parameters for block in collector.blocks))
+    blocks = {
+        block.name: torch.empty(len(encoded), block.parameters, device=runtime.device) for block in collector.blocks
+    }
+    losses = np.empty(len(encoded))
+    stream = stream_gradients(
+        collector, encoded, task.collate, device=runtime.device, budget=runtime.token_budget, lock=runtime.device_lock
+    )
+    for positions, found in stream:
+        _refuse_non_finite([encoded[positions[row]].row_id for row in find_non_finite(found)])
+        losses[positions] = found.losses.double().cpu().numpy()
+        for name, values in found.blocks.items():
+            blocks[name][positions] = values.float()
+        report(len(positions))
+    return Collected(blocks, losses)
+
+
+@dataclass
+class Scorer:
+    """Scores one set of training rows by many methods; an encoder of a rank is fitted once."""
+
+    runtime: Runtime
+    train: Collected
+    _compact: dict[int, CompactIndex] = field(default_factory=dict)
+
+    @property
+    def blocks(self) -> dict[str, TrainBlock]:
+        """The training rows as methods read them."""
+        return {name: TrainBlock.of(values) for name, values in self.train.blocks.items()}
+
+    def influence(self, choice: MethodChoice, test: Mapping[str, Tensor]) -> Floats:
+        """Influence (m, n) of training rows on test gradients (m, d) a block; negative = helpful."""
+        with self.runtime.device_lock:
+            if choice.storage == "compact":
+                index = self._index(choice.rank)
+                return index.score(choice.method, choice.damping_scale, list(test.values())).astype(np.float64)
+            method = get_method(choice.method, "full")
+            found = method.apply(method.prepare(self.blocks, choice.damping_scale), test).influence
+            influence: Floats = found.double().cpu().numpy()
+            return influence
+
+    def self_influence(self, choice: MethodChoice) -> Floats:
+        """Score (n,) of every training row on itself. Raises MethodNotOffered."""
+        method = get_method(choice.method, "full")
+        with self.runtime.device_lock:
+            found: Floats = (
+                method.self_influence(method.prepare(self.blocks, choice.damping_scale)).double().cpu().numpy()
+            )
+        return found
+
+    def _index(self, rank: int) -> CompactIndex:
+        if rank not in self._compact:
+            gradients = list(self.train.blocks.values())
+            rows = len(gradients[0])
+            sample = np.sort(np.random.default_rng(0).permutation(rows)[:_SAMPLE_ROWS])
+            encoder = fit_encoder([block[torch.from_numpy(sample)] for block in gradients], rank=rank)
+            projected = encoder.project(gradients)
+            self._compact[rank] = CompactIndex(
+                encoder, encoder.sum_moments(projected), encoder.encode(projected), np.arange(rows),
+                self.train.losses.astype(np.float32), threads=torch.get_num_threads(),
+            )  # fmt: skip
+        return self._compact[rank]
+
+
+def _check_room(runtime: Runtime, rows: int, parameters: int) -> None:
+    needed, budget = 4 * rows * parameters, runtime.settings.memory_budget_bytes
+    if needed > budget:
+        raise DoesNotFit(
+            f"Gradients of {rows:,} rows with {parameters:,} parameters take {needed:,} bytes, more than the "
+            f"{budget:,} that a worker may hold.",
+            hint="Ask for fewer 'rows' or a smaller 'lora' r, or raise DATAINF_MEMORY_BUDGET_BYTES.",
+            extra={"needed_bytes": needed, "budget_bytes": budget},
+        )
+
+
+def _refuse_non_finite(row_ids: Sequence[str]) -> None:
+    if row_ids:
+        raise NonFiniteGradients(
+            f"{len(row_ids)} rows have NaN or infinite gradients, for example {', '.join(row_ids[:3])}.",
+            hint="Lower the recipe's learning_rate.",
+            extra={"row_ids": list(row_ids[:20])},
+        )

@@ -1,0 +1,66 @@
+"""The model of an experiment before its training: the base under a fresh adapter, as the request shapes it."""
+
+from functools import partial
+from typing import Any
+
+from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+from transformers import AutoConfig
+
+from influence.contracts.checkpoint import BaseModelRef, Checkpoint
+from influence.contracts.common import Json, now
+from influence.contracts.evaluation import Evaluation, LoraShape
+from influence.contracts.index import GradientSettings
+from influence.errors import InvalidRequest, UnsupportedModule
+from workers.loading.checkpoint import LoadedCheckpoint, locate_base_model, make_untrained
+from workers.runtime import Runtime
+
+
+def load_untrained(runtime: Runtime, evaluation: Evaluation, *, seed: int, rank: int | None = None) -> LoadedCheckpoint:
+    """A fresh model, decided by the request and the seed alone; `rank` stands in the place of the request's.
+
+    Of an index the base model and adapter are those of its checkpoint. Raises CheckpointRefused, InvalidRequest.
+    """
+    request = evaluation.request
+    if request.index_id is not None:
+        index = runtime.store.indexes.require(request.index_id)
+        checkpoint = runtime.store.checkpoints.require(index.spec.checkpoint_id)
+        settings = index.spec.gradients.model_copy(update={"precision": "float32"})
+    else:
+        shape = request.lora if rank is None else request.lora.model_copy(update={"r": rank, "lora_alpha": float(rank)})
+        checkpoint = _describe(runtime, evaluation, shape)
+        settings = GradientSettings(max_length=request.max_length, loss=request.loss)
+    load = partial(make_untrained, offline=runtime.settings.hub_offline, cache_dir=runtime.files.hub, seed=seed)
+    return load(checkpoint, device=runtime.device, settings=settings, dropout=request.recipe.lora_dropout)
+
+
+def _describe(runtime: Runtime, evaluation: Evaluation, shape: LoraShape) -> Checkpoint:
+    """The record that the model would have, had it been trained and sent."""
+    subject = evaluation.subject
+    if subject.base_model is None:
+        raise InvalidRequest("This kind of evaluation needs a base model.", hint="Name 'base_model'.")
+    return Checkpoint(
+        id="ckpt_untrained", base_model=subject.base_model, task=subject.task,
+        adapter=adapter_fields(shape, find_model_type(runtime, subject.base_model)), adapter_digest="",
+        label_names=subject.label_names, num_labels=subject.num_labels, parameters=0, tensors=0, created_at=now(),
+    )  # fmt: skip
+
+
+def find_model_type(runtime: Runtime, base: BaseModelRef) -> str:
+    """What architecture a base model is, such as `bert`. Raises BaseModelNotFound."""
+    folder = locate_base_model(base, cache_dir=runtime.files.hub, offline=runtime.settings.hub_offline)
+    config: Any = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    return str(config.model_type)
+
+
+def adapter_fields(lora: LoraShape, model_type: str) -> Json:
+    """An adapter's configuration; without target modules PEFT's choice for the architecture.
+
+    Raises UnsupportedModule where PEFT has none.
+    """
+    targets = lora.target_modules or TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(model_type)
+    if targets is None:
+        raise UnsupportedModule(
+            f"PEFT has no usual target modules for models of type '{model_type}'.",
+            hint="Name them in 'lora': {\"target_modules\": [...]}.",
+        )
+    return {"peft_type": "LORA", "r": lora.r, "lora_alpha": lora.lora_alpha, "target_modules": sorted(targets)}
