@@ -142,8 +142,8 @@ def _reading(figures: Json) -> tuple[str, ...]:
         sentences.append(
             f"{figures['prompts_naming_class']:.0%} of the test prompts hold the name of their class in words. A"
             " gradient of the prompt's loss compares those words, whatever was answered: read that line as how well"
-            " prompts are told apart, not as where an answer comes from. Published near-perfect figures of this experiment"
-            " come from gradients of the prompt."
+            " prompts are told apart, not as where an answer comes from. Published near-perfect figures of this"
+            " experiment come from gradients of the prompt."
         )
     sentences.append(
         f"The intervals are over the {figures['test_points']} test rows. They do not say how much another training"

@@ -51,10 +51,10 @@ class ClassAttribution:
         request, seed = _request_of(evaluation), int(piece["seed"])
         train_rows, test_rows = _choose_rows(runtime, request, seed)
         recipe = request.recipe.model_copy(update={"seed": seed})
-        work = _Work(watch, _cost(self.size, recipe, len(train_rows), len(test_rows)))
-        fresh = make_fresh_model(
-            runtime, request, evaluation.subject.base_model, train_rows, size=self.size, seed=seed, watch=work.step
-        )
+        base = evaluation.subject.base_model
+        before_it = 0 if base is not None else count_steps(len(train_rows), self.size.recipe(seed))
+        work = _Work(watch, before_it + _cost(recipe, len(train_rows), len(test_rows)))
+        fresh = make_fresh_model(runtime, request, base, train_rows, size=self.size, seed=seed, watch=work.step)
         # Before the training: a row that cannot be asked is named without an hour's delay.
         encoded = _encode_scopes(fresh, train_rows, test_rows)
         trained_on, asked = encoded["completion"]
@@ -96,10 +96,9 @@ class _Work:
         self._watch(int(self._done), self._total)
 
 
-def _cost(size: SmallModel, recipe: TrainingRecipe, train_rows: int, test_rows: int) -> int:
-    """Steps of both trainings, and gradients under both losses, which cost as much a row as a step does."""
-    first, second = count_steps(train_rows, size.recipe(0)), count_steps(train_rows, recipe)
-    return first + second + 2 * -(-(train_rows + test_rows) // recipe.batch_rows)
+def _cost(recipe: TrainingRecipe, train_rows: int, test_rows: int) -> int:
+    """Steps of the fine-tuning, and gradients under both losses, which cost as much a row as a step does."""
+    return count_steps(train_rows, recipe) + 2 * -(-(train_rows + test_rows) // recipe.batch_rows)
 
 
 def _encode_scopes(fresh: FreshModel, train_rows: Sequence[Row], test_rows: Sequence[Row]) -> dict[str, Encoded]:
