@@ -16,6 +16,7 @@ from cli.service import DEFAULT_URL, Service, resource_path
 from cli.text import plain
 from influence.contracts.common import Json
 from influence.contracts.evaluation import Evaluation
+from influence.errors import InvalidRequest
 
 _KINDS = "correlation, mislabelled, class-attribution, lds, leave-out or calibrate."
 
@@ -80,6 +81,8 @@ def _given(options: Json) -> Json:
 def evaluate(service: Service, experiment: Experiment, output: Output, *, out: Path | None, wait: bool) -> None:
     """Send, watch, print and write. Raises what the service and the files have to say."""
     if out is not None:
+        if not wait:
+            raise InvalidRequest("There is no report to write without waiting for it.", hint="Leave --no-wait out.")
         make_folder(out)
     made = service.post("/v1/evaluations", make_request(experiment, service, output))
     evaluation = Evaluation.model_validate(made)
