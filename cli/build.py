@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from cli.adapters import open_adapter, open_file
 from cli.following import JobBar, follow_job, require_success
@@ -78,13 +79,29 @@ def send_checkpoint(service: Service, options: BuildOptions, output: Output) -> 
 def send_dataset(service: Service, options: BuildOptions, output: Output) -> str:
     """Upload the rows; answers the data set's id."""
     assert options.data is not None
-    form = {"name": options.data.name}
-    if options.columns is not None:
-        form["columns"] = json.dumps(options.columns)
-    if options.label_names is not None:
-        form["label_names"] = json.dumps(options.label_names)
-    with open_file(options.data, "data file") as stream, output.busy(f"Sending {options.data}"):
-        upload = {"file": (options.data.name, stream, "application/octet-stream")}
+    with open_file(options.data, "data file") as stream:
+        return send_rows(
+            service, stream, options.data.name, output, columns=options.columns, label_names=options.label_names
+        )
+
+
+def send_rows(
+    service: Service,
+    stream: IO[bytes],
+    name: str,
+    output: Output,
+    *,
+    columns: Json | None = None,
+    label_names: list[str] | None = None,
+) -> str:
+    """Upload rows from a stream, under a file's name; answers the data set's id."""
+    form = {"name": name}
+    if columns is not None:
+        form["columns"] = json.dumps(columns)
+    if label_names is not None:
+        form["label_names"] = json.dumps(label_names)
+    with output.busy(f"Sending {name}"):
+        upload = {"file": (name, stream, "application/octet-stream")}
         made = service.send("POST", "/v1/datasets", data=form, files=upload)
     output.note(f"Data set    {plain(made['id'])}: {count(made['rows'])} rows, {plain(made['kind'])}")
     for problem in made.get("problems", []):

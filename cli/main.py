@@ -1,6 +1,5 @@
 """The `datainf` command. Starts fast: neither torch nor pyarrow nor fastapi is loaded here."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Annotated
 import typer
 
 from cli.build import BuildOptions, build, show_index
+from cli.evaluate import evaluate_command
+from cli.options import ApiKey, AsJson, Url, parse_names
 from cli.output import Output
 from cli.questions import ask, choose_source, make_body, parse_object
 from cli.serve import API_COMMAND, WORKER_COMMAND, ServeOptions, serve
@@ -24,10 +25,6 @@ app = typer.Typer(
     help="Ask a fine-tuned model which training rows taught it a behaviour.", no_args_is_help=True,
     pretty_exceptions_show_locals=False, add_completion=False, rich_markup_mode=None,
 )  # fmt: skip
-
-Url = Annotated[str, typer.Option("--url", envvar="DATAINF_URL", help="Where the service is.")]
-ApiKey = Annotated[str | None, typer.Option("--api-key", envvar="DATAINF_API_KEY", help="Key of the service.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout; everything else on stderr.")]
 
 
 @app.command("serve")
@@ -124,17 +121,6 @@ def build_command(
             show_index(Index.model_validate(index), output)
 
 
-def parse_names(text: str) -> list[str]:
-    """`a,b` or a JSON list -> names. Raises InvalidRequest."""
-    if not text.lstrip().startswith("["):
-        return [name.strip() for name in text.split(",")]
-    try:
-        names = json.loads(text)
-    except ValueError as error:
-        raise InvalidRequest(f"--label-names is not JSON: {error}.", hint='Write a,b,c or ["a", "b"].') from error
-    return [str(name) for name in names]
-
-
 @app.command("query")
 def query_command(
     index_id: Annotated[str, typer.Argument(help="The index to ask (idx_...).")],
@@ -173,9 +159,12 @@ def query_command(
             show_query(Query.model_validate(query), output.results)
 
 
+app.command("evaluate")(evaluate_command)
+
+
 @app.command("status")
 def status_command(
-    resource_id: Annotated[str | None, typer.Argument(help="An id: ckpt_, ds_, idx_, qry_ or job_.")] = None,
+    resource_id: Annotated[str | None, typer.Argument(help="An id: ckpt_, ds_, idx_, qry_, eval_ or job_.")] = None,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
     as_json: AsJson = False,

@@ -15,7 +15,14 @@ DEFAULT_URL = "http://127.0.0.1:8321"
 _TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 _SHOWN_CHARACTERS = 300
 #: Prefix of an id to the collection it stands in.
-COLLECTIONS = {"ckpt": "checkpoints", "ds": "datasets", "idx": "indexes", "qry": "queries", "job": "jobs"}
+COLLECTIONS = {
+    "ckpt": "checkpoints",
+    "ds": "datasets",
+    "idx": "indexes",
+    "qry": "queries",
+    "eval": "evaluations",
+    "job": "jobs",
+}
 
 
 class ServiceProblem(DatainfError):
@@ -74,6 +81,16 @@ class Service:
         if response.is_success and not response.content:
             return {}
         return read_object(response, refuse=refuse)
+
+    def fetch(self, path: str) -> bytes:
+        """The bytes of a file at a path. Raises ServiceProblem, Unavailable."""
+        try:
+            response = self._client.get(path)
+        except httpx.HTTPError as error:
+            raise self.unreachable(error) from error
+        if not response.is_success:
+            read_object(response)
+        return response.content
 
     def stream(self, path: str, *, read_seconds: float) -> Any:
         """A context manager of a streamed GET; its errors are httpx's."""

@@ -36,6 +36,21 @@ def index(state: str, growth: dict[str, Any] | None = None) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def evaluation(request: dict[str, Any], *, finished: bool) -> dict[str, Any]:
+    table = {
+        "name": "methods", "title": HOSTILE, "columns": ["method", "AUC", "AUC low", "AUC high"],
+        "rows": [["[bold]x" + HOSTILE, 0.7123, 0.69, 0.73]], "note": HOSTILE,
+    }  # fmt: skip
+    line = {"label": "a", "x": [0.0], "y": [1.0]}
+    picture = {"name": "auc", "title": "AUC", "x_label": "x", "y_label": "y", "series": [line]}
+    report = {"tables": [table], "pictures": [picture], "reading": ["It works. " + HOSTILE], "figures": {"auc": 0.7123}}
+    return {
+        "id": "eval_1", "job_id": "job_1", "state": "succeeded" if finished else "queued", "request": request,
+        "subject": {"task": "causal_lm", "base_model": None, "dataset_id": "ds_1"}, "pieces": 4,
+        "report": report if finished else None, "created_at": NOW, "new_field": 1,
+    }  # fmt: skip
+
+
 def ranked(rank: int, score: float) -> dict[str, Any]:
     return {
         "rank": rank, "row_index": rank, "row_id": f"r{rank}", "row": {"text": HOSTILE, "label": "[bold]x"},
@@ -105,6 +120,14 @@ class ContractServer:
                 return JSONResponse(index("succeeded"), 200) if self.existing else JSONResponse(index("queued"), 202)
             case "POST", ["v1", "indexes", _, "queries"]:
                 return JSONResponse(query(self.sent[-1][2], answered=self.prompt), 200 if self.prompt else 202)
+            case "POST", ["v1", "evaluations"]:
+                return JSONResponse(evaluation(self.sent[-1][2], finished=False), 202)
+            case "GET", ["v1", "evaluations", _]:
+                return JSONResponse(evaluation(self.bodies("/v1/evaluations")[-1], finished=True))
+            case "GET", ["v1", "evaluations", _, "report.md"]:
+                return Response("# report\n", media_type="text/markdown")
+            case "GET", ["v1", "evaluations", _, "pictures", name]:
+                return Response(f"picture {name}")
             case "GET", ["v1", "queries", _]:
                 return JSONResponse(query({"examples": [{"text": "x"}]}, answered=True))
             case "GET", ["v1", "indexes"]:

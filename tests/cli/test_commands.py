@@ -4,7 +4,6 @@ import io
 import json
 import subprocess
 import sys
-import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from contract_server import KEY, ContractServer, problem, running
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.responses import Response
+from support.terminal import assert_harmless
 from typer.testing import CliRunner
 
 from cli.main import app
@@ -61,11 +61,6 @@ def rows(tmp_path: Path) -> Path:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"text": "a", "label": 0}\n')
     return path
-
-
-def assert_harmless(text: str) -> None:
-    assert not [character for character in text if character != "\n" and unicodedata.category(character) == "Cc"]
-    assert "\u202e" not in text
 
 
 def test_build_sends_everything_and_watches_until_the_index_is_ready(

@@ -5,8 +5,9 @@ from types import MappingProxyType
 
 from influence.errors import InvalidRequest
 from workers.evaluating.base import EvaluationKind
+from workers.evaluating.class_attribution import ClassAttribution
 
-KINDS: Mapping[str, EvaluationKind] = MappingProxyType({})
+KINDS: Mapping[str, EvaluationKind] = MappingProxyType({"class-attribution": ClassAttribution()})
 
 
 def find_kind(kinds: Mapping[str, EvaluationKind], name: str) -> EvaluationKind:

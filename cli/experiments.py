@@ -1,0 +1,150 @@
+"""From the options of `datainf evaluate` to a request and its rows."""
+
+import io
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from cli.adapters import open_file
+from cli.build import send_rows
+from cli.output import Output
+from cli.service import Service
+from influence.contracts.common import Json
+from influence.contracts.evaluation import EvaluationRequest
+from influence.errors import InvalidRequest
+
+_REQUEST: TypeAdapter[EvaluationRequest] = TypeAdapter(EvaluationRequest)
+_METHOD = re.compile(r"(?P<method>[^:@]+)(?::(?P<damping>[^:@]+))?(?:@(?P<storage>full|compact)(?P<rank>\d{1,4})?)?")
+_METHODS_HINT = "Write names, each with its damping and storage if need be: datainf,exact:10,joint:10@compact64."
+_SOURCES_HINT = "Give --index, --dataset-id or --data, or none of them for rows made up here."
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where rows come from: a file to upload, or a stored data set; neither for what the command makes up."""
+
+    data: Path | None = None
+    dataset_id: str | None = None
+
+    @property
+    def is_given(self) -> bool:
+        return self.data is not None or self.dataset_id is not None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What to ask for: `settings` is the request without its rows."""
+
+    kind: str
+    index_id: str | None = None
+    train: Rows = field(default_factory=Rows)
+    test: Rows = field(default_factory=Rows)
+    columns: Json | None = None
+    label_names: list[str] | None = None
+    settings: Json = field(default_factory=dict)
+
+
+def parse_methods(text: str) -> list[Json]:
+    """`exact:10,joint@compact64` -> method, damping_scale, storage and rank of each. Raises InvalidRequest."""
+    return [_parse_method(part.strip()) for part in text.split(",")]
+
+
+def _parse_method(text: str) -> Json:
+    found = _METHOD.fullmatch(text)
+    if found is None:
+        raise InvalidRequest(f"--methods: {text[:80]!r} is not a method's name with its settings.", hint=_METHODS_HINT)
+    choice: Json = {"method": found["method"].strip()}
+    if found["damping"] is not None:
+        choice["damping_scale"] = _parse_damping(found["damping"])
+    if found["storage"] is not None:
+        choice["storage"] = found["storage"]
+    if found["rank"] is not None:
+        choice["rank"] = int(found["rank"])
+    return choice
+
+
+def _parse_damping(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InvalidRequest(f"--methods: {text[:40]!r} is no damping.", hint=_METHODS_HINT) from error
+
+
+def make_request(experiment: Experiment, service: Service, output: Output) -> Json:
+    """The request, with the rows that it names uploaded. Raises InvalidRequest before anything is sent."""
+    check_sources(experiment)
+    _validate({**_named(experiment, "ds_", "ds_"), **experiment.settings})
+    train, test = _send(experiment, service, output)
+    return {**_named(experiment, train, test), **experiment.settings}
+
+
+def check_sources(experiment: Experiment) -> None:
+    """Raise InvalidRequest where rows are named twice or test rows stand alone."""
+    train, test = experiment.train, experiment.test
+    named = [experiment.index_id, train.data, train.dataset_id]
+    if sum(source is not None for source in named) > 1 or (test.data is not None and test.dataset_id is not None):
+        raise InvalidRequest("Which rows?", hint=_SOURCES_HINT)
+    if test.is_given and not any(source is not None for source in named):
+        raise InvalidRequest("Evaluation rows are given without training rows.", hint=_SOURCES_HINT)
+    if experiment.kind == "calibrate" and experiment.index_id is None:
+        raise InvalidRequest("A calibration is made for one index.", hint="Give --index.")
+
+
+def _named(experiment: Experiment, train: str | None, test: str | None) -> Json:
+    source = {"index_id": experiment.index_id} if experiment.index_id is not None else {"dataset_id": train}
+    has_test = experiment.test.is_given or (experiment.index_id is None and not experiment.train.is_given)
+    return {"kind": experiment.kind, **source, **({"evaluation_dataset_id": test} if has_test else {})}
+
+
+def _validate(body: Json) -> None:
+    try:
+        _REQUEST.validate_python(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:])
+        message = str(first["msg"]).removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            message = f"an evaluation of kind '{body['kind']}' takes no such setting"
+        raise InvalidRequest(
+            f"{where + ': ' if where else ''}{message}.", hint="See datainf evaluate --help."
+        ) from error
+
+
+def _send(experiment: Experiment, service: Service, output: Output) -> tuple[str | None, str | None]:
+    """Ids of training and test rows, what lies here uploaded first."""
+    if experiment.index_id is None and not experiment.train.is_given:
+        return _send_made_up(experiment, service, output)
+    sent = [rows.dataset_id for rows in (experiment.train, experiment.test)]
+    for place, rows in enumerate((experiment.train, experiment.test)):
+        if rows.data is not None:
+            with open_file(rows.data, "data file") as stream:
+                sent[place] = send_rows(
+                    service, stream, rows.data.name, output, columns=experiment.columns,
+                    label_names=experiment.label_names,
+                )  # fmt: skip
+    return sent[0], sent[1]
+
+
+def _send_made_up(experiment: Experiment, service: Service, output: Output) -> tuple[str, str]:
+    """Rows of the project's own generators: support tickets, or sentence transformations where classes count."""
+    if experiment.kind == "class-attribution":
+        from demo.transformations import TransformationSettings, make_transformations, to_jsonl
+
+        rows = max(TransformationSettings().train_rows, experiment.settings.get("rows", 0))
+        parts = [to_jsonl(part) for part in make_transformations(TransformationSettings(train_rows=rows))]
+        columns: Json | None = {"class": "class"}
+    else:
+        from demo.tickets import TicketSettings, make_tickets
+        from demo.tickets import to_jsonl as tickets_to_jsonl
+
+        rows = max(TicketSettings().train_rows, experiment.settings.get("rows", 0))
+        tickets = make_tickets(TicketSettings(train_rows=rows, wrong_share=0.0))
+        parts, columns = [tickets_to_jsonl(tickets.train), tickets_to_jsonl(tickets.heldout)], None
+    names = ("made-up-train.jsonl", "made-up-test.jsonl")
+    train, test = (
+        send_rows(service, io.BytesIO(part), name, output, columns=columns)
+        for part, name in zip(parts, names, strict=True)
+    )
+    return train, test

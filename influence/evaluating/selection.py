@@ -1,0 +1,30 @@
+"""Which rows an experiment takes. Seeded, and the same for the same rows on every machine. numpy only."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+
+
+def spread_over_classes(classes: Sequence[str], count: int, *, seed: int) -> Rows:
+    """At most `count` positions, ascending, drawn so that no class has more than one row above another that had more.
+
+    Classes take turns in random order until they have no rows left.
+    """
+    names, members = np.unique(np.asarray(classes), return_inverse=True)
+    chance = np.random.default_rng(seed)
+    shuffled = chance.permutation(len(classes))
+    turn = np.empty(len(classes), dtype=np.int64)
+    for number in range(len(names)):
+        own = shuffled[members[shuffled] == number]
+        turn[own] = np.arange(len(own))
+    first = chance.permutation(len(names))[members]
+    return np.sort(np.lexsort((first, turn))[:count]).astype(np.int64)
+
+
+def hold_out(classes: Sequence[str], *, seed: int, every: int = 10) -> tuple[Rows, Rows]:
+    """(kept, held-out) positions, ascending: one row of `every`, rounded up, spread over the classes."""
+    held = spread_over_classes(classes, -(-len(classes) // every), seed=seed)
+    return np.setdiff1d(np.arange(len(classes)), held), held

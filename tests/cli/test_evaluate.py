@@ -1,0 +1,153 @@
+"""`datainf evaluate` against a real HTTP server."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from contract_server import ContractServer, problem, running
+from support.terminal import assert_harmless
+from typer.testing import CliRunner
+
+from cli.experiments import parse_methods
+from cli.main import app
+from influence.errors import InvalidRequest
+
+Call = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def shared_service() -> Iterator[ContractServer]:
+    with running() as served:
+        yield served
+
+
+@pytest.fixture
+def service(shared_service: ContractServer) -> ContractServer:
+    vars(shared_service).update(vars(ContractServer(url=shared_service.url)))
+    return shared_service
+
+
+@pytest.fixture
+def call(service: ContractServer) -> Call:
+    def invoke(*arguments: object) -> Result:
+        environment = {"DATAINF_URL": service.url, "COLUMNS": "160", "DATAINF_API_KEY": None}
+        return CliRunner().invoke(app, ["evaluate", *(str(part) for part in arguments)], env=environment)
+
+    return invoke
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"prompt": "a", "completion": "b", "variation": "c"}\n')
+    return path
+
+
+def test_rows_are_sent_the_work_is_watched_and_the_report_printed_and_written(
+    call: Call, service: ContractServer, rows: Path, tmp_path: Path
+) -> None:
+    columns, out = '{"class": "variation"}', tmp_path / "deep" / "out"
+    result = call(
+        "class-attribution", "--data", rows, "--evaluation-data", rows, "--columns", columns, "--out", out,
+        "--methods", "datainf,exact:10", "--seeds", "0,1", "--rows", 90, "--lora-rank", 4, "--epochs", 3,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert [json.loads(form["columns"]) for form in service.bodies("/v1/datasets")] == [{"class": "variation"}] * 2
+    assert service.bodies("/v1/evaluations")[0] == {
+        "kind": "class-attribution", "dataset_id": "ds_1", "evaluation_dataset_id": "ds_1", "rows": 90, "seeds": [0, 1],
+        "methods": [{"method": "datainf"}, {"method": "exact", "damping_scale": 10.0}], "lora": {"r": 4},
+        "recipe": {"epochs": 3},
+    }  # fmt: skip
+    assert "0.712 (0.690 to 0.730)" in result.stdout
+    assert "• It works." in result.stdout
+    assert_harmless(result.stdout + result.stderr)
+    assert sorted(path.name for path in out.iterdir()) == ["auc.png", "auc.svg", "report.json", "report.md"]
+    assert (out / "auc.svg").read_text() == "picture auc.svg"
+    assert (out / "report.md").read_text() == "# report\n"
+    assert json.loads((out / "report.json").read_text())["report"]["figures"] == {"auc": 0.7123}
+
+
+def test_an_index_is_judged_without_sending_rows(call: Call, service: ContractServer) -> None:
+    result = call("lds", "--index", "idx_1", "--subsets", 8, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert service.bodies("/v1/evaluations") == [{"kind": "lds", "index_id": "idx_1", "subsets": 8}]
+    assert service.bodies("/v1/datasets") == []
+    assert json.loads(result.stdout)["new_field"] == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "columns"),
+    [
+        ("mislabelled", {"id", "text", "label"}, None),
+        ("class-attribution", {"id", "prompt", "completion", "class"}, {"class": "class"}),
+    ],
+)
+def test_rows_are_made_up_where_none_are_named(
+    call: Call, service: ContractServer, kind: str, fields: set[str], columns: dict[str, str] | None
+) -> None:
+    result = call(kind, "--no-wait")
+    assert result.exit_code == 0, result.stderr
+    assert "The work goes on: datainf status job_1" in result.stdout
+    train, test = service.bodies("/v1/datasets")
+    for form in (train, test):
+        assert json.loads(form.get("columns", "null")) == columns
+        assert set(json.loads(form["file"][1].splitlines()[0])) == fields
+    assert len(train["file"][1].splitlines()) > len(test["file"][1].splitlines())
+    assert service.bodies("/v1/evaluations")[0]["evaluation_dataset_id"] == "ds_1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("lds", "--index", "idx_1", "--dataset-id", "ds_1"), "Which rows?"),
+        (("lds", "--evaluation-dataset-id", "ds_1"), "without training rows"),
+        (("calibrate", "--dataset-id", "ds_1"), "for one index"),
+        (("mislabelled", "--subsets", "8"), "subsets: an evaluation of kind 'mislabelled' takes no such setting"),
+        (("guess",), "does not match any of the expected tags"),
+        (("lds", "--seeds", "0,x"), "no list of whole numbers"),
+        (("lds", "--seeds", "1,1"), "stands here twice"),
+        (("lds", "--methods", "datainf:often"), "'often' is no damping"),
+        (("lds", "--methods", "datainf@tape"), "'datainf@tape' is not a method's name"),
+        (("lds", "--flip-share", "1.5"), "flip_share"),
+        (("lds", "--out", "somewhere", "--no-wait"), "without waiting"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_before_anything_is_sent(
+    call: Call, service: ContractServer, arguments: tuple[str, ...], told: str
+) -> None:
+    result = call(*arguments)
+    assert result.exit_code == 1
+    assert told in result.stderr
+    assert service.sent == []
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_work(
+    call: Call, service: ContractServer, rows: Path
+) -> None:
+    result = call("lds", "--index", "idx_1", "--out", rows / "below-a-file")
+    assert result.exit_code == 1
+    assert "is no folder" in result.stderr
+    assert service.sent == []
+
+
+def test_failed_work_and_refusals_are_told(call: Call, service: ContractServer) -> None:
+    service.ending = "failed"
+    assert "Row 7 is masked." in call("lds", "--index", "idx_1").stderr
+    service.refusal = problem(409, "index_not_ready", "The index is still being built.")
+    result = call("lds", "--index", "idx_1")
+    assert result.exit_code == 1
+    assert "still being built" in result.stderr
+
+
+def test_methods_are_written_with_damping_and_storage() -> None:
+    assert parse_methods("datainf, exact:10,joint:0.5@compact64,datainf@compact,cosine@full") == [
+        {"method": "datainf"},
+        {"method": "exact", "damping_scale": 10.0},
+        {"method": "joint", "damping_scale": 0.5, "storage": "compact", "rank": 64},
+        {"method": "datainf", "storage": "compact"},
+        {"method": "cosine", "storage": "full"},
+    ]
+    with pytest.raises(InvalidRequest):
+        parse_methods("")
