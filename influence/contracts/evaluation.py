@@ -199,7 +199,7 @@ class Picture(Frozen):
     title: str
     x_label: str
     y_label: str
-    kind: Literal["lines", "bars"] = "lines"
+    kind: Literal["lines", "bars", "points"] = "lines"
     series: tuple[Series, ...]
 
 

@@ -60,7 +60,9 @@ class Calibrate:
                  usable)
             )  # fmt: skip
             predicted = found.scale * (np.asarray(sums[choice.title]) - np.mean(sums[choice.title]))
-            series.append(Series(label=choice.title, x=tuple(predicted), y=tuple(np.asarray(changes) - np.mean(changes))))
+            series.append(
+                Series(label=choice.title, x=tuple(predicted), y=tuple(np.asarray(changes) - np.mean(changes)))
+            )
             figures.append(
                 {"method": choice.method, "damping_scale": scale, **asdict(found), "is_useful": found.is_useful}
             )
@@ -82,8 +84,8 @@ def _table(request: CalibrateRequest, rows: Sequence[tuple[Cell, ...]]) -> Table
     return Table(
         name="calibration", title="Change of the mean test loss for one unit of summed score left out",
         columns=_COLUMNS, rows=tuple(rows),
-        note=f"{request.subsets} trainings on random {request.subset_share:.0%} of the rows. 'error' is the root mean "
-        "square of what the scale leaves, 'spread' that of the measured changes: a useful scale makes the first smaller.",
+        note=f"{request.subsets} trainings on random {request.subset_share:.0%} of the rows. 'spread' is the root mean "
+        "square of the measured changes, 'error' what the scale leaves of it.",
     )  # fmt: skip
 
 
@@ -100,8 +102,9 @@ def _read(figures: Sequence[Json]) -> tuple[str, ...]:
         return ("No method's scale keeps clear of zero: scores of this index say nothing about the size of changes.",)
     best = max(useful, key=lambda one: float(one["correlation"]))
     return (
-        f"'{best['method']}' predicts changes best (correlation {best['correlation']:.2f}): leaving out rows changes the "
-        f"mean test loss by {best['scale']:.3g} ({best['low']:.3g} to {best['high']:.3g}) times the sum of their scores.",
+        f"'{best['method']}' predicts changes best (correlation {best['correlation']:.2f}): leaving out rows changes "
+        f"the mean test loss by {best['scale']:.3g} ({best['low']:.3g} to {best['high']:.3g}) times the sum of their "
+        "scores.",
         "The scale holds for leaving out about as many rows as here, and for the mean of these test points.",
     )
 

@@ -5,9 +5,23 @@ from types import MappingProxyType
 
 from influence.errors import InvalidRequest
 from workers.evaluating.base import EvaluationKind
+from workers.evaluating.calibrate import Calibrate
 from workers.evaluating.class_attribution import ClassAttribution
+from workers.evaluating.correlation import Correlation
+from workers.evaluating.lds import Lds
+from workers.evaluating.leave_out import LeaveOut
+from workers.evaluating.mislabelled import Mislabelled
 
-KINDS: Mapping[str, EvaluationKind] = MappingProxyType({"class-attribution": ClassAttribution()})
+KINDS: Mapping[str, EvaluationKind] = MappingProxyType(
+    {
+        "correlation": Correlation(),
+        "mislabelled": Mislabelled(),
+        "class-attribution": ClassAttribution(),
+        "lds": Lds(),
+        "leave-out": LeaveOut(),
+        "calibrate": Calibrate(),
+    }
+)
 
 
 def find_kind(kinds: Mapping[str, EvaluationKind], name: str) -> EvaluationKind:

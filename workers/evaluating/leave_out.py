@@ -64,9 +64,7 @@ class LeaveOut:
         return make_report(_request_of(evaluation), pieces, results)
 
 
-def _order(
-    runtime: Runtime, evaluation: Evaluation, setting: Setting, way: str, seed: int, steps: Steps
-) -> Rows:
+def _order(runtime: Runtime, evaluation: Evaluation, setting: Setting, way: str, seed: int, steps: Steps) -> Rows:
     """Positions of training rows, those to leave out first, by their score on the mean test loss."""
     request = _request_of(evaluation)
     (choice,) = (choice for choice in request.methods or DEFAULT_METHODS if choice.title == way)
@@ -74,9 +72,7 @@ def _order(
         influence = score_indexed(runtime, evaluation, setting.test, [choice], steps.touch)[way]
     else:
         trail = Trail(runtime, request.recipe, [choice], setting.train, setting.test, steps.touch)
-        train_on(
-            runtime, evaluation, setting.train, seed=request.recipe.seed + seed, watch=steps.watch, on_epoch=trail
-        )
+        train_on(runtime, evaluation, setting.train, seed=request.recipe.seed + seed, watch=steps.watch, on_epoch=trail)
         steps.finish()
         influence = trail.influence[way]
     scores = scores_of(influence.mean(axis=0))

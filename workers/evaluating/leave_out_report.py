@@ -82,7 +82,7 @@ def _read(request: LeaveOutRequest, figures: dict[str, dict[str, Any]]) -> tuple
         clear = one["low"] > random["high"] if sign > 0 else one["high"] < random["low"]
         verdict = "clearly apart from" if clear else "not clearly apart from"
         sentences.append(
-            f"Without the {count} most {request.drop} rows by '{way}' the mean test loss changes by {one['rise']:+.4f}, "
-            f"{verdict} random rows ({random['rise']:+.4f})."
+            f"Without the {count} most {request.drop} rows by '{way}' the mean test loss changes by "
+            f"{one['rise']:+.4f}, {verdict} random rows ({random['rise']:+.4f})."
         )
     return tuple(sentences)

@@ -61,7 +61,11 @@ def _draw(axes: Axes, picture: Picture) -> None:
         if picture.kind == "bars":
             _draw_bars(axes, picture.series, handles)
         else:
-            handles += [_draw_line(axes, series, number) for number, series in enumerate(picture.series)]
+            is_scattered = picture.kind == "points"
+            handles += [
+                _draw_line(axes, series, number, is_scattered=is_scattered)
+                for number, series in enumerate(picture.series)
+            ]
 
 
 @contextmanager
@@ -74,11 +78,12 @@ def _legend(axes: Axes, series: Sequence[Series]) -> Iterator[list[Any]]:
         axes.figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 4))
 
 
-def _draw_line(axes: Axes, series: Series, number: int) -> Any:
+def _draw_line(axes: Axes, series: Series, number: int, *, is_scattered: bool) -> Any:
     colour, marker = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
-    every = max(1, len(series.x) // 12)
+    every = 1 if is_scattered else max(1, len(series.x) // 12)
+    style: dict[str, Any] = {"linestyle": "none"} if is_scattered else {"linewidth": 1.6}
     x = [printable(value) if isinstance(value, str) else value for value in series.x]
-    (line,) = axes.plot(x, series.y, color=colour, marker=marker, markevery=every, markersize=4.5, linewidth=1.6)
+    (line,) = axes.plot(x, series.y, color=colour, marker=marker, markevery=every, markersize=4.5, **style)
     if series.low is not None and series.high is not None:
         axes.fill_between(x, series.low, series.high, color=colour, alpha=0.15, linewidth=0)
     return line

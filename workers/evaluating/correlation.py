@@ -1,0 +1,141 @@
+"""Agreement of each method with `exact` over LoRA ranks: the DataInf paper's Figure 1 (Kwon et al. 2024, section 4.1).
+
+All methods take the same damping there, the paper's; whatever they agree on, `exact` itself may be far from retraining.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from influence.agreement import pearson, spearman
+from influence.contracts.common import Json
+from influence.contracts.evaluation import (
+    Cell,
+    CorrelationRequest,
+    Evaluation,
+    MethodChoice,
+    Picture,
+    Report,
+    Series,
+    Table,
+)
+from influence.damping import DEFAULT_DAMPING_SCALE
+from influence.evaluating.statistics import mean_and_interval
+from workers.evaluating.base import Watch
+from workers.evaluating.run import Floats, Trail, rounded, train_on
+from workers.evaluating.setting import read_setting
+from workers.evaluating.steps import Steps
+from workers.runtime import Runtime
+
+_REFERENCE = MethodChoice(method="exact", damping_scale=DEFAULT_DAMPING_SCALE)
+DEFAULT_METHODS = (
+    *(MethodChoice(method=name, damping_scale=DEFAULT_DAMPING_SCALE) for name in ("datainf", "lissa", "lissa-paper")),
+    MethodChoice(method="hessian_free"),
+)
+_SEED = 0
+_COLUMNS = ("rank", "method", "Pearson, mean loss", "Spearman, mean loss", "Spearman, a test point",
+            "Spearman, a test point low", "Spearman, a test point high")  # fmt: skip
+
+
+class Correlation:
+    """One piece a rank and seed: a run, scored by `exact` and by each method."""
+
+    def plan(self, runtime: Runtime, evaluation: Evaluation) -> list[Json]:
+        """Raises InvalidRequest where rows are lacking."""
+        request = _request_of(evaluation)
+        read_setting(runtime, evaluation, seed=request.seeds[0])
+        return [{"seed": seed, "rank": rank} for seed in request.seeds for rank in request.ranks]
+
+    def run(self, runtime: Runtime, evaluation: Evaluation, piece: Json, watch: Watch) -> Json:
+        """Correlations with `exact`: on the mean test loss, and on each test point."""
+        request, seed, rank = _request_of(evaluation), int(piece["seed"]), int(piece["rank"])
+        setting, steps = read_setting(runtime, evaluation, seed=seed), Steps(watch)
+        choices = _choices(request)
+        trail = Trail(runtime, request.recipe, (_REFERENCE, *choices), setting.train, setting.test, steps.touch)
+        train_on(
+            runtime, evaluation, setting.train, seed=request.recipe.seed + seed, watch=steps.watch, rank=rank,
+            on_epoch=trail,
+        )  # fmt: skip
+        exact = trail.influence[_REFERENCE.title]
+        return {choice.title: _compare(trail.influence[choice.title], exact) for choice in choices}
+
+    def report(self, evaluation: Evaluation, pieces: Sequence[Json], results: Sequence[Json]) -> Report:
+        """A line a rank and method, and the curves."""
+        request = _request_of(evaluation)
+        figures: dict[str, dict[str, Any]] = {}
+        rows: list[tuple[Cell, ...]] = []
+        for rank in request.ranks:
+            found = [result for piece, result in zip(pieces, results, strict=True) if piece["rank"] == rank]
+            for choice in _choices(request):
+                one = _summarise([result[choice.title] for result in found])
+                rows.append((rank, choice.title, one["pearson"], one["spearman"], one["each"], one["low"], one["high"]))
+                figures.setdefault(choice.title, {})[str(rank)] = one
+        return Report(
+            tables=(_table(request, rows),), pictures=(_draw(request, figures),), reading=_read(request, figures),
+            figures={"correlations": figures},
+        )  # fmt: skip
+
+
+def _choices(request: CorrelationRequest) -> tuple[MethodChoice, ...]:
+    return tuple(choice for choice in request.methods or DEFAULT_METHODS if choice.title != _REFERENCE.title)
+
+
+def _compare(influence: Floats, exact: Floats) -> Json:
+    mean, true = influence.mean(axis=0), exact.mean(axis=0)
+    each = np.asarray([spearman(row, reference) for row, reference in zip(influence, exact, strict=True)])
+    return {"pearson": pearson(mean, true), "spearman": spearman(mean, true), "each": rounded(each, 5)}
+
+
+def _summarise(found: Sequence[Json]) -> Json:
+    each = np.concatenate([one["each"] for one in found])
+    mean, low, high = mean_and_interval(each, seed=_SEED)
+    return {
+        "pearson": float(np.mean([one["pearson"] for one in found])),
+        "spearman": float(np.mean([one["spearman"] for one in found])), "each": mean, "low": low, "high": high,
+    }  # fmt: skip
+
+
+def _table(request: CorrelationRequest, rows: Sequence[tuple[Cell, ...]]) -> Table:
+    return Table(
+        name="correlation", title=f"Agreement with '{_REFERENCE.title}'", columns=_COLUMNS, rows=tuple(rows),
+        note=f"Influence on the mean test loss and on {request.test_points} test points; {len(request.seeds)} seeds; "
+        "intervals are over test points.",
+    )  # fmt: skip
+
+
+def _draw(request: CorrelationRequest, figures: dict[str, dict[str, Any]]) -> Picture:
+    series = []
+    for title, by_rank in figures.items():
+        ordered = [by_rank[str(rank)] for rank in request.ranks]
+        series.append(
+            Series(
+                label=title, x=tuple(float(rank) for rank in request.ranks), y=tuple(one["each"] for one in ordered),
+                low=tuple(one["low"] for one in ordered), high=tuple(one["high"] for one in ordered),
+            )
+        )  # fmt: skip
+    return Picture(
+        name="correlation", title=f"Agreement with '{_REFERENCE.title}'", x_label="LoRA rank",
+        y_label="Spearman, mean over test points", series=tuple(series),
+    )  # fmt: skip
+
+
+def _read(request: CorrelationRequest, figures: dict[str, dict[str, Any]]) -> tuple[str, ...]:
+    first, last = str(request.ranks[0]), str(request.ranks[-1])
+    best = max(figures, key=lambda title: float(figures[title][last]["each"]))
+    sentences = [
+        f"At rank {last} '{best}' is closest to the exact solve: Spearman {figures[best][last]['each']:.2f} a test point."
+    ]
+    for title, by_rank in figures.items():
+        if title.startswith("datainf"):
+            sentences.append(
+                f"'{title}' goes from {by_rank[first]['each']:.2f} at rank {first} to {by_rank[last]['each']:.2f} at "
+                f"rank {last}."
+            )
+    sentences.append("Closeness to the exact solve is not closeness to retraining: see the evaluation 'lds'.")
+    return tuple(sentences)
+
+
+def _request_of(evaluation: Evaluation) -> CorrelationRequest:
+    assert isinstance(evaluation.request, CorrelationRequest)
+    return evaluation.request
