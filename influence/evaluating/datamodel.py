@@ -3,6 +3,7 @@
 Source: Park et al. 2023, TRAK, section 2 (linear datamodelling score); Ilyas et al. 2022, Datamodels. numpy only.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +43,11 @@ def ratio_interval(
 ) -> tuple[float, float, float]:
     """(ratio, low, high) of the means of two paired sets of values (v,), test points drawn anew within their group.
 
-    A group is a seed of the experiment: its values share one trained model. NaN where the lower mean is not positive.
+    A group is a seed of the experiment: its values share one trained model. All NaN where the mean below is not
+    positive: a ratio then means nothing.
     """
+    if below.mean() <= 0:
+        return math.nan, math.nan, math.nan
     chance = np.random.default_rng(seed)
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     drawn = np.empty(_RESAMPLES)
@@ -56,7 +60,7 @@ def ratio_interval(
 
 def _ratio(above: Floats, below: Floats) -> float:
     mean = float(below.mean())
-    return float(above.mean()) / mean if mean > 0 else float("nan")
+    return float(above.mean()) / mean if mean > 0 else math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +85,9 @@ class Calibration:
 
 
 def calibrate(left_out_scores: ArrayLike, changes: ArrayLike, *, seed: int, level: float = 0.95) -> Calibration:
-    """Fit a scale through the origin to summed scores of the rows left out (s,) and measured changes of loss (s,).
+    """Fit a scale to summed scores of the rows left out (s,) and measured losses or changes of loss (s,).
 
-    Both are taken from their means: what leaving out *any* rows of that number does is not the scores' doing. The
+    Both count from their means: what leaving out *any* rows of that number does is not the scores' doing. The
     interval is a bootstrap over subsets. Raises InvalidRequest where scores or changes do not vary.
     """
     x, y = _centred(left_out_scores), _centred(changes)

@@ -124,7 +124,7 @@ def _read(request: CorrelationRequest, figures: dict[str, dict[str, Any]]) -> tu
     first, last = str(request.ranks[0]), str(request.ranks[-1])
     best = max(figures, key=lambda title: float(figures[title][last]["each"]))
     sentences = [
-        f"At rank {last} '{best}' is closest to the exact solve: Spearman {figures[best][last]['each']:.2f} a test point."
+        f"At rank {last} '{best}' is closest to 'exact': Spearman {figures[best][last]['each']:.2f} a test point."
     ]
     for title, by_rank in figures.items():
         if title.startswith("datainf"):

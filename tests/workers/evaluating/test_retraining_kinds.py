@@ -1,0 +1,196 @@
+"""Every kind that trains again, end to end on a tiny classifier: from the request to the report."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+from support.evaluations import submit_evaluation
+from support.rows import make_ticket_rows
+from support.service import add_dataset, submit_index
+from support.tiny import LABELS, TinyCheckpoint
+
+from influence.contracts.checkpoint import BaseModelRef, Checkpoint
+from influence.contracts.dataset import Dataset
+from influence.contracts.evaluation import Evaluation, EvaluationRequest
+from influence.errors import InvalidRequest
+from influence.evaluating.draws import draw_subsets
+from workers.evaluating.kinds import KINDS
+from workers.evaluating.run import Trail, epochs_of, train_on
+from workers.evaluating.setting import read_setting
+from workers.runtime import Runtime
+
+TINY: dict[str, Any] = {
+    "max_length": 32, "lora": {"r": 2, "lora_alpha": 4, "target_modules": ["query", "value"]},
+    "recipe": {"epochs": 2, "batch_rows": 8, "learning_rate": 0.02}, "test_points": 6,
+}  # fmt: skip
+Ask = Callable[..., Evaluation]
+
+
+@pytest.fixture
+def rows(worker: Runtime) -> Dataset:
+    made = make_ticket_rows(40, seed=1)
+    return add_dataset(worker.store, worker.files, made, "classification")
+
+
+@pytest.fixture
+def ask(worker: Runtime, classifier: TinyCheckpoint, finished: Any) -> Ask:
+    """Send a request and wait for its end."""
+
+    def send(**fields: Any) -> Evaluation:
+        request: Any = TypeAdapter(EvaluationRequest).validate_python({**TINY, **fields})
+        base = BaseModelRef(name="tiny", kind="path", location=str(classifier.base))
+        dataset_id = fields.get("dataset_id")
+        asked = submit_evaluation(
+            worker.store, request, task="sequence_classification", base_model=base, dataset_id=dataset_id or "ds_none",
+            num_labels=len(LABELS), label_names=LABELS,
+        )  # fmt: skip
+        finished(worker.store, asked.job_id)
+        return worker.store.evaluations.require(asked.id)
+
+    return send
+
+
+def table_of(evaluation: Evaluation) -> list[dict[str, Any]]:
+    assert evaluation.state == "succeeded", evaluation.error
+    assert evaluation.report is not None
+    (table,) = evaluation.report.tables
+    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+
+
+def test_lds_judges_methods_storages_and_checkpoints_side_by_side(ask: Ask, rows: Dataset) -> None:
+    methods = [
+        {"method": "datainf"},
+        {"method": "exact", "storage": "compact", "rank": 4},
+        {"method": "hessian_free", "checkpoints": 2},
+    ]
+    found = ask(kind="lds", dataset_id=rows.id, rows=24, subsets=5, seeds=[0, 1], methods=methods, flip_share=0.1)
+    table = table_of(found)
+    assert [row["method"] for row in table] == ["datainf", "exact, compact rank 4", "hessian_free, 2 checkpoints"]
+    assert all(row["LDS low"] <= row["LDS"] <= row["LDS high"] for row in table)
+    assert all(row["LDS"] == pytest.approx(np.mean([row["seed 0"], row["seed 1"]])) for row in table)
+    assert table[0]["over datainf"] is None
+
+
+def test_what_lds_predicts_is_the_summed_influence_of_a_subset(worker: Runtime, ask: Ask, rows: Dataset) -> None:
+    found = ask(kind="lds", dataset_id=rows.id, rows=24, subsets=4, methods=[{"method": "exact"}])
+    setting = read_setting(worker, found, seed=0)
+    trail = Trail(
+        worker, found.request.recipe, found.request.methods or (), setting.train, setting.test, lambda _: None
+    )
+    train_on(worker, found, setting.train, seed=0, watch=lambda _done, _total: None, on_epoch=trail)
+    subsets = draw_subsets(24, 4, 0.5, seed=0)
+    kept = worker.store.evaluation_data.results(found.id)[0]
+    expected = np.stack([trail.influence["exact"][:, subset].sum(axis=1) for subset in subsets])
+    assert np.asarray(kept["predicted"]["exact"]) == pytest.approx(
+        expected, rel=1e-3, abs=1e-4 * np.abs(expected).max()
+    )
+
+
+def test_a_piece_computed_again_gives_the_same(worker: Runtime, ask: Ask, rows: Dataset) -> None:
+    found = ask(kind="lds", dataset_id=rows.id, rows=24, subsets=4, methods=[{"method": "datainf"}])
+    plan = worker.store.evaluation_data.plan(found.id) or []
+    kept = worker.store.evaluation_data.results(found.id)
+    again = KINDS["lds"].run(worker, found, plan[2], lambda _done, _total: None)
+    assert np.asarray(again["losses"]) == pytest.approx(np.asarray(kept[2]["losses"]), rel=1e-4)
+
+
+def test_leaving_out_compares_methods_with_random_rows(ask: Ask, rows: Dataset) -> None:
+    found = ask(
+        kind="leave-out", dataset_id=rows.id, rows=24, counts=[4, 8], repeats=2, methods=[{"method": "datainf"}],
+        flip_share=0.25,
+    )  # fmt: skip
+    table = table_of(found)
+    assert [(row["rows left out"], row["chosen by"]) for row in table] == [
+        (4, "at random"), (4, "datainf"), (8, "at random"), (8, "datainf")
+    ]  # fmt: skip
+    assert found.report is not None
+    dropped = found.report.figures["flipped_dropped"]["datainf, seed 0"]
+    assert 0 <= dropped["4"] <= dropped["8"] <= 6
+
+
+def test_leaving_out_more_rows_than_there_are_is_refused(ask: Ask, rows: Dataset) -> None:
+    found = ask(kind="leave-out", dataset_id=rows.id, rows=24, counts=[24], repeats=1)
+    assert found.state == "failed"
+    assert found.error is not None
+    assert found.error["code"] == "invalid_request"
+    assert "below 24" in found.error["hint"]
+
+
+def test_wrong_labels_are_looked_for_by_every_signal_and_by_the_loss(ask: Ask, rows: Dataset) -> None:
+    methods = [{"method": "datainf"}, {"method": "cosine"}]
+    found = ask(kind="mislabelled", dataset_id=rows.id, rows=30, flip_share=0.2, seeds=[0, 1], methods=methods)
+    table = table_of(found)
+    assert {row["signal"] for row in table} == {
+        "datainf", "datainf, self-influence", "cosine", "training loss (baseline)"
+    }  # fmt: skip
+    assert [row["AUC"] for row in table] == sorted((row["AUC"] for row in table), reverse=True)
+    assert all(0 <= row["AUC low"] <= row["AUC high"] <= 1 for row in table)
+    assert found.report is not None
+    assert {picture.name for picture in found.report.pictures} == {"recall", "precision"}
+
+
+def test_flipping_nothing_is_refused(ask: Ask, rows: Dataset) -> None:
+    found = ask(kind="mislabelled", dataset_id=rows.id, rows=20, flip_share=0.01)
+    assert found.state == "failed"
+    assert found.error is not None
+    assert "flip_share" in found.error["hint"]
+
+
+def test_correlation_stands_for_every_rank_and_method(ask: Ask, rows: Dataset) -> None:
+    methods = [{"method": "datainf", "damping_scale": 0.1}, {"method": "exact", "damping_scale": 10.0}]
+    found = ask(kind="correlation", dataset_id=rows.id, rows=24, ranks=[1, 2], methods=methods)
+    table = table_of(found)
+    assert [(row["rank"], row["method"]) for row in table] == [
+        (1, "datainf x0.1"), (1, "exact x10"), (2, "datainf x0.1"), (2, "exact x10")
+    ]  # fmt: skip
+    assert all(-1 <= row["Spearman, a test point"] <= 1 for row in table)
+
+
+def test_calibrating_an_index_says_whether_its_scores_have_a_size(
+    worker: Runtime, ask: Ask, checkpoint: Checkpoint, rows: Dataset, finished: Any
+) -> None:
+    index = submit_index(worker.store, checkpoint, rows, storage="full")
+    assert finished(worker.store, index.job_id).state == "succeeded"
+    test = add_dataset(worker.store, worker.files, make_ticket_rows(12, seed=9), "classification")
+    found = ask(kind="calibrate", index_id=index.id, evaluation_dataset_id=test.id, subsets=8)
+    table = table_of(found)
+    assert [row["method"] for row in table] == ["datainf", "hessian_free", "exact", "joint"]
+    assert all(row["scale low"] <= row["scale high"] for row in table)
+    assert all((row["usable"] == "yes") == (row["scale low"] > 0) for row in table)
+
+
+def test_lds_of_an_index_asks_the_index_itself(
+    worker: Runtime, ask: Ask, checkpoint: Checkpoint, rows: Dataset, finished: Any
+) -> None:
+    index = submit_index(worker.store, checkpoint, rows, storage="compact", rank=4)
+    assert finished(worker.store, index.job_id).state == "succeeded"
+    test = add_dataset(worker.store, worker.files, make_ticket_rows(12, seed=9), "classification")
+    found = ask(kind="lds", index_id=index.id, evaluation_dataset_id=test.id, subsets=4, methods=[{"method": "joint"}])
+    assert [row["method"] for row in table_of(found)] == ["joint"]
+
+
+def test_an_index_without_test_points_is_refused(
+    worker: Runtime, ask: Ask, checkpoint: Checkpoint, rows: Dataset, finished: Any
+) -> None:
+    index = submit_index(worker.store, checkpoint, rows, storage="full")
+    assert finished(worker.store, index.job_id).state == "succeeded"
+    found = ask(kind="lds", index_id=index.id, subsets=4)
+    assert found.state == "failed"
+    assert found.error is not None
+    assert "evaluation_dataset_id" in found.error["hint"]
+
+
+@pytest.mark.parametrize(
+    ("checkpoints", "epochs", "numbers"), [(1, 6, {6}), (3, 6, {2, 4, 6}), (3, 10, {4, 7, 10}), (9, 2, {1, 2})]
+)
+def test_checkpoints_are_spread_over_the_epochs(checkpoints: int, epochs: int, numbers: set[int]) -> None:
+    assert epochs_of(checkpoints, epochs) == numbers
+
+
+def test_rows_without_classes_cannot_be_flipped(worker: Runtime, ask: Ask) -> None:
+    request: Any = TypeAdapter(EvaluationRequest).validate_python({**TINY, "kind": "lds", "dataset_id": "ds_a"})
+    asked = submit_evaluation(worker.store, request, queued=False)
+    with pytest.raises(InvalidRequest, match="classifier"):
+        read_setting(worker, asked, seed=0, flip_share=0.1)
