@@ -13,7 +13,10 @@ from support.rows import make_ticket_rows
 from support.serving import Service, serving, wait_for_workers
 from support.tiny import LABELS, TinyCheckpoint
 
+from demo.transformations import TransformationSettings, make_transformations, to_jsonl
+
 ROWS = 400
+CLASS_COLUMN = {"columns": '{"class": "class"}'}
 
 
 @contextmanager
@@ -123,3 +126,32 @@ def test_ctrl_c_ends_every_process(tmp_path: Path, tiny: TinyCheckpoint, wait_un
         service.process.send_signal(signal.SIGINT)
         assert service.process.wait(60) == 0
     assert [pid for pid in below if command_of(pid)] == []
+
+
+def test_a_killed_worker_does_not_lose_an_evaluation(service: Service, wait_until: Callable[..., None]) -> None:
+    train, test = make_transformations(TransformationSettings(train_rows=40, test_rows=10))
+    ids = [
+        service.post("/v1/datasets", files={"file": ("rows.jsonl", to_jsonl(rows))}, data=CLASS_COLUMN)
+        for rows in (train, test)
+    ]
+    asked = service.post(
+        "/v1/evaluations",
+        json={
+            "kind": "class-attribution", "dataset_id": ids[0]["id"], "evaluation_dataset_id": ids[1]["id"],
+            "seeds": [0, 1], "methods": [{"method": "datainf"}], "recipe": {"epochs": 1},
+        },
+    )  # fmt: skip
+    path = f"/v1/evaluations/{asked['id']}"
+
+    def steps() -> int:
+        progress = service.get(path)["progress"] or {"phase": ""}
+        return int(progress["done"]) if progress["phase"] == "pieces" else 0
+
+    wait_until(lambda: steps() > 0, "a piece is in hand", 60)
+    for pid in workers_of(service):
+        os.kill(pid, signal.SIGKILL)
+    assert service.finish(asked["job_id"], wait_until)["state"] == "succeeded"
+    found = service.get(path)
+    assert (found["state"], found["pieces"], found["report"]["figures"]["seeds"]) == ("succeeded", 2, [0, 1])
+    assert service.client.get(f"{path}/report.md").text.startswith("# class-attribution")
+    assert service.client.get(f"{path}/pictures/auc.png").content.startswith(b"\x89PNG")

@@ -25,6 +25,8 @@ from workers.tasks.base import Task
 #: Shares of the training rows that a curve is sampled at.
 CURVE = tuple(place / 50 for place in range(51))
 _DECIMALS = 6
+#: Test rows scored under one hold of the device's lock.
+_ASKED_AT_ONCE = 16
 Floats = NDArray[np.float64]
 
 
@@ -66,10 +68,14 @@ class Scorer:
     def _apply(self, choice: MethodChoice, blocks: Mapping[str, TrainBlock], test: Mapping[str, Tensor]) -> Floats:
         method = get_method(choice.method, "full")
         with self.runtime.device_lock:
-            influence = method.apply(method.prepare(blocks, choice.damping_scale), test).influence
-        self.report(0)
-        scores: Floats = scores_of(influence.double().cpu().numpy()).astype(np.float64, copy=False)
-        return scores
+            state = method.prepare(blocks, choice.damping_scale)
+        parts: list[Floats] = []
+        for start in range(0, len(next(iter(test.values()))), _ASKED_AT_ONCE):
+            self.report(0)
+            part = {name: rows[start : start + _ASKED_AT_ONCE] for name, rows in test.items()}
+            with self.runtime.device_lock:
+                parts.append(method.apply(state, part).influence.double().cpu().numpy())
+        return scores_of(np.concatenate(parts)).astype(np.float64, copy=False)
 
     def _gradients(self, encoded: Sequence[EncodedRow]) -> dict[str, Tensor]:
         device = self.runtime.device

@@ -1,9 +1,11 @@
 """The three steps of an evaluation: plan it, compute its pieces, make the report."""
 
 from functools import partial
+from typing import Any
 
 from influence.contracts.common import Json, now
 from influence.contracts.evaluation import MAX_PIECES, Evaluation
+from influence.contracts.job import FINAL_STATES
 from influence.errors import InvalidRequest, WorkerDied
 from workers.building.room import write_when_room
 from workers.evaluating.base import EvaluationKind
@@ -23,10 +25,8 @@ def plan_evaluation(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKi
     store = runtime.store
     store.jobs.set_phase(evaluation.job_id, "planning", total=1, unit="plans")
     count = len(_find_plan(runtime, evaluation, kind))
-    store.evaluations.update(
-        evaluation.id, lambda found: found.model_copy(update={"state": "running", "pieces": count})
-    )
     require_wanted(runtime, evaluation)
+    _advance(runtime, evaluation, state="running", pieces=count)
     store.jobs.set_phase(evaluation.job_id, "pieces", total=PIECE_STEPS * count, unit="steps")
     done = store.evaluation_data.pieces_done(evaluation.id)
     for piece in range(count):
@@ -96,6 +96,14 @@ def finish_evaluation(runtime: Runtime, evaluation: Evaluation, kind: Evaluation
             keep = partial(data.keep_picture, evaluation.id, f"{picture.name}.{ending}", draw(picture))
             write_when_room(runtime, evaluation.job_id, keep)
     require_wanted(runtime, evaluation)
-    ready = {"state": "succeeded", "report": report, "finished_at": now()}
-    runtime.store.evaluations.update(evaluation.id, lambda found: found.model_copy(update=ready))
+    _advance(runtime, evaluation, state="succeeded", report=report, finished_at=now())
     runtime.store.jobs.succeed(evaluation.job_id)
+
+
+def _advance(runtime: Runtime, evaluation: Evaluation, **changes: Any) -> None:
+    """Change the record, unless it has come to its end meanwhile."""
+
+    def change(found: Evaluation) -> Evaluation:
+        return found if found.state in FINAL_STATES else found.model_copy(update=changes)
+
+    runtime.store.evaluations.update(evaluation.id, change)
