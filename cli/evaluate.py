@@ -34,12 +34,15 @@ def evaluate_command(
     rows: Annotated[int | None, typer.Option(min=8, help="Training rows, drawn by the seed.")] = None,
     test_points: Annotated[int | None, typer.Option(min=1, help="Test rows that are asked.")] = None,
     seeds: Annotated[str | None, typer.Option(help="One training or more a seed: 0,1,2.")] = None,
-    methods: Annotated[str | None, typer.Option(help="datainf,exact:10,joint:10@compact64 (damping, storage).")] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="datainf,exact:10,joint:10@compact64*3 (damping, storage, checkpoints).")
+    ] = None,
     ranks: Annotated[str | None, typer.Option(help="correlation: LoRA ranks, 1,2,4,8.")] = None,
     flip_share: Annotated[float | None, typer.Option(help="Share of the labels flipped on purpose.")] = None,
     subsets: Annotated[int | None, typer.Option(min=4, help="lds, calibrate: subsets trained on.")] = None,
     subset_share: Annotated[float | None, typer.Option(help="lds, calibrate: share of the rows in a subset.")] = None,
     counts: Annotated[str | None, typer.Option(help="leave-out: rows left out, 30,60,120.")] = None,
+    drop: Annotated[str | None, typer.Option(help="leave-out: the most helpful or the most harmful rows.")] = None,
     repeats: Annotated[int | None, typer.Option(min=1, help="leave-out: trainings a choice.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of a training.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
@@ -58,7 +61,7 @@ def evaluate_command(
     with output.reporting(), Service(url, api_key) as service:
         settings: Json = {
             "base_model": base_model, "rows": rows, "test_points": test_points, "flip_share": flip_share,
-            "subsets": subsets, "subset_share": subset_share, "repeats": repeats, "max_length": max_length,
+            "subsets": subsets, "subset_share": subset_share, "repeats": repeats, "drop": drop, "max_length": max_length,
             "seeds": None if seeds is None else parse_numbers(seeds, "--seeds"),
             "ranks": None if ranks is None else parse_numbers(ranks, "--ranks"),
             "counts": None if counts is None else parse_numbers(counts, "--counts"),

@@ -16,8 +16,11 @@ from influence.contracts.evaluation import EvaluationRequest
 from influence.errors import InvalidRequest
 
 _REQUEST: TypeAdapter[EvaluationRequest] = TypeAdapter(EvaluationRequest)
-_METHOD = re.compile(r"(?P<method>[^:@]+)(?::(?P<damping>[^:@]+))?(?:@(?P<storage>full|compact)(?P<rank>\d{1,4})?)?")
-_METHODS_HINT = "Write names, each with its damping and storage if need be: datainf,exact:10,joint:10@compact64."
+_METHOD = re.compile(
+    r"(?P<method>[^:@*]+)(?::(?P<damping>[^:@*]+))?(?:@(?P<storage>full|compact)(?P<rank>\d{1,4})?)?"
+    r"(?:\*(?P<checkpoints>\d{1,2}))?"
+)
+_METHODS_HINT = "Write names, with damping, storage and checkpoints if need be: datainf,exact:10,joint:10@compact64*3."
 _SOURCES_HINT = "Give --index, --dataset-id or --data, or none of them for rows made up here."
 
 
@@ -47,7 +50,7 @@ class Experiment:
 
 
 def parse_methods(text: str) -> list[Json]:
-    """`exact:10,joint@compact64` -> method, damping_scale, storage and rank of each. Raises InvalidRequest."""
+    """`exact:10,joint@compact64*3` -> method, damping_scale, storage, rank, checkpoints. Raises InvalidRequest."""
     return [_parse_method(part.strip()) for part in text.split(",")]
 
 
@@ -60,8 +63,9 @@ def _parse_method(text: str) -> Json:
         choice["damping_scale"] = _parse_damping(found["damping"])
     if found["storage"] is not None:
         choice["storage"] = found["storage"]
-    if found["rank"] is not None:
-        choice["rank"] = int(found["rank"])
+    for name in ("rank", "checkpoints"):
+        if found[name] is not None:
+            choice[name] = int(found[name])
     return choice
 
 

@@ -142,12 +142,13 @@ def test_failed_work_and_refusals_are_told(call: Call, service: ContractServer) 
 
 
 def test_methods_are_written_with_damping_and_storage() -> None:
-    assert parse_methods("datainf, exact:10,joint:0.5@compact64,datainf@compact,cosine@full") == [
+    assert parse_methods("datainf, exact:10,joint:0.5@compact64*3,datainf@compact,cosine@full,exact*2") == [
         {"method": "datainf"},
         {"method": "exact", "damping_scale": 10.0},
-        {"method": "joint", "damping_scale": 0.5, "storage": "compact", "rank": 64},
+        {"method": "joint", "damping_scale": 0.5, "storage": "compact", "rank": 64, "checkpoints": 3},
         {"method": "datainf", "storage": "compact"},
         {"method": "cosine", "storage": "full"},
+        {"method": "exact", "checkpoints": 2},
     ]
     with pytest.raises(InvalidRequest):
         parse_methods("")
