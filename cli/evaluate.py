@@ -61,7 +61,8 @@ def evaluate_command(
     with output.reporting(), Service(url, api_key) as service:
         settings: Json = {
             "base_model": base_model, "rows": rows, "test_points": test_points, "flip_share": flip_share,
-            "subsets": subsets, "subset_share": subset_share, "repeats": repeats, "drop": drop, "max_length": max_length,
+            "subsets": subsets, "subset_share": subset_share, "repeats": repeats, "drop": drop,
+            "max_length": max_length,
             "seeds": None if seeds is None else parse_numbers(seeds, "--seeds"),
             "ranks": None if ranks is None else parse_numbers(ranks, "--ranks"),
             "counts": None if counts is None else parse_numbers(counts, "--counts"),
