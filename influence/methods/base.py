@@ -37,7 +37,8 @@ StateT = TypeVar("StateT", bound=State)
 class Method(ABC, Generic[StateT]):
     """One way to score training rows. Instances are frozen; all that lasts is in the state.
 
-    `default_damping_scale` is None where damping means nothing to the method.
+    `default_damping_scale` is None where damping means nothing to the method. `stand_in` names the method to ask where
+    this one is not offered; a baseline is there to be compared with, not to be relied on.
     """
 
     name: ClassVar[str]
@@ -46,6 +47,8 @@ class Method(ABC, Generic[StateT]):
     default_damping_scale: ClassVar[float | None]
     storages: ClassVar[frozenset[Storage]] = frozenset({"full", "compact"})
     has_self_influence: ClassVar[bool] = True
+    is_baseline: ClassVar[bool] = False
+    stand_in: ClassVar[str | None] = None
 
     @abstractmethod
     def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> StateT:

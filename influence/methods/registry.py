@@ -39,9 +39,10 @@ def get_method(name: str, storage: Storage | None = None) -> Method[Any]:
     method = METHODS[name]
     if storage is not None and storage not in method.storages:
         offered = [other.name for other in METHODS.values() if storage in other.storages]
+        start = f"Use '{method.stand_in}' in its place" if method.stand_in else f"Use one of {', '.join(offered)}"
         raise MethodNotOffered(
             f"Method '{name}' is not offered on storage '{storage}'.",
-            hint=f"Use one of {', '.join(offered)}, or build an index with storage '{min(method.storages)}'.",
+            hint=f"{start}, or build an index with storage '{min(method.storages)}'.",
             extra={"methods": offered},
         )
     return method

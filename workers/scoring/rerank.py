@@ -59,16 +59,18 @@ def rerank(
     candidates: NDArray[np.int64],
 ) -> Reranked:
     """Exact scores of the candidates on every test point."""
-    inverse = hot.inverse(query.request.method, query.request.damping_scale)
+    prepared = hot.prepare(query.request.method, query.request.damping_scale)
     test = [block.float() for block in points.gradients.values()]
-    directions = full_directions(hot.encoder.basis, inverse, test)
+    directions = full_directions(hot.encoder.basis, prepared.inverse, test)
 
     def compute(rows: list[int]) -> Tensor:
         return _collect(runtime, index, model, rows)
 
     gradients = runtime.gradient_cache.get(index.id, hot.row_indexes[candidates].tolist(), compute)
     sizes = [block.parameters for block in index.blocks]
-    return Reranked(candidates, block_scores(directions, torch.split(gradients, sizes, dim=1)))
+    shares = block_scores(directions, torch.split(gradients, sizes, dim=1))
+    factors = prepared.factors(hot.encoder.project(test), candidates)
+    return Reranked(candidates, shares if factors is None else shares * factors)
 
 
 def _collect(runtime: Runtime, index: Index, model: HotModel, rows: Sequence[int]) -> Tensor:
