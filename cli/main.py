@@ -94,6 +94,9 @@ def build_command(
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
     loss: Annotated[str | None, typer.Option(help="Tokens that carry loss: completion, assistant or all.")] = None,
     on_non_finite: Annotated[str | None, typer.Option(help="fail or skip.")] = None,
+    kronecker: Annotated[
+        bool, typer.Option("--kronecker", help="Also collect what method ekfac needs; full storage only.")
+    ] = False,
     grow_from: Annotated[
         str | None, typer.Option(help="A compact index (idx_...) whose rows are kept: only new ones are computed.")
     ] = None,
@@ -108,7 +111,7 @@ def build_command(
         "storage": storage, "storage_dtype": storage_dtype, "code_dtype": code_dtype, "rank": rank,
         "max_length": max_length,
         "on_too_long": on_too_long, "precision": precision, "loss": loss, "on_non_finite": on_non_finite,
-        "grow_from": grow_from,
+        "kronecker": kronecker or None, "grow_from": grow_from,
     }  # fmt: skip
     with output.reporting(), Service(url, api_key) as service:
         options = BuildOptions(

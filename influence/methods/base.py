@@ -38,7 +38,8 @@ class Method(ABC, Generic[StateT]):
     """One way to score training rows. Instances are frozen; all that lasts is in the state.
 
     `default_damping_scale` is None where damping means nothing to the method. `stand_in` names the method to ask where
-    this one is not offered; a baseline is there to be compared with, not to be relied on.
+    this one is not offered; a baseline is there to be compared with, not to be relied on. One that `needs_factors` is
+    prepared from blocks with their Kronecker factors.
     """
 
     name: ClassVar[str]
@@ -48,6 +49,7 @@ class Method(ABC, Generic[StateT]):
     storages: ClassVar[frozenset[Storage]] = frozenset({"full", "compact"})
     has_self_influence: ClassVar[bool] = True
     is_baseline: ClassVar[bool] = False
+    needs_factors: ClassVar[bool] = False
     stand_in: ClassVar[str | None] = None
 
     @abstractmethod

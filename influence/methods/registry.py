@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from influence.contracts.index import Storage
+from influence.contracts.index import IndexSpec, Storage
 from influence.errors import MethodNotOffered, UnknownMethod
 from influence.methods.base import Method
 from influence.methods.cosine import Cosine
 from influence.methods.datainf import DataInf
+from influence.methods.ekfac import Ekfac
 from influence.methods.exact import Exact
 from influence.methods.hessian_free import HessianFree
 from influence.methods.joint import Joint
@@ -23,9 +24,11 @@ DEFAULT_METHOD = DataInf.name
 METHODS: Mapping[str, Method[Any]] = MappingProxyType(
     {
         method.name: method
-        for method in (DataInf(), HessianFree(), Cosine(), Relative(), Exact(), Joint(), Lissa(), LissaPaper())
+        for method in (
+            DataInf(), HessianFree(), Cosine(), Relative(), Exact(), Joint(), Ekfac(), Lissa(), LissaPaper(),
+        )
     }
-)
+)  # fmt: skip
 
 
 def get_method(name: str, storage: Storage | None = None) -> Method[Any]:
@@ -44,6 +47,20 @@ def get_method(name: str, storage: Storage | None = None) -> Method[Any]:
             f"Method '{name}' is not offered on storage '{storage}'.",
             hint=f"{start}, or build an index with storage '{min(method.storages)}'.",
             extra={"methods": offered},
+        )
+    return method
+
+
+def get_offered(name: str, spec: IndexSpec) -> Method[Any]:
+    """The method of a name, where an index built by this specification holds all that it needs.
+
+    Raises UnknownMethod and MethodNotOffered.
+    """
+    method = get_method(name, spec.storage)
+    if method.needs_factors and not spec.kronecker:
+        raise MethodNotOffered(
+            f"Method '{name}' needs Kronecker factors, and this index was built without.",
+            hint=f"Build it with kronecker true, or use '{method.stand_in}'.",
         )
     return method
 

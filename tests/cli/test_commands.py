@@ -73,7 +73,7 @@ def test_build_sends_everything_and_watches_until_the_index_is_ready(
 ) -> None:
     result = call(
         "build", "--base-model", "minilm-l6", "--adapter", adapter, "--data", rows, "--columns", '{"text": "t"}',
-        "--label-names", "no,yes", "--storage", "full", "--max-length", 64,
+        "--label-names", "no,yes", "--storage", "full", "--kronecker", "--max-length", 64,
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     assert "Ready: idx_1: 800 rows" in result.stdout
@@ -86,7 +86,7 @@ def test_build_sends_everything_and_watches_until_the_index_is_ready(
     form = service.bodies("/v1/datasets")[0]
     assert form["file"] == ("rows.jsonl", rows.read_bytes())
     assert json.loads(form["columns"]) == {"text": "t"}
-    expected = {"checkpoint_id": "ckpt_1", "dataset_id": "ds_1", "storage": "full", "max_length": 64}
+    expected = {"checkpoint_id": "ckpt_1", "dataset_id": "ds_1", "storage": "full", "max_length": 64, "kronecker": True}
     assert service.bodies("/v1/indexes") == [expected]
     assert_harmless(result.stdout + result.stderr)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from influence.contracts.index import Index
 from influence.contracts.query import Query
 from influence.errors import IndexNotReady
-from influence.methods.registry import get_method
+from influence.methods.registry import get_method, get_offered
 from influence.store import keys
 from workers.models import HotModel
 from workers.runtime import Runtime
@@ -53,7 +53,7 @@ def answer_query(runtime: Runtime, query: Query) -> None:
     index = runtime.store.indexes.require(query.index_id)
     if index.state != "succeeded":
         raise IndexNotReady(f"Index {index.id} is {index.state}.")
-    get_method(query.request.method, index.spec.storage)
+    get_offered(query.request.method, index.spec)
     with watch.phase("load_model"):
         checkpoint = runtime.store.checkpoints.require(index.spec.checkpoint_id)
         model = runtime.models.get(checkpoint, index.spec.gradients)

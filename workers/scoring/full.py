@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -12,9 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from influence.contracts.index import Index, ShardCommit
-from influence.methods.base import Scores
+from influence.kronecker import Pair
+from influence.methods.base import Method, Scores
 from influence.methods.blocks import TrainBlock
 from influence.methods.registry import get_method
+from workers.building.kronecker import read_factors
 from workers.runtime import Runtime
 from workers.scoring.repair import read_or_repair
 
@@ -25,13 +27,14 @@ _STATES_KEPT = 4
 @dataclass
 class FullIndex:
     """`blocks` holds the training gradients on the worker's device, `row_indexes` (n,) the data set rows they
-    belong to, `losses` (n,) each row's own loss.
+    belong to, `losses` (n,) each row's own loss. `read_factors` gives the Kronecker factors of blocks that have any.
     """
 
     blocks: Mapping[str, TrainBlock]
     row_indexes: NDArray[np.int64]
     losses: NDArray[np.float32]
     bytes: int
+    read_factors: Callable[[], Mapping[str, Pair]] = dict
     _states: OrderedDict[tuple[str, float | None], Any] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -58,9 +61,14 @@ class FullIndex:
             if key not in self._states:
                 while len(self._states) >= _STATES_KEPT:
                     self._states.popitem(last=False)
-                self._states[key] = get_method(method).prepare(self.blocks, damping_scale)
+                self._states[key] = self._prepare(get_method(method), damping_scale)
             self._states.move_to_end(key)
             return self._states[key]
+
+    def _prepare(self, method: Method[Any], damping_scale: float | None) -> Any:
+        factors = self.read_factors() if method.needs_factors else {}
+        blocks = {name: replace(block, factors=factors.get(name)) for name, block in self.blocks.items()}
+        return method.prepare(blocks, damping_scale)
 
 
 def load_full_index(runtime: Runtime, index: Index, report: Callable[[int], None]) -> FullIndex:
@@ -88,6 +96,7 @@ def load_full_index(runtime: Runtime, index: Index, report: Callable[[int], None
         row_indexes=np.concatenate([loaded["kept"] for loaded in shards]),
         losses=np.concatenate([loaded["losses"] for loaded in shards]),
         bytes=sum(array.nbytes for loaded in shards for array in loaded["gradients"]) + norms.nbytes,
+        read_factors=partial(read_factors, runtime.store.index_data, index),
     )
 
 

@@ -42,7 +42,7 @@ def test_every_method_describes_itself(name):
     assert method.default_damping_scale is None or method.default_damping_scale > 0
 
 
-@pytest.mark.parametrize("name", ["lissa", "lissa-paper"])
+@pytest.mark.parametrize("name", ["ekfac", "lissa", "lissa-paper"])
 def test_methods_that_codes_cannot_hold_are_refused_on_them(name: str) -> None:
     with pytest.raises(MethodNotOffered) as refusal:
         get_method(name, "compact")
