@@ -10,7 +10,7 @@ import typer
 
 from cli.build import BuildOptions, build, show_index
 from cli.output import Output
-from cli.questions import ask, choose_source, make_body, parse_object
+from cli.questions import ask, choose_source, make_body, parse_checkpoint, parse_object
 from cli.serve import API_COMMAND, WORKER_COMMAND, ServeOptions, serve
 from cli.service import DEFAULT_URL, Service
 from cli.status import read_overview, read_resource, show_overview, show_resource
@@ -155,6 +155,9 @@ def query_command(
     target: Annotated[str | None, typer.Option(help="Loss on the 'label' or on the model's own 'prediction'.")] = None,
     aggregate: Annotated[str | None, typer.Option(help="'each' test point, or their 'mean'.")] = None,
     damping_scale: Annotated[float | None, typer.Option(help="Damping; 0.1 is the paper's.")] = None,
+    checkpoint: Annotated[
+        list[str] | None, typer.Option(help="idx_...=0.001: sum over these indexes by weight, the asked one too.")
+    ] = None,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
     as_json: AsJson = False,
@@ -166,6 +169,7 @@ def query_command(
         "damping_scale": damping_scale,
     }  # fmt: skip
     with output.reporting(), Service(url, api_key) as service:
+        settings["checkpoints"] = [parse_checkpoint(text) for text in checkpoint] if checkpoint else None
         source = choose_source(
             texts=text or [], labels=label or [], examples=example or [], file=file, dataset=dataset, rows=rows
         )

@@ -15,7 +15,8 @@ from cli.following import require_success
 from cli.output import Output
 from cli.service import Service, resource_path
 from influence.contracts.common import Json
-from influence.contracts.query import MAX_TEST_POINTS, Query, QueryRequest
+from influence.contracts.points import MAX_TEST_POINTS
+from influence.contracts.query import Query, QueryRequest
 from influence.errors import BrokenRow, InvalidRequest
 
 #: Most queries are answered within milliseconds; the first on an index loads it.
@@ -98,6 +99,17 @@ def parse_rows(text: str) -> list[int]:
             )
         found.extend(range(first, last + 1))
     return found
+
+
+def parse_checkpoint(text: str) -> Json:
+    """`idx_...=0.001` -> an index and its weight. Raises InvalidRequest."""
+    index_id, _, weight = text.partition("=")
+    try:
+        return {"index_id": index_id, "weight": float(weight)}
+    except ValueError as error:
+        raise InvalidRequest(
+            f"--checkpoint {text!r} is not an index and its weight.", hint="Write --checkpoint idx_...=0.001."
+        ) from error
 
 
 def parse_object(text: str, what: str) -> Json:

@@ -39,7 +39,7 @@ class Method(ABC, Generic[StateT]):
 
     `default_damping_scale` is None where damping means nothing to the method. `stand_in` names the method to ask where
     this one is not offered; a baseline is there to be compared with, not to be relied on. One that `needs_factors` is
-    prepared from blocks with their Kronecker factors.
+    prepared from blocks with their Kronecker factors; one that `needs_checkpoints` means something only as a sum.
     """
 
     name: ClassVar[str]
@@ -50,6 +50,7 @@ class Method(ABC, Generic[StateT]):
     has_self_influence: ClassVar[bool] = True
     is_baseline: ClassVar[bool] = False
     needs_factors: ClassVar[bool] = False
+    needs_checkpoints: ClassVar[bool] = False
     stand_in: ClassVar[str | None] = None
 
     @abstractmethod

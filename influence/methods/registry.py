@@ -17,6 +17,7 @@ from influence.methods.joint import Joint
 from influence.methods.lissa import Lissa
 from influence.methods.lissa_paper import LissaPaper
 from influence.methods.relative import Relative
+from influence.methods.tracin import TracIn
 
 #: The method of a query that names none.
 DEFAULT_METHOD = DataInf.name
@@ -26,6 +27,7 @@ METHODS: Mapping[str, Method[Any]] = MappingProxyType(
         method.name: method
         for method in (
             DataInf(), HessianFree(), Cosine(), Relative(), Exact(), Joint(), Ekfac(), Lissa(), LissaPaper(),
+            TracIn(),
         )
     }
 )  # fmt: skip

@@ -53,6 +53,7 @@ def query(request: dict[str, Any], *, answered: bool) -> dict[str, Any]:
     return {
         "id": "qry_1", "index_id": "idx_1", "job_id": "job_1", "state": "succeeded" if answered else "running",
         "request": request, "method": "datainf", "rows_scored": 800, "milliseconds": {"total": 42.0},
+        "checkpoints": [{**chosen, "checkpoint_id": "ckpt_1"} for chosen in request.get("checkpoints", [])],
         "results": [result] if answered else None, "created_at": NOW, "sign_convention": "score>0 is helpful",
     }  # fmt: skip
 

@@ -178,6 +178,8 @@ def test_a_folder_without_safetensors_is_refused_here(call: Call, service: Contr
         (["query", "idx_1", "--text", "a", "--order", "sideways"], "order"),
         (["query", "idx_1", "--example", '{"text": NaN}'], "cannot be written as JSON"),
         (["query", "idx_1", "--example", '{"text": "\\ud800"}'], "cannot be written as JSON"),
+        (["query", "idx_1", "--text", "a", "--checkpoint", "idx_1"], "not an index and its weight"),
+        (["query", "idx_1", "--text", "a", "--checkpoint", "idx_1=0"], "checkpoints"),
         (["status", "../../etc"], "is not an id"),
         (["cancel", "idx_1"], "is not a job's id"),
     ],
@@ -222,6 +224,16 @@ def test_test_points_come_from_a_file_or_a_data_set(call: Call, service: Contrac
     assert from_input["examples"] == [{"text": "b"}, {"text": "c"}]
     assert from_dataset["rows"] == {"dataset_id": "ds_1", "row_indexes": [1, 2, 5, 6, 7]}
     assert from_dataset["damping_scale"] == 0.5
+
+
+def test_a_sum_over_checkpoints_is_sent_and_shown(call: Call, service: ContractServer) -> None:
+    weights = ("--checkpoint", "idx_1=0.001", "--checkpoint", "idx_2=5e-4")
+    result = call("query", "idx_1", "--text", "a", "--label", "x", "--method", "tracin", *weights)
+    assert result.exit_code == 0, result.output
+    (body,) = service.bodies("/v1/indexes/idx_1/queries")
+    sent = [{"index_id": "idx_1", "weight": 0.001}, {"index_id": "idx_2", "weight": 0.0005}]
+    assert (body["method"], body["checkpoints"]) == ("tracin", sent)
+    assert "summed over idx_1 x 0.001, idx_2 x 0.0005" in " ".join(result.stdout.split())
 
 
 def test_a_broken_line_is_named(call: Call, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import TaskName, now
 from influence.contracts.dataset import Dataset, RowKind
 from influence.contracts.index import GradientSettings, Index, IndexSpec
-from influence.contracts.query import Query, QueryRequest
+from influence.contracts.query import Query, QueryRequest, SummedCheckpoint
 from influence.digests import digest_json, new_id
 from influence.rows.file import write_rows
 from influence.store.files import Files
@@ -84,12 +84,16 @@ def submit_index(store: Store, checkpoint: Checkpoint, dataset: Dataset, **field
     return index
 
 
-def submit_query(store: Store, index_id: str, **fields: Any) -> Query:
-    """Ask a query, as `POST /v1/indexes/{id}/queries` does."""
+def submit_query(store: Store, index_id: str, summed: Sequence[tuple[Index, float]] = (), **fields: Any) -> Query:
+    """Ask a query, as `POST /v1/indexes/{id}/queries` does; `summed` are indexes with weights, the asked one first."""
     request = QueryRequest(**fields)
+    checkpoints = [
+        SummedCheckpoint(index_id=index.id, checkpoint_id=index.spec.checkpoint_id, weight=weight)
+        for index, weight in summed
+    ]
     query = Query(
         id=new_id("qry"), index_id=index_id, job_id=new_id("job"), state="queued", request=request,
-        method=request.method, created_at=now(),
+        method=request.method, checkpoints=tuple(checkpoints) or None, created_at=now(),
     )  # fmt: skip
     store.queries.create(query)
     store.jobs.create(query.job_id, "query", query.id, f"/v1/queries/{query.id}")

@@ -101,7 +101,8 @@ def assert_equals_rebuild(worker: Runtime, index: Index, rows: Rows) -> None:
     test, _ = project_rows(worker, index, TEST)
     places, losses = np.arange(len(rows)), np.zeros(len(rows), np.float32)
     one, other = (CompactIndex(encoder, m, c, places, losses) for m, c in ((moments, codes), (truth, rebuilt)))
-    found, wanted = one.score("datainf", None, test), other.score("datainf", None, test)
+    points = {str(number): block for number, block in enumerate(test)}
+    found, wanted = (index.scorer("datainf", None)(points) for index in (one, other))
     np.testing.assert_allclose(found, wanted, atol=2e-3 * np.abs(wanted).max())
 
 

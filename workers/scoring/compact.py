@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -33,6 +33,7 @@ from workers.building.sample import MOMENTS
 from workers.runtime import Runtime
 from workers.scoring.batcher import ScanBatcher
 from workers.scoring.compact_rows import read_compact_rows
+from workers.scoring.hot import Scorer
 from workers.scoring.kernels import multiply_fastest
 from workers.scoring.repair import read_or_repair
 
@@ -42,6 +43,7 @@ _INVERSES: dict[str, Callable[[Encoder, Moments, Sequence[float]], Inverse]] = {
     "exact": invert_exactly,
     "joint": invert_jointly,
     "hessian_free": lambda encoder, _moments, _damping: invert_nothing(encoder),
+    "tracin": lambda encoder, _moments, _damping: invert_nothing(encoder),
     "cosine": lambda encoder, _moments, _damping: invert_nothing(encoder),
     "relative": invert_datainf,
 }
@@ -92,15 +94,21 @@ class CompactIndex:
         """Memory that the rows take."""
         return self.codes.nbytes + self.row_indexes.nbytes + self.losses.nbytes
 
-    def prepare(self, method: str, damping_scale: float | None) -> Prepared:
-        """What the method needs at a damping; made once. Raises MethodNotOffered."""
+    def prepare(self, method: str, damping_scale: float | None, *, keep: bool = True) -> Prepared:
+        """What all queries of a method at one damping share; made once, and kept for the next unless told not to.
+
+        Raises MethodNotOffered.
+        """
         key = (method, damping_scale)
         with self._lock:
-            if key not in self._prepared:
-                while len(self._prepared) >= _PREPARED_KEPT:
-                    self._prepared.popitem(last=False)
-                self._prepared[key] = self._prepare(method, damping_scale)
-            self._prepared.move_to_end(key)
+            if key in self._prepared:
+                self._prepared.move_to_end(key)
+                return self._prepared[key]
+            if not keep:
+                return self._prepare(method, damping_scale)
+            while len(self._prepared) >= _PREPARED_KEPT:
+                self._prepared.popitem(last=False)
+            self._prepared[key] = self._prepare(method, damping_scale)
             return self._prepared[key]
 
     def _prepare(self, method: str, damping_scale: float | None) -> Prepared:
@@ -117,10 +125,13 @@ class CompactIndex:
             self.encoder, self.moments, damping_of_rows(self.moments, self.encoder.parameters, scale)
         )
 
-    def score(self, method: str, damping_scale: float | None, test: Sequence[torch.Tensor]) -> NDArray[np.float32]:
+    def scorer(self, method: str, damping_scale: float | None, *, keep: bool = True) -> Scorer:
+        """Scores all rows for test gradients by a method at one damping, prepared already."""
+        return partial(self.score, self.prepare(method, damping_scale, keep=keep))
+
+    def score(self, prepared: Prepared, test: Mapping[str, torch.Tensor]) -> NDArray[np.float32]:
         """Influence (m, n) of all rows on test gradients (m, d_l) a block: one pass over the codes."""
-        prepared = self.prepare(method, damping_scale)
-        tests = self.encoder.project([block.float() for block in test])
+        tests = self.encoder.project([block.float() for block in test.values()])
         scores = self.scan(query_vectors(self.encoder.layout, prepared.inverse, tests.codes))
         if (factors := prepared.factors(tests, slice(None))) is not None:
             return np.multiply(scores, -factors, out=scores)

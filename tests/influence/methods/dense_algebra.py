@@ -137,6 +137,7 @@ ORACLES = {
     "joint": joint,
     "hessian_free": hessian_free,
     "cosine": cosine,
+    "tracin": hessian_free,
     "relative": relative,
     "ekfac": ekfac,
     "lissa": lissa,
