@@ -14,9 +14,10 @@ from app.waiting import pending_headers, wait_for_job
 from influence.contracts.index import Index
 from influence.contracts.preview import Preview
 from influence.contracts.query import Query
+from influence.contracts.sweep import Sweep
 from influence.errors import Cancelled
 
-Work = Index | Query | Preview
+Work = Index | Query | Preview | Sweep
 
 
 def json_response(resource: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

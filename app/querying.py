@@ -11,12 +11,13 @@ from influence.contracts.common import now
 from influence.contracts.job import FINAL_STATES
 from influence.contracts.preview import DEFAULT_PREVIEW_ROWS, Preview, PreviewRequest
 from influence.contracts.query import Query, QueryRequest
+from influence.contracts.sweep import Sweep
 from influence.digests import new_id
 from influence.errors import InvalidRequest, NoWorker
 from influence.methods.registry import get_offered
 from influence.store.store import Store
 
-Work = TypeVar("Work", Query, Preview)
+Work = TypeVar("Work", Query, Preview, Sweep)
 
 
 def require_worker(store: Store) -> None:

@@ -29,6 +29,17 @@ def check_test_points(store: Store, index: Index, request: Asked) -> Asked:
     return request.model_copy(update={"examples": examples})
 
 
+def count_test_points(store: Store, request: PointSource) -> int:
+    """Test points of a request that was checked. Raises NotFound."""
+    if request.rows is None:
+        return len(request.examples or ())
+    return _count_rows(request.rows, store.datasets.require(request.rows.dataset_id))
+
+
+def _count_rows(selection: RowSelection, dataset: Dataset) -> int:
+    return dataset.rows if selection.row_indexes is None else len(selection.row_indexes)
+
+
 def _check_example_labels(examples: list[dict[str, Any]], checkpoint: Checkpoint, *, needs_label: bool) -> None:
     for number, example in enumerate(examples):
         label = example["label"]
@@ -61,7 +72,7 @@ def _check_selection(store: Store, selection: RowSelection, indexed: Dataset, ch
         )
     check_fit(checkpoint, dataset)
     check_row_indexes(selection.row_indexes, dataset)
-    count = dataset.rows if selection.row_indexes is None else len(selection.row_indexes)
+    count = _count_rows(selection, dataset)
     if not 1 <= count <= MAX_TEST_POINTS:
         raise InvalidRequest(
             f"The query has {count:,} test points; from 1 to {MAX_TEST_POINTS:,} are taken.",

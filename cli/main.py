@@ -14,10 +14,12 @@ from cli.questions import ask, choose_source, make_body, parse_checkpoint, parse
 from cli.serve import API_COMMAND, WORKER_COMMAND, ServeOptions, serve
 from cli.service import DEFAULT_URL, Service
 from cli.status import read_overview, read_resource, show_overview, show_resource
+from cli.sweeping import show_sweep, sweep
 from cli.tables import show_query
 from influence.contracts.common import Json
 from influence.contracts.index import Index
 from influence.contracts.query import Query
+from influence.contracts.sweep import Sweep, SweepRequest
 from influence.errors import InvalidRequest
 
 app = typer.Typer(
@@ -180,9 +182,41 @@ def query_command(
             show_query(Query.model_validate(query), output.results)
 
 
+@app.command("sweep")
+def sweep_command(
+    index_id: Annotated[str, typer.Argument(help="The index to ask (idx_...).")],
+    text: Annotated[list[str] | None, typer.Option(help="Text of a test point; may be given again.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Its label; one for each --text.")] = None,
+    example: Annotated[list[str] | None, typer.Option(help="A test point as a JSON row; may be given again.")] = None,
+    file: Annotated[Path | None, typer.Option(help="Test points as JSONL; '-' reads standard input.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Test points from a stored data set (ds_...).")] = None,
+    rows: Annotated[str | None, typer.Option(help="Which of its rows: 1,2,3 or 10-19; all when left out.")] = None,
+    method: Annotated[str | None, typer.Option(help="datainf, exact, joint, ...")] = None,
+    target: Annotated[str | None, typer.Option(help="Loss on the 'label' or on the model's own 'prediction'.")] = None,
+    damping_scale: Annotated[
+        list[float] | None, typer.Option(help="Compare this damping; given 2 to 20 times. A grid when left out.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask how much a method's rankings depend on its damping."""
+    output = Output(as_json=as_json)
+    settings: Json = {"method": method, "target": target, "damping_scales": damping_scale or None}
+    with output.reporting(), Service(url, api_key) as service:
+        source = choose_source(
+            texts=text or [], labels=label or [], examples=example or [], file=file, dataset=dataset, rows=rows
+        )
+        found = sweep(service, index_id, make_body(source, settings, SweepRequest), output)
+        if as_json:
+            output.show_json(found)
+        else:
+            show_sweep(Sweep.model_validate(found), output.results)
+
+
 @app.command("status")
 def status_command(
-    resource_id: Annotated[str | None, typer.Argument(help="An id: ckpt_, ds_, idx_, qry_ or job_.")] = None,
+    resource_id: Annotated[str | None, typer.Argument(help="An id: ckpt_, ds_, idx_, qry_, swp_ or job_.")] = None,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
     as_json: AsJson = False,

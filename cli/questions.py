@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cli.adapters import open_file
 from cli.build import watch
@@ -37,16 +37,16 @@ def ask(service: Service, index_id: str, body: Json, output: Output) -> Json:
     return service.get(resource_path(query.id) or f"/v1/queries/{query.id}")
 
 
-def make_body(source: Json, settings: Json) -> Json:
-    """The request, checked before it is sent. Raises InvalidRequest."""
+def make_body(source: Json, settings: Json, model: type[BaseModel] = QueryRequest) -> Json:
+    """The request, a query's or another's, checked before it is sent. Raises InvalidRequest."""
     body = {**source, **{name: value for name, value in settings.items() if value is not None}}
     try:
-        QueryRequest.model_validate(body)
+        model.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
-        raise InvalidRequest(f"{where + ': ' if where else ''}{message}.", hint="See datainf query --help.") from error
+        raise InvalidRequest(f"{where + ': ' if where else ''}{message}.", hint="See --help.") from error
     return body
 
 

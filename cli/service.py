@@ -15,7 +15,14 @@ DEFAULT_URL = "http://127.0.0.1:8321"
 _TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 _SHOWN_CHARACTERS = 300
 #: Prefix of an id to the collection it stands in.
-COLLECTIONS = {"ckpt": "checkpoints", "ds": "datasets", "idx": "indexes", "qry": "queries", "job": "jobs"}
+COLLECTIONS = {
+    "ckpt": "checkpoints",
+    "ds": "datasets",
+    "idx": "indexes",
+    "qry": "queries",
+    "swp": "sweeps",
+    "job": "jobs",
+}
 
 
 class ServiceProblem(DatainfError):

@@ -22,6 +22,7 @@ from workers.building.shard import compute_shard
 from workers.runtime import Runtime, ShutdownRequested
 from workers.scoring.answer import answer_query
 from workers.scoring.preview import preview_rows
+from workers.scoring.sweep import sweep_dampings
 
 log = structlog.get_logger()
 
@@ -68,7 +69,14 @@ def register_query_actors(runtime: Runtime, broker: RedisBroker) -> None:
         with structlog.contextvars.bound_contextvars(job_id=found.job_id, preview_id=preview_id):
             _guard(lambda: preview_rows(runtime, found), lambda error: _fail_preview(runtime, preview_id, error))
 
-    _declare(broker, "query", {"answer_query": query, "preview_rows": preview})
+    def sweep(sweep_id: str) -> None:
+        found = runtime.store.sweeps.find(sweep_id)
+        if found is None or not runtime.store.jobs.start(found.job_id):
+            return
+        with structlog.contextvars.bound_contextvars(job_id=found.job_id, sweep_id=sweep_id):
+            _guard(lambda: sweep_dampings(runtime, found), lambda error: _fail_sweep(runtime, sweep_id, error))
+
+    _declare(broker, "query", {"answer_query": query, "preview_rows": preview, "sweep_dampings": sweep})
 
 
 def _declare(broker: RedisBroker, queue: str, functions: dict[str, Callable[..., None]]) -> None:
@@ -123,3 +131,11 @@ def _fail_preview(runtime: Runtime, preview_id: str, error: DatainfError) -> Non
     preview = runtime.store.previews.update(preview_id, lambda preview: preview.model_copy(update=failed))
     runtime.store.previews.expire(preview_id, keys.QUERY_SECONDS)
     runtime.store.jobs.fail(preview.job_id, problem)
+
+
+def _fail_sweep(runtime: Runtime, sweep_id: str, error: DatainfError) -> None:
+    problem = error.problem()
+    failed = {"state": "failed", "error": problem}
+    sweep = runtime.store.sweeps.update(sweep_id, lambda sweep: sweep.model_copy(update=failed))
+    runtime.store.sweeps.expire(sweep_id, keys.QUERY_SECONDS)
+    runtime.store.jobs.fail(sweep.job_id, problem)

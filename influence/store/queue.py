@@ -15,10 +15,10 @@ from influence.store import keys
 
 QueueName = Literal["build", "query"]
 QUEUES: tuple[QueueName, ...] = ("build", "query")
-ActorName = Literal["plan_index", "compute_shard", "finish_index", "answer_query", "preview_rows"]
+ActorName = Literal["plan_index", "compute_shard", "finish_index", "answer_query", "preview_rows", "sweep_dampings"]
 _QUEUE_OF: dict[str, QueueName] = {
     "plan_index": "build", "compute_shard": "build", "finish_index": "build",
-    "answer_query": "query", "preview_rows": "query",
+    "answer_query": "query", "preview_rows": "query", "sweep_dampings": "query",
 }  # fmt: skip
 
 #: Longer than any stretch in which a worker holds the interpreter, such as loading a model.

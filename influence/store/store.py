@@ -5,6 +5,7 @@ from influence.contracts.dataset import Dataset
 from influence.contracts.index import Index
 from influence.contracts.preview import Preview
 from influence.contracts.query import Query
+from influence.contracts.sweep import Sweep
 from influence.store.connections import Connections
 from influence.store.idempotency import Idempotency
 from influence.store.indexes import IndexData
@@ -25,6 +26,7 @@ class Store:
         self.datasets: Records[Dataset] = Records(state, "dataset", Dataset)
         self.indexes: Records[Index] = Records(state, "index", Index)
         self.queries: Records[Query] = Records(state, "query", Query)
+        self.sweeps: Records[Sweep] = Records(state, "sweep", Sweep)
         self.previews: Records[Preview] = Records(state, "preview", Preview)
         self.jobs = Jobs(state)
         self.index_data = IndexData(state, cache)

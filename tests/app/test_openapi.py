@@ -31,6 +31,8 @@ EXPECTED = {
     "/v1/indexes/{index_id}/queries": {"post"},
     "/v1/queries/{query_id}": {"get"},
     "/v1/queries/{query_id}/scores": {"get"},
+    "/v1/indexes/{index_id}/sweeps": {"post"},
+    "/v1/sweeps/{sweep_id}": {"get"},
     "/v1/jobs": {"get"},
     "/v1/jobs/{job_id}": {"get", "delete"},
     "/v1/jobs/{job_id}/events": {"get"},

@@ -180,6 +180,8 @@ def test_a_folder_without_safetensors_is_refused_here(call: Call, service: Contr
         (["query", "idx_1", "--example", '{"text": "\\ud800"}'], "cannot be written as JSON"),
         (["query", "idx_1", "--text", "a", "--checkpoint", "idx_1"], "not an index and its weight"),
         (["query", "idx_1", "--text", "a", "--checkpoint", "idx_1=0"], "checkpoints"),
+        (["sweep", "idx_1", "--text", "a", "--damping-scale", "1"], "at least 2 items"),
+        (["sweep", "idx_1"], "exactly one source"),
         (["status", "../../etc"], "is not an id"),
         (["cancel", "idx_1"], "is not a job's id"),
     ],
@@ -234,6 +236,18 @@ def test_a_sum_over_checkpoints_is_sent_and_shown(call: Call, service: ContractS
     sent = [{"index_id": "idx_1", "weight": 0.001}, {"index_id": "idx_2", "weight": 0.0005}]
     assert (body["method"], body["checkpoints"]) == ("tracin", sent)
     assert "summed over idx_1 x 0.001, idx_2 x 0.0005" in " ".join(result.stdout.split())
+
+
+def test_a_sweep_shows_a_line_a_damping_and_every_pair(call: Call, service: ContractServer) -> None:
+    scales = ("--damping-scale", "0.5", "--damping-scale", "1")
+    result = call("sweep", "idx_1", "--text", "a", "--label", "x", "--method", "exact", *scales)
+    assert result.exit_code == 0, result.output
+    expected = {"examples": [{"text": "a", "label": "x"}], "method": "exact", "damping_scales": [0.5, 1.0]}
+    assert service.bodies("/v1/indexes/idx_1/sweeps") == [expected]
+    for shown in ("1 (default)", "0.875", "88%", "0.88", "2 test points", "800 rows scored"):
+        assert shown in result.stdout
+    found = json.loads(call("sweep", "idx_1", "--text", "a", "--label", "x", "--json").stdout)
+    assert found["result"]["spearman"][0] == [1.0, 0.875]
 
 
 def test_a_broken_line_is_named(call: Call, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from influence.contracts.common import TaskName, now
 from influence.contracts.dataset import Dataset, RowKind
 from influence.contracts.index import GradientSettings, Index, IndexSpec
 from influence.contracts.query import Query, QueryRequest, SummedCheckpoint
+from influence.contracts.sweep import Sweep, SweepRequest
 from influence.digests import digest_json, new_id
 from influence.rows.file import write_rows
 from influence.store.files import Files
@@ -99,3 +100,20 @@ def submit_query(store: Store, index_id: str, summed: Sequence[tuple[Index, floa
     store.jobs.create(query.job_id, "query", query.id, f"/v1/queries/{query.id}")
     store.queue.submit("answer_query", query_id=query.id)
     return query
+
+
+def submit_sweep(
+    store: Store, index_id: str, method: str, scales: tuple[float, ...], *, default: float, cancelled: bool = False,
+    **source: Any,
+) -> Sweep:  # fmt: skip
+    """Ask for a sweep, as `POST /v1/indexes/{id}/sweeps` does; `cancelled` before it is on the queue."""
+    sweep = Sweep(
+        id=new_id("swp"), index_id=index_id, job_id=new_id("job"), state="queued", request=SweepRequest(**source),
+        method=method, damping_scales=scales, default_damping_scale=default, storage="full", created_at=now(),
+    )  # fmt: skip
+    store.sweeps.create(sweep)
+    store.jobs.create(sweep.job_id, "sweep", sweep.id, f"/v1/sweeps/{sweep.id}")
+    if cancelled:
+        store.jobs.cancel(sweep.job_id)
+    store.queue.submit("sweep_dampings", sweep_id=sweep.id)
+    return sweep
