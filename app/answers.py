@@ -15,9 +15,10 @@ from influence.contracts.evaluation import Evaluation
 from influence.contracts.index import Index
 from influence.contracts.preview import Preview
 from influence.contracts.query import Query
+from influence.contracts.sweep import Sweep
 from influence.errors import Cancelled
 
-Work = Index | Query | Preview | Evaluation
+Work = Index | Query | Preview | Evaluation | Sweep
 
 
 def json_response(resource: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -43,6 +43,10 @@ def _clear_up(store: Store, job: Job) -> None:
         if store.queries.find(job.resource_id) is not None:
             store.queries.update(job.resource_id, lambda query: query.model_copy(update={"state": "cancelled"}))
             store.queries.expire(job.resource_id, keys.QUERY_SECONDS)
+    elif job.kind == "sweep":
+        if store.sweeps.find(job.resource_id) is not None:
+            store.sweeps.update(job.resource_id, lambda sweep: sweep.model_copy(update={"state": "cancelled"}))
+            store.sweeps.expire(job.resource_id, keys.QUERY_SECONDS)
     elif store.previews.find(job.resource_id) is not None:
         store.previews.update(job.resource_id, lambda preview: preview.model_copy(update={"state": "cancelled"}))
         store.previews.expire(job.resource_id, keys.QUERY_SECONDS)

@@ -41,6 +41,11 @@ def index_address(spec: IndexSpec) -> str:
 def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset, *, budget_bytes: int) -> IndexSpec:
     """Decide all that the request left open; fields that have no effect take one value, so that they cannot differ."""
     storage = choose_storage(request, checkpoint, dataset, budget_bytes)
+    if request.kronecker and storage != "full":
+        raise InvalidRequest(
+            f"Kronecker factors are kept with full storage only, and this index would be {storage}.",
+            hint="Send storage 'full' where it fits, or leave 'kronecker' out and ask method 'exact'.",
+        )
     gradients = GradientSettings(
         precision=request.precision, max_length=request.max_length, on_too_long=request.on_too_long,
         loss=choose_loss(dataset.kind, request.loss), include_bias=request.include_bias,
@@ -50,7 +55,7 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
         storage_dtype=request.storage_dtype if storage == "full" else "float32",
         rank=request.rank if storage == "compact" and request.grow_from is None else None,
         code_dtype=request.code_dtype if storage == "compact" and request.grow_from is None else "int8",
-        grow_from=request.grow_from, gradients=gradients,
+        kronecker=request.kronecker, grow_from=request.grow_from, gradients=gradients,
     )  # fmt: skip
 
 

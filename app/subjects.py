@@ -2,7 +2,7 @@
 
 from app.checkpointing import resolve_base_model
 from app.context import Context
-from app.querying import require_ready
+from app.readiness import require_ready
 from influence.contracts.checkpoint import BaseModelRef
 from influence.contracts.dataset import Dataset
 from influence.contracts.evaluation import Experiment, Subject

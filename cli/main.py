@@ -11,14 +11,16 @@ from cli.build import BuildOptions, build, show_index
 from cli.evaluate import evaluate_command
 from cli.options import ApiKey, AsJson, Url, parse_names
 from cli.output import Output
-from cli.questions import ask, choose_source, make_body, parse_object
+from cli.questions import ask, choose_source, make_body, parse_checkpoint, parse_object
 from cli.serve import API_COMMAND, WORKER_COMMAND, ServeOptions, serve
 from cli.service import DEFAULT_URL, Service
 from cli.status import read_overview, read_resource, show_overview, show_resource
+from cli.sweeping import show_sweep, sweep
 from cli.tables import show_query
 from influence.contracts.common import Json
 from influence.contracts.index import Index
 from influence.contracts.query import Query
+from influence.contracts.sweep import Sweep, SweepRequest
 from influence.errors import InvalidRequest
 
 app = typer.Typer(
@@ -91,6 +93,9 @@ def build_command(
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
     loss: Annotated[str | None, typer.Option(help="Tokens that carry loss: completion, assistant or all.")] = None,
     on_non_finite: Annotated[str | None, typer.Option(help="fail or skip.")] = None,
+    kronecker: Annotated[
+        bool, typer.Option("--kronecker", help="Also collect what method ekfac needs; full storage only.")
+    ] = False,
     grow_from: Annotated[
         str | None, typer.Option(help="A compact index (idx_...) whose rows are kept: only new ones are computed.")
     ] = None,
@@ -105,7 +110,7 @@ def build_command(
         "storage": storage, "storage_dtype": storage_dtype, "code_dtype": code_dtype, "rank": rank,
         "max_length": max_length,
         "on_too_long": on_too_long, "precision": precision, "loss": loss, "on_non_finite": on_non_finite,
-        "grow_from": grow_from,
+        "kronecker": kronecker or None, "grow_from": grow_from,
     }  # fmt: skip
     with output.reporting(), Service(url, api_key) as service:
         options = BuildOptions(
@@ -138,6 +143,9 @@ def query_command(
     target: Annotated[str | None, typer.Option(help="Loss on the 'label' or on the model's own 'prediction'.")] = None,
     aggregate: Annotated[str | None, typer.Option(help="'each' test point, or their 'mean'.")] = None,
     damping_scale: Annotated[float | None, typer.Option(help="Damping; 0.1 is the paper's.")] = None,
+    checkpoint: Annotated[
+        list[str] | None, typer.Option(help="idx_...=0.001: sum over these indexes by weight, the asked one too.")
+    ] = None,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
     as_json: AsJson = False,
@@ -149,6 +157,7 @@ def query_command(
         "damping_scale": damping_scale,
     }  # fmt: skip
     with output.reporting(), Service(url, api_key) as service:
+        settings["checkpoints"] = [parse_checkpoint(text) for text in checkpoint] if checkpoint else None
         source = choose_source(
             texts=text or [], labels=label or [], examples=example or [], file=file, dataset=dataset, rows=rows
         )
@@ -159,12 +168,44 @@ def query_command(
             show_query(Query.model_validate(query), output.results)
 
 
+@app.command("sweep")
+def sweep_command(
+    index_id: Annotated[str, typer.Argument(help="The index to ask (idx_...).")],
+    text: Annotated[list[str] | None, typer.Option(help="Text of a test point; may be given again.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Its label; one for each --text.")] = None,
+    example: Annotated[list[str] | None, typer.Option(help="A test point as a JSON row; may be given again.")] = None,
+    file: Annotated[Path | None, typer.Option(help="Test points as JSONL; '-' reads standard input.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Test points from a stored data set (ds_...).")] = None,
+    rows: Annotated[str | None, typer.Option(help="Which of its rows: 1,2,3 or 10-19; all when left out.")] = None,
+    method: Annotated[str | None, typer.Option(help="datainf, exact, joint, ...")] = None,
+    target: Annotated[str | None, typer.Option(help="Loss on the 'label' or on the model's own 'prediction'.")] = None,
+    damping_scale: Annotated[
+        list[float] | None, typer.Option(help="Compare this damping; given 2 to 20 times. A grid when left out.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask how much a method's rankings depend on its damping."""
+    output = Output(as_json=as_json)
+    settings: Json = {"method": method, "target": target, "damping_scales": damping_scale or None}
+    with output.reporting(), Service(url, api_key) as service:
+        source = choose_source(
+            texts=text or [], labels=label or [], examples=example or [], file=file, dataset=dataset, rows=rows
+        )
+        found = sweep(service, index_id, make_body(source, settings, SweepRequest), output)
+        if as_json:
+            output.show_json(found)
+        else:
+            show_sweep(Sweep.model_validate(found), output.results)
+
+
 app.command("evaluate")(evaluate_command)
 
 
 @app.command("status")
 def status_command(
-    resource_id: Annotated[str | None, typer.Argument(help="An id: ckpt_, ds_, idx_, qry_, eval_ or job_.")] = None,
+    resource_id: Annotated[str | None, typer.Argument(help="An id: ckpt_, ds_, idx_, qry_, swp_, eval_, job_.")] = None,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
     as_json: AsJson = False,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cli.adapters import open_file
 from cli.build import watch
@@ -15,7 +15,8 @@ from cli.following import require_success
 from cli.output import Output
 from cli.service import Service, resource_path
 from influence.contracts.common import Json
-from influence.contracts.query import MAX_TEST_POINTS, Query, QueryRequest
+from influence.contracts.points import MAX_TEST_POINTS
+from influence.contracts.query import Query, QueryRequest
 from influence.errors import BrokenRow, InvalidRequest
 
 #: Most queries are answered within milliseconds; the first on an index loads it.
@@ -36,16 +37,16 @@ def ask(service: Service, index_id: str, body: Json, output: Output) -> Json:
     return service.get(resource_path(query.id) or f"/v1/queries/{query.id}")
 
 
-def make_body(source: Json, settings: Json) -> Json:
-    """The request, checked before it is sent. Raises InvalidRequest."""
+def make_body(source: Json, settings: Json, model: type[BaseModel] = QueryRequest) -> Json:
+    """The request, a query's or another's, checked before it is sent. Raises InvalidRequest."""
     body = {**source, **{name: value for name, value in settings.items() if value is not None}}
     try:
-        QueryRequest.model_validate(body)
+        model.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
-        raise InvalidRequest(f"{where + ': ' if where else ''}{message}.", hint="See datainf query --help.") from error
+        raise InvalidRequest(f"{where + ': ' if where else ''}{message}.", hint="See --help.") from error
     return body
 
 
@@ -98,6 +99,17 @@ def parse_rows(text: str) -> list[int]:
             )
         found.extend(range(first, last + 1))
     return found
+
+
+def parse_checkpoint(text: str) -> Json:
+    """`idx_...=0.001` -> an index and its weight. Raises InvalidRequest."""
+    index_id, _, weight = text.partition("=")
+    try:
+        return {"index_id": index_id, "weight": float(weight)}
+    except ValueError as error:
+        raise InvalidRequest(
+            f"--checkpoint {text!r} is not an index and its weight.", hint="Write --checkpoint idx_...=0.001."
+        ) from error
 
 
 def parse_object(text: str, what: str) -> Json:

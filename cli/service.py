@@ -21,6 +21,7 @@ COLLECTIONS = {
     "idx": "indexes",
     "qry": "queries",
     "eval": "evaluations",
+    "swp": "sweeps",
     "job": "jobs",
 }
 

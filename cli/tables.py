@@ -39,6 +39,9 @@ def describe(query: Query) -> str:
     if query.milliseconds:
         total = query.milliseconds.get("total", sum(query.milliseconds.values()))
         parts.append(f"{total:.0f} ms")
+    if query.checkpoints:
+        summed = ", ".join(f"{plain(found.index_id)} x {found.weight:g}" for found in query.checkpoints)
+        parts.append(f"summed over {summed}")
     return " · ".join([*parts, *(plain(note, 200) for note in query.notes)])
 
 

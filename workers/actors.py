@@ -18,6 +18,7 @@ from influence.contracts.evaluation import Evaluation
 from influence.contracts.index import Index
 from influence.contracts.preview import Preview
 from influence.contracts.query import Query
+from influence.contracts.sweep import Sweep
 from influence.errors import Cancelled, DatainfError, Internal, OutOfMemory
 from influence.store import keys
 from influence.store.connections import StoreConnectionError, StoreFullError
@@ -31,10 +32,11 @@ from workers.evaluating.pieces import evaluate_piece, finish_evaluation, plan_ev
 from workers.runtime import Runtime, ShutdownRequested
 from workers.scoring.answer import answer_query
 from workers.scoring.preview import preview_rows
+from workers.scoring.sweep import sweep_dampings
 
 log = structlog.get_logger()
 
-Work = TypeVar("Work", Index, Query, Preview, Evaluation)
+Work = TypeVar("Work", Index, Query, Preview, Sweep, Evaluation)
 
 #: Attempts at a message that fails for no reason known to us.
 MAX_ATTEMPTS = 3
@@ -104,7 +106,14 @@ def register_query_actors(runtime: Runtime, broker: RedisBroker) -> None:
         with structlog.contextvars.bound_contextvars(job_id=found.job_id, preview_id=preview_id):
             _guard(lambda: preview_rows(runtime, found), lambda error: _fail_preview(runtime, preview_id, error))
 
-    _declare(broker, "query", {"answer_query": query, "preview_rows": preview})
+    def sweep(sweep_id: str) -> None:
+        found = runtime.store.sweeps.find(sweep_id)
+        if found is None or not runtime.store.jobs.start(found.job_id):
+            return
+        with structlog.contextvars.bound_contextvars(job_id=found.job_id, sweep_id=sweep_id):
+            _guard(lambda: sweep_dampings(runtime, found), lambda error: _fail_sweep(runtime, sweep_id, error))
+
+    _declare(broker, "query", {"answer_query": query, "preview_rows": preview, "sweep_dampings": sweep})
 
 
 def _declare(broker: RedisBroker, queue: str, functions: dict[str, Callable[..., None]]) -> None:
@@ -155,6 +164,11 @@ def _fail_query(runtime: Runtime, query_id: str, error: DatainfError) -> None:
 def _fail_preview(runtime: Runtime, preview_id: str, error: DatainfError) -> None:
     runtime.store.previews.expire(preview_id, keys.QUERY_SECONDS)
     _fail(runtime, runtime.store.previews, preview_id, error)
+
+
+def _fail_sweep(runtime: Runtime, sweep_id: str, error: DatainfError) -> None:
+    runtime.store.sweeps.expire(sweep_id, keys.QUERY_SECONDS)
+    _fail(runtime, runtime.store.sweeps, sweep_id, error)
 
 
 def _fail(runtime: Runtime, records: Records[Work], record_id: str, error: DatainfError, **changes: Any) -> None:

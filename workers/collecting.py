@@ -10,7 +10,12 @@ from workers.runtime import Runtime
 
 
 def stream_rows(
-    runtime: Runtime, model: HotModel, encoded: Sequence[EncodedRow], report: Callable[[int], None] | None = None
+    runtime: Runtime,
+    model: HotModel,
+    encoded: Sequence[EncodedRow],
+    report: Callable[[int], None] | None = None,
+    *,
+    with_factors: bool = False,
 ) -> Iterator[tuple[list[int], RowGradients]]:
     """Yield (positions in `encoded`, their gradients) batch by batch; `report` hears of rows done."""
     done = 0
@@ -21,6 +26,7 @@ def stream_rows(
         device=runtime.device,
         budget=runtime.token_budget,
         lock=runtime.device_lock,
+        with_factors=with_factors,
     ):
         yield positions, found
         done += len(positions)

@@ -47,11 +47,16 @@ class Estimate:
         return asdict(self)
 
 
-def estimate_full(rows: int, parameters: Sequence[int], dtype: StorageDtype, rates: Rates) -> Estimate:
-    """Every gradient: `parameters` are the blocks' sizes d_l."""
+def estimate_full(
+    rows: int, parameters: Sequence[int], dtype: StorageDtype, rates: Rates, *, factor_bytes: int = 0
+) -> Estimate:
+    """Every gradient: `parameters` are the blocks' sizes d_l. `factor_bytes` of Kronecker factors are kept of every
+    shard until the build ends, and once of the index."""
     row_bytes = sum(parameters) * np.dtype(dtype).itemsize
     seconds = rows / rates.rows_per_second
-    return Estimate("full", rows, _shards(seconds), row_bytes, _in_redis(rows * row_bytes), rows * row_bytes, seconds)
+    shards = _shards(seconds)
+    in_redis = _in_redis(rows * row_bytes + (shards + 1) * factor_bytes)
+    return Estimate("full", rows, shards, row_bytes, in_redis, rows * row_bytes + 2 * factor_bytes, seconds)
 
 
 def estimate_compact(
@@ -121,7 +126,7 @@ def _in_redis(payload: int) -> int:
 
 def _hint(estimate: Estimate) -> str:
     if estimate.storage == "full":
-        return "Use storage 'compact', or raise the budget."
+        return "Use storage 'compact' (without kronecker), or raise the budget."
     return "Use a smaller rank or fewer rows, or raise the budget."
 
 

@@ -43,6 +43,9 @@ class IndexRequest(GradientSettings):
     rank: int = Field(DEFAULT_RANK, ge=1, le=1024, description="Basis vectors a block, compact storage.")
     code_dtype: CodeDtype = Field("int8", description="Type of the stored numbers of compact storage.")
     on_non_finite: OnNonFinite = "fail"
+    kronecker: bool = Field(
+        False, description="Also collect the Kronecker factors that method 'ekfac' needs; full storage only."
+    )
     grow_from: str | None = Field(
         None,
         description="A ready compact index of the same checkpoint and gradient settings: rows that it shares keep"
@@ -61,6 +64,7 @@ class IndexSpec(Frozen):
     code_dtype: CodeDtype = "int8"
     rank: int | None = None
     on_non_finite: OnNonFinite = "fail"
+    kronecker: bool = False
     grow_from: str | None = None
     gradients: GradientSettings = GradientSettings()
     gradient_version: int = GRADIENT_VERSION

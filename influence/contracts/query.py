@@ -1,41 +1,33 @@
 """A query: test points scored against an index. One sign convention: score = -influence, positive is helpful."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from influence.contracts.common import Frozen, Json, Request
 from influence.contracts.job import JobState
+from influence.contracts.points import PointSource
 
 Order = Literal["helpful", "harmful", "absolute", "both"]
-Target = Literal["label", "prediction"]
 Aggregate = Literal["each", "mean"]
 Direction = Literal["helpful", "harmful"]
 Include = Literal["blocks"]
 SIGN_CONVENTION = "score>0 is helpful"
-MAX_TEST_POINTS = 1024
 MAX_K = 10_000
+MAX_CHECKPOINTS = 32
 
 
-class RowSelection(Request):
-    """Test points taken from a stored data set, by row index."""
+class CheckpointWeight(Request):
+    """One index of a sum over checkpoints, and what its influence is multiplied by: its learning rate."""
 
-    dataset_id: str
-    row_indexes: list[int] | None = Field(None, description="All rows when left out.")
+    index_id: str
+    weight: float = Field(gt=0, le=1e6, allow_inf_nan=False)
 
 
-class QueryRequest(Request):
+class QueryRequest(PointSource):
     """`POST /v1/indexes/{id}/queries`: give `examples` or `rows`, not both."""
 
-    examples: list[dict[str, Any]] | None = Field(
-        None,
-        min_length=1,
-        max_length=MAX_TEST_POINTS,
-        examples=[[{"text": "refund still missing", "label": "billing"}]],
-    )
-    rows: RowSelection | None = None
-    target: Target = "label"
     aggregate: Aggregate = "each"
     method: str = "datainf"
     damping_scale: float | None = Field(None, gt=0, le=1e6, allow_inf_nan=False)
@@ -43,12 +35,13 @@ class QueryRequest(Request):
     order: Order = "both"
     exact: Literal["auto"] | bool = "auto"
     include: tuple[Include, ...] = ()
-
-    @model_validator(mode="after")
-    def _one_source(self) -> "QueryRequest":
-        if (self.examples is None) == (self.rows is None):
-            raise ValueError("give either 'examples' or 'rows'")
-        return self
+    checkpoints: tuple[CheckpointWeight, ...] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_CHECKPOINTS,
+        description="Sum over these indexes of one run's checkpoints, the one asked among them, each by its weight.",
+        examples=[[{"index_id": "idx_5b20", "weight": 0.001}, {"index_id": "idx_77c3", "weight": 0.0005}]],
+    )
 
 
 class ScoredRow(Frozen):
@@ -91,8 +84,16 @@ class TestPointResult(Frozen):
     summary: dict[str, float]
 
 
+class SummedCheckpoint(Frozen):
+    """What one index added to a sum over checkpoints."""
+
+    index_id: str
+    checkpoint_id: str
+    weight: float
+
+
 class Query(Frozen):
-    """A query and, once its job succeeded, its results."""
+    """A query and, once its job succeeded, its results. `checkpoints` are those summed over, the asked one first."""
 
     id: str
     index_id: str
@@ -101,6 +102,7 @@ class Query(Frozen):
     request: QueryRequest
     method: str
     sign_convention: str = SIGN_CONVENTION
+    checkpoints: tuple[SummedCheckpoint, ...] | None = None
     damping_scale: float | None = None
     rows_scored: int | None = None
     storage: str | None = None

@@ -37,7 +37,9 @@ StateT = TypeVar("StateT", bound=State)
 class Method(ABC, Generic[StateT]):
     """One way to score training rows. Instances are frozen; all that lasts is in the state.
 
-    `default_damping_scale` is None where damping means nothing to the method.
+    `default_damping_scale` is None where damping means nothing to the method. `stand_in` names the method to ask where
+    this one is not offered; a baseline is there to be compared with, not to be relied on. One that `needs_factors` is
+    prepared from blocks with their Kronecker factors; one that `needs_checkpoints` means something only as a sum.
     """
 
     name: ClassVar[str]
@@ -46,6 +48,10 @@ class Method(ABC, Generic[StateT]):
     default_damping_scale: ClassVar[float | None]
     storages: ClassVar[frozenset[Storage]] = frozenset({"full", "compact"})
     has_self_influence: ClassVar[bool] = True
+    is_baseline: ClassVar[bool] = False
+    needs_factors: ClassVar[bool] = False
+    needs_checkpoints: ClassVar[bool] = False
+    stand_in: ClassVar[str | None] = None
 
     @abstractmethod
     def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> StateT:

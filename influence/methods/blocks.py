@@ -26,13 +26,15 @@ class TrainBlock:
 
     `gradients` is (n, width) in any stored type, or a tuple of such arrays, one a shard. `scales` (n,), where
     given, multiply the rows (integer codes). `squared_norms` (n,) are those of the full gradients, also where
-    `gradients` are codes. `parameters` is the block's true size d; width < d means codes.
+    `gradients` are codes. `parameters` is the block's true size d; width < d means codes. `factors`, where they were
+    collected, are the Kronecker factors (p, p) and (q, q) of a weight (p, q), up to a constant.
     """
 
     gradients: Array | tuple[Array, ...]
     squared_norms: Array
     parameters: int
     scales: Array | None = None
+    factors: tuple[Array, Array] | None = None
 
     @classmethod
     def of(cls, gradients: Array | tuple[Array, ...]) -> "TrainBlock":

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from influence.arrays import Array, cast, row_dots
-from influence.contracts.index import Storage
 from influence.methods.base import Method, Scores, score_rows
 from influence.methods.blocks import TrainBlock, Vectors, check_blocks
 from influence.methods.normalised import inverse_roots, rescale
@@ -31,7 +30,6 @@ class Cosine(Method[CosineState]):
     title: ClassVar[str] = "Cosine of gradients"
     summary: ClassVar[str] = "Angle between test and training gradients: rows with large gradients do not stand out."
     default_damping_scale: ClassVar[float | None] = None
-    storages: ClassVar[frozenset[Storage]] = frozenset({"full"})
     has_self_influence: ClassVar[bool] = False
 
     def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> CosineState:

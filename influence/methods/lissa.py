@@ -55,6 +55,7 @@ class Lissa(LinearMethod[LissaState]):
     summary: ClassVar[str] = "The exact block solve by a truncated series, with a step that converges."
     default_damping_scale: ClassVar[float | None] = 1.0
     storages: ClassVar[frozenset[Storage]] = frozenset({"full"})
+    stand_in: ClassVar[str | None] = "exact"
 
     def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> LissaState:
         rows = check_blocks(blocks)

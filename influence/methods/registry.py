@@ -5,17 +5,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from influence.contracts.index import Storage
+from influence.contracts.index import IndexSpec, Storage
 from influence.errors import MethodNotOffered, UnknownMethod
 from influence.methods.base import Method
 from influence.methods.cosine import Cosine
 from influence.methods.datainf import DataInf
+from influence.methods.ekfac import Ekfac
 from influence.methods.exact import Exact
 from influence.methods.hessian_free import HessianFree
 from influence.methods.joint import Joint
 from influence.methods.lissa import Lissa
 from influence.methods.lissa_paper import LissaPaper
 from influence.methods.relative import Relative
+from influence.methods.tracin import TracIn
 
 #: The method of a query that names none.
 DEFAULT_METHOD = DataInf.name
@@ -23,9 +25,12 @@ DEFAULT_METHOD = DataInf.name
 METHODS: Mapping[str, Method[Any]] = MappingProxyType(
     {
         method.name: method
-        for method in (DataInf(), HessianFree(), Cosine(), Relative(), Exact(), Joint(), Lissa(), LissaPaper())
+        for method in (
+            DataInf(), HessianFree(), Cosine(), Relative(), Exact(), Joint(), Ekfac(), Lissa(), LissaPaper(),
+            TracIn(),
+        )
     }
-)
+)  # fmt: skip
 
 
 def get_method(name: str, storage: Storage | None = None) -> Method[Any]:
@@ -39,10 +44,25 @@ def get_method(name: str, storage: Storage | None = None) -> Method[Any]:
     method = METHODS[name]
     if storage is not None and storage not in method.storages:
         offered = [other.name for other in METHODS.values() if storage in other.storages]
+        start = f"Use '{method.stand_in}' in its place" if method.stand_in else f"Use one of {', '.join(offered)}"
         raise MethodNotOffered(
             f"Method '{name}' is not offered on storage '{storage}'.",
-            hint=f"Use one of {', '.join(offered)}, or build an index with storage '{min(method.storages)}'.",
+            hint=f"{start}, or build an index with storage '{min(method.storages)}'.",
             extra={"methods": offered},
+        )
+    return method
+
+
+def get_offered(name: str, spec: IndexSpec) -> Method[Any]:
+    """The method of a name, where an index built by this specification holds all that it needs.
+
+    Raises UnknownMethod and MethodNotOffered.
+    """
+    method = get_method(name, spec.storage)
+    if method.needs_factors and not spec.kronecker:
+        raise MethodNotOffered(
+            f"Method '{name}' needs Kronecker factors, and this index was built without.",
+            hint=f"Build it with kronecker true, or use '{method.stand_in}'.",
         )
     return method
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from influence.arrays import Array
-from influence.contracts.index import Storage
 from influence.damping import DEFAULT_DAMPING_SCALE
 from influence.methods.base import Method, Scores
 from influence.methods.blocks import TrainBlock, Vectors
@@ -39,7 +38,6 @@ class Relative(Method[RelativeState]):
     title: ClassVar[str] = "Relative influence (DataInf)"
     summary: ClassVar[str] = "DataInf over the root of self-influence: what is helpful for this point in particular."
     default_damping_scale: ClassVar[float | None] = DEFAULT_DAMPING_SCALE
-    storages: ClassVar[frozenset[Storage]] = frozenset({"full"})
     has_self_influence: ClassVar[bool] = False
 
     def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> RelativeState:

@@ -24,7 +24,8 @@ REPAIR_SECONDS = 600
 
 
 def record(kind: str, record_id: str) -> str:
-    """string, JSON · state · api creates, workers update · until deleted (queries: QUERY_SECONDS once final)."""
+    """string, JSON · state · api creates, workers update · until deleted (queries, previews, sweeps: QUERY_SECONDS once
+    final)."""
     return f"{PREFIX}{kind}:{record_id}"
 
 

@@ -17,12 +17,12 @@ QueueName = Literal["build", "query"]
 QUEUES: tuple[QueueName, ...] = ("build", "query")
 ActorName = Literal[
     "plan_index", "compute_shard", "finish_index", "plan_evaluation", "evaluate_piece", "finish_evaluation",
-    "answer_query", "preview_rows",
+    "answer_query", "preview_rows", "sweep_dampings",
 ]  # fmt: skip
 _QUEUE_OF: dict[str, QueueName] = {
     "plan_index": "build", "compute_shard": "build", "finish_index": "build",
     "plan_evaluation": "build", "evaluate_piece": "build", "finish_evaluation": "build",
-    "answer_query": "query", "preview_rows": "query",
+    "answer_query": "query", "preview_rows": "query", "sweep_dampings": "query",
 }  # fmt: skip
 
 #: Longer than any stretch in which a worker holds the interpreter, such as loading a model.

@@ -6,6 +6,7 @@ from influence.contracts.evaluation import Evaluation
 from influence.contracts.index import Index
 from influence.contracts.preview import Preview
 from influence.contracts.query import Query
+from influence.contracts.sweep import Sweep
 from influence.store.connections import Connections
 from influence.store.evaluations import EvaluationData
 from influence.store.idempotency import Idempotency
@@ -27,6 +28,7 @@ class Store:
         self.datasets: Records[Dataset] = Records(state, "dataset", Dataset)
         self.indexes: Records[Index] = Records(state, "index", Index)
         self.queries: Records[Query] = Records(state, "query", Query)
+        self.sweeps: Records[Sweep] = Records(state, "sweep", Sweep)
         self.previews: Records[Preview] = Records(state, "preview", Preview)
         self.evaluations: Records[Evaluation] = Records(state, "evaluation", Evaluation)
         self.jobs = Jobs(state)

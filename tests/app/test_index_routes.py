@@ -88,6 +88,17 @@ def test_full_storage_that_does_not_fit_is_refused_with_figures_and_auto_turns_c
     assert (spec["storage"], spec["rank"]) == ("compact", 8)
 
 
+def test_factors_are_part_of_the_index_and_of_full_storage_only(
+    make_client: Callable[..., TestClient], checkpoint: Checkpoint, index: dict[str, Any], dataset_id: str
+) -> None:
+    rich = ask(make_client(), checkpoint, dataset_id, kronecker=True).json()
+    assert rich["spec"]["kronecker"]
+    assert rich["id"] != index["id"]
+    for client, fields in ((make_client(), {"storage": "compact"}), (make_client(storage_budget_bytes=1), {})):
+        body = assert_problem(ask(client, checkpoint, dataset_id, kronecker=True, **fields), 422, "invalid_request")
+        assert "'full'" in body["hint"]
+
+
 @pytest.mark.parametrize(
     ("rows", "status", "code"),
     [

@@ -39,6 +39,8 @@ EXPECTED = {
     "/v1/evaluations/{evaluation_id}/report": {"get"},
     "/v1/evaluations/{evaluation_id}/report.md": {"get"},
     "/v1/evaluations/{evaluation_id}/pictures/{file_name}": {"get"},
+    "/v1/indexes/{index_id}/sweeps": {"post"},
+    "/v1/sweeps/{sweep_id}": {"get"},
     "/v1/jobs": {"get"},
     "/v1/jobs/{job_id}": {"get", "delete"},
     "/v1/jobs/{job_id}/events": {"get"},

@@ -117,6 +117,14 @@ def test_unknown_method_is_refused_with_the_closest_one(client: TestClient, read
     assert "datainf" in body["hint"]
 
 
+def test_ekfac_on_an_index_without_factors_says_how_to_build_one(
+    client: TestClient, ready_index: dict[str, Any]
+) -> None:
+    body = assert_problem(ask(client, ready_index, method="ekfac"), 422, "method_not_offered")
+    assert "kronecker true" in body["hint"]
+    assert "'exact'" in body["hint"]
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "code"),
     [

@@ -68,7 +68,22 @@ def query(request: dict[str, Any], *, answered: bool) -> dict[str, Any]:
     return {
         "id": "qry_1", "index_id": "idx_1", "job_id": "job_1", "state": "succeeded" if answered else "running",
         "request": request, "method": "datainf", "rows_scored": 800, "milliseconds": {"total": 42.0},
+        "checkpoints": [{**chosen, "checkpoint_id": "ckpt_1"} for chosen in request.get("checkpoints", [])],
         "results": [result] if answered else None, "created_at": NOW, "sign_convention": "score>0 is helpful",
+    }  # fmt: skip
+
+
+def sweep(request: dict[str, Any], *, answered: bool) -> dict[str, Any]:
+    rows = [
+        {"damping_scale": scale, "is_default": scale == 1.0, "spearman_with_default": agreed,
+         "overlap_with_default": agreed}
+        for scale, agreed in ((0.5, 0.875), (1.0, 1.0))
+    ]  # fmt: skip
+    result = {"rows": rows, "spearman": [[1.0, 0.875], [0.875, 1.0]], "top": 10, "test_points": 2, "rows_scored": 800}
+    return {
+        "id": "swp_1", "index_id": "idx_1", "job_id": "job_1", "state": "succeeded" if answered else "queued",
+        "request": request, "method": "exact", "damping_scales": [0.5, 1.0], "default_damping_scale": 1.0,
+        "storage": "full", "result": result if answered else None, "created_at": NOW,
     }  # fmt: skip
 
 
@@ -128,6 +143,10 @@ class ContractServer:
                 return Response("# report\n", media_type="text/markdown")
             case "GET", ["v1", "evaluations", _, "pictures", name]:
                 return Response(f"picture {name}")
+            case "POST", ["v1", "indexes", _, "sweeps"]:
+                return JSONResponse(sweep(self.sent[-1][2], answered=False), 202)
+            case "GET", ["v1", "sweeps", _]:
+                return JSONResponse(sweep({"examples": [{"text": "x"}]}, answered=True))
             case "GET", ["v1", "queries", _]:
                 return JSONResponse(query({"examples": [{"text": "x"}]}, answered=True))
             case "GET", ["v1", "indexes"]:

@@ -68,7 +68,7 @@ def test_build_sends_everything_and_watches_until_the_index_is_ready(
 ) -> None:
     result = call(
         "build", "--base-model", "minilm-l6", "--adapter", adapter, "--data", rows, "--columns", '{"text": "t"}',
-        "--label-names", "no,yes", "--storage", "full", "--max-length", 64,
+        "--label-names", "no,yes", "--storage", "full", "--kronecker", "--max-length", 64,
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     assert "Ready: idx_1: 800 rows" in result.stdout
@@ -81,7 +81,7 @@ def test_build_sends_everything_and_watches_until_the_index_is_ready(
     form = service.bodies("/v1/datasets")[0]
     assert form["file"] == ("rows.jsonl", rows.read_bytes())
     assert json.loads(form["columns"]) == {"text": "t"}
-    expected = {"checkpoint_id": "ckpt_1", "dataset_id": "ds_1", "storage": "full", "max_length": 64}
+    expected = {"checkpoint_id": "ckpt_1", "dataset_id": "ds_1", "storage": "full", "max_length": 64, "kronecker": True}
     assert service.bodies("/v1/indexes") == [expected]
     assert_harmless(result.stdout + result.stderr)
 
@@ -173,6 +173,10 @@ def test_a_folder_without_safetensors_is_refused_here(call: Call, service: Contr
         (["query", "idx_1", "--text", "a", "--order", "sideways"], "order"),
         (["query", "idx_1", "--example", '{"text": NaN}'], "cannot be written as JSON"),
         (["query", "idx_1", "--example", '{"text": "\\ud800"}'], "cannot be written as JSON"),
+        (["query", "idx_1", "--text", "a", "--checkpoint", "idx_1"], "not an index and its weight"),
+        (["query", "idx_1", "--text", "a", "--checkpoint", "idx_1=0"], "checkpoints"),
+        (["sweep", "idx_1", "--text", "a", "--damping-scale", "1"], "at least 2 items"),
+        (["sweep", "idx_1"], "exactly one source"),
         (["status", "../../etc"], "is not an id"),
         (["cancel", "idx_1"], "is not a job's id"),
     ],
@@ -217,6 +221,28 @@ def test_test_points_come_from_a_file_or_a_data_set(call: Call, service: Contrac
     assert from_input["examples"] == [{"text": "b"}, {"text": "c"}]
     assert from_dataset["rows"] == {"dataset_id": "ds_1", "row_indexes": [1, 2, 5, 6, 7]}
     assert from_dataset["damping_scale"] == 0.5
+
+
+def test_a_sum_over_checkpoints_is_sent_and_shown(call: Call, service: ContractServer) -> None:
+    weights = ("--checkpoint", "idx_1=0.001", "--checkpoint", "idx_2=5e-4")
+    result = call("query", "idx_1", "--text", "a", "--label", "x", "--method", "tracin", *weights)
+    assert result.exit_code == 0, result.output
+    (body,) = service.bodies("/v1/indexes/idx_1/queries")
+    sent = [{"index_id": "idx_1", "weight": 0.001}, {"index_id": "idx_2", "weight": 0.0005}]
+    assert (body["method"], body["checkpoints"]) == ("tracin", sent)
+    assert "summed over idx_1 x 0.001, idx_2 x 0.0005" in " ".join(result.stdout.split())
+
+
+def test_a_sweep_shows_a_line_a_damping_and_every_pair(call: Call, service: ContractServer) -> None:
+    scales = ("--damping-scale", "0.5", "--damping-scale", "1")
+    result = call("sweep", "idx_1", "--text", "a", "--label", "x", "--method", "exact", *scales)
+    assert result.exit_code == 0, result.output
+    expected = {"examples": [{"text": "a", "label": "x"}], "method": "exact", "damping_scales": [0.5, 1.0]}
+    assert service.bodies("/v1/indexes/idx_1/sweeps") == [expected]
+    for shown in ("1 (default)", "0.875", "88%", "0.88", "2 test points", "800 rows scored"):
+        assert shown in result.stdout
+    found = json.loads(call("sweep", "idx_1", "--text", "a", "--label", "x", "--json").stdout)
+    assert found["result"]["spearman"][0] == [1.0, 0.875]
 
 
 def test_a_broken_line_is_named(call: Call, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import TaskName, now
 from influence.contracts.dataset import Dataset, RowKind
 from influence.contracts.index import GradientSettings, Index, IndexSpec
-from influence.contracts.query import Query, QueryRequest
+from influence.contracts.query import Query, QueryRequest, SummedCheckpoint
+from influence.contracts.sweep import Sweep, SweepRequest
 from influence.digests import digest_json, new_id
 from influence.rows.file import write_rows
 from influence.store.files import Files
@@ -88,14 +89,35 @@ def submit_index(store: Store, checkpoint: Checkpoint, dataset: Dataset, **field
     return index
 
 
-def submit_query(store: Store, index_id: str, **fields: Any) -> Query:
-    """Ask a query, as `POST /v1/indexes/{id}/queries` does."""
+def submit_query(store: Store, index_id: str, summed: Sequence[tuple[Index, float]] = (), **fields: Any) -> Query:
+    """Ask a query, as `POST /v1/indexes/{id}/queries` does; `summed` are indexes with weights, the asked one first."""
     request = QueryRequest(**fields)
+    checkpoints = [
+        SummedCheckpoint(index_id=index.id, checkpoint_id=index.spec.checkpoint_id, weight=weight)
+        for index, weight in summed
+    ]
     query = Query(
         id=new_id("qry"), index_id=index_id, job_id=new_id("job"), state="queued", request=request,
-        method=request.method, created_at=now(),
+        method=request.method, checkpoints=tuple(checkpoints) or None, created_at=now(),
     )  # fmt: skip
     store.queries.create(query)
     store.jobs.create(query.job_id, "query", query.id, f"/v1/queries/{query.id}")
     store.queue.submit("answer_query", query_id=query.id)
     return query
+
+
+def submit_sweep(
+    store: Store, index_id: str, method: str, scales: tuple[float, ...], *, default: float, cancelled: bool = False,
+    **source: Any,
+) -> Sweep:  # fmt: skip
+    """Ask for a sweep, as `POST /v1/indexes/{id}/sweeps` does; `cancelled` before it is on the queue."""
+    sweep = Sweep(
+        id=new_id("swp"), index_id=index_id, job_id=new_id("job"), state="queued", request=SweepRequest(**source),
+        method=method, damping_scales=scales, default_damping_scale=default, storage="full", created_at=now(),
+    )  # fmt: skip
+    store.sweeps.create(sweep)
+    store.jobs.create(sweep.job_id, "sweep", sweep.id, f"/v1/sweeps/{sweep.id}")
+    if cancelled:
+        store.jobs.cancel(sweep.job_id)
+    store.queue.submit("sweep_dampings", sweep_id=sweep.id)
+    return sweep

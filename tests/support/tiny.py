@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     BertConfig,
@@ -68,6 +69,13 @@ def make_causal(folder: Path, *, seed: int = 0) -> TinyCheckpoint:
     base = LlamaForCausalLM(config)
     lora = LoraConfig(task_type="CAUSAL_LM", r=2, lora_alpha=4, target_modules=["q_proj", "v_proj"])
     return _save(folder, config, get_peft_model(base, lora))
+
+
+def poison_word(tiny: TinyCheckpoint, word: str) -> None:
+    """Let rows that hold a word have gradients that are not finite: its embedding overflows."""
+    weights = load_file(tiny.base / "model.safetensors")
+    weights["bert.embeddings.word_embeddings.weight"][5 + WORDS.index(word)] = 3e38
+    save_file(weights, tiny.base / "model.safetensors", metadata={"format": "pt"})
 
 
 def _save(folder: Path, config: object, adapted: torch.nn.Module) -> TinyCheckpoint:

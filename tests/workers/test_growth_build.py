@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
-from support.tiny import WORDS, TinyCheckpoint, make_classifier
+from support.tiny import TinyCheckpoint, make_classifier, poison_word
 
 from influence.compact.encoder import Projected
 from influence.compact.moments import Moments
@@ -102,7 +101,8 @@ def assert_equals_rebuild(worker: Runtime, index: Index, rows: Rows) -> None:
     test, _ = project_rows(worker, index, TEST)
     places, losses = np.arange(len(rows)), np.zeros(len(rows), np.float32)
     one, other = (CompactIndex(encoder, m, c, places, losses) for m, c in ((moments, codes), (truth, rebuilt)))
-    found, wanted = one.score("datainf", None, test), other.score("datainf", None, test)
+    points = {str(number): block for number, block in enumerate(test)}
+    found, wanted = (index.scorer("datainf", None)(points) for index in (one, other))
     np.testing.assert_allclose(found, wanted, atol=2e-3 * np.abs(wanted).max())
 
 
@@ -261,9 +261,7 @@ def test_a_plan_killed_halfway_and_shards_delivered_twice_change_nothing(
 
 def test_rows_that_were_left_out_count_as_new(worker: Runtime, tmp_path: Path, finished: Callable[..., Job]) -> None:
     poisoned = make_classifier(tmp_path / "poisoned")
-    weights = load_file(poisoned.base / "model.safetensors")
-    weights["bert.embeddings.word_embeddings.weight"][5 + WORDS.index(POISON)] = 3e38
-    save_file(weights, poisoned.base / "model.safetensors", metadata={"format": "pt"})
+    poison_word(poisoned, POISON)
     checkpoint = add_checkpoint(worker.store, worker.files, poisoned, "sequence_classification")
     built, source = [], None
     for rows in (OLD, OLD[20:] + NEW):

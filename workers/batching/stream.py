@@ -37,6 +37,7 @@ def stream_gradients(
     budget: TokenBudget,
     lock: AbstractContextManager[object] | None = None,
     max_rows: int = MAX_ROWS,
+    with_factors: bool = False,
 ) -> Iterator[tuple[list[int], RowGradients]]:
     """Yield (positions in `encoded`, their gradients) batch by batch, longest rows first.
 
@@ -58,7 +59,7 @@ def stream_gradients(
 
     prepared = prepare(start)
     while prepared is not None:
-        found = _collect(collector, prepared, lock or nullcontext(), device, budget)
+        found = _collect(collector, prepared, lock or nullcontext(), device, budget, with_factors)
         if found is None:
             prepared = prepare(start)
             continue
@@ -73,12 +74,13 @@ def _collect(
     lock: AbstractContextManager[object],
     device: torch.device,
     budget: TokenBudget,
+    with_factors: bool,
 ) -> RowGradients | None:
     """Gradients of a batch, or None when it did not fit and the budget is smaller now."""
     try:
         with lock:
             started = time.perf_counter()
-            found = collector.collect(work.batch)
+            found = collector.collect(work.batch, with_factors=with_factors)
             if budget.growing:
                 found.losses.sum().item()  # waits for the device
                 budget.observe(len(work.positions) * work.longest, time.perf_counter() - started)

@@ -29,6 +29,7 @@ class CompactShard:
         self._norms = np.zeros((rows, len(index.blocks)), dtype=np.float32)
         self._losses = np.zeros(rows, dtype=np.float32)
         self.keep = np.ones(rows, dtype=np.bool_)
+        self.factors = None
         self._reused = read_reused(runtime, index, shard, rows, self._encoder.layout.width)
         known = np.union1d(self._take_sample(sample, rows), self._reused.places)
         self._losses[self._reused.places] = self._reused.losses

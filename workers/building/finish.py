@@ -13,7 +13,9 @@ from influence.contracts.common import now
 from influence.contracts.index import Growth, Index, ShardCommit
 from influence.damping import block_damping
 from influence.errors import RowsUnfit
+from influence.kronecker import KroneckerSums
 from influence.methods.datainf import DataInf
+from workers.building.kronecker import merge_kronecker
 from workers.building.sample import MOMENTS, OLD_MOMENTS, shard_moments
 from workers.runtime import Runtime
 
@@ -26,7 +28,10 @@ def finish_index(runtime: Runtime, index: Index) -> None:
     runtime.store.jobs.set_phase(index.job_id, "finishing", total=index.rows)
     runtime.store.jobs.set_done(index.job_id, index.rows)
     size, moments = _merge_moments(runtime, index) if index.spec.storage == "compact" else (0, None)
-    runtime.store.indexes.update(index.id, lambda current: _ready(current, commits, size, moments))
+    kronecker = merge_kronecker(runtime, index) if index.spec.kronecker else KroneckerSums()
+    runtime.store.indexes.update(
+        index.id, lambda current: _ready(current, commits, size + kronecker.nbytes, moments, kronecker.without)
+    )
     runtime.store.jobs.succeed(index.job_id)
 
 
@@ -47,7 +52,13 @@ def _merge_moments(runtime: Runtime, index: Index) -> tuple[int, Moments]:
     return size, total
 
 
-def _ready(index: Index, commits: Mapping[int, ShardCommit], whole_bytes: int, moments: Moments | None) -> Index:
+def _ready(
+    index: Index,
+    commits: Mapping[int, ShardCommit],
+    whole_bytes: int,
+    moments: Moments | None,
+    without_factors: frozenset[int],
+) -> Index:
     rows = sum(commit.rows for commit in commits.values())
     if rows == 0:
         raise RowsUnfit("Every row was left out, so there is nothing to score against.")
@@ -60,7 +71,7 @@ def _ready(index: Index, commits: Mapping[int, ShardCommit], whole_bytes: int, m
         update={
             "state": "succeeded", "rows_indexed": rows, "skipped_rows": skipped, "bytes": size,
             "bytes_per_row": round(shard_bytes / rows, 1), "damping": _damping(index, commits, moments, rows),
-            "ready_at": now(), "growth": growth, "warnings": _warnings(index, skipped, growth),
+            "ready_at": now(), "growth": growth, "warnings": _warnings(index, skipped, growth, without_factors),
             "timings": {
                 **(index.timings or {}), "gradient_seconds": round(seconds, 3),
                 "rows_per_second": round(rows / max(seconds, 1e-9), 1),
@@ -98,7 +109,9 @@ def _damping(index: Index, commits: Mapping[int, ShardCommit], moments: Moments 
     }
 
 
-def _warnings(index: Index, skipped: tuple[str, ...], growth: Growth | None) -> tuple[str, ...]:
+def _warnings(
+    index: Index, skipped: tuple[str, ...], growth: Growth | None, without_factors: frozenset[int]
+) -> tuple[str, ...]:
     found = []
     if index.truncated_rows:
         found.append(f"{index.truncated_rows} rows were cut to {index.spec.gradients.max_length} tokens.")
@@ -106,6 +119,12 @@ def _warnings(index: Index, skipped: tuple[str, ...], growth: Growth | None) -> 
         found.append(f"{len(skipped)} rows with gradients that are not finite were left out.")
     if slow := [block.name for block in index.blocks if block.path == "slow"]:
         found.append(f"{len(slow)} blocks took the slower exact path, for example {slow[0]}.")
+    if without_factors:
+        first = index.blocks[min(without_factors)].name
+        found.append(
+            f"{len(without_factors)} blocks have no Kronecker factors, for example {first}: method 'ekfac' takes their"
+            " diagonal."
+        )
     of_growth = () if growth is None else growth.warnings
     measured = [(part or {}).get("warnings", ()) for part in (index.fidelity, index.precision_fidelity)]
     return (*index.warnings, *found, *measured[0], *measured[1], *of_growth)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.index import Index
+from workers.building.kronecker import ShardFactors, shard_kronecker
 from workers.gradients.collector import RowGradients
 from workers.gradients.finiteness import find_non_finite
 from workers.runtime import Runtime
@@ -26,6 +27,8 @@ class FullShard:
         self._losses = np.zeros(rows, dtype=np.float32)
         self.keep = np.ones(rows, dtype=np.bool_)
         self.wanted = np.arange(rows)
+        # The factors of a finished index hold those of a shard that is computed again.
+        self.factors = ShardFactors() if index.spec.kronecker and index.state != "succeeded" else None
 
     def put(self, positions: Sequence[int], found: RowGradients) -> None:
         """Take one micro-batch; rows that the storage dtype cannot hold are marked as not finite."""
@@ -39,6 +42,8 @@ class FullShard:
             if stored.dtype != values.dtype:
                 self.keep[positions] &= np.isfinite(stored).all(axis=1)
             self._gradients[block][positions] = stored
+        if self.factors is not None:
+            self.factors.put(positions, found, self.keep)
 
     @property
     def squared_norm_sums(self) -> NDArray[np.float64]:
@@ -63,4 +68,6 @@ class FullShard:
         for block, gradients in enumerate(self._gradients):
             kept = gradients if self.keep.all() else gradients[self.keep]
             written.append(self._data.write_gradients(name, shard, block, kept))
+        if self.factors is not None:
+            self._data.write_parts(name, shard_kronecker(shard), self.factors.sums().pack())
         return sum(size for size, _ in written), sum(pieces for _, pieces in written)

@@ -61,11 +61,12 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
     model = runtime.models.get(runtime.store.checkpoints.require(index.spec.checkpoint_id), index.spec.gradients)
     dataset = runtime.store.datasets.require(index.spec.dataset_id)
     sample, truncated = check_rows(runtime, model, dataset, index, progress)
-    rates = Rates(rows_per_second=1.0 / _probe(runtime, model, sample))
+    seconds, factor_bytes = _probe(runtime, model, sample, with_factors=index.spec.kronecker)
+    rates = Rates(rows_per_second=1.0 / seconds)
     blocks = model.collector.blocks
     matched = None if index.spec.grow_from is None else match_old(runtime, index, blocks)
     if matched is None:
-        estimate = estimate_build(index.spec, dataset.rows, blocks, rates)
+        estimate = estimate_build(index.spec, dataset.rows, blocks, rates, factor_bytes)
     else:
         estimate = matched.estimate(dataset.rows, blocks, rates)
     check_fits(
@@ -125,17 +126,19 @@ def _spread(rows: Sequence[EncodedRow], count: int) -> list[EncodedRow]:
     return [rows[position] for position in sorted(set(picks.tolist()))]
 
 
-def _probe(runtime: Runtime, model: HotModel, sample: Sequence[EncodedRow]) -> float:
-    """Seconds a row on this machine, from a small batch run twice (the first warms up)."""
+def _probe(runtime: Runtime, model: HotModel, sample: Sequence[EncodedRow], *, with_factors: bool) -> tuple[float, int]:
+    """Seconds a row on this machine, from a small batch run twice (the first warms up), and bytes of its factors."""
     batch = model.task.collate(sample).to(runtime.device)
-    seconds = math.inf
+    seconds, factor_bytes = math.inf, 0
     for _ in range(2):
         with runtime.device_lock:
             started = time.monotonic()
-            losses = model.collector.collect(batch).losses
-            losses.sum().item()  # waits for the device
+            found = model.collector.collect(batch, with_factors=with_factors)
+            found.losses.sum().item()  # waits for the device
             seconds = min(seconds, time.monotonic() - started)
-    return seconds / len(sample)
+        # Kept in float64.
+        factor_bytes = 8 * sum(left.numel() + right.numel() for left, right in found.factors.values())
+    return seconds / len(sample), factor_bytes
 
 
 def choose_shard_rows(spec: IndexSpec, rows: int, parameters: int, rates: Rates, shard_seconds: float) -> int:
@@ -147,9 +150,9 @@ def choose_shard_rows(spec: IndexSpec, rows: int, parameters: int, rates: Rates,
     return max(1, min(wanted, rows))
 
 
-def estimate_build(spec: IndexSpec, rows: int, blocks: Sequence[Block], rates: Rates) -> Estimate:
+def estimate_build(spec: IndexSpec, rows: int, blocks: Sequence[Block], rates: Rates, factor_bytes: int) -> Estimate:
     """Bytes and seconds that the build should take, with one worker like this one."""
     sizes = [block.parameters for block in blocks]
     if spec.storage == "full":
-        return estimate_full(rows, sizes, spec.storage_dtype, rates)
+        return estimate_full(rows, sizes, spec.storage_dtype, rates, factor_bytes=factor_bytes)
     return estimate_compact(rows, sizes, spec.rank or DEFAULT_RANK, rates, dtype=spec.code_dtype)

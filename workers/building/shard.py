@@ -13,6 +13,7 @@ from influence.errors import Cancelled, WorkerDied
 from influence.rows.file import RowFile
 from workers.building.compact import CompactShard
 from workers.building.full import FullShard
+from workers.building.kronecker import ShardFactors
 from workers.building.plan import shard_size
 from workers.building.progress import BuildProgress
 from workers.building.room import write_when_room
@@ -30,11 +31,15 @@ MAX_ATTEMPTS = 5
 class ShardWriter(Protocol):
     """What a kind of storage does with a shard's gradients.
 
-    `wanted` are the places whose gradients it still needs, `keep` (rows,) which rows stay.
+    `wanted` are the places whose gradients it still needs, `keep` (rows,) which rows stay, `factors` what it takes of
+    Kronecker factors, if any.
     """
 
     keep: NDArray[np.bool_]
     wanted: NDArray[np.int64]
+
+    @property
+    def factors(self) -> ShardFactors | None: ...
 
     def put(self, positions: Sequence[int], found: RowGradients) -> None: ...
 
@@ -102,10 +107,15 @@ def collect_shard(
             progress.report(known + done)
 
     wanted = [encoded[place] for place in rows.wanted]
-    for positions, found in stream_rows(runtime, model, wanted, report):
+    for positions, found in stream_rows(runtime, model, wanted, report, with_factors=rows.factors is not None):
         rows.put(rows.wanted[positions].tolist(), found)
     row_ids = [row.row_id for row in encoded]
     refuse_non_finite(index, [row_id for row_id, keep in zip(row_ids, rows.keep, strict=True) if not keep])
+    if rows.factors is not None:
+        for _, found in stream_rows(
+            runtime, model, [encoded[place] for place in rows.factors.again], with_factors=True
+        ):
+            rows.factors.add(found)
     return row_ids, rows
 
 

@@ -12,8 +12,7 @@ from workers.evaluating.run import Floats
 from workers.evaluating.scorer import collect
 from workers.rows import Row
 from workers.runtime import Runtime
-from workers.scoring.answer import load_hot
-from workers.scoring.full import FullIndex
+from workers.scoring.parts import load_hot
 from workers.scoring.testpoints import take
 
 #: Test points scored in one pass.
@@ -45,11 +44,7 @@ def score_indexed(
         parts = []
         for start in range(0, len(test_rows), _POINTS_PER_PASS):
             points: dict[str, Tensor] = take(test, start, start + _POINTS_PER_PASS)
-            scale = choice.damping_scale
-            if isinstance(hot, FullIndex):
-                parts.append(hot.score(choice.method, scale, points))
-            else:
-                parts.append(hot.score(choice.method, scale, list(points.values())))
+            parts.append(hot.scorer(choice.method, choice.damping_scale)(points))
             touch(0)
         found[choice.title] = np.concatenate(parts).astype(np.float64)
     return found

@@ -80,8 +80,8 @@ class Scorer:
         """Influence (m, n) of training rows on test gradients (m, d) a block; negative = helpful."""
         with self.runtime.device_lock:
             if choice.storage == "compact":
-                index = self._index(choice.rank)
-                return index.score(choice.method, choice.damping_scale, list(test.values())).astype(np.float64)
+                score = self._index(choice.rank).scorer(choice.method, choice.damping_scale)
+                return score(test).astype(np.float64)
             method = get_method(choice.method, "full")
             found = method.apply(method.prepare(self.blocks, choice.damping_scale), test).influence
             influence: Floats = found.double().cpu().numpy()

@@ -19,9 +19,20 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from workers.gradients.backward import differentiate
 from workers.gradients.fused import FusedLora, LoraCall, compute_fused
-from workers.gradients.rules import MULTIPLIERS, multiplier_gradients, replayed_gradients, split_rows
+from workers.gradients.rules import (
+    MULTIPLIERS,
+    multiplier_gradients,
+    multiplier_pair,
+    multiply_rows,
+    position_products,
+    replayed_gradients,
+    split_rows,
+)
 from workers.gradients.sites import Site
 from workers.rows import Batch
+
+#: Kronecker factors (p, p) and (q, q) of a weight (p, q).
+Factors = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +48,17 @@ class Pass:
     """Gradients of one batch for the tensors of `sites`; LoRA layers in `fused` are one step of the graph each.
 
     `gradients` (B, d) by block name are sums over all uses of a tensor; a tensor that nothing used has none.
-    `refused` names blocks whose rows could not be told apart.
+    `refused` names blocks whose rows could not be told apart. `factors` are there when they are asked for: Kronecker
+    factors (p, p) and (q, q) of a weight (p, q) as sums over uses, rows and positions, for weights that only multiply.
     """
 
-    def __init__(self, sites: Sequence[Site], batch: Batch, fused: Sequence[FusedLora] = ()) -> None:
+    def __init__(
+        self, sites: Sequence[Site], batch: Batch, fused: Sequence[FusedLora] = (), *, with_factors: bool = False
+    ) -> None:
         self.gradients: dict[str, Tensor] = {}
+        self.factors: dict[str, Factors] = {}
         self.refused: set[str] = set()
+        self._with_factors = with_factors
         self._sites = sites
         self._fused = fused
         self._rows = len(batch)
@@ -78,6 +94,8 @@ class Pass:
         """Run the modules again that have no formula of their own."""
         for waiting in self._replays:
             self._replay(waiting)
+            for tensor in waiting.site.tensors.values():
+                self.factors.pop(tensor.block, None)
         self._replays.clear()
 
     def _keep(self, site: Site, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
@@ -110,6 +128,8 @@ class Pass:
             return
         dtype = next(iter(site.tensors.values())).dtype
         self._add(site, multiplier_gradients(site.module, site.parameters, x, by_row, dtype))
+        if "weight" in site.tensors:
+            self._add_factors(site, multiplier_pair(site.module, x, by_row))
 
     def _keep_fused(self, call: LoraCall, output: Tensor, begins_here: bool) -> None:
         if not self._listening:  # a checkpointed layer, run again in the backward pass
@@ -128,9 +148,9 @@ class Pass:
             self._refuse(lora.down)
             self._refuse(lora.up)
             return
-        of_a, of_b = lora.gradients(x, by_row, inner, lora.down.tensors["weight"].dtype)
-        self._add(lora.down, {"weight": of_a})
-        self._add(lora.up, {"weight": of_b})
+        for site, pair in zip((lora.down, lora.up), lora.pairs(x, by_row, inner), strict=True):
+            self._add(site, {"weight": multiply_rows(*pair, site.tensors["weight"].dtype)})
+            self._add_factors(site, pair)
 
     def _postpone(self, site: Site, arguments: tuple[Any, Any], delta: Tensor) -> None:
         self._replays.append(_Replay(site, arguments, delta.detach()))
@@ -155,6 +175,15 @@ class Pass:
             values = values.to(tensor.dtype)
             known = self.gradients.get(tensor.block)
             self.gradients[tensor.block] = values if known is None else known + values
+
+    def _add_factors(self, site: Site, pair: tuple[Tensor, Tensor]) -> None:
+        if not self._with_factors:
+            return
+        tensor = site.tensors["weight"]
+        left, right = position_products(*pair, tensor.dtype)
+        if (known := self.factors.get(tensor.block)) is not None:
+            left, right = known[0] + left, known[1] + right
+        self.factors[tensor.block] = (left, right)
 
     def _refuse(self, site: Site) -> None:
         self.refused.update(tensor.block for tensor in site.tensors.values())

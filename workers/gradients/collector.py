@@ -11,9 +11,9 @@ Trust but verify: with the first batch, its first and its last row are taken onc
 whose fast gradient differs (tokens routed out of order, a weight used behind its module's back) goes the slow way.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from influence.contracts.index import Block, Precision
 from influence.errors import NothingTrainable
 from workers.gradients.agreement import find_disagreements, is_conclusive
-from workers.gradients.capture import Pass
+from workers.gradients.capture import Factors, Pass
 from workers.gradients.fused import find_fused
 from workers.gradients.row_loop import loop_gradients, row_gradients
 from workers.gradients.sites import group_by_module
@@ -33,10 +33,14 @@ RowLosses = Callable[[nn.Module, Batch], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class RowGradients:
-    """`losses` (B,), and per block the rows' gradients (B, d), flattened like the parameter, float32 or float64."""
+    """`losses` (B,), and per block the rows' gradients (B, d), flattened like the parameter, float32 or float64.
+
+    `factors`, where asked for: Kronecker factors by block, summed over the rows, of blocks that have any.
+    """
 
     losses: Tensor
     blocks: dict[str, Tensor]
+    factors: Mapping[str, Factors] = field(default_factory=dict)
 
 
 class GradientCollector:
@@ -80,28 +84,33 @@ class GradientCollector:
             for tensor in self._tensors
         )
 
-    def collect(self, batch: Batch) -> RowGradients:
+    def collect(self, batch: Batch, *, with_factors: bool = False) -> RowGradients:
         """Losses and gradients of the batch's rows, in its order, on the device of the losses.
+
+        With factors also the Kronecker factors of weights that only multiply, and take the fast path.
 
         Raises UnsupportedModule when a module is in training mode or mixes rows.
         """
         refuse_mixed_rows(self.model)
-        losses, found = None, dict[str, Tensor]()
+        losses, found, factors = None, dict[str, Tensor](), dict[str, Factors]()
         if fast := self._tensors_on("fast"):
-            losses, found = self._collect_fast(fast, batch)
+            losses, found, factors = self._collect_fast(fast, batch, with_factors)
         if slow := self._tensors_on("slow"):
             with self._training_only(slow):
                 losses, slowly_found = loop_gradients(slow, self._losses_of, batch)
             found |= slowly_found
         assert losses is not None
-        return RowGradients(losses, {tensor.block: found[tensor.block] for tensor in self._tensors})
+        factors = {block: pair for block, pair in factors.items() if block not in self._slow}
+        return RowGradients(losses, {tensor.block: found[tensor.block] for tensor in self._tensors}, factors)
 
     def _tensors_on(self, path: str) -> list[TrainableTensor]:
         return [tensor for tensor in self._tensors if (tensor.block in self._slow) == (path == "slow")]
 
-    def _collect_fast(self, tensors: Sequence[TrainableTensor], batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def _collect_fast(
+        self, tensors: Sequence[TrainableTensor], batch: Batch, with_factors: bool
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Factors]]:
         sites = group_by_module(tensors)
-        work = Pass(sites, batch, find_fused(self.model, sites))
+        work = Pass(sites, batch, find_fused(self.model, sites), with_factors=with_factors)
         with self._training_only(tensors):
             losses = work.run(lambda: self._losses_of(batch))
             with self._autocast(batch):
@@ -112,7 +121,7 @@ class GradientCollector:
             if tensor.block not in work.gradients:
                 shape = (len(batch), tensor.parameter.numel())
                 work.gradients[tensor.block] = torch.zeros(shape, dtype=tensor.dtype, device=losses.device)
-        return losses, {block: values.to(losses.device) for block, values in work.gradients.items()}
+        return losses, {block: values.to(losses.device) for block, values in work.gradients.items()}, work.factors
 
     def _verify(self, tensors: Sequence[TrainableTensor], batch: Batch, found: dict[str, Tensor]) -> None:
         """Compare rows with plain autograd, once; one row alone cannot show whether rows are kept apart."""

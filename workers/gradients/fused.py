@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
-from workers.gradients.rules import multiply_rows
 from workers.gradients.sites import Site
 
 
@@ -62,9 +61,10 @@ class FusedLora:
         """u (..., r): the gradient of A x."""
         return delta @ (self.scaling * self.b)
 
-    def gradients(self, x: Tensor, delta: Tensor, inner: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Gradients (B, d) of A and of B from x (B, T, in), delta (B, T, out) and u (B, T, r)."""
-        return multiply_rows(inner, x, dtype), multiply_rows(delta, x @ (self.scaling * self.a).t(), dtype)
+    def pairs(self, x: Tensor, delta: Tensor, inner: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """What the gradients of A and of B are products of: x (B, T, in), delta (B, T, out) and u (B, T, r) give
+        (u, x) and (delta, s A x)."""
+        return (inner, x), (delta, x @ (self.scaling * self.a).t())
 
 
 class LoraCall:

@@ -1,114 +1,43 @@
 """A query from message to stored answer."""
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from influence.contracts.index import Index
 from influence.contracts.query import Query
-from influence.errors import IndexNotReady
 from influence.methods.registry import get_method
 from influence.store import keys
-from workers.models import HotModel
 from workers.runtime import Runtime
-from workers.scoring.compact import CompactIndex, load_compact_index
-from workers.scoring.full import FullIndex, load_full_index
+from workers.scoring.parts import Parts
 from workers.scoring.rerank import AUTO_SECONDS, Reranked, candidates_of, estimate_seconds, rerank
 from workers.scoring.results import ResultBuilder
-from workers.scoring.testpoints import TestPoints, make_test_points, take
+from workers.scoring.stopwatch import Stopwatch
+from workers.scoring.summing import Influence, sum_influence
 
-#: Test points scored in one pass; bounds what a pass holds in memory.
-_POINTS_PER_PASS = 32
 #: Note of an answer from codes that an exact one will replace.
 _PRELIMINARY = "Exact scores are being computed."
 
 
-class Stopwatch:
-    """Milliseconds by phase."""
-
-    def __init__(self) -> None:
-        self.milliseconds: dict[str, float] = {}
-        self._started = time.perf_counter()
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Time one phase."""
-        started = time.perf_counter()
-        yield
-        self.milliseconds[name] = round((time.perf_counter() - started) * 1000, 2)
-
-    def finish(self) -> dict[str, float]:
-        """All phases and their total."""
-        self.milliseconds["total"] = round((time.perf_counter() - self._started) * 1000, 2)
-        return self.milliseconds
-
-
 def answer_query(runtime: Runtime, query: Query) -> None:
     """Score the query's test points and store results and scores. Safe to run twice."""
-    watch = Stopwatch()
-    index = runtime.store.indexes.require(query.index_id)
-    if index.state != "succeeded":
-        raise IndexNotReady(f"Index {index.id} is {index.state}.")
-    get_method(query.request.method, index.spec.storage)
-    with watch.phase("load_model"):
-        checkpoint = runtime.store.checkpoints.require(index.spec.checkpoint_id)
-        model = runtime.models.get(checkpoint, index.spec.gradients)
-    with watch.phase("load_index"):
-        hot = load_hot(runtime, index, query.job_id)
-    with watch.phase("test_gradients"):
-        points = make_test_points(runtime, query, model)
-    with watch.phase("score"):
-        points = points.mean() if query.request.aggregate == "mean" else points
-        influence = score_points(hot, query, points)
-    exact, notes = _rerank(runtime, query, index, hot, model, points, influence, watch)
-    _store(runtime, query, index, hot, points, influence, exact, watch, notes)
+    parts = Parts(runtime, query, Stopwatch())
+    influence = sum_influence(parts, query.request)
+    exact, notes = _rerank(runtime, query, parts, influence)
+    _store(runtime, query, parts, influence, exact, notes)
     runtime.store.queries.expire(query.id, keys.QUERY_SECONDS)
     runtime.store.jobs.succeed(query.job_id)
 
 
-def load_hot(runtime: Runtime, index: Index, job_id: str) -> FullIndex | CompactIndex:
-    """The index in memory, with progress of the job while it is loaded."""
-    load_index = load_full_index if index.spec.storage == "full" else load_compact_index
-
-    def load() -> FullIndex | CompactIndex:
-        runtime.store.jobs.set_phase(job_id, "loading index", total=index.rows_indexed or index.rows)
-        return load_index(runtime, index, lambda rows: runtime.store.jobs.set_done(job_id, rows))
-
-    return runtime.hot_indexes.get(index.id, load)
-
-
-def score_points(hot: FullIndex | CompactIndex, query: Query, points: TestPoints) -> NDArray[np.float32]:
-    """Influence (m, n) float32 of all rows."""
-    method, damping_scale = query.request.method, query.request.damping_scale
-    parts = []
-    for start in range(0, len(points.rows), _POINTS_PER_PASS):
-        test = take(points.gradients, start, start + _POINTS_PER_PASS)
-        if isinstance(hot, FullIndex):
-            parts.append(hot.score(method, damping_scale, test))
-        else:
-            parts.append(hot.score(method, damping_scale, list(test.values())))
-    return np.concatenate(parts)
-
-
 def _rerank(
-    runtime: Runtime,
-    query: Query,
-    index: Index,
-    hot: FullIndex | CompactIndex,
-    model: HotModel,
-    points: TestPoints,
-    influence: NDArray[np.float32],
-    watch: Stopwatch,
+    runtime: Runtime, query: Query, parts: Parts, influence: Influence
 ) -> tuple[Reranked | None, tuple[str, ...]]:
     """Replace the candidates' scores in `influence` by exact ones where that is wanted; says so where it is not."""
-    if isinstance(hot, FullIndex):
+    if parts.are_full:
         return None, ()
-    candidates = candidates_of(query, influence)
-    seconds = estimate_seconds(runtime, index, hot, candidates)
+    candidates = candidates_of(query.request, influence)
+    seconds = estimate_seconds(runtime, parts.all, influence.row_indexes[candidates])
     wanted = query.request.exact is True or (query.request.exact == "auto" and seconds < AUTO_SECONDS)
     if not wanted:
         return None, (
@@ -116,37 +45,35 @@ def _rerank(
             "send exact true.",
         )
     if seconds > AUTO_SECONDS:
-        _store(runtime, query, index, hot, points, influence, None, watch, (_PRELIMINARY,), is_final=False)
+        _store(runtime, query, parts, influence, None, (_PRELIMINARY,), is_final=False)
     runtime.store.jobs.set_phase(query.job_id, "exact scores", total=len(candidates))
-    with watch.phase("exact"):
-        exact = rerank(runtime, query, index, hot, model, points, candidates)
-        influence[:, candidates] = exact.exact_influence()
+    exact = rerank(runtime, parts, query.request, influence, candidates)
+    influence.values[:, candidates] = exact.exact_influence()
     return exact, ()
 
 
 def _store(
     runtime: Runtime,
     query: Query,
-    index: Index,
-    hot: FullIndex | CompactIndex,
-    points: TestPoints,
-    influence: NDArray[np.float32],
+    parts: Parts,
+    influence: Influence,
     exact: Reranked | None,
-    watch: Stopwatch,
     notes: tuple[str, ...],
     *,
     is_final: bool = True,
 ) -> None:
     """Write results and scores into the query's record; an answer from codes is there before the exact one."""
-    with watch.phase("rank"):
-        results = ResultBuilder(runtime, query, index, hot, exact).build(points, influence)
-        runtime.store.scores.write(query.id, spread_rows(influence, hot.row_indexes, index.rows))
+    index = parts.all[0].index
+    with parts.watch.phase("rank"):
+        results = ResultBuilder(runtime, query, parts, influence, exact).build()
+        runtime.store.scores.write(query.id, spread_rows(influence.values, influence.row_indexes, index.rows))
     method = get_method(query.request.method)
     damped = method.default_damping_scale is not None
+    storages = {part.index.spec.storage for part in parts.all}
     answer: Mapping[str, Any] = {
         "state": "succeeded" if is_final else "running", "results": tuple(results), "notes": notes,
-        "rows_scored": influence.shape[1], "storage": index.spec.storage, "fidelity": index.fidelity,
-        "milliseconds": watch.finish(),
+        "rows_scored": len(influence.row_indexes), "fidelity": index.fidelity,
+        "storage": index.spec.storage if len(storages) == 1 else "mixed", "milliseconds": parts.watch.finish(),
         "damping_scale": method.damping_scale(query.request.damping_scale) if damped else None,
     }  # fmt: skip
     runtime.store.queries.update(query.id, lambda current: current.model_copy(update=answer))

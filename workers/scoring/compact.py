@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from influence.compact.arrays import Float32s
 from influence.compact.codes import Codes, decode_codes
-from influence.compact.encoder import Encoder
+from influence.compact.encoder import Encoder, Projected
+from influence.compact.factors import RowFactors, length_factors, self_influence_factors
 from influence.compact.layout import Layout
 from influence.compact.moments import Moments, damping_of_rows
 from influence.compact.packing import unpack_moments
@@ -25,11 +27,13 @@ from influence.compact.query import (
 )  # fmt: skip
 from influence.compact.scan import scan_codes
 from influence.contracts.index import Index
+from influence.methods.normalised import inverse_roots
 from influence.methods.registry import get_method
 from workers.building.sample import MOMENTS
 from workers.runtime import Runtime
 from workers.scoring.batcher import ScanBatcher
 from workers.scoring.compact_rows import read_compact_rows
+from workers.scoring.hot import Scorer
 from workers.scoring.kernels import multiply_fastest
 from workers.scoring.repair import read_or_repair
 
@@ -39,8 +43,33 @@ _INVERSES: dict[str, Callable[[Encoder, Moments, Sequence[float]], Inverse]] = {
     "exact": invert_exactly,
     "joint": invert_jointly,
     "hessian_free": lambda encoder, _moments, _damping: invert_nothing(encoder),
+    "tracin": lambda encoder, _moments, _damping: invert_nothing(encoder),
+    "cosine": lambda encoder, _moments, _damping: invert_nothing(encoder),
+    "relative": invert_datainf,
 }
-_INVERSES_KEPT = 8
+#: Methods that divide by a size of the training row, and of those the ones that divide by the test gradient's too.
+_ROW_FACTORS: dict[str, RowFactors] = {"cosine": length_factors, "relative": self_influence_factors}
+_OF_TEST_LENGTH = frozenset({"cosine"})
+_PREPARED_KEPT = 8
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What all queries of a method at one damping share: the inverse curvature, and factors of rows (n,) if any."""
+
+    inverse: Inverse
+    row_factors: Float32s | None
+    by_test_length: bool
+
+    def factors(self, tests: Projected, rows: NDArray[np.int64] | slice) -> Float32s | None:
+        """What scores (m, r) of some rows are multiplied by, None for nothing."""
+        if self.row_factors is None:
+            return None
+        chosen = self.row_factors[rows][None, :]
+        if not self.by_test_length:
+            return chosen
+        lengths = inverse_roots(tests.squared_norms.sum(1, dtype=np.float64))
+        return np.asarray(lengths[:, None] * chosen, np.float32)
 
 
 @dataclass
@@ -53,7 +82,7 @@ class CompactIndex:
     row_indexes: NDArray[np.int64]
     losses: NDArray[np.float32]
     threads: int = 1
-    _inverses: OrderedDict[tuple[str, float | None], Inverse] = field(default_factory=OrderedDict)
+    _prepared: OrderedDict[tuple[str, float | None], Prepared] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     scan: ScanBatcher = field(init=False)
 
@@ -65,16 +94,28 @@ class CompactIndex:
         """Memory that the rows take."""
         return self.codes.nbytes + self.row_indexes.nbytes + self.losses.nbytes
 
-    def inverse(self, method: str, damping_scale: float | None) -> Inverse:
-        """The method's inverse curvature at a damping; made once. Raises MethodNotOffered."""
+    def prepare(self, method: str, damping_scale: float | None, *, keep: bool = True) -> Prepared:
+        """What all queries of a method at one damping share; made once, and kept for the next unless told not to.
+
+        Raises MethodNotOffered.
+        """
         key = (method, damping_scale)
         with self._lock:
-            if key not in self._inverses:
-                while len(self._inverses) >= _INVERSES_KEPT:
-                    self._inverses.popitem(last=False)
-                self._inverses[key] = self._invert(method, damping_scale)
-            self._inverses.move_to_end(key)
-            return self._inverses[key]
+            if key in self._prepared:
+                self._prepared.move_to_end(key)
+                return self._prepared[key]
+            if not keep:
+                return self._prepare(method, damping_scale)
+            while len(self._prepared) >= _PREPARED_KEPT:
+                self._prepared.popitem(last=False)
+            self._prepared[key] = self._prepare(method, damping_scale)
+            return self._prepared[key]
+
+    def _prepare(self, method: str, damping_scale: float | None) -> Prepared:
+        inverse = self._invert(method, damping_scale)
+        make = _ROW_FACTORS.get(method)
+        factors = None if make is None else make(self.encoder, inverse, self.codes)
+        return Prepared(inverse, factors, method in _OF_TEST_LENGTH)
 
     def _invert(self, method: str, damping_scale: float | None) -> Inverse:
         if method == "joint" and self.moments.joint is None:
@@ -84,11 +125,16 @@ class CompactIndex:
             self.encoder, self.moments, damping_of_rows(self.moments, self.encoder.parameters, scale)
         )
 
-    def score(self, method: str, damping_scale: float | None, test: Sequence[torch.Tensor]) -> NDArray[np.float32]:
+    def scorer(self, method: str, damping_scale: float | None, *, keep: bool = True) -> Scorer:
+        """Scores all rows for test gradients by a method at one damping, prepared already."""
+        return partial(self.score, self.prepare(method, damping_scale, keep=keep))
+
+    def score(self, prepared: Prepared, test: Mapping[str, torch.Tensor]) -> NDArray[np.float32]:
         """Influence (m, n) of all rows on test gradients (m, d_l) a block: one pass over the codes."""
-        inverse = self.inverse(method, damping_scale)
-        codes = self.encoder.project([block.float() for block in test]).codes
-        scores = self.scan(query_vectors(self.encoder.layout, inverse, codes))
+        tests = self.encoder.project([block.float() for block in test.values()])
+        scores = self.scan(query_vectors(self.encoder.layout, prepared.inverse, tests.codes))
+        if (factors := prepared.factors(tests, slice(None))) is not None:
+            return np.multiply(scores, -factors, out=scores)
         return np.negative(scores, out=scores)
 
 

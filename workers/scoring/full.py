@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -12,55 +12,76 @@ import torch
 from numpy.typing import NDArray
 
 from influence.contracts.index import Index, ShardCommit
-from influence.methods.base import Scores
+from influence.kronecker import Pair
+from influence.methods.base import Method
 from influence.methods.blocks import TrainBlock
 from influence.methods.registry import get_method
+from workers.building.kronecker import read_factors
 from workers.runtime import Runtime
+from workers.scoring.hot import Scorer
 from workers.scoring.repair import read_or_repair
 
-#: Prepared states kept an index: methods and dampings that people switch between.
-_STATES_KEPT = 4
+#: Prepared methods kept an index: those and the dampings that people switch between.
+_PREPARED_KEPT = 4
+
+
+@dataclass(frozen=True)
+class PreparedMethod:
+    """A method and what it prepared from an index at one damping."""
+
+    method: Method[Any]
+    state: Any
 
 
 @dataclass
 class FullIndex:
     """`blocks` holds the training gradients on the worker's device, `row_indexes` (n,) the data set rows they
-    belong to, `losses` (n,) each row's own loss.
+    belong to, `losses` (n,) each row's own loss. `read_factors` gives the Kronecker factors of blocks that have any.
     """
 
     blocks: Mapping[str, TrainBlock]
     row_indexes: NDArray[np.int64]
     losses: NDArray[np.float32]
     bytes: int
-    _states: OrderedDict[tuple[str, float | None], Any] = field(default_factory=OrderedDict)
+    read_factors: Callable[[], Mapping[str, Pair]] = dict
+    _prepared: OrderedDict[tuple[str, float | None], PreparedMethod] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def score(self, method: str, damping_scale: float | None, test: Mapping[str, torch.Tensor]) -> NDArray[np.float32]:
+    def prepare(self, method: str, damping_scale: float | None, *, keep: bool = True) -> PreparedMethod:
+        """What all queries of a method at one damping share; made once, and kept for the next unless told not to."""
+        key = (method, damping_scale)
+        with self._lock:
+            if key in self._prepared:
+                self._prepared.move_to_end(key)
+                return self._prepared[key]
+            if not keep:
+                return self._prepare(get_method(method), damping_scale)
+            while len(self._prepared) >= _PREPARED_KEPT:
+                self._prepared.popitem(last=False)
+            self._prepared[key] = self._prepare(get_method(method), damping_scale)
+            return self._prepared[key]
+
+    def _prepare(self, method: Method[Any], damping_scale: float | None) -> PreparedMethod:
+        factors = self.read_factors() if method.needs_factors else {}
+        blocks = {name: replace(block, factors=factors.get(name)) for name, block in self.blocks.items()}
+        return PreparedMethod(method, method.prepare(blocks, damping_scale))
+
+    def scorer(self, method: str, damping_scale: float | None, *, keep: bool = True) -> Scorer:
+        """Scores all rows for test gradients by a method at one damping, prepared already."""
+        return partial(self.score, self.prepare(method, damping_scale, keep=keep))
+
+    def score(self, prepared: PreparedMethod, test: Mapping[str, torch.Tensor]) -> NDArray[np.float32]:
         """Influence (m, n) of all rows on test gradients (m, d) a block."""
-        influence = self._apply(method, damping_scale, test).influence
+        influence = prepared.method.apply(prepared.state, test).influence
         scores: NDArray[np.float32] = influence.float().cpu().numpy()
         return scores
 
     def share_blocks(
-        self, method: str, damping_scale: float | None, test: Mapping[str, torch.Tensor], rows: NDArray[np.int64]
-    ) -> dict[str, NDArray[np.float32]]:
-        """Each block's part (m, r) of the influence of some rows, given by position in this index."""
-        parts = self._apply(method, damping_scale, test, rows=rows, per_block=True).blocks or {}
-        return {name: values.float().cpu().numpy() for name, values in parts.items()}
-
-    def _apply(self, method: str, damping_scale: float | None, test: Mapping[str, torch.Tensor], **how: Any) -> Scores:
-        scores: Scores = get_method(method).apply(self._state(method, damping_scale), test, **how)
-        return scores
-
-    def _state(self, method: str, damping_scale: float | None) -> Any:
-        key = (method, damping_scale)
-        with self._lock:
-            if key not in self._states:
-                while len(self._states) >= _STATES_KEPT:
-                    self._states.popitem(last=False)
-                self._states[key] = get_method(method).prepare(self.blocks, damping_scale)
-            self._states.move_to_end(key)
-            return self._states[key]
+        self, prepared: PreparedMethod, test: Mapping[str, torch.Tensor], rows: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """The blocks' parts (blocks, m, r) of the influence of some rows, given by position in this index."""
+        parts = prepared.method.apply(prepared.state, test, rows=rows, per_block=True).blocks or {}
+        return np.stack([parts[name].double().cpu().numpy() for name in self.blocks])
 
 
 def load_full_index(runtime: Runtime, index: Index, report: Callable[[int], None]) -> FullIndex:
@@ -88,6 +109,7 @@ def load_full_index(runtime: Runtime, index: Index, report: Callable[[int], None
         row_indexes=np.concatenate([loaded["kept"] for loaded in shards]),
         losses=np.concatenate([loaded["losses"] for loaded in shards]),
         bytes=sum(array.nbytes for loaded in shards for array in loaded["gradients"]) + norms.nbytes,
+        read_factors=partial(read_factors, runtime.store.index_data, index),
     )
 
 

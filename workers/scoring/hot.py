@@ -2,11 +2,15 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
+
+#: Influence (m, n) float32 of an index's rows on test gradients (m, d) a block.
+Scorer: TypeAlias = Callable[[Mapping[str, Tensor]], NDArray[np.float32]]
 
 
 class HotIndex(Protocol):

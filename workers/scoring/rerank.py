@@ -10,13 +10,15 @@ from torch import Tensor
 
 from influence.compact.rerank import block_scores, choose_candidates, full_directions
 from influence.contracts.index import Index
-from influence.contracts.query import Query
+from influence.contracts.query import QueryRequest
 from influence.rows.file import RowFile
 from workers.collecting import stream_rows
 from workers.models import HotModel
 from workers.runtime import Runtime
 from workers.scoring.compact import CompactIndex
-from workers.scoring.testpoints import TestPoints
+from workers.scoring.full import FullIndex
+from workers.scoring.parts import Opened, Part, Parts
+from workers.scoring.summing import Influence
 
 #: Candidates a direction for each row asked for.
 CANDIDATES_PER_RESULT = 4
@@ -26,49 +28,73 @@ AUTO_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Reranked:
-    """`positions` (c,) ascending, places in the index; `shares` (blocks, m, c) of their exact scores."""
+    """`positions` (c,) ascending, places among the scored rows; `shares` (blocks, m, c) of their exact influence."""
 
     positions: NDArray[np.int64]
     shares: NDArray[np.float64]
 
     def exact_influence(self) -> NDArray[np.float32]:
         """Influence (m, c), negative is helpful."""
-        influence: NDArray[np.float32] = -self.shares.sum(axis=0).astype(np.float32)
+        influence: NDArray[np.float32] = self.shares.sum(axis=0).astype(np.float32)
         return influence
 
 
-def candidates_of(query: Query, influence: NDArray[np.float32]) -> NDArray[np.int64]:
+def candidates_of(request: QueryRequest, influence: Influence) -> NDArray[np.int64]:
     """Positions worth an exact score: the first of every test point's rankings."""
-    return choose_candidates(influence.astype(np.float64), CANDIDATES_PER_RESULT * query.request.k)
+    return choose_candidates(influence.values.astype(np.float64), CANDIDATES_PER_RESULT * request.k)
 
 
-def estimate_seconds(runtime: Runtime, index: Index, hot: CompactIndex, candidates: NDArray[np.int64]) -> float:
-    """How long the candidates' gradients would take; those kept hot take nothing."""
-    missing = runtime.gradient_cache.missing(index.id, hot.row_indexes[candidates].tolist())
+def estimate_seconds(runtime: Runtime, parts: Sequence[Part], row_indexes: NDArray[np.int64]) -> float:
+    """How long the rows' gradients would take under every compact part; those kept hot take nothing."""
+    return sum(_seconds(runtime, part.index, row_indexes) for part in parts if part.index.spec.storage == "compact")
+
+
+def _seconds(runtime: Runtime, index: Index, row_indexes: NDArray[np.int64]) -> float:
+    missing = runtime.gradient_cache.missing(index.id, row_indexes.tolist())
     rate = (index.estimate or {}).get("rows_per_second") or (index.timings or {}).get("rows_per_second") or 1.0
     return len(missing) / float(rate)
 
 
 def rerank(
-    runtime: Runtime,
-    query: Query,
-    index: Index,
-    hot: CompactIndex,
-    model: HotModel,
-    points: TestPoints,
-    candidates: NDArray[np.int64],
+    runtime: Runtime, parts: Parts, request: QueryRequest, influence: Influence, candidates: NDArray[np.int64]
 ) -> Reranked:
-    """Exact scores of the candidates on every test point."""
-    inverse = hot.inverse(query.request.method, query.request.damping_scale)
-    test = [block.float() for block in points.gradients.values()]
-    directions = full_directions(hot.encoder.basis, inverse, test)
+    """Exact influence of the candidates on every test point, summed over the parts."""
+    row_indexes = influence.row_indexes[candidates]
+    total = np.zeros((len(parts.all[0].index.blocks), len(influence.values), len(candidates)))
+    for part in parts.all:
+        opened = parts.open(part)
+        with parts.watch.phase("exact"):
+            positions = np.searchsorted(opened.hot.row_indexes, row_indexes)
+            total += part.weight * _share_blocks(runtime, opened, request, positions)
+    return Reranked(candidates, total)
+
+
+def _share_blocks(
+    runtime: Runtime, opened: Opened, request: QueryRequest, positions: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Shares (blocks, m, c) of the exact influence of an index's rows."""
+    hot = opened.hot
+    if isinstance(hot, FullIndex):
+        return hot.share_blocks(hot.prepare(request.method, request.damping_scale), opened.points.gradients, positions)
+    return _share_by_gradients(runtime, opened, hot, request, positions)
+
+
+def _share_by_gradients(
+    runtime: Runtime, opened: Opened, hot: CompactIndex, request: QueryRequest, positions: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    prepared = hot.prepare(request.method, request.damping_scale)
+    test = [block.float() for block in opened.points.gradients.values()]
+    directions = full_directions(hot.encoder.basis, prepared.inverse, test)
+    index, model = opened.index, opened.model
 
     def compute(rows: list[int]) -> Tensor:
         return _collect(runtime, index, model, rows)
 
-    gradients = runtime.gradient_cache.get(index.id, hot.row_indexes[candidates].tolist(), compute)
+    gradients = runtime.gradient_cache.get(index.id, hot.row_indexes[positions].tolist(), compute)
     sizes = [block.parameters for block in index.blocks]
-    return Reranked(candidates, block_scores(directions, torch.split(gradients, sizes, dim=1)))
+    shares = -block_scores(directions, torch.split(gradients, sizes, dim=1))
+    factors = prepared.factors(hot.encoder.project(test), positions)
+    return shares if factors is None else shares * factors
 
 
 def _collect(runtime: Runtime, index: Index, model: HotModel, rows: Sequence[int]) -> Tensor:

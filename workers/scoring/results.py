@@ -6,42 +6,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from influence.contracts.index import Index
 from influence.contracts.query import Query, ScoredRow, TestPointResult
-from influence.ranking import direction_of, histogram, percentiles, rank_rows, scores_of, summarise
+from influence.ranking import Ranking, direction_of, histogram, percentiles, rank_rows, scores_of, summarise
 from influence.rows.file import RowFile
 from workers.rows import Row
 from workers.runtime import Runtime
-from workers.scoring.compact import CompactIndex
-from workers.scoring.full import FullIndex
+from workers.scoring.parts import Parts
 from workers.scoring.rerank import Reranked
-from workers.scoring.testpoints import TestPoints, take
+from workers.scoring.shares import Shares, share_shown
+from workers.scoring.summing import Influence
 
-Floats = NDArray[np.float32]
 Positions = NDArray[np.int64]
 
 
 class ResultBuilder:
-    """Builds results for one query. Positions are places in the hot index; rows are data set rows."""
+    """Builds results for one query. Positions are places among the scored rows; rows are data set rows."""
 
     def __init__(
-        self, runtime: Runtime, query: Query, index: Index, hot: FullIndex | CompactIndex, exact: Reranked | None
+        self, runtime: Runtime, query: Query, parts: Parts, influence: Influence, exact: Reranked | None
     ) -> None:
         self._request = query.request
-        self._index = index
-        self._hot = hot
+        self._parts = parts
+        self._influence = influence
         self._exact = exact
-        self._rows = RowFile(runtime.files.dataset(index.spec.dataset_id))
+        self._rows = RowFile(runtime.files.dataset(parts.all[0].index.spec.dataset_id))
 
-    def build(self, points: TestPoints, influence: Floats) -> list[TestPointResult]:
-        """One result a test point; `influence` is (m, n)."""
-        return [self._build_one(points, number, influence[number]) for number in range(len(points.rows))]
+    def build(self) -> list[TestPointResult]:
+        """One result a test point."""
+        k = min(self._request.k, len(self._influence.row_indexes))
+        rankings = [rank_rows(scores_of(values), k, self._request.order) for values in self._influence.values]
+        shown = [np.unique(np.concatenate([found.helpful, found.harmful, found.absolute])) for found in rankings]
+        shares: list[Shares] = [{} for _ in shown]
+        if "blocks" in self._request.include:
+            shares = share_shown(self._parts, self._request, self._influence, self._exact, shown)
+        return [
+            self._build_one(number, *found) for number, found in enumerate(zip(rankings, shown, shares, strict=True))
+        ]
 
-    def _build_one(self, points: TestPoints, number: int, influence: Floats) -> TestPointResult:
-        scores = scores_of(influence)
-        ranking = rank_rows(scores, min(self._request.k, len(scores)), self._request.order)
-        shown = np.unique(np.concatenate([ranking.helpful, ranking.harmful, ranking.absolute]))
-        rows = self._describe(points, number, influence, shown)
+    def _build_one(self, number: int, ranking: Ranking, shown: Positions, shares: Shares) -> TestPointResult:
+        points = self._parts.points
+        scores = scores_of(self._influence.values[number])
+        rows = self._describe(number, shown, shares)
         prediction = points.predictions[number]
         return TestPointResult(
             example=_without_id(points.rows[number]),
@@ -56,47 +61,25 @@ class ResultBuilder:
             summary=summarise(scores),
         )
 
-    def _describe(self, points: TestPoints, number: int, influence: Floats, shown: Positions) -> dict[int, ScoredRow]:
+    def _describe(self, number: int, shown: Positions, shares: Shares) -> dict[int, ScoredRow]:
         """Every row that any list shows, by position."""
+        influence = self._influence.values[number]
+        row_indexes = self._influence.row_indexes[shown].tolist()
         percentile = percentiles(scores_of(influence), shown)
-        texts = self._rows.read_many(self._hot.row_indexes[shown].tolist())
+        texts = self._rows.read_many(row_indexes)
         exact = self._is_exact(shown)
-        blocks = self._share_blocks(points, number, shown, exact)
         return {
             int(position): _scored_row(
-                int(self._hot.row_indexes[position]), texts[place], float(influence[position]),
-                float(percentile[place]), bool(exact[place]), blocks.get(int(position)),
+                row_indexes[place], texts[place], float(influence[position]), float(percentile[place]),
+                bool(exact[place]), shares.get(int(position)),
             )
             for place, position in enumerate(shown)
         }  # fmt: skip
 
     def _is_exact(self, shown: Positions) -> NDArray[np.bool_]:
-        if isinstance(self._hot, FullIndex):
+        if self._parts.are_full:
             return np.ones(len(shown), dtype=np.bool_)
         return np.isin(shown, self._exact.positions if self._exact else [])
-
-    def _share_blocks(
-        self, points: TestPoints, number: int, shown: Positions, exact: NDArray[np.bool_]
-    ) -> dict[int, dict[str, float]]:
-        """Each block's part of the influence of the shown rows; codes do not tell blocks apart, gradients do."""
-        if "blocks" not in self._request.include:
-            return {}
-        names = [block.name for block in self._index.blocks]
-        if isinstance(self._hot, FullIndex):
-            test = take(points.gradients, number, number + 1)
-            parts = self._hot.share_blocks(self._request.method, self._request.damping_scale, test, shown)
-            table = np.stack([parts[name][0] for name in names]) if parts else np.zeros((0, len(shown)))
-            positions = shown
-        elif self._exact is not None:
-            positions = shown[exact]
-            table = -self._exact.shares[:, number, np.searchsorted(self._exact.positions, positions)]
-        else:
-            return {}
-        return {
-            int(position): dict(zip(names, table[:, place].tolist(), strict=True))
-            for place, position in enumerate(positions)
-            if len(table)
-        }
 
 
 def _scored_row(

@@ -1,13 +1,13 @@
 """Test points of a query: from rows to gradients."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from influence.contracts.query import Query
+from influence.contracts.points import PointSource
 from influence.errors import NonFiniteGradients
 from influence.rows.file import RowFile
 from workers.collecting import stream_rows
@@ -29,6 +29,10 @@ class TestPoints:
     predictions: list[Prediction | None]
     gradients: dict[str, Tensor]
 
+    def without_gradients(self) -> "TestPoints":
+        """The same points, without what takes memory."""
+        return replace(self, gradients={})
+
     def mean(self) -> "TestPoints":
         """One test point whose gradient is the mean: the gradient of the mean loss."""
         gradients = {name: values.mean(dim=0, keepdim=True) for name, values in self.gradients.items()}
@@ -36,33 +40,29 @@ class TestPoints:
         return TestPoints([summary], [sum(self.losses) / len(self.losses)], [None], gradients)
 
 
-def make_test_points(runtime: Runtime, query: Query, model: HotModel) -> TestPoints:
-    """Gradients of the query's test points.
+def make_test_points(runtime: Runtime, asked: PointSource, model: HotModel, *, predict: bool = False) -> TestPoints:
+    """Gradients of the test points asked about; with `predict` also what the model answers.
 
     With target `prediction` the model's own answer takes the label's place. Raises NonFiniteGradients naming rows.
     """
-    rows = _read_rows(runtime, query)
-    # A class comes with one forward pass; a generated answer costs many, and is shown only where it is scored.
-    is_cheap = model.task.name == "sequence_classification" and query.request.aggregate == "each"
-    wants_prediction = query.request.target == "prediction" or is_cheap
+    rows = _read_rows(runtime, asked)
     unasked: list[Prediction | None] = [None] * len(rows)
-    predictions = _predict(runtime, model, rows) if wants_prediction else unasked
-    if query.request.target == "prediction":
+    predictions = _predict(runtime, model, rows) if predict or asked.target == "prediction" else unasked
+    if asked.target == "prediction":
         rows = [
             model.task.with_prediction(row, prediction)
             for row, prediction in zip(rows, predictions, strict=True)
             if prediction is not None
         ]
-    losses, gradients = _collect(runtime, model, rows)
+    losses, gradients = collect_gradients(runtime, model, rows)
     return TestPoints(rows, losses, predictions, gradients)
 
 
-def _read_rows(runtime: Runtime, query: Query) -> list[Row]:
-    request = query.request
-    if request.rows is None:
-        return [dict(example) for example in request.examples or []]
-    file = RowFile(runtime.files.dataset(request.rows.dataset_id))
-    wanted = request.rows.row_indexes
+def _read_rows(runtime: Runtime, asked: PointSource) -> list[Row]:
+    if asked.rows is None:
+        return [dict(example) for example in asked.examples or []]
+    file = RowFile(runtime.files.dataset(asked.rows.dataset_id))
+    wanted = asked.rows.row_indexes
     return list(file.read(0, len(file)) if wanted is None else file.read_many(wanted))
 
 
@@ -71,7 +71,8 @@ def _predict(runtime: Runtime, model: HotModel, rows: Sequence[Row]) -> list[Pre
         return list(model.task.predict(model.model, rows))
 
 
-def _collect(runtime: Runtime, model: HotModel, rows: Sequence[Row]) -> tuple[list[float], dict[str, Tensor]]:
+def collect_gradients(runtime: Runtime, model: HotModel, rows: Sequence[Row]) -> tuple[list[float], dict[str, Tensor]]:
+    """Losses and gradients (m, d) a block of rows with their labels. Raises NonFiniteGradients naming rows."""
     encoded = model.task.tokenise(rows)
     losses = torch.empty(len(rows), dtype=torch.float32)
     gradients: dict[str, Tensor] = {}

@@ -1,5 +1,7 @@
 """The methods once more, in dense float64 algebra with explicit matrices and loops: what the tests compare with."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from influence.methods.blocks import TrainBlock
@@ -21,7 +23,20 @@ def random_problem(seed, rows, widths, points=3, dead=None):
 
 
 def as_blocks(train, convert=lambda array: array):
-    return {name: TrainBlock.of(convert(rows)) for name, rows in train.items()}
+    """Blocks with Kronecker factors such as rows of one position each would give."""
+    return {name: replace(TrainBlock.of(convert(rows)), factors=factors_of(rows)) for name, rows in train.items()}
+
+
+def factors_of(rows):
+    """Means of G G' and G' G over rows read as matrices G (p, q), p the largest divisor up to the root of the width."""
+    width = rows.shape[1]
+    sides = max(side for side in range(1, int(width**0.5) + 1) if width % side == 0)
+    matrices = rows.reshape(len(rows), sides, -1)
+    count = max(len(rows), 1)
+    return (
+        np.einsum("npq,nrq->pr", matrices, matrices) / count,
+        np.einsum("npq,npr->qr", matrices, matrices) / count,
+    )
 
 
 def dampings(train, scale):
@@ -80,6 +95,18 @@ def relative(train, test, scale):
     return datainf(train, test, scale) / np.sqrt(-np.diag(datainf(train, train, scale)))
 
 
+def ekfac(train, test, scale):
+    lambdas = dampings(train, scale)
+
+    def contribution(rows, points, name):
+        basis = np.kron(*(np.linalg.eigh(factor)[1] for factor in factors_of(rows)))
+        eigenvalues = np.mean((rows @ basis) ** 2, axis=0)
+        inverse = basis @ np.diag(1 / (eigenvalues + lambdas[name])) @ basis.T
+        return -points @ inverse @ rows.T
+
+    return total(train, test, contribution)
+
+
 def lissa(train, test, scale, iterations=200):
     lambdas = dampings(train, scale)
 
@@ -110,7 +137,9 @@ ORACLES = {
     "joint": joint,
     "hessian_free": hessian_free,
     "cosine": cosine,
+    "tracin": hessian_free,
     "relative": relative,
+    "ekfac": ekfac,
     "lissa": lissa,
     "lissa-paper": lissa_paper,
 }

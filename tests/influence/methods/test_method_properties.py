@@ -1,10 +1,11 @@
 """Properties that hold for every gradient: each says in words what no library may get wrong."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from dense_algebra import as_blocks, random_problem
+from dense_algebra import as_blocks, factors_of, random_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,9 +14,9 @@ from influence.errors import InvalidRequest
 from influence.methods.blocks import TrainBlock
 from influence.methods.registry import METHODS
 
-LINEAR = ("datainf", "exact", "joint", "hessian_free", "lissa", "lissa-paper", "relative")
-DAMPED = ("datainf", "exact", "joint", "lissa")
-SEPARATE = ("datainf", "exact", "hessian_free", "lissa")
+LINEAR = ("datainf", "exact", "joint", "hessian_free", "ekfac", "lissa", "lissa-paper", "relative")
+DAMPED = ("datainf", "exact", "joint", "ekfac", "lissa")
+SEPARATE = ("datainf", "exact", "hessian_free", "ekfac", "lissa")
 
 each_method = pytest.mark.parametrize("name", sorted(METHODS))
 seeds = st.integers(0, 10_000)
@@ -70,7 +71,10 @@ def test_shards_change_nothing(name, seed, rows, cuts):
     train, test = random_problem(seed, rows, (5, 12))
     edges = [0, *sorted(min(cut, rows) for cut in cuts), rows]
     pairs = list(pairwise(edges))
-    sharded = {key: TrainBlock.of(tuple(value[a:b] for a, b in pairs)) for key, value in train.items()}
+    sharded = {
+        key: replace(TrainBlock.of(tuple(value[a:b] for a, b in pairs)), factors=factors_of(value))
+        for key, value in train.items()
+    }
     method, chosen = METHODS[name], np.random.default_rng(seed).integers(0, rows, 5)
     expected = influence_of(name, train, test)
     assert_same(influence_of(name, sharded, test), expected)

@@ -42,9 +42,11 @@ def test_every_method_describes_itself(name):
     assert method.default_damping_scale is None or method.default_damping_scale > 0
 
 
-@pytest.mark.parametrize("name", ["cosine", "relative", "lissa", "lissa-paper"])
+@pytest.mark.parametrize("name", ["ekfac", "lissa", "lissa-paper"])
 def test_methods_that_codes_cannot_hold_are_refused_on_them(name: str) -> None:
     with pytest.raises(MethodNotOffered) as refusal:
         get_method(name, "compact")
+    assert refusal.value.hint.startswith("Use 'exact' in its place")
     assert "storage 'full'" in refusal.value.hint
-    assert set(refusal.value.extra["methods"]) == {"datainf", "exact", "joint", "hessian_free"}
+    offered = {"datainf", "exact", "joint", "hessian_free", "tracin", "cosine", "relative"}
+    assert set(refusal.value.extra["methods"]) == offered

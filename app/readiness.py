@@ -1,0 +1,27 @@
+"""An index that can be asked, or why it cannot be."""
+
+from app.indexing import present_index
+from app.waiting import retry_after_seconds
+from influence.contracts.index import Index
+from influence.errors import IndexFailed, IndexNotReady
+from influence.store.store import Store
+
+
+def require_ready(store: Store, index_id: str) -> Index:
+    """An index that can be queried. Raises NotFound, IndexNotReady with the progress, IndexFailed with the cause."""
+    index = present_index(store, store.indexes.require(index_id))
+    if index.state in ("failed", "cancelled"):
+        raise IndexFailed(
+            f"The index {index_id} has {index.state}.", extra={"error": index.error, "job_id": index.job_id}
+        )
+    if index.state != "succeeded":
+        progress = None if index.progress is None else index.progress.model_dump(mode="json")
+        raise IndexNotReady(
+            f"The index {index_id} is {index.state}.",
+            hint=f"Wait for the job {index.job_id}, then ask again.",
+            extra={
+                "job_id": index.job_id, "state": index.state, "progress": progress,
+                "retry_after_seconds": retry_after_seconds(store.jobs.find(index.job_id)),
+            },
+        )  # fmt: skip
+    return index

@@ -1,0 +1,55 @@
+"""Sweeps: from a request to a job."""
+
+from typing import Any
+
+from app.idempotency import Made
+from app.readiness import require_ready
+from app.testpoints import check_test_points, count_test_points
+from influence.contracts.common import now
+from influence.contracts.sweep import DEFAULT_STEPS, MAX_SWEEP_POINTS, Sweep, SweepRequest
+from influence.digests import new_id
+from influence.errors import InvalidRequest, MethodNotOffered
+from influence.methods.base import Method
+from influence.methods.registry import METHODS, get_offered
+from influence.store.store import Store
+from influence.sweeping import choose_scales
+
+
+def submit_sweep(store: Store, index_id: str, request: SweepRequest) -> Made:
+    """Check a sweep and put it on the queue.
+
+    Raises NotFound, IndexNotReady, IndexFailed, UnknownMethod, MethodNotOffered, InvalidRequest, RowsRefused,
+    UploadRefused.
+    """
+    index = require_ready(store, index_id)
+    method = get_offered(request.method, index.spec)
+    default = _require_damping(method)
+    checked = check_test_points(store, index, request)
+    points = count_test_points(store, checked)
+    if points > MAX_SWEEP_POINTS:
+        raise InvalidRequest(
+            f"The sweep has {points:,} test points; at most {MAX_SWEEP_POINTS} are taken.",
+            hint="Name fewer: a hundred say how the ranking depends on damping.",
+            extra={"test_points": points, "max_test_points": MAX_SWEEP_POINTS},
+        )
+    sweep_id, job_id = new_id("swp"), new_id("job")
+    sweep = Sweep(
+        id=sweep_id, index_id=index_id, job_id=job_id, state="queued", request=checked, method=method.name,
+        damping_scales=choose_scales(request.damping_scales, default, DEFAULT_STEPS), default_damping_scale=default,
+        storage=index.spec.storage, created_at=now(),
+    )  # fmt: skip
+    store.jobs.create(job_id, "sweep", sweep_id, f"/v1/sweeps/{sweep_id}")
+    store.sweeps.create(sweep)
+    store.queue.submit("sweep_dampings", sweep_id=sweep_id)
+    return Made(sweep_id, job_id)
+
+
+def _require_damping(method: Method[Any]) -> float:
+    if method.default_damping_scale is None:
+        damped = [other.name for other in METHODS.values() if other.default_damping_scale is not None]
+        raise MethodNotOffered(
+            f"Method '{method.name}' has no damping to sweep.",
+            hint=f"Sweep one of {', '.join(damped)}.",
+            extra={"methods": damped},
+        )
+    return method.default_damping_scale

@@ -1,0 +1,92 @@
+"""Do test points fit an index? All that can be told before any model is loaded."""
+
+from typing import Any, TypeVar
+
+from app.fitness import check_fit
+from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.dataset import Dataset
+from influence.contracts.index import Index
+from influence.contracts.points import MAX_TEST_POINTS, PointSource, RowSelection
+from influence.errors import InvalidRequest, LabelOutOfRange, LabelUnknown, RowsUnfit
+from influence.rows.normalise import normalise_examples
+from influence.store.store import Store
+
+Asked = TypeVar("Asked", bound=PointSource)
+
+
+def check_test_points(store: Store, index: Index, request: Asked) -> Asked:
+    """The request with its examples in normal form. Raises NotFound, InvalidRequest, RowsRefused, UploadRefused."""
+    dataset = store.datasets.require(index.spec.dataset_id)
+    checkpoint = store.checkpoints.require(index.spec.checkpoint_id)
+    if request.rows is not None:
+        _check_selection(store, request.rows, dataset, checkpoint)
+        return request
+    examples = normalise_examples(
+        request.examples or [], dataset.kind, dataset.columns, label_names=checkpoint.label_names
+    )
+    if dataset.kind == "classification":
+        _check_example_labels(examples, checkpoint, needs_label=request.target == "label")
+    return request.model_copy(update={"examples": examples})
+
+
+def count_test_points(store: Store, request: PointSource) -> int:
+    """Test points of a request that was checked. Raises NotFound."""
+    if request.rows is None:
+        return len(request.examples or ())
+    return _count_rows(request.rows, store.datasets.require(request.rows.dataset_id))
+
+
+def _count_rows(selection: RowSelection, dataset: Dataset) -> int:
+    return dataset.rows if selection.row_indexes is None else len(selection.row_indexes)
+
+
+def _check_example_labels(examples: list[dict[str, Any]], checkpoint: Checkpoint, *, needs_label: bool) -> None:
+    for number, example in enumerate(examples):
+        label = example["label"]
+        if label is None and needs_label:
+            raise InvalidRequest(
+                f"Example {number} has no label.",
+                hint="Give every example its label, or ask with target 'prediction'.",
+                extra={"example_index": number},
+            )
+        if isinstance(label, str) and checkpoint.label_names is None:
+            raise LabelUnknown(
+                f"Example {number} has the label {label[:80]!r}, but the checkpoint's labels have no names.",
+                hint="Give class numbers, or send the checkpoint again with 'label_names'.",
+                extra={"example_index": number},
+            )
+        if isinstance(label, int) and checkpoint.num_labels is not None and label >= checkpoint.num_labels:
+            raise LabelOutOfRange(
+                f"Example {number} has the label {label}, the head has {checkpoint.num_labels} classes.",
+                hint=f"Use labels 0 to {checkpoint.num_labels - 1}.",
+                extra={"example_index": number, "num_labels": checkpoint.num_labels},
+            )
+
+
+def _check_selection(store: Store, selection: RowSelection, indexed: Dataset, checkpoint: Checkpoint) -> None:
+    dataset = store.datasets.require(selection.dataset_id)
+    if dataset.kind != indexed.kind:
+        raise RowsUnfit(
+            f"The rows of {dataset.id} are of kind '{dataset.kind}', those of the index '{indexed.kind}'.",
+            hint=f"Name a data set of kind '{indexed.kind}'.",
+        )
+    check_fit(checkpoint, dataset)
+    check_row_indexes(selection.row_indexes, dataset)
+    count = _count_rows(selection, dataset)
+    if not 1 <= count <= MAX_TEST_POINTS:
+        raise InvalidRequest(
+            f"The query has {count:,} test points; from 1 to {MAX_TEST_POINTS:,} are taken.",
+            hint="Name fewer rows in 'row_indexes', in several queries if need be.",
+            extra={"test_points": count, "max_test_points": MAX_TEST_POINTS},
+        )
+
+
+def check_row_indexes(row_indexes: list[int] | None, dataset: Dataset) -> None:
+    """Raise InvalidRequest for an index that the data set does not have."""
+    outside = [row for row in row_indexes or () if not 0 <= row < dataset.rows]
+    if outside:
+        raise InvalidRequest(
+            f"There is no row {outside[0]} in {dataset.id}.",
+            hint=f"Rows go from 0 to {dataset.rows - 1}.",
+            extra={"row_indexes": outside[:20], "rows": dataset.rows},
+        )

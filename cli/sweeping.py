@@ -1,0 +1,53 @@
+"""`datainf sweep`: how much a method's rankings depend on its damping."""
+
+from urllib.parse import quote
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cli.build import watch
+from cli.following import require_success
+from cli.output import Output
+from cli.service import Service, resource_path
+from cli.text import count, plain
+from influence.contracts.common import Json
+from influence.contracts.sweep import Sweep, SweepResult
+
+
+def sweep(service: Service, index_id: str, body: Json, output: Output) -> Json:
+    """The finished sweep as the service tells it. Raises what the service has to say."""
+    made = Sweep.model_validate(service.post(f"/v1/indexes/{quote(index_id, safe='')}/sweeps", body))
+    require_success(watch(service, made.job_id, output))
+    return service.get(resource_path(made.id) or f"/v1/sweeps/{made.id}")
+
+
+def show_sweep(found: Sweep, console: Console) -> None:
+    """Print a line a damping, then which dampings agree."""
+    if found.result is None:
+        return
+    console.print(_against_default(found, found.result))
+    console.print(_pairs(found.result))
+    facts = f"{plain(found.id)} · {count(found.result.test_points)} test points, means over them"
+    console.print(Text(f"{facts} · {count(found.result.rows_scored)} rows scored", "dim"))
+
+
+def _against_default(found: Sweep, result: SweepResult) -> Table:
+    title = f"{plain(found.method)} against its default damping, {found.default_damping_scale:g}"
+    table = Table(title=title, title_justify="left")
+    for column in ("damping scale", "Spearman", f"top {result.top} in common"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in result.rows:
+        name = f"{row.damping_scale:g}" + (" (default)" if row.is_default else "")
+        table.add_row(name, f"{row.spearman_with_default:.3f}", f"{row.overlap_with_default:.0%}")
+    return table
+
+
+def _pairs(result: SweepResult) -> Table:
+    table = Table(title="Spearman between dampings", title_justify="left")
+    names = [f"{row.damping_scale:g}" for row in result.rows]
+    for column in ("", *names):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, line in zip(names, result.spearman, strict=True):
+        table.add_row(name, *(f"{value:.2f}" for value in line))
+    return table

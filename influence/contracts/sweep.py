@@ -1,0 +1,75 @@
+"""A sweep: how much a method's rankings depend on its damping, for some test points of an index."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from influence.contracts.common import Frozen, Json
+from influence.contracts.job import JobState
+from influence.contracts.points import PointSource
+
+#: All scores at all dampings are compared at once.
+MAX_SWEEP_POINTS = 256
+MIN_SCALES, MAX_SCALES = 2, 20
+#: Without a list: these times the method's default.
+DEFAULT_STEPS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+
+Scale = Annotated[float, Field(ge=1e-9, le=1e6, allow_inf_nan=False)]
+
+
+class SweepRequest(PointSource):
+    """`POST /v1/indexes/{id}/sweeps`: give `examples` or `rows`, not both."""
+
+    method: str = "datainf"
+    damping_scales: tuple[Scale, ...] | None = Field(
+        None,
+        min_length=MIN_SCALES,
+        max_length=MAX_SCALES,
+        description="From 0.01 to 1000 times the method's default when left out; the default is always compared.",
+        examples=[[0.01, 0.1, 1.0, 10.0]],
+    )
+
+    @model_validator(mode="after")
+    def _all_different(self) -> "SweepRequest":
+        if self.damping_scales is not None and len(set(self.damping_scales)) < len(self.damping_scales):
+            raise ValueError("a damping scale is named twice")
+        return self
+
+
+class SweepRow(Frozen):
+    """One damping against the method's default, means over test points. `overlap_with_default` is the share in common
+    of the `top` most helpful and the `top` most harmful rows."""
+
+    damping_scale: float
+    is_default: bool
+    spearman_with_default: float
+    overlap_with_default: float
+
+
+class SweepResult(Frozen):
+    """`rows` by ascending damping; `spearman` is the mean rank correlation of each pair of them, in that order."""
+
+    rows: tuple[SweepRow, ...]
+    spearman: tuple[tuple[float, ...], ...]
+    top: int
+    test_points: int
+    rows_scored: int
+
+
+class Sweep(Frozen):
+    """A sweep and, once its job succeeded, its result."""
+
+    id: str
+    index_id: str
+    job_id: str
+    state: JobState
+    request: SweepRequest
+    method: str
+    damping_scales: tuple[float, ...]
+    default_damping_scale: float
+    storage: str
+    result: SweepResult | None = None
+    error: Json | None = None
+    milliseconds: dict[str, float] | None = None
+    created_at: datetime

@@ -1,0 +1,72 @@
+"""How far scores at several dampings agree: with each other, and with those at the method's default. numpy only."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from influence.agreement import average_ranks, top_k_overlap
+from influence.contracts.sweep import SweepResult, SweepRow
+
+#: Rows of either end that are compared.
+TOP = 10
+
+#: Scores or influence (m, n) of all rows, one line a test point.
+Floats = NDArray[np.floating[Any]]
+
+#: A column of the comparison: one figure from the influence (m, n) at one damping.
+Column = Callable[[Floats], float]
+
+
+def choose_scales(asked: Sequence[float] | None, default: float, steps: Sequence[float]) -> tuple[float, ...]:
+    """Dampings to compare, ascending: those asked for, or `steps` around the default, which is always among them."""
+    return tuple(sorted({default, *(asked or [step * default for step in steps])}))
+
+
+def compare_dampings(influence: Mapping[float, Floats], default: float) -> SweepResult:
+    """Compare influence (m, n) by damping; the default is one of them."""
+    scales = sorted(influence)
+    spearman = mean_rank_correlations([influence[scale] for scale in scales])
+    points, rows = influence[default].shape
+    top = min(TOP, rows)
+    columns: dict[str, Column] = {"overlap_with_default": lambda values: mean_overlap(values, influence[default], top)}
+    against = spearman[scales.index(default)]
+    found = [
+        SweepRow(
+            damping_scale=scale, is_default=scale == default, spearman_with_default=float(correlation),
+            **{name: column(influence[scale]) for name, column in columns.items()},
+        )
+        for scale, correlation in zip(scales, against, strict=True)
+    ]  # fmt: skip
+    matrix = tuple(tuple(line) for line in spearman.tolist())
+    return SweepResult(rows=tuple(found), spearman=matrix, top=top, test_points=points, rows_scored=rows)
+
+
+def mean_rank_correlations(sets: Sequence[Floats]) -> NDArray[np.float64]:
+    """Spearman's correlation (s, s) of each pair of s sets of scores (m, n), mean over the m lines.
+
+    Lines that do not vary agree with each other and with nothing else.
+    """
+    total = np.zeros((len(sets), len(sets)))
+    for lines in zip(*sets, strict=True):
+        units = np.stack([_unit_ranks(line) for line in lines])
+        flat = ~units.any(axis=1)
+        total += units @ units.T + np.outer(flat, flat)
+    return np.clip(total / len(sets[0]), -1.0, 1.0)
+
+
+def mean_overlap(left: Floats, right: Floats, k: int) -> float:
+    """Share, in 0..1, that two sets of scores (m, n) have in common of their k highest and of their k lowest rows."""
+    shares = [
+        top_k_overlap(sign * one, sign * other, k) for one, other in zip(left, right, strict=True) for sign in (1, -1)
+    ]
+    return float(np.mean(shares))
+
+
+def _unit_ranks(values: Floats) -> NDArray[np.float64]:
+    """Ranks less their mean, at length 1; zeros where all are equal."""
+    ranks = average_ranks(values)
+    ranks = ranks - ranks.mean()
+    length = np.linalg.norm(ranks)
+    return np.asarray(ranks / length if length > 0 else ranks * 0.0, np.float64)
