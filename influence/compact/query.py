@@ -50,6 +50,13 @@ def invert_exactly(encoder: Encoder, moments: Moments, damping: Sequence[float])
     return Inverse(tuple(inside), encoder.basis.spans, _reciprocals(damping))
 
 
+def invert_proximally(encoder: Encoder, moments: Moments, damping: Sequence[float]) -> Inverse:
+    """The exact inverse of each block times its lambda: (1/(n lambda_l) sum c c' + I)^-1."""
+    exact = invert_exactly(encoder, moments, damping)
+    inside = [block * scale for block, scale in zip(exact.inside, damping, strict=True)]
+    return Inverse(tuple(inside), exact.spans, (np.asarray(damping) > 0).astype(np.float64))
+
+
 def invert_jointly(encoder: Encoder, moments: Moments, damping: Sequence[float]) -> Inverse:
     """The damped Gauss-Newton inverse over all blocks together: (1/n sum c c' + Lambda)^-1, each block its lambda."""
     if moments.joint is None:

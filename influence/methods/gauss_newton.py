@@ -102,8 +102,14 @@ class GaussNewton(LinearMethod[GaussNewtonState]):
     def directions(self, state: GaussNewtonState, test: Vectors) -> dict[str, Array]:
         turned = {name: cast(test[name], "float64") * 0.0 for name in state.blocks}
         for group in state.groups:
-            turned.update(_group_directions(state.blocks, group, test))
+            weight = self.group_weight(group)
+            found = _group_directions(state.blocks, group, test)
+            turned.update({name: part * weight for name, part in found.items()})
         return turned
+
+    def group_weight(self, group: Group) -> float:
+        """What a group's influence is multiplied by."""
+        return 1.0
 
     def residual_weights(self, state: GaussNewtonState) -> Mapping[str, float]:
         return state.inverse
@@ -122,7 +128,7 @@ class GaussNewton(LinearMethod[GaussNewtonState]):
         first = next(iter(state.blocks))
         total = zeros((int(test[first].shape[0]), state.blocks[first].rows), test[first])
         for group in state.groups:
-            total = total + _group_influence(state.blocks, group, test)
+            total = total + _group_influence(state.blocks, group, test) * self.group_weight(group)
         return Scores(total)
 
     def _choose(

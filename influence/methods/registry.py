@@ -16,6 +16,7 @@ from influence.methods.hessian_free import HessianFree
 from influence.methods.joint import Joint
 from influence.methods.lissa import Lissa
 from influence.methods.lissa_paper import LissaPaper
+from influence.methods.proximal import Proximal
 from influence.methods.relative import Relative
 from influence.methods.tracin import TracIn
 
@@ -26,8 +27,8 @@ METHODS: Mapping[str, Method[Any]] = MappingProxyType(
     {
         method.name: method
         for method in (
-            DataInf(), HessianFree(), Cosine(), Relative(), Exact(), Joint(), Ekfac(), Lissa(), LissaPaper(),
-            TracIn(),
+            DataInf(), Proximal(), HessianFree(), Cosine(), Relative(), Exact(), Joint(), Ekfac(), Lissa(),
+            LissaPaper(), TracIn(),
         )
     }
 )  # fmt: skip

@@ -23,6 +23,7 @@ from influence.compact.query import (
     invert_exactly,
     invert_jointly,
     invert_nothing,
+    invert_proximally,
     query_vectors,
 )  # fmt: skip
 from influence.compact.scan import scan_codes
@@ -41,6 +42,7 @@ from workers.scoring.repair import read_or_repair
 _INVERSES: dict[str, Callable[[Encoder, Moments, Sequence[float]], Inverse]] = {
     "datainf": invert_datainf,
     "exact": invert_exactly,
+    "proximal": invert_proximally,
     "joint": invert_jointly,
     "hessian_free": lambda encoder, _moments, _damping: invert_nothing(encoder),
     "tracin": lambda encoder, _moments, _damping: invert_nothing(encoder),

@@ -71,6 +71,16 @@ def exact(train, test, scale):
     )
 
 
+def proximal(train, test, scale):
+    lambdas = dampings(train, scale)
+
+    def contribution(rows, points, name):
+        matrix = np.eye(rows.shape[1]) + rows.T @ rows / (len(rows) * lambdas[name])
+        return -points @ np.linalg.inv(matrix) @ rows.T
+
+    return total(train, test, contribution)
+
+
 def joint(train, test, scale):
     alive = [name for name in train if np.any(train[name])]
     lambdas = dampings(train, scale)
@@ -134,6 +144,7 @@ def lissa_paper(train, test, scale, iterations=10):
 ORACLES = {
     "datainf": datainf,
     "exact": exact,
+    "proximal": proximal,
     "joint": joint,
     "hessian_free": hessian_free,
     "cosine": cosine,

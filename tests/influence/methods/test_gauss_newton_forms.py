@@ -14,7 +14,7 @@ from influence.methods.linear_algebra import solve_cholesky
 from influence.methods.registry import METHODS
 
 
-@pytest.mark.parametrize("name", ["exact", "joint"])
+@pytest.mark.parametrize("name", ["exact", "proximal", "joint"])
 @pytest.mark.parametrize(("rows", "form"), [(8, "rows"), (90, "coordinates")])
 def test_the_smaller_system_is_factored(name, rows, form):
     train, _ = random_problem(1, rows, (12, 20))
@@ -22,7 +22,7 @@ def test_the_smaller_system_is_factored(name, rows, form):
     assert {group.form for group in state.groups} == {form}
 
 
-@pytest.mark.parametrize("name", ["exact", "joint"])
+@pytest.mark.parametrize("name", ["exact", "proximal", "joint"])
 @pytest.mark.parametrize("limit", [{"order_limit": 4}, {"factor_bytes_limit": 100}])
 def test_systems_beyond_a_limit_are_solved_by_iteration(convert, name, limit):
     train, test = random_problem(2, 40, (12, 20), dead=1)

@@ -14,9 +14,9 @@ from influence.errors import InvalidRequest
 from influence.methods.blocks import TrainBlock
 from influence.methods.registry import METHODS
 
-LINEAR = ("datainf", "exact", "joint", "hessian_free", "ekfac", "lissa", "lissa-paper", "relative")
+LINEAR = ("datainf", "exact", "proximal", "joint", "hessian_free", "ekfac", "lissa", "lissa-paper", "relative")
 DAMPED = ("datainf", "exact", "joint", "ekfac", "lissa")
-SEPARATE = ("datainf", "exact", "hessian_free", "ekfac", "lissa")
+SEPARATE = ("datainf", "exact", "proximal", "hessian_free", "ekfac", "lissa")
 
 each_method = pytest.mark.parametrize("name", sorted(METHODS))
 seeds = st.integers(0, 10_000)
@@ -119,6 +119,22 @@ def test_endless_damping_leaves_the_inner_product_over_lambda(name, seed, rows):
     dampings = block_dampings(as_blocks(train), 1e6)
     expected = -sum(test[key] @ train[key].T / dampings[key] for key in train)
     assert_same(influence_of(name, train, test, 1e6), expected, 1e-4)
+
+
+@few
+@given(seed=seeds, rows=row_counts)
+def test_endless_damping_leaves_proximal_the_plain_inner_product(seed, rows):
+    train, test = random_problem(seed, rows, (5, 12))
+    assert_same(influence_of("proximal", train, test, 1e6), influence_of("hessian_free", train, test), 1e-4)
+
+
+@few
+@given(seed=seeds, rows=row_counts, scale=st.sampled_from([0.01, 0.5, 10.0]))
+def test_proximal_is_exact_with_each_block_times_its_damping(seed, rows, scale):
+    train, test = random_problem(seed, rows, (5, 12, 3))
+    dampings = block_dampings(as_blocks(train), scale)
+    parts = [dampings[key] * influence_of("exact", {key: train[key]}, {key: test[key]}, scale) for key in train]
+    assert_same(influence_of("proximal", train, test, scale), sum(parts))
 
 
 @each_method

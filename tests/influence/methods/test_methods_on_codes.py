@@ -48,7 +48,7 @@ def test_datainf_on_codes_uses_the_exact_norms():
     np.testing.assert_allclose(found, -turned @ codes.T, rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["datainf", "hessian_free", "exact", "joint", "lissa"])
+@pytest.mark.parametrize("name", ["datainf", "hessian_free", "exact", "proximal", "joint", "lissa"])
 def test_self_influence_counts_what_the_codes_leave_out(name):
     train, _ = random_problem(3, 40, (16, 9))
     method = METHODS[name]
@@ -81,7 +81,7 @@ def test_integer_codes_with_scales_are_the_rows_they_stand_for(convert, name):
         )
 
 
-@pytest.mark.parametrize("name", ["exact", "joint"])
+@pytest.mark.parametrize("name", ["exact", "proximal", "joint"])
 def test_a_kept_second_moment_stands_for_the_rows(convert, name):
     train, test = random_problem(5, 50, (16, 9, 7), dead=1)
     blocks, points = encode(train, test, (5, 4, 3))
