@@ -6,6 +6,7 @@ from app.idempotency import Made
 from app.readiness import require_ready
 from app.testpoints import check_test_points, count_test_points
 from influence.contracts.common import now
+from influence.contracts.evaluation import Evaluation
 from influence.contracts.sweep import DEFAULT_STEPS, MAX_SWEEP_POINTS, Sweep, SweepRequest
 from influence.digests import new_id
 from influence.errors import InvalidRequest, MethodNotOffered
@@ -36,12 +37,31 @@ def submit_sweep(store: Store, index_id: str, request: SweepRequest) -> Made:
     sweep = Sweep(
         id=sweep_id, index_id=index_id, job_id=job_id, state="queued", request=checked, method=method.name,
         damping_scales=choose_scales(request.damping_scales, default, DEFAULT_STEPS), default_damping_scale=default,
-        storage=index.spec.storage, created_at=now(),
+        storage=index.spec.storage, evaluation_id=_find_evaluation(store, index_id, request.evaluation_id),
+        created_at=now(),
     )  # fmt: skip
     store.jobs.create(job_id, "sweep", sweep_id, f"/v1/sweeps/{sweep_id}")
     store.sweeps.create(sweep)
     store.queue.submit("sweep_dampings", sweep_id=sweep_id)
     return Made(sweep_id, job_id)
+
+
+def _find_evaluation(store: Store, index_id: str, wanted: str | None) -> str | None:
+    """The evaluation that judges the dampings: the one asked for, or the newest of this index, or none."""
+    if wanted is None:
+        found = (one.id for one in store.evaluations.all() if _judges(one, index_id))
+        return next(found, None)
+    if not _judges(store.evaluations.require(wanted), index_id):
+        raise InvalidRequest(
+            f"{wanted} is no finished evaluation of kind 'lds' of {index_id}.",
+            hint=f"Send an evaluation {{'kind': 'lds', 'index_id': '{index_id}', ...}} and wait for it.",
+        )
+    return wanted
+
+
+def _judges(evaluation: Evaluation, index_id: str) -> bool:
+    request = evaluation.request
+    return request.kind == "lds" and request.index_id == index_id and evaluation.state == "succeeded"
 
 
 def _require_damping(method: Method[Any]) -> float:

@@ -182,13 +182,18 @@ def sweep_command(
     damping_scale: Annotated[
         list[float] | None, typer.Option(help="Compare this damping; given 2 to 20 times. A grid when left out.")
     ] = None,
+    evaluation: Annotated[
+        str | None, typer.Option(help="An lds evaluation of this index (eval_...); its newest when left out.")
+    ] = None,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask how much a method's rankings depend on its damping."""
+    """Ask how much a method's rankings depend on its damping, and which damping agrees best with retraining."""
     output = Output(as_json=as_json)
-    settings: Json = {"method": method, "target": target, "damping_scales": damping_scale or None}
+    settings: Json = {
+        "method": method, "target": target, "damping_scales": damping_scale or None, "evaluation_id": evaluation,
+    }  # fmt: skip
     with output.reporting(), Service(url, api_key) as service:
         source = choose_source(
             texts=text or [], labels=label or [], examples=example or [], file=file, dataset=dataset, rows=rows

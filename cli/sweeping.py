@@ -35,11 +35,13 @@ def show_sweep(found: Sweep, console: Console) -> None:
 def _against_default(found: Sweep, result: SweepResult) -> Table:
     title = f"{plain(found.method)} against its default damping, {found.default_damping_scale:g}"
     table = Table(title=title, title_justify="left")
-    for column in ("damping scale", "Spearman", f"top {result.top} in common"):
+    judged = ("LDS (interval)",) if found.evaluation_id is not None else ()
+    for column in ("damping scale", "Spearman", f"top {result.top} in common", *judged):
         table.add_column(column, justify="right", no_wrap=True)
     for row in result.rows:
         name = f"{row.damping_scale:g}" + (" (default)" if row.is_default else "")
-        table.add_row(name, f"{row.spearman_with_default:.3f}", f"{row.overlap_with_default:.0%}")
+        agreement = () if row.lds is None else (f"{row.lds:.3f} ({row.lds_low:.3f} to {row.lds_high:.3f})",)
+        table.add_row(name, f"{row.spearman_with_default:.3f}", f"{row.overlap_with_default:.0%}", *agreement)
     return table
 
 

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from influence.agreement import average_ranks, top_k_overlap
 from influence.contracts.sweep import SweepResult, SweepRow
+from influence.evaluating.statistics import mean_and_interval
 
 #: Rows of either end that are compared.
 TOP = 10
+_SEED = 0
 
 #: Scores or influence (m, n) of all rows, one line a test point.
 Floats = NDArray[np.floating[Any]]
@@ -24,8 +26,13 @@ def choose_scales(asked: Sequence[float] | None, default: float, steps: Sequence
     return tuple(sorted({default, *(asked or [step * default for step in steps])}))
 
 
-def compare_dampings(influence: Mapping[float, Floats], default: float) -> SweepResult:
-    """Compare influence (m, n) by damping; the default is one of them."""
+def compare_dampings(
+    influence: Mapping[float, Floats], default: float, agreement: Mapping[float, Floats] | None = None
+) -> SweepResult:
+    """Compare influence (m, n) by damping; the default is one of them.
+
+    `agreement` has linear datamodelling scores (p,) by damping where the index was evaluated.
+    """
     scales = sorted(influence)
     spearman = mean_rank_correlations([influence[scale] for scale in scales])
     points, rows = influence[default].shape
@@ -36,11 +43,19 @@ def compare_dampings(influence: Mapping[float, Floats], default: float) -> Sweep
         SweepRow(
             damping_scale=scale, is_default=scale == default, spearman_with_default=float(correlation),
             **{name: column(influence[scale]) for name, column in columns.items()},
+            **_describe_agreement(None if agreement is None else agreement[scale]),
         )
         for scale, correlation in zip(scales, against, strict=True)
     ]  # fmt: skip
     matrix = tuple(tuple(line) for line in spearman.tolist())
     return SweepResult(rows=tuple(found), spearman=matrix, top=top, test_points=points, rows_scored=rows)
+
+
+def _describe_agreement(values: Floats | None) -> dict[str, float]:
+    if values is None:
+        return {}
+    mean, low, high = mean_and_interval(values, seed=_SEED)
+    return {"lds": mean, "lds_low": low, "lds_high": high}
 
 
 def mean_rank_correlations(sets: Sequence[Floats]) -> NDArray[np.float64]:

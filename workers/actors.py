@@ -32,7 +32,7 @@ from workers.evaluating.pieces import evaluate_piece, finish_evaluation, plan_ev
 from workers.runtime import Runtime, ShutdownRequested
 from workers.scoring.answer import answer_query
 from workers.scoring.preview import preview_rows
-from workers.scoring.sweep import sweep_dampings
+from workers.sweeping import sweep_dampings
 
 log = structlog.get_logger()
 

@@ -30,6 +30,13 @@ class SweepRequest(PointSource):
         examples=[[0.01, 0.1, 1.0, 10.0]],
     )
 
+    evaluation_id: str | None = Field(
+        None,
+        description="An evaluation of kind 'lds' of this index: it says how well each damping agrees with retraining."
+        " The newest one when left out, if there is any.",
+        examples=["eval_01J9"],
+    )
+
     @model_validator(mode="after")
     def _all_different(self) -> "SweepRequest":
         if self.damping_scales is not None and len(set(self.damping_scales)) < len(self.damping_scales):
@@ -39,12 +46,16 @@ class SweepRequest(PointSource):
 
 class SweepRow(Frozen):
     """One damping against the method's default, means over test points. `overlap_with_default` is the share in common
-    of the `top` most helpful and the `top` most harmful rows."""
+    of the `top` most helpful and the `top` most harmful rows. `lds` is the linear datamodelling score on the test
+    points of the sweep's evaluation, with the ends of its interval; None without one."""
 
     damping_scale: float
     is_default: bool
     spearman_with_default: float
     overlap_with_default: float
+    lds: float | None = None
+    lds_low: float | None = None
+    lds_high: float | None = None
 
 
 class SweepResult(Frozen):
@@ -69,6 +80,7 @@ class Sweep(Frozen):
     damping_scales: tuple[float, ...]
     default_damping_scale: float
     storage: str
+    evaluation_id: str | None = None
     result: SweepResult | None = None
     error: Json | None = None
     milliseconds: dict[str, float] | None = None

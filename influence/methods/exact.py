@@ -19,7 +19,7 @@ class Exact(GaussNewton):
     name: ClassVar[str] = "exact"
     title: ClassVar[str] = "Exact (block-diagonal Gauss-Newton)"
     summary: ClassVar[str] = "Block-diagonal Gauss-Newton solve, DataInf's reference; needs more damping than it."
-    default_damping_scale: ClassVar[float | None] = 1.0
+    default_damping_scale: ClassVar[float | None] = 3.0
 
     def grouped(self, names: Sequence[str]) -> list[tuple[str, ...]]:
         return [(name,) for name in names]

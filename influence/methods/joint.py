@@ -19,7 +19,7 @@ class Joint(GaussNewton):
     name: ClassVar[str] = "joint"
     title: ClassVar[str] = "Joint (Gauss-Newton over all blocks)"
     summary: ClassVar[str] = "Gauss-Newton solve over all blocks together, with their interactions."
-    default_damping_scale: ClassVar[float | None] = 10.0
+    default_damping_scale: ClassVar[float | None] = 100.0
 
     def grouped(self, names: Sequence[str]) -> list[tuple[str, ...]]:
         return [tuple(names)] if names else []

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from support.evaluations import submit_evaluation
 from support.problems import assert_problem
 
+from influence.contracts.evaluation import LdsRequest
 from influence.contracts.sweep import SweepResult, SweepRow
 from influence.store.store import Store
 
@@ -34,7 +36,7 @@ def test_a_sweep_is_a_job_on_the_queue_of_queries(
 
 def test_the_default_joins_the_dampings_asked_for(client: TestClient, ready_index: dict[str, Any]) -> None:
     made = ask(client, ready_index, method="exact", damping_scales=[10, 0.5]).json()
-    assert made["damping_scales"] == [0.5, 1.0, 10.0]
+    assert made["damping_scales"] == [0.5, 3.0, 10.0]
 
 
 def test_a_finished_sweep_is_read_again(client: TestClient, ready_index: dict[str, Any], store: Store) -> None:
@@ -45,6 +47,27 @@ def test_a_finished_sweep_is_read_again(client: TestClient, ready_index: dict[st
     store.sweeps.update(made["id"], lambda found: found.model_copy(update=done))
     store.jobs.succeed(made["job_id"])
     assert client.get(f"/v1/sweeps/{made['id']}").json()["result"] == result.model_dump(mode="json")
+
+
+def test_an_evaluation_that_does_not_judge_this_index_is_refused_with_how_to_make_one(
+    client: TestClient, ready_index: dict[str, Any], store: Store
+) -> None:
+    assert_problem(ask(client, ready_index, evaluation_id="eval_none"), 404, "not_found")
+    other = LdsRequest(kind="lds", dataset_id="ds_other")
+    asked = submit_evaluation(store, other, queued=False)
+    body = assert_problem(ask(client, ready_index, evaluation_id=asked.id), 422, "invalid_request")
+    assert ready_index["id"] in body["hint"]
+
+
+def test_the_newest_finished_evaluation_of_an_index_judges_its_dampings(
+    client: TestClient, ready_index: dict[str, Any], store: Store
+) -> None:
+    assert ask(client, ready_index).json()["evaluation_id"] is None
+    request = LdsRequest(kind="lds", index_id=ready_index["id"])
+    asked = submit_evaluation(store, request, queued=False)
+    assert ask(client, ready_index).json()["evaluation_id"] is None
+    store.evaluations.update(asked.id, lambda found: found.model_copy(update={"state": "succeeded"}))
+    assert ask(client, ready_index).json()["evaluation_id"] == asked.id
 
 
 @pytest.mark.parametrize("method", ["hessian_free", "cosine", "tracin"])

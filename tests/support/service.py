@@ -108,12 +108,13 @@ def submit_query(store: Store, index_id: str, summed: Sequence[tuple[Index, floa
 
 def submit_sweep(
     store: Store, index_id: str, method: str, scales: tuple[float, ...], *, default: float, cancelled: bool = False,
-    **source: Any,
+    evaluation_id: str | None = None, **source: Any,
 ) -> Sweep:  # fmt: skip
     """Ask for a sweep, as `POST /v1/indexes/{id}/sweeps` does; `cancelled` before it is on the queue."""
     sweep = Sweep(
         id=new_id("swp"), index_id=index_id, job_id=new_id("job"), state="queued", request=SweepRequest(**source),
-        method=method, damping_scales=scales, default_damping_scale=default, storage="full", created_at=now(),
+        method=method, damping_scales=scales, default_damping_scale=default, storage="full",
+        evaluation_id=evaluation_id, created_at=now(),
     )  # fmt: skip
     store.sweeps.create(sweep)
     store.jobs.create(sweep.job_id, "sweep", sweep.id, f"/v1/sweeps/{sweep.id}")

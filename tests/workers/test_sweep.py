@@ -16,7 +16,7 @@ from influence.errors import Cancelled
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 from workers.runtime import Runtime
-from workers.scoring.sweep import sweep_dampings
+from workers.sweeping import sweep_dampings
 
 TEST = make_ticket_rows(3, seed=9)
 SCALES = (0.01, 1.0, 100.0)

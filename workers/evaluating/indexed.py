@@ -3,20 +3,16 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from torch import Tensor
 
 from influence.contracts.evaluation import Evaluation, MethodChoice
 from influence.errors import IndexNotReady
-from influence.methods.registry import get_method
+from influence.methods.registry import get_offered
 from workers.evaluating.run import Floats
 from workers.evaluating.scorer import collect
 from workers.rows import Row
 from workers.runtime import Runtime
 from workers.scoring.parts import load_hot
-from workers.scoring.testpoints import take
-
-#: Test points scored in one pass.
-_POINTS_PER_PASS = 32
+from workers.scoring.summing import score_all_points
 
 
 def score_indexed(
@@ -34,17 +30,13 @@ def score_indexed(
     if index.state != "succeeded":
         raise IndexNotReady(f"Index {index.id} is {index.state}.")
     for choice in choices:
-        get_method(choice.method, index.spec.storage)
+        get_offered(choice.method, index.spec)
     checkpoint = runtime.store.checkpoints.require(index.spec.checkpoint_id)
     model = runtime.models.get(checkpoint, index.spec.gradients)
     hot = load_hot(runtime, index, evaluation.job_id)
     test = collect(runtime, model.model, model.task, model.task.tokenise(test_rows), touch).blocks
     found: dict[str, Floats] = {}
     for choice in choices:
-        parts = []
-        for start in range(0, len(test_rows), _POINTS_PER_PASS):
-            points: dict[str, Tensor] = take(test, start, start + _POINTS_PER_PASS)
-            parts.append(hot.scorer(choice.method, choice.damping_scale)(points))
-            touch(0)
-        found[choice.title] = np.concatenate(parts).astype(np.float64)
+        found[choice.title] = score_all_points(hot.scorer(choice.method, choice.damping_scale), test).astype(np.float64)
+        touch(0)
     return found

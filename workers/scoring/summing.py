@@ -1,14 +1,17 @@
 """Influence of training rows as a weighted sum over a query's parts; most queries have one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from influence.contracts.query import QueryRequest
 from influence.errors import RowsUnfit
-from workers.scoring.parts import AnyIndex, Parts
-from workers.scoring.testpoints import TestPoints, take
+from workers.scoring.hot import Scorer
+from workers.scoring.parts import Parts
+from workers.scoring.testpoints import take
 
 #: Test points scored in one pass; bounds what a pass holds in memory.
 _POINTS_PER_PASS = 32
@@ -37,20 +40,15 @@ def sum_influence(parts: Parts, request: QueryRequest) -> Influence:
     for part in parts.all:
         opened = parts.open(part)
         with parts.watch.phase("score"):
-            values = score_points(opened.hot, request.method, request.damping_scale, opened.points)
+            values = score_all_points(opened.hot.scorer(request.method, request.damping_scale), opened.points.gradients)
             found = Influence(opened.hot.row_indexes, values if part.weight == 1 else values * np.float32(part.weight))
             total = found if total is None else total + found
     assert total is not None
     return total
 
 
-def score_points(
-    hot: AnyIndex, method: str, damping_scale: float | None, points: TestPoints, *, keep: bool = True
-) -> NDArray[np.float32]:
-    """Influence (m, n) float32 of all rows of one index; without `keep` what was prepared for it is let go."""
-    score = hot.scorer(method, damping_scale, keep=keep)
-    tests = (
-        take(points.gradients, start, start + _POINTS_PER_PASS)
-        for start in range(0, len(points.rows), _POINTS_PER_PASS)
-    )
-    return np.concatenate([score(test) for test in tests])
+def score_all_points(score: Scorer, gradients: Mapping[str, Tensor]) -> NDArray[np.float32]:
+    """Influence (m, n) float32 of all rows of one index on test gradients (m, d) a block."""
+    points = len(next(iter(gradients.values())))
+    starts = range(0, points, _POINTS_PER_PASS)
+    return np.concatenate([score(take(gradients, start, start + _POINTS_PER_PASS)) for start in starts])

@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 from support.evaluations import submit_evaluation
 from support.rows import make_ticket_rows
-from support.service import add_dataset, submit_index
+from support.service import add_dataset, submit_index, submit_sweep
 from support.tiny import LABELS, TinyCheckpoint
 
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
@@ -167,8 +167,17 @@ def test_lds_of_an_index_asks_the_index_itself(
     index = submit_index(worker.store, checkpoint, rows, storage="compact", rank=4)
     assert finished(worker.store, index.job_id).state == "succeeded"
     test = add_dataset(worker.store, worker.files, make_ticket_rows(12, seed=9), "classification")
-    found = ask(kind="lds", index_id=index.id, evaluation_dataset_id=test.id, subsets=4, methods=[{"method": "joint"}])
-    assert [row["method"] for row in table_of(found)] == ["joint"]
+    methods = [{"method": "joint", "damping_scale": 5.0}]
+    found = ask(kind="lds", index_id=index.id, evaluation_dataset_id=test.id, subsets=4, methods=methods)
+    (row,) = table_of(found)
+    assert row["method"] == "joint x5"
+    sweep = submit_sweep(
+        worker.store, index.id, "joint", (1.0, 5.0), default=1.0, evaluation_id=found.id, examples=make_ticket_rows(2)
+    )
+    assert finished(worker.store, sweep.job_id).state == "succeeded", worker.store.sweeps.require(sweep.id).error
+    result = worker.store.sweeps.require(sweep.id).result
+    assert result is not None
+    assert result.rows[1].lds == pytest.approx(row["LDS"], abs=1e-6)
 
 
 def test_an_index_without_test_points_is_refused(

@@ -8,10 +8,11 @@ from influence.errors import Cancelled, DoesNotFit, IndexNotReady
 from influence.methods.registry import get_offered
 from influence.store import keys
 from influence.sweeping import compare_dampings
+from workers.evaluating.judge import Judge, read_judge
 from workers.runtime import Runtime
 from workers.scoring.parts import AnyIndex, load_hot
 from workers.scoring.stopwatch import Stopwatch
-from workers.scoring.summing import score_points
+from workers.scoring.summing import score_all_points
 from workers.scoring.testpoints import TestPoints, make_test_points
 
 
@@ -29,10 +30,11 @@ def sweep_dampings(runtime: Runtime, sweep: Sweep) -> None:
     with watch.phase("test_gradients"):
         points = make_test_points(runtime, sweep.request, model)
     _check_room(runtime, sweep, hot, points)
+    judge = read_judge(runtime, sweep)
     with watch.phase("score"):
-        influence = _score_all(runtime, sweep, hot, points)
+        influence, agreement = _score_all(runtime, sweep, hot, points, judge)
     with watch.phase("compare"):
-        result = compare_dampings(influence, sweep.default_damping_scale)
+        result = compare_dampings(influence, sweep.default_damping_scale, agreement)
     done = {"state": "succeeded", "result": result, "milliseconds": watch.finish()}
     runtime.store.sweeps.update(sweep.id, lambda current: current.model_copy(update=done))
     runtime.store.sweeps.expire(sweep.id, keys.QUERY_SECONDS)
@@ -51,14 +53,22 @@ def _check_room(runtime: Runtime, sweep: Sweep, hot: AnyIndex, points: TestPoint
         )
 
 
-def _score_all(runtime: Runtime, sweep: Sweep, hot: AnyIndex, points: TestPoints) -> dict[float, NDArray[np.float32]]:
-    """Influence (m, n) by damping. What a damping was prepared for is let go before the next: a solve can take GBs."""
+def _score_all(
+    runtime: Runtime, sweep: Sweep, hot: AnyIndex, points: TestPoints, judge: Judge | None
+) -> tuple[dict[float, NDArray[np.float32]], dict[float, NDArray[np.float64]] | None]:
+    """Influence (m, n) and agreement with retraining (p,) by damping.
+
+    What a damping was prepared for is let go before the next: a solve can take GBs.
+    """
     runtime.store.jobs.set_phase(sweep.job_id, "dampings", total=len(sweep.damping_scales), unit="dampings")
-    found = {}
+    found, agreement = {}, {}
     for done, scale in enumerate(sweep.damping_scales):
         runtime.check_stopping()
         if runtime.store.jobs.is_cancelled(sweep.job_id):
             raise Cancelled("The sweep was cancelled.")
-        found[scale] = score_points(hot, sweep.method, scale, points, keep=False)
+        score = hot.scorer(sweep.method, scale, keep=False)
+        found[scale] = score_all_points(score, points.gradients)
+        if judge is not None:
+            agreement[scale] = judge.agree(score_all_points(score, judge.gradients))
         runtime.store.jobs.set_done(sweep.job_id, done + 1)
-    return found
+    return found, agreement if judge is not None else None
