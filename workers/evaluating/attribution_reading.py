@@ -21,6 +21,12 @@ def make_reading(figures: Json) -> tuple[str, ...]:
             "Rows of the class stand at both ends of the ranking: some help and some harm. Look at both ends; AUC by"
             " score counts a harmful row of the class as a miss and is lower for that reason."
         )
+    if figures["test_loss"] >= figures["test_loss_before"]:
+        found.append(
+            f"Fine-tuning did not lower the loss of the test rows ({figures['test_loss_before']:.2f} before,"
+            f" {figures['test_loss']:.2f} after): it taught this model its training rows and not their classes, so that"
+            " the figures say little about models that learn more."
+        )
     if figures["prompts_naming_class"] >= _MOST:
         found.append(_about_prompts(figures, completion, prompt))
     found.append(_about_intervals(figures))

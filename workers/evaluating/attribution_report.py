@@ -25,6 +25,7 @@ def make_report(titles: Sequence[str], results: Sequence[Json]) -> Report:
         "recall_by_chance": _chance_recall(results[0]), "test_points": len(results[0]["test_rows"]),
         "seeds": [result["seed"] for result in results], "prompts_naming_class": results[0]["prompts_naming_class"],
         "train_rows": results[0]["train_rows"],
+        **{name: float(np.mean([result[name] for result in results])) for name in ("test_loss_before", "test_loss")},
     }  # fmt: skip
     return Report(
         tables=(_method_table(figures), _class_table(titles, results), _model_table(results)),

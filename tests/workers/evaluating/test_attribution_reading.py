@@ -15,10 +15,10 @@ def line(scope: str, by_score: float, by_size: float, method: str = "exact") -> 
     }  # fmt: skip
 
 
-def read(*lines: dict[str, Any], named: float = 1.0, seeds: tuple[int, ...] = (0,)) -> str:
+def read(*lines: dict[str, Any], named: float = 1.0, seeds: tuple[int, ...] = (0,), test_loss: float = 1.0) -> str:
     figures = {
         "methods": lines, "recall_by_chance": 0.1, "test_points": 50, "seeds": list(seeds),
-        "prompts_naming_class": named,
+        "prompts_naming_class": named, "test_loss_before": 2.0, "test_loss": test_loss,
     }  # fmt: skip
     return " ".join(make_reading(figures))
 
@@ -49,6 +49,12 @@ def test_prompts_that_name_the_class_are_explained_whichever_loss_wins() -> None
     assert "100% of the test prompts" in unsure
     assert "the answer" not in unsure.split("apart, not as where an answer comes from.")[1].split("The intervals")[0]
     assert "of the test prompts hold" not in read(line("completion", 0.6, 0.7), line("prompt", 0.9, 0.95), named=0.1)
+
+
+def test_training_that_taught_no_test_row_is_told() -> None:
+    lines = line("completion", 0.6, 0.7), line("prompt", 0.6, 0.7)
+    assert "did not lower the loss of the test rows (2.00 before, 2.10 after)" in read(*lines, test_loss=2.1)
+    assert "did not lower" not in read(*lines)
 
 
 def test_one_training_says_nothing_about_another() -> None:
