@@ -7,6 +7,7 @@ CHANCE_AUC = 0.5
 _BOTH_ENDS = 0.1
 #: From this share on it counts as the rule that a prompt names its class.
 _MOST = 0.5
+_RANKED = {"auc": "by score", "auc_by_size": "by size"}
 
 
 def make_reading(figures: Json) -> tuple[str, ...]:
@@ -28,7 +29,7 @@ def make_reading(figures: Json) -> tuple[str, ...]:
             " the figures say little about models that learn more."
         )
     if figures["prompts_naming_class"] >= _MOST:
-        found.append(_about_prompts(figures, completion, prompt))
+        found.append(_about_prompts(figures))
     found.append(_about_intervals(figures))
     found.append("That rows share a class does not show that they taught the answer; only training without them can.")
     return tuple(found)
@@ -53,18 +54,29 @@ def describe(line: Json, figures: Json) -> str:
     return told
 
 
-def _about_prompts(figures: Json, completion: Json, prompt: Json) -> str:
+def _about_prompts(figures: Json) -> str:
     """Why figures of the prompt say nothing about the answer, also where they are not the higher ones."""
     named = (
         f"{figures['prompts_naming_class']:.0%} of the test prompts hold the name of their class in words. A gradient"
         " of the prompt's loss compares those words, whatever was answered: read its lines as how well prompts are told"
         " apart, not as where an answer comes from."
     )
-    if prompt["auc_by_size"]["low"] > completion["auc_by_size"]["high"]:
-        return f"{named} That is how code that takes the loss on the prompt gets better figures than the answer gives."
-    if prompt["auc_by_size"]["high"] < completion["auc_by_size"]["low"]:
+    better = [ranked for what, ranked in _RANKED.items() if _is_above(figures, what, "prompt", "completion")]
+    if better:
+        told = " and ".join(better)
+        return f"{named} That is how a loss on the prompt gets better figures {told} than the answer gives."
+    if all(_is_above(figures, what, "completion", "prompt") for what in _RANKED):
         return f"{named} Here the rest of the prompt drowns them: the answer tells more."
     return named
+
+
+def _is_above(figures: Json, what: str, higher: str, lower: str) -> bool:
+    """Whether the best figure under one loss lies above the best under another, intervals and all."""
+    best = {
+        scope: max((line[what] for line in figures["methods"] if line["loss"] == scope), key=lambda area: area["mean"])
+        for scope in (higher, lower)
+    }
+    return bool(best[higher]["low"] > best[lower]["high"])
 
 
 def _about_intervals(figures: Json) -> str:

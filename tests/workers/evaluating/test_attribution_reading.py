@@ -43,8 +43,10 @@ def test_chance_is_called_chance() -> None:
 
 def test_prompts_that_name_the_class_are_explained_whichever_loss_wins() -> None:
     better = read(line("completion", 0.6, 0.7), line("prompt", 0.9, 0.95))
-    assert "gets better figures than the answer gives" in better
-    assert "the answer tells more" in read(line("completion", 0.6, 0.9), line("prompt", 0.6, 0.7))
+    assert "better figures by score and by size than the answer gives" in better
+    mixed = read(line("completion", 0.5, 0.9), line("prompt", 0.7, 0.8))
+    assert "better figures by score than the answer gives" in mixed
+    assert "the answer tells more" in read(line("completion", 0.7, 0.9), line("prompt", 0.6, 0.7))
     unsure = read(line("completion", 0.6, 0.9), line("prompt", 0.6, 0.9))
     assert "100% of the test prompts" in unsure
     assert "the answer" not in unsure.split("apart, not as where an answer comes from.")[1].split("The intervals")[0]
