@@ -31,13 +31,17 @@ def number_text(value: float) -> str:
 
 
 def interval_text(value: float, low: float, high: float) -> str:
-    """`0.931 (0.917 to 0.944)`: two digits of half the interval's length say where digits stop to mean anything."""
+    """`0.931 (0.917 to 0.944)`: digits stop where half the interval's length says that they mean nothing any more.
+
+    Of that length one digit counts, or two where it begins with 1 or 2.
+    """
     half = (high - low) / 2
     if not all(map(math.isfinite, (value, low, high))) or half <= 0:
         return number_text(value)
     if abs(value) >= 1e7 or half < 10.0**-_MAX_DECIMALS:
         return f"{number_text(value)} ({number_text(low)} to {number_text(high)})"
-    decimals = _decimals(half, 2)
+    leading = half / 10.0 ** math.floor(math.log10(half))
+    decimals = _decimals(half, 2 if leading < 3 else 1)
     return f"{value:,.{decimals}f} ({low:,.{decimals}f} to {high:,.{decimals}f})"
 
 

@@ -115,23 +115,18 @@ def _refuse_non_finite(row_ids: Sequence[str]) -> None:
 
 
 def judge(scores: Floats, train_classes: Sequence[str], test_classes: Sequence[str]) -> Json:
-    """Per test row, for its class against all others: AUC and recall among as many rows as the class has.
+    """Per test row, for its class against all others: AUC, and recall among as many rows as the class has.
 
-    Once by score, where other classes should stand below zero or near it, and once by the score's size; and the mean
-    share found at each depth of `CURVE`, by score.
+    Once by score, and once by the score's size; and of each the mean share found at every depth of `CURVE`.
     """
     names = np.asarray(train_classes)
     positive = [names == name for name in test_classes]
-    by_score = [_judge(row, marks) for row, marks in zip(scores, positive, strict=True)]
-    by_size = [_judge(np.abs(row), marks) for row, marks in zip(scores, positive, strict=True)]
-    curve = np.mean([found for _, _, found in by_score], axis=0)
-    return {
-        "auc": _rounded([area for area, _, _ in by_score]),
-        "recall": _rounded([recall for _, recall, _ in by_score]),
-        "auc_by_size": _rounded([area for area, _, _ in by_size]),
-        "recall_by_size": _rounded([recall for _, recall, _ in by_size]),
-        "curve": _rounded(curve.tolist()),
-    }
+    found: Json = {}
+    for ending, values in (("", scores), ("_by_size", np.abs(scores))):
+        areas, recalls, curves = zip(*map(_judge, values, positive), strict=True)
+        found[f"auc{ending}"], found[f"recall{ending}"] = _rounded(areas), _rounded(recalls)
+        found[f"curve{ending}"] = _rounded(np.mean(curves, axis=0).tolist())
+    return found
 
 
 def _judge(values: Floats, marks: NDArray[np.bool_]) -> tuple[float, float, Floats]:

@@ -24,7 +24,7 @@ COLOURS = ("#0b6e99", "#c2571a", "#4b8b3b", "#7a4fa3", "#b8356b", "#8a6d1f", "#4
 _MARKERS = "osD^vPX*"
 #: From here on bars lie, so that their names can be read.
 _UPRIGHT_BARS, _UPRIGHT_CHARACTERS = 8, 14
-_MAX_CHARACTERS = 60
+_MAX_CHARACTERS, _MAX_TITLE_CHARACTERS = 60, 80
 _STYLE: dict[str, Any] = {
     "svg.hashsalt": "datainf", "svg.fonttype": "path", "text.parse_math": False, "text.usetex": False,
     "font.family": "DejaVu Sans", "font.size": 9.5, "axes.titlesize": 11, "axes.spines.top": False,
@@ -54,7 +54,7 @@ def _render(picture: Picture, file_format: str, metadata: dict[str, Any]) -> byt
 
 
 def _draw(axes: Axes, picture: Picture) -> None:
-    axes.set_title(printable(picture.title), loc="left")
+    axes.set_title(printable(picture.title, _MAX_TITLE_CHARACTERS), loc="left")
     axes.set_xlabel(printable(picture.x_label))
     axes.set_ylabel(printable(picture.y_label))
     with _legend(axes, picture.series) as handles:
@@ -127,8 +127,8 @@ def _error_bars(series: Series) -> Any:
     return np.clip(np.stack([values - np.asarray(series.low), np.asarray(series.high) - values]), 0, None)
 
 
-def printable(text: object) -> str:
+def printable(text: object, limit: int = _MAX_CHARACTERS) -> str:
     """One line that can be drawn: other characters become a replacement mark; a leading '_' would hide a label."""
     line = "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in str(text))
-    line = line if len(line) <= _MAX_CHARACTERS else f"{line[: _MAX_CHARACTERS - 1]}…"
+    line = line if len(line) <= limit else f"{line[: limit - 1]}…"
     return f" {line}" if line.startswith("_") else line

@@ -25,14 +25,18 @@ PAD, END = "<pad>", "<end>"
 
 @dataclass(frozen=True, slots=True)
 class SmallModel:
-    """Sizes and first training of the model. 900 rows of 40 tokens take a few minutes on two cores."""
+    """Sizes and first training of the model.
+
+    Two epochs: after six it knows 900 rows by heart, their prompts' gradients are small, and fine-tuning on the same
+    rows no longer lowers the loss of others.
+    """
 
     layers: int = 4
     width: int = 256
     heads: int = 4
     feed_forward: int = 512
     vocabulary: int = 1024
-    epochs: int = 6
+    epochs: int = 2
     batch_rows: int = 16
     learning_rate: float = 1e-3
 

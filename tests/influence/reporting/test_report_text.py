@@ -28,6 +28,7 @@ def test_numbers_have_the_digits_that_carry_something(value: float | str | None,
     [
         (0.93124, 0.9171, 0.9442, "0.931 (0.917 to 0.944)"),
         (0.93124, 0.5, 1.0, "0.93 (0.50 to 1.00)"),
+        (0.51272, 0.5036, 0.5212, "0.513 (0.504 to 0.521)"),
         (1234.56, 1100.0, 1400.0, "1,235 (1,100 to 1,400)"),
         (0.5, 0.5, 0.5, "0.500"),
         (0.5, float("nan"), 1.0, "0.500"),
@@ -49,7 +50,7 @@ def test_intervals_stand_in_the_cell_of_their_value() -> None:
     )  # fmt: skip
     columns, rows = text_table(table)
     assert columns == ["method", "AUC", "loss low"]
-    assert rows == [["datainf", "0.700 (0.650 to 0.750)", "2"], ["exact", "–", "3"]]
+    assert rows == [["datainf", "0.70 (0.65 to 0.75)", "2"], ["exact", "–", "3"]]
 
 
 def report_with(text: str) -> str:

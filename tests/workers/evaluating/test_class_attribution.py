@@ -66,11 +66,12 @@ def test_from_rows_to_a_report_with_both_losses(worker: Runtime, finished: Any) 
         for name in ("datainf", "hessian_free", "cosine", "exact", "joint")
     ]
     for row in methods.rows:
-        auc, low, high = row[2:5]
-        assert 0 <= low <= auc <= high <= 1
+        for place in range(2, 14, 3):
+            mean, low, high = row[place : place + 3]
+            assert 0 <= low <= mean <= high <= 1
     assert [row[1:3] for row in classes.rows] == [(4, 1)] * 10
     assert [row[0] for row in models.rows] == [0, 1]
-    assert {picture.name for picture in found.report.pictures} == {"auc", "found"}
+    assert {picture.name for picture in found.report.pictures} == {"auc", "found", "found-by-size"}
     reading = " ".join(found.report.reading)
     assert "100% of the test prompts hold the name of their class" in reading
     assert "2 were made" in reading
