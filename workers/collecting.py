@@ -23,6 +23,7 @@ def stream_rows(
         lock=runtime.device_lock,
     ):
         yield positions, found
+        del found  # before the next batch is computed
         done += len(positions)
         if report is not None:
             report(done)

@@ -83,6 +83,7 @@ def _collect(
         keep[[positions[row] for row in find_non_finite(found)]] = False
         for block, values in zip(gradients, found.blocks.values(), strict=True):
             block[positions] = values.float()
+        del found  # before the next batch is computed
     bad = [encoded[position].row_id for position in np.flatnonzero(~keep)]
     refuse_non_finite(index, bad)
     return gradients, losses, keep
