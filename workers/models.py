@@ -67,7 +67,7 @@ class Models:
     def _load(self, checkpoint: Checkpoint, settings: GradientSettings) -> HotModel:
         loaded = load_checkpoint(
             checkpoint,
-            self._adapters / checkpoint.adapter_digest,
+            None if checkpoint.adapter_digest is None else self._adapters / checkpoint.adapter_digest,
             device=self._device,
             settings=settings,
             offline=self._offline,

@@ -1,4 +1,4 @@
-"""A checkpoint, ready to score: base model, adapter, tokenizer and task."""
+"""A checkpoint, ready to score: base model, adapter or trained weights of its own, tokenizer and task."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from influence.errors import BaseModelNotFound, TaskMismatch
 from workers.loading.adapter import attach_adapter, wrap_base
 from workers.loading.base_model import BaseModel, load_base_model
 from workers.loading.hub import fetch_base_model
+from workers.loading.plain import open_plain
 from workers.loading.tokenizer import load_tokenizer, pad_id_of, token_limit
 from workers.tasks.base import Task
 from workers.tasks.causal_lm import CausalLM
@@ -25,7 +26,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """`model` is in evaluation mode on its device, and only the adapter's tensors require a gradient."""
+    """`model` is in evaluation mode on its device, and only what was trained requires a gradient."""
 
     model: torch.nn.Module
     tokenizer: Any
@@ -34,7 +35,7 @@ class LoadedCheckpoint:
 
 def load_checkpoint(
     checkpoint: Checkpoint,
-    adapter_folder: Path,
+    adapter_folder: Path | None,
     *,
     device: torch.device,
     settings: GradientSettings,
@@ -42,14 +43,18 @@ def load_checkpoint(
     cache_dir: Path,
     load_in_bits: int | None = None,
 ) -> LoadedCheckpoint:
-    """Load from local files, or a pinned revision of the hub. Raises CheckpointRefused and UnreadableFile."""
-    config = AdapterConfig.model_validate(checkpoint.adapter)
+    """Load from local files, or a pinned revision of the hub. Raises CheckpointRefused and UnreadableFile.
 
-    def attach(base: BaseModel) -> Any:
-        return attach_adapter(base, config, adapter_folder, checkpoint.task)
+    `adapter_folder` is None for a plain model, which has no adapter.
+    """
+
+    def prepare(base: BaseModel) -> Any:
+        if adapter_folder is None:
+            return open_plain(base, checkpoint.trainable or ())
+        return attach_adapter(base, AdapterConfig.model_validate(checkpoint.adapter), adapter_folder, checkpoint.task)
 
     return _assemble(
-        checkpoint, attach, device=device, settings=settings, offline=offline, cache_dir=cache_dir,
+        checkpoint, prepare, device=device, settings=settings, offline=offline, cache_dir=cache_dir,
         load_in_bits=load_in_bits,
     )  # fmt: skip
 
@@ -66,8 +71,14 @@ def make_untrained(
 ) -> LoadedCheckpoint:
     """The checkpoint as before its training: a fresh adapter, and a fresh head where the base model has none.
 
-    The weights depend on the seed alone. Raises CheckpointRefused.
+    The weights depend on the seed alone. Raises CheckpointRefused, also for a plain model: what it was before its
+    training is not known.
     """
+    if checkpoint.adapter is None:
+        raise TaskMismatch(
+            "A plain model cannot be trained anew: its files hold only what it became.",
+            hint="Send a checkpoint with an adapter on its base model.",
+        )
     config = AdapterConfig.model_validate(checkpoint.adapter)
     torch.manual_seed(seed)
     return _assemble(
@@ -78,7 +89,7 @@ def make_untrained(
 
 def _assemble(
     checkpoint: Checkpoint,
-    add_adapter: Callable[[BaseModel], Any],
+    prepare: Callable[[BaseModel], Any],
     *,
     device: torch.device,
     settings: GradientSettings,
@@ -93,7 +104,7 @@ def _assemble(
     )
     # Where a classifier reads its answer depends on this id: it must be the one that batches are padded with.
     base.model.config.pad_token_id = pad_id = pad_id_of(tokenizer)
-    model = add_adapter(base)
+    model = prepare(base)
     encoder = TextEncoder(
         tokenizer,
         limit=token_limit(tokenizer, base.model.config, settings.max_length),
