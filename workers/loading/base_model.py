@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.errors import BaseModelNotFound, TaskMismatch
+from workers.loading.quantised import describe_bits, keep_differentiable
 
 _CLASSES: dict[str, Any] = {
     "sequence_classification": AutoModelForSequenceClassification,
@@ -42,7 +43,7 @@ def load_base_model(
         model, report = _CLASSES[checkpoint.task].from_pretrained(
             str(folder), config=config, dtype=dtype, local_files_only=True, trust_remote_code=False,
             use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True,
-            **_placement(device, dtype, load_in_bits),
+            **_placement(checkpoint, config, device, dtype, load_in_bits),
         )  # fmt: skip
     except (OSError, ImportError, KeyError, RuntimeError) as error:
         raise BaseModelNotFound(
@@ -54,18 +55,18 @@ def load_base_model(
             f"The base model {checkpoint.base_model.name!r} cannot be used for {checkpoint.task}: {_first_line(error)}",
             hint="Check that the adapter was trained on this base model and for this task.",
         ) from error
+    keep_differentiable(model)
     mismatched = {entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"]}
     return BaseModel(model, frozenset(report["missing_keys"]) | frozenset(mismatched))
 
 
-def _placement(device: torch.device, dtype: torch.dtype, load_in_bits: int | None) -> dict[str, Any]:
+def _placement(
+    checkpoint: Checkpoint, config: Any, device: torch.device, dtype: torch.dtype, load_in_bits: int | None
+) -> dict[str, Any]:
     """How the weights are loaded. Attention is left to the architecture: not every one has a fused one."""
     if load_in_bits is None:
         return {}
-    bits = BitsAndBytesConfig(
-        load_in_4bit=load_in_bits == 4, load_in_8bit=load_in_bits == 8, bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=dtype,
-    )  # fmt: skip
+    bits = describe_bits(checkpoint, _CLASSES[checkpoint.task], config, bits=load_in_bits, dtype=dtype)
     return {"quantization_config": bits, "device_map": {"": device}}
 
 

@@ -45,7 +45,7 @@ def load_checkpoint(
 ) -> LoadedCheckpoint:
     """Load from local files, or a pinned revision of the hub. Raises CheckpointRefused and UnreadableFile.
 
-    `adapter_folder` is None for a plain model, which has no adapter.
+    `adapter_folder` is None for a plain model, which has no adapter and is never quantised: it was trained as it is.
     """
 
     def prepare(base: BaseModel) -> Any:
@@ -55,7 +55,7 @@ def load_checkpoint(
 
     return _assemble(
         checkpoint, prepare, device=device, settings=settings, offline=offline, cache_dir=cache_dir,
-        load_in_bits=load_in_bits,
+        load_in_bits=None if adapter_folder is None else load_in_bits,
     )  # fmt: skip
 
 
