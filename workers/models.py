@@ -38,6 +38,7 @@ class Models:
         offline: bool,
         capacity: int,
         load_in_bits: int | None = None,
+        device_map: str = "",
     ) -> None:
         self._device = device
         self._adapters = adapters
@@ -45,6 +46,7 @@ class Models:
         self._offline = offline
         self._capacity = capacity
         self._load_in_bits = load_in_bits
+        self._device_map = device_map
         self._hot: OrderedDict[tuple[str, str], HotModel] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -73,6 +75,7 @@ class Models:
             offline=self._offline,
             cache_dir=self._hub_cache,
             load_in_bits=self._load_in_bits,
+            device_map=self._device_map,
         )
         collector = GradientCollector(
             loaded.model, loaded.task.row_losses, include_bias=settings.include_bias, precision=settings.precision

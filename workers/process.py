@@ -45,7 +45,7 @@ def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> R
     files = Files(settings.data_dir)
     models = Models(
         device, adapters=files.adapters, hub_cache=files.hub, offline=settings.hub_offline,
-        capacity=settings.hot_models, load_in_bits=settings.load_in_bits,
+        capacity=settings.hot_models, load_in_bits=settings.load_in_bits, device_map=settings.device_map,
     )  # fmt: skip
     budget = TokenBudget(settings.token_budget) if settings.token_budget else TokenBudget.for_device(device)
     return Runtime(

@@ -99,7 +99,8 @@ class Pass:
     def _keep_multiplier(self, site: Site, x: Tensor, output: Tensor) -> None:
         call = self._calls
         self._calls += 1
-        self._inputs[call] = x.detach()
+        # Where a model is spread over devices, what goes in may come from the one before.
+        self._inputs[call] = x.detach().to(output.device)
         _listen(output, partial(self._multiply, site, call))
 
     def _multiply(self, site: Site, call: int, delta: Tensor) -> None:
@@ -154,7 +155,7 @@ class Pass:
             tensor = site.tensors[attribute]
             values = values.to(tensor.dtype)
             known = self.gradients.get(tensor.block)
-            self.gradients[tensor.block] = values if known is None else known + values
+            self.gradients[tensor.block] = values if known is None else known + values.to(known.device)
 
     def _refuse(self, site: Site) -> None:
         self.refused.update(tensor.block for tensor in site.tensors.values())

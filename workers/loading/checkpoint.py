@@ -14,6 +14,7 @@ from influence.errors import BaseModelNotFound, TaskMismatch
 from workers.loading.adapter import attach_adapter, wrap_base
 from workers.loading.base_model import BaseModel, load_base_model
 from workers.loading.hub import fetch_base_model
+from workers.loading.placement import is_placed
 from workers.loading.plain import open_plain
 from workers.loading.tokenizer import load_tokenizer, pad_id_of, token_limit
 from workers.tasks.base import Task
@@ -42,6 +43,7 @@ def load_checkpoint(
     offline: bool,
     cache_dir: Path,
     load_in_bits: int | None = None,
+    device_map: str = "",
 ) -> LoadedCheckpoint:
     """Load from local files, or a pinned revision of the hub. Raises CheckpointRefused and UnreadableFile.
 
@@ -55,7 +57,7 @@ def load_checkpoint(
 
     return _assemble(
         checkpoint, prepare, device=device, settings=settings, offline=offline, cache_dir=cache_dir,
-        load_in_bits=None if adapter_folder is None else load_in_bits,
+        load_in_bits=None if adapter_folder is None else load_in_bits, device_map=device_map,
     )  # fmt: skip
 
 
@@ -96,12 +98,14 @@ def _assemble(
     offline: bool,
     cache_dir: Path,
     load_in_bits: int | None,
+    device_map: str = "",
 ) -> LoadedCheckpoint:
     folder = locate_base_model(checkpoint.base_model, cache_dir=cache_dir, offline=offline)
     tokenizer = load_tokenizer(folder)
     base = load_base_model(
-        checkpoint, folder, device=device, dtype=_DTYPES[settings.precision], load_in_bits=load_in_bits
-    )
+        checkpoint, folder, device=device, dtype=_DTYPES[settings.precision], load_in_bits=load_in_bits,
+        device_map=device_map,
+    )  # fmt: skip
     # Where a classifier reads its answer depends on this id: it must be the one that batches are padded with.
     base.model.config.pad_token_id = pad_id = pad_id_of(tokenizer)
     model = prepare(base)
@@ -111,7 +115,7 @@ def _assemble(
         on_too_long=settings.on_too_long,
     )
     task = _make_task(checkpoint, base.model, encoder, settings, pad_id)
-    return LoadedCheckpoint(model if load_in_bits else model.to(device), tokenizer, task)
+    return LoadedCheckpoint(model if is_placed(base.model) else model.to(device), tokenizer, task)
 
 
 def locate_base_model(base: BaseModelRef, *, cache_dir: Path, offline: bool) -> Path:

@@ -50,4 +50,5 @@ def keep_differentiable(model: torch.nn.Module) -> None:
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+            layer: Any = module
+            layer.support_avx512bf16_for_cpu = False
