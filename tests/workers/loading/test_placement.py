@@ -28,7 +28,7 @@ def test_a_layer_on_disk_is_refused_by_name(tmp_path: Path) -> None:
         device_map={**places, "model.layers.1": "disk", "model.rotary_emb": "cpu"},
         offload_folder=tmp_path / "offload",
     )
-    with pytest.raises(UnsupportedModule, match=r"model\.layers\.1 would stay in the host's memory or on disk") as refused:
+    with pytest.raises(UnsupportedModule, match=r"model\.layers\.1 would stay in the host's") as refused:
         refuse_offloaded(model, CPU)
     assert refused.value.extra == {"modules": ["model.layers.1"]}
     assert "more GPUs" in refused.value.hint
@@ -42,7 +42,7 @@ def spread(places: dict[str, object]) -> torch.nn.Module:
 
 def test_what_found_no_room_on_a_gpu_is_refused() -> None:
     for place in ("cpu", "disk", CPU):
-        with pytest.raises(UnsupportedModule, match="layers.7 would stay"):
+        with pytest.raises(UnsupportedModule, match=r"layers\.7 would stay"):
             refuse_offloaded(spread({"layers.6": 0, "layers.7": place}), GPU)
 
 
