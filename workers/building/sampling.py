@@ -75,7 +75,9 @@ def _collect(
     """Gradients (rows, d) a block, losses, and which rows are finite; applies the index's policy."""
     file = RowFile(runtime.files.dataset(index.spec.dataset_id))
     encoded = model.task.tokenise(file.read_many(rows.tolist()))
-    gradients = [torch.empty(len(rows), block.parameters, device=runtime.device) for block in index.blocks]
+    gradients = [
+        torch.empty(len(rows), block.parameters, dtype=torch.float32, device=runtime.device) for block in index.blocks
+    ]
     losses = np.zeros(len(rows), dtype=np.float32)
     keep = np.ones(len(rows), dtype=np.bool_)
     for positions, found in stream_rows(runtime, model, encoded, progress.report):
