@@ -41,13 +41,15 @@ def validate(model: type[Model], value: Any) -> Model:
         raise translate_validation(error.errors(include_url=False, include_input=False)) from error
 
 
-def describe_body(json_model: type[BaseModel], form_model: type[BaseModel], file_field: str, about: str) -> Any:
+def describe_body(
+    json_model: type[BaseModel], form_model: type[BaseModel], file_field: str, about: str, *, needs_file: bool = True
+) -> Any:
     """OpenAPI description of a body that is a form or JSON."""
     form = form_model.model_json_schema()
     form["properties"] = {
         file_field: {"type": "string", "format": "binary", "description": about},
         **form.get("properties", {}),
     }
-    form["required"] = [file_field, *form.get("required", [])]
+    form["required"] = [*([file_field] if needs_file else []), *form.get("required", [])]
     schemas = {"multipart/form-data": form, "application/json": json_model.model_json_schema()}
     return {"requestBody": {"required": True, "content": {name: {"schema": found} for name, found in schemas.items()}}}

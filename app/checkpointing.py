@@ -7,6 +7,7 @@ from app.context import Context
 from app.idempotency import Made
 from app.intake.adapters import accept_adapter, copy_adapter, unpack_adapter
 from app.intake.archives import ArchiveLimits
+from app.intake.plain import accept_plain
 from influence.contracts.checkpoint import BaseModelRef, CheckpointRequest
 from influence.contracts.common import TaskName
 from influence.errors import InvalidRequest
@@ -34,11 +35,17 @@ def accept_upload(
 
 def accept_named(context: Context, request: CheckpointRequest) -> Made:
     """A folder under the allowed roots, or a hub id. Raises UploadRefused, CheckpointRefused, RequestRefused."""
+    if request.adapter is None:
+        return accept_trained(
+            context, request.trainable or [], base_model=request.base_model, revision=request.revision,
+            task=request.task, label_names=request.label_names,
+        )  # fmt: skip
+    adapter = request.adapter
 
     def fetch(folder: Path) -> None:
         settings = context.settings
-        if Path(request.adapter).is_absolute():
-            source = context.base_models.allowed_folder(request.adapter)
+        if Path(adapter).is_absolute():
+            source = context.base_models.allowed_folder(adapter)
             roots = [root.resolve() for root in settings.allowed_roots]
             copy_adapter(source, folder, max_file_bytes=settings.max_adapter_bytes, roots=roots)
         elif settings.hub_offline:
@@ -48,10 +55,25 @@ def accept_named(context: Context, request: CheckpointRequest) -> Made:
             from app.hub_adapter import fetch_adapter
 
             fetch_adapter(
-                request.adapter, revision=request.adapter_revision, folder=folder, max_bytes=settings.max_adapter_bytes
+                adapter, revision=request.adapter_revision, folder=folder, max_bytes=settings.max_adapter_bytes
             )
 
     return _accept(context, fetch, request.base_model, request.revision, request.task, request.label_names)
+
+
+def accept_trained(
+    context: Context,
+    trainable: Sequence[str],
+    *,
+    base_model: str,
+    revision: str | None,
+    task: TaskName | None,
+    label_names: Sequence[str] | None,
+) -> Made:
+    """A plain model of which some weights were trained. Raises CheckpointRefused, RequestRefused, UnreadableFile."""
+    model = resolve_base_model(context, base_model, revision)
+    checkpoint = accept_plain(model, trainable, task=task, label_names=label_names)
+    return Made(checkpoint.id, is_new=context.store.checkpoints.create(checkpoint))
 
 
 def _accept(
@@ -68,6 +90,7 @@ def _accept(
         folder.mkdir()
         fetch(folder)
         checkpoint = accept_adapter(folder, base, task=task, label_names=label_names)
+        assert checkpoint.adapter_digest is not None
         context.files.keep(folder, context.files.adapter(checkpoint.adapter_digest))
     return Made(checkpoint.id, is_new=context.store.checkpoints.create(checkpoint))
 

@@ -63,10 +63,12 @@ def choose_storage(request: IndexRequest, checkpoint: Checkpoint, dataset: Datas
     """Full while the gradients fit the budget. Raises DoesNotFit when full is asked for and does not."""
     if request.grow_from is not None:
         return _choose_grown(request)
-    itemsize = 4 if request.storage_dtype == "float32" else 2
-    needed = dataset.rows * checkpoint.parameters * itemsize
     if request.storage == "compact":
         return "compact"
+    if checkpoint.parameters is None:  # only the worker that loads the model can tell, and refuses what does not fit
+        return "full" if request.storage == "full" else "compact"
+    itemsize = 4 if request.storage_dtype == "float32" else 2
+    needed = dataset.rows * checkpoint.parameters * itemsize
     if needed <= budget_bytes:
         return "full"
     if request.storage == "auto":

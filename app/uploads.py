@@ -25,22 +25,25 @@ _FORM_HINT = "Send a multipart/form-data body, as 'curl -F' does."
 
 @dataclass(frozen=True)
 class Upload:
-    """A received form: `path` holds the file's bytes, `digest` stands for everything that was sent."""
+    """A received form: `path` holds the file's bytes, `digest` stands for everything that was sent.
+
+    `filename` is None where a form came without its file and may.
+    """
 
     path: Path
-    filename: str
+    filename: str | None
     fields: dict[str, str]
     digest: str
 
 
 async def receive_upload(
-    request: Request, folder: Path, *, file_field: str, fields: Collection[str], max_bytes: int
+    request: Request, folder: Path, *, file_field: str, fields: Collection[str], max_bytes: int, needs_file: bool = True
 ) -> Upload:
     """Stream the form to `folder`.
 
     Raises TooLarge (file or field), InvalidRequest (no such form, a field that is unknown, missing or sent twice).
     """
-    form = _Form(folder / "upload", file_field, fields, max_bytes)
+    form = _Form(folder / "upload", file_field, fields, max_bytes, needs_file)
     parser = MultipartParser(_boundary(request), form.callbacks())
     try:
         with form:
@@ -74,6 +77,7 @@ class _Form:
     file_field: str
     known: Collection[str]
     max_bytes: int
+    needs_file: bool
     filename: str | None = None
     values: dict[str, bytearray] = field(default_factory=dict)
     _size: int = 0
@@ -101,7 +105,7 @@ class _Form:
         """What was received, once all of it was."""
         if not self._ended:
             raise InvalidRequest("The form ends before its last boundary.", hint=_FORM_HINT)
-        if self.filename is None:
+        if self.filename is None and self.needs_file:
             raise InvalidRequest(f"The form has no file '{self.file_field}'.", hint=_FORM_HINT)
         fields = {name: _decode(name, value) for name, value in self.values.items()}
         digest = digest_json([self._digest.hexdigest(), self.filename, fields])

@@ -1,13 +1,19 @@
 """Peak memory of a process that streams gradients of so many rows, shard by shard; prints one JSON line.
 
-python -m benchmarks.gradient_memory --rows 10000
+    python -m benchmarks.gradient_memory --rows 10000
+    python -m benchmarks.gradient_memory --rows 10000 --plain-heap    # with the C library's own settings
+
+As in a worker, the rows are streamed on a thread of their own, in a process with a steady heap.
 """
 
 import argparse
 import json
+import os
 import random
 import resource
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,9 +26,12 @@ from workers.batching.budget import TokenBudget
 from workers.batching.collate import collate_rows
 from workers.batching.stream import stream_gradients
 from workers.gradients.collector import GradientCollector
+from workers.heap import steady_heap
 from workers.rows import Batch, EncodedRow
 
 SHARD_ROWS = 1000
+#: Fixed: a budget that finds itself would make peaks depend on how busy the machine is.
+_BATCH_TOKENS = 4096
 _DEVICE = torch.device("cpu")
 #: Small, so that 50,000 rows take seconds: memory per row is what is asked, not speed.
 _SMALL = {
@@ -31,19 +40,34 @@ _SMALL = {
 
 
 def main() -> None:
-    """Stream and say how much memory it took at most."""
+    """Stream and say how much memory it took at most, and how many seconds of the processor."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, required=True)
-    rows = parser.parse_args().rows
+    parser.add_argument("--plain-heap", action="store_true")
+    options = parser.parse_args()
+    environment = steady_heap(os.environ)
+    if not options.plain_heap and environment != dict(os.environ):
+        # The heap's settings are read when a process begins.
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.gradient_memory", *sys.argv[1:]], environment)
+    thread = threading.Thread(target=_measure, args=(options.rows, options.plain_heap))
+    thread.start()
+    thread.join()
+
+
+def _measure(rows: int, plain_heap: bool) -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     model = BertForSequenceClassification(BertConfig(**_SMALL))
     adapted = get_peft_model(model, LoraConfig(task_type="SEQ_CLS", r=8, target_modules=["query", "value"])).eval()
-    collector, budget = GradientCollector(adapted, classification_losses), TokenBudget.for_device(_DEVICE)
-    total = 0.0
+    collector, budget = GradientCollector(adapted, classification_losses), TokenBudget(_BATCH_TOKENS)
+    total, started = 0.0, time.process_time()
     for start in range(0, rows, SHARD_ROWS):
         total += _stream(collector, budget, _make_shard(start, min(SHARD_ROWS, rows - start)))
-    print(json.dumps({"rows": rows, "peak_bytes": read_peak_bytes(), "mean_squared_norm": total / rows}))
+    line = {
+        "rows": rows, "heap": "plain" if plain_heap else "steady", "peak_bytes": read_peak_bytes(),
+        "cpu_seconds": round(time.process_time() - started, 2), "mean_squared_norm": total / rows,
+    }  # fmt: skip
+    print(json.dumps(line))
 
 
 def read_peak_bytes() -> int:
@@ -59,6 +83,7 @@ def _stream(collector: GradientCollector, budget: TokenBudget, rows: list[Encode
     total = 0.0
     for _, found in stream_gradients(collector, rows, _collate, device=_DEVICE, budget=budget):
         total += sum(float(values.square().sum()) for values in found.blocks.values())
+        del found  # as a shard does
     return total
 
 

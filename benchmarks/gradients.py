@@ -59,7 +59,8 @@ def main() -> None:
     if options.peers:
         report["peers"] = [run_peer(peer, options) for peer in PEERS]
     if not options.no_memory:
-        report["memory"] = [measure_memory(rows) for rows in options.memory_rows]
+        heaps = ("steady", "plain")
+        report["memory"] = [measure_memory(rows, heap) for heap in heaps for rows in options.memory_rows]
     table = render(report)
     print(table)
     options.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
@@ -190,9 +191,10 @@ def run_peer(peer: str, options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def measure_memory(rows: int) -> dict[str, Any]:
-    """Peak memory of a fresh process that streams so many rows."""
+def measure_memory(rows: int, heap: str) -> dict[str, Any]:
+    """Peak memory of a fresh process that streams so many rows, with a worker's `steady` heap or a `plain` one."""
     command = [sys.executable, "-m", "benchmarks.gradient_memory", "--rows", str(rows)]
+    command += ["--plain-heap"] if heap == "plain" else []
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=_ROOT)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -220,10 +222,11 @@ def render(report: dict[str, Any]) -> str:
                   _number(p.get("ratio")), p.get("skipped", p.get("note", ""))] for p in report["peers"]]  # fmt: skip
         lines += ["", *_table(["peer", "rows/s", "ours rows/s", "vs ours", "note"], cells)]
     if report["memory"]:
-        first = report["memory"][0]["peak_bytes"]
-        cells = [[f"{m['rows']:,}", f"{m['peak_bytes'] / 2**20:.0f}", f"{m['peak_bytes'] / first - 1:+.1%}"]
+        first = {m["heap"]: m["peak_bytes"] for m in reversed(report["memory"])}
+        cells = [[m["heap"], f"{m['rows']:,}", f"{m['peak_bytes'] / 2**20:.0f}",
+                  f"{m['peak_bytes'] / first[m['heap']] - 1:+.1%}", f"{m['cpu_seconds']:.1f}"]
                  for m in report["memory"]]  # fmt: skip
-        lines += ["", *_table(["rows", "peak MiB", "against the first"], cells)]
+        lines += ["", *_table(["heap", "rows", "peak MiB", "against the first", "CPU s"], cells)]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""`datainf build`: send an adapter and rows, start the index, watch it."""
+"""`datainf build`: send what was trained and its rows, start the index, watch it."""
 
 import json
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ class BuildOptions:
 
     base_model: str | None = None
     adapter: Path | None = None
+    trainable: list[str] | None = None
     checkpoint_id: str | None = None
     data: Path | None = None
     dataset_id: str | None = None
@@ -54,26 +55,39 @@ def build(service: Service, options: BuildOptions, output: Output, *, wait: bool
 
 def check_options(options: BuildOptions) -> None:
     """Raise InvalidRequest where too little or too much is named."""
-    uploads = options.adapter is not None and options.base_model is not None
-    if uploads == (options.checkpoint_id is not None):
-        raise InvalidRequest("Which checkpoint?", hint="Give --base-model and --adapter, or --checkpoint-id.")
+    parts = [options.adapter is not None, bool(options.trainable), options.checkpoint_id is not None]
+    if sum(parts) != 1 or (options.base_model is not None) == parts[2]:
+        raise InvalidRequest(
+            "Which checkpoint?",
+            hint="Give --base-model with --adapter (or, for a plain model, --trainable), or --checkpoint-id.",
+        )
     if (options.data is None) == (options.dataset_id is None):
         raise InvalidRequest("Which rows?", hint="Give --data, or --dataset-id.")
 
 
 def send_checkpoint(service: Service, options: BuildOptions, output: Output) -> str:
-    """Upload the adapter; answers the checkpoint's id."""
-    assert options.adapter is not None
+    """Upload the adapter, or name the modules of a plain model; answers the checkpoint's id."""
     fields = {"base_model": options.base_model, "task": options.task, "revision": options.revision}
     form = {name: value for name, value in fields.items() if value is not None}
+    made = _send_adapter(service, options, form, output) if options.adapter else _name_modules(service, options, form)
+    size = "" if made["parameters"] is None else f"{count(made['parameters'])} parameters, "
+    output.note(f"Checkpoint  {plain(made['id'])}: {size}{plain(made['task'])}")
+    return str(made["id"])
+
+
+def _name_modules(service: Service, options: BuildOptions, fields: Json) -> Json:
+    names = {} if options.label_names is None else {"label_names": options.label_names}
+    return service.post("/v1/checkpoints", {**fields, **names, "trainable": options.trainable})
+
+
+def _send_adapter(service: Service, options: BuildOptions, form: dict[str, str], output: Output) -> Json:
+    assert options.adapter is not None
     if options.label_names is not None:
         form["label_names"] = json.dumps(options.label_names)
     with open_adapter(options.adapter) as archive, output.busy(f"Sending {options.adapter}"):
-        made = service.send(
+        return service.send(
             "POST", "/v1/checkpoints", data=form, files={"adapter": ("adapter.zip", archive, "application/zip")}
         )
-    output.note(f"Checkpoint  {plain(made['id'])}: {count(made['parameters'])} parameters, {plain(made['task'])}")
-    return str(made["id"])
 
 
 def send_dataset(service: Service, options: BuildOptions, output: Output) -> str:

@@ -73,8 +73,12 @@ def _replace_process(command: tuple[str, ...]) -> None:
 def build_command(
     base_model: Annotated[str | None, typer.Option(help="Alias, hub id, or a path that the service may read.")] = None,
     adapter: Annotated[Path | None, typer.Option(help="PEFT adapter: its folder, or a zip of it.")] = None,
+    trainable: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead of --adapter: a trained module of a plain model, with * and ?; may be given again."),
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Training rows: JSONL, JSON array, CSV or Parquet.")] = None,
-    checkpoint_id: Annotated[str | None, typer.Option(help="Instead of --base-model and --adapter.")] = None,
+    checkpoint_id: Annotated[str | None, typer.Option(help="Instead of --base-model and what goes with it.")] = None,
     dataset_id: Annotated[str | None, typer.Option(help="Instead of --data.")] = None,
     columns: Annotated[
         str | None, typer.Option(help='JSON, role to column: \'{"text": "body", "label": "y"}\'.')
@@ -104,7 +108,7 @@ def build_command(
     api_key: ApiKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send an adapter and its training rows, and build the index."""
+    """Send an adapter (or name what was trained of a plain model) and its training rows, and build the index."""
     output = Output(as_json=as_json)
     settings = {
         "storage": storage, "storage_dtype": storage_dtype, "code_dtype": code_dtype, "rank": rank,
@@ -114,7 +118,8 @@ def build_command(
     }  # fmt: skip
     with output.reporting(), Service(url, api_key) as service:
         options = BuildOptions(
-            base_model=base_model, adapter=adapter, checkpoint_id=checkpoint_id, data=data, dataset_id=dataset_id,
+            base_model=base_model, adapter=adapter, trainable=trainable, checkpoint_id=checkpoint_id,
+            data=data, dataset_id=dataset_id,
             task=task, revision=revision, columns=parse_object(columns, "--columns") if columns else None,
             label_names=parse_names(label_names) if label_names else None,
             index={name: value for name, value in settings.items() if value is not None},

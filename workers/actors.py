@@ -1,7 +1,8 @@
 """The queue's messages and the functions behind them; one of the two places that may catch everything.
 
 Every actor begins with "is it still wanted?" and may run twice. A DatainfError is the caller's answer and fails the
-job; a lost connection goes back to the queue; anything else is tried again and fails the job at the last attempt.
+job; a lost connection goes back to the queue; a lost device, too, and ends the process, for nothing can be computed in
+it any more; anything else is tried again and fails the job at the last attempt.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from influence.contracts.index import Index
 from influence.contracts.preview import Preview
 from influence.contracts.query import Query
 from influence.contracts.sweep import Sweep
-from influence.errors import Cancelled, DatainfError, Internal, OutOfMemory
+from influence.errors import Cancelled, DatainfError, DeviceLost, Internal, OutOfMemory
 from influence.store import keys
 from influence.store.connections import StoreConnectionError, StoreFullError
 from influence.store.records import Records
@@ -50,7 +51,9 @@ def register_build_actors(runtime: Runtime, broker: RedisBroker) -> None:
         if index is None or not runtime.store.jobs.start(index.job_id):
             return
         with structlog.contextvars.bound_contextvars(job_id=index.job_id, index_id=index_id, **arguments):
-            _guard(lambda: work(runtime, index, **arguments), lambda error: _fail_index(runtime, index_id, error))
+            _guard(
+                runtime, lambda: work(runtime, index, **arguments), lambda error: _fail_index(runtime, index_id, error)
+            )
 
     def plan(index_id: str) -> None:
         run(index_id, plan_index)
@@ -73,6 +76,7 @@ def register_evaluation_actors(runtime: Runtime, broker: RedisBroker, kinds: Map
             return
         with structlog.contextvars.bound_contextvars(job_id=found.job_id, evaluation_id=evaluation_id, **arguments):
             _guard(
+                runtime,
                 lambda: work(runtime, found, find_kind(kinds, found.request.kind), **arguments),
                 lambda error: _fail_evaluation(runtime, evaluation_id, error),
             )
@@ -97,21 +101,23 @@ def register_query_actors(runtime: Runtime, broker: RedisBroker) -> None:
         if found is None or not runtime.store.jobs.start(found.job_id):
             return
         with structlog.contextvars.bound_contextvars(job_id=found.job_id, query_id=query_id):
-            _guard(lambda: answer_query(runtime, found), lambda error: _fail_query(runtime, query_id, error))
+            _guard(runtime, lambda: answer_query(runtime, found), lambda error: _fail_query(runtime, query_id, error))
 
     def preview(preview_id: str) -> None:
         found = runtime.store.previews.find(preview_id)
         if found is None or not runtime.store.jobs.start(found.job_id):
             return
         with structlog.contextvars.bound_contextvars(job_id=found.job_id, preview_id=preview_id):
-            _guard(lambda: preview_rows(runtime, found), lambda error: _fail_preview(runtime, preview_id, error))
+            _guard(
+                runtime, lambda: preview_rows(runtime, found), lambda error: _fail_preview(runtime, preview_id, error)
+            )
 
     def sweep(sweep_id: str) -> None:
         found = runtime.store.sweeps.find(sweep_id)
         if found is None or not runtime.store.jobs.start(found.job_id):
             return
         with structlog.contextvars.bound_contextvars(job_id=found.job_id, sweep_id=sweep_id):
-            _guard(lambda: sweep_dampings(runtime, found), lambda error: _fail_sweep(runtime, sweep_id, error))
+            _guard(runtime, lambda: sweep_dampings(runtime, found), lambda error: _fail_sweep(runtime, sweep_id, error))
 
     _declare(broker, "query", {"answer_query": query, "preview_rows": preview, "sweep_dampings": sweep})
 
@@ -121,11 +127,13 @@ def _declare(broker: RedisBroker, queue: str, functions: dict[str, Callable[...,
         dramatiq.actor(actor_name=name, queue_name=queue, broker=broker)(function)
 
 
-def _guard(work: Callable[[], None], fail: Callable[[DatainfError], None]) -> None:
+def _guard(runtime: Runtime, work: Callable[[], None], fail: Callable[[DatainfError], None]) -> None:
     try:
         work()
     except Cancelled:
         log.info("work stopped: its job was cancelled")
+    except (DeviceLost, torch.AcceleratorError) as error:
+        _end_process(runtime, error, fail)
     except DatainfError as error:
         log.warning("work refused", code=error.code, detail=error.detail)
         fail(error)
@@ -140,6 +148,17 @@ def _guard(work: Callable[[], None], fail: Callable[[DatainfError], None]) -> No
         if _attempt() < MAX_ATTEMPTS:
             raise
         fail(Internal("The worker met an error that it does not know.", hint="See the worker's log for this job."))
+
+
+def _end_process(runtime: Runtime, error: Exception, fail: Callable[[DatainfError], None]) -> None:
+    """Give the message back, for another process or this one's successor, and ask this process to end."""
+    cause = str(error).splitlines()[0]
+    lost = error if isinstance(error, DeviceLost) else DeviceLost(f"{runtime.device} stopped answering: {cause}.")
+    log.error("the device is lost; this process ends", detail=lost.detail, attempt=_attempt())
+    runtime.stopping.set()
+    if _attempt() < MAX_ATTEMPTS:
+        raise lost
+    fail(lost)
 
 
 def _attempt() -> int:

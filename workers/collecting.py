@@ -29,6 +29,7 @@ def stream_rows(
         with_factors=with_factors,
     ):
         yield positions, found
+        del found  # before the next batch is computed
         done += len(positions)
         if report is not None:
             report(done)

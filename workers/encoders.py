@@ -30,7 +30,7 @@ class Encoders:
         with self._lock:
             if key not in self._kept:
                 encoder = unpack_encoder(data.read_parts(index.id, ENCODER))
-                on_device = encoder.basis.like(torch.zeros(0, device=self._device))
+                on_device = encoder.basis.like(torch.zeros(0, dtype=torch.float32, device=self._device))
                 sample = Sample.from_arrays(data.read_parts(index.id, SAMPLE))
                 self._kept[key] = (replace(encoder, basis=on_device), sample)
                 if len(self._kept) > _ENCODERS_KEPT:

@@ -15,6 +15,7 @@ import structlog
 
 from influence.logs import configure_logs
 from influence.store.embedded import die_with_parent
+from workers.heap import steady_heap
 from workers.settings import WorkerSettings
 
 log = structlog.get_logger()
@@ -26,9 +27,9 @@ _SHORT_LIFE_SECONDS = 10.0
 _FIRST_WAIT_SECONDS, _LAST_WAIT_SECONDS = 0.5, 30.0
 
 
-def count_devices(wanted: str) -> int:
-    """How many processes to start: one a visible GPU, else one."""
-    if wanted == "cpu":
+def count_processes(wanted: str, device_map: str = "") -> int:
+    """How many to start: one a visible GPU; one for all of them where models are spread, or where there is none."""
+    if wanted == "cpu" or device_map:
         return 1
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return max(1, len([device for device in visible.split(",") if device.strip()]))
@@ -56,7 +57,7 @@ class Slot:
             self._mourn(self.process.returncode)
         if self.process is None and time.monotonic() >= self.start_after:
             command = [sys.executable, "-m", "workers.process", "--slot", str(self.number), "--name", self.name]
-            self.process = subprocess.Popen(command, preexec_fn=die_with_parent)
+            self.process = subprocess.Popen(command, env=steady_heap(os.environ), preexec_fn=die_with_parent)
             self.started_at = time.monotonic()
 
     def _mourn(self, code: int) -> None:
@@ -103,7 +104,7 @@ def main() -> None:
     settings = WorkerSettings()
     configure_logs(settings.log_level, as_json=settings.log_json)
     name = settings.worker_name or f"{socket.gethostname()}-{os.getpid()}"
-    launcher = Launcher(count_devices(settings.device), name)
+    launcher = Launcher(count_processes(settings.device, settings.device_map), name)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         launcher.stopping.set()

@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,11 @@ class HotModel:
 
 
 class Models:
-    """Checkpoints by (id, gradient settings). Loading happens once even when many ask at once."""
+    """Checkpoints by (id, gradient settings). Loading happens once even when many ask at once.
+
+    Transformers loads a model under a default type of the whole process: while one is loaded in a type that is not
+    float32, the device lock is held, or models that other threads run meanwhile would compute in that type in places.
+    """
 
     def __init__(
         self,
@@ -38,6 +43,8 @@ class Models:
         offline: bool,
         capacity: int,
         load_in_bits: int | None = None,
+        device_map: str = "",
+        device_lock: AbstractContextManager[object] | None = None,
     ) -> None:
         self._device = device
         self._adapters = adapters
@@ -45,6 +52,8 @@ class Models:
         self._offline = offline
         self._capacity = capacity
         self._load_in_bits = load_in_bits
+        self._device_map = device_map
+        self._device_lock = device_lock or nullcontext()
         self._hot: OrderedDict[tuple[str, str], HotModel] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -54,7 +63,8 @@ class Models:
         with self._lock:
             if key not in self._hot:
                 self._make_room()
-                self._hot[key] = self._load(checkpoint, settings)
+                with nullcontext() if settings.precision == "float32" else self._device_lock:
+                    self._hot[key] = self._load(checkpoint, settings)
             self._hot.move_to_end(key)
             return self._hot[key]
 
@@ -67,12 +77,13 @@ class Models:
     def _load(self, checkpoint: Checkpoint, settings: GradientSettings) -> HotModel:
         loaded = load_checkpoint(
             checkpoint,
-            self._adapters / checkpoint.adapter_digest,
+            None if checkpoint.adapter_digest is None else self._adapters / checkpoint.adapter_digest,
             device=self._device,
             settings=settings,
             offline=self._offline,
             cache_dir=self._hub_cache,
             load_in_bits=self._load_in_bits,
+            device_map=self._device_map,
         )
         collector = GradientCollector(
             loaded.model, loaded.task.row_losses, include_bias=settings.include_bias, precision=settings.precision

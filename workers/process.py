@@ -24,6 +24,7 @@ from workers.batching.budget import TokenBudget
 from workers.encoders import Encoders
 from workers.evaluating.base import EvaluationKind
 from workers.evaluating.kinds import KINDS
+from workers.fairness import FairLock
 from workers.models import Models
 from workers.reaper import resubmit_lost_work
 from workers.runtime import Runtime
@@ -46,15 +47,17 @@ def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> R
     """Connect and prepare; nothing is loaded yet."""
     store = Store(connect(settings.redis_url, settings.cache_url))
     files = Files(settings.data_dir)
+    device_lock = FairLock()
     models = Models(
         device, adapters=files.adapters, hub_cache=files.hub, offline=settings.hub_offline,
-        capacity=settings.hot_models, load_in_bits=settings.load_in_bits,
+        capacity=settings.hot_models, load_in_bits=settings.load_in_bits, device_map=settings.device_map,
+        device_lock=device_lock,
     )  # fmt: skip
     budget = TokenBudget(settings.token_budget) if settings.token_budget else TokenBudget.for_device(device)
     return Runtime(
         name=name, settings=settings, store=store, files=files, device=device, models=models, token_budget=budget,
         hot_indexes=HotIndexes(settings.memory_budget_bytes), encoders=Encoders(device),
-        gradient_cache=GradientCache(settings.gradient_cache_bytes),
+        gradient_cache=GradientCache(settings.gradient_cache_bytes), device_lock=device_lock,
     )  # fmt: skip
 
 

@@ -24,7 +24,8 @@ class ShutdownRequested(BaseException):
 class Runtime:
     """One worker process: its store, device, hot models and hot indexes.
 
-    `device_lock` is taken for one micro-batch at a time, so that a query waits for at most one of a build's.
+    `device_lock` is taken for one micro-batch at a time, so that a query waits for at most one of a build's, and
+    where a model is loaded in another type than float32.
     """
 
     name: str
@@ -37,7 +38,7 @@ class Runtime:
     token_budget: TokenBudget
     encoders: Encoders
     gradient_cache: GradientCache
-    device_lock: FairLock = field(default_factory=FairLock)
+    device_lock: FairLock
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def check_stopping(self) -> None:

@@ -1,5 +1,7 @@
 """Settings of a worker process, read from the environment once."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from influence.settings import StorageSettings
@@ -17,4 +19,7 @@ class WorkerSettings(StorageSettings):
     query_threads: int = Field(2, ge=1, description="Queries worked on at once.")
     shard_seconds: float = Field(20.0, gt=0, description="How long a shard of a build should take.")
     load_in_bits: int | None = Field(None, description="4 or 8: load base models quantised (needs bitsandbytes).")
+    device_map: Literal["", "auto", "balanced", "sequential"] = Field(
+        "", description="Spread base models over all visible GPUs in one process: 'auto', 'balanced' or 'sequential'."
+    )
     worker_name: str = Field("", description="Name under which this worker is seen; made up when empty.")

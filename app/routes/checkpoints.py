@@ -7,13 +7,13 @@ from pydantic import Field
 from app.answers import json_response
 from app.auth import Caller
 from app.bodies import describe_body, read_fields, read_json
-from app.checkpointing import accept_named, accept_upload
+from app.checkpointing import accept_named, accept_trained, accept_upload
 from app.context import Context, Ctx
 from app.idempotency import Made, Once, OnceOnly
 from app.pages import PageOf
 from app.problems import describe_errors
 from app.strict import StrictRoute
-from app.uploads import is_form, receive_upload
+from app.uploads import Upload, is_form, receive_upload
 from app.usage import refuse_used
 from influence.contracts.checkpoint import Checkpoint, CheckpointRequest
 from influence.contracts.common import Page, TaskName
@@ -25,7 +25,9 @@ from influence.errors import (
     AdapterNotFinite,
     BaseModelNotFound,
     IdempotencyConflict,
+    InvalidRequest,
     NotFound,
+    NothingTrainable,
     PathNotAllowed,
     PickleRefused,
     ResourceInUse,
@@ -40,12 +42,15 @@ router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"], route_class=S
 
 
 class CheckpointForm(RequestModel):
-    """Fields beside the adapter."""
+    """Fields beside the adapter, or without one."""
 
     base_model: str = Field(description="Hub id, path under the allowed roots, or a configured alias.")
     revision: str | None = Field(None, description="Hub revision of the base model.")
-    task: TaskName | None = Field(None, description="Read from the adapter when left out.")
+    task: TaskName | None = Field(None, description="Read from the adapter or the plain model when left out.")
     label_names: list[str] | None = Field(None, description="JSON list: class names in the order of the head.")
+    trainable: list[str] | None = Field(
+        None, description="Instead of an adapter, JSON list: modules of a plain model that was trained, with * and ?."
+    )
 
 
 @router.post(
@@ -53,13 +58,15 @@ class CheckpointForm(RequestModel):
     status_code=201,
     response_model=Checkpoint,
     summary="Send a checkpoint",
-    openapi_extra=describe_body(CheckpointRequest, CheckpointForm, "adapter", "Zip of a PEFT adapter folder."),
+    openapi_extra=describe_body(
+        CheckpointRequest, CheckpointForm, "adapter", "Zip of a PEFT adapter folder.", needs_file=False
+    ),
     responses={
         200: {"model": Checkpoint, "description": "The same content came before: this is its checkpoint."},
         **describe_errors(
             TooLarge, UnreadableFile, UnsafeArchive, PickleRefused, AdapterConfigRefused, AdapterMismatch,
-            AdapterNotFinite, BaseModelNotFound, TaskMismatch, PathNotAllowed, NotFound, IdempotencyConflict,
-            UnsupportedFormat,
+            AdapterNotFinite, NothingTrainable, BaseModelNotFound, TaskMismatch, PathNotAllowed, NotFound,
+            IdempotencyConflict, UnsupportedFormat,
         ),
     },
 )  # fmt: skip
@@ -67,6 +74,7 @@ async def create_checkpoint(request: Request, context: Ctx, caller: Caller, once
     """Adapter and base model are checked tensor by tensor; nothing is loaded and nothing pickled is read.
 
     A multipart form with a zip of the adapter folder, or JSON that names paths under the allowed roots or hub ids.
+    A plain model that was trained itself has no adapter: `trainable` names the modules that gradients are taken of.
     """
     made = await (_take_form if is_form(request) else _take_json)(request, context, once)
     checkpoint = await run_in_threadpool(context.store.checkpoints.require, made.resource_id)
@@ -78,12 +86,23 @@ async def _take_form(request: Request, context: Context, once: Once) -> Made:
     with context.files.scratch() as folder:
         upload = await receive_upload(
             request, folder, file_field="adapter", fields=tuple(CheckpointForm.model_fields),
-            max_bytes=context.settings.max_adapter_bytes,
+            max_bytes=context.settings.max_adapter_bytes, needs_file=False,
         )  # fmt: skip
-        form = read_fields(CheckpointForm, upload.fields, json_fields={"label_names"})
-        return await run_in_threadpool(
-            once.run, upload.digest, lambda: accept_upload(context, upload.path, **form.model_dump())
+        form = read_fields(CheckpointForm, upload.fields, json_fields={"label_names", "trainable"})
+        return await run_in_threadpool(once.run, upload.digest, lambda: _accept_form(context, upload, form))
+
+
+def _accept_form(context: Context, upload: Upload, form: CheckpointForm) -> Made:
+    fields = form.model_dump(exclude={"trainable"})
+    if (upload.filename is None) == (form.trainable is None):
+        raise InvalidRequest(
+            "The form has to bring either the file 'adapter' or the field 'trainable'.",
+            hint="Send the zip of the adapter; or name the trained modules of a plain model, such as "
+            "'trainable=[\"classifier\"]'.",
         )
+    if form.trainable is not None:
+        return accept_trained(context, form.trainable, **fields)
+    return accept_upload(context, upload.path, **fields)
 
 
 async def _take_json(request: Request, context: Context, once: Once) -> Made:
@@ -114,6 +133,7 @@ def remove_checkpoint(checkpoint_id: str, context: Ctx, caller: Caller) -> Respo
     checkpoint = context.store.checkpoints.require(checkpoint_id)
     refuse_used(context.store, checkpoint_id)
     context.store.checkpoints.delete(checkpoint_id)
-    if all(other.adapter_digest != checkpoint.adapter_digest for other in context.store.checkpoints.all()):
-        context.files.remove(context.files.adapter(checkpoint.adapter_digest))
+    digest = checkpoint.adapter_digest
+    if digest is not None and all(other.adapter_digest != digest for other in context.store.checkpoints.all()):
+        context.files.remove(context.files.adapter(digest))
     return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""Task and classification head of an adapter."""
+"""Task and classification head of an adapter, or of a plain model."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,12 +36,41 @@ def find_task(config: AdapterConfig, asked: TaskName | None) -> TaskName:
     return task
 
 
+def find_plain_task(asked: TaskName | None, config: Mapping[str, Any], shapes: Mapping[str, Shape]) -> TaskName:
+    """Task of a plain model, by its own configuration where nothing was asked for. Raises TaskMismatch.
+
+    A classifier's head has to be among the model's own tensors (or be one that only the worker knows).
+    """
+    written = [name for name in config.get("architectures") or () if isinstance(name, str)]
+    is_classifier = any(name.endswith("ForSequenceClassification") for name in written)
+    known: TaskName | None = "sequence_classification" if is_classifier else None
+    if any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in written):
+        known = "causal_lm"
+    task = asked or known
+    if task is None:
+        raise TaskMismatch(
+            f"The model ({', '.join(written)[:120] or 'of no stated architecture'}) does not say what task it was for.",
+            hint="Send 'task': sequence_classification or causal_lm.",
+        )
+    if known is not None and task != known:
+        raise TaskMismatch(
+            f"The model is a {written[0][:80]}, which was not trained for {task}.",
+            hint=f"Leave 'task' out or send {known!r}: with another head every score would be nonsense.",
+        )
+    if task == "sequence_classification" and not is_classifier and head_outputs(shapes) is None:
+        raise TaskMismatch(
+            "The model's files hold no classifier's head: it would be random.",
+            hint="Name the folder that the trained classifier was saved in, or send the adapter that was trained.",
+        )
+    return task
+
+
 def count_labels(task: TaskName, tensors: AdapterTensors, base_shapes: Mapping[str, Shape]) -> int | None:
     """Outputs of the classifier's head, as saved by the adapter or else held by the base model; None where unknown.
 
     Raises TaskMismatch for a head under a language model and for a head with one output (regression).
     """
-    outputs = _head_outputs(tensors.saved)
+    outputs = head_outputs(tensors.saved)
     if task == "causal_lm":
         if outputs is not None:
             raise TaskMismatch(
@@ -49,7 +78,7 @@ def count_labels(task: TaskName, tensors: AdapterTensors, base_shapes: Mapping[s
                 hint="Send task 'sequence_classification'.",
             )
         return None
-    outputs = outputs if outputs is not None else _head_outputs(base_shapes)
+    outputs = outputs if outputs is not None else head_outputs(base_shapes)
     if outputs == 1:
         raise TaskMismatch(
             "The classifier's head has one output: a regression, which is not scored.",
@@ -58,7 +87,8 @@ def count_labels(task: TaskName, tensors: AdapterTensors, base_shapes: Mapping[s
     return outputs
 
 
-def _head_outputs(shapes: Mapping[str, Shape]) -> int | None:
+def head_outputs(shapes: Mapping[str, Shape]) -> int | None:
+    """Outputs of the classifier's head among these tensors; None where there is none, or more than one."""
     weights = {
         name: shape
         for name, shape in shapes.items()

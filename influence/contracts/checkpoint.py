@@ -1,9 +1,9 @@
-"""A checkpoint: a base model and the adapter that was trained on it."""
+"""A checkpoint: a base model and what was trained of it, an adapter or weights of its own."""
 
 from datetime import datetime
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from influence.contracts.common import Frozen, Json, Request, TaskName
 
@@ -14,11 +14,26 @@ class CheckpointRequest(Request):
     base_model: str = Field(
         description="Hub id, path under the allowed roots, or a configured alias.", examples=["minilm-l6"]
     )
-    adapter: str = Field(description="Hub id or path of a PEFT adapter folder.", examples=["/models/tickets-lora"])
+    adapter: str | None = Field(
+        None, description="Hub id or path of a PEFT adapter folder.", examples=["/models/tickets-lora"]
+    )
+    trainable: list[str] | None = Field(
+        None,
+        description="Instead of an adapter: names of modules of a plain model that was trained itself, with * and ?.",
+        examples=[["classifier", "bert.encoder.layer.11"]],
+    )
     revision: str | None = Field(None, description="Hub revision of the base model.")
     adapter_revision: str | None = Field(None, description="Hub revision of the adapter.")
-    task: TaskName | None = Field(None, description="Read from the adapter when left out.")
+    task: TaskName | None = Field(None, description="Read from the adapter or the plain model when left out.")
     label_names: list[str] | None = Field(None, description="Class names in the order of the head's outputs.")
+
+    @model_validator(mode="after")
+    def _one_part(self) -> "CheckpointRequest":
+        if (self.adapter is None) == (self.trainable is None):
+            raise ValueError("give either 'adapter' or 'trainable'")
+        if self.adapter is None and self.adapter_revision is not None:
+            raise ValueError("'adapter_revision' goes with 'adapter'")
+        return self
 
 
 class BaseModelRef(Frozen):
@@ -32,15 +47,20 @@ class BaseModelRef(Frozen):
 
 
 class Checkpoint(Frozen):
-    """An accepted checkpoint. `adapter` is the allow-listed LoRA configuration, `adapter_digest` names its files."""
+    """An accepted checkpoint. `adapter` is the allow-listed LoRA configuration, `adapter_digest` names its files.
+
+    A plain model has neither, but `trainable`: patterns of the modules that gradients are taken of. `parameters` and
+    `tensors` are null where its files are on the hub.
+    """
 
     id: str
     base_model: BaseModelRef
     task: TaskName
-    adapter: Json
-    adapter_digest: str
+    adapter: Json | None = None
+    adapter_digest: str | None = None
+    trainable: tuple[str, ...] | None = None
     label_names: tuple[str, ...] | None = None
     num_labels: int | None = None
-    parameters: int
-    tensors: int
+    parameters: int | None = None
+    tensors: int | None = None
     created_at: datetime

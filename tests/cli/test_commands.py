@@ -328,3 +328,29 @@ def test_row_ranges_are_bounded() -> None:
     for text in ("0-999999999", "5-3", "", "-1"):
         with pytest.raises(InvalidRequest):
             parse_rows(text)
+
+
+def test_a_plain_model_is_named_by_its_trained_modules(call: Call, service: ContractServer, rows: Path) -> None:
+    result = call(
+        "build", "--base-model", "b", "--trainable", "classifier", "--trainable", "*.layer.5", "--data", rows,
+        "--label-names", "no,yes", "--no-wait",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    expected = {"base_model": "b", "label_names": ["no", "yes"], "trainable": ["classifier", "*.layer.5"]}
+    assert service.bodies("/v1/checkpoints") == [expected]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        ["--trainable", "classifier"],
+        ["--base-model", "b"],
+        ["--base-model", "b", "--trainable", "a", "--checkpoint-id", "ckpt_1"],
+        ["--base-model", "b", "--trainable", "a", "--adapter", "x"],
+    ],
+)
+def test_a_checkpoint_is_named_in_one_way(call: Call, service: ContractServer, named: list[str]) -> None:
+    result = call("build", *named, "--dataset-id", "ds_1")
+    assert result.exit_code == 1
+    assert "--trainable" in result.stderr
+    assert service.sent == []

@@ -47,6 +47,21 @@ def make_classifier(folder: Path, *, seed: int = 0, labels: int = len(LABELS)) -
     return _save(folder, config, adapted)
 
 
+def make_plain(folder: Path) -> Path:
+    """A two-layer BERT that was trained itself, head included: no adapter. Its configuration names the classes."""
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(WORDS) + 5, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
+        max_position_embeddings=64, pad_token_id=0, id2label=dict(enumerate(LABELS)),
+    )  # fmt: skip
+    model = BertForSequenceClassification(config)
+    with torch.no_grad():
+        model.classifier.weight.add_(torch.randn_like(model.classifier.weight) * 0.5)
+    model.save_pretrained(folder)
+    _tokenizer().save_pretrained(folder)
+    return folder
+
+
 def make_deberta(folder: Path) -> TinyCheckpoint:
     """A two-layer DeBERTa-v2, which has no fused attention."""
     torch.manual_seed(0)

@@ -7,13 +7,18 @@ from collections.abc import Callable
 import pytest
 
 from workers import launcher
-from workers.launcher import Launcher, Slot, count_devices
+from workers.launcher import Launcher, Slot, count_processes
 
 
 def test_visible_devices_decide_the_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2,3")
-    assert count_devices("auto") == 3
-    assert count_devices("cpu") == 1
+    assert count_processes("auto") == 3
+    assert count_processes("cpu") == 1
+
+
+def test_models_that_are_spread_over_gpus_have_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2,3")
+    assert count_processes("auto", "balanced") == 1
 
 
 @pytest.fixture

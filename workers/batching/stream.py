@@ -41,7 +41,8 @@ def stream_gradients(
 ) -> Iterator[tuple[list[int], RowGradients]]:
     """Yield (positions in `encoded`, their gradients) batch by batch, longest rows first.
 
-    The lock is held for one micro-batch at a time. A batch that does not fit is halved and the budget with it.
+    The lock is held for one micro-batch at a time. A batch that does not fit is halved and the budget with it. Who
+    takes a batch should let it go (`del`) before asking for the next, or two batches' gradients are held at once.
     Raises OutOfMemory when a single row does not fit, DeviceLost when the device stops answering.
     """
     lengths = [row.length for row in encoded]
@@ -66,6 +67,7 @@ def stream_gradients(
         positions, start = prepared.positions, start + len(prepared.positions)
         prepared = prepare(start)  # while the device is still at work
         yield positions, found
+        del found
 
 
 def _collect(

@@ -75,7 +75,9 @@ def _collect(
     """Gradients (rows, d) a block, losses, and which rows are finite; applies the index's policy."""
     file = RowFile(runtime.files.dataset(index.spec.dataset_id))
     encoded = model.task.tokenise(file.read_many(rows.tolist()))
-    gradients = [torch.empty(len(rows), block.parameters, device=runtime.device) for block in index.blocks]
+    gradients = [
+        torch.empty(len(rows), block.parameters, dtype=torch.float32, device=runtime.device) for block in index.blocks
+    ]
     losses = np.zeros(len(rows), dtype=np.float32)
     keep = np.ones(len(rows), dtype=np.bool_)
     for positions, found in stream_rows(runtime, model, encoded, progress.report):
@@ -83,6 +85,7 @@ def _collect(
         keep[[positions[row] for row in find_non_finite(found)]] = False
         for block, values in zip(gradients, found.blocks.values(), strict=True):
             block[positions] = values.float()
+        del found  # before the next batch is computed
     bad = [encoded[position].row_id for position in np.flatnonzero(~keep)]
     refuse_non_finite(index, bad)
     return gradients, losses, keep

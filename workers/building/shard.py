@@ -109,6 +109,7 @@ def collect_shard(
     wanted = [encoded[place] for place in rows.wanted]
     for positions, found in stream_rows(runtime, model, wanted, report, with_factors=rows.factors is not None):
         rows.put(rows.wanted[positions].tolist(), found)
+        del found  # before the next batch is computed
     row_ids = [row.row_id for row in encoded]
     refuse_non_finite(index, [row_id for row_id, keep in zip(row_ids, rows.keep, strict=True) if not keep])
     if rows.factors is not None:

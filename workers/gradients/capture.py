@@ -117,7 +117,8 @@ class Pass:
     def _keep_multiplier(self, site: Site, x: Tensor, output: Tensor) -> None:
         call = self._calls
         self._calls += 1
-        self._inputs[call] = x.detach()
+        # Where a model is spread over devices, what goes in may come from the one before.
+        self._inputs[call] = x.detach().to(output.device)
         _listen(output, partial(self._multiply, site, call))
 
     def _multiply(self, site: Site, call: int, delta: Tensor) -> None:
@@ -174,7 +175,7 @@ class Pass:
             tensor = site.tensors[attribute]
             values = values.to(tensor.dtype)
             known = self.gradients.get(tensor.block)
-            self.gradients[tensor.block] = values if known is None else known + values
+            self.gradients[tensor.block] = values if known is None else known + values.to(known.device)
 
     def _add_factors(self, site: Site, pair: tuple[Tensor, Tensor]) -> None:
         if not self._with_factors:
@@ -190,4 +191,10 @@ class Pass:
 
 
 def _listen(output: Tensor, hear: Callable[[Tensor], None]) -> None:
-    output.register_hook(hear)  # type: ignore[no-untyped-call]
+    """Let `hear` have delta; a function above that passes no gradient on leaves none, and the tensor's is zero."""
+
+    def heed(delta: Tensor | None) -> None:
+        if delta is not None:
+            hear(delta)
+
+    output.register_hook(heed)  # type: ignore[no-untyped-call]

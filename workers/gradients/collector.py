@@ -116,12 +116,13 @@ class GradientCollector:
             with self._autocast(batch):
                 work.replay()
             self._slow |= work.refused
-            self._verify(tensors, batch, work.gradients)
+            found = {block: values.to(losses.device) for block, values in work.gradients.items()}
+            self._verify(tensors, batch, found)
         for tensor in tensors:
-            if tensor.block not in work.gradients:
+            if tensor.block not in found:
                 shape = (len(batch), tensor.parameter.numel())
-                work.gradients[tensor.block] = torch.zeros(shape, dtype=tensor.dtype, device=losses.device)
-        return losses, {block: values.to(losses.device) for block, values in work.gradients.items()}, work.factors
+                found[tensor.block] = torch.zeros(shape, dtype=tensor.dtype, device=losses.device)
+        return losses, found, work.factors
 
     def _verify(self, tensors: Sequence[TrainableTensor], batch: Batch, found: dict[str, Tensor]) -> None:
         """Compare rows with plain autograd, once; one row alone cannot show whether rows are kept apart."""

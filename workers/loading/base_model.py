@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.errors import BaseModelNotFound, TaskMismatch
+from workers.loading.placement import describe_placement, refuse_offloaded
+from workers.loading.quantised import describe_bits, keep_differentiable
 
 _CLASSES: dict[str, Any] = {
     "sequence_classification": AutoModelForSequenceClassification,
@@ -26,10 +28,17 @@ class BaseModel:
 
 
 def load_base_model(
-    checkpoint: Checkpoint, folder: Path, *, device: torch.device, dtype: torch.dtype, load_in_bits: int | None
+    checkpoint: Checkpoint,
+    folder: Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    load_in_bits: int | None,
+    device_map: str = "",
 ) -> BaseModel:
-    """Load safetensors from a local folder. Raises BaseModelNotFound and TaskMismatch.
+    """Load safetensors from a local folder, spread over GPUs by `device_map` where it is given.
 
+    Raises BaseModelNotFound, TaskMismatch, and UnsupportedModule where it does not fit the devices.
     Attention is torch's own scaled dot product: masked places get weight 0 exactly, so padding cannot leak.
     """
     # What it would print, a random head above all, is looked at here and refused where it matters.
@@ -42,7 +51,8 @@ def load_base_model(
         model, report = _CLASSES[checkpoint.task].from_pretrained(
             str(folder), config=config, dtype=dtype, local_files_only=True, trust_remote_code=False,
             use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True,
-            **_placement(device, dtype, load_in_bits),
+            **describe_placement(device, device_map=device_map, in_bits=load_in_bits is not None),
+            **_quantisation(checkpoint, config, dtype, load_in_bits),
         )  # fmt: skip
     except (OSError, ImportError, KeyError, RuntimeError) as error:
         raise BaseModelNotFound(
@@ -54,19 +64,17 @@ def load_base_model(
             f"The base model {checkpoint.base_model.name!r} cannot be used for {checkpoint.task}: {_first_line(error)}",
             hint="Check that the adapter was trained on this base model and for this task.",
         ) from error
+    refuse_offloaded(model, device)
+    keep_differentiable(model)
     mismatched = {entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"]}
     return BaseModel(model, frozenset(report["missing_keys"]) | frozenset(mismatched))
 
 
-def _placement(device: torch.device, dtype: torch.dtype, load_in_bits: int | None) -> dict[str, Any]:
-    """How the weights are loaded. Attention is left to the architecture: not every one has a fused one."""
+def _quantisation(checkpoint: Checkpoint, config: Any, dtype: torch.dtype, load_in_bits: int | None) -> dict[str, Any]:
     if load_in_bits is None:
         return {}
-    bits = BitsAndBytesConfig(
-        load_in_4bit=load_in_bits == 4, load_in_8bit=load_in_bits == 8, bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=dtype,
-    )  # fmt: skip
-    return {"quantization_config": bits, "device_map": {"": device}}
+    model_class = _CLASSES[checkpoint.task]
+    return {"quantization_config": describe_bits(checkpoint, model_class, config, bits=load_in_bits, dtype=dtype)}
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""A checkpoint, ready to score: base model, adapter, tokenizer and task."""
+"""A checkpoint, ready to score: base model, adapter or trained weights of its own, tokenizer and task."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +14,8 @@ from influence.errors import BaseModelNotFound, TaskMismatch
 from workers.loading.adapter import attach_adapter, wrap_base
 from workers.loading.base_model import BaseModel, load_base_model
 from workers.loading.hub import fetch_base_model
+from workers.loading.placement import is_placed
+from workers.loading.plain import open_plain
 from workers.loading.tokenizer import load_tokenizer, pad_id_of, token_limit
 from workers.tasks.base import Task
 from workers.tasks.causal_lm import CausalLM
@@ -25,7 +27,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """`model` is in evaluation mode on its device, and only the adapter's tensors require a gradient."""
+    """`model` is in evaluation mode on its device, and only what was trained requires a gradient."""
 
     model: torch.nn.Module
     tokenizer: Any
@@ -34,23 +36,28 @@ class LoadedCheckpoint:
 
 def load_checkpoint(
     checkpoint: Checkpoint,
-    adapter_folder: Path,
+    adapter_folder: Path | None,
     *,
     device: torch.device,
     settings: GradientSettings,
     offline: bool,
     cache_dir: Path,
     load_in_bits: int | None = None,
+    device_map: str = "",
 ) -> LoadedCheckpoint:
-    """Load from local files, or a pinned revision of the hub. Raises CheckpointRefused and UnreadableFile."""
-    config = AdapterConfig.model_validate(checkpoint.adapter)
+    """Load from local files, or a pinned revision of the hub. Raises CheckpointRefused and UnreadableFile.
 
-    def attach(base: BaseModel) -> Any:
-        return attach_adapter(base, config, adapter_folder, checkpoint.task)
+    `adapter_folder` is None for a plain model, which has no adapter and is never quantised: it was trained as it is.
+    """
+
+    def prepare(base: BaseModel) -> Any:
+        if adapter_folder is None:
+            return open_plain(base, checkpoint.trainable or ())
+        return attach_adapter(base, AdapterConfig.model_validate(checkpoint.adapter), adapter_folder, checkpoint.task)
 
     return _assemble(
-        checkpoint, attach, device=device, settings=settings, offline=offline, cache_dir=cache_dir,
-        load_in_bits=load_in_bits,
+        checkpoint, prepare, device=device, settings=settings, offline=offline, cache_dir=cache_dir,
+        load_in_bits=None if adapter_folder is None else load_in_bits, device_map=device_map,
     )  # fmt: skip
 
 
@@ -66,8 +73,14 @@ def make_untrained(
 ) -> LoadedCheckpoint:
     """The checkpoint as before its training: a fresh adapter, and a fresh head where the base model has none.
 
-    The weights depend on the seed alone. Raises CheckpointRefused.
+    The weights depend on the seed alone. Raises CheckpointRefused, also for a plain model: what it was before its
+    training is not known.
     """
+    if checkpoint.adapter is None:
+        raise TaskMismatch(
+            "A plain model cannot be trained anew: its files hold only what it became.",
+            hint="Send a checkpoint with an adapter on its base model.",
+        )
     config = AdapterConfig.model_validate(checkpoint.adapter)
     torch.manual_seed(seed)
     return _assemble(
@@ -78,29 +91,31 @@ def make_untrained(
 
 def _assemble(
     checkpoint: Checkpoint,
-    add_adapter: Callable[[BaseModel], Any],
+    prepare: Callable[[BaseModel], Any],
     *,
     device: torch.device,
     settings: GradientSettings,
     offline: bool,
     cache_dir: Path,
     load_in_bits: int | None,
+    device_map: str = "",
 ) -> LoadedCheckpoint:
     folder = locate_base_model(checkpoint.base_model, cache_dir=cache_dir, offline=offline)
     tokenizer = load_tokenizer(folder)
     base = load_base_model(
-        checkpoint, folder, device=device, dtype=_DTYPES[settings.precision], load_in_bits=load_in_bits
-    )
+        checkpoint, folder, device=device, dtype=_DTYPES[settings.precision], load_in_bits=load_in_bits,
+        device_map=device_map,
+    )  # fmt: skip
     # Where a classifier reads its answer depends on this id: it must be the one that batches are padded with.
     base.model.config.pad_token_id = pad_id = pad_id_of(tokenizer)
-    model = add_adapter(base)
+    model = prepare(base)
     encoder = TextEncoder(
         tokenizer,
         limit=token_limit(tokenizer, base.model.config, settings.max_length),
         on_too_long=settings.on_too_long,
     )
     task = _make_task(checkpoint, base.model, encoder, settings, pad_id)
-    return LoadedCheckpoint(model if load_in_bits else model.to(device), tokenizer, task)
+    return LoadedCheckpoint(model if is_placed(base.model) else model.to(device), tokenizer, task)
 
 
 def locate_base_model(base: BaseModelRef, *, cache_dir: Path, offline: bool) -> Path:

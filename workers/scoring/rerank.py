@@ -101,7 +101,7 @@ def _collect(runtime: Runtime, index: Index, model: HotModel, rows: Sequence[int
     """True gradients (rows, D) of data set rows, all blocks joined."""
     file = RowFile(runtime.files.dataset(index.spec.dataset_id))
     encoded = model.task.tokenise(file.read_many(rows))
-    gradients = torch.empty(len(rows), index.parameters or 0, device=runtime.device)
+    gradients = torch.empty(len(rows), index.parameters or 0, dtype=torch.float32, device=runtime.device)
     for positions, found in stream_rows(runtime, model, encoded):
         gradients[positions] = torch.cat([block.float() for block in found.blocks.values()], dim=1)
     return gradients

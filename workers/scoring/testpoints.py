@@ -79,7 +79,11 @@ def collect_gradients(runtime: Runtime, model: HotModel, rows: Sequence[Row]) ->
     for positions, found in stream_rows(runtime, model, encoded):
         if bad := find_non_finite(found):
             names = [encoded[positions[row]].row_id for row in bad]
-            raise NonFiniteGradients(f"Test points with NaN or infinite gradients: {', '.join(names[:5])}.")
+            raise NonFiniteGradients(
+                f"Test points with NaN or infinite gradients: {', '.join(names[:5])}.",
+                hint="Leave these test points out, or ask an index of precision float32.",
+                extra={"row_ids": names[:20], "count": len(names)},
+            )
         losses[positions] = found.losses.float().cpu()
         for name, values in found.blocks.items():
             if name not in gradients:

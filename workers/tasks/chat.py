@@ -22,13 +22,12 @@ class ChatRenderer:
 
     def __init__(self, encoder: TextEncoder) -> None:
         self._encoder = encoder
-        self._tokenizer = encoder.tokenizer
-        self._marks_generation = _GENERATION.search(str(self._tokenizer.chat_template)) is not None
+        self._marks_generation = _GENERATION.search(str(encoder.tokenizer.chat_template)) is not None
 
     def render(self, messages: Messages, *, ask: bool = False) -> str:
         """The conversation's text; with `ask`, followed by the header of the assistant's next turn."""
         try:
-            text = self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=ask)
+            text = self._encoder.apply_template(messages, tokenize=False, add_generation_prompt=ask)
         except (jinja2.TemplateError, TypeError, IndexError, KeyError, ValueError) as error:
             raise UnknownMask(f"the chat template refuses it ({str(error).strip()[:120]})") from error
         return str(text)
@@ -49,8 +48,8 @@ class ChatRenderer:
 
     def _marked(self, messages: Messages, tokens: TokenisedText) -> list[bool]:
         try:
-            found = self._tokenizer.apply_chat_template(
-                list(messages), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+            found = self._encoder.apply_template(
+                messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
             )
         except (jinja2.TemplateError, ValueError, NotImplementedError) as error:
             raise UnknownMask(f"the chat template's marks cannot be read ({str(error)[:120]})") from error

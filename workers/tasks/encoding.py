@@ -1,7 +1,7 @@
 """A tokenizer behind a lock, with a limit on tokens."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,11 @@ class TextEncoder:
         spans = None if offsets is None else [Span(start, stop) for start, stop in offsets]
         return TokenisedText(list(found["input_ids"]), spans)
 
+    def apply_template(self, messages: Sequence[Mapping[str, Any]], **how: Any) -> Any:
+        """What the tokenizer's chat template makes of a conversation; `how` is the tokenizer's."""
+        with self._lock:
+            return self.tokenizer.apply_chat_template(list(messages), **how)
+
     def refuse_long(self, row_ids: Sequence[str], cut: Sequence[bool]) -> None:
         """Raise RowTooLong naming the rows that were cut, where that is not wanted."""
         long = [row_id for row_id, is_long in zip(row_ids, cut, strict=True) if is_long]
@@ -82,8 +87,10 @@ class TextEncoder:
 
     def tokens(self, ids: Sequence[int]) -> tuple[str, ...]:
         """The tokenizer's own spelling of each id."""
-        return tuple(str(token) for token in self.tokenizer.convert_ids_to_tokens(list(ids)))
+        with self._lock:
+            return tuple(str(token) for token in self.tokenizer.convert_ids_to_tokens(list(ids)))
 
     def decode(self, ids: Sequence[int], *, special_tokens: bool = True) -> str:
         """Text of ids."""
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=not special_tokens))
+        with self._lock:
+            return str(self.tokenizer.decode(list(ids), skip_special_tokens=not special_tokens))

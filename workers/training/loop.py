@@ -113,7 +113,7 @@ def measure_losses(
 ) -> Tensor:
     """Losses (rows,) float32 on the CPU, in order, in evaluation mode."""
     model.eval()
-    losses = torch.empty(len(encoded))
+    losses = torch.empty(len(encoded), dtype=torch.float32)
     order = sorted(range(len(encoded)), key=lambda row: -encoded[row].length)
     for start in range(0, len(order), batch_rows):
         rows = order[start : start + batch_rows]

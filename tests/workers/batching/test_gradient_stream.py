@@ -1,6 +1,7 @@
 """Gradients of many rows within memory: halving, remembering, giving up with a reason, and letting others in."""
 
 import threading
+import weakref
 
 import pytest
 import torch
@@ -124,3 +125,26 @@ def test_a_query_gets_the_lock_between_two_batches(rows: list[EncodedRow]) -> No
 
 def test_no_rows_give_no_batches() -> None:
     assert gather(Classifier(), [], TokenBudget(10)).shape == (0, 12)
+
+
+class Witness(Classifier):
+    """Notes, whenever it is called, how many gradients of earlier batches are still in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[weakref.ref[Tensor]] = []
+        self.alive: list[int] = []
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        self.alive.append(sum(made() is not None for made in self.made))
+        return super().forward(input_ids, attention_mask)
+
+
+def test_a_batch_that_was_let_go_is_gone_before_the_next(rows: list[EncodedRow]) -> None:
+    model = Witness()
+    collector = GradientCollector(model.eval(), losses)
+    for _, found in stream_gradients(collector, rows, collate, device=CPU, budget=TokenBudget(12)):  # type: ignore[arg-type]
+        model.made += [weakref.ref(values) for values in found.blocks.values()]
+        del found
+    assert len(model.made) > 2
+    assert set(model.alive) == {0}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from tiny_models import Example, make_decoder, make_encoder, make_rows
-from torch import Tensor
+from torch import Tensor, nn
 
 from workers.batching.budget import TokenBudget
 from workers.batching.stream import stream_gradients
@@ -111,3 +111,37 @@ def test_logits_of_supervised_positions_give_the_losses_of_all_logits() -> None:
             logits, targets = supervised_logits(example.model, {**batch.inputs, "use_cache": False}, batch.labels)
         assert logits.shape[1] == int((batch.labels[:, 1:] >= 0).sum(1).max()) < batch.labels.shape[1]
         torch.testing.assert_close(row_mean_cross_entropy(logits, targets), whole)
+
+
+class _PassesNothingOn(torch.autograd.Function):
+    """A product that an optimised kernel computes without a backward of its own."""
+
+    @staticmethod
+    def forward(_context: object, values: Tensor) -> Tensor:
+        return values * 2
+
+    @staticmethod
+    def backward(_context: object, *_deltas: Tensor) -> None:
+        return None
+
+
+class _Forked(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.below = nn.Linear(4, 4)
+        self.beside = nn.Linear(4, 4)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(_PassesNothingOn.apply(self.below(x)) + self.beside(x))  # type: ignore[no-any-return,no-untyped-call]
+
+
+def test_what_no_gradient_reaches_has_gradient_zero() -> None:
+    batch = Batch({"x": torch.randn(3, 4)}, torch.tensor([0, 1, 2]))
+
+    def losses(model: nn.Module, batch: Batch) -> Tensor:
+        return nn.functional.cross_entropy(model(**batch.inputs), batch.labels, reduction="none")
+
+    found = GradientCollector(_Forked().eval(), losses).collect(batch)
+    assert not found.blocks["below.weight"].any()
+    assert found.blocks["beside.weight"].any(dim=1).all()

@@ -54,9 +54,13 @@ def test_float32_classifiers_agree_to_float32(name: str) -> None:
     assert_exact(with_lora(make_encoder(name, dtype=torch.float32), task_type="SEQ_CLS"), tolerance=1e-5, slow=slow)
 
 
-@pytest.mark.parametrize("name", ["gpt2", "llama", "gemma3", "mixtral"])
-def test_float32_language_models_agree_to_float32(name: str) -> None:
-    assert_exact(with_lora(make_decoder(name, dtype=torch.float32), task_type="CAUSAL_LM"), tolerance=1e-5)
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    # Gemma3 normalises queries and keys: one row by plain autograd is itself 3e-5 off what float64 says.
+    [("gpt2", 1e-5), ("llama", 1e-5), ("gemma3", 5e-5), ("mixtral", 1e-5)],
+)
+def test_float32_language_models_agree_to_float32(name: str, tolerance: float) -> None:
+    assert_exact(with_lora(make_decoder(name, dtype=torch.float32), task_type="CAUSAL_LM"), tolerance=tolerance)
 
 
 @pytest.mark.parametrize(

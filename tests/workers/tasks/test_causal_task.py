@@ -246,3 +246,25 @@ def test_answer_takes_the_completions_or_the_last_turns_place() -> None:
 def test_rendered_row_shows_text_tokens_and_where_loss_falls() -> None:
     view = make_task().render({"id": "r", "prompt": "ab", "completion": "c"})
     assert (view.text, view.tokens, view.supervised) == ("abc", ("a", "b", "c", "<eos>"), (False, False, True, True))
+
+
+def test_a_tokenizer_serves_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = make_tokenizer(template=MARKED)
+    encoder = TextEncoder(tokenizer, limit=512, on_too_long="truncate")
+    calls: dict[str, bool] = {}
+
+    def watch(name: str) -> None:
+        plain = getattr(tokenizer, name)
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            calls[name] = encoder._lock.locked()
+            return plain(*args, **kwargs)
+
+        monkeypatch.setattr(tokenizer, name, watched)
+
+    for name in ("apply_chat_template", "convert_ids_to_tokens", "decode"):
+        watch(name)
+    task = CausalLM(encoder, pad_id=0, stop_ids=[0], scope="assistant")
+    task.render({"id": "r", "messages": TALK})
+    encoder.decode([1, 2])
+    assert calls == {"apply_chat_template": True, "convert_ids_to_tokens": True, "decode": True}

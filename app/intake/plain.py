@@ -1,0 +1,61 @@
+"""A plain model whose own weights were trained -> an accepted checkpoint. Only configuration and headers are read."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from influence.adapters.base_files import BaseFiles
+from influence.adapters.head import count_labels, find_label_names, find_plain_task
+from influence.adapters.safetensors_header import TensorInfo
+from influence.adapters.tensors import AdapterTensors
+from influence.adapters.trainable import match_tensors, normalise_patterns
+from influence.contracts.checkpoint import BaseModelRef, Checkpoint
+from influence.contracts.common import TaskName, now
+from influence.digests import digest_json
+from influence.errors import InvalidRequest, TaskMismatch
+from influence.rows.labels import are_label_names
+
+
+def accept_plain(
+    model: BaseModelRef,
+    trainable: Sequence[str],
+    *,
+    task: TaskName | None = None,
+    label_names: Sequence[str] | None = None,
+) -> Checkpoint:
+    """Say what the model is and which of its weights gradients are taken of; its id follows from contents alone.
+
+    A model on the hub is checked by the worker that loads it. Raises InvalidRequest, NothingTrainable, TaskMismatch,
+    UnreadableFile.
+    """
+    patterns = normalise_patterns(trainable)
+    if label_names is not None and not are_label_names(label_names):
+        raise InvalidRequest("'label_names' must be different, non-empty names.")
+    files = BaseFiles(Path(model.location)) if model.kind == "path" else None
+    tensors = files.tensors() if files else {}
+    meant = match_tensors(patterns, tensors) if files else {}
+    found_task = _find_task(task, files, tensors)
+    num_labels = count_labels(found_task, AdapterTensors(), {name: info.shape for name, info in tensors.items()})
+    is_classifier = found_task == "sequence_classification"
+    config: Mapping[str, Any] = files.config if files else {}
+    names = find_label_names(num_labels, label_names, config) if is_classifier else None
+    identity = {
+        "trainable": patterns, "base": model.digest or [model.location, model.revision], "task": found_task,
+        "label_names": names,
+    }  # fmt: skip
+    return Checkpoint(
+        id=f"ckpt_{digest_json(identity)}", base_model=model, task=found_task, trainable=patterns, label_names=names,
+        num_labels=num_labels, parameters=sum(info.elements for info in meant.values()) if files else None,
+        tensors=len(meant) if files else None, created_at=now(),
+    )  # fmt: skip
+
+
+def _find_task(asked: TaskName | None, files: BaseFiles | None, tensors: Mapping[str, TensorInfo]) -> TaskName:
+    if files is not None:
+        return find_plain_task(asked, files.config, {name: info.shape for name, info in tensors.items()})
+    if asked is None:
+        raise TaskMismatch(
+            "Only the worker reads the model's files on the hub, and the task has to be known before.",
+            hint="Send 'task': sequence_classification or causal_lm.",
+        )
+    return asked

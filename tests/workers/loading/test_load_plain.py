@@ -1,0 +1,90 @@
+"""Loading a plain model: only what was named is trainable, and nothing may be random."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from support.tiny import LABELS, make_plain
+from transformers import AutoModelForSequenceClassification
+
+from influence.contracts.checkpoint import BaseModelRef, Checkpoint
+from influence.contracts.common import now
+from influence.contracts.index import GradientSettings
+from influence.errors import NothingTrainable, TaskMismatch, UnsupportedModule
+from workers.gradients.selection import select_trainable
+from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint, make_untrained
+
+IDS = torch.tensor([[1, 7, 8, 9, 2]])
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_plain(tmp_path_factory.mktemp("plain") / "model")
+
+
+def checkpoint_of(folder: Path, *trainable: str, **fields: Any) -> Checkpoint:
+    made = {"task": "sequence_classification", "label_names": LABELS, "num_labels": 3, **fields}
+    base = BaseModelRef(name="plain", kind="path", location=str(folder))
+    return Checkpoint(id="ckpt_p", base_model=base, trainable=trainable, created_at=now(), **made)
+
+
+def load(checkpoint: Checkpoint) -> LoadedCheckpoint:
+    return load_checkpoint(
+        checkpoint,
+        None,
+        device=torch.device("cpu"),
+        settings=GradientSettings(),
+        offline=True,
+        cache_dir=Path("/nowhere"),
+    )
+
+
+def test_it_computes_what_transformers_computes_and_only_the_named_trains(plain: Path) -> None:
+    loaded = load(checkpoint_of(plain, "classifier", "bert.encoder.layer.1.output.dense"))
+    expected = AutoModelForSequenceClassification.from_pretrained(plain).eval()
+    torch.testing.assert_close(loaded.model(input_ids=IDS).logits, expected(input_ids=IDS).logits, rtol=0, atol=0)
+    assert {name for name, parameter in loaded.model.named_parameters() if parameter.requires_grad} == {
+        "classifier.weight", "classifier.bias", "bert.encoder.layer.1.output.dense.weight",
+        "bert.encoder.layer.1.output.dense.bias",
+    }  # fmt: skip
+    assert not any(module.training for module in loaded.model.modules())
+
+
+def test_a_tensor_that_the_files_do_not_hold_is_refused(plain: Path, tmp_path: Path) -> None:
+    headless = Path(shutil.copytree(plain, tmp_path / "headless"))
+    weights = load_file(plain / "model.safetensors")
+    kept = {name: values for name, values in weights.items() if name != "classifier.weight"}
+    save_file(kept, headless / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(TaskMismatch, match=r"classifier\.weight.*random") as refused:
+        load(checkpoint_of(headless, "bert.pooler"))
+    assert refused.value.extra == {"tensors": ["classifier.weight"]}
+
+
+def test_a_head_of_another_size_is_refused(plain: Path) -> None:
+    with pytest.raises(TaskMismatch, match=r"classifier\.bias"):
+        load(checkpoint_of(plain, "classifier", num_labels=5, label_names=None))
+
+
+def test_names_that_only_the_worker_can_know_are_refused_with_the_modules(plain: Path) -> None:
+    with pytest.raises(NothingTrainable, match=r"called 'encoder\.layer\.1'") as refused:
+        load(checkpoint_of(plain, "encoder.layer.1"))
+    assert "bert, dropout, classifier" in refused.value.hint
+
+
+def test_what_is_quantised_is_refused_by_name() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    model[0].weight = torch.nn.Parameter(torch.zeros(2, 2, dtype=torch.uint8), requires_grad=False)
+    with pytest.raises(UnsupportedModule, match=r"'0\.weight' names is quantised") as refused:
+        select_trainable(model, ["1", "0.weight"])
+    assert "DATAINF_LOAD_IN_BITS" in refused.value.hint
+
+
+def test_it_cannot_be_trained_anew(plain: Path) -> None:
+    with pytest.raises(TaskMismatch, match="trained anew"):
+        make_untrained(
+            checkpoint_of(plain, "classifier"), device=torch.device("cpu"), settings=GradientSettings(), offline=True,
+            cache_dir=plain, seed=0, dropout=0.0,
+        )  # fmt: skip

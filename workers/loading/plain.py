@@ -1,0 +1,27 @@
+"""A plain model that was trained itself: which of its own weights gradients are taken of."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from influence.errors import TaskMismatch
+from workers.gradients.selection import select_trainable
+from workers.loading.base_model import BaseModel
+
+_NAMES_SHOWN = 5
+
+
+def open_plain(base: BaseModel, trainable: Sequence[str]) -> Any:
+    """The model as its files hold it, in evaluation mode; only what the patterns name requires a gradient.
+
+    Raises TaskMismatch where a tensor is not in the files, NothingTrainable, UnsupportedModule.
+    """
+    if base.random:
+        made_up = sorted(base.random)
+        raise TaskMismatch(
+            f"The model's files do not hold {', '.join(made_up[:_NAMES_SHOWN])}: these weights would be random.",
+            hint="Name the folder that the trained model was saved in, or send the task that it was trained for.",
+            extra={"tensors": made_up[:100]},
+        )
+    select_trainable(base.model, trainable)
+    base.model.eval()
+    return base.model

@@ -1,0 +1,54 @@
+"""Base models in 4 or 8 bits, for adapters that were trained on such a base."""
+
+import logging
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from transformers import BitsAndBytesConfig
+
+from influence.adapters.tensors import HEADS
+from influence.contracts.checkpoint import Checkpoint
+from influence.errors import BaseModelNotFound
+
+
+def describe_bits(
+    checkpoint: Checkpoint, model_class: Any, config: Any, *, bits: int, dtype: torch.dtype
+) -> BitsAndBytesConfig:
+    """What is quantised: every linear layer but those that give the answer or were trained whole.
+
+    Left to itself the library also quantises a classifier's head, which then cannot be trained or replaced. Raises
+    BaseModelNotFound where the library is not installed.
+    """
+    if find_spec("bitsandbytes") is None:
+        raise BaseModelNotFound(
+            f"The base model {checkpoint.base_model.name!r} cannot be loaded in {bits} bits: bitsandbytes is missing.",
+            hint="Install it beside the worker (extra 'quantised'), or run workers without DATAINF_LOAD_IN_BITS.",
+        )
+    # It says with every product of matrices that 8 bits round what goes in.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    saved: Sequence[str] = (checkpoint.adapter or {}).get("modules_to_save") or ()
+    return BitsAndBytesConfig(
+        load_in_4bit=bits == 4, load_in_8bit=bits == 8, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=sorted({*saved, *HEADS, *_output_names(model_class, config)}),
+    )  # fmt: skip
+
+
+def _output_names(model_class: Any, config: Any) -> list[str]:
+    """Names of the layer that gives a language model's logits."""
+    with torch.device("meta"):
+        model = model_class.from_config(config)
+    output = model.get_output_embeddings()
+    return [name for name, module in model.named_modules() if output is not None and module is output]
+
+
+def keep_differentiable(model: torch.nn.Module) -> None:
+    """Let no 4-bit layer on a CPU pack its weights anew for inference: what is packed has no gradient.
+
+    Outputs of packed layers end the graph, so that gradients below them would silently lack a part.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            layer: Any = module
+            layer.support_avx512bf16_for_cpu = False
