@@ -18,11 +18,10 @@ from influence.errors import InvalidRequest, RowsUnfit
 from influence.evaluating.selection import hold_out, spread_over_classes
 from influence.rows.file import RowFile
 from workers.evaluating.attribution_report import make_report
-from workers.evaluating.attribution_scores import Scorer, judge, with_loss_on_prompt
+from workers.evaluating.attribution_scores import judge, score_rows, with_loss_on_prompt
 from workers.evaluating.base import Watch
 from workers.evaluating.causal_model import FreshModel, make_fresh_model
 from workers.evaluating.small_lm import SmallModel, count_steps
-from workers.gradients.collector import GradientCollector
 from workers.rows import EncodedRow, Row
 from workers.runtime import Runtime
 from workers.training.loop import measure_losses, train
@@ -51,7 +50,7 @@ class ClassAttribution:
         request, seed = _request_of(evaluation), int(piece["seed"])
         train_rows, test_rows = _choose_rows(runtime, request, seed)
         recipe = request.recipe.model_copy(update={"seed": seed})
-        base = evaluation.subject.base_model
+        base = evaluation.subject
         before_it = 0 if base is not None else count_steps(len(train_rows), self.size.recipe(seed))
         work = _Work(watch, before_it + _cost(recipe, len(train_rows), len(test_rows)))
         fresh = make_fresh_model(runtime, request, base, train_rows, size=self.size, seed=seed, watch=work.step)
@@ -116,11 +115,14 @@ def _judge_scopes(
     classes: tuple[list[str], list[str]],
     work: _Work,
 ) -> Json:
-    collector = GradientCollector(fresh.model, fresh.task.row_losses)
-    scorer = Scorer(runtime, collector, fresh.task, lambda count: work.rows(count, request.recipe.batch_rows))
+    choices = request.methods or DEFAULT_METHODS
+
+    def report(count: int) -> None:
+        work.rows(count, request.recipe.batch_rows)
+
     found: Json = {}
-    for scope, (train_part, test_part) in encoded.items():
-        scores = scorer.score(train_part, test_part, request.methods or DEFAULT_METHODS)
+    for scope, rows in encoded.items():
+        scores = score_rows(runtime, fresh.model, fresh.task, rows, choices, report)
         found[scope] = {title: judge(values, *classes) for title, values in scores.items()}
     return found
 

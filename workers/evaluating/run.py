@@ -84,7 +84,7 @@ class Trail:
             return
         encoded: list[list[EncodedRow]] = [loaded.task.tokenise(rows) for rows in self._rows]
         found, test = (collect(self._runtime, loaded.model, loaded.task, rows, self._touch) for rows in encoded)
-        self.scorer = Scorer(self._runtime, found)
+        self.scorer = Scorer(self._runtime, found, lambda: self._touch(0))
         for choice in due:
             weight = 1.0 if choice.checkpoints == 1 else epoch.learning_rate
             part = weight * self.scorer.influence(choice, test.blocks)

@@ -23,6 +23,8 @@ from workers.tasks.base import Task
 
 #: Rows that a compact index's basis is fitted to, as a build does.
 _SAMPLE_ROWS = 1024
+#: Test points scored at a time, between two looks at whether the work is still wanted.
+_POINTS_PER_PASS = 32
 Floats = NDArray[np.float64]
 
 
@@ -65,10 +67,14 @@ def collect(
 
 @dataclass
 class Scorer:
-    """Scores one set of training rows by many methods; an encoder of a rank is fitted once."""
+    """Scores one set of training rows by many methods; an encoder of a rank is fitted once.
+
+    `touch` is called between pieces of work and may raise.
+    """
 
     runtime: Runtime
     train: Collected
+    touch: Callable[[], None] = lambda: None
     _compact: dict[int, CompactIndex] = field(default_factory=dict)
 
     @property
@@ -78,23 +84,26 @@ class Scorer:
 
     def influence(self, choice: MethodChoice, test: Mapping[str, Tensor]) -> Floats:
         """Influence (m, n) of training rows on test gradients (m, d) a block; negative = helpful."""
-        with self.runtime.device_lock:
-            if choice.storage == "compact":
-                score = self._index(choice.rank).scorer(choice.method, choice.damping_scale)
-                return score(test).astype(np.float64)
-            method = get_method(choice.method, "full")
-            found = method.apply(method.prepare(self.blocks, choice.damping_scale), test).influence
-            influence: Floats = found.double().cpu().numpy()
-            return influence
+        score = self._prepare(choice)
+        parts: list[Floats] = []
+        for start in range(0, len(next(iter(test.values()))), _POINTS_PER_PASS):
+            self.touch()
+            parts.append(score({name: rows[start : start + _POINTS_PER_PASS] for name, rows in test.items()}))
+        return np.concatenate(parts)
 
     def self_influence(self, choice: MethodChoice) -> Floats:
         """Score (n,) of every training row on itself. Raises MethodNotOffered."""
         method = get_method(choice.method, "full")
-        with self.runtime.device_lock:
-            found: Floats = (
-                method.self_influence(method.prepare(self.blocks, choice.damping_scale)).double().cpu().numpy()
-            )
+        found: Floats = method.self_influence(method.prepare(self.blocks, choice.damping_scale)).double().cpu().numpy()
         return found
+
+    def _prepare(self, choice: MethodChoice) -> Callable[[Mapping[str, Tensor]], Floats]:
+        if choice.storage == "compact":
+            of_codes = self._index(choice.rank).scorer(choice.method, choice.damping_scale)
+            return lambda test: of_codes(test).astype(np.float64)
+        method = get_method(choice.method, "full")
+        state = method.prepare(self.blocks, choice.damping_scale)
+        return lambda test: np.asarray(method.apply(state, test).influence.double().cpu().numpy())
 
     def _index(self, rank: int) -> CompactIndex:
         if rank not in self._compact:

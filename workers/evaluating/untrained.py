@@ -1,14 +1,13 @@
 """The model of an experiment before its training: the base under a fresh adapter, as the request shapes it."""
 
-from functools import partial
 from typing import Any
 
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from transformers import AutoConfig
 
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
-from influence.contracts.common import Json, now
-from influence.contracts.evaluation import Evaluation, LoraShape
+from influence.contracts.common import Json, LossScope, now
+from influence.contracts.evaluation import Evaluation, Experiment, LoraShape, Subject
 from influence.contracts.index import GradientSettings
 from influence.errors import InvalidRequest, UnsupportedModule
 from workers.loading.checkpoint import LoadedCheckpoint, locate_base_model, make_untrained
@@ -20,28 +19,37 @@ def load_untrained(runtime: Runtime, evaluation: Evaluation, *, seed: int, rank:
 
     Of an index the base model and adapter are those of its checkpoint. Raises CheckpointRefused, InvalidRequest.
     """
-    request = evaluation.request
-    if request.index_id is not None:
-        index = runtime.store.indexes.require(request.index_id)
-        checkpoint = runtime.store.checkpoints.require(index.spec.checkpoint_id)
-        settings = index.spec.gradients.model_copy(update={"precision": "float32"})
-    else:
+    request, subject = evaluation.request, evaluation.subject
+    if request.index_id is None:
         shape = request.lora if rank is None else request.lora.model_copy(update={"r": rank, "lora_alpha": float(rank)})
-        checkpoint = _describe(runtime, evaluation, shape)
-        settings = GradientSettings(max_length=request.max_length, loss=request.loss)
-    load = partial(make_untrained, offline=runtime.settings.hub_offline, cache_dir=runtime.files.hub, seed=seed)
-    return load(checkpoint, device=runtime.device, settings=settings, dropout=request.recipe.lora_dropout)
+        return load_base(runtime, request, subject, shape, loss=request.loss, seed=seed)
+    index = runtime.store.indexes.require(request.index_id)
+    checkpoint = runtime.store.checkpoints.require(index.spec.checkpoint_id)
+    settings = index.spec.gradients.model_copy(update={"precision": "float32"})
+    return _load(runtime, checkpoint, settings, seed=seed, dropout=request.recipe.lora_dropout)
 
 
-def _describe(runtime: Runtime, evaluation: Evaluation, shape: LoraShape) -> Checkpoint:
-    """The record that the model would have, had it been trained and sent."""
-    subject = evaluation.subject
+def load_base(
+    runtime: Runtime, request: Experiment, subject: Subject, shape: LoraShape, *, loss: LossScope | None, seed: int
+) -> LoadedCheckpoint:
+    """A named base model under a fresh adapter. Raises CheckpointRefused, InvalidRequest."""
     if subject.base_model is None:
         raise InvalidRequest("This kind of evaluation needs a base model.", hint="Name 'base_model'.")
-    return Checkpoint(
+    checkpoint = Checkpoint(
         id="ckpt_untrained", base_model=subject.base_model, task=subject.task,
         adapter=adapter_fields(shape, find_model_type(runtime, subject.base_model)), adapter_digest="",
         label_names=subject.label_names, num_labels=subject.num_labels, parameters=0, tensors=0, created_at=now(),
+    )  # fmt: skip
+    settings = GradientSettings(max_length=request.max_length, loss=loss)
+    return _load(runtime, checkpoint, settings, seed=seed, dropout=request.recipe.lora_dropout)
+
+
+def _load(
+    runtime: Runtime, checkpoint: Checkpoint, settings: GradientSettings, *, seed: int, dropout: float
+) -> LoadedCheckpoint:
+    return make_untrained(
+        checkpoint, device=runtime.device, settings=settings, offline=runtime.settings.hub_offline,
+        cache_dir=runtime.files.hub, seed=seed, dropout=dropout,
     )  # fmt: skip
 
 

@@ -15,16 +15,15 @@ from support.tiny import make_causal
 
 from demo.transformations import TransformationSettings, make_transformations
 from influence.contracts.checkpoint import BaseModelRef
-from influence.contracts.evaluation import ClassAttributionRequest, LoraShape, MethodChoice
+from influence.contracts.evaluation import ClassAttributionRequest, LoraShape, MethodChoice, Subject
 from influence.contracts.training import TrainingRecipe
 from influence.errors import RowMasked
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
-from workers.evaluating.attribution_scores import CURVE, Scorer, judge, with_loss_on_prompt
+from workers.evaluating.attribution_scores import CURVE, judge, score_rows, with_loss_on_prompt
 from workers.evaluating.causal_model import make_fresh_model
 from workers.evaluating.class_attribution import ClassAttribution
 from workers.evaluating.small_lm import END, SmallModel, train_tokenizer
-from workers.gradients.collector import GradientCollector
 from workers.loading.checkpoint import LoadedCheckpoint
 from workers.rows import IGNORED, EncodedRow
 from workers.runtime import Runtime
@@ -34,6 +33,9 @@ TINY = SmallModel(layers=1, width=32, heads=2, feed_forward=32, vocabulary=300, 
 SHAPE = LoraShape(r=2, lora_alpha=4)
 RECIPE = TrainingRecipe(epochs=2, batch_rows=8)
 TRAIN, TEST = make_transformations(TransformationSettings(train_rows=40, test_rows=10))
+
+
+SUBJECT = Subject(task="causal_lm", base_model=None, dataset_id="ds_none")
 
 
 def request_for(dataset_id: str, **fields: Any) -> ClassAttributionRequest:
@@ -120,14 +122,13 @@ def test_a_named_base_model_is_fine_tuned_under_a_fresh_adapter(worker: Runtime,
 def test_scores_equal_the_formula_written_out_under_both_losses(worker: Runtime, scope: str) -> None:
     rows, asked = TRAIN[:20], TEST[:3]
     request = request_for(send(worker, rows))
-    fresh = make_fresh_model(worker, request, None, rows, size=TINY, seed=0, watch=lambda *_: None)
+    fresh = make_fresh_model(worker, request, SUBJECT, rows, size=TINY, seed=0, watch=lambda *_: None)
     device = torch.device("cpu")
     train(fresh.model, fresh.task, fresh.task.tokenise(rows), RECIPE, device=device)
     turn: Callable[[EncodedRow], EncodedRow] = with_loss_on_prompt if scope == "prompt" else lambda row: row
     encoded, tested = ([turn(row) for row in fresh.task.tokenise(part)] for part in (rows, asked))
-    collector = GradientCollector(fresh.model, fresh.task.row_losses)
     choices = [MethodChoice(method="datainf"), MethodChoice(method="datainf", damping_scale=2.0)]
-    found = Scorer(worker, collector, fresh.task, lambda _count: None).score(encoded, tested, choices)
+    found = score_rows(worker, fresh.model, fresh.task, (encoded, tested), choices, lambda _count: None)
     loaded = LoadedCheckpoint(fresh.model, None, Turned(fresh.task, turn))
     gradients = loop_gradients(loaded, asked), loop_gradients(loaded, rows)
     for choice, scale in zip(choices, (0.1, 2.0), strict=True):
@@ -149,7 +150,7 @@ class Turned:
 
 def test_prompt_and_completion_share_all_tokens_between_them(worker: Runtime) -> None:
     request = request_for(send(worker, TRAIN))
-    task = make_fresh_model(worker, request, None, TRAIN, size=TINY, seed=0, watch=lambda *_: None).task
+    task = make_fresh_model(worker, request, SUBJECT, TRAIN, size=TINY, seed=0, watch=lambda *_: None).task
     for row in task.tokenise(TRAIN[:10]):
         turned = with_loss_on_prompt(row)
         carried = [(a != IGNORED) + (b != IGNORED) for a, b in zip(row.labels, turned.labels, strict=True)]
