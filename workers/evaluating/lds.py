@@ -24,13 +24,14 @@ from workers.runtime import Runtime
 _COMPACT_RANK = 32
 _CHECKPOINTS = 3
 DEFAULT_METHODS = (
-    *(MethodChoice(method=name) for name in ("datainf", "hessian_free", "cosine", "exact", "joint")),
-    *(MethodChoice(method=name, storage="compact", rank=_COMPACT_RANK) for name in ("datainf", "exact", "joint")),
+    *(MethodChoice(method=name) for name in ("datainf", "hessian_free", "cosine", "exact", "joint", "proximal")),
+    *(MethodChoice(method=name, storage="compact", rank=_COMPACT_RANK) for name in ("datainf", "exact", "proximal")),
     *(MethodChoice(method=name, checkpoints=_CHECKPOINTS) for name in ("hessian_free", "datainf", "exact")),
-    MethodChoice(method="exact", storage="compact", rank=_COMPACT_RANK, checkpoints=_CHECKPOINTS),
+    MethodChoice(method="proximal", checkpoints=_CHECKPOINTS),
+    MethodChoice(method="proximal", storage="compact", rank=_COMPACT_RANK, checkpoints=_CHECKPOINTS),
 )
 #: Of an index: what its storage offers, for its one checkpoint.
-INDEXED_METHODS = tuple(MethodChoice(method=name) for name in ("datainf", "hessian_free", "exact", "joint"))
+INDEXED_METHODS = tuple(MethodChoice(method=name) for name in ("datainf", "hessian_free", "exact", "joint", "proximal"))
 
 
 class Lds:

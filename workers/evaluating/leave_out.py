@@ -21,7 +21,7 @@ from workers.evaluating.setting import Setting, read_setting
 from workers.evaluating.steps import Steps
 from workers.runtime import Runtime
 
-DEFAULT_METHODS = (MethodChoice(method="datainf"), MethodChoice(method="exact"), MethodChoice(method="joint"))
+DEFAULT_METHODS = tuple(MethodChoice(method=name) for name in ("datainf", "exact", "proximal"))
 NOTHING, AT_RANDOM = "nothing", "at random"
 Rows = NDArray[np.int64]
 

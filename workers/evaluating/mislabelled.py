@@ -11,7 +11,6 @@ from influence.contracts.common import Json
 from influence.contracts.evaluation import Evaluation, MethodChoice, MislabelledRequest, Report
 from influence.errors import InvalidRequest
 from influence.evaluating.statistics import auc, precision_curve
-from influence.methods.registry import get_method
 from workers.evaluating.base import Watch
 from workers.evaluating.mislabelled_report import make_report
 from workers.evaluating.run import Floats, Trail, rounded, train_on
@@ -21,11 +20,13 @@ from workers.runtime import Runtime
 
 DEFAULT_METHODS = tuple(
     MethodChoice(method=name)
-    for name in ("datainf", "hessian_free", "cosine", "exact", "joint", "lissa", "lissa-paper")
+    for name in ("datainf", "hessian_free", "cosine", "exact", "joint", "proximal", "lissa", "lissa-paper")
 )
 #: Shares of the rows looked at, at which precision and recall are kept.
 DEPTHS = tuple(place / 40 for place in range(1, 41))
 _RESAMPLES = 400
+#: Methods whose self-influence is looked at; that of LiSSA would take hundreds of passes over all rows for each row.
+_SELF_INFLUENCE = frozenset({"datainf", "hessian_free", "exact", "joint", "proximal"})
 _LOSS = "training loss (baseline)"
 
 
@@ -65,7 +66,7 @@ def _signals(trail: Trail, choices: Sequence[MethodChoice], steps: Steps) -> dic
     assert trail.scorer is not None
     found = {choice.title: trail.influence[choice.title].mean(axis=0) for choice in choices}
     for choice in choices:
-        if choice.storage == "full" and choice.checkpoints == 1 and get_method(choice.method).has_self_influence:
+        if choice.storage == "full" and choice.checkpoints == 1 and choice.method in _SELF_INFLUENCE:
             found[f"{choice.title}, self-influence"] = trail.scorer.self_influence(choice)
             steps.touch()
     return {**found, _LOSS: trail.scorer.train.losses}

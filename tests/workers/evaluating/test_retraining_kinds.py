@@ -156,7 +156,7 @@ def test_calibrating_an_index_says_whether_its_scores_have_a_size(
     test = add_dataset(worker.store, worker.files, make_ticket_rows(12, seed=9), "classification")
     found = ask(kind="calibrate", index_id=index.id, evaluation_dataset_id=test.id, subsets=8)
     table = table_of(found)
-    assert [row["method"] for row in table] == ["datainf", "hessian_free", "exact", "joint"]
+    assert [row["method"] for row in table] == ["datainf", "hessian_free", "exact", "joint", "proximal"]
     assert all(row["scale low"] <= row["scale high"] for row in table)
     assert all((row["usable"] == "yes") == (row["scale low"] > 0) for row in table)
 
