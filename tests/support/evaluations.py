@@ -58,7 +58,9 @@ def submit_evaluation(store: Store, request: Any, *, queued: bool = True, **subj
     )
     store.jobs.create(job_id, "evaluation", evaluation_id, f"/v1/evaluations/{evaluation_id}")
     store.evaluations.create(evaluation)
-    if queued:
+    if not queued:
+        store.jobs.cancel(job_id)  # or the worker would find it without a message, and begin
+    else:
         store.queue.submit("plan_evaluation", evaluation_id=evaluation_id)
     return evaluation
 

@@ -12,6 +12,7 @@ from influence.contracts.training import TrainingRecipe
 from influence.errors import NonFiniteGradients
 from workers.rows import EncodedRow
 from workers.tasks.base import Task
+from workers.training.randomness import Randomness
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,7 @@ def train(
     The lock is held for one step at a time; `watch` hears of (steps done, all steps) outside it and may raise.
     Raises NonFiniteGradients when the loss stops being a number.
     """
-    torch.manual_seed(recipe.seed)
-    chance = random.Random(recipe.seed)
+    chance, randomness = random.Random(recipe.seed), Randomness(recipe.seed, device)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     steps = recipe.epochs * -(-len(encoded) // recipe.batch_rows)
@@ -50,7 +50,7 @@ def train(
         model.train()
         rates, losses = list[float](), list[float]()
         for rows in batch_by_length([row.length for row in encoded], recipe.batch_rows, chance):
-            with lock or nullcontext():
+            with lock or nullcontext(), randomness.in_place():
                 rates.append(float(schedule.get_last_lr()[0]))
                 losses.append(_step(model, task, [encoded[row] for row in rows], weights, optimiser, recipe, device))
                 schedule.step()

@@ -70,6 +70,26 @@ def test_a_seed_decides_the_weights_and_another_seed_others(classifier: TinyChec
     assert not torch.allclose(first, other)
 
 
+def test_what_others_draw_between_steps_changes_nothing(classifier: TinyCheckpoint) -> None:
+    losses = []
+    for disturb in (lambda _step, _steps: None, lambda _step, _steps: torch.rand(7)):
+        loaded = fresh(classifier, 3)
+        encoded = loaded.task.tokenise(ROWS)
+        train(loaded.model, loaded.task, encoded, TrainingRecipe(epochs=2, seed=3), device=CPU, watch=disturb)
+        losses.append(measure_losses(loaded.model, loaded.task, encoded, device=CPU))
+    assert torch.equal(*losses)
+
+
+def test_a_training_leaves_the_process_its_random_numbers(classifier: TinyCheckpoint) -> None:
+    loaded = fresh(classifier, 0)
+    encoded = loaded.task.tokenise(ROWS)
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    train(loaded.model, loaded.task, encoded, TrainingRecipe(epochs=1), device=CPU)
+    assert torch.equal(torch.rand(3), expected)
+
+
 def test_losses_do_not_depend_on_the_batches_they_are_measured_in(classifier: TinyCheckpoint) -> None:
     loaded = fresh(classifier, 0)
     encoded = loaded.task.tokenise(ROWS)
