@@ -112,24 +112,6 @@ def truncate_basis(basis: Basis, ranks: int | Sequence[int]) -> Basis:
     return Basis(tuple(_truncate(block.vectors, block.spectrum, rank) for block, rank in pairs))
 
 
-def allocate_ranks(spectra: Sequence[Float64s], total: int, *, least: int = 1, most: int = 1 << 30) -> list[int]:
-    """Spread `total` directions over blocks, each to where the largest squared singular value is left.
-
-    Every block whose spectrum allows it gets `least`, none gets more than `most` or than it has directions.
-    """
-    usable = [int(np.count_nonzero(spectrum > spectrum.max(initial=0.0) * _NOISE**2)) for spectrum in spectra]
-    ranks = [min(least, limit) for limit in usable]
-    ceiling = [min(most, limit) for limit in usable]
-    left = [
-        (-float(spectra[block][position]), block, position)
-        for block, limit in enumerate(ceiling)
-        for position in range(ranks[block], limit)
-    ]
-    for _, block, _ in sorted(left)[: max(0, total - sum(ranks))]:
-        ranks[block] += 1
-    return ranks
-
-
 def damping_of(gradients: Sequence[Array], scale: float) -> list[float]:
     """lambda_l = scale * mean ||g_l||^2 / d_l from a sample's gradients (s, d_l)."""
     return [block_damping(float((block * block).sum(1).mean()), block.shape[1], scale) for block in gradients]

@@ -81,8 +81,3 @@ def join_codes(parts: Sequence[Codes]) -> Codes:
 def bytes_per_row(width: int, blocks: int, dtype: CodeDtype = "int8") -> int:
     """Bytes of one stored row: its numbers, one scale, and a norm per block."""
     return width * np.dtype(dtype).itemsize + _SCALE_BYTES + _NORM_BYTES * blocks
-
-
-def width_for_budget(row_bytes: int, blocks: int, dtype: CodeDtype = "int8") -> int:
-    """Most numbers a row that a budget in bytes allows; 0 where not even the norms fit."""
-    return max(0, (row_bytes - bytes_per_row(0, blocks)) // np.dtype(dtype).itemsize)

@@ -78,12 +78,6 @@ def residual_share(encoder: Encoder, rows: Projected) -> float:
     return missed / total if total > 0 else 0.0
 
 
-def measure_drift(encoder: Encoder, added: Projected, *, baseline: float, basis_age: float) -> Drift:
-    """Compare new rows with `baseline`, the residual of the index's fidelity."""
-    residual = residual_share(encoder, added) if len(added) else baseline
-    return judge_drift(residual, baseline=baseline, basis_age=basis_age)
-
-
 def judge_drift(residual: float, *, baseline: float, basis_age: float) -> Drift:
     """Warn where the new rows' `residual` exceeds the `baseline` by more than chance and small samples explain."""
     warnings = []

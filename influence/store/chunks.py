@@ -30,12 +30,8 @@ class DamagedChunk(Exception):
     """A value is not the piece that was written; the caller computes the shard again."""
 
 
-def count_pieces(shape: Sequence[int], dtype: str) -> int:
-    """How many values an array takes; at least one, so that an empty array is told from a lost one."""
-    return _count_pieces(math.prod(shape) * np.dtype(dtype).itemsize)
-
-
 def _count_pieces(total_bytes: int) -> int:
+    """How many values an array takes; at least one, so that an empty array is told from a lost one."""
     return max(1, math.ceil(total_bytes / PAYLOAD_BYTES))
 
 

@@ -14,7 +14,9 @@ from support.tiny import make_plain
 from app.intake.plain import accept_plain
 from influence.adapters.base_models import BaseModels
 from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.common import now
 from influence.contracts.index import GradientSettings
+from influence.contracts.preview import Preview, PreviewRequest
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
 from workers.runtime import Runtime
 
@@ -61,3 +63,19 @@ def test_a_compact_index_of_it_answers(worker: Runtime, plain: Checkpoint, finis
         worker.store, submit_query(worker.store, index.id, examples=make_ticket_rows(1, seed=9), exact=True)
     )
     assert all(row.exact for row in query.results[0].helpful)
+
+
+def test_rows_can_be_previewed_with_it(worker: Runtime, plain: Checkpoint, finished: Any) -> None:
+    dataset = add_dataset(worker.store, worker.files, make_ticket_rows(3), "classification")
+    request = PreviewRequest(checkpoint_id=plain.id, max_length=64)
+    preview = Preview(
+        id="prv_1", job_id="job_1", state="queued", dataset_id=dataset.id, checkpoint_id=plain.id, request=request,
+        created_at=now(),
+    )  # fmt: skip
+    worker.store.previews.create(preview)
+    worker.store.jobs.create(preview.job_id, "preview", preview.id, f"/v1/previews/{preview.id}")
+    worker.store.queue.submit("preview_rows", preview_id=preview.id)
+    assert finished(worker.store, preview.job_id).state == "succeeded"
+    shown = worker.store.previews.require(preview.id).rows
+    assert shown is not None
+    assert [row.row_id for row in shown] == ["t0", "t1", "t2"]

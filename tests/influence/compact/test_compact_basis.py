@@ -5,10 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from influence.compact.basis import allocate_ranks, damping_of, fit_basis, fit_block, scale_rows, truncate_basis
+from influence.compact.basis import damping_of, fit_basis, fit_block, scale_rows, truncate_basis
 
 
 def test_both_gram_matrices_and_the_definition_give_the_same_subspace() -> None:
@@ -67,16 +65,3 @@ def test_truncating_a_basis_equals_fitting_it_narrower(make_problem: Callable) -
 def test_a_wide_block_is_fitted_without_a_square_matrix_of_its_width() -> None:
     gradients = np.random.default_rng(6).normal(size=(16, 300_000)).astype(np.float32)
     assert fit_block(gradients, 1.0, 4).vectors.shape == (300_000, 4)  # 300,000 squared would take 360 GB
-
-
-@given(st.lists(st.lists(st.floats(0, 1e3), min_size=1, max_size=12), min_size=1, max_size=6), st.integers(0, 40))
-def test_ranks_go_to_the_largest_energies_within_the_budget(drawn: list[list[float]], total: int) -> None:
-    spectra = [np.sort(np.asarray(values))[::-1] for values in drawn]
-    ranks = allocate_ranks(spectra, total, least=1, most=8)
-    usable = [int(np.count_nonzero(s > s.max() * 1e-6)) for s in spectra]
-    least = sum(min(1, limit) for limit in usable)
-    assert all(0 <= rank <= min(8, limit) for rank, limit in zip(ranks, usable, strict=True))
-    assert sum(ranks) == min(max(total, least), sum(min(8, limit) for limit in usable))
-    taken = [s[rank - 1] for s, rank in zip(spectra, ranks, strict=True) if rank > 1]
-    left = [s[rank] for s, rank, limit in zip(spectra, ranks, usable, strict=True) if rank < min(8, limit)]
-    assert not taken or not left or min(taken) >= max(left)
