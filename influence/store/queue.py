@@ -15,10 +15,10 @@ from influence.store import keys
 
 QueueName = Literal["build", "query"]
 QUEUES: tuple[QueueName, ...] = ("build", "query")
-ActorName = Literal["plan_index", "compute_shard", "finish_index", "answer_query", "preview_rows"]
+ActorName = Literal["plan_index", "compute_shard", "finish_index", "answer_query", "preview_rows", "audit_index"]
 _QUEUE_OF: dict[str, QueueName] = {
     "plan_index": "build", "compute_shard": "build", "finish_index": "build",
-    "answer_query": "query", "preview_rows": "query",
+    "answer_query": "query", "preview_rows": "query", "audit_index": "query",
 }  # fmt: skip
 
 #: Longer than any stretch in which a worker holds the interpreter, such as loading a model.
@@ -65,6 +65,15 @@ class Queue:
             for text in self._client.hvals(name)
         ]
         return [(message["actor_name"], message["kwargs"]) for message in map(json.loads, texts)]
+
+    def submit_following(self, actor: ActorName, **arguments: Any) -> None:
+        """Put the next turn of work that is done in turns on the queue, unless a message beside this one stands for it.
+
+        Called by the one who works on a message of the same actor and arguments: a message that was delivered twice
+        would otherwise have two followers for ever.
+        """
+        if self.waiting(_QUEUE_OF[actor]).count((actor, arguments)) < 2:
+            self.submit(actor, **arguments)
 
     def depth(self, queue: QueueName) -> int:
         """How many messages wait or are being worked on."""

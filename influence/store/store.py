@@ -1,10 +1,12 @@
 """The store: one object that holds every way to what is kept."""
 
+from influence.contracts.audit import Audit
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import Index
 from influence.contracts.preview import Preview
 from influence.contracts.query import Query
+from influence.store.audits import AuditData
 from influence.store.connections import Connections
 from influence.store.idempotency import Idempotency
 from influence.store.indexes import IndexData
@@ -26,9 +28,11 @@ class Store:
         self.indexes: Records[Index] = Records(state, "index", Index)
         self.queries: Records[Query] = Records(state, "query", Query)
         self.previews: Records[Preview] = Records(state, "preview", Preview)
+        self.audits: Records[Audit] = Records(state, "audit", Audit)
         self.jobs = Jobs(state)
         self.index_data = IndexData(state, cache)
         self.scores = QueryScores(state)
+        self.audit_data = AuditData(state)
         self.queue = Queue(state)
         self.workers = Workers(state)
         self.idempotency = Idempotency(state)
