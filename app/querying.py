@@ -23,7 +23,7 @@ from influence.errors import (
     NoWorker,
     RowsUnfit,
 )
-from influence.methods.registry import get_method
+from influence.methods.registry import find_method
 from influence.rows.normalise import normalise_examples
 from influence.store.store import Store
 
@@ -43,7 +43,7 @@ def submit_query(store: Store, index_id: str, request: QueryRequest) -> Made:
     UploadRefused.
     """
     index = require_ready(store, index_id)
-    method = get_method(request.method, index.spec.storage)
+    method = find_method(request.method, index.spec.storage)
     rows = index.rows if index.rows_indexed is None else index.rows_indexed
     if request.k > rows and "k" in request.model_fields_set:
         raise InvalidRequest(

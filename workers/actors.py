@@ -16,6 +16,7 @@ from dramatiq.middleware import CurrentMessage
 from influence.errors import Cancelled, DatainfError, Internal, OutOfMemory
 from influence.store import keys
 from influence.store.connections import StoreConnectionError, StoreFullError
+from workers.auditing.turn import audit_index
 from workers.building.finish import finish_index
 from workers.building.plan import plan_index
 from workers.building.shard import compute_shard
@@ -68,7 +69,14 @@ def register_query_actors(runtime: Runtime, broker: RedisBroker) -> None:
         with structlog.contextvars.bound_contextvars(job_id=found.job_id, preview_id=preview_id):
             _guard(lambda: preview_rows(runtime, found), lambda error: _fail_preview(runtime, preview_id, error))
 
-    _declare(broker, "query", {"answer_query": query, "preview_rows": preview})
+    def audit(audit_id: str) -> None:
+        found = runtime.store.audits.find(audit_id)
+        if found is None or not runtime.store.jobs.start(found.job_id):
+            return
+        with structlog.contextvars.bound_contextvars(job_id=found.job_id, audit_id=audit_id):
+            _guard(lambda: audit_index(runtime, found), lambda error: _fail_audit(runtime, audit_id, error))
+
+    _declare(broker, "query", {"answer_query": query, "preview_rows": preview, "audit_index": audit})
 
 
 def _declare(broker: RedisBroker, queue: str, functions: dict[str, Callable[..., None]]) -> None:
@@ -123,3 +131,12 @@ def _fail_preview(runtime: Runtime, preview_id: str, error: DatainfError) -> Non
     preview = runtime.store.previews.update(preview_id, lambda preview: preview.model_copy(update=failed))
     runtime.store.previews.expire(preview_id, keys.QUERY_SECONDS)
     runtime.store.jobs.fail(preview.job_id, problem)
+
+
+def _fail_audit(runtime: Runtime, audit_id: str, error: DatainfError) -> None:
+    problem = error.problem()
+    failed = {"state": "failed", "error": problem}
+    audit = runtime.store.audits.update(audit_id, lambda audit: audit.model_copy(update=failed))
+    runtime.store.audits.expire(audit_id, keys.QUERY_SECONDS)
+    runtime.store.audit_data.delete(audit_id)
+    runtime.store.jobs.fail(audit.job_id, problem)

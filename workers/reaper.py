@@ -16,6 +16,27 @@ log = structlog.get_logger()
 
 def resubmit_lost_work(store: Store) -> int:
     """Submit what no message stands for any more; answers how many messages were added."""
+    return _resubmit_builds(store) + _resubmit_audits(store)
+
+
+def _resubmit_audits(store: Store) -> int:
+    """An audit is worked on in turns: the message of the next one is all that keeps it going."""
+    going = [audit for audit in store.audits.all() if audit.state in ("queued", "running")]
+    waiting = (
+        [arguments for actor, arguments in store.queue.waiting("query") if actor == "audit_index"] if going else []
+    )
+    lost = [
+        audit.id
+        for audit in going
+        if {"audit_id": audit.id} not in waiting and not store.jobs.is_cancelled(audit.job_id)
+    ]
+    for audit_id in lost:
+        log.warning("work without a message is submitted again", actor="audit_index", audit_id=audit_id)
+        store.queue.submit("audit_index", audit_id=audit_id)
+    return len(lost)
+
+
+def _resubmit_builds(store: Store) -> int:
     building = [index for index in store.indexes.all() if index.state in ("queued", "running")]
     if not building:
         return 0

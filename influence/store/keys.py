@@ -49,7 +49,7 @@ def commits(index_id: str) -> str:
 
 
 def row_state(index_id: str, shard: int, part: str, piece: int) -> str:
-    """string, chunk (norms, kept rows, losses, codes) · state · workers · lives with the index."""
+    """string, chunk (norms, kept rows, losses, codes, embeddings) · state · workers · lives with the index."""
     return f"{PREFIX}{{{index_id}.{shard}}}:{part}:{piece}"
 
 

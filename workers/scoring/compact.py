@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from influence.compact.codes import Codes, decode_codes
+from influence.compact.codes import Codes, decode_codes, decode_norms
 from influence.compact.encoder import Encoder
 from influence.compact.layout import Layout
 from influence.compact.moments import Moments, damping_of_rows
@@ -22,6 +22,7 @@ from influence.compact.query import (
     invert_jointly,
     invert_nothing,
     query_vectors,
+    self_scores,
 )  # fmt: skip
 from influence.compact.scan import scan_codes
 from influence.contracts.index import Index
@@ -90,6 +91,14 @@ class CompactIndex:
         codes = self.encoder.project([block.float() for block in test]).codes
         scores = self.scan(query_vectors(self.encoder.layout, inverse, codes))
         return np.negative(scores, out=scores)
+
+    def self_influence(self, method: str, damping_scale: float | None, rows: slice) -> NDArray[np.float32]:
+        """Scores of consecutive rows, by position, on themselves: codes as far as they go, exact norms for the rest."""
+        codes = self.codes.take(rows)
+        decoded = self.encoder.layout.decode(decode_codes(codes))
+        inverse = self.inverse(method, damping_scale)
+        scores = self_scores(inverse, decoded, decode_norms(codes.norms), self.encoder.basis.spans)
+        return scores.astype(np.float32)
 
 
 def sum_joint_moment(codes: Codes, layout: Layout) -> NDArray[np.float64]:

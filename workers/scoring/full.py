@@ -48,6 +48,12 @@ class FullIndex:
         parts = self._apply(method, damping_scale, test, rows=rows, per_block=True).blocks or {}
         return {name: values.float().cpu().numpy() for name, values in parts.items()}
 
+    def self_influence(self, method: str, damping_scale: float | None, rows: slice) -> NDArray[np.float32]:
+        """Scores of consecutive rows, by position, on themselves. Raises MethodNotOffered for a method without."""
+        found = get_method(method).self_influence(self._state(method, damping_scale), rows)
+        scores: NDArray[np.float32] = found.float().cpu().numpy()
+        return scores
+
     def _apply(self, method: str, damping_scale: float | None, test: Mapping[str, torch.Tensor], **how: Any) -> Scores:
         scores: Scores = get_method(method).apply(self._state(method, damping_scale), test, **how)
         return scores

@@ -1,7 +1,7 @@
 """From influence to the answer that people read: ranked rows with their text, percentiles, histogram."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,16 @@ Floats = NDArray[np.float32]
 Positions = NDArray[np.int64]
 
 
+class Scored(Protocol):
+    """What rows were scored with: positions (n,) in it stand for data set rows `row_indexes` (n,)."""
+
+    row_indexes: NDArray[np.int64]
+
+
 class ResultBuilder:
     """Builds results for one query. Positions are places in the hot index; rows are data set rows."""
 
-    def __init__(
-        self, runtime: Runtime, query: Query, index: Index, hot: FullIndex | CompactIndex, exact: Reranked | None
-    ) -> None:
+    def __init__(self, runtime: Runtime, query: Query, index: Index, hot: Scored, exact: Reranked | None) -> None:
         self._request = query.request
         self._index = index
         self._hot = hot
@@ -71,7 +75,7 @@ class ResultBuilder:
         }  # fmt: skip
 
     def _is_exact(self, shown: Positions) -> NDArray[np.bool_]:
-        if isinstance(self._hot, FullIndex):
+        if not isinstance(self._hot, CompactIndex):
             return np.ones(len(shown), dtype=np.bool_)
         return np.isin(shown, self._exact.positions if self._exact else [])
 

@@ -1,6 +1,6 @@
 """Test points of a query: from rows to gradients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +36,12 @@ class TestPoints:
         return TestPoints([summary], [sum(self.losses) / len(self.losses)], [None], gradients)
 
 
-def make_test_points(runtime: Runtime, query: Query, model: HotModel) -> TestPoints:
-    """Gradients of the query's test points.
+#: Losses and what stands for the gradients of rows: real ones, or a baseline's vectors.
+Collect = Callable[[Runtime, HotModel, Sequence[Row]], tuple[list[float], dict[str, Tensor]]]
+
+
+def make_test_points(runtime: Runtime, query: Query, model: HotModel, collect: "Collect | None" = None) -> TestPoints:
+    """Gradients of the query's test points, or what `collect` makes in their place.
 
     With target `prediction` the model's own answer takes the label's place. Raises NonFiniteGradients naming rows.
     """
@@ -53,7 +57,7 @@ def make_test_points(runtime: Runtime, query: Query, model: HotModel) -> TestPoi
             for row, prediction in zip(rows, predictions, strict=True)
             if prediction is not None
         ]
-    losses, gradients = _collect(runtime, model, rows)
+    losses, gradients = (collect or _collect)(runtime, model, rows)
     return TestPoints(rows, losses, predictions, gradients)
 
 
