@@ -11,12 +11,13 @@ from app.context import Context
 from app.idempotency import Made
 from app.problems import MEDIA_TYPE
 from app.waiting import pending_headers, wait_for_job
+from influence.contracts.audit import Audit
 from influence.contracts.index import Index
 from influence.contracts.preview import Preview
 from influence.contracts.query import Query
 from influence.errors import Cancelled
 
-Work = Index | Query | Preview
+Work = Index | Query | Preview | Audit
 
 
 def json_response(resource: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -136,7 +136,9 @@ def _fail_preview(runtime: Runtime, preview_id: str, error: DatainfError) -> Non
 def _fail_audit(runtime: Runtime, audit_id: str, error: DatainfError) -> None:
     problem = error.problem()
     failed = {"state": "failed", "error": problem}
+    runtime.store.audit_data.delete(audit_id)
+    if runtime.store.audits.find(audit_id) is None:  # deleted meanwhile
+        return
     audit = runtime.store.audits.update(audit_id, lambda audit: audit.model_copy(update=failed))
     runtime.store.audits.expire(audit_id, keys.QUERY_SECONDS)
-    runtime.store.audit_data.delete(audit_id)
     runtime.store.jobs.fail(audit.job_id, problem)
