@@ -1,5 +1,7 @@
 """Audits: from a request to a job, and from a finished audit to its rows."""
 
+from collections.abc import Mapping
+
 from app.idempotency import Made
 from app.querying import check_selection, require_ready
 from influence.auditing.signals import CLASS_SIGNALS, describe_signals, offered_signals
@@ -69,7 +71,13 @@ def choose_signals(request: AuditRequest, checkpoint: Checkpoint) -> tuple[tuple
             "'evaluation' has no effect without the signal 'influence'.",
             hint="Add 'influence' to 'signals', or leave 'evaluation' out.",
         )
-    return describe_signals(names, _check_weights(request, names)), notes
+    weights = dict(request.weights or {})
+    if request.signals is None and "influence" in names and "influence" not in weights:
+        # Measured, it makes suspicion find fewer wrong labels: docs/method.md. Who names it means it.
+        weights["influence"] = 0.0
+        notes.append("Influence is shown but not counted in suspicion; 'weights' or 'signals' may name it to count it.")
+    _check_weights(weights, names)
+    return describe_signals(names, weights), notes
 
 
 def _check_signals(
@@ -89,8 +97,7 @@ def _check_signals(
         )  # fmt: skip
 
 
-def _check_weights(request: AuditRequest, names: tuple[Signal, ...]) -> dict[Signal, float]:
-    weights = request.weights or {}
+def _check_weights(weights: Mapping[Signal, float], names: tuple[Signal, ...]) -> None:
     foreign = [name for name in weights if name not in names]
     if foreign:
         raise InvalidRequest(
@@ -99,7 +106,6 @@ def _check_weights(request: AuditRequest, names: tuple[Signal, ...]) -> dict[Sig
         )
     if all(weights.get(name, 1.0) == 0 for name in names):
         raise InvalidRequest("No signal counts: every weight is 0.", hint="Leave one signal's weight above 0.")
-    return weights
 
 
 def _no_self_influence(method: str) -> MethodNotOffered:

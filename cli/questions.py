@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cli.adapters import open_file
 from cli.build import watch
@@ -39,14 +39,21 @@ def ask(service: Service, index_id: str, body: Json, output: Output) -> Json:
 def make_body(source: Json, settings: Json) -> Json:
     """The request, checked before it is sent. Raises InvalidRequest."""
     body = {**source, **{name: value for name, value in settings.items() if value is not None}}
+    check_body(QueryRequest, body, "query")
+    return body
+
+
+def check_body(model: type[BaseModel], body: Json, command: str) -> None:
+    """Raise InvalidRequest with the first field that does not fit, before anything is sent."""
     try:
-        QueryRequest.model_validate(body)
+        model.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
-        raise InvalidRequest(f"{where + ': ' if where else ''}{message}.", hint="See datainf query --help.") from error
-    return body
+        raise InvalidRequest(
+            f"{where + ': ' if where else ''}{message}.", hint=f"See datainf {command} --help."
+        ) from error
 
 
 def choose_source(
