@@ -73,7 +73,7 @@ def choose_signals(request: AuditRequest, checkpoint: Checkpoint) -> tuple[tuple
         )
     weights = dict(request.weights or {})
     if request.signals is None and "influence" in names and "influence" not in weights:
-        # Measured, it makes suspicion find fewer wrong labels: docs/method.md. Who names it means it.
+        # Measured, it costs more where it harms than it brings where it helps (docs/method.md). Who names it means it.
         weights["influence"] = 0.0
         notes.append("Influence is shown but not counted in suspicion; 'weights' or 'signals' may name it to count it.")
     _check_weights(weights, names)
