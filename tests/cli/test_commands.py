@@ -4,46 +4,19 @@ import io
 import json
 import subprocess
 import sys
-import unicodedata
 import zipfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from contract_server import KEY, ContractServer, problem, running
+from contract_server import KEY, ContractServer, problem
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.responses import Response
-from typer.testing import CliRunner
+from support.terminal import Call, assert_harmless
 
-from cli.main import app
 from cli.questions import parse_rows
 from cli.text import plain
 from influence.errors import InvalidRequest
-
-Call = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def shared_service() -> Iterator[ContractServer]:
-    with running() as served:
-        yield served
-
-
-@pytest.fixture
-def service(shared_service: ContractServer) -> ContractServer:
-    vars(shared_service).update(vars(ContractServer(url=shared_service.url)))
-    return shared_service
-
-
-@pytest.fixture
-def call(service: ContractServer) -> Call:
-    def invoke(*arguments: object, input: str | None = None) -> Result:
-        environment = {"DATAINF_URL": service.url, "COLUMNS": "160", "DATAINF_API_KEY": None}
-        return CliRunner().invoke(app, [str(part) for part in arguments], env=environment, input=input)
-
-    return invoke
 
 
 @pytest.fixture
@@ -61,11 +34,6 @@ def rows(tmp_path: Path) -> Path:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"text": "a", "label": 0}\n')
     return path
-
-
-def assert_harmless(text: str) -> None:
-    assert not [character for character in text if character != "\n" and unicodedata.category(character) == "Cc"]
-    assert "\u202e" not in text
 
 
 def test_build_sends_everything_and_watches_until_the_index_is_ready(

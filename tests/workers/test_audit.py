@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from support.audits import make_audit, submit_audit
 from support.oracle import dense_datainf, loop_gradients
 from support.rows import make_completion_rows, make_ticket_rows
-from support.service import add_checkpoint, add_dataset, running_worker, submit_index
-from support.tiny import LABELS, TinyCheckpoint, make_causal
+from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
+from support.tiny import LABELS, TinyCheckpoint, make_causal, make_classifier, poison
 
 from influence.agreement import average_ranks, spearman
 from influence.contracts.audit import Audit
@@ -21,6 +23,7 @@ from influence.errors import Cancelled
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
+from workers.auditing.labels import judge_labels
 from workers.auditing.turn import audit_index
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
 from workers.reaper import resubmit_lost_work
@@ -69,13 +72,13 @@ def test_every_column_equals_its_definition(
     assert finished(worker.store, made.job_id).state == "succeeded"
     audit, table = read_table(worker.store, made.id)
     rows, loaded = make_ticket_rows(ROWS), load(worker, checkpoint)
-    given = np.array([LABELS.index(row["label"]) for row in rows])
+    labels = np.array([LABELS.index(row["label"]) for row in rows])
     batch = loaded.task.collate(loaded.task.tokenise(rows))
     chances = loaded.model(**batch.inputs).logits.detach().double().softmax(-1).numpy()
-    own = chances[np.arange(ROWS), given]
-    others = np.where(np.eye(3, dtype=bool)[given], 0, chances).max(axis=1)
+    own = chances[np.arange(ROWS), labels]
+    others = np.where(np.eye(3, dtype=bool)[labels], 0, chances).max(axis=1)
     np.testing.assert_array_equal(table["row_index"], np.arange(ROWS))
-    np.testing.assert_array_equal(table["label"], given)
+    np.testing.assert_array_equal(table["label"], labels)
     np.testing.assert_array_equal(table["predicted"], chances.argmax(axis=1))
     np.testing.assert_allclose(table["probability"], own, atol=1e-5)
     np.testing.assert_allclose(table["other_probability"], others, atol=1e-5)
@@ -88,13 +91,13 @@ def test_every_column_equals_its_definition(
     else:
         assert spearman(table["influence"], influence) > 0.98
         assert spearman(table["self_influence"], own_influence) > 0.99
-    assert audit.accuracy == pytest.approx(np.mean(chances.argmax(axis=1) == given))
+    assert audit.accuracy == pytest.approx(np.mean(chances.argmax(axis=1) == labels))
     assert audit.evaluation_rows == len(EVALUATION)
     assert audit.confusion is not None
     assert np.asarray(audit.confusion.counts).sum() == ROWS
     assert audit.classes is not None
     assert {found.label: found.rows for found in audit.classes} == {
-        name: int((given == place).sum()) for place, name in enumerate(LABELS)
+        name: int((labels == place).sum()) for place, name in enumerate(LABELS)
     }
 
 
@@ -241,15 +244,55 @@ def test_an_evaluation_row_that_the_head_does_not_know_fails_the_audit_by_name(
     assert "odd-one" in worker.store.audits.require(made.id).error["detail"]  # type: ignore[index]
 
 
-def test_rows_that_were_left_out_are_named_as_not_audited(
-    worker: Runtime, checkpoint: Checkpoint, dataset: Dataset, finished: Any
+@pytest.mark.parametrize("storage", ["full", "compact"])
+def test_rows_that_the_index_left_out_are_named_and_not_audited(
+    worker: Runtime, finished: Any, tmp_path: Path, storage: str
 ) -> None:
-    index = build(worker, checkpoint, dataset, finished, storage="full")
-    # As a build with on_non_finite 'skip' records it.
-    skipped = worker.store.indexes.update(
-        index.id, lambda found: found.model_copy(update={"skipped_rows": ("t60",), "rows": 61})
-    )
-    made = submit_audit(worker.store, skipped, checkpoint, signals=["loss"])
+    tiny = poison(make_classifier(tmp_path / "poisoned"), "refund")
+    checkpoint = add_checkpoint(worker.store, worker.files, tiny, "sequence_classification")
+    rows = make_ticket_rows(ROWS)
+    dataset = add_dataset(worker.store, worker.files, rows, "classification")
+    index = build(worker, checkpoint, dataset, finished, storage=storage, on_non_finite="skip")
+    made = submit_audit(worker.store, index, checkpoint)
     finished(worker.store, made.job_id)
-    audit, _ = read_table(worker.store, made.id)
-    assert (audit.rows, audit.rows_audited, audit.not_audited) == (61, 60, ("t60",))
+    audit, table = read_table(worker.store, made.id)
+    bad = [place for place, row in enumerate(rows) if "refund" in row["text"].split()]
+    kept = np.setdiff1d(np.arange(ROWS), bad)
+    assert 0 < len(bad) < ROWS / 2
+    assert (audit.rows, audit.rows_audited) == (ROWS, len(kept))
+    assert audit.not_audited == tuple(f"t{place}" for place in bad)
+    np.testing.assert_array_equal(table["row_index"], kept)
+    np.testing.assert_array_equal(table["label"], [LABELS.index(rows[place]["label"]) for place in kept])
+    np.testing.assert_allclose(table["loss"], -np.log(table["probability"]), rtol=1e-4)
+
+
+def test_queries_are_answered_between_the_turns_of_audits(
+    server: EmbeddedServer, store: Store, tmp_path: Path, classifier: TinyCheckpoint, finished: Any, answered: Any,
+    slow_turns: None,
+) -> None:  # fmt: skip
+    with running_worker(server.url, tmp_path / "data", query_threads=1) as worker:
+        checkpoint = add_checkpoint(store, worker.files, classifier, "sequence_classification")
+        rows = make_ticket_rows(400)
+        index = build(
+            worker, checkpoint, add_dataset(store, worker.files, rows, "classification"), finished, storage="compact"
+        )
+        audits = [submit_audit(store, index, checkpoint) for _ in range(2)]
+        answered(store, submit_query(store, index.id, examples=make_ticket_rows(1, seed=9)))
+        # One thread for both: the query came last, and was not last.
+        assert [store.jobs.state(audit.job_id) for audit in audits] == ["running", "running"]
+        for audit in audits:
+            assert finished(store, audit.job_id).state == "succeeded"
+    tables = [read_table(store, audit.id)[1] for audit in audits]
+    np.testing.assert_array_equal(tables[0]["self_influence"], tables[1]["self_influence"])
+
+
+@given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 1000))
+def test_a_label_is_judged_by_its_own_and_the_best_other_probability(classes: int, rows: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    chances = torch.randn(rows, classes, generator=generator).softmax(-1)
+    labels = torch.randint(classes, (rows,), generator=generator)
+    for row, (predicted, own, other) in enumerate(judge_labels(chances, labels).tolist()):
+        others = [float(chance) for place, chance in enumerate(chances[row]) if place != labels[row]]
+        assert predicted == int(chances[row].argmax())
+        assert own == float(chances[row, labels[row]])
+        assert other == max(others, default=0.0)
