@@ -48,6 +48,10 @@ class FullIndex:
         parts = self._apply(method, damping_scale, test, rows=rows, per_block=True).blocks or {}
         return {name: values.float().cpu().numpy() for name, values in parts.items()}
 
+    def prepare(self, method: str, damping_scale: float | None) -> None:
+        """Do what all questions by a method share now rather than with the first of them."""
+        self._state(method, damping_scale)
+
     def self_influence(self, method: str, damping_scale: float | None, rows: slice) -> NDArray[np.float32]:
         """Scores of consecutive rows, by position, on themselves. Raises MethodNotOffered for a method without."""
         found = get_method(method).self_influence(self._state(method, damping_scale), rows)
