@@ -118,6 +118,20 @@ def test_suspicion_is_the_rank_of_the_mean_rank(
     assert audit.classes[0].most_suspicious[0].row_id.startswith("t")
 
 
+@pytest.mark.parametrize(("rank", "least"), [(1, 0.98), (4, 0.995), (16, 0.999)])
+def test_self_influence_from_codes_orders_rows_as_from_full_gradients(
+    worker: Runtime, checkpoint: Checkpoint, finished: Any, rank: int, least: float
+) -> None:
+    dataset = add_dataset(worker.store, worker.files, make_ticket_rows(300), "classification")
+    found = []
+    for fields in ({"storage": "full"}, {"storage": "compact", "rank": rank}):
+        index = build(worker, checkpoint, dataset, finished, **fields)
+        made = submit_audit(worker.store, index, checkpoint, signals=["self_influence"])
+        finished(worker.store, made.job_id)
+        found.append(read_table(worker.store, made.id)[1]["self_influence"])
+    assert spearman(*found) > least
+
+
 def test_language_models_are_audited_without_classes(worker: Runtime, finished: Any, tmp_path: Path) -> None:
     checkpoint = add_checkpoint(worker.store, worker.files, make_causal(tmp_path / "causal"), "causal_lm")
     rows = make_completion_rows(30)
