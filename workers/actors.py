@@ -14,6 +14,7 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import CurrentMessage
 
 from influence.errors import Cancelled, DatainfError, Internal, OutOfMemory
+from influence.methods.baselines import BASELINES
 from influence.store import keys
 from influence.store.connections import StoreConnectionError, StoreFullError
 from workers.auditing.turn import audit_index
@@ -22,6 +23,7 @@ from workers.building.plan import plan_index
 from workers.building.shard import compute_shard
 from workers.runtime import Runtime, ShutdownRequested
 from workers.scoring.answer import answer_query
+from workers.scoring.baseline import answer_baseline
 from workers.scoring.preview import preview_rows
 
 log = structlog.get_logger()
@@ -59,8 +61,9 @@ def register_query_actors(runtime: Runtime, broker: RedisBroker) -> None:
         found = runtime.store.queries.find(query_id)
         if found is None or not runtime.store.jobs.start(found.job_id):
             return
+        answer = answer_baseline if found.request.method in BASELINES else answer_query
         with structlog.contextvars.bound_contextvars(job_id=found.job_id, query_id=query_id):
-            _guard(lambda: answer_query(runtime, found), lambda error: _fail_query(runtime, query_id, error))
+            _guard(lambda: answer(runtime, found), lambda error: _fail_query(runtime, query_id, error))
 
     def preview(preview_id: str) -> None:
         found = runtime.store.previews.find(preview_id)

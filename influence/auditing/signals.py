@@ -29,9 +29,14 @@ MEANINGS: dict[Signal, str] = {
 CLASS_SIGNALS: frozenset[Signal] = frozenset({"margin", "probability", "predicted"})
 
 
+def has_classes(task: TaskName) -> bool:
+    """Whether each row of a task carries one of a few classes."""
+    return task == "sequence_classification"
+
+
 def offered_signals(task: TaskName) -> tuple[Signal, ...]:
     """Signals that a task's rows can have."""
-    return tuple(name for name in MEANINGS if task == "sequence_classification" or name not in CLASS_SIGNALS)
+    return tuple(name for name in MEANINGS if has_classes(task) or name not in CLASS_SIGNALS)
 
 
 def describe_signals(names: tuple[Signal, ...], weights: Mapping[Signal, float]) -> tuple[SignalUse, ...]:

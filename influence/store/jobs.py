@@ -142,6 +142,10 @@ class Jobs:
         """Count that work on a shard begins; answers how often it has begun, this time included."""
         return int(self._client.hincrby(keys.job(job_id), f"attempts:{shard}", 1))
 
+    def clear_attempts(self, job_id: str, shard: int) -> None:
+        """Work on a shard, or a turn of work, came to its end: what follows begins to count anew."""
+        self._client.hdel(keys.job(job_id), f"attempts:{shard}")
+
     def succeed(self, job_id: str) -> bool:
         """running -> succeeded."""
         return self._finish(job_id, "succeeded", "queued,running")

@@ -1,15 +1,9 @@
-"""Expectations about what is printed."""
+"""What may be printed."""
 
 import unicodedata
-from collections.abc import Callable
-
-from click.testing import Result
-
-#: Runs the command line with arguments.
-Call = Callable[..., Result]
 
 
 def assert_harmless(text: str) -> None:
-    """Nothing printed can steer a terminal."""
+    """No control character but line breaks, and nothing that turns text around."""
     assert not [character for character in text if character != "\n" and unicodedata.category(character) == "Cc"]
     assert "\u202e" not in text

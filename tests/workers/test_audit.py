@@ -19,7 +19,7 @@ from influence.contracts.audit import Audit
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import GradientSettings, Index
-from influence.errors import Cancelled
+from influence.errors import Cancelled, WorkerDied
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
@@ -235,6 +235,24 @@ def test_a_turn_that_was_lost_is_submitted_again(halted: tuple[Runtime, Audit]) 
     assert resubmit_lost_work(worker.store) == 1
     assert worker.store.queue.waiting("query") == [("audit_index", {"audit_id": audit.id})]
     assert resubmit_lost_work(worker.store) == 0
+
+
+def test_an_audit_that_kills_its_workers_fails_in_the_end(halted: tuple[Runtime, Audit]) -> None:
+    worker, audit = halted
+    audit_index(worker, audit)
+    for _ in range(5):  # turns that never come to their end
+        worker.store.jobs.count_attempt(audit.job_id, 0)
+    with pytest.raises(WorkerDied, match="5 times"):
+        audit_index(worker, audit)
+
+
+def test_a_worker_that_dies_after_the_summary_leaves_nothing_to_compute(halted: tuple[Runtime, Audit]) -> None:
+    worker, audit = halted
+    done = worker.store.audits.update(audit.id, lambda found: found.model_copy(update={"state": "succeeded"}))
+    worker.store.audit_data.commit_part(audit.id, "labels", 0, np.zeros(3))
+    audit_index(worker, done)
+    assert worker.store.jobs.state(audit.job_id) == "succeeded"
+    assert list(worker.store.connections.state.scan_iter(match=keys.audit_pattern(audit.id))) == []
 
 
 def test_a_cancelled_audit_leaves_nothing_behind(halted: tuple[Runtime, Audit]) -> None:

@@ -15,7 +15,8 @@ from influence.rows.file import RowFile
 from influence.store import keys
 from workers.auditing.stages import Subject
 from workers.auditing.work import Work
-from workers.scoring.loading import score_gradients
+from workers.runtime import Runtime
+from workers.scoring.full import FullIndex
 
 Table = dict[str, NDArray[Any]]
 _TOO_MANY_CLASSES = "There are too many classes for a confusion matrix; filter the rows by 'disagree' instead."
@@ -36,10 +37,15 @@ def finish_audit(subject: Subject, work: Work) -> bool:
     if work.evaluation is not None:
         found |= {"evaluation_rows": work.evaluation.total, "evaluation_loss": work.evaluation.mean_loss}
     runtime.store.audits.update(audit.id, lambda current: current.model_copy(update=found))
+    close_audit(runtime, audit)
+    return True
+
+
+def close_audit(runtime: Runtime, audit: Audit) -> None:
+    """The summary stands: its lifetime begins, the work's parts go, and whoever waits for the job is woken."""
     runtime.store.audits.expire(audit.id, keys.QUERY_SECONDS)
     runtime.store.audit_data.delete_work(audit.id)
     runtime.store.jobs.succeed(audit.job_id)
-    return True
 
 
 def make_table(subject: Subject, work: Work) -> Table | None:
@@ -75,11 +81,14 @@ def _label_columns(audit: Audit, found: NDArray[Any]) -> Table:
 
 
 def _influence(subject: Subject, mean: dict[str, Any]) -> NDArray[Any]:
-    request = subject.audit.request
-    influence: NDArray[Any] = score_gradients(subject.hot, request.method, request.damping_scale, mean)[0]
+    request, hot = subject.audit.request, subject.hot
+    if isinstance(hot, FullIndex):
+        influence = hot.score(request.method, request.damping_scale, mean)[0]
+    else:
+        influence = hot.score(request.method, request.damping_scale, list(mean.values()))[0]
     if not np.isfinite(influence).all():
         raise NonFiniteGradients("Influence is not a number for some rows.", hint="Use a larger damping_scale.")
-    return influence
+    return np.asarray(influence)
 
 
 def _summarise(subject: Subject, table: Table) -> Json:

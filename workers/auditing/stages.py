@@ -11,7 +11,8 @@ from influence.contracts.index import Index
 from influence.store.chunks import DamagedChunk
 from workers.models import HotModel
 from workers.runtime import Runtime
-from workers.scoring.loading import GradientIndex
+from workers.scoring.compact import CompactIndex
+from workers.scoring.full import FullIndex
 
 #: Rows a second where the index does not say how fast it was built.
 _UNKNOWN_RATE = 64.0
@@ -25,7 +26,7 @@ class Subject:
     audit: Audit
     index: Index
     model: HotModel
-    hot: GradientIndex
+    hot: FullIndex | CompactIndex
 
     @property
     def rows(self) -> int:

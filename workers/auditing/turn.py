@@ -2,25 +2,36 @@
 
 import time
 
+from influence.auditing.signals import has_classes
 from influence.contracts.audit import Audit
-from influence.errors import Cancelled, IndexNotReady
+from influence.errors import Cancelled, IndexNotReady, WorkerDied
 from influence.methods.registry import get_method
 from workers.auditing.evaluation import EvaluationStage
-from workers.auditing.finish import finish_audit
+from workers.auditing.finish import close_audit, finish_audit
 from workers.auditing.labels import LabelStage
 from workers.auditing.self_influence import SelfInfluenceStage
 from workers.auditing.stages import Stage, Subject
 from workers.auditing.work import Work
 from workers.runtime import Runtime
-from workers.scoring.loading import load_hot
+from workers.scoring.answer import load_hot
 from workers.turns import end_of_turn
+
+#: A turn that has been begun so often kills its workers; the audit fails instead of going on for ever.
+MAX_ATTEMPTS = 5
+#: Turns come one after another, so one count is enough: it is cleared at the end of each.
+_TURN = 0
 
 
 def audit_index(runtime: Runtime, audit: Audit) -> None:
     """Work on an audit for one turn. Safe to run twice.
 
-    Raises IndexNotReady, Cancelled, RowsRefused for rows whose signals are not numbers.
+    Raises IndexNotReady, Cancelled, RowsRefused for rows whose signals are not numbers, WorkerDied.
     """
+    if audit.state == "succeeded":  # a worker died between the last two writes
+        close_audit(runtime, audit)
+        return
+    if runtime.store.jobs.count_attempt(audit.job_id, _TURN) > MAX_ATTEMPTS:
+        raise WorkerDied(f"A turn of the audit was begun {MAX_ATTEMPTS} times and never ended.")
     index = runtime.store.indexes.require(audit.index_id)
     if index.state != "succeeded":
         raise IndexNotReady(f"Index {index.id} is {index.state}.")
@@ -32,6 +43,7 @@ def audit_index(runtime: Runtime, audit: Audit) -> None:
     if all(complete(subject, stage, until) for stage in work.stages) and finish_audit(subject, work):
         return
     check_wanted(runtime, audit)
+    runtime.store.jobs.clear_attempts(audit.job_id, _TURN)
     runtime.store.queue.submit_following("audit_index", audit_id=audit.id)
 
 
@@ -39,7 +51,7 @@ def make_work(subject: Subject) -> Work:
     """The stages that the audit's signals need, with what earlier turns have done."""
     names = subject.audit.signal_names
     return Work(
-        labels=LabelStage(subject) if subject.audit.task == "sequence_classification" else None,
+        labels=LabelStage(subject) if has_classes(subject.audit.task) else None,
         evaluation=EvaluationStage(subject) if "influence" in names else None,
         self_influence=SelfInfluenceStage(subject) if "self_influence" in names else None,
     )

@@ -7,12 +7,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from influence.contracts.common import Json
 from influence.contracts.index import Index
 from influence.contracts.query import Query
-from influence.methods.baselines import Baseline
+from influence.errors import IndexNotReady
+from influence.methods.baselines import BASELINES
 from influence.methods.blocks import TrainBlock, project
+from influence.store import keys
 from workers.models import HotModel
 from workers.runtime import Runtime
+from workers.scoring.answer import Stopwatch, spread_rows
 from workers.scoring.embedding_pieces import (
     EMBEDDINGS,
     count_bytes,
@@ -22,8 +26,8 @@ from workers.scoring.embedding_pieces import (
     read_row_state,
 )
 from workers.scoring.embeddings import VECTORS, collect_embeddings
-from workers.scoring.recording import Stopwatch, finish_query, record_answer
-from workers.scoring.testpoints import make_test_points
+from workers.scoring.results import ResultBuilder
+from workers.scoring.testpoints import TestPoints, make_test_points
 from workers.turns import end_of_turn
 
 
@@ -46,10 +50,18 @@ class EmbeddingIndex:
         return np.negative(similarity, out=similarity)
 
 
-def answer_baseline(
-    runtime: Runtime, query: Query, index: Index, model: HotModel, baseline: Baseline, watch: Stopwatch
-) -> None:
-    """Score the query's test points by similarity; embeds the training rows first, in turns, where that is not done."""
+def answer_baseline(runtime: Runtime, query: Query) -> None:
+    """Score the query's test points by similarity. Safe to run twice.
+
+    The training rows are embedded first, in turns, where that is not done: the message comes again then.
+    """
+    watch = Stopwatch()
+    index = runtime.store.indexes.require(query.index_id)
+    if index.state != "succeeded":
+        raise IndexNotReady(f"Index {index.id} is {index.state}.")
+    with watch.phase("load_model"):
+        checkpoint = runtime.store.checkpoints.require(index.spec.checkpoint_id)
+        model = runtime.models.get(checkpoint, index.spec.gradients)
     name = f"{index.id}.{EMBEDDINGS}"
     if not runtime.hot_indexes.holds(name) and not fill_embeddings(runtime, index, model, query.job_id, end_of_turn()):
         runtime.store.queue.submit_following("answer_query", query_id=query.id)
@@ -58,12 +70,34 @@ def answer_baseline(
         points = make_test_points(runtime, query, model, collect_embeddings)
         points = points.mean() if query.request.aggregate == "mean" else points
         vectors = points.gradients[VECTORS]
-    with watch.phase("load_embeddings"):
+    with watch.phase("load_index"):
         hot = runtime.hot_indexes.get(name, lambda: load_embeddings(runtime, index, model, int(vectors.shape[1])))
     with watch.phase("score"):
         influence = hot.score(vectors)
-    record_answer(runtime, query, index, hot, points, influence, None, watch, (baseline.note,))
-    finish_query(runtime, query)
+    _store(runtime, query, index, hot, points, influence, watch)
+
+
+def _store(
+    runtime: Runtime,
+    query: Query,
+    index: Index,
+    hot: EmbeddingIndex,
+    points: TestPoints,
+    influence: NDArray[np.float32],
+    watch: Stopwatch,
+) -> None:
+    """Write results and scores; what would speak of gradients, damping and fidelity, stays empty."""
+    with watch.phase("rank"):
+        results = ResultBuilder(runtime, query, index, hot, None).build(points, influence)
+        runtime.store.scores.write(query.id, spread_rows(influence, hot.row_indexes, index.rows))
+    answer: Json = {
+        "state": "succeeded", "results": tuple(results), "rows_scored": influence.shape[1],
+        "storage": index.spec.storage, "milliseconds": watch.finish(),
+        "notes": tuple(dict.fromkeys((*query.notes, BASELINES[query.request.method].note))),
+    }  # fmt: skip
+    runtime.store.queries.update(query.id, lambda current: current.model_copy(update=answer))
+    runtime.store.queries.expire(query.id, keys.QUERY_SECONDS)
+    runtime.store.jobs.succeed(query.job_id)
 
 
 def load_embeddings(runtime: Runtime, index: Index, model: HotModel, width: int) -> EmbeddingIndex:

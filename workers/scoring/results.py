@@ -1,7 +1,7 @@
 """From influence to the answer that people read: ranked rows with their text, percentiles, histogram."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from workers.rows import Row
 from workers.runtime import Runtime
 from workers.scoring.compact import CompactIndex
 from workers.scoring.full import FullIndex
+from workers.scoring.hot import HotIndex
 from workers.scoring.rerank import Reranked
 from workers.scoring.testpoints import TestPoints, take
 
@@ -21,16 +22,10 @@ Floats = NDArray[np.float32]
 Positions = NDArray[np.int64]
 
 
-class Scored(Protocol):
-    """What rows were scored with: positions (n,) in it stand for data set rows `row_indexes` (n,)."""
-
-    row_indexes: NDArray[np.int64]
-
-
 class ResultBuilder:
     """Builds results for one query. Positions are places in the hot index; rows are data set rows."""
 
-    def __init__(self, runtime: Runtime, query: Query, index: Index, hot: Scored, exact: Reranked | None) -> None:
+    def __init__(self, runtime: Runtime, query: Query, index: Index, hot: HotIndex, exact: Reranked | None) -> None:
         self._request = query.request
         self._index = index
         self._hot = hot
