@@ -89,9 +89,10 @@ async def create_audit(
 
 @router.get("/v1/audits", response_model=Page[Audit], summary="List audits", responses=describe_errors(NotFound))
 def list_audits(context: Ctx, caller: Caller, page: PageOf) -> Response:
-    """Newest first."""
+    """Newest first, without `classes` and `confusion`, which can be large."""
     found = context.store.audits.page(limit=page.length, after=page.after)
-    shown = [present_work(context.store, audit) for audit in found.data]
+    bare = [audit.model_copy(update={"classes": None, "confusion": None}) for audit in found.data]
+    shown = [present_work(context.store, audit) for audit in bare]
     return json_response(found.model_copy(update={"data": shown}))
 
 

@@ -13,9 +13,10 @@ from support.problems import assert_problem
 
 from app.audit_table import neutralise
 from app.routes.audits import EXAMPLES
-from influence.contracts.audit import AuditRequest
+from influence.contracts.audit import AuditRequest, Confusion
 from influence.contracts.checkpoint import Checkpoint
 from influence.store import keys
+from influence.store.files import Files
 from influence.store.store import Store
 
 ROWS = 12
@@ -38,7 +39,10 @@ def finish(store: Store, audit_id: str, **columns: Any) -> None:
     """Write an audit's table and end its job, as a worker would."""
     table = COLUMNS | columns
     store.audit_data.write_columns(audit_id, table)
-    done = {"state": "succeeded", "rows_audited": ROWS, "columns": tuple(table), "accuracy": 0.75}
+    confusion = Confusion(labels=("billing",), counts=((ROWS,),))
+    done = {
+        "state": "succeeded", "rows_audited": ROWS, "columns": tuple(table), "accuracy": 0.75, "confusion": confusion,
+    }  # fmt: skip
     audit = store.audits.update(audit_id, lambda found: found.model_copy(update=done))
     store.jobs.succeed(audit.job_id)
 
@@ -158,6 +162,20 @@ def test_the_same_key_audits_once(client: TestClient, ready_index: dict[str, Any
     assert first == second
     assert len(store.queue.waiting("query")) == 1
     assert_problem(ask(client, ready_index, {"Prefer": "wait=5"}), 503, "no_worker")
+
+
+def test_the_list_is_light_and_one_audit_is_whole(client: TestClient, audit_id: str) -> None:
+    (listed,) = client.get("/v1/audits").json()["data"]
+    whole = client.get(f"/v1/audits/{audit_id}").json()
+    assert whole["confusion"] == {"labels": ["billing"], "counts": [[ROWS]]}
+    assert listed == {**whole, "confusion": None}
+
+
+def test_rows_whose_data_set_is_gone_say_what_to_do(client: TestClient, audit_id: str, files: Files) -> None:
+    audit = client.get(f"/v1/audits/{audit_id}").json()
+    files.remove(files.dataset(audit["dataset_id"]))
+    for part in ("rows", "table"):
+        assert "again" in assert_problem(client.get(f"/v1/audits/{audit_id}/{part}"), 404, "not_found")["hint"]
 
 
 def test_rows_come_most_suspicious_first_with_all_that_is_known(client: TestClient, audit_id: str) -> None:
