@@ -11,6 +11,7 @@ from app.context import Context
 from app.idempotency import Made
 from app.problems import MEDIA_TYPE
 from app.waiting import pending_headers, wait_for_job
+from influence.contracts.audit import Audit
 from influence.contracts.evaluation import Evaluation
 from influence.contracts.index import Index
 from influence.contracts.preview import Preview
@@ -18,7 +19,7 @@ from influence.contracts.query import Query
 from influence.contracts.sweep import Sweep
 from influence.errors import Cancelled
 
-Work = Index | Query | Preview | Evaluation | Sweep
+Work = Index | Query | Preview | Sweep | Evaluation | Audit
 
 
 def json_response(resource: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

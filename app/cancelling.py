@@ -47,6 +47,11 @@ def _clear_up(store: Store, job: Job) -> None:
         if store.sweeps.find(job.resource_id) is not None:
             store.sweeps.update(job.resource_id, lambda sweep: sweep.model_copy(update={"state": "cancelled"}))
             store.sweeps.expire(job.resource_id, keys.QUERY_SECONDS)
+    elif job.kind == "audit":
+        if store.audits.find(job.resource_id) is not None:
+            store.audits.update(job.resource_id, lambda audit: audit.model_copy(update={"state": "cancelled"}))
+            store.audits.expire(job.resource_id, keys.QUERY_SECONDS)
+        store.audit_data.delete(job.resource_id)
     elif store.previews.find(job.resource_id) is not None:
         store.previews.update(job.resource_id, lambda preview: preview.model_copy(update={"state": "cancelled"}))
         store.previews.expire(job.resource_id, keys.QUERY_SECONDS)

@@ -12,7 +12,19 @@ from app.context import Context
 from app.metrics import Metrics
 from app.middleware import BodyLimit, RequestFrame
 from app.problems import Problem, install_handlers
-from app.routes import checkpoints, datasets, evaluations, health, indexes, jobs, previews, queries, sweeps
+from app.routes import (
+    audits,
+    checkpoints,
+    datasets,
+    evaluations,
+    health,
+    indexes,
+    jobs,
+    methods,
+    previews,
+    queries,
+    sweeps,
+)
 from app.settings import ApiSettings
 from app.uploads import FORM_OVERHEAD_BYTES
 from influence.adapters.base_models import BaseModels
@@ -31,12 +43,15 @@ TAGS = [
     {"name": "datasets", "description": "Rows, addressed by the digest of their normal form."},
     {"name": "indexes", "description": "All that is cached for a checkpoint and a data set."},
     {"name": "queries", "description": "Test points scored against an index."},
+    {"name": "audits", "description": "Every training row with what speaks for a wrong label."},
     {"name": "sweeps", "description": "How much a method's rankings depend on its damping."},
     {"name": "evaluations", "description": "Experiments that train again to say which scores to trust."},
     {"name": "jobs", "description": "Long work: watch it, cancel it."},
     {"name": "health", "description": "Probes and metrics."},
 ]
-_ROUTERS = (checkpoints, datasets, previews, indexes, queries, sweeps, evaluations, jobs, health)
+_ROUTERS = (
+    checkpoints, datasets, previews, indexes, methods, queries, audits, sweeps, evaluations, jobs, health
+)  # fmt: skip
 
 
 def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:

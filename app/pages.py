@@ -39,6 +39,11 @@ async def find_page(context: Ctx, parameters: Annotated[PageParameters, Query()]
 
 async def find_rows(context: Ctx, parameters: Annotated[RowParameters, Query()]) -> Bounds:
     """Offset and length of a slice of rows. Raises InvalidRequest."""
+    return check_bounds(context, parameters)
+
+
+def check_bounds(context: Context, parameters: RowParameters) -> Bounds:
+    """Offset and length within what the settings allow. Raises InvalidRequest."""
     if parameters.offset < 0:
         raise InvalidRequest(f"offset is {parameters.offset}.", hint="Rows count from 0.")
     return Bounds(_checked_length(context, "length", parameters.length), offset=parameters.offset)

@@ -7,6 +7,7 @@ from app.idempotency import Made
 from app.readiness import require_ready
 from app.summing import resolve_checkpoints
 from app.testpoints import check_row_indexes, check_test_points
+from influence.contracts.audit import Audit
 from influence.contracts.common import now
 from influence.contracts.job import FINAL_STATES
 from influence.contracts.preview import DEFAULT_PREVIEW_ROWS, Preview, PreviewRequest
@@ -14,10 +15,10 @@ from influence.contracts.query import Query, QueryRequest
 from influence.contracts.sweep import Sweep
 from influence.digests import new_id
 from influence.errors import InvalidRequest, NoWorker
-from influence.methods.registry import get_offered
+from influence.methods.registry import find_offered
 from influence.store.store import Store
 
-Work = TypeVar("Work", Query, Preview, Sweep)
+Work = TypeVar("Work", Query, Preview, Sweep, Audit)
 
 
 def require_worker(store: Store) -> None:
@@ -33,7 +34,7 @@ def submit_query(store: Store, index_id: str, request: QueryRequest) -> Made:
     UploadRefused.
     """
     index = require_ready(store, index_id)
-    method = get_offered(request.method, index.spec)
+    method = find_offered(request.method, index.spec)
     rows = index.rows if index.rows_indexed is None else index.rows_indexed
     if request.k > rows and "k" in request.model_fields_set:
         raise InvalidRequest(

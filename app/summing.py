@@ -4,7 +4,7 @@ from app.readiness import require_ready
 from influence.contracts.index import Index
 from influence.contracts.query import QueryRequest, SummedCheckpoint
 from influence.errors import InvalidRequest
-from influence.methods.registry import get_method, get_offered
+from influence.methods.registry import METHODS, get_method, get_offered
 from influence.store.store import Store
 
 
@@ -14,12 +14,13 @@ def resolve_checkpoints(store: Store, index: Index, request: QueryRequest) -> tu
     Raises InvalidRequest where the sum would mean nothing, NotFound, IndexNotReady, IndexFailed, MethodNotOffered.
     """
     if request.checkpoints is None:
-        if get_method(request.method).needs_checkpoints:
+        if request.method in METHODS and METHODS[request.method].needs_checkpoints:
             raise InvalidRequest(
                 f"Method '{request.method}' sums over the checkpoints of a run, and none are named.",
                 hint="Send 'checkpoints': [{index_id, weight}], weights being learning rates; or use 'hessian_free'.",
             )
         return None
+    get_method(request.method)  # a baseline has nothing to sum
     weights = {chosen.index_id: chosen.weight for chosen in request.checkpoints}
     if len(weights) < len(request.checkpoints):
         raise InvalidRequest("An index is named twice in 'checkpoints'.", hint="Name each index once.")

@@ -19,7 +19,7 @@ def check_test_points(store: Store, index: Index, request: Asked) -> Asked:
     dataset = store.datasets.require(index.spec.dataset_id)
     checkpoint = store.checkpoints.require(index.spec.checkpoint_id)
     if request.rows is not None:
-        _check_selection(store, request.rows, dataset, checkpoint)
+        check_selection(store, request.rows, dataset, checkpoint, most=MAX_TEST_POINTS, what="test points")
         return request
     examples = normalise_examples(
         request.examples or [], dataset.kind, dataset.columns, label_names=checkpoint.label_names
@@ -63,7 +63,10 @@ def _check_example_labels(examples: list[dict[str, Any]], checkpoint: Checkpoint
             )
 
 
-def _check_selection(store: Store, selection: RowSelection, indexed: Dataset, checkpoint: Checkpoint) -> None:
+def check_selection(
+    store: Store, selection: RowSelection, indexed: Dataset, checkpoint: Checkpoint, *, most: int, what: str
+) -> None:
+    """Raise NotFound, RowsRefused or InvalidRequest for rows that cannot be scored, or that are more than `most`."""
     dataset = store.datasets.require(selection.dataset_id)
     if dataset.kind != indexed.kind:
         raise RowsUnfit(
@@ -73,11 +76,12 @@ def _check_selection(store: Store, selection: RowSelection, indexed: Dataset, ch
     check_fit(checkpoint, dataset)
     check_row_indexes(selection.row_indexes, dataset)
     count = _count_rows(selection, dataset)
-    if not 1 <= count <= MAX_TEST_POINTS:
+    if not 1 <= count <= most:
+        name = what.replace(" ", "_")
         raise InvalidRequest(
-            f"The query has {count:,} test points; from 1 to {MAX_TEST_POINTS:,} are taken.",
-            hint="Name fewer rows in 'row_indexes', in several queries if need be.",
-            extra={"test_points": count, "max_test_points": MAX_TEST_POINTS},
+            f"The request has {count:,} {what}; from 1 to {most:,} are taken.",
+            hint="Name fewer rows in 'row_indexes', in several requests if need be.",
+            extra={name: count, f"max_{name}": most},
         )
 
 

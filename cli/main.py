@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cli.audit import check_target, read_top, run_audit, show_audit
 from cli.build import BuildOptions, build, show_index
 from cli.evaluate import evaluate_command
 from cli.options import ApiKey, AsJson, Url, parse_names
@@ -17,6 +18,7 @@ from cli.service import DEFAULT_URL, Service
 from cli.status import read_overview, read_resource, show_overview, show_resource
 from cli.sweeping import show_sweep, sweep
 from cli.tables import show_query
+from influence.contracts.audit import Audit, AuditedRow
 from influence.contracts.common import Json
 from influence.contracts.index import Index
 from influence.contracts.query import Query
@@ -173,6 +175,49 @@ def query_command(
             show_query(Query.model_validate(query), output.results)
 
 
+@app.command("audit")
+def audit_command(
+    index_id: Annotated[str, typer.Argument(help="The index whose rows are audited (idx_...).")],
+    evaluation: Annotated[
+        str | None,
+        typer.Option(help="Data set of rows whose labels are trusted (ds_...): adds influence on their loss."),
+    ] = None,
+    signals: Annotated[
+        str | None, typer.Option(help="loss,self_influence,influence,margin,probability,predicted; all if left out.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="JSON: how much each signal counts in suspicion, e.g. '{\"loss\": 2}'.")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="Of influence and self-influence: datainf, exact, ...")] = None,
+    damping_scale: Annotated[float | None, typer.Option(help="Damping; 0.1 is the paper's.")] = None,
+    top: Annotated[int, typer.Option(min=0, max=10_000, help="Rows to show, the most suspicious first.")] = 20,
+    out: Annotated[Path | None, typer.Option(help="Write all rows here: .csv, .jsonl or .parquet.")] = None,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask which labels of the training rows look wrong."""
+    output = Output(as_json=as_json)
+    with output.reporting(), Service(url, api_key) as service:
+        media_type = None if out is None else check_target(out)
+        settings: Json = {
+            "evaluation": None if evaluation is None else {"dataset_id": evaluation},
+            "signals": [name.strip() for name in signals.split(",")] if signals else None,
+            "weights": parse_object(weights, "--weights") if weights else None,
+            "method": method, "damping_scale": damping_scale,
+        }  # fmt: skip
+        body = {name: value for name, value in settings.items() if value is not None}
+        audit = run_audit(service, index_id, body, output)
+        rows = read_top(service, audit["id"], top)
+        if out is not None and media_type is not None:
+            service.download(f"/v1/audits/{audit['id']}/table", out, media_type=media_type)
+            output.note(f"Table       {out}")
+        if as_json:
+            output.show_json({**audit, "top": rows})
+        else:
+            show_audit(Audit.model_validate(audit), [AuditedRow.model_validate(row) for row in rows], output)
+
+
 @app.command("sweep")
 def sweep_command(
     index_id: Annotated[str, typer.Argument(help="The index to ask (idx_...).")],
@@ -203,7 +248,7 @@ def sweep_command(
         source = choose_source(
             texts=text or [], labels=label or [], examples=example or [], file=file, dataset=dataset, rows=rows
         )
-        found = sweep(service, index_id, make_body(source, settings, SweepRequest), output)
+        found = sweep(service, index_id, make_body(source, settings, SweepRequest, "sweep"), output)
         if as_json:
             output.show_json(found)
         else:
@@ -215,7 +260,9 @@ app.command("evaluate")(evaluate_command)
 
 @app.command("status")
 def status_command(
-    resource_id: Annotated[str | None, typer.Argument(help="An id: ckpt_, ds_, idx_, qry_, swp_, eval_, job_.")] = None,
+    resource_id: Annotated[
+        str | None, typer.Argument(help="An id: ckpt_, ds_, idx_, qry_, aud_, swp_, eval_ or job_.")
+    ] = None,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
     as_json: AsJson = False,

@@ -37,17 +37,24 @@ def ask(service: Service, index_id: str, body: Json, output: Output) -> Json:
     return service.get(resource_path(query.id) or f"/v1/queries/{query.id}")
 
 
-def make_body(source: Json, settings: Json, model: type[BaseModel] = QueryRequest) -> Json:
+def make_body(source: Json, settings: Json, model: type[BaseModel] = QueryRequest, command: str = "query") -> Json:
     """The request, a query's or another's, checked before it is sent. Raises InvalidRequest."""
     body = {**source, **{name: value for name, value in settings.items() if value is not None}}
+    check_body(model, body, command)
+    return body
+
+
+def check_body(model: type[BaseModel], body: Json, command: str) -> None:
+    """Raise InvalidRequest with the first field that does not fit, before anything is sent."""
     try:
         model.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
-        raise InvalidRequest(f"{where + ': ' if where else ''}{message}.", hint="See --help.") from error
-    return body
+        raise InvalidRequest(
+            f"{where + ': ' if where else ''}{message}.", hint=f"See datainf {command} --help."
+        ) from error
 
 
 def choose_source(

@@ -1,6 +1,8 @@
 """The service as its clients see it: HTTP calls whose failures are errors of our tree."""
 
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -22,6 +24,7 @@ COLLECTIONS = {
     "qry": "queries",
     "eval": "evaluations",
     "swp": "sweeps",
+    "aud": "audits",
     "job": "jobs",
 }
 
@@ -97,6 +100,28 @@ class Service:
         """A context manager of a streamed GET; its errors are httpx's."""
         timeout = httpx.Timeout(read_seconds, connect=5.0)
         return self._client.stream("GET", path, headers={"Accept": "text/event-stream"}, timeout=timeout)
+
+    def download(self, path: str, target: Path, *, media_type: str) -> None:
+        """Write an answer's bytes to a file, which appears whole or not at all. Raises ServiceProblem, Unavailable."""
+        unfinished = target.with_name(f"{target.name}.part")
+        try:
+            with self._client.stream("GET", path, headers={"Accept": media_type}) as response:
+                if not response.is_success:
+                    response.read()
+                    read_object(response)
+                with unfinished.open("wb") as file:
+                    for piece in response.iter_bytes():
+                        file.write(piece)
+            unfinished.replace(target)
+        except httpx.HTTPError as error:
+            raise self.unreachable(error) from error
+        except OSError as error:
+            raise InvalidRequest(
+                f"{plain(target)} cannot be written: {error.strerror}.", hint="Give --out another path."
+            ) from error
+        finally:
+            with suppress(OSError):
+                unfinished.unlink()
 
     def unreachable(self, error: Exception) -> Unavailable:
         """What a lost connection means."""

@@ -52,7 +52,7 @@ def show_resource(resource_id: str, resource: Json, output: Output) -> None:
         facts["progress"] = describe_progress(Job.model_validate(resource))
     if isinstance(blocks := facts.get("blocks"), list):
         facts["blocks"] = len(blocks)
-    for name in ("damping", "results", "result", "report"):
+    for name in ("damping", "results", "result", "report", "signals", "classes", "confusion"):
         if facts.pop(name, None):
             facts[name] = "see --json"
     if isinstance(error := facts.pop("error", None), dict):

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from app.settings import ApiSettings
+from influence.auditing.signals import MEANINGS
+from influence.contracts.audit import AuditedRow, AuditRequest
 from influence.errors import DatainfError
+from influence.methods.baselines import BASELINES
 from influence.methods.registry import METHODS
 from workers.settings import WorkerSettings
 
@@ -31,9 +34,19 @@ def test_every_error_code_is_documented(error: type[DatainfError]) -> None:
     assert f"| {error.status} | `{error.code}` | {error.title} |" in (DOCS / "api.md").read_text()
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("name", sorted({*METHODS, *BASELINES}))
 def test_every_method_is_documented(name: str) -> None:
     assert f"`{name}`" in (DOCS / "method.md").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(MEANINGS))
+def test_every_signal_is_documented(name: str) -> None:
+    assert f"| `{name}` |" in (DOCS / "audit.md").read_text()
+
+
+@pytest.mark.parametrize("name", sorted({*AuditRequest.model_fields, *AuditedRow.model_fields}))
+def test_every_field_of_an_audit_is_documented(name: str) -> None:
+    assert name in (DOCS / "api.md").read_text().partition(". An audit")[2]
 
 
 def test_codes_are_not_shared_by_different_errors() -> None:

@@ -14,6 +14,7 @@ import torch
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import CurrentMessage
 
+from influence.contracts.audit import Audit
 from influence.contracts.common import now
 from influence.contracts.evaluation import Evaluation
 from influence.contracts.index import Index
@@ -21,9 +22,11 @@ from influence.contracts.preview import Preview
 from influence.contracts.query import Query
 from influence.contracts.sweep import Sweep
 from influence.errors import Cancelled, DatainfError, DeviceLost, Internal, OutOfMemory
+from influence.methods.baselines import BASELINES
 from influence.store import keys
 from influence.store.connections import StoreConnectionError, StoreFullError
 from influence.store.records import Records
+from workers.auditing.turn import audit_index
 from workers.building.finish import finish_index
 from workers.building.plan import plan_index
 from workers.building.shard import compute_shard
@@ -32,12 +35,13 @@ from workers.evaluating.kinds import find_kind
 from workers.evaluating.pieces import evaluate_piece, finish_evaluation, plan_evaluation
 from workers.runtime import Runtime, ShutdownRequested
 from workers.scoring.answer import answer_query
+from workers.scoring.baseline import answer_baseline
 from workers.scoring.preview import preview_rows
 from workers.sweeping import sweep_dampings
 
 log = structlog.get_logger()
 
-Work = TypeVar("Work", Index, Query, Preview, Sweep, Evaluation)
+Work = TypeVar("Work", Index, Query, Preview, Sweep, Audit, Evaluation)
 
 #: Attempts at a message that fails for no reason known to us.
 MAX_ATTEMPTS = 3
@@ -100,8 +104,9 @@ def register_query_actors(runtime: Runtime, broker: RedisBroker) -> None:
         found = runtime.store.queries.find(query_id)
         if found is None or not runtime.store.jobs.start(found.job_id):
             return
+        answer = answer_baseline if found.request.method in BASELINES else answer_query
         with structlog.contextvars.bound_contextvars(job_id=found.job_id, query_id=query_id):
-            _guard(runtime, lambda: answer_query(runtime, found), lambda error: _fail_query(runtime, query_id, error))
+            _guard(runtime, lambda: answer(runtime, found), lambda error: _fail_query(runtime, query_id, error))
 
     def preview(preview_id: str) -> None:
         found = runtime.store.previews.find(preview_id)
@@ -119,7 +124,15 @@ def register_query_actors(runtime: Runtime, broker: RedisBroker) -> None:
         with structlog.contextvars.bound_contextvars(job_id=found.job_id, sweep_id=sweep_id):
             _guard(runtime, lambda: sweep_dampings(runtime, found), lambda error: _fail_sweep(runtime, sweep_id, error))
 
-    _declare(broker, "query", {"answer_query": query, "preview_rows": preview, "sweep_dampings": sweep})
+    def audit(audit_id: str) -> None:
+        found = runtime.store.audits.find(audit_id)
+        if found is None or not runtime.store.jobs.start(found.job_id):
+            return
+        with structlog.contextvars.bound_contextvars(job_id=found.job_id, audit_id=audit_id):
+            _guard(runtime, lambda: audit_index(runtime, found), lambda error: _fail_audit(runtime, audit_id, error))
+
+    actors = {"answer_query": query, "preview_rows": preview, "sweep_dampings": sweep, "audit_index": audit}
+    _declare(broker, "query", actors)
 
 
 def _declare(broker: RedisBroker, queue: str, functions: dict[str, Callable[..., None]]) -> None:
@@ -188,6 +201,13 @@ def _fail_preview(runtime: Runtime, preview_id: str, error: DatainfError) -> Non
 def _fail_sweep(runtime: Runtime, sweep_id: str, error: DatainfError) -> None:
     runtime.store.sweeps.expire(sweep_id, keys.QUERY_SECONDS)
     _fail(runtime, runtime.store.sweeps, sweep_id, error)
+
+
+def _fail_audit(runtime: Runtime, audit_id: str, error: DatainfError) -> None:
+    runtime.store.audit_data.delete(audit_id)
+    if runtime.store.audits.find(audit_id) is not None:  # not deleted meanwhile
+        runtime.store.audits.expire(audit_id, keys.QUERY_SECONDS)
+        _fail(runtime, runtime.store.audits, audit_id, error)
 
 
 def _fail(runtime: Runtime, records: Records[Work], record_id: str, error: DatainfError, **changes: Any) -> None:

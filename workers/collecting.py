@@ -1,11 +1,14 @@
-"""Gradients of encoded rows under this process's device lock and token budget."""
+"""Gradients, and whatever needs only a forward pass, under this process's device lock and token budget."""
 
 from collections.abc import Callable, Iterator, Sequence
 
-from workers.batching.stream import stream_gradients
+import torch
+from torch import Tensor
+
+from workers.batching.stream import stream_batches, stream_gradients
 from workers.gradients.collector import RowGradients
 from workers.models import HotModel
-from workers.rows import EncodedRow
+from workers.rows import Batch, EncodedRow
 from workers.runtime import Runtime
 
 
@@ -33,3 +36,25 @@ def stream_rows(
         done += len(positions)
         if report is not None:
             report(done)
+
+
+def stream_forward(
+    runtime: Runtime,
+    model: HotModel,
+    encoded: Sequence[EncodedRow],
+    compute: Callable[[torch.nn.Module, Batch], Tensor],
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Yield (positions in `encoded`, `compute(model, batch)`) batch by batch; no gradient is kept."""
+
+    def run(batch: Batch, _tokens: int) -> Tensor:
+        with torch.no_grad():
+            return compute(model.model, batch)
+
+    yield from stream_batches(
+        run,
+        encoded,
+        model.task.collate,
+        device=runtime.device,
+        budget=runtime.token_budget,
+        lock=runtime.device_lock,
+    )

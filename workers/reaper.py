@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from influence.contracts.audit import Audit
 from influence.contracts.evaluation import Evaluation
 from influence.contracts.index import Index
 from influence.contracts.job import FINAL_STATES
@@ -20,6 +21,24 @@ Message = tuple[str, dict[str, Any]]
 
 def resubmit_lost_work(store: Store) -> int:
     """Submit what no message stands for any more; answers how many messages were added."""
+    return _resubmit_builds(store) + _resubmit_audits(store)
+
+
+def _resubmit_audits(store: Store) -> int:
+    """An audit is worked on in turns: the message of the next one is all that keeps it going."""
+    going = [audit for audit in store.audits.all() if _is_wanted(store, audit)]
+    waiting = (
+        [arguments for actor, arguments in store.queue.waiting("query") if actor == "audit_index"] if going else []
+    )
+    lost = [audit.id for audit in going if {"audit_id": audit.id} not in waiting]
+    for audit_id in lost:
+        log.warning("work without a message is submitted again", actor="audit_index", audit_id=audit_id)
+        store.queue.submit("audit_index", audit_id=audit_id)
+    return len(lost)
+
+
+def _resubmit_builds(store: Store) -> int:
+    """Builds of indexes, and evaluations, which take their turns with them."""
     indexes = [index for index in store.indexes.all() if _is_wanted(store, index)]
     evaluations = [evaluation for evaluation in store.evaluations.all() if _is_wanted(store, evaluation)]
     if not indexes and not evaluations:
@@ -35,7 +54,7 @@ def resubmit_lost_work(store: Store) -> int:
     return len(lost)
 
 
-def _is_wanted(store: Store, work: Index | Evaluation) -> bool:
+def _is_wanted(store: Store, work: Index | Evaluation | Audit) -> bool:
     return work.state not in FINAL_STATES and not store.jobs.is_cancelled(work.job_id)
 
 

@@ -102,6 +102,8 @@ class Growth(Frozen):
 class Index(Frozen):
     """An index as the API shows it. Sizes are bytes in Redis; `damping` is lambda a block at scale 0.1.
 
+    `embedding_bytes`, part of `bytes`, is null until the baseline `embedding` is first asked for.
+
     `progress` is the job's while the index is being built; it is not stored with the record.
     """
 
@@ -119,6 +121,7 @@ class Index(Frozen):
     parameters: int | None = None
     bytes: int | None = None
     bytes_per_row: float | None = None
+    embedding_bytes: int | None = None
     damping: dict[str, float] | None = None
     fidelity: Json | None = None
     precision_fidelity: Json | None = None

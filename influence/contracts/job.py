@@ -5,7 +5,7 @@ from typing import Literal
 
 from influence.contracts.common import Frozen, Json
 
-JobKind = Literal["index", "query", "preview", "sweep", "evaluation"]
+JobKind = Literal["index", "query", "preview", "audit", "sweep", "evaluation"]
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 FINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 

@@ -13,7 +13,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 from influence.arrays import Array
 from influence.contracts.index import Storage
 from influence.errors import MethodNotOffered
-from influence.methods.blocks import TrainBlock, Vectors, project, score_on_self
+from influence.methods.blocks import ALL_ROWS, TrainBlock, Vectors, project, score_on_self
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +45,7 @@ class Method(ABC, Generic[StateT]):
     name: ClassVar[str]
     title: ClassVar[str]
     summary: ClassVar[str]
+    cost: ClassVar[str]
     default_damping_scale: ClassVar[float | None]
     storages: ClassVar[frozenset[Storage]] = frozenset({"full", "compact"})
     has_self_influence: ClassVar[bool] = True
@@ -74,8 +75,11 @@ class Method(ABC, Generic[StateT]):
         normalise by them look at it, and without it they use the norms of what they are given.
         """
 
-    def self_influence(self, state: StateT) -> Array:
-        """Score (n,) of every training row on itself, never negative; high = outlier or wrong label."""
+    def self_influence(self, state: StateT, rows: slice = ALL_ROWS) -> Array:
+        """Score (n,) of every training row on itself, never negative; high = outlier or wrong label.
+
+        `rows` restricts the answer to consecutive rows, so that it can be had piece by piece.
+        """
         raise MethodNotOffered(
             f"Method '{self.name}' has no self-influence.", hint="Ask for the self-influence of 'datainf' or 'exact'."
         )
@@ -108,9 +112,9 @@ class LinearMethod(Method[StateT]):
     ) -> Scores:
         return score_rows(state.blocks, self.directions(state, test), rows=rows, per_block=per_block)
 
-    def self_influence(self, state: StateT) -> Array:
+    def self_influence(self, state: StateT, rows: slice = ALL_ROWS) -> Array:
         weights = self.residual_weights(state)
-        return score_on_self(state.blocks, lambda chunk: self.directions(state, chunk), weights)
+        return score_on_self(state.blocks, lambda chunk: self.directions(state, chunk), weights, rows)
 
 
 def score_rows(blocks: Mapping[str, TrainBlock], directions: Vectors, *, rows: Array | None, per_block: bool) -> Scores:

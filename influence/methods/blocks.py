@@ -19,6 +19,8 @@ JOINED_BYTES = 64 << 20
 #: Bytes of rows, all blocks together, that score themselves at a time.
 SELF_CHUNK_BYTES = 256 << 20
 
+ALL_ROWS = slice(None)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainBlock:
@@ -166,16 +168,18 @@ def score_on_self(
     blocks: Mapping[str, TrainBlock],
     directions: Callable[[Vectors], Vectors],
     residual_weights: Mapping[str, float],
+    rows: slice = ALL_ROWS,
 ) -> Array:
-    """Score (n,) of each row on itself: `sum_l <r_l(x), x_l>`.
+    """Score (n,) of each row, or of consecutive `rows`, on itself: `sum_l <r_l(x), x_l>`.
 
     What codes leave out of a row lies outside the basis, where a method only multiplies by `residual_weights`
     (1/lambda); the exact norms say how much it is.
     """
-    rows = check_blocks(blocks)
+    first, last, _ = rows.indices(check_blocks(blocks))
     row_bytes = 8 * sum(block.width for block in blocks.values())
     parts = []
-    for start, stop in spans(rows, max(1, SELF_CHUNK_BYTES // row_bytes)):
+    for offset, end in spans(last - first, max(1, SELF_CHUNK_BYTES // row_bytes)):
+        start, stop = first + offset, first + end
         taken = {name: block.between(start, stop) for name, block in blocks.items()}
         turned = directions(taken)
         total = sum(row_dots(cast(turned[name], dtype_name(taken[name])), taken[name]) for name in blocks)

@@ -29,6 +29,7 @@ class Cosine(Method[CosineState]):
     name: ClassVar[str] = "cosine"
     title: ClassVar[str] = "Cosine of gradients"
     summary: ClassVar[str] = "Angle between test and training gradients: rows with large gradients do not stand out."
+    cost: ClassVar[str] = "one pass"
     default_damping_scale: ClassVar[float | None] = None
     has_self_influence: ClassVar[bool] = False
 

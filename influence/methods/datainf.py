@@ -35,6 +35,7 @@ class DataInf(LinearMethod[DataInfState]):
     name: ClassVar[str] = "datainf"
     title: ClassVar[str] = "DataInf"
     summary: ClassVar[str] = "Closed form of the DataInf paper: fast, and close to the same from compact codes."
+    cost: ClassVar[str] = "two passes over full gradients, one over codes"
     default_damping_scale: ClassVar[float | None] = DEFAULT_DAMPING_SCALE
 
     def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> DataInfState:

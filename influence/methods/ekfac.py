@@ -44,6 +44,7 @@ class Ekfac(LinearMethod[EkfacState]):
     name: ClassVar[str] = "ekfac"
     title: ClassVar[str] = "EK-FAC (eigenvalue-corrected Kronecker factors)"
     summary: ClassVar[str] = "Gauss-Newton in the Kronecker factors' eigenbasis: no n x n system, any number of rows."
+    cost: ClassVar[str] = "one pass; the first query decomposes the factors and passes over the rows once"
     default_damping_scale: ClassVar[float | None] = 0.1
     storages: ClassVar[frozenset[Storage]] = frozenset({"full"})
     stand_in: ClassVar[str | None] = "exact"

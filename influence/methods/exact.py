@@ -19,6 +19,7 @@ class Exact(GaussNewton):
     name: ClassVar[str] = "exact"
     title: ClassVar[str] = "Exact (block-diagonal Gauss-Newton)"
     summary: ClassVar[str] = "Block-diagonal Gauss-Newton solve, DataInf's reference; needs more damping than it."
+    cost: ClassVar[str] = "one pass; the first query factors n x n systems"
     default_damping_scale: ClassVar[float | None] = 3.0
 
     def grouped(self, names: Sequence[str]) -> list[tuple[str, ...]]:

@@ -27,6 +27,7 @@ class HessianFree(LinearMethod[HessianFreeState]):
     name: ClassVar[str] = "hessian_free"
     title: ClassVar[str] = "Hessian-free (gradient product)"
     summary: ClassVar[str] = "Inner product of test and training gradients: no curvature, no damping."
+    cost: ClassVar[str] = "one pass"
     default_damping_scale: ClassVar[float | None] = None
 
     def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> HessianFreeState:

@@ -19,6 +19,7 @@ class Joint(GaussNewton):
     name: ClassVar[str] = "joint"
     title: ClassVar[str] = "Joint (Gauss-Newton over all blocks)"
     summary: ClassVar[str] = "Gauss-Newton solve over all blocks together, with their interactions."
+    cost: ClassVar[str] = "one pass; the first query factors one system"
     default_damping_scale: ClassVar[float | None] = 100.0
 
     def grouped(self, names: Sequence[str]) -> list[tuple[str, ...]]:

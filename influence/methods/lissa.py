@@ -53,6 +53,7 @@ class Lissa(LinearMethod[LissaState]):
     name: ClassVar[str] = "lissa"
     title: ClassVar[str] = "LiSSA (scaled)"
     summary: ClassVar[str] = "The exact block solve by a truncated series, with a step that converges."
+    cost: ClassVar[str] = "hundreds of passes"
     default_damping_scale: ClassVar[float | None] = 1.0
     storages: ClassVar[frozenset[Storage]] = frozenset({"full"})
     stand_in: ClassVar[str | None] = "exact"

@@ -24,6 +24,7 @@ class LissaPaper(Lissa):
     name: ClassVar[str] = "lissa-paper"
     title: ClassVar[str] = "LiSSA (the paper's code)"
     summary: ClassVar[str] = "LiSSA as published, damping with the wrong sign: to reproduce published numbers only."
+    cost: ClassVar[str] = "tens of passes"
     default_damping_scale: ClassVar[float | None] = DEFAULT_DAMPING_SCALE
     storages: ClassVar[frozenset[Storage]] = frozenset({"full"})
     has_self_influence: ClassVar[bool] = False

@@ -24,6 +24,7 @@ class Proximal(GaussNewton):
     name: ClassVar[str] = "proximal"
     title: ClassVar[str] = "Proximal (implicit gradient product)"
     summary: ClassVar[str] = "Gradient product less what the training set says anyway; agrees best with retraining."
+    cost: ClassVar[str] = "one pass; the first query factors n x n systems"
     default_damping_scale: ClassVar[float | None] = 3.0
 
     def grouped(self, names: Sequence[str]) -> list[tuple[str, ...]]:

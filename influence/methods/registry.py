@@ -1,4 +1,4 @@
-"""All methods by name."""
+"""All methods and baselines by name."""
 
 import difflib
 from collections.abc import Mapping
@@ -6,8 +6,10 @@ from types import MappingProxyType
 from typing import Any
 
 from influence.contracts.index import IndexSpec, Storage
+from influence.contracts.method import MethodDescription
 from influence.errors import MethodNotOffered, UnknownMethod
 from influence.methods.base import Method
+from influence.methods.baselines import BASELINES, Baseline
 from influence.methods.cosine import Cosine
 from influence.methods.datainf import DataInf
 from influence.methods.ekfac import Ekfac
@@ -35,11 +37,21 @@ METHODS: Mapping[str, Method[Any]] = MappingProxyType(
 
 
 def get_method(name: str, storage: Storage | None = None) -> Method[Any]:
-    """The method of a name.
+    """The influence method of a name: as `find_method`, and MethodNotOffered for a baseline."""
+    found = find_method(name, storage)
+    if isinstance(found, Baseline):
+        raise found.refuse_as_method()
+    return found
+
+
+def find_method(name: str, storage: Storage | None = None) -> Method[Any] | Baseline:
+    """The method or baseline of a name.
 
     Raises UnknownMethod with the closest name, and MethodNotOffered where `storage` is given and lacks what the
     method needs.
     """
+    if name in BASELINES:
+        return BASELINES[name]
     if name not in METHODS:
         raise UnknownMethod(f"There is no influence method '{name}'.", hint=_suggest(name), extra=_offer())
     method = METHODS[name]
@@ -68,10 +80,29 @@ def get_offered(name: str, spec: IndexSpec) -> Method[Any]:
     return method
 
 
+def find_offered(name: str, spec: IndexSpec) -> Method[Any] | Baseline:
+    """A method as `get_offered` finds it, or a baseline, which any index can answer."""
+    return BASELINES[name] if name in BASELINES else get_offered(name, spec)
+
+
+def describe_methods() -> list[MethodDescription]:
+    """What there is, methods first."""
+    known: list[Method[Any] | Baseline] = [*METHODS.values(), *BASELINES.values()]
+    return [
+        MethodDescription(
+            name=found.name, title=found.title, summary=found.summary, is_baseline=found.is_baseline,
+            storages=tuple(sorted(found.storages, reverse=True)), default_damping_scale=found.default_damping_scale,
+            has_self_influence=found.has_self_influence, cost=found.cost,
+        )
+        for found in known
+    ]  # fmt: skip
+
+
 def _suggest(name: str) -> str:
-    close = difflib.get_close_matches(name.lower().replace("-", "_"), METHODS, n=1)
+    known = [*METHODS, *BASELINES]
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1)
     start = f"Did you mean '{close[0]}'? " if close else ""
-    return f"{start}Methods are {', '.join(METHODS)}."
+    return f"{start}Methods are {', '.join(METHODS)}; a baseline is {', '.join(BASELINES)}."
 
 
 def _offer() -> dict[str, Any]:

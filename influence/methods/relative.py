@@ -37,6 +37,7 @@ class Relative(Method[RelativeState]):
     name: ClassVar[str] = "relative"
     title: ClassVar[str] = "Relative influence (DataInf)"
     summary: ClassVar[str] = "DataInf over the root of self-influence: what is helpful for this point in particular."
+    cost: ClassVar[str] = "two passes; the first query compares every row with all"
     default_damping_scale: ClassVar[float | None] = DEFAULT_DAMPING_SCALE
     has_self_influence: ClassVar[bool] = False
 

@@ -17,4 +17,5 @@ class TracIn(HessianFree):
     name: ClassVar[str] = "tracin"
     title: ClassVar[str] = "TracIn (several checkpoints)"
     summary: ClassVar[str] = "Gradient products summed over a run's checkpoints, weighted by their learning rates."
+    cost: ClassVar[str] = "one pass a checkpoint"
     needs_checkpoints: ClassVar[bool] = True

@@ -76,6 +76,10 @@ class IndexData:
         """Read row state into a contiguous array of its shape and dtype; raises DamagedChunk."""
         read_into(self._state, lambda piece: keys.row_state(index_id, shard, part, piece), array)
 
+    def has_rows(self, index_id: str, shard: int, part: str) -> bool:
+        """Whether row state was written; reading it tells whether it is whole."""
+        return bool(self._state.exists(keys.row_state(index_id, shard, part, 0)))
+
     def write_parts(self, index_id: str, group: str, arrays: Mapping[str, NDArray[np.generic]]) -> int:
         """Keep named arrays of the whole index (basis, moments, ...) as one group; answers bytes written."""
         size = 0

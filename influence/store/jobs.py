@@ -126,6 +126,12 @@ class Jobs:
         self._client.hset(keys.job(job_id), mapping=fields)
         self._notify(job_id)
 
+    def continue_phase(self, job_id: str, phase: str, *, total: int, unit: str = "rows") -> None:
+        """Begin a phase of work that is done in turns, unless the turn before had begun it."""
+        known = self._client.hget(keys.job(job_id), "phase")
+        if known is None or _text(known) != phase:
+            self.set_phase(job_id, phase, total=total, unit=unit)
+
     def set_done(self, job_id: str, done: int, *, shard: int | None = None) -> None:
         """Report units done, of the whole phase or of one shard."""
         field = "done" if shard is None else f"shard:{shard}"
@@ -139,6 +145,10 @@ class Jobs:
     def forget_attempt(self, job_id: str, shard: int) -> None:
         """Take a count back: the work ended in order, to be begun again elsewhere."""
         self._client.hincrby(keys.job(job_id), f"attempts:{shard}", -1)
+
+    def clear_attempts(self, job_id: str, shard: int) -> None:
+        """Work on a shard, or a turn of work, came to its end: what follows begins to count anew."""
+        self._client.hdel(keys.job(job_id), f"attempts:{shard}")
 
     def succeed(self, job_id: str) -> bool:
         """running -> succeeded."""

@@ -11,7 +11,7 @@ QUEUE_NAMESPACE = "datainf-queue"
 
 #: How long the answer to an Idempotency-Key is remembered.
 IDEMPOTENCY_SECONDS = 24 * 3600
-#: How long a finished query can be read again.
+#: How long a finished query or audit can be read again.
 QUERY_SECONDS = 7 * 24 * 3600
 #: How long a finished job can be read.
 JOB_SECONDS = 30 * 24 * 3600
@@ -24,8 +24,8 @@ REPAIR_SECONDS = 600
 
 
 def record(kind: str, record_id: str) -> str:
-    """string, JSON · state · api creates, workers update · until deleted (queries, previews, sweeps: QUERY_SECONDS once
-    final)."""
+    """string, JSON · state · api creates, workers update · until deleted (queries, previews, audits, sweeps:
+    QUERY_SECONDS once final)."""
     return f"{PREFIX}{kind}:{record_id}"
 
 
@@ -50,7 +50,7 @@ def commits(index_id: str) -> str:
 
 
 def row_state(index_id: str, shard: int, part: str, piece: int) -> str:
-    """string, chunk (norms, kept rows, losses, codes) · state · workers · lives with the index."""
+    """string, chunk (norms, kept rows, losses, codes, embeddings) · state · workers · lives with the index."""
     return f"{PREFIX}{{{index_id}.{shard}}}:{part}:{piece}"
 
 
@@ -87,6 +87,28 @@ def evaluation_results(evaluation_id: str) -> str:
 def evaluation_pictures(evaluation_id: str) -> str:
     """hash file name -> bytes of the picture · state · workers · lives with the evaluation."""
     return f"{PREFIX}{{{evaluation_id}}}:pictures"
+
+
+def audit_column(audit_id: str, column: str, piece: int) -> str:
+    """string, chunk (rows audited,) · state · workers · QUERY_SECONDS."""
+    return f"{PREFIX}audit:{{{audit_id}}}:column:{column}:{piece}"
+
+
+def audit_parts(audit_id: str, stage: str) -> str:
+    """hash part number -> chunk, rows of an audit under way · state · workers · until its table is written, at most
+    QUERY_SECONDS."""
+    return f"{PREFIX}audit:{{{audit_id}}}:parts:{stage}"
+
+
+def audit_sum(audit_id: str, rows: int, piece: int) -> str:
+    """string, chunk: sum of the first `rows` evaluation gradients · state · workers · until the next sum is written,
+    at most QUERY_SECONDS."""
+    return f"{PREFIX}audit:{{{audit_id}}}:sum:{rows}:{piece}"
+
+
+def audit_pattern(audit_id: str) -> str:
+    """Pattern of all chunks of an audit, for SCAN when it is deleted."""
+    return f"{PREFIX}audit:{{{audit_id}}}:*"
 
 
 def repair_lock(index_id: str, shard: int) -> str:

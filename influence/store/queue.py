@@ -17,12 +17,12 @@ QueueName = Literal["build", "query"]
 QUEUES: tuple[QueueName, ...] = ("build", "query")
 ActorName = Literal[
     "plan_index", "compute_shard", "finish_index", "plan_evaluation", "evaluate_piece", "finish_evaluation",
-    "answer_query", "preview_rows", "sweep_dampings",
+    "answer_query", "preview_rows", "audit_index", "sweep_dampings",
 ]  # fmt: skip
 _QUEUE_OF: dict[str, QueueName] = {
     "plan_index": "build", "compute_shard": "build", "finish_index": "build",
     "plan_evaluation": "build", "evaluate_piece": "build", "finish_evaluation": "build",
-    "answer_query": "query", "preview_rows": "query", "sweep_dampings": "query",
+    "answer_query": "query", "preview_rows": "query", "audit_index": "query", "sweep_dampings": "query",
 }  # fmt: skip
 
 #: Longer than any stretch in which a worker holds the interpreter, such as loading a model.
@@ -69,6 +69,15 @@ class Queue:
             for text in self._client.hvals(name)
         ]
         return [(message["actor_name"], message["kwargs"]) for message in map(json.loads, texts)]
+
+    def submit_following(self, actor: ActorName, **arguments: Any) -> None:
+        """Put the next turn of work that is done in turns on the queue, unless a message beside this one stands for it.
+
+        Called by the one who works on a message of the same actor and arguments: a message that was delivered twice
+        would otherwise have two followers for ever.
+        """
+        if self.waiting(_QUEUE_OF[actor]).count((actor, arguments)) < 2:
+            self.submit(actor, **arguments)
 
     def depth(self, queue: QueueName) -> int:
         """How many messages wait or are being worked on."""

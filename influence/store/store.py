@@ -1,5 +1,6 @@
 """The store: one object that holds every way to what is kept."""
 
+from influence.contracts.audit import Audit
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.evaluation import Evaluation
@@ -7,6 +8,7 @@ from influence.contracts.index import Index
 from influence.contracts.preview import Preview
 from influence.contracts.query import Query
 from influence.contracts.sweep import Sweep
+from influence.store.audits import AuditData
 from influence.store.connections import Connections
 from influence.store.evaluations import EvaluationData
 from influence.store.idempotency import Idempotency
@@ -31,10 +33,12 @@ class Store:
         self.sweeps: Records[Sweep] = Records(state, "sweep", Sweep)
         self.previews: Records[Preview] = Records(state, "preview", Preview)
         self.evaluations: Records[Evaluation] = Records(state, "evaluation", Evaluation)
+        self.audits: Records[Audit] = Records(state, "audit", Audit)
         self.jobs = Jobs(state)
         self.index_data = IndexData(state, cache)
         self.evaluation_data = EvaluationData(state)
         self.scores = QueryScores(state)
+        self.audit_data = AuditData(state)
         self.queue = Queue(state)
         self.workers = Workers(state)
         self.idempotency = Idempotency(state)

@@ -32,12 +32,12 @@ def test_wrong_method_is_a_problem_that_names_the_right_ones(client: TestClient)
     assert answer.headers["allow"] == "GET"
 
 
-@pytest.mark.parametrize("path", ["checkpoints", "datasets", "indexes", "queries", "previews", "jobs"])
+@pytest.mark.parametrize("path", ["checkpoints", "datasets", "indexes", "queries", "audits", "previews", "jobs"])
 def test_unknown_id_is_not_found(client: TestClient, path: str) -> None:
     assert_problem(client.get(f"/v1/{path}/none_1"), 404, "not_found")
 
 
-@pytest.mark.parametrize("path", ["checkpoints", "datasets", "indexes", "jobs"])
+@pytest.mark.parametrize("path", ["checkpoints", "datasets", "indexes", "audits", "jobs"])
 def test_deleting_what_does_not_exist_is_not_found(client: TestClient, path: str) -> None:
     assert_problem(client.delete(f"/v1/{path}/none_1"), 404, "not_found")
 

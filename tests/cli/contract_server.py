@@ -87,6 +87,31 @@ def sweep(request: dict[str, Any], *, answered: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def audit(*, finished: bool, has_scores: bool) -> dict[str, Any]:
+    classes = [
+        {
+            "label": "[bold]x", "rows": 40, "mean_loss": 1.5, "accuracy": 0.75, "mean_suspicion": 0.6,
+            "most_suspicious": [{"row_index": 7, "row_id": HOSTILE, "suspicion": 1.0}],
+        }
+    ]  # fmt: skip
+    return {
+        "id": "aud_1", "index_id": "idx_1", "job_id": "job_1", "state": "succeeded" if finished else "queued",
+        "request": {}, "method": "datainf", "dataset_id": "ds_1", "kind": "classification", "created_at": NOW,
+        "task": "sequence_classification", "rows": 41, "rows_audited": 40 if finished else None,
+        "signals": [{"name": "influence" if has_scores else "loss", "meaning": "It says.", "weight": 0.0}],
+        "not_audited": ["r40"], "accuracy": 0.75, "classes": classes if finished else None, "notes": [HOSTILE],
+    }  # fmt: skip
+
+
+def audited(row_index: int, *, has_scores: bool) -> dict[str, Any]:
+    scores = {"influence": 2.0, "score": -2.0, "direction": "harmful"} if has_scores else {}
+    return {
+        "row_index": row_index, "row_id": f"r{row_index}", "row": {"text": HOSTILE, "label": "[bold]x"},
+        "suspicion": 1.0 - row_index / 40, "label": "[bold]x", "predicted_label": HOSTILE,
+        "predicted_probability": 0.93, "loss": 4.25, **scores,
+    }  # fmt: skip
+
+
 @dataclass
 class ContractServer:
     """`ending` is the state that its one job ends in; `events` and `prompt` switch what it answers by."""
@@ -97,6 +122,7 @@ class ContractServer:
     prompt: bool = True
     existing: bool = False
     growth: dict[str, Any] | None = None
+    has_scores: bool = True
     refusal: Response | None = None
     sent: list[tuple[str, str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -111,7 +137,16 @@ class ContractServer:
         self.headers.append(dict(request.headers))
         if self.refusal is not None:
             return self.refusal
+        if path == "/v1/audits/aud_1/rows":
+            return self._audited_rows(int(request.query_params["offset"]))
         return self._route(request.method, path)
+
+    def _audited_rows(self, offset: int) -> Response:
+        """Pages of two rows out of five."""
+        shown = range(offset, min(offset + 2, 5))
+        data = [audited(row, has_scores=self.has_scores) for row in shown]
+        more = shown.stop < 5
+        return JSONResponse({"data": data, "has_more": more, "next": shown.stop if more else None, "rows": 5})
 
     async def _read(self, request: Request) -> Any:
         if request.headers.get("content-type", "").startswith("multipart/"):
@@ -149,6 +184,12 @@ class ContractServer:
                 return JSONResponse(sweep({"examples": [{"text": "x"}]}, answered=True))
             case "GET", ["v1", "queries", _]:
                 return JSONResponse(query({"examples": [{"text": "x"}]}, answered=True))
+            case "POST", ["v1", "indexes", _, "audits"]:
+                return JSONResponse(audit(finished=False, has_scores=self.has_scores), 202)
+            case "GET", ["v1", "audits", _]:
+                return JSONResponse(audit(finished=True, has_scores=self.has_scores))
+            case "GET", ["v1", "audits", _, "table"]:
+                return Response("row_index,row_id\r\n0,r0\r\n", media_type=self.headers[-1]["accept"])
             case "GET", ["v1", "indexes"]:
                 return JSONResponse({"data": [index("succeeded")], "has_more": False, "next": None})
             case "GET", ["v1", "indexes", _]:

@@ -113,6 +113,35 @@ def test_a_killed_worker_loses_and_doubles_no_row(
     assert sorted(ranked) == list(range(ROWS))
 
 
+def test_a_worker_killed_in_the_middle_of_an_audit_goes_on_where_it_was(
+    service: Service, uploaded: dict[str, str], wait_until: Callable[..., None]
+) -> None:
+    index = service.post("/v1/indexes", json={**uploaded, "max_length": 64})
+    assert service.finish(index["job_id"], wait_until)["state"] == "succeeded"
+    path = f"/v1/indexes/{index['id']}/audits"
+    # Long enough that a worker dies in the middle: the same rows many times over.
+    evaluation = {"dataset_id": uploaded["dataset_id"], "row_indexes": [*range(ROWS)] * 4}
+    audit = service.post(path, json={"evaluation": evaluation, "signals": ["loss", "influence", "predicted"]})
+
+    def evaluated() -> bool:
+        job = service.get(f"/v1/jobs/{audit['job_id']}")
+        assert job["state"] in ("queued", "running"), job
+        return job["progress"]["phase"] == "evaluation gradients" and job["progress"]["done"] >= ROWS
+
+    wait_until(evaluated, "the audit is under way", 60)
+    for pid in workers_of(service):
+        os.kill(pid, signal.SIGKILL)
+    assert service.finish(audit["job_id"], wait_until)["state"] == "succeeded"
+    found = service.get(f"/v1/audits/{audit['id']}")
+    assert (found["rows_audited"], found["evaluation_rows"]) == (ROWS, 4 * ROWS)
+    query = {"rows": {"dataset_id": uploaded["dataset_id"]}, "aggregate": "mean"}
+    answer = service.post(f"/v1/indexes/{index['id']}/queries", json=query, headers={"Prefer": "wait=60"})
+    (expected,) = service.get(f"/v1/queries/{answer['id']}/scores")["influence"]
+    lines = service.client.get(f"/v1/audits/{audit['id']}/table", headers={"Accept": "application/jsonl"}).text
+    influence = [json.loads(line)["influence"] for line in lines.splitlines()]
+    assert influence == pytest.approx(expected, rel=1e-3, abs=1e-3 * max(map(abs, expected)))
+
+
 def progress(service: Service, index: Any) -> Any:
     job = service.get(f"/v1/jobs/{index['job_id']}")
     in_gradients = job["progress"]["phase"] in ("gradients", "finishing")

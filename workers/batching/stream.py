@@ -1,9 +1,10 @@
-"""A stream of gradients over many rows, within the device's memory."""
+"""A stream of gradients, or of anything made batch by batch, over many rows within the device's memory."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
@@ -14,6 +15,7 @@ from workers.gradients.collector import GradientCollector, RowGradients
 from workers.rows import Batch, EncodedRow
 
 Collate = Callable[[Sequence[EncodedRow]], Batch]
+Found = TypeVar("Found")
 
 #: How PyTorch's CPU allocator says that memory is out; it has no exception class of its own.
 _CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")
@@ -45,9 +47,35 @@ def stream_gradients(
     takes a batch should let it go (`del`) before asking for the next, or two batches' gradients are held at once.
     Raises OutOfMemory when a single row does not fit, DeviceLost when the device stops answering.
     """
+
+    def collect(batch: Batch, tokens: int) -> RowGradients:
+        started = time.perf_counter()
+        found = collector.collect(batch, with_factors=with_factors)
+        if budget.growing:
+            found.losses.sum().item()  # waits for the device
+            budget.observe(tokens, time.perf_counter() - started)
+        return found
+
+    most = min(max_rows, most_rows(sum(block.parameters for block in collector.blocks), device))
+    yield from stream_batches(collect, encoded, collate, device=device, budget=budget, lock=lock, max_rows=most)
+
+
+def stream_batches(
+    compute: Callable[[Batch, int], Found],
+    encoded: Sequence[EncodedRow],
+    collate: Collate,
+    *,
+    device: torch.device,
+    budget: TokenBudget,
+    lock: AbstractContextManager[object] | None = None,
+    max_rows: int = MAX_ROWS,
+) -> Iterator[tuple[list[int], Found]]:
+    """Yield (positions in `encoded`, what `compute` makes of a batch of so many tokens), longest rows first.
+
+    Lock, memory and errors are as in `stream_gradients`.
+    """
     lengths = [row.length for row in encoded]
     order, start = order_by_length(lengths), 0
-    max_rows = min(max_rows, most_rows(sum(block.parameters for block in collector.blocks), device))
     prepared: _Prepared | None = None
 
     def prepare(start: int) -> _Prepared | None:
@@ -60,7 +88,7 @@ def stream_gradients(
 
     prepared = prepare(start)
     while prepared is not None:
-        found = _collect(collector, prepared, lock or nullcontext(), device, budget, with_factors)
+        found = _compute(compute, prepared, lock or nullcontext(), device, budget)
         if found is None:
             prepared = prepare(start)
             continue
@@ -70,23 +98,17 @@ def stream_gradients(
         del found
 
 
-def _collect(
-    collector: GradientCollector,
+def _compute(
+    compute: Callable[[Batch, int], Found],
     work: _Prepared,
     lock: AbstractContextManager[object],
     device: torch.device,
     budget: TokenBudget,
-    with_factors: bool,
-) -> RowGradients | None:
-    """Gradients of a batch, or None when it did not fit and the budget is smaller now."""
+) -> Found | None:
+    """What is made of a batch, or None when it did not fit and the budget is smaller now."""
     try:
         with lock:
-            started = time.perf_counter()
-            found = collector.collect(work.batch, with_factors=with_factors)
-            if budget.growing:
-                found.losses.sum().item()  # waits for the device
-                budget.observe(len(work.positions) * work.longest, time.perf_counter() - started)
-            return found
+            return compute(work.batch, len(work.positions) * work.longest)
     except (RuntimeError, MemoryError) as error:
         _explain(error, work, device)
     # Only here, with the exception and all that it held gone, can memory be given back.

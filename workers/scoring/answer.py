@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from influence.contracts.query import Query
+from influence.contracts.query import Query, TestPointResult
 from influence.methods.registry import get_method
 from influence.store import keys
 from workers.runtime import Runtime
 from workers.scoring.parts import Parts
 from workers.scoring.rerank import AUTO_SECONDS, Reranked, candidates_of, estimate_seconds, rerank
-from workers.scoring.results import ResultBuilder
+from workers.scoring.results import Positions, ResultBuilder
+from workers.scoring.shares import share_shown
 from workers.scoring.stopwatch import Stopwatch
 from workers.scoring.summing import Influence, sum_influence
 
@@ -65,18 +66,34 @@ def _store(
     """Write results and scores into the query's record; an answer from codes is there before the exact one."""
     index = parts.all[0].index
     with parts.watch.phase("rank"):
-        results = ResultBuilder(runtime, query, parts, influence, exact).build()
+        results = _build_results(runtime, query, parts, influence, exact)
         runtime.store.scores.write(query.id, spread_rows(influence.values, influence.row_indexes, index.rows))
     method = get_method(query.request.method)
     damped = method.default_damping_scale is not None
     storages = {part.index.spec.storage for part in parts.all}
     answer: Mapping[str, Any] = {
-        "state": "succeeded" if is_final else "running", "results": tuple(results), "notes": notes,
+        "state": "succeeded" if is_final else "running", "results": tuple(results),
+        "notes": tuple(dict.fromkeys((*query.notes, *notes))),
         "rows_scored": len(influence.row_indexes), "fidelity": index.fidelity,
         "storage": index.spec.storage if len(storages) == 1 else "mixed", "milliseconds": parts.watch.finish(),
         "damping_scale": method.damping_scale(query.request.damping_scale) if damped else None,
     }  # fmt: skip
     runtime.store.queries.update(query.id, lambda current: current.model_copy(update=answer))
+
+
+def _build_results(
+    runtime: Runtime, query: Query, parts: Parts, influence: Influence, exact: Reranked | None
+) -> list[TestPointResult]:
+    def is_exact(shown: Positions) -> NDArray[np.bool_]:
+        if parts.are_full:
+            return np.ones(len(shown), dtype=np.bool_)
+        return np.isin(shown, exact.positions if exact else [])
+
+    builder = ResultBuilder(
+        runtime, query, parts.all[0].index, parts.points, influence, is_exact=is_exact,
+        share=lambda shown: share_shown(parts, query.request, influence, exact, shown),
+    )  # fmt: skip
+    return builder.build()
 
 
 def spread_rows(influence: NDArray[np.float32], row_indexes: NDArray[np.int64], rows: int) -> NDArray[np.float32]:

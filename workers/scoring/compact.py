@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from influence.compact.arrays import Float32s
-from influence.compact.codes import Codes, decode_codes
+from influence.compact.codes import Codes, decode_codes, decode_norms
 from influence.compact.encoder import Encoder, Projected
 from influence.compact.factors import RowFactors, length_factors, self_influence_factors
 from influence.compact.layout import Layout
@@ -25,6 +25,7 @@ from influence.compact.query import (
     invert_nothing,
     invert_proximally,
     query_vectors,
+    self_scores,
 )  # fmt: skip
 from influence.compact.scan import scan_codes
 from influence.contracts.index import Index
@@ -138,6 +139,14 @@ class CompactIndex:
         if (factors := prepared.factors(tests, slice(None))) is not None:
             return np.multiply(scores, -factors, out=scores)
         return np.negative(scores, out=scores)
+
+    def self_influence(self, method: str, damping_scale: float | None, rows: slice) -> NDArray[np.float32]:
+        """Scores of consecutive rows, by position, on themselves: codes as far as they go, exact norms for the rest."""
+        codes = self.codes.take(rows)
+        decoded = self.encoder.layout.decode(decode_codes(codes))
+        inverse = self.prepare(method, damping_scale).inverse
+        scores = self_scores(inverse, decoded, decode_norms(codes.norms), self.encoder.basis.spans)
+        return scores.astype(np.float32)
 
 
 def sum_joint_moment(codes: Codes, layout: Layout) -> NDArray[np.float64]:

@@ -83,6 +83,13 @@ class FullIndex:
         parts = prepared.method.apply(prepared.state, test, rows=rows, per_block=True).blocks or {}
         return np.stack([parts[name].double().cpu().numpy() for name in self.blocks])
 
+    def self_influence(self, method: str, damping_scale: float | None, rows: slice) -> NDArray[np.float32]:
+        """Scores of consecutive rows, by position, on themselves. Raises MethodNotOffered for a method without."""
+        prepared = self.prepare(method, damping_scale)
+        found = prepared.method.self_influence(prepared.state, rows)
+        scores: NDArray[np.float32] = found.float().cpu().numpy()
+        return scores
+
 
 def load_full_index(runtime: Runtime, index: Index, report: Callable[[int], None]) -> FullIndex:
     """Read an index of full storage onto the device; `report` hears of rows loaded.

@@ -55,6 +55,11 @@ class HotIndexes:
                 self._evict(keep=index_id)
             return index
 
+    def holds(self, index_id: str) -> bool:
+        """Whether `get` would find it at once."""
+        with self._mutex:
+            return index_id in self._hot
+
     def forget(self, index_id: str) -> None:
         """Drop an index that was deleted."""
         with self._mutex:

@@ -7,7 +7,7 @@ that memory does not grow with the number of checkpoints.
 from dataclasses import dataclass, replace
 
 from influence.contracts.index import Index
-from influence.contracts.query import Query
+from influence.contracts.query import Query, QueryRequest
 from influence.errors import Cancelled, IndexNotReady
 from influence.methods.registry import get_offered
 from workers.models import HotModel
@@ -77,9 +77,7 @@ class Parts:
     def _take_points(self, model: HotModel) -> TestPoints:
         request = self._query.request
         if self._rows is None:
-            # A class comes with one forward pass; a generated answer costs many, and is shown only where it is scored.
-            is_cheap = model.task.name == "sequence_classification" and request.aggregate == "each"
-            points = make_test_points(self._runtime, request, model, predict=is_cheap)
+            points = make_test_points(self._runtime, request, model, predict=shows_prediction(model, request))
             self._rows = points.without_gradients()
         else:
             # The asked checkpoint's own answer, where that is the target, stands as the label by now.
@@ -92,6 +90,14 @@ class Parts:
         self._runtime.check_stopping()
         if self._runtime.store.jobs.is_cancelled(self._query.job_id):
             raise Cancelled("The query was cancelled.")
+
+
+def shows_prediction(model: HotModel, request: QueryRequest) -> bool:
+    """Whether an answer shows what the model says anyway.
+
+    A class comes with one forward pass; a generated answer costs many, and is shown only where it is scored.
+    """
+    return model.task.name == "sequence_classification" and request.aggregate == "each"
 
 
 def find_parts(runtime: Runtime, query: Query) -> list[Part]:

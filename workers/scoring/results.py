@@ -1,20 +1,20 @@
 """From influence to the answer that people read: ranked rows with their text, percentiles, histogram."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from influence.contracts.index import Index
 from influence.contracts.query import Query, ScoredRow, TestPointResult
 from influence.ranking import Ranking, direction_of, histogram, percentiles, rank_rows, scores_of, summarise
 from influence.rows.file import RowFile
 from workers.rows import Row
 from workers.runtime import Runtime
-from workers.scoring.parts import Parts
-from workers.scoring.rerank import Reranked
-from workers.scoring.shares import Shares, share_shown
+from workers.scoring.shares import Shares
 from workers.scoring.summing import Influence
+from workers.scoring.testpoints import TestPoints
 
 Positions = NDArray[np.int64]
 
@@ -23,28 +23,38 @@ class ResultBuilder:
     """Builds results for one query. Positions are places among the scored rows; rows are data set rows."""
 
     def __init__(
-        self, runtime: Runtime, query: Query, parts: Parts, influence: Influence, exact: Reranked | None
+        self,
+        runtime: Runtime,
+        query: Query,
+        index: Index,
+        points: TestPoints,
+        influence: Influence,
+        *,
+        is_exact: Callable[[Positions], NDArray[np.bool_]],
+        share: Callable[[Sequence[Positions]], Sequence[Shares]] | None = None,
     ) -> None:
+        """`is_exact` tells of positions whether their scores are final, `share` gives blocks' parts where asked for."""
         self._request = query.request
-        self._parts = parts
+        self._points = points
         self._influence = influence
-        self._exact = exact
-        self._rows = RowFile(runtime.files.dataset(parts.all[0].index.spec.dataset_id))
+        self._is_exact = is_exact
+        self._share = share
+        self._rows = RowFile(runtime.files.dataset(index.spec.dataset_id))
 
     def build(self) -> list[TestPointResult]:
         """One result a test point."""
         k = min(self._request.k, len(self._influence.row_indexes))
         rankings = [rank_rows(scores_of(values), k, self._request.order) for values in self._influence.values]
         shown = [np.unique(np.concatenate([found.helpful, found.harmful, found.absolute])) for found in rankings]
-        shares: list[Shares] = [{} for _ in shown]
-        if "blocks" in self._request.include:
-            shares = share_shown(self._parts, self._request, self._influence, self._exact, shown)
+        shares: Sequence[Shares] = [{} for _ in shown]
+        if self._share is not None and "blocks" in self._request.include:
+            shares = self._share(shown)
         return [
             self._build_one(number, *found) for number, found in enumerate(zip(rankings, shown, shares, strict=True))
         ]
 
     def _build_one(self, number: int, ranking: Ranking, shown: Positions, shares: Shares) -> TestPointResult:
-        points = self._parts.points
+        points = self._points
         scores = scores_of(self._influence.values[number])
         rows = self._describe(number, shown, shares)
         prediction = points.predictions[number]
@@ -75,11 +85,6 @@ class ResultBuilder:
             )
             for place, position in enumerate(shown)
         }  # fmt: skip
-
-    def _is_exact(self, shown: Positions) -> NDArray[np.bool_]:
-        if self._parts.are_full:
-            return np.ones(len(shown), dtype=np.bool_)
-        return np.isin(shown, self._exact.positions if self._exact else [])
 
 
 def _scored_row(

@@ -1,6 +1,6 @@
 """Test points of a query: from rows to gradients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,8 +40,20 @@ class TestPoints:
         return TestPoints([summary], [sum(self.losses) / len(self.losses)], [None], gradients)
 
 
-def make_test_points(runtime: Runtime, asked: PointSource, model: HotModel, *, predict: bool = False) -> TestPoints:
-    """Gradients of the test points asked about; with `predict` also what the model answers.
+#: Losses and what stands for the gradients of rows: real ones, or a baseline's vectors.
+Collect = Callable[[Runtime, HotModel, Sequence[Row]], tuple[list[float], dict[str, Tensor]]]
+
+
+def make_test_points(
+    runtime: Runtime,
+    asked: PointSource,
+    model: HotModel,
+    *,
+    predict: bool = False,
+    collect: "Collect | None" = None,
+) -> TestPoints:
+    """Gradients of the test points asked about, or what `collect` makes in their place; with `predict` also what the
+    model answers.
 
     With target `prediction` the model's own answer takes the label's place. Raises NonFiniteGradients naming rows.
     """
@@ -54,7 +66,7 @@ def make_test_points(runtime: Runtime, asked: PointSource, model: HotModel, *, p
             for row, prediction in zip(rows, predictions, strict=True)
             if prediction is not None
         ]
-    losses, gradients = collect_gradients(runtime, model, rows)
+    losses, gradients = (collect or collect_gradients)(runtime, model, rows)
     return TestPoints(rows, losses, predictions, gradients)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -62,3 +62,11 @@ class Task(Protocol):
 
     def render(self, row: Row) -> RenderedRow:
         """What the model reads, and where the loss falls."""
+
+
+@runtime_checkable
+class Classifier(Task, Protocol):
+    """A task whose rows have one of a few classes: an encoded row's `labels` is the number of its class."""
+
+    def class_probabilities(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        """Probabilities (B, C) float32 of every class for each row; labels are not looked at."""

@@ -44,6 +44,10 @@ class SequenceClassification:
     def row_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
         return row_cross_entropy(model(**batch.inputs).logits, batch.labels)
 
+    def class_probabilities(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        chances: Tensor = model(**batch.inputs).logits.float().softmax(dim=-1)
+        return chances
+
     @torch.no_grad()
     def predict(self, model: torch.nn.Module, rows: Sequence[Row]) -> list[Prediction | None]:
         """The most probable class of each row; the first of equals."""
@@ -53,8 +57,7 @@ class SequenceClassification:
         found: list[Prediction | None] = []
         for start in range(0, len(rows), _PREDICT_ROWS):
             batch = self.collate(encoded[start : start + _PREDICT_ROWS]).to(device)
-            chances = model(**batch.inputs).logits.float().softmax(dim=-1).cpu()
-            best = chances.max(dim=-1)
+            best = self.class_probabilities(model, batch).cpu().max(dim=-1)
             found += [
                 Prediction(label=self._spell(label), probability=chance)
                 for label, chance in zip(best.indices.tolist(), best.values.tolist(), strict=True)

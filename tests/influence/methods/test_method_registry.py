@@ -3,7 +3,8 @@
 import pytest
 
 from influence.errors import MethodNotOffered, UnknownMethod
-from influence.methods.registry import DEFAULT_METHOD, METHODS, get_method
+from influence.methods.baselines import BASELINES
+from influence.methods.registry import DEFAULT_METHOD, METHODS, describe_methods, find_method, get_method
 
 
 def test_datainf_is_the_default_at_the_papers_damping():
@@ -38,6 +39,8 @@ def test_every_method_describes_itself(name):
     assert method.name == name
     assert method.title
     assert method.summary.endswith(".")
+    assert method.cost
+    assert not method.is_baseline
     assert method.storages <= {"full", "compact"}
     assert method.default_damping_scale is None or method.default_damping_scale > 0
 
@@ -50,3 +53,25 @@ def test_methods_that_codes_cannot_hold_are_refused_on_them(name: str) -> None:
     assert "storage 'full'" in refusal.value.hint
     offered = {"datainf", "exact", "proximal", "joint", "hessian_free", "tracin", "cosine", "relative"}
     assert set(refusal.value.extra["methods"]) == offered
+
+
+def test_a_baseline_is_found_on_any_storage_but_is_no_influence():
+    for storage in ("full", "compact", None):
+        assert find_method("embedding", storage) is BASELINES["embedding"]
+    with pytest.raises(MethodNotOffered, match="a baseline, not an influence"):
+        get_method("embedding")
+    assert BASELINES["embedding"].note.startswith("Baseline, not an influence: cosine")
+
+
+def test_an_unknown_name_may_have_meant_a_baseline():
+    with pytest.raises(UnknownMethod) as refused:
+        find_method("embeddings")
+    assert "Did you mean 'embedding'?" in refused.value.hint
+
+
+def test_the_list_marks_baselines():
+    described = {method.name: method for method in describe_methods()}
+    assert set(described) == {*METHODS, *BASELINES}
+    assert [name for name, method in described.items() if method.is_baseline] == ["embedding"]
+    assert described["datainf"].storages == ("full", "compact")
+    assert described["lissa"].default_damping_scale == 1.0

@@ -50,6 +50,15 @@ def test_parts_by_block_add_up_and_chosen_rows_score_as_among_all(convert, name)
     assert_close(sum(split.blocks.values()), everything[:, chosen], 1e-10)
 
 
+@pytest.mark.parametrize("name", WITH_SELF_INFLUENCE)
+def test_self_influence_comes_piece_by_piece(convert, name):
+    train, _ = random_problem(11, 23, (8, 5))
+    method = METHODS[name]
+    state = method.prepare(as_blocks(train, convert), 0.3)
+    pieces = [method.self_influence(state, slice(start, start + 7)) for start in range(0, 23, 7)]
+    np.testing.assert_allclose(np.concatenate(pieces), method.self_influence(state), rtol=1e-10)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", WITH_SELF_INFLUENCE)
 def test_self_influence_is_the_score_of_a_row_on_itself(convert, name, dtype):

@@ -1,0 +1,126 @@
+"""Audits: from a request to a job, and from a finished audit to its rows."""
+
+from collections.abc import Mapping
+
+from app.idempotency import Made
+from app.readiness import require_ready
+from app.testpoints import check_selection
+from influence.auditing.signals import CLASS_SIGNALS, describe_signals, offered_signals
+from influence.contracts.audit import MAX_EVALUATION_ROWS, Audit, AuditRequest, Signal, SignalUse
+from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.common import now
+from influence.digests import new_id
+from influence.errors import InvalidRequest, MethodNotOffered
+from influence.methods.registry import METHODS, get_offered
+from influence.store.store import Store
+
+_SAME_ROWS = "The evaluation rows are training rows: their influence says what was learnt, not what was learnt wrong."
+
+
+def submit_audit(store: Store, index_id: str, request: AuditRequest) -> Made:
+    """Check an audit and put it on the queue.
+
+    Raises NotFound, IndexNotReady, IndexFailed, UnknownMethod, MethodNotOffered, InvalidRequest, RowsRefused.
+    """
+    index = require_ready(store, index_id)
+    checkpoint = store.checkpoints.require(index.spec.checkpoint_id)
+    dataset = store.datasets.require(index.spec.dataset_id)
+    method = get_offered(request.method, index.spec)
+    signals, notes = choose_signals(request, checkpoint)
+    if request.evaluation is not None:
+        check_selection(
+            store, request.evaluation, dataset, checkpoint, most=MAX_EVALUATION_ROWS, what="evaluation rows"
+        )  # fmt: skip
+        if request.evaluation.dataset_id == dataset.id:
+            notes.append(_SAME_ROWS)
+    is_damped = method.default_damping_scale is not None
+    if request.damping_scale is not None and not is_damped:
+        notes.append(f"Method '{request.method}' has no damping; damping_scale had no effect.")
+    audit = Audit(
+        id=new_id("aud"), index_id=index_id, job_id=new_id("job"), state="queued", request=request,
+        method=request.method, damping_scale=method.damping_scale(request.damping_scale) if is_damped else None,
+        signals=signals, dataset_id=dataset.id, kind=dataset.kind, task=checkpoint.task,
+        label_names=checkpoint.label_names, rows=index.rows, storage=index.spec.storage, notes=tuple(notes),
+        created_at=now(),
+    )  # fmt: skip
+    store.jobs.create(audit.job_id, "audit", audit.id, f"/v1/audits/{audit.id}")
+    store.audits.create(audit)
+    store.queue.submit("audit_index", audit_id=audit.id)
+    return Made(audit.id, audit.job_id)
+
+
+def choose_signals(request: AuditRequest, checkpoint: Checkpoint) -> tuple[tuple[SignalUse, ...], list[str]]:
+    """The signals with their weights, and notes on what was left out. Raises InvalidRequest, MethodNotOffered."""
+    offered = offered_signals(checkpoint.task)
+    has_self_influence = METHODS[request.method].has_self_influence
+    notes: list[str] = []
+    if request.signals is None:
+        names = tuple(
+            name
+            for name in offered
+            if (name != "influence" or request.evaluation) and (name != "self_influence" or has_self_influence)
+        )
+        if not has_self_influence:
+            notes.append(f"Method '{request.method}' has no self-influence; that signal was left out.")
+    else:
+        names = request.signals
+        _check_signals(request, names, checkpoint, offered)
+        if "self_influence" in names and not has_self_influence:
+            raise _no_self_influence(request.method)
+    if request.evaluation is not None and "influence" not in names:
+        raise InvalidRequest(
+            "'evaluation' has no effect without the signal 'influence'.",
+            hint="Add 'influence' to 'signals', or leave 'evaluation' out.",
+        )
+    weights = dict(request.weights or {})
+    if request.signals is None and "influence" in names and "influence" not in weights:
+        # Measured, it costs more where it harms than it brings where it helps (docs/method.md). Who names it means it.
+        weights["influence"] = 0.0
+        notes.append("Influence is shown but not counted in suspicion; 'weights' or 'signals' may name it to count it.")
+    _check_weights(weights, names)
+    return describe_signals(names, weights), notes
+
+
+def _check_signals(
+    request: AuditRequest, names: tuple[Signal, ...], checkpoint: Checkpoint, offered: tuple[Signal, ...]
+) -> None:
+    without_class = [name for name in names if name in CLASS_SIGNALS and name not in offered]
+    if without_class:
+        raise InvalidRequest(
+            f"Rows of task '{checkpoint.task}' have no class, so no {' and no '.join(map(repr, without_class))}.",
+            hint=f"Signals for this index are {', '.join(offered)}.",
+            extra={"signals": list(offered)},
+        )
+    if "influence" in names and request.evaluation is None:
+        raise InvalidRequest(
+            "The signal 'influence' needs rows whose labels are trusted.",
+            hint="Name them: \"evaluation\": {\"dataset_id\": \"ds_...\"}.",
+        )  # fmt: skip
+
+
+def _check_weights(weights: Mapping[Signal, float], names: tuple[Signal, ...]) -> None:
+    foreign = [name for name in weights if name not in names]
+    if foreign:
+        raise InvalidRequest(
+            f"'weights' names '{foreign[0]}', which is not among the signals.",
+            hint=f"The signals are {', '.join(names)}.",
+        )
+    if all(weights.get(name, 1.0) == 0 for name in names):
+        raise InvalidRequest("No signal counts: every weight is 0.", hint="Leave one signal's weight above 0.")
+
+
+def _no_self_influence(method: str) -> MethodNotOffered:
+    offered = [name for name, other in METHODS.items() if other.has_self_influence]
+    return MethodNotOffered(
+        f"Method '{method}' has no self-influence.",
+        hint=f"Use one of {', '.join(offered)}, or leave 'self_influence' out of 'signals'.",
+        extra={"methods": offered},
+    )
+
+
+def delete_audit(store: Store, audit_id: str) -> None:
+    """Stop the work if there is any and remove everything of the audit. Raises NotFound."""
+    audit = store.audits.require(audit_id)
+    store.jobs.cancel(audit.job_id)
+    store.audit_data.delete(audit_id)
+    store.audits.delete(audit_id)

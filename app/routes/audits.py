@@ -1,0 +1,147 @@
+"""/v1/indexes/{id}/audits and /v1/audits"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+
+from app.answers import answer_work, json_response
+from app.audit_rows import AuditRowParameters, read_page
+from app.audit_table import SUFFIXES, choose_media_type, stream_table
+from app.auditing import delete_audit, submit_audit
+from app.auth import Caller
+from app.context import Ctx
+from app.idempotency import Made, OnceOnly
+from app.pages import PageOf, check_bounds
+from app.problems import describe_errors
+from app.querying import present_work, require_worker
+from app.strict import StrictRoute
+from app.waiting import Wait
+from influence.contracts.audit import Audit, AuditedRowPage, AuditRequest
+from influence.contracts.common import Page
+from influence.digests import digest_json
+from influence.errors import (
+    Conflict,
+    IdempotencyConflict,
+    IndexFailed,
+    IndexNotReady,
+    LabelOutOfRange,
+    LabelUnknown,
+    MethodNotOffered,
+    NotFound,
+    NoWorker,
+    RowsUnfit,
+    TooLarge,
+    UnknownMethod,
+    UnsupportedFormat,
+)
+
+router = APIRouter(tags=["audits"], route_class=StrictRoute)
+
+EXAMPLES = {
+    "alone": {"summary": "By loss, probabilities and self-influence", "value": {}},
+    "evaluation": {
+        "summary": "With influence on the mean loss of rows that are trusted, shown but not counted",
+        "value": {"evaluation": {"dataset_id": "ds_77aa"}, "weights": {"influence": 0}},
+    },
+}
+
+
+@router.post(
+    "/v1/indexes/{index_id}/audits",
+    status_code=202,
+    response_model=Audit,
+    summary="Ask which labels look wrong",
+    responses={
+        200: {"model": Audit, "description": "The summary, which was there within `Prefer: wait=N`."},
+        **describe_errors(
+            NotFound, IndexNotReady, IndexFailed, UnknownMethod, MethodNotOffered, RowsUnfit, LabelOutOfRange,
+            LabelUnknown, NoWorker, IdempotencyConflict, TooLarge, UnsupportedFormat,
+        ),
+    },
+)  # fmt: skip
+async def create_audit(
+    index_id: str,
+    body: Annotated[AuditRequest, Body(openapi_examples=EXAMPLES)],
+    request: Request,
+    context: Ctx,
+    caller: Caller,
+    once: OnceOnly,
+    wait: Wait,
+) -> Response:
+    """Loss, self-influence, influence and the model's own answer for every row of an index, and one suspicion of all.
+
+    Answers 202 at once; with `Prefer: wait=N` 200 and the summary if it is there in time.
+    """
+    store = context.store
+
+    def work_once() -> Made:
+        if wait:
+            require_worker(store)
+        return submit_audit(store, index_id, body)
+
+    made = await run_in_threadpool(once.run, digest_json(body.model_dump(mode="json")), work_once)
+    return await answer_work(
+        request, context, made, lambda: present_work(store, store.audits.require(made.resource_id)), wait
+    )
+
+
+@router.get("/v1/audits", response_model=Page[Audit], summary="List audits", responses=describe_errors(NotFound))
+def list_audits(context: Ctx, caller: Caller, page: PageOf) -> Response:
+    """Newest first, without `classes` and `confusion`, which can be large."""
+    found = context.store.audits.page(limit=page.length, after=page.after)
+    bare = [audit.model_copy(update={"classes": None, "confusion": None}) for audit in found.data]
+    shown = [present_work(context.store, audit) for audit in bare]
+    return json_response(found.model_copy(update={"data": shown}))
+
+
+@router.get("/v1/audits/{audit_id}", response_model=Audit, summary="Read an audit", responses=describe_errors(NotFound))
+def read_audit(audit_id: str, context: Ctx, caller: Caller) -> Response:
+    """State, signals, figures by class and the confusion matrix, for seven days after they were made."""
+    return json_response(present_work(context.store, context.store.audits.require(audit_id)))
+
+
+@router.get(
+    "/v1/audits/{audit_id}/rows",
+    response_model=AuditedRowPage,
+    summary="Read rows of an audit",
+    responses=describe_errors(NotFound, Conflict),
+)
+def read_rows(
+    audit_id: str, context: Ctx, caller: Caller, parameters: Annotated[AuditRowParameters, Query()]
+) -> Response:  # fmt: skip
+    """Training rows with their signals and text, the most suspicious first unless `sort` and `order` say otherwise."""
+    bounds = check_bounds(context, parameters)
+    audit = present_work(context.store, context.store.audits.require(audit_id))
+    return json_response(read_page(context.store, context.files, audit, parameters, bounds))
+
+
+@router.get(
+    "/v1/audits/{audit_id}/table",
+    summary="Download an audit",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "All rows in their order: CSV, or by `Accept` JSON lines or Parquet. In CSV a text that a "
+            "spreadsheet would run as a formula begins with a quote.",
+            "content": {name: {"schema": {"type": "string"}} for name in SUFFIXES},
+        },
+        **describe_errors(NotFound, Conflict),
+    },
+)
+def read_table(audit_id: str, context: Ctx, caller: Caller, accept: Annotated[str, Header()] = "text/csv") -> Response:
+    """`text/csv`, `application/jsonl` or `application/vnd.apache.parquet`."""
+    audit = present_work(context.store, context.store.audits.require(audit_id))
+    media_type = choose_media_type(accept)
+    pieces = stream_table(context.store, context.files, audit, media_type)
+    name = f"{audit.id}.{SUFFIXES[media_type]}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Vary": "Accept"}
+    return StreamingResponse(pieces, media_type=media_type, headers=headers)
+
+
+@router.delete("/v1/audits/{audit_id}", status_code=204, summary="Delete an audit", responses=describe_errors(NotFound))
+def remove_audit(audit_id: str, context: Ctx, caller: Caller) -> Response:
+    """Removes summary and rows; an audit that is still worked on is cancelled first."""
+    delete_audit(context.store, audit_id)
+    return Response(status_code=204)

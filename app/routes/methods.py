@@ -1,0 +1,19 @@
+"""/v1/methods"""
+
+from fastapi import APIRouter, Response
+
+from app.answers import json_response
+from app.auth import Caller
+from app.problems import describe_errors
+from app.strict import StrictRoute
+from influence.contracts.common import Page
+from influence.contracts.method import MethodDescription
+from influence.methods.registry import describe_methods
+
+router = APIRouter(prefix="/v1/methods", tags=["queries"], route_class=StrictRoute)
+
+
+@router.get("", response_model=Page[MethodDescription], summary="List methods", responses=describe_errors())
+def list_methods(caller: Caller) -> Response:
+    """What a query can name as `method`; baselines are marked, for they are no influence."""
+    return json_response(Page[MethodDescription](data=describe_methods(), has_more=False))

@@ -1,0 +1,123 @@
+"""`datainf audit`: which labels look wrong, by class and row by row; the whole table as a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from rich.table import Table
+from rich.text import Text
+
+from cli.build import watch
+from cli.following import require_success
+from cli.output import Output
+from cli.questions import check_body
+from cli.service import Service, resource_path
+from cli.tables import row_text, score_text
+from cli.text import count, plain
+from influence.contracts.audit import Audit, AuditedRow, AuditRequest
+from influence.contracts.common import Json
+from influence.errors import InvalidRequest
+
+_MEDIA_TYPES = {
+    ".csv": "text/csv",
+    ".jsonl": "application/jsonl",
+    ".parquet": "application/vnd.apache.parquet",
+}
+_TEXT_CHARACTERS = 160
+_READING = "suspicion 1 = the most suspicious row, 0.5 = as suspicious as half of the rows"
+
+
+def run_audit(service: Service, index_id: str, body: Json, output: Output) -> Json:
+    """The finished audit as the service tells it. Raises what the service has to say."""
+    check_body(AuditRequest, body, "audit")
+    made = service.post(f"/v1/indexes/{quote(index_id, safe='')}/audits", body)
+    audit = Audit.model_validate(made)
+    output.note(f"Audit       {plain(audit.id)} (job {plain(audit.job_id)})")
+    require_success(watch(service, audit.job_id, output))
+    return service.get(resource_path(audit.id) or f"/v1/audits/{audit.id}")
+
+
+def read_top(service: Service, audit_id: str, top: int) -> list[Json]:
+    """The `top` most suspicious rows, most suspicious first."""
+    rows: list[Json] = []
+    path = f"{resource_path(audit_id)}/rows"
+    following: int | None = 0
+    while following is not None and len(rows) < top:
+        # Without a length the service sends a page of its own size: its limit is not ours to know.
+        page = service.get(path, offset=following)
+        rows += page["data"]
+        following = page["next"]
+    return rows[:top]
+
+
+def check_target(path: Path) -> str:
+    """The media type of a file name. Raises InvalidRequest for one that says nothing of the form."""
+    media_type = _MEDIA_TYPES.get(path.suffix.lower())
+    if media_type is None:
+        raise InvalidRequest(
+            f"{str(path)!r} does not say which form it should have.",
+            hint=f"End the name with {', '.join(_MEDIA_TYPES)}.",
+        )
+    return media_type
+
+
+def show_audit(audit: Audit, rows: Sequence[AuditedRow], output: Output) -> None:
+    """Print what was audited, the classes and the most suspicious rows."""
+    audited = audit.rows if audit.rows_audited is None else audit.rows_audited
+    output.say(f"{plain(audit.id)}: {count(audited)} rows audited. {_READING}")
+    for signal in audit.signals:
+        shown = "" if signal.weight else " (shown, not counted)"
+        output.note(f"  {plain(signal.name)}{shown}: {plain(signal.meaning, 200)}")
+    if audit.not_audited:
+        output.note(f"Not audited, for the index left them out: {count(len(audit.not_audited))} rows.")
+    if audit.classes:
+        output.results.print(class_table(audit))
+    output.results.print(suspect_table(rows))
+    for note in audit.notes:
+        output.note(f"Note: {plain(note, 300)}")
+
+
+def class_table(audit: Audit) -> Table:
+    """Figures by given label."""
+    title = "By given label" if audit.accuracy is None else f"By given label (the model agrees {audit.accuracy:.1%})"
+    table = Table(title=title, title_justify="left")
+    table.add_column("label", max_width=40)
+    for name in ("rows", "mean loss", "model agrees", "mean suspicion"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("most suspicious", overflow="fold")
+    for found in audit.classes or ():
+        agrees = "" if found.accuracy is None else f"{found.accuracy:.1%}"
+        names = ", ".join(plain(suspect.row_id, 40) for suspect in found.most_suspicious)
+        table.add_row(
+            Text(plain(found.label, 80)), count(found.rows), f"{found.mean_loss:.3g}", agrees,
+            f"{found.mean_suspicion:.2f}", Text(names),
+        )  # fmt: skip
+    return table
+
+
+def suspect_table(rows: Sequence[AuditedRow]) -> Table:
+    """Rows with what the data set says and what the model would say; the direction is a word as everywhere."""
+    has_score = any(row.score is not None for row in rows)
+    table = Table(title="Most suspicious", title_justify="left", expand=True)
+    for name in ("suspicion", "loss", *(("score", "direction") if has_score else ())):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("row", no_wrap=True, max_width=20)
+    table.add_column("given -> predicted", max_width=40)
+    table.add_column("text", ratio=1)
+    for row in rows:
+        score = (score_text(row.score or 0.0), str(row.direction)) if has_score else ()
+        table.add_row(
+            f"{row.suspicion:.4f}", f"{row.loss:.3g}", *score, Text(plain(row.row_id, 40)), Text(labels_text(row)),
+            Text(row_text(row.row, _TEXT_CHARACTERS)),
+        )  # fmt: skip
+    return table
+
+
+def labels_text(row: AuditedRow) -> str:
+    """`refund -> fault (93%)`; only what is known of it."""
+    if row.label is None:
+        return ""
+    if row.predicted_label is None:
+        return plain(row.label, 80)
+    sure = "" if row.predicted_probability is None else f" ({row.predicted_probability:.0%})"
+    return f"{plain(row.label, 80)} -> {plain(row.predicted_label, 80)}{sure}"

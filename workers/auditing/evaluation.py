@@ -1,0 +1,85 @@
+"""The gradient of the mean evaluation loss, summed as it streams by: no set is too large to hold."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from influence.errors import NonFiniteGradients
+from influence.rows.file import RowFile
+from influence.store.chunks import DamagedChunk
+from workers.auditing.stages import Subject
+from workers.collecting import stream_rows
+from workers.gradients.finiteness import find_non_finite
+
+_SECONDS, _FEWEST_ROWS, _MOST_ROWS = 0.5, 16, 1024
+
+
+class EvaluationStage:
+    """Sum over evaluation rows of loss and gradient, all blocks joined: (1 + D,) float64, kept once a turn."""
+
+    phase = "evaluation gradients"
+
+    def __init__(self, subject: Subject) -> None:
+        selection = subject.audit.request.evaluation
+        assert selection is not None
+        self._subject = subject
+        self._file = RowFile(subject.runtime.files.dataset(selection.dataset_id))
+        self._rows: Sequence[int] = (
+            range(len(self._file)) if selection.row_indexes is None else selection.row_indexes
+        )  # fmt: skip
+        self._rows_per_piece = subject.rows_in(_SECONDS, least=_FEWEST_ROWS, most=_MOST_ROWS)
+        self.total = len(self._rows)
+        self._done, self._sum = self._resume()
+        self._kept = self._done
+
+    @property
+    def done(self) -> int:
+        return self._done
+
+    @property
+    def mean_loss(self) -> float:
+        return float(self._sum[0]) / self.total
+
+    def mean_gradients(self) -> dict[str, Tensor]:
+        """The mean gradient (1, d) float32 a block, on the device."""
+        mean = torch.from_numpy(self._sum[1:] / self.total).float().to(self._subject.runtime.device)
+        blocks = self._subject.index.blocks
+        parts = torch.split(mean, [block.parameters for block in blocks])
+        return {block.name: part[None] for block, part in zip(blocks, parts, strict=True)}
+
+    def advance(self) -> None:
+        """Add a piece. Raises NonFiniteGradients naming rows."""
+        runtime, model = self._subject.runtime, self._subject.model
+        encoded = model.task.tokenise(
+            self._file.read_many(self._rows[self._done : self._done + self._rows_per_piece])
+        )  # fmt: skip
+        for positions, found in stream_rows(runtime, model, encoded):
+            if bad := find_non_finite(found):
+                names = ", ".join(encoded[positions[row]].row_id for row in bad[:5])
+                raise NonFiniteGradients(f"Evaluation rows with NaN or infinite gradients: {names}.")
+            sums = [
+                found.losses.sum(dtype=torch.float64)[None],
+                *(part.sum(0, dtype=torch.float64) for part in found.blocks.values()),
+            ]
+            self._sum += torch.cat([part.cpu() for part in sums]).numpy()
+        self._done += len(encoded)
+
+    def keep(self) -> None:
+        """Save the sum, so that the next turn goes on from here."""
+        if self._done != self._kept:
+            self._subject.runtime.store.audit_data.write_sum(self._subject.audit.id, self._done, self._sum)
+            self._kept = self._done
+
+    def _resume(self) -> tuple[int, NDArray[np.float64]]:
+        data, audit_id = self._subject.runtime.store.audit_data, self._subject.audit.id
+        size = 1 + (self._subject.index.parameters or 0)
+        done = data.sum_rows(audit_id)
+        if done:
+            try:
+                return done, data.read_sum(audit_id, done, (size,))
+            except DamagedChunk:
+                pass  # the sum was lost: begin again
+        return 0, np.zeros(size)

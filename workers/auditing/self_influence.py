@@ -1,0 +1,44 @@
+"""Self-influence of every row, in pieces small enough for others to be served between them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from influence.errors import NonFiniteGradients
+from workers.auditing.stages import RowStage, Subject
+from workers.scoring.compact import CompactIndex
+
+#: Rows of codes a piece.
+_CODE_ROWS = 2048
+#: Multiplications a piece on full storage, where every row meets all: well below a second on a processor.
+_MULTIPLICATIONS = 1 << 32
+#: Fewer rows than this would spend a pass over the whole index on too little.
+_FEWEST_ROWS = 16
+
+
+class SelfInfluenceStage(RowStage):
+    """Scores (n,) float32 of rows on themselves."""
+
+    phase, name = "self-influence", "self_influence"
+
+    def __init__(self, subject: Subject) -> None:
+        a_row = max(1, subject.rows * (subject.index.parameters or 1))
+        on_full = min(subject.rows, max(_FEWEST_ROWS, _MULTIPLICATIONS // a_row))
+        super().__init__(subject, _CODE_ROWS if isinstance(subject.hot, CompactIndex) else on_full)
+
+    def compute(self, rows: slice) -> NDArray[np.float32]:
+        found = self._score(rows)
+        if not np.isfinite(found).all():
+            raise NonFiniteGradients(
+                "Self-influence is not a number for some rows.", hint="Use a larger damping_scale."
+            )  # fmt: skip
+        return found
+
+    def _score(self, rows: slice) -> NDArray[np.float32]:
+        request, hot = self.subject.audit.request, self.subject.hot
+        if isinstance(hot, CompactIndex):
+            # Codes lie in the host's memory: reading them keeps nobody from the device.
+            return hot.self_influence(request.method, request.damping_scale, rows)
+        # Outside the lock: a solve's factors take long, and once.
+        hot.prepare(request.method, request.damping_scale)
+        with self.subject.runtime.device_lock:
+            return hot.self_influence(request.method, request.damping_scale, rows)

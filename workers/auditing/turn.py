@@ -1,0 +1,80 @@
+"""One turn of an audit: as many pieces as fit a second, then the others on the queue; the last turn finishes it."""
+
+import time
+
+from influence.auditing.signals import has_classes
+from influence.contracts.audit import Audit
+from influence.errors import Cancelled, IndexNotReady, WorkerDied
+from influence.methods.registry import get_method
+from workers.auditing.evaluation import EvaluationStage
+from workers.auditing.finish import close_audit, finish_audit
+from workers.auditing.labels import LabelStage
+from workers.auditing.self_influence import SelfInfluenceStage
+from workers.auditing.stages import Stage, Subject
+from workers.auditing.work import Work
+from workers.runtime import Runtime
+from workers.scoring.parts import load_hot
+from workers.turns import end_of_turn
+
+#: A turn that has been begun so often kills its workers; the audit fails instead of going on for ever.
+MAX_ATTEMPTS = 5
+#: Turns come one after another, so one count is enough: it is cleared at the end of each.
+_TURN = 0
+
+
+def audit_index(runtime: Runtime, audit: Audit) -> None:
+    """Work on an audit for one turn. Safe to run twice.
+
+    Raises IndexNotReady, Cancelled, RowsRefused for rows whose signals are not numbers, WorkerDied.
+    """
+    if audit.state == "succeeded":  # a worker died between the last two writes
+        close_audit(runtime, audit)
+        return
+    if runtime.store.jobs.count_attempt(audit.job_id, _TURN) > MAX_ATTEMPTS:
+        raise WorkerDied(f"A turn of the audit was begun {MAX_ATTEMPTS} times and never ended.")
+    index = runtime.store.indexes.require(audit.index_id)
+    if index.state != "succeeded":
+        raise IndexNotReady(f"Index {index.id} is {index.state}.")
+    get_method(audit.method, index.spec.storage)
+    model = runtime.models.get(runtime.store.checkpoints.require(index.spec.checkpoint_id), index.spec.gradients)
+    subject = Subject(runtime, audit, index, model, load_hot(runtime, index, audit.job_id))
+    work = make_work(subject)
+    until = end_of_turn()
+    if all(complete(subject, stage, until) for stage in work.stages) and finish_audit(subject, work):
+        return
+    check_wanted(runtime, audit)
+    runtime.store.jobs.clear_attempts(audit.job_id, _TURN)
+    runtime.store.queue.submit_following("audit_index", audit_id=audit.id)
+
+
+def make_work(subject: Subject) -> Work:
+    """The stages that the audit's signals need, with what earlier turns have done."""
+    names = subject.audit.signal_names
+    return Work(
+        labels=LabelStage(subject) if has_classes(subject.audit.task) else None,
+        evaluation=EvaluationStage(subject) if "influence" in names else None,
+        self_influence=SelfInfluenceStage(subject) if "self_influence" in names else None,
+    )
+
+
+def complete(subject: Subject, stage: Stage, until: float) -> bool:
+    """Work on a stage until the moment `until`, at least for one piece; whether it is complete."""
+    runtime, job_id = subject.runtime, subject.audit.job_id
+    if stage.done < stage.total:
+        runtime.store.jobs.continue_phase(job_id, stage.phase, total=stage.total)
+    while stage.done < stage.total:
+        stage.advance()
+        check_wanted(runtime, subject.audit)
+        runtime.store.jobs.set_done(job_id, min(stage.done, stage.total))
+        if time.monotonic() > until:
+            break
+    stage.keep()
+    return stage.done >= stage.total
+
+
+def check_wanted(runtime: Runtime, audit: Audit) -> None:
+    """Raise Cancelled, with all that the audit made removed, or ShutdownRequested when the process is to end."""
+    runtime.check_stopping()
+    if runtime.store.jobs.is_cancelled(audit.job_id):
+        runtime.store.audit_data.delete(audit.id)
+        raise Cancelled("The audit was cancelled.")

@@ -1,0 +1,127 @@
+"""A query by a baseline: embeddings in the place of gradients, similarity in the place of influence."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from influence.contracts.common import Json
+from influence.contracts.index import Index
+from influence.contracts.query import Query
+from influence.errors import IndexNotReady
+from influence.methods.baselines import BASELINES
+from influence.methods.blocks import TrainBlock, project
+from influence.store import keys
+from workers.models import HotModel
+from workers.runtime import Runtime
+from workers.scoring.answer import spread_rows
+from workers.scoring.embedding_pieces import (
+    EMBEDDINGS,
+    count_bytes,
+    cut_pieces,
+    fill_embeddings,
+    read_embeddings,
+    read_row_state,
+)
+from workers.scoring.embeddings import VECTORS, collect_embeddings
+from workers.scoring.parts import shows_prediction
+from workers.scoring.results import ResultBuilder
+from workers.scoring.stopwatch import Stopwatch
+from workers.scoring.summing import Influence
+from workers.scoring.testpoints import TestPoints, make_test_points
+from workers.turns import end_of_turn
+
+
+@dataclass
+class EmbeddingIndex:
+    """Unit embeddings of an index's rows on the worker's device, float16 as they are kept."""
+
+    block: TrainBlock
+    row_indexes: NDArray[np.int64]
+    losses: NDArray[np.float32]
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the rows take."""
+        return sum(int(shard.nbytes) for shard in self.block.shards) + self.row_indexes.nbytes + self.losses.nbytes
+
+    def score(self, vectors: Tensor) -> NDArray[np.float32]:
+        """Influence (m, n), minus the cosine similarity with unit embeddings (m, width)."""
+        similarity: NDArray[np.float32] = project(self.block, vectors.to(self.block.shards[0].device)).cpu().numpy()
+        return np.negative(similarity, out=similarity)
+
+
+def answer_baseline(runtime: Runtime, query: Query) -> None:
+    """Score the query's test points by similarity. Safe to run twice.
+
+    The training rows are embedded first, in turns, where that is not done: the message comes again then.
+    """
+    watch = Stopwatch()
+    index = runtime.store.indexes.require(query.index_id)
+    if index.state != "succeeded":
+        raise IndexNotReady(f"Index {index.id} is {index.state}.")
+    with watch.phase("load_model"):
+        checkpoint = runtime.store.checkpoints.require(index.spec.checkpoint_id)
+        model = runtime.models.get(checkpoint, index.spec.gradients)
+    name = f"{index.id}.{EMBEDDINGS}"
+    if not runtime.hot_indexes.holds(name) and not fill_embeddings(runtime, index, model, query.job_id, end_of_turn()):
+        runtime.store.queue.submit_following("answer_query", query_id=query.id)
+        return
+    with watch.phase("test_embeddings"):
+        points = make_test_points(
+            runtime, query.request, model, predict=shows_prediction(model, query.request), collect=collect_embeddings
+        )
+        points = points.mean() if query.request.aggregate == "mean" else points
+        vectors = points.gradients[VECTORS]
+    with watch.phase("load_index"):
+        hot = runtime.hot_indexes.get(name, lambda: load_embeddings(runtime, index, model, int(vectors.shape[1])))
+    with watch.phase("score"):
+        influence = hot.score(vectors)
+    _store(runtime, query, index, hot, points, influence, watch)
+
+
+def _store(
+    runtime: Runtime,
+    query: Query,
+    index: Index,
+    hot: EmbeddingIndex,
+    points: TestPoints,
+    influence: NDArray[np.float32],
+    watch: Stopwatch,
+) -> None:
+    """Write results and scores; what would speak of gradients, damping and fidelity, stays empty."""
+    with watch.phase("rank"):
+        found = Influence(hot.row_indexes, influence)
+        builder = ResultBuilder(
+            runtime, query, index, points, found, is_exact=lambda shown: np.ones(len(shown), dtype=np.bool_)
+        )
+        results = builder.build()
+        runtime.store.scores.write(query.id, spread_rows(influence, hot.row_indexes, index.rows))
+    answer: Json = {
+        "state": "succeeded", "results": tuple(results), "rows_scored": influence.shape[1],
+        "storage": index.spec.storage, "milliseconds": watch.finish(),
+        "notes": tuple(dict.fromkeys((*query.notes, BASELINES[query.request.method].note))),
+    }  # fmt: skip
+    runtime.store.queries.update(query.id, lambda current: current.model_copy(update=answer))
+    runtime.store.queries.expire(query.id, keys.QUERY_SECONDS)
+    runtime.store.jobs.succeed(query.job_id)
+
+
+def load_embeddings(runtime: Runtime, index: Index, model: HotModel, width: int) -> EmbeddingIndex:
+    """Read the embeddings of all rows."""
+    pieces = cut_pieces(runtime, index)
+    vectors = [read_embeddings(runtime, index, model, piece, width) for piece in pieces]
+    count_bytes(runtime, index, sum(part.nbytes for part in vectors))
+    commits = [piece.commit for piece in pieces if piece.number == 0]
+    block = TrainBlock(
+        torch.from_numpy(np.concatenate(vectors)).to(runtime.device),
+        torch.ones(sum(map(len, pieces)), device=runtime.device),
+        width,
+    )
+    return EmbeddingIndex(
+        block,
+        np.concatenate([read_row_state(runtime, index, commit, "kept", "int64") for commit in commits]),
+        np.concatenate([read_row_state(runtime, index, commit, "losses", "float32") for commit in commits]),
+    )

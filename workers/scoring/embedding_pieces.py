@@ -1,0 +1,134 @@
+"""Embeddings of an index's rows as they are kept in Redis: row state, float16, in pieces made when first asked for."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from influence.contracts.index import Index, ShardCommit
+from influence.errors import Cancelled, DoesNotFit
+from influence.rows.file import RowFile
+from influence.store.chunks import DamagedChunk
+from workers.models import HotModel
+from workers.runtime import Runtime
+from workers.scoring.embeddings import embed_rows
+from workers.scoring.repair import read_or_repair
+
+#: Row state of a shard: embeddings (rows, width) float16, so many rows a piece.
+EMBEDDINGS = "embeddings"
+PIECE_ROWS = 128
+_ITEM_BYTES = 2
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Consecutive kept rows of a shard, small enough that a query waits for one without noticing."""
+
+    commit: ShardCommit
+    number: int
+
+    @property
+    def part(self) -> str:
+        return f"{EMBEDDINGS}-{self.number}"
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.number * PIECE_ROWS, self.number * PIECE_ROWS + len(self))
+
+    def __len__(self) -> int:
+        return min(PIECE_ROWS, self.commit.rows - self.number * PIECE_ROWS)
+
+
+def cut_pieces(runtime: Runtime, index: Index) -> list[Piece]:
+    """All pieces of an index, in the order of its rows."""
+    commits = runtime.store.index_data.commits(index.id)
+    return [
+        Piece(commits[shard], number)
+        for shard in sorted(commits)
+        for number in range(-(-commits[shard].rows // PIECE_ROWS))
+    ]
+
+
+def fill_embeddings(runtime: Runtime, index: Index, model: HotModel, job_id: str, until: float) -> bool:
+    """Embed pieces that are not embedded yet, at least one, until the moment `until`; whether all are done now.
+
+    Raises DoesNotFit before anything is kept when they would exceed the budget, Cancelled.
+    """
+    data, pieces = runtime.store.index_data, cut_pieces(runtime, index)
+    missing = [piece for piece in pieces if not data.has_rows(index.id, piece.commit.shard, piece.part)]
+    if missing:
+        runtime.store.jobs.continue_phase(job_id, "embeddings", total=sum(map(len, pieces)))
+    done = sum(map(len, pieces)) - sum(map(len, missing))
+    for place, piece in enumerate(missing, start=1):
+        write_embeddings(runtime, index, model, piece)
+        done += len(piece)
+        _report(runtime, job_id, done)
+        if place < len(missing) and time.monotonic() > until:
+            return False
+    return True
+
+
+def _report(runtime: Runtime, job_id: str, done: int) -> None:
+    runtime.check_stopping()
+    if runtime.store.jobs.is_cancelled(job_id):
+        raise Cancelled("The query was cancelled.")
+    runtime.store.jobs.set_done(job_id, done)
+
+
+def write_embeddings(runtime: Runtime, index: Index, model: HotModel, piece: Piece) -> None:
+    """Embed one piece and keep it. Raises DoesNotFit, and Cancelled when the index was deleted meanwhile."""
+    data, shard = runtime.store.index_data, piece.commit.shard
+    kept = read_row_state(runtime, index, piece.commit, "kept", "int64")[piece.rows]
+    rows = RowFile(runtime.files.dataset(index.spec.dataset_id)).read_many(kept.tolist())
+    vectors = embed_rows(runtime, model, model.task.tokenise(rows)).half().numpy()
+    _check_room(runtime, index, vectors.shape[1])
+    data.write_rows(index.id, shard, piece.part, vectors)
+    if runtime.store.indexes.find(index.id) is None:
+        data.delete(index.id)
+        raise Cancelled(f"The index {index.id} was deleted.")
+
+
+def read_embeddings(runtime: Runtime, index: Index, model: HotModel, piece: Piece, width: int) -> NDArray[np.generic]:
+    """Embeddings (rows, width) float16 of a piece; what is lost or damaged is computed again."""
+    data, shard, shape = runtime.store.index_data, piece.commit.shard, (len(piece), width)
+    try:
+        return data.read_rows(index.id, shard, piece.part, shape, "float16")
+    except DamagedChunk:
+        write_embeddings(runtime, index, model, piece)
+        return data.read_rows(index.id, shard, piece.part, shape, "float16")
+
+
+def read_row_state(
+    runtime: Runtime, index: Index, commit: ShardCommit, part: str, dtype: str
+) -> NDArray[np.generic]:  # fmt: skip
+    """One number a row of a shard, such as `losses`; a shard that was lost is computed again."""
+
+    def read() -> NDArray[np.generic]:
+        return runtime.store.index_data.read_rows(index.id, commit.shard, part, (commit.rows,), dtype)
+
+    return read_or_repair(runtime, index, commit.shard, read)
+
+
+def count_bytes(runtime: Runtime, index: Index, size: int) -> None:
+    """Say in the index's record what its embeddings take in Redis; once, however often it is called."""
+    if index.embedding_bytes is not None:
+        return
+
+    def count(current: Index) -> Index:
+        bare = (current.bytes or 0) - (current.embedding_bytes or 0)
+        return current.model_copy(update={"bytes": bare + size, "embedding_bytes": size})
+
+    runtime.store.indexes.update(index.id, count)
+
+
+def _check_room(runtime: Runtime, index: Index, width: int) -> None:
+    wanted = (index.rows_indexed or index.rows) * width * _ITEM_BYTES
+    budget = runtime.settings.storage_budget_bytes
+    if index.embedding_bytes is None and (index.bytes or 0) + wanted > budget:
+        raise DoesNotFit(
+            f"The embeddings of {index.id} take {wanted:,} bytes beside its {index.bytes or 0:,}, more than the "
+            f"{budget:,} that an index may take.",
+            hint="Ask an influence method, or raise DATAINF_STORAGE_BUDGET_BYTES.",
+            extra={"needed_bytes": wanted, "index_bytes": index.bytes, "budget_bytes": budget},
+        )

@@ -1,0 +1,62 @@
+"""Embeddings of rows under the checkpoint: what the baseline `embedding` compares.
+
+An embedding is the mean of the last hidden states over a row's own tokens, at length 1.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from influence.errors import NonFiniteGradients, UnsupportedModule
+from workers.collecting import stream_forward
+from workers.models import HotModel
+from workers.rows import Batch, EncodedRow, Row
+from workers.runtime import Runtime
+
+#: Name of the vectors where gradients have the names of blocks.
+VECTORS = "embedding"
+
+
+def embed_batch(model: nn.Module, batch: Batch) -> Tensor:
+    """Unit embeddings (B, width) float32 of a batch's rows; zero where all hidden states cancel out.
+
+    The head is left out. Raises UnsupportedModule for a model that tells no hidden states.
+    """
+    found = getattr(model, "get_base_model", lambda: model)()
+    encoder = getattr(found, "base_model", found)
+    hidden = getattr(encoder(**batch.inputs), "last_hidden_state", None)
+    if hidden is None:
+        raise UnsupportedModule(
+            f"A {type(encoder).__name__} tells no hidden states, so its rows have no embedding.",
+            hint="Use an influence method; GET /v1/methods lists them.",
+        )
+    mask = batch.inputs["attention_mask"][:, :, None].to(torch.float32)
+    mean = (hidden.float() * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1.0)
+    return nn.functional.normalize(mean, dim=1)
+
+
+def embed_rows(runtime: Runtime, model: HotModel, encoded: Sequence[EncodedRow]) -> Tensor:
+    """Unit embeddings (rows, width) float32 on the CPU, in order. Raises NonFiniteGradients naming rows."""
+    found: Tensor | None = None
+    for positions, vectors in stream_forward(runtime, model, encoded, embed_batch):
+        if found is None:
+            found = torch.empty(len(encoded), vectors.shape[1])
+        found[positions] = vectors.cpu()
+    assert found is not None
+    bad = torch.nonzero(~torch.isfinite(found).all(dim=1)).flatten().tolist()
+    if bad:
+        names = ", ".join(encoded[row].row_id for row in bad[:5])
+        raise NonFiniteGradients(f"{len(bad)} rows have NaN or infinite hidden states: {names}.")
+    return found
+
+
+def collect_embeddings(
+    runtime: Runtime, model: HotModel, rows: Sequence[Row]
+) -> tuple[list[float], dict[str, Tensor]]:  # fmt: skip
+    """Losses of test points, and their embeddings in the gradients' place."""
+    encoded = model.task.tokenise(rows)
+    losses = torch.empty(len(encoded))
+    for positions, found in stream_forward(runtime, model, encoded, model.task.row_losses):
+        losses[positions] = found.float().cpu()
+    return losses.tolist(), {VECTORS: embed_rows(runtime, model, encoded)}
