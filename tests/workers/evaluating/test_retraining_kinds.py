@@ -65,10 +65,13 @@ def test_lds_judges_methods_storages_and_checkpoints_side_by_side(ask: Ask, rows
         {"method": "datainf"},
         {"method": "exact", "storage": "compact", "rank": 4},
         {"method": "hessian_free", "checkpoints": 2},
+        {"method": "ekfac"},
     ]
     found = ask(kind="lds", dataset_id=rows.id, rows=24, subsets=5, seeds=[0, 1], methods=methods, flip_share=0.1)
     table = table_of(found)
-    assert [row["method"] for row in table] == ["datainf", "exact, compact rank 4", "hessian_free, 2 checkpoints"]
+    assert [row["method"] for row in table] == [
+        "datainf", "exact, compact rank 4", "hessian_free, 2 checkpoints", "ekfac"
+    ]  # fmt: skip
     assert all(row["LDS low"] <= row["LDS"] <= row["LDS high"] for row in table)
     assert all(row["LDS"] == pytest.approx(np.mean([row["seed 0"], row["seed 1"]])) for row in table)
     assert table[0]["over datainf"] is None
