@@ -99,6 +99,20 @@ class Growth(Frozen):
     warnings: tuple[str, ...] = ()
 
 
+class Calibration(Frozen):
+    """What an evaluation of kind `calibrate` found for one method: leaving out a row changes the mean test loss by
+    `scale` times its score, with `low` to `high` the 95 % interval; not `is_useful` where that holds zero."""
+
+    evaluation_id: str
+    method: str
+    damping_scale: float
+    scale: float
+    low: float
+    high: float
+    correlation: float
+    is_useful: bool
+
+
 class Index(Frozen):
     """An index as the API shows it. Sizes are bytes in Redis; `damping` is lambda a block at scale 0.1.
 
@@ -126,6 +140,7 @@ class Index(Frozen):
     fidelity: Json | None = None
     precision_fidelity: Json | None = None
     growth: Growth | None = None
+    calibrations: tuple[Calibration, ...] = ()
     estimate: Json | None = None
     timings: dict[str, float] | None = None
     warnings: tuple[str, ...] = ()

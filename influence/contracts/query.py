@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from influence.contracts.common import Frozen, Json, Request
+from influence.contracts.index import Calibration
 from influence.contracts.job import JobState
 from influence.contracts.points import PointSource
 
@@ -45,7 +46,11 @@ class QueryRequest(PointSource):
 
 
 class ScoredRow(Frozen):
-    """One training row in a ranking. `percentile` is the share of rows with a lower score, in 0..100."""
+    """One training row in a ranking. `percentile` is the share of rows with a lower score, in 0..100.
+
+    `predicted_change` is what leaving the row out is predicted to do to the test loss; only where the index was
+    calibrated for this method and damping.
+    """
 
     rank: int
     row_index: int
@@ -57,6 +62,7 @@ class ScoredRow(Frozen):
     direction: Direction
     percentile: float
     exact: bool
+    predicted_change: float | None = None
     blocks: dict[str, float] | None = None
 
 
@@ -93,7 +99,10 @@ class SummedCheckpoint(Frozen):
 
 
 class Query(Frozen):
-    """A query and, once its job succeeded, its results. `checkpoints` are those summed over, the asked one first."""
+    """A query and, once its job succeeded, its results. `checkpoints` are those summed over, the asked one first.
+
+    `calibration` is what turns scores into predicted changes of loss, where an evaluation found that they say any.
+    """
 
     id: str
     index_id: str
@@ -104,6 +113,7 @@ class Query(Frozen):
     sign_convention: str = SIGN_CONVENTION
     checkpoints: tuple[SummedCheckpoint, ...] | None = None
     damping_scale: float | None = None
+    calibration: Calibration | None = None
     rows_scored: int | None = None
     storage: str | None = None
     fidelity: Json | None = None

@@ -49,7 +49,9 @@ class Squares:
         return Report(tables=(table,), pictures=(picture,), reading=("Squares grow.",), figures={"squares": squares})
 
 
-def submit_evaluation(store: Store, request: Any, *, queued: bool = True, **subject: Any) -> Evaluation:
+def submit_evaluation(
+    store: Store, request: Any, *, queued: bool = True, cancelled: bool = False, **subject: Any
+) -> Evaluation:
     """Ask for an evaluation, as `POST /v1/evaluations` does once it has checked the request."""
     evaluation_id, job_id = new_id("eval"), new_id("job")
     about = {"task": "causal_lm", "base_model": None, "dataset_id": "ds_a", **subject}
@@ -58,9 +60,9 @@ def submit_evaluation(store: Store, request: Any, *, queued: bool = True, **subj
     )
     store.jobs.create(job_id, "evaluation", evaluation_id, f"/v1/evaluations/{evaluation_id}")
     store.evaluations.create(evaluation)
-    if not queued:
-        store.jobs.cancel(job_id)  # or the worker would find it without a message, and begin
-    else:
+    if cancelled:  # or the worker would find it without a message, and begin
+        store.jobs.cancel(job_id)
+    elif queued:
         store.queue.submit("plan_evaluation", evaluation_id=evaluation_id)
     return evaluation
 

@@ -11,6 +11,7 @@ from influence.contracts.common import Json
 from influence.contracts.evaluation import MethodChoice
 from influence.errors import RowMasked
 from influence.evaluating.statistics import auc, precision_curve
+from influence.methods.registry import get_method
 from workers.evaluating.scorer import Scorer, collect
 from workers.rows import IGNORED, EncodedRow
 from workers.runtime import Runtime
@@ -48,7 +49,8 @@ def score_rows(
 
     `report` hears of rows done and may raise. Raises DoesNotFit, NonFiniteGradients.
     """
-    train, test = (collect(runtime, model, task, rows, report) for rows in encoded)
+    with_factors = any(get_method(choice.method).needs_factors for choice in choices)
+    train, test = (collect(runtime, model, task, rows, report, with_factors=with_factors) for rows in encoded)
     scorer = Scorer(runtime, train, lambda: report(0))
     return {choice.title: -scorer.influence(choice, test.blocks) for choice in choices}
 

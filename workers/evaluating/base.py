@@ -1,7 +1,7 @@
 """What a kind of evaluation is: pieces of work that depend on nothing but the request, and a report made of them."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from influence.contracts.common import Json
 from influence.contracts.evaluation import Evaluation, Report
@@ -9,6 +9,14 @@ from workers.runtime import Runtime
 
 #: Takes units done and all units of the piece in hand; raises when nobody wants the result any more.
 Watch = Callable[[int, int], None]
+
+
+@runtime_checkable
+class Concluding(Protocol):
+    """A kind whose report is of use to something else than its reader."""
+
+    def conclude(self, runtime: Runtime, evaluation: Evaluation, report: Report) -> None:
+        """Leave what was found where it is used. Safe to run twice."""
 
 
 class EvaluationKind(Protocol):

@@ -11,6 +11,7 @@ import numpy as np
 
 from influence.contracts.common import Json
 from influence.contracts.evaluation import CalibrateRequest, Cell, Evaluation, Picture, Report, Series, Table
+from influence.contracts.index import Calibration, Index
 from influence.evaluating.datamodel import calibrate
 from influence.methods.registry import get_method
 from influence.ranking import scores_of
@@ -23,6 +24,7 @@ from workers.evaluating.steps import Steps
 from workers.runtime import Runtime
 
 _SEED = 0
+_KEPT = ("method", "damping_scale", "scale", "low", "high", "correlation", "is_useful")
 _COLUMNS = ("method", "damping scale", "scale", "scale low", "scale high", "correlation", "error", "spread", "usable")
 
 
@@ -70,6 +72,20 @@ class Calibrate:
             tables=(_table(request, rows),), pictures=(_draw(series),), reading=_read(figures),
             figures={"calibrations": figures},
         )  # fmt: skip
+
+    def conclude(self, runtime: Runtime, evaluation: Evaluation, report: Report) -> None:
+        """Keep the scales with the index, so that its answers can state changes of loss."""
+        found = tuple(
+            Calibration(evaluation_id=evaluation.id, **{name: one[name] for name in _KEPT})
+            for one in report.figures["calibrations"]
+        )
+        known = {(one.method, one.damping_scale) for one in found}
+
+        def add(index: Index) -> Index:
+            others = [one for one in index.calibrations if (one.method, one.damping_scale) not in known]
+            return index.model_copy(update={"calibrations": (*others, *found)})
+
+        runtime.store.indexes.update(str(evaluation.request.index_id), add)
 
 
 def _sum_left_out(

@@ -15,7 +15,7 @@ from influence.evaluating.draws import draw_subsets, training_seed
 from workers.evaluating.base import Watch
 from workers.evaluating.indexed import score_indexed
 from workers.evaluating.lds_report import make_report
-from workers.evaluating.run import Floats, Trail, rounded, train_on
+from workers.evaluating.run import Floats, Trail, rounded, titles, train_on
 from workers.evaluating.setting import Setting, read_setting
 from workers.evaluating.steps import Steps
 from workers.runtime import Runtime
@@ -68,7 +68,7 @@ class Lds:
                 if "subset" in piece and piece["seed"] == result["seed"]
             ]
             runs.append({**result, "measured": measured})
-        return make_report(request, runs)
+        return make_report(request, titles(_choices(request)), runs)
 
 
 def measure_subset(
@@ -95,11 +95,14 @@ def _score(runtime: Runtime, evaluation: Evaluation, setting: Setting, seed: int
     request = _request_of(evaluation)
     steps = Steps(watch)
     if request.index_id is not None:
-        return score_indexed(runtime, evaluation, setting.test, request.methods or INDEXED_METHODS, steps.touch)
-    choices = request.methods or DEFAULT_METHODS
-    trail = Trail(runtime, request.recipe, choices, setting.train, setting.test, steps.touch)
+        return score_indexed(runtime, evaluation, setting.test, _choices(request), steps.touch)
+    trail = Trail(runtime, request.recipe, _choices(request), setting.train, setting.test, steps.touch)
     train_on(runtime, evaluation, setting.train, seed=request.recipe.seed + seed, watch=steps.watch, on_epoch=trail)
     return trail.influence
+
+
+def _choices(request: LdsRequest) -> tuple[MethodChoice, ...]:
+    return request.methods or (DEFAULT_METHODS if request.index_id is None else INDEXED_METHODS)
 
 
 def _read(runtime: Runtime, evaluation: Evaluation, seed: int) -> Setting:

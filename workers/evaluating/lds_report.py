@@ -15,9 +15,8 @@ _SEED = 0
 Floats = NDArray[np.float64]
 
 
-def make_report(request: LdsRequest, runs: Sequence[Json]) -> Report:
-    """One run a seed: `predicted` by method (subsets, test points) and `measured` (subsets, test points)."""
-    names = list(runs[0]["predicted"])
+def make_report(request: LdsRequest, names: Sequence[str], runs: Sequence[Json]) -> Report:
+    """One run a seed: `predicted` by the names of methods (subsets, test points) and `measured` of the same shape."""
     by_seed = {
         name: [linear_datamodelling_scores(run["predicted"][name], run["measured"]) for run in runs] for name in names
     }

@@ -8,7 +8,7 @@ from influence.contracts.evaluation import MAX_PIECES, Evaluation
 from influence.contracts.job import FINAL_STATES
 from influence.errors import InvalidRequest, WorkerDied
 from workers.building.room import write_when_room
-from workers.evaluating.base import EvaluationKind
+from workers.evaluating.base import Concluding, EvaluationKind
 from workers.evaluating.pictures import draw_png, draw_svg
 from workers.evaluating.progress import PIECE_STEPS, PieceProgress, require_wanted
 from workers.runtime import Runtime, ShutdownRequested
@@ -96,6 +96,8 @@ def finish_evaluation(runtime: Runtime, evaluation: Evaluation, kind: Evaluation
             keep = partial(data.keep_picture, evaluation.id, f"{picture.name}.{ending}", draw(picture))
             write_when_room(runtime, evaluation.job_id, keep)
     require_wanted(runtime, evaluation)
+    if isinstance(kind, Concluding):
+        kind.conclude(runtime, evaluation, report)
     _advance(runtime, evaluation, state="succeeded", report=report, finished_at=now())
     runtime.store.jobs.succeed(evaluation.job_id)
 

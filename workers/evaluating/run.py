@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from influence.contracts.evaluation import Evaluation, MethodChoice
 from influence.contracts.training import TrainingRecipe
+from influence.methods.registry import get_method
 from workers.evaluating.base import Watch
 from workers.evaluating.scorer import Scorer, collect
 from workers.evaluating.untrained import load_untrained
@@ -83,7 +84,11 @@ class Trail:
         if not due:
             return
         encoded: list[list[EncodedRow]] = [loaded.task.tokenise(rows) for rows in self._rows]
-        found, test = (collect(self._runtime, loaded.model, loaded.task, rows, self._touch) for rows in encoded)
+        with_factors = any(get_method(choice.method).needs_factors for choice in due)
+        found, test = (
+            collect(self._runtime, loaded.model, loaded.task, rows, self._touch, with_factors=with_factors)
+            for rows in encoded
+        )
         self.scorer = Scorer(self._runtime, found, lambda: self._touch(0))
         for choice in due:
             weight = 1.0 if choice.checkpoints == 1 else epoch.learning_rate

@@ -1,7 +1,7 @@
 """Gradients of an experiment's rows in memory, and the influence that each method makes of them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -11,9 +11,11 @@ from torch import Tensor
 from influence.compact.encoder import fit_encoder
 from influence.contracts.evaluation import MethodChoice
 from influence.errors import DoesNotFit, NonFiniteGradients
+from influence.kronecker import Pair
 from influence.methods.blocks import TrainBlock
 from influence.methods.registry import get_method
 from workers.batching.stream import stream_gradients
+from workers.building.kronecker import ShardFactors
 from workers.gradients.collector import GradientCollector
 from workers.gradients.finiteness import find_non_finite
 from workers.rows import EncodedRow
@@ -30,10 +32,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """Gradients (n, d) float32 a block on the worker's device, and the rows' own losses (n,)."""
+    """Gradients (n, d) float32 a block on the worker's device, the rows' own losses (n,), Kronecker factors if any."""
 
     blocks: dict[str, Tensor]
     losses: NDArray[np.float64]
+    factors: Mapping[str, Pair] = field(default_factory=dict)
 
 
 def collect(
@@ -42,8 +45,11 @@ def collect(
     task: Task,
     encoded: Sequence[EncodedRow],
     report: Callable[[int], None] = lambda _rows: None,
+    *,
+    with_factors: bool = False,
 ) -> Collected:
-    """Gradients of rows in order; `report` hears of rows done, batch by batch, and may raise.
+    """Gradients of rows in order, with their Kronecker factors where asked; `report` hears of rows batch by batch
+    and may raise.
 
     Raises DoesNotFit when they would not fit the worker's memory budget, NonFiniteGradients naming rows.
     """
@@ -52,17 +58,20 @@ def collect(
     blocks = {
         block.name: torch.empty(len(encoded), block.parameters, device=runtime.device) for block in collector.blocks
     }
-    losses = np.empty(len(encoded))
+    losses, factors = np.empty(len(encoded)), ShardFactors()
     stream = stream_gradients(
-        collector, encoded, task.collate, device=runtime.device, budget=runtime.token_budget, lock=runtime.device_lock
-    )
+        collector, encoded, task.collate, device=runtime.device, budget=runtime.token_budget, lock=runtime.device_lock,
+        with_factors=with_factors,
+    )  # fmt: skip
     for positions, found in stream:
         _refuse_non_finite([encoded[positions[row]].row_id for row in find_non_finite(found)])
         losses[positions] = found.losses.double().cpu().numpy()
         for name, values in found.blocks.items():
             blocks[name][positions] = values.float()
+        if with_factors:
+            factors.add(found)
         report(len(positions))
-    return Collected(blocks, losses)
+    return Collected(blocks, losses, factors.sums().means(list(blocks)))
 
 
 @dataclass
@@ -80,7 +89,8 @@ class Scorer:
     @property
     def blocks(self) -> dict[str, TrainBlock]:
         """The training rows as methods read them."""
-        return {name: TrainBlock.of(values) for name, values in self.train.blocks.items()}
+        found = {name: TrainBlock.of(values) for name, values in self.train.blocks.items()}
+        return {name: replace(block, factors=self.train.factors.get(name)) for name, block in found.items()}
 
     def influence(self, choice: MethodChoice, test: Mapping[str, Tensor]) -> Floats:
         """Influence (m, n) of training rows on test gradients (m, d) a block; negative = helpful."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from influence.contracts.index import Calibration
 from influence.contracts.query import Query, TestPointResult
 from influence.methods.registry import get_method
 from influence.store import keys
@@ -66,15 +67,16 @@ def _store(
 ) -> None:
     """Write results and scores into the query's record; an answer from codes is there before the exact one."""
     index = parts.all[0].index
-    with parts.watch.phase("rank"):
-        results = _build_results(runtime, query, parts, influence, exact)
-        runtime.store.scores.write(query.id, spread_rows(influence.values, influence.row_indexes, index.rows))
     method = get_method(query.request.method)
     damped = method.default_damping_scale is not None
+    calibration = find_calibration(parts, query, method.damping_scale(query.request.damping_scale))
+    with parts.watch.phase("rank"):
+        results = _build_results(runtime, query, parts, influence, exact, calibration)
+        runtime.store.scores.write(query.id, spread_rows(influence.values, influence.row_indexes, index.rows))
     storages = {part.index.spec.storage for part in parts.all}
     answer: Mapping[str, Any] = {
         "state": "succeeded" if is_final else "running", "results": tuple(results),
-        "rows_scored": len(influence.row_indexes), "fidelity": index.fidelity,
+        "calibration": calibration, "rows_scored": len(influence.row_indexes), "fidelity": index.fidelity,
         "storage": index.spec.storage if len(storages) == 1 else "mixed", "milliseconds": parts.watch.finish(),
         "damping_scale": method.damping_scale(query.request.damping_scale) if damped else None,
     }  # fmt: skip
@@ -90,8 +92,23 @@ def renew_notes(noted: tuple[str, ...], new: tuple[str, ...]) -> tuple[str, ...]
     return (*kept, *new)
 
 
+def find_calibration(parts: Parts, query: Query, damping_scale: float) -> Calibration | None:
+    """What makes changes of loss of this query's scores: found for its method and damping, on one index, and useful."""
+    if query.checkpoints is not None:
+        return None
+    for found in parts.all[0].index.calibrations:
+        if found.is_useful and (found.method, found.damping_scale) == (query.request.method, damping_scale):
+            return found
+    return None
+
+
 def _build_results(
-    runtime: Runtime, query: Query, parts: Parts, influence: Influence, exact: Reranked | None
+    runtime: Runtime,
+    query: Query,
+    parts: Parts,
+    influence: Influence,
+    exact: Reranked | None,
+    calibration: Calibration | None,
 ) -> list[TestPointResult]:
     def is_exact(shown: Positions) -> NDArray[np.bool_]:
         if parts.are_full:
@@ -101,6 +118,7 @@ def _build_results(
     builder = ResultBuilder(
         runtime, query, parts.all[0].index, parts.points, influence, is_exact=is_exact,
         share=lambda shown: share_shown(parts, query.request, influence, exact, shown),
+        change_scale=None if calibration is None else calibration.scale,
     )  # fmt: skip
     return builder.build()
 

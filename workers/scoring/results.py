@@ -32,13 +32,16 @@ class ResultBuilder:
         *,
         is_exact: Callable[[Positions], NDArray[np.bool_]],
         share: Callable[[Sequence[Positions]], Sequence[Shares]] | None = None,
+        change_scale: float | None = None,
     ) -> None:
-        """`is_exact` tells of positions whether their scores are final, `share` gives blocks' parts where asked for."""
+        """`is_exact` tells of positions whether their scores are final, `share` gives blocks' parts where asked for,
+        `change_scale` makes predicted changes of loss of scores where the index was calibrated."""
         self._request = query.request
         self._points = points
         self._influence = influence
         self._is_exact = is_exact
         self._share = share
+        self._change_scale = change_scale
         self._rows = RowFile(runtime.files.dataset(index.spec.dataset_id))
 
     def build(self) -> list[TestPointResult]:
@@ -79,22 +82,28 @@ class ResultBuilder:
         texts = self._rows.read_many(row_indexes)
         exact = self._is_exact(shown)
         return {
-            int(position): _scored_row(
+            int(position): self._score_row(
                 row_indexes[place], texts[place], float(influence[position]), float(percentile[place]),
                 bool(exact[place]), shares.get(int(position)),
             )
             for place, position in enumerate(shown)
         }  # fmt: skip
 
-
-def _scored_row(
-    row_index: int, row: Row, influence: float, percentile: float, exact: bool, blocks: dict[str, float] | None
-) -> ScoredRow:
-    return ScoredRow(
-        rank=0, row_index=row_index, row_id=str(row["id"]), row=_without_id(row), label=row.get("label"),
-        influence=influence, score=0.0 - influence, direction=direction_of(-influence),
-        percentile=round(percentile, 4), exact=exact, blocks=blocks,
-    )  # fmt: skip
+    def _score_row(
+        self,
+        row_index: int,
+        row: Row,
+        influence: float,
+        percentile: float,
+        exact: bool,
+        blocks: dict[str, float] | None,
+    ) -> ScoredRow:
+        change = None if self._change_scale is None else -influence * self._change_scale
+        return ScoredRow(
+            rank=0, row_index=row_index, row_id=str(row["id"]), row=_without_id(row), label=row.get("label"),
+            influence=influence, score=0.0 - influence, direction=direction_of(-influence),
+            percentile=round(percentile, 4), exact=exact, predicted_change=change, blocks=blocks,
+        )  # fmt: skip
 
 
 def _ranked(rows: Mapping[int, ScoredRow], order: Positions) -> tuple[ScoredRow, ...]:

@@ -82,7 +82,7 @@ def test_from_rows_to_a_report_with_both_losses(worker: Runtime, finished: Any) 
 
 def test_a_piece_computed_again_has_the_same_result(worker: Runtime) -> None:
     request = request_for(send(worker, TRAIN), methods=[{"method": "datainf"}], test_points=4)
-    asked = submit_evaluation(worker.store, request, queued=False)
+    asked = submit_evaluation(worker.store, request, cancelled=True)
     kind, seen = ClassAttribution(size=TINY), list[tuple[int, int]]()
     first = kind.run(worker, asked, {"seed": 3}, lambda done, total: seen.append((done, total)))
     assert first == kind.run(worker, asked, {"seed": 3}, lambda _done, _total: None)
@@ -95,7 +95,7 @@ def test_a_piece_computed_again_has_the_same_result(worker: Runtime) -> None:
 def test_the_test_rows_are_the_same_for_every_seed_and_none_is_trained_on(worker: Runtime) -> None:
     rows = send(worker, TRAIN)
     request = request_for(rows, rows=20, methods=[{"method": "hessian_free"}])
-    asked = submit_evaluation(worker.store, request, queued=False)
+    asked = submit_evaluation(worker.store, request, cancelled=True)
     results = [ClassAttribution(size=TINY).run(worker, asked, {"seed": seed}, lambda *_: None) for seed in (0, 1)]
     assert results[0]["test_rows"] == results[1]["test_rows"]
     assert len(results[0]["test_rows"]) == 4  # a tenth of 40
@@ -111,7 +111,7 @@ def test_a_named_base_model_is_fine_tuned_under_a_fresh_adapter(worker: Runtime,
         {"id": f"r{n}", "prompt": f"where is my {words[n % 3]}", "completion": " late lost", "class": words[n % 3]}
         for n in range(30)
     ]  # fmt: skip
-    asked = submit_evaluation(worker.store, request_for(send(worker, rows)), queued=False, base_model=base)
+    asked = submit_evaluation(worker.store, request_for(send(worker, rows)), cancelled=True, base_model=base)
     result = ClassAttribution(size=TINY).run(worker, asked, {"seed": 0}, lambda *_: None)
     assert result["base_loss"] is None
     assert result["test_loss"] < result["test_loss_before"]

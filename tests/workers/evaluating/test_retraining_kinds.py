@@ -8,12 +8,13 @@ import pytest
 from pydantic import TypeAdapter
 from support.evaluations import submit_evaluation
 from support.rows import make_ticket_rows
-from support.service import add_dataset, submit_index, submit_sweep
+from support.service import add_dataset, submit_index, submit_query, submit_sweep
 from support.tiny import LABELS, TinyCheckpoint
 
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.evaluation import Evaluation, EvaluationRequest
+from influence.contracts.index import Calibration
 from influence.errors import InvalidRequest
 from influence.evaluating.draws import draw_subsets
 from workers.evaluating.kinds import KINDS
@@ -64,10 +65,13 @@ def test_lds_judges_methods_storages_and_checkpoints_side_by_side(ask: Ask, rows
         {"method": "datainf"},
         {"method": "exact", "storage": "compact", "rank": 4},
         {"method": "hessian_free", "checkpoints": 2},
+        {"method": "ekfac"},
     ]
     found = ask(kind="lds", dataset_id=rows.id, rows=24, subsets=5, seeds=[0, 1], methods=methods, flip_share=0.1)
     table = table_of(found)
-    assert [row["method"] for row in table] == ["datainf", "exact, compact rank 4", "hessian_free, 2 checkpoints"]
+    assert [row["method"] for row in table] == [
+        "datainf", "exact, compact rank 4", "hessian_free, 2 checkpoints", "ekfac"
+    ]  # fmt: skip
     assert all(row["LDS low"] <= row["LDS"] <= row["LDS high"] for row in table)
     assert all(row["LDS"] == pytest.approx(np.mean([row["seed 0"], row["seed 1"]])) for row in table)
     assert table[0]["over datainf"] is None
@@ -159,6 +163,29 @@ def test_calibrating_an_index_says_whether_its_scores_have_a_size(
     assert [row["method"] for row in table] == ["datainf", "hessian_free", "exact", "joint", "proximal"]
     assert all(row["scale low"] <= row["scale high"] for row in table)
     assert all((row["usable"] == "yes") == (row["scale low"] > 0) for row in table)
+    kept = worker.store.indexes.require(index.id).calibrations
+    assert [(one.method, one.scale, one.evaluation_id) for one in kept] == [
+        (row["method"], row["scale"], found.id) for row in table
+    ]
+
+
+@pytest.mark.parametrize("is_useful", [True, False])
+def test_an_answer_states_changes_of_loss_only_where_its_index_was_calibrated_to_some_use(
+    worker: Runtime, checkpoint: Checkpoint, rows: Dataset, finished: Any, answered: Any, is_useful: bool
+) -> None:
+    index = submit_index(worker.store, checkpoint, rows, storage="full")
+    assert finished(worker.store, index.job_id).state == "succeeded"
+    calibration = Calibration(
+        evaluation_id="eval_x", method="exact", damping_scale=3.0, scale=0.5, low=0.1 if is_useful else -0.1, high=0.9,
+        correlation=0.8, is_useful=is_useful,
+    )  # fmt: skip
+    worker.store.indexes.update(index.id, lambda found: found.model_copy(update={"calibrations": (calibration,)}))
+    for fields in ({"method": "exact"}, {"method": "exact", "damping_scale": 1.0}, {"method": "datainf"}):
+        query = answered(worker.store, submit_query(worker.store, index.id, examples=make_ticket_rows(1), **fields))
+        row = query.results[0].helpful[0]
+        expected = 0.5 * row.score if is_useful and fields == {"method": "exact"} else None
+        assert row.predicted_change == (None if expected is None else pytest.approx(expected))
+        assert (query.calibration is None) == (expected is None)
 
 
 def test_lds_of_an_index_asks_the_index_itself(
@@ -200,6 +227,6 @@ def test_checkpoints_are_spread_over_the_epochs(checkpoints: int, epochs: int, n
 
 def test_rows_without_classes_cannot_be_flipped(worker: Runtime, ask: Ask) -> None:
     request: Any = TypeAdapter(EvaluationRequest).validate_python({**TINY, "kind": "lds", "dataset_id": "ds_a"})
-    asked = submit_evaluation(worker.store, request, queued=False)
+    asked = submit_evaluation(worker.store, request, cancelled=True)
     with pytest.raises(InvalidRequest, match="classifier"):
         read_setting(worker, asked, seed=0, flip_share=0.1)
