@@ -11,11 +11,26 @@ import pytest
 from support.serving import serving, wait_for_workers
 
 from influence.agreement import spearman
+from influence.evaluating.statistics import auc
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 REFERENCE = SHARED / "reference" / "sst2_r8"
 
+#: Methods at the reference's damping, the names of their saved scores, and how close float32 has to come.
+SAVED = (
+    ("datainf", "datainf", 1e-4),
+    ("hessian_free", "hessian_free", 1e-4),
+    ("exact", "exact", 1e-4),
+    ("lissa-paper", "lissa_repo10", 1e-4),
+    ("lissa", "lissa_scaled200", 1e-3),
+)
+
 pytestmark = pytest.mark.skipif(not (REFERENCE / "scores.npz").is_file(), reason=f"no float64 reference at {REFERENCE}")
+
+
+def report() -> Any:
+    """What the reference says of itself."""
+    return json.loads((REFERENCE / "report.json").read_text())
 
 
 def reference_rows() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -59,9 +74,13 @@ def test_full_float32_scores_equal_the_reference(tmp_path: Path, wait_until: Cal
         path = f"/v1/indexes/{index['id']}"
         damping = service.get(path)["damping"]
         np.testing.assert_allclose(list(damping.values()), truth["lambdas"], rtol=1e-4)
-        for method in ("datainf", "hessian_free"):
-            mean = scores(service, path, {"dataset_id": validation["id"]}, method=method, aggregate="mean")
-            assert_equal_scores(mean, truth[f"score_{method}"][None])
+        for method, saved, tolerance in SAVED:
+            damping_scale = {} if method == "hessian_free" else {"damping_scale": 0.1}
+            mean = scores(
+                service, path, {"dataset_id": validation["id"]}, method=method, aggregate="mean", **damping_scale
+            )
+            assert_equal_scores(mean, truth[f"score_{saved}"][None], tolerance)
+            assert auc(mean[0], flipped()) == pytest.approx(report()["methods"][saved]["auc"], abs=1e-3)
         first = {"dataset_id": validation["id"], "row_indexes": list(range(20))}
         assert_equal_scores(scores(service, path, first), truth["datainf_pairs_val20"])
 
@@ -73,8 +92,16 @@ def scores(service: Any, path: str, rows: dict[str, Any], **options: Any) -> Any
     return np.asarray(found)
 
 
-def assert_equal_scores(found: Any, truth: Any) -> None:
-    """Relative error below 1e-4 a query, and the same order."""
+def flipped() -> Any:
+    """Which training rows (n,) have a wrong label."""
+    labels = json.loads((REFERENCE / "labels.json").read_text())
+    marks = np.zeros(len(labels["train_row_ids"]), dtype=np.bool_)
+    marks[labels["flipped_positions"]] = True
+    return marks
+
+
+def assert_equal_scores(found: Any, truth: Any, tolerance: float = 1e-4) -> None:
+    """Relative error below the tolerance a query, and the same order."""
     errors = np.linalg.norm(found - truth, axis=1) / np.linalg.norm(truth, axis=1)
-    assert errors.max() < 1e-4
+    assert errors.max() < tolerance
     assert min(spearman(one, true) for one, true in zip(found, truth, strict=True)) > 0.99999
