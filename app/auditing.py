@@ -26,6 +26,11 @@ def submit_audit(store: Store, index_id: str, request: AuditRequest) -> Made:
     checkpoint = store.checkpoints.require(index.spec.checkpoint_id)
     dataset = store.datasets.require(index.spec.dataset_id)
     method = get_offered(request.method, index.spec)
+    if method.needs_checkpoints:
+        raise MethodNotOffered(
+            f"Method '{request.method}' sums over the checkpoints of a run; an audit looks at one.",
+            hint="Use 'hessian_free', which it is for one checkpoint.",
+        )
     signals, notes = choose_signals(request, checkpoint)
     if request.evaluation is not None:
         check_selection(

@@ -261,7 +261,7 @@ app.command("evaluate")(evaluate_command)
 @app.command("status")
 def status_command(
     resource_id: Annotated[
-        str | None, typer.Argument(help="An id: ckpt_, ds_, idx_, qry_, aud_, swp_, eval_ or job_.")
+        str | None, typer.Argument(help="An id: ckpt_, ds_, idx_, qry_, swp_, eval_, aud_ or job_.")
     ] = None,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,

@@ -110,6 +110,8 @@ def test_a_method_without_self_influence_leaves_that_signal_out(
         ({"weights": {"influence": 1}}, 422, "invalid_request", "not among the signals"),
         ({"signals": ["loss"], "weights": {"loss": 0}}, 422, "invalid_request", "No signal counts"),
         ({"method": "embedding"}, 422, "method_not_offered", "baseline"),
+        ({"method": "tracin"}, 422, "method_not_offered", "hessian_free"),
+        ({"method": "ekfac"}, 422, "method_not_offered", "kronecker"),
         ({"method": "datainv"}, 422, "unknown_method", "datainf"),
         ({"damping_scale": 0}, 422, "invalid_request", ""),
         ({"sort": "loss"}, 422, "invalid_request", "sort"),

@@ -57,6 +57,11 @@ def test_tracin_without_checkpoints_says_what_to_send(client: TestClient, ready_
     assert "hessian_free" in body["hint"]
 
 
+def test_a_baseline_has_nothing_to_sum(client: TestClient, ready_index: dict[str, Any]) -> None:
+    answer = ask(client, ready_index, (ready_index["id"], 1.0), method="embedding")
+    assert "baseline" in assert_problem(answer, 422, "method_not_offered")["detail"]
+
+
 def test_any_method_can_be_summed(client: TestClient, ready_index: dict[str, Any], make_ready: Make) -> None:
     weights = ((ready_index["id"], 1.0), (make_ready("ckpt_2")["id"], 1.0))
     assert ask(client, ready_index, *weights, method="exact").status_code == 202

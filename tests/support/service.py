@@ -89,7 +89,14 @@ def submit_index(store: Store, checkpoint: Checkpoint, dataset: Dataset, **field
     return index
 
 
-def submit_query(store: Store, index_id: str, summed: Sequence[tuple[Index, float]] = (), **fields: Any) -> Query:
+def submit_query(
+    store: Store,
+    index_id: str,
+    summed: Sequence[tuple[Index, float]] = (),
+    *,
+    notes: tuple[str, ...] = (),
+    **fields: Any,
+) -> Query:
     """Ask a query, as `POST /v1/indexes/{id}/queries` does; `summed` are indexes with weights, the asked one first."""
     request = QueryRequest(**fields)
     checkpoints = [
@@ -98,7 +105,7 @@ def submit_query(store: Store, index_id: str, summed: Sequence[tuple[Index, floa
     ]
     query = Query(
         id=new_id("qry"), index_id=index_id, job_id=new_id("job"), state="queued", request=request,
-        method=request.method, checkpoints=tuple(checkpoints) or None, created_at=now(),
+        method=request.method, checkpoints=tuple(checkpoints) or None, notes=notes, created_at=now(),
     )  # fmt: skip
     store.queries.create(query)
     store.jobs.create(query.job_id, "query", query.id, f"/v1/queries/{query.id}")

@@ -118,11 +118,3 @@ def _tokenizer() -> PreTrainedTokenizerFast:
         tokenizer_object=tokenizer, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]", unk_token="[UNK]",
         bos_token="[CLS]", eos_token="[SEP]", model_max_length=64,
     )  # fmt: skip
-
-
-def poison(tiny: TinyCheckpoint, word: str) -> TinyCheckpoint:
-    """Make one word's embedding so large that every row with it overflows; the checkpoint still loads."""
-    weights = load_file(tiny.base / "model.safetensors")
-    weights["bert.embeddings.word_embeddings.weight"][5 + WORDS.index(word)] = 3e38
-    save_file(weights, tiny.base / "model.safetensors", metadata={"format": "pt"})
-    return tiny

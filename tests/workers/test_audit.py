@@ -12,7 +12,7 @@ from support.audits import make_audit, submit_audit
 from support.oracle import dense_datainf, loop_gradients
 from support.rows import make_completion_rows, make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
-from support.tiny import LABELS, TinyCheckpoint, make_causal, make_classifier, poison
+from support.tiny import LABELS, TinyCheckpoint, make_causal, make_classifier, poison_word
 
 from influence.agreement import average_ranks, spearman
 from influence.contracts.audit import Audit
@@ -116,6 +116,23 @@ def test_suspicion_is_the_rank_of_the_mean_rank(
     assert (audit.accuracy, audit.confusion) == (None, None)
     assert audit.classes is not None
     assert audit.classes[0].most_suspicious[0].row_id.startswith("t")
+
+
+@pytest.mark.parametrize(("method", "storage"), [("ekfac", "full"), ("proximal", "full"), ("proximal", "compact")])
+def test_influence_is_that_of_a_query_by_the_same_method(
+    worker: Runtime, checkpoint: Checkpoint, dataset: Dataset, finished: Any, answered: Any, method: str, storage: str
+) -> None:
+    index = build(worker, checkpoint, dataset, finished, storage=storage, kronecker=method == "ekfac")
+    made = submit_audit(worker.store, index, checkpoint, method=method, evaluation=add_evaluation(worker))
+    assert finished(worker.store, made.job_id).state == "succeeded"
+    _, table = read_table(worker.store, made.id)
+    asked = {"examples": EVALUATION, "aggregate": "mean", "method": method, "exact": False}
+    query = answered(worker.store, submit_query(worker.store, index.id, **asked))
+    influence = worker.store.scores.read(query.id, 1, ROWS)
+    assert influence is not None
+    np.testing.assert_allclose(table["influence"], influence[0], atol=1e-4 * np.abs(influence).max())
+    assert (table["self_influence"] >= 0).all()
+    assert table["self_influence"].std() > 0
 
 
 @pytest.mark.parametrize(("rank", "least"), [(1, 0.98), (4, 0.995), (16, 0.999)])
@@ -280,7 +297,8 @@ def test_an_evaluation_row_that_the_head_does_not_know_fails_the_audit_by_name(
 def test_rows_that_the_index_left_out_are_named_and_not_audited(
     worker: Runtime, finished: Any, tmp_path: Path, storage: str
 ) -> None:
-    tiny = poison(make_classifier(tmp_path / "poisoned"), "refund")
+    tiny = make_classifier(tmp_path / "poisoned")
+    poison_word(tiny, "refund")
     checkpoint = add_checkpoint(worker.store, worker.files, tiny, "sequence_classification")
     rows = make_ticket_rows(ROWS)
     dataset = add_dataset(worker.store, worker.files, rows, "classification")

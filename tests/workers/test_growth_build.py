@@ -9,7 +9,7 @@ import pytest
 import torch
 from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
-from support.tiny import TinyCheckpoint, make_classifier, poison
+from support.tiny import TinyCheckpoint, make_classifier, poison_word
 
 from influence.compact.encoder import Projected
 from influence.compact.moments import Moments
@@ -260,7 +260,8 @@ def test_a_plan_killed_halfway_and_shards_delivered_twice_change_nothing(
 
 
 def test_rows_that_were_left_out_count_as_new(worker: Runtime, tmp_path: Path, finished: Callable[..., Job]) -> None:
-    poisoned = poison(make_classifier(tmp_path / "poisoned"), POISON)
+    poisoned = make_classifier(tmp_path / "poisoned")
+    poison_word(poisoned, POISON)
     checkpoint = add_checkpoint(worker.store, worker.files, poisoned, "sequence_classification")
     built, source = [], None
     for rows in (OLD, OLD[20:] + NEW):

@@ -65,6 +65,7 @@ class EvaluationStage:
                 *(part.sum(0, dtype=torch.float64) for part in found.blocks.values()),
             ]
             self._sum += torch.cat([part.cpu() for part in sums]).numpy()
+            del found  # before the next batch is computed
         self._done += len(encoded)
 
     def keep(self) -> None:

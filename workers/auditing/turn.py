@@ -5,7 +5,7 @@ import time
 from influence.auditing.signals import has_classes
 from influence.contracts.audit import Audit
 from influence.errors import Cancelled, IndexNotReady, WorkerDied
-from influence.methods.registry import get_method
+from influence.methods.registry import get_offered
 from workers.auditing.evaluation import EvaluationStage
 from workers.auditing.finish import close_audit, finish_audit
 from workers.auditing.labels import LabelStage
@@ -35,7 +35,7 @@ def audit_index(runtime: Runtime, audit: Audit) -> None:
     index = runtime.store.indexes.require(audit.index_id)
     if index.state != "succeeded":
         raise IndexNotReady(f"Index {index.id} is {index.state}.")
-    get_method(audit.method, index.spec.storage)
+    get_offered(audit.method, index.spec)
     model = runtime.models.get(runtime.store.checkpoints.require(index.spec.checkpoint_id), index.spec.gradients)
     subject = Subject(runtime, audit, index, model, load_hot(runtime, index, audit.job_id))
     work = make_work(subject)

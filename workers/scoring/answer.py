@@ -20,6 +20,8 @@ from workers.scoring.summing import Influence, sum_influence
 
 #: Note of an answer from codes that an exact one will replace.
 _PRELIMINARY = "Exact scores are being computed."
+#: Beginning of the note of an answer from codes that stands.
+_FROM_CODES = "Scores come from codes;"
 
 
 def answer_query(runtime: Runtime, query: Query) -> None:
@@ -43,8 +45,7 @@ def _rerank(
     wanted = query.request.exact is True or (query.request.exact == "auto" and seconds < AUTO_SECONDS)
     if not wanted:
         return None, (
-            f"Scores come from codes; exact scores of {len(candidates)} rows would take about {seconds:.1f} s: "
-            "send exact true.",
+            f"{_FROM_CODES} exact scores of {len(candidates)} rows would take about {seconds:.1f} s: send exact true.",
         )
     if seconds > AUTO_SECONDS:
         _store(runtime, query, parts, influence, None, (_PRELIMINARY,), is_final=False)
@@ -75,12 +76,20 @@ def _store(
     storages = {part.index.spec.storage for part in parts.all}
     answer: Mapping[str, Any] = {
         "state": "succeeded" if is_final else "running", "results": tuple(results),
-        "notes": tuple(dict.fromkeys((*query.notes, *notes))),
         "calibration": calibration, "rows_scored": len(influence.row_indexes), "fidelity": index.fidelity,
         "storage": index.spec.storage if len(storages) == 1 else "mixed", "milliseconds": parts.watch.finish(),
         "damping_scale": method.damping_scale(query.request.damping_scale) if damped else None,
     }  # fmt: skip
-    runtime.store.queries.update(query.id, lambda current: current.model_copy(update=answer))
+    runtime.store.queries.update(
+        query.id,
+        lambda current: current.model_copy(update={**answer, "notes": renew_notes(current.notes, notes)}),
+    )
+
+
+def renew_notes(noted: tuple[str, ...], new: tuple[str, ...]) -> tuple[str, ...]:
+    """A record's notes with an answer's own in the place of those of the answer before it, one cut short perhaps."""
+    kept = (note for note in noted if not note.startswith((_PRELIMINARY, _FROM_CODES)))
+    return (*kept, *new)
 
 
 def find_calibration(parts: Parts, query: Query, damping_scale: float) -> Calibration | None:

@@ -31,7 +31,8 @@ def embed_batch(model: nn.Module, batch: Batch) -> Tensor:
             f"A {type(encoder).__name__} tells no hidden states, so its rows have no embedding.",
             hint="Use an influence method; GET /v1/methods lists them.",
         )
-    mask = batch.inputs["attention_mask"][:, :, None].to(torch.float32)
+    # The last layer of a base that is spread over GPUs lies elsewhere than the first.
+    mask = batch.inputs["attention_mask"][:, :, None].to(hidden.device, torch.float32)
     mean = (hidden.float() * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1.0)
     return nn.functional.normalize(mean, dim=1)
 
