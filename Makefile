@@ -8,7 +8,7 @@ PIP_ARGS ?=
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench-gradients lint format clean bench-index
+.PHONY: help install demo test bench-gradients lint format clean bench-index bench-evaluations
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -35,6 +35,9 @@ bench-gradients: $(STAMP) ## Measure per-row gradients on an idle machine (about
 
 bench-index: $(STAMP) ## Measure the compact index: fidelity, scale, HTTP (ten minutes on an idle machine)
 	$(BIN)/python -m benchmarks.index --shared ../shared --write docs/benchmarks $(ARGS)
+
+bench-evaluations: $(STAMP) ## Judge all methods by training again (hours on two cores; goes on where it ended)
+	$(BIN)/python -m benchmarks.evaluations --shared ../shared $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check .
