@@ -3,11 +3,17 @@
 from app.checkpointing import resolve_base_model
 from app.context import Context
 from app.readiness import require_ready
-from influence.contracts.checkpoint import BaseModelRef
+from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.dataset import Dataset
-from influence.contracts.evaluation import Experiment, Subject
+from influence.contracts.evaluation import (
+    ClassAttributionRequest,
+    Experiment,
+    LdsRequest,
+    LeaveOutRequest,
+    Subject,
+)
 from influence.contracts.index import Index
-from influence.errors import BaseModelNotFound, InvalidRequest, RowsUnfit
+from influence.errors import BaseModelNotFound, InvalidRequest, RowsUnfit, TaskMismatch
 from influence.rows.file import RowFile
 
 #: Taken for classification where no base model is named.
@@ -28,6 +34,7 @@ def subject_of_index(context: Context, request: Experiment, index_id: str) -> tu
         )
     index = require_ready(context.store, index_id)
     checkpoint = context.store.checkpoints.require(index.spec.checkpoint_id)
+    _require_retrainable(request, checkpoint)
     subject = Subject(
         task=checkpoint.task, base_model=checkpoint.base_model, dataset_id=index.spec.dataset_id,
         num_labels=checkpoint.num_labels, label_names=checkpoint.label_names,
@@ -35,10 +42,30 @@ def subject_of_index(context: Context, request: Experiment, index_id: str) -> tu
     return subject, context.store.datasets.require(index.spec.dataset_id), index
 
 
+def _require_retrainable(request: Experiment, checkpoint: Checkpoint) -> None:
+    """Raise InvalidRequest or TaskMismatch where an index cannot be judged by training on its rows again."""
+    flips = isinstance(request, LdsRequest | LeaveOutRequest) and request.flip_share > 0
+    if request.evaluation_dataset_id is None or flips:
+        raise InvalidRequest(
+            "An index was trained on all of its rows and on their labels as they are.",
+            hint="Name test points with 'evaluation_dataset_id', and leave 'flip_share' out.",
+        )
+    if checkpoint.trainable is not None:
+        raise TaskMismatch(
+            f"{checkpoint.id} is a plain model: its files hold only what training made of it, nothing to begin from.",
+            hint="Evaluate an index of an adapter, or a model to train by 'dataset_id' and 'base_model'.",
+        )
+
+
 def subject_of_rows(context: Context, request: Experiment, dataset_id: str) -> tuple[Subject, Dataset]:
     """A model to train on a data set. Raises NotFound, RowsUnfit, BaseModelNotFound and what a bad name gives."""
     dataset = context.store.datasets.require(dataset_id)
     if dataset.kind != "classification":
+        if request.base_model is None and not isinstance(request, ClassAttributionRequest):
+            raise InvalidRequest(
+                "A causal language model is trained many times over, and no base model is named.",
+                hint="Name an alias, path or hub id in 'base_model'.",
+            )
         base = None if request.base_model is None else resolve_base_model(context, request.base_model, request.revision)
         return Subject(task="causal_lm", base_model=base, dataset_id=dataset.id), dataset
     names, count = _labels(context, dataset)

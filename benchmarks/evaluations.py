@@ -96,7 +96,9 @@ def main() -> None:
     """Run what is missing, then write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=_ROOT.parent / "shared", help="folder with data/")
-    parser.add_argument("--work", type=Path, default=Path(".datainf/evaluations"), help="reports, and the service's data")
+    parser.add_argument(
+        "--work", type=Path, default=Path(".datainf/evaluations"), help="reports, and the service's data"
+    )
     parser.add_argument("--page-only", action="store_true", help="run nothing")
     options = parser.parse_args()
     missing = [one for one in EXPERIMENTS if not (options.work / one.name / "report.md").is_file()]

@@ -22,10 +22,15 @@ REPORT = Report(tables=(TABLE,), pictures=(PICTURE,), reading=("It works.",), fi
 MAKE = {"kind": "lds", "subsets": 8}
 
 
+def judging(index: dict[str, Any]) -> dict[str, str]:
+    """Fields that name an index and test points."""
+    return {"index_id": index["id"], "evaluation_dataset_id": index["spec"]["dataset_id"]}
+
+
 @pytest.fixture
 def evaluation(client: TestClient, ready_index: dict[str, Any]) -> dict[str, Any]:
     """An evaluation of an index that waits in the queue."""
-    answer = client.post("/v1/evaluations", json={**MAKE, "index_id": ready_index["id"]})
+    answer = client.post("/v1/evaluations", json={**MAKE, **judging(ready_index)})
     assert answer.status_code == 202, answer.text
     return dict(answer.json())
 
@@ -63,7 +68,7 @@ def test_what_the_index_decides_stands_in_the_request_that_is_kept(
     ).json()
     store.indexes.update(built["id"], lambda found: found.model_copy(update={"state": "succeeded", "rows_indexed": 12}))
     store.jobs.succeed(built["job_id"])
-    made = client.post("/v1/evaluations", json={**MAKE, "index_id": built["id"]}).json()
+    made = client.post("/v1/evaluations", json={**MAKE, **judging(built)}).json()
     assert made["request"]["max_length"] == 77
 
 
@@ -118,7 +123,7 @@ def test_a_report_that_is_not_there_yet_is_a_conflict_with_the_job(
 def test_waiting_gives_the_report_if_it_is_there_in_time(
     client: TestClient, ready_index: dict[str, Any], store: Store
 ) -> None:
-    body, headers = {**MAKE, "index_id": ready_index["id"]}, {"Idempotency-Key": "k"}
+    body, headers = {**MAKE, **judging(ready_index)}, {"Idempotency-Key": "k"}
     first = client.post("/v1/evaluations", json=body, headers={**headers, "Prefer": "wait=0"})
     finish(store, first.json()["id"])
     again = client.post("/v1/evaluations", json=body, headers={**headers, "Prefer": "wait=5"})
@@ -157,7 +162,7 @@ def test_an_evaluation_that_came_to_nothing_is_sent_again(
         store.jobs.fail(evaluation["job_id"], {"code": "worker_died"})
     else:
         client.delete(f"/v1/jobs/{evaluation['job_id']}")
-    again = client.post("/v1/evaluations", json={**MAKE, "index_id": ready_index["id"]})
+    again = client.post("/v1/evaluations", json={**MAKE, **judging(ready_index)})
     assert (again.status_code, again.json()["state"]) == (202, "queued")
     assert again.json()["id"] != evaluation["id"]
 

@@ -88,7 +88,13 @@ def test_causal_rows_need_no_base_model(send: Send, ask: Ask) -> None:
 
 
 def test_the_loss_of_causal_rows_is_settled(send: Send, ask: Ask) -> None:
-    assert ask("lds", dataset_id=send(PROMPTS)).json()["request"]["loss"] == "completion"
+    made = ask("lds", dataset_id=send(PROMPTS), base_model="minilm-l6").json()
+    assert made["request"]["loss"] == "completion"
+
+
+def test_kinds_that_train_many_times_need_a_base_model_for_causal_rows(send: Send, ask: Ask) -> None:
+    body = assert_problem(ask("lds", dataset_id=send(PROMPTS)), 422, "invalid_request")
+    assert "'base_model'" in body["hint"]
 
 
 REFUSED = [
@@ -150,12 +156,26 @@ def test_an_index_has_to_be_ready_and_decides_its_own_settings(
     for fields in ({"max_length": 64}, {"base_model": "minilm-l6"}, {"lora": {"r": 4}}):
         body = assert_problem(ask("lds", index_id=index["id"], **fields), 422, "invalid_request")
         assert f"'{next(iter(fields))}' is decided by the index" in body["detail"]
-    assert ask("lds", index_id=index["id"]).status_code == 202
+    tested = index["spec"]["dataset_id"]
+    for fields in ({}, {"evaluation_dataset_id": tested, "flip_share": 0.1}):
+        body = assert_problem(ask("lds", index_id=index["id"], **fields), 422, "invalid_request")
+        assert "evaluation_dataset_id" in body["hint"]
+    assert ask("lds", index_id=index["id"], evaluation_dataset_id=tested).status_code == 202
+
+
+def test_a_plain_model_has_nothing_to_train_again_from(ask: Ask, index: dict[str, Any], store: Store) -> None:
+    store.indexes.update(index["id"], lambda found: found.model_copy(update={"state": "succeeded"}))
+    plain = {"trainable": ("classifier",)}
+    store.checkpoints.update(index["spec"]["checkpoint_id"], lambda found: found.model_copy(update=plain))
+    answer = ask("lds", index_id=index["id"], evaluation_dataset_id=index["spec"]["dataset_id"])
+    assert_problem(answer, 422, "task_mismatch")
 
 
 @pytest.mark.parametrize("kind", ["mislabelled", "lds", "leave-out"])
 def test_labels_are_flipped_only_where_there_are_labels(send: Send, ask: Ask, kind: str) -> None:
-    body = assert_problem(ask(kind, dataset_id=send(PROMPTS), flip_share=0.2), 422, "rows_unfit")
+    body = assert_problem(
+        ask(kind, dataset_id=send(PROMPTS), base_model="minilm-l6", flip_share=0.2), 422, "rows_unfit"
+    )
     assert "Labels are flipped" in body["detail"]
 
 
