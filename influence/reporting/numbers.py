@@ -48,3 +48,8 @@ def interval_text(value: float, low: float, high: float) -> str:
 def _decimals(size: float, digits: int) -> int:
     """Decimal places that show so many digits of a positive number."""
     return min(max(digits - 1 - math.floor(math.log10(size)), 0), _MAX_DECIMALS)
+
+
+def count_of(number: int, what: str) -> str:
+    """`1 seed`, `3 seeds`: a number of things whose plural takes an s."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

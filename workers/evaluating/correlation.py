@@ -22,6 +22,7 @@ from influence.contracts.evaluation import (
 )
 from influence.damping import DEFAULT_DAMPING_SCALE
 from influence.evaluating.statistics import mean_and_interval
+from influence.reporting.numbers import count_of
 from workers.evaluating.base import Watch
 from workers.evaluating.run import Floats, Trail, rounded, train_on
 from workers.evaluating.setting import read_setting
@@ -99,8 +100,8 @@ def _summarise(found: Sequence[Json]) -> Json:
 def _table(request: CorrelationRequest, rows: Sequence[tuple[Cell, ...]]) -> Table:
     return Table(
         name="correlation", title=f"Agreement with '{_REFERENCE.title}'", columns=_COLUMNS, rows=tuple(rows),
-        note=f"Influence on the mean test loss and on {request.test_points} test points; {len(request.seeds)} seeds; "
-        "intervals are over test points.",
+        note=f"Influence on the mean test loss and on {request.test_points} test points; "
+        f"{count_of(len(request.seeds), 'seed')}; intervals are over test points.",
     )  # fmt: skip
 
 

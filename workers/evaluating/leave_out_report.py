@@ -8,6 +8,7 @@ import numpy as np
 from influence.contracts.common import Json
 from influence.contracts.evaluation import Cell, LeaveOutRequest, Picture, Report, Series, Table
 from influence.evaluating.statistics import mean_and_interval
+from influence.reporting.numbers import count_of
 
 _SEED = 0
 _COLUMNS = ("rows left out", "chosen by", "rise of mean test loss", "rise of mean test loss low",
@@ -32,8 +33,8 @@ def make_report(request: LeaveOutRequest, pieces: Sequence[Json], results: Seque
     table = Table(
         name="leave-out", title="Change of the mean test loss when rows are left out", columns=_COLUMNS,
         rows=tuple(rows),
-        note=f"Most {request.drop} rows first; {request.repeats} trainings each for {len(seeds)} seeds; the mean test "
-        f"loss with all rows is {np.mean(base):.4f}. 95% bootstrap intervals over trainings.",
+        note=f"Most {request.drop} rows first; {request.repeats} trainings each for {count_of(len(seeds), 'seed')}; "
+        f"the mean test loss with all rows is {np.mean(base):.4f}. 95% bootstrap intervals over trainings.",
     )  # fmt: skip
     return Report(
         tables=(table,), pictures=(_draw(request, figures),), reading=_read(request, figures),

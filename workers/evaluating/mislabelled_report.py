@@ -7,6 +7,7 @@ import numpy as np
 
 from influence.contracts.common import Json
 from influence.contracts.evaluation import Cell, MislabelledRequest, Picture, Report, Series, Table
+from influence.reporting.numbers import count_of
 
 _COLUMNS = ("signal", "AUC", "AUC low", "AUC high", "precision among as many rows as were flipped")
 _DRAWN = 6
@@ -24,8 +25,9 @@ def make_report(request: MislabelledRequest, results: Sequence[Json]) -> Report:
     ]
     table = Table(
         name="mislabelled", title="Finding wrong labels", columns=_COLUMNS, rows=tuple(rows),
-        note=f"{results[0]['rows']} training rows, {results[0]['flipped']} labels made wrong, {len(results)} seeds. A "
-        "method's signal is influence on the mean test loss, harmful first; self-influence and loss highest first.",
+        note=f"{results[0]['rows']} training rows, {results[0]['flipped']} labels made wrong, "
+        f"{count_of(len(results), 'seed')}. A method's signal is influence on the mean test loss, harmful first; "
+        "self-influence and loss highest first.",
     )  # fmt: skip
     return Report(
         tables=(table,), pictures=_draw(order, figures), reading=_read(order, figures), figures={"signals": figures}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from influence.contracts.common import now
 from influence.contracts.evaluation import Evaluation, LdsRequest, Picture, Report, Series, Subject, Table
 from influence.reporting.markdown import plain_text, to_markdown
-from influence.reporting.numbers import cell_text, interval_text, number_text
+from influence.reporting.numbers import cell_text, count_of, interval_text, number_text
 from influence.reporting.tables import text_table
 
 
@@ -98,3 +98,8 @@ def test_any_text_stays_on_one_line_and_every_mark_is_escaped(text: str) -> None
     assert len(shown.splitlines()) <= 1
     assert "<" not in shown.replace("\\<", "")
     assert "|" not in shown.replace("\\|", "")
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 seeds"), (1, "1 seed"), (1200, "1,200 seeds")])
+def test_numbers_of_things_are_singular_only_for_one(number: int, text: str) -> None:
+    assert count_of(number, "seed") == text
