@@ -5,33 +5,51 @@ built, so the true score of each pair is an inner product with the full directio
 index is computed twice.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from influence.arrays import Array
 from influence.compact.arrays import Float64s
-from influence.compact.encoder import Encoder
+from influence.compact.encoder import Encoder, Projected
 from influence.compact.growth import residual_share
 from influence.compact.moments import Moments, damping_of_rows
-from influence.compact.query import invert_datainf, query_vectors
+from influence.compact.query import (
+    Inverse,
+    invert_datainf,
+    invert_exactly,
+    invert_nothing,
+    invert_proximally,
+    query_vectors,
+)
 from influence.compact.rerank import exact_scores, full_directions
 from influence.compact.scan import scan_codes
 from influence.contracts.index import CodeDtype
+from influence.methods.base import Method
+from influence.methods.exact import Exact
+from influence.methods.hessian_free import HessianFree
+from influence.methods.proximal import Proximal
 
 #: Under these an index warns. Candidates are 4k rows, as a query's re-ranking takes by default.
 SPEARMAN_FLOOR = 0.99
 FOUND_FLOOR = 0.98
 CANDIDATES_PER_RESULT = 4
+#: Other methods whose agreement is measured; `joint` needs a moment over all blocks, which is made when first asked.
+_OTHERS: dict[str, tuple[Callable[[Encoder, Moments, Sequence[float]], Inverse], Method[Any]]] = {
+    "exact": (invert_exactly, Exact()),
+    "proximal": (invert_proximally, Proximal()),
+    "hessian_free": (lambda encoder, _moments, _damping: invert_nothing(encoder), HessianFree()),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
     """`overlap` is the share of the true top k among the codes' top k, `found` among the codes' first 4k: what
     re-ranking returns. `kept` is the basis's share of the normalised energy per block, `residual` the share of the
-    held-out rows' that it misses. Both directions count, helpful and harmful.
+    held-out rows' that it misses. Both directions count, helpful and harmful. All of it is DataInf's; `methods` has the
+    mean Spearman of others at their default dampings, which live on directions that DataInf hardly looks at.
     """
 
     queries: int
@@ -43,6 +61,7 @@ class Fidelity:
     found: float
     kept: tuple[float, ...]
     residual: float
+    methods: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -63,27 +82,50 @@ def measure_fidelity(
 
     `moments` are those of the whole index. A row is never ranked for itself.
     """
-    projected = encoder.project(gradients)
+    rows = _HeldOut(encoder, gradients, encoder.project(gradients), dtype, queries)
     inverse = invert_datainf(encoder, moments, damping_of_rows(moments, encoder.parameters, damping_scale))
-    asked = [block[:queries] for block in gradients]
-    true = exact_scores(full_directions(encoder.basis, inverse, asked), gradients)
-    vectors = query_vectors(encoder.layout, inverse, projected.codes[:queries])
-    coded = scan_codes(encoder.encode(projected, dtype), vectors).astype(np.float64)
-    true, coded = drop_self(true), drop_self(coded)
+    true, coded = rows.score(inverse)
     correlations = rank_correlations(true, coded)
     wanted = min(k, max(1, true.shape[1] // (2 * CANDIDATES_PER_RESULT)))
     fidelity = Fidelity(
         queries=len(true),
-        rows=len(projected),
+        rows=len(rows.projected),
         k=wanted,
         spearman_mean=float(correlations.mean()),
         spearman_worst=float(correlations.min()),
         overlap=share_found(true, coded, wanted, wanted),
         found=share_found(true, coded, wanted, CANDIDATES_PER_RESULT * wanted),
         kept=encoder.basis.kept,
-        residual=residual_share(encoder, projected),
+        residual=residual_share(encoder, rows.projected),
+        methods={name: _agreement(rows, moments, name) for name in _OTHERS},
     )
     return _warned(fidelity)
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldOut:
+    """Rows that score each other; the first `queries` of them ask."""
+
+    encoder: Encoder
+    gradients: Sequence[Array]
+    projected: Projected
+    dtype: CodeDtype
+    queries: int
+
+    def score(self, inverse: Inverse) -> tuple[Float64s, Float64s]:
+        """Scores (m, h - 1) from full gradients and from codes."""
+        encoder = self.encoder
+        asked = [block[: self.queries] for block in self.gradients]
+        true = exact_scores(full_directions(encoder.basis, inverse, asked), self.gradients)
+        vectors = query_vectors(encoder.layout, inverse, self.projected.codes[: self.queries])
+        coded = scan_codes(encoder.encode(self.projected, self.dtype), vectors).astype(np.float64)
+        return drop_self(true), drop_self(coded)
+
+
+def _agreement(rows: _HeldOut, moments: Moments, name: str) -> float:
+    invert, method = _OTHERS[name]
+    damping = damping_of_rows(moments, rows.encoder.parameters, method.damping_scale(None))
+    return float(rank_correlations(*rows.score(invert(rows.encoder, moments, damping))).mean())
 
 
 def rank_correlations(true: Float64s, other: Float64s) -> Float64s:

@@ -103,6 +103,8 @@ def test_fidelity_is_high_where_the_rank_suffices_and_warns_where_not(problem) -
     good = fit_encoder(sample, rank=12)
     moments = good.sum_moments(good.project(problem.train))
     fidelity = measure_fidelity(good, moments, held_out, queries=40)
+    assert set(fidelity.methods) == {"exact", "proximal", "hessian_free"}
+    assert all(0.9 < agreement <= 1 for agreement in fidelity.methods.values()), fidelity.methods
     assert fidelity.queries == 40
     assert fidelity.rows == 150
     assert fidelity.spearman_mean > 0.99
