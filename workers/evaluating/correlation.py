@@ -17,13 +17,13 @@ from influence.contracts.evaluation import (
     MethodChoice,
     Picture,
     Report,
-    Series,
     Table,
 )
 from influence.damping import DEFAULT_DAMPING_SCALE
 from influence.evaluating.statistics import mean_and_interval
 from workers.evaluating.base import Watch
 from workers.evaluating.run import Floats, Trail, rounded, train_on
+from workers.evaluating.series import with_interval
 from workers.evaluating.setting import read_setting
 from workers.evaluating.steps import Steps
 from workers.runtime import Runtime
@@ -105,15 +105,10 @@ def _table(request: CorrelationRequest, rows: Sequence[tuple[Cell, ...]]) -> Tab
 
 
 def _draw(request: CorrelationRequest, figures: dict[str, dict[str, Any]]) -> Picture:
-    series = []
-    for title, by_rank in figures.items():
-        ordered = [by_rank[str(rank)] for rank in request.ranks]
-        series.append(
-            Series(
-                label=title, x=tuple(float(rank) for rank in request.ranks), y=tuple(one["each"] for one in ordered),
-                low=tuple(one["low"] for one in ordered), high=tuple(one["high"] for one in ordered),
-            )
-        )  # fmt: skip
+    series = [
+        with_interval(title, request.ranks, [by_rank[str(rank)] for rank in request.ranks], "each")
+        for title, by_rank in figures.items()
+    ]
     return Picture(
         name="correlation", title=f"Agreement with '{_REFERENCE.title}'", x_label="LoRA rank",
         y_label="Spearman, mean over test points", series=tuple(series),
