@@ -1,4 +1,4 @@
-"""What goes out: a resource as JSON, with the headers that its state asks for."""
+"""What goes out: a resource as JSON; of a POST that starts long work, the resource with what its state asks for."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,8 +8,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from app.context import Context
-from app.idempotency import Made
+from app.idempotency import Made, Once
 from app.problems import MEDIA_TYPE
+from app.readiness import require_worker
 from app.waiting import pending_headers, wait_for_job
 from influence.contracts.audit import Audit
 from influence.contracts.evaluation import Evaluation
@@ -17,6 +18,7 @@ from influence.contracts.index import Index
 from influence.contracts.preview import Preview
 from influence.contracts.query import Query
 from influence.contracts.sweep import Sweep
+from influence.digests import digest_json
 from influence.errors import Cancelled
 
 Work = Index | Query | Preview | Sweep | Evaluation | Audit
@@ -28,12 +30,35 @@ def json_response(resource: BaseModel, status: int = 200, headers: Mapping[str, 
 
 
 async def answer_work(
-    request: Request, context: Context, made: Made, read: Callable[[], Work], wait_seconds: float | None
+    request: Request,
+    context: Context,
+    once: Once,
+    body: BaseModel,
+    wait_seconds: float | None,
+    *,
+    submit: Callable[[], Made],
+    read: Callable[[str], Work],
+    needs_worker: bool = False,
 ) -> Response:
     """Answer a POST that stands for long work: 200 with the result if it is there in time, else 202 with the job.
 
-    Work that failed while the caller waited is answered with its own error.
+    `submit` starts the work, once for an idempotency key and body; `read` finds its record by id. Work that failed
+    while the caller waited is answered with its own error. Raises what `submit` raises, IdempotencyConflict, and with
+    `needs_worker` NoWorker where the caller waits and none is there.
     """
+
+    def submit_if_useful() -> Made:
+        if needs_worker and wait_seconds:
+            require_worker(context.store)
+        return submit()
+
+    made = await run_in_threadpool(once.run, digest_json(body.model_dump(mode="json")), submit_if_useful)
+    return await _await_work(request, context, made, lambda: read(made.resource_id), wait_seconds)
+
+
+async def _await_work(
+    request: Request, context: Context, made: Made, read: Callable[[], Work], wait_seconds: float | None
+) -> Response:
     request.state.job_id = made.job_id
     finished = False
     if wait_seconds and made.job_id is not None:

@@ -14,14 +14,23 @@ from starlette.exceptions import HTTPException
 from influence.errors import (
     Conflict,
     DatainfError,
+    IdempotencyConflict,
+    IndexFailed,
     IndexNotReady,
     Internal,
     InvalidRequest,
+    LabelOutOfRange,
+    LabelUnknown,
     MethodNotAllowed,
+    MethodNotOffered,
     NotFound,
+    RowsUnfit,
     StoreUnavailable,
+    TooLarge,
     Unauthorised,
     Unavailable,
+    UnknownMethod,
+    UnsupportedFormat,
 )
 from influence.store.connections import StoreError, StoreFullError
 
@@ -31,6 +40,12 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
 _SHOWN_ERRORS = 20
 _SHOWN_CHARACTERS = 300
+#: What every POST can meet that names resources in a JSON body and starts long work.
+WORK_ERRORS = (NotFound, IdempotencyConflict, TooLarge, UnsupportedFormat)
+#: What asking an index by a method can meet.
+INDEX_ERRORS = (IndexNotReady, IndexFailed, UnknownMethod, MethodNotOffered)
+#: What rows can meet that a checkpoint is to read.
+ROW_ERRORS = (RowsUnfit, LabelOutOfRange, LabelUnknown)
 
 
 class Problem(BaseModel):

@@ -14,17 +14,11 @@ from influence.contracts.preview import DEFAULT_PREVIEW_ROWS, Preview, PreviewRe
 from influence.contracts.query import Query, QueryRequest
 from influence.contracts.sweep import Sweep
 from influence.digests import new_id
-from influence.errors import InvalidRequest, NoWorker
+from influence.errors import InvalidRequest
 from influence.methods.registry import find_offered
 from influence.store.store import Store
 
 Work = TypeVar("Work", Query, Preview, Sweep, Audit)
-
-
-def require_worker(store: Store) -> None:
-    """Raise NoWorker: waiting would be in vain."""
-    if not store.workers.alive():
-        raise NoWorker("No worker has been heard of lately, so that the answer would not come.")
 
 
 def submit_query(store: Store, index_id: str, request: QueryRequest) -> Made:

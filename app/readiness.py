@@ -1,9 +1,9 @@
-"""An index that can be asked, or why it cannot be."""
+"""An index that can be asked and a worker that would answer, or why there is none."""
 
 from app.indexing import present_index
 from app.waiting import retry_after_seconds
 from influence.contracts.index import Index
-from influence.errors import IndexFailed, IndexNotReady
+from influence.errors import IndexFailed, IndexNotReady, NoWorker
 from influence.store.store import Store
 
 
@@ -25,3 +25,9 @@ def require_ready(store: Store, index_id: str) -> Index:
             },
         )  # fmt: skip
     return index
+
+
+def require_worker(store: Store) -> None:
+    """Raise NoWorker: waiting would be in vain."""
+    if not store.workers.alive():
+        raise NoWorker("No worker has been heard of lately, so that the answer would not come.")

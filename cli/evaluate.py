@@ -8,7 +8,7 @@ import typer
 from cli.build import watch
 from cli.experiments import Experiment, Rows, make_request, parse_methods
 from cli.following import require_success
-from cli.options import ApiKey, AsJson, Url, parse_names, parse_numbers
+from cli.options import ApiKey, AsJson, BaseModelName, DatasetId, MaxLength, Url, parse_names, parse_numbers
 from cli.output import Output
 from cli.questions import parse_object
 from cli.reports import make_folder, show_report, write_report
@@ -24,10 +24,10 @@ _KINDS = "correlation, mislabelled, class-attribution, lds, leave-out or calibra
 def evaluate_command(
     kind: Annotated[str, typer.Argument(help=_KINDS)],
     index: Annotated[str | None, typer.Option(help="Judge this index (idx_...): its model, its rows.")] = None,
-    base_model: Annotated[str | None, typer.Option(help="Alias, hub id, or a path that the service may read.")] = None,
+    base_model: BaseModelName = None,
     data: Annotated[Path | None, typer.Option(help="Training rows; made up here where none are named.")] = None,
     evaluation_data: Annotated[Path | None, typer.Option(help="Test rows; else some of the training rows.")] = None,
-    dataset_id: Annotated[str | None, typer.Option(help="Instead of --data.")] = None,
+    dataset_id: DatasetId = None,
     evaluation_dataset_id: Annotated[str | None, typer.Option(help="Instead of --evaluation-data.")] = None,
     columns: Annotated[str | None, typer.Option(help='JSON, role to column: \'{"class": "variation"}\'.')] = None,
     label_names: Annotated[str | None, typer.Option(help="Class names in order: a,b,c or a JSON list.")] = None,
@@ -49,7 +49,7 @@ def evaluate_command(
     batch_rows: Annotated[int | None, typer.Option(min=1, help="Rows a step.")] = None,
     lora_rank: Annotated[int | None, typer.Option(min=1, help="Rank of the fresh adapter.")] = None,
     lora_alpha: Annotated[float | None, typer.Option(help="Its scale, times the rank.")] = None,
-    max_length: Annotated[int | None, typer.Option(min=1, help="Tokens a row.")] = None,
+    max_length: MaxLength = None,
     out: Annotated[Path | None, typer.Option(help="Folder for report.json, report.md and pictures.")] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Watch the work until it is done.")] = True,
     url: Url = DEFAULT_URL,

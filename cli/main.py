@@ -10,7 +10,23 @@ import typer
 from cli.audit import check_target, read_top, run_audit, show_audit
 from cli.build import BuildOptions, build, show_index
 from cli.evaluate import evaluate_command
-from cli.options import ApiKey, AsJson, Url, parse_names
+from cli.options import (
+    ApiKey,
+    AsJson,
+    AskedIndex,
+    BaseModelName,
+    DampingScale,
+    DatasetId,
+    Examples,
+    MaxLength,
+    PointsDataset,
+    PointsFile,
+    PointsRows,
+    Target,
+    Texts,
+    Url,
+    parse_names,
+)
 from cli.output import Output
 from cli.questions import ask, choose_source, make_body, parse_checkpoint, parse_object
 from cli.serve import API_COMMAND, WORKER_COMMAND, ServeOptions, serve
@@ -73,7 +89,7 @@ def _replace_process(command: tuple[str, ...]) -> None:
 
 @app.command("build")
 def build_command(
-    base_model: Annotated[str | None, typer.Option(help="Alias, hub id, or a path that the service may read.")] = None,
+    base_model: BaseModelName = None,
     adapter: Annotated[Path | None, typer.Option(help="PEFT adapter: its folder, or a zip of it.")] = None,
     trainable: Annotated[
         list[str] | None,
@@ -81,7 +97,7 @@ def build_command(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Training rows: JSONL, JSON array, CSV or Parquet.")] = None,
     checkpoint_id: Annotated[str | None, typer.Option(help="Instead of --base-model and what goes with it.")] = None,
-    dataset_id: Annotated[str | None, typer.Option(help="Instead of --data.")] = None,
+    dataset_id: DatasetId = None,
     columns: Annotated[
         str | None, typer.Option(help='JSON, role to column: \'{"text": "body", "label": "y"}\'.')
     ] = None,
@@ -94,7 +110,7 @@ def build_command(
     storage_dtype: Annotated[str | None, typer.Option(help="float32 or float16, for full storage.")] = None,
     code_dtype: Annotated[str | None, typer.Option(help="int8 or float16, for compact storage.")] = None,
     rank: Annotated[int | None, typer.Option(min=1, help="Basis vectors a block, for compact storage.")] = None,
-    max_length: Annotated[int | None, typer.Option(min=1, help="Tokens a row.")] = None,
+    max_length: MaxLength = None,
     on_too_long: Annotated[str | None, typer.Option(help="truncate or fail.")] = None,
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
     loss: Annotated[str | None, typer.Option(help="Tokens that carry loss: completion, assistant or all.")] = None,
@@ -135,21 +151,21 @@ def build_command(
 
 @app.command("query")
 def query_command(
-    index_id: Annotated[str, typer.Argument(help="The index to ask (idx_...).")],
-    text: Annotated[list[str] | None, typer.Option(help="Text of a test point; may be given again.")] = None,
+    index_id: AskedIndex,
+    text: Texts = None,
     label: Annotated[
         list[str] | None, typer.Option(help="Its label, a name or a class number; one for each --text.")
     ] = None,
-    example: Annotated[list[str] | None, typer.Option(help="A test point as a JSON row; may be given again.")] = None,
-    file: Annotated[Path | None, typer.Option(help="Test points as JSONL; '-' reads standard input.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Test points from a stored data set (ds_...).")] = None,
-    rows: Annotated[str | None, typer.Option(help="Which of its rows: 1,2,3 or 10-19; all when left out.")] = None,
+    example: Examples = None,
+    file: PointsFile = None,
+    dataset: PointsDataset = None,
+    rows: PointsRows = None,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Rows a ranking.")] = 10,
     order: Annotated[str | None, typer.Option(help="helpful, harmful, absolute or both.")] = None,
     method: Annotated[str | None, typer.Option(help="datainf, hessian_free, ...")] = None,
-    target: Annotated[str | None, typer.Option(help="Loss on the 'label' or on the model's own 'prediction'.")] = None,
+    target: Target = None,
     aggregate: Annotated[str | None, typer.Option(help="'each' test point, or their 'mean'.")] = None,
-    damping_scale: Annotated[float | None, typer.Option(help="Damping; 0.1 is the paper's.")] = None,
+    damping_scale: DampingScale = None,
     checkpoint: Annotated[
         list[str] | None, typer.Option(help="idx_...=0.001: sum over these indexes by weight, the asked one too.")
     ] = None,
@@ -189,7 +205,7 @@ def audit_command(
         str | None, typer.Option(help="JSON: how much each signal counts in suspicion, e.g. '{\"loss\": 2}'.")
     ] = None,
     method: Annotated[str | None, typer.Option(help="Of influence and self-influence: datainf, exact, ...")] = None,
-    damping_scale: Annotated[float | None, typer.Option(help="Damping; 0.1 is the paper's.")] = None,
+    damping_scale: DampingScale = None,
     top: Annotated[int, typer.Option(min=0, max=10_000, help="Rows to show, the most suspicious first.")] = 20,
     out: Annotated[Path | None, typer.Option(help="Write all rows here: .csv, .jsonl or .parquet.")] = None,
     url: Url = DEFAULT_URL,
@@ -220,15 +236,15 @@ def audit_command(
 
 @app.command("sweep")
 def sweep_command(
-    index_id: Annotated[str, typer.Argument(help="The index to ask (idx_...).")],
-    text: Annotated[list[str] | None, typer.Option(help="Text of a test point; may be given again.")] = None,
+    index_id: AskedIndex,
+    text: Texts = None,
     label: Annotated[list[str] | None, typer.Option(help="Its label; one for each --text.")] = None,
-    example: Annotated[list[str] | None, typer.Option(help="A test point as a JSON row; may be given again.")] = None,
-    file: Annotated[Path | None, typer.Option(help="Test points as JSONL; '-' reads standard input.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Test points from a stored data set (ds_...).")] = None,
-    rows: Annotated[str | None, typer.Option(help="Which of its rows: 1,2,3 or 10-19; all when left out.")] = None,
+    example: Examples = None,
+    file: PointsFile = None,
+    dataset: PointsDataset = None,
+    rows: PointsRows = None,
     method: Annotated[str | None, typer.Option(help="datainf, exact, joint, ...")] = None,
-    target: Annotated[str | None, typer.Option(help="Loss on the 'label' or on the model's own 'prediction'.")] = None,
+    target: Target = None,
     damping_scale: Annotated[
         list[float] | None, typer.Option(help="Compare this damping; given 2 to 20 times. A grid when left out.")
     ] = None,

@@ -51,13 +51,7 @@ def register_build_actors(runtime: Runtime, broker: RedisBroker) -> None:
     """Planning, shards and finishing."""
 
     def run(index_id: str, work: Callable[..., None], **arguments: Any) -> None:
-        index = runtime.store.indexes.find(index_id)
-        if index is None or not runtime.store.jobs.start(index.job_id):
-            return
-        with structlog.contextvars.bound_contextvars(job_id=index.job_id, index_id=index_id, **arguments):
-            _guard(
-                runtime, lambda: work(runtime, index, **arguments), lambda error: _fail_index(runtime, index_id, error)
-            )
+        _work_on(runtime, "index", runtime.store.indexes, index_id, work, _fail, **arguments)
 
     def plan(index_id: str) -> None:
         run(index_id, plan_index)
@@ -74,16 +68,11 @@ def register_build_actors(runtime: Runtime, broker: RedisBroker) -> None:
 def register_evaluation_actors(runtime: Runtime, broker: RedisBroker, kinds: Mapping[str, EvaluationKind]) -> None:
     """Experiments: each step takes its turn with the builds, and queries wait for neither."""
 
-    def run(evaluation_id: str, work: Callable[..., None], **arguments: Any) -> None:
-        found = runtime.store.evaluations.find(evaluation_id)
-        if found is None or not runtime.store.jobs.start(found.job_id):
-            return
-        with structlog.contextvars.bound_contextvars(job_id=found.job_id, evaluation_id=evaluation_id, **arguments):
-            _guard(
-                runtime,
-                lambda: work(runtime, found, find_kind(kinds, found.request.kind), **arguments),
-                lambda error: _fail_evaluation(runtime, evaluation_id, error),
-            )
+    def run(evaluation_id: str, step: Callable[..., None], **arguments: Any) -> None:
+        def work(runtime: Runtime, found: Evaluation, **arguments: Any) -> None:
+            step(runtime, found, find_kind(kinds, found.request.kind), **arguments)
+
+        _work_on(runtime, "evaluation", runtime.store.evaluations, evaluation_id, work, _fail_evaluation, **arguments)
 
     def plan(evaluation_id: str) -> None:
         run(evaluation_id, plan_evaluation)
@@ -99,40 +88,52 @@ def register_evaluation_actors(runtime: Runtime, broker: RedisBroker, kinds: Map
 
 def register_query_actors(runtime: Runtime, broker: RedisBroker) -> None:
     """What a person waits for."""
+    store = runtime.store
 
     def query(query_id: str) -> None:
-        found = runtime.store.queries.find(query_id)
-        if found is None or not runtime.store.jobs.start(found.job_id):
-            return
-        answer = answer_baseline if found.request.method in BASELINES else answer_query
-        with structlog.contextvars.bound_contextvars(job_id=found.job_id, query_id=query_id):
-            _guard(runtime, lambda: answer(runtime, found), lambda error: _fail_query(runtime, query_id, error))
+        _work_on(runtime, "query", store.queries, query_id, _answer, _fail_answer)
 
     def preview(preview_id: str) -> None:
-        found = runtime.store.previews.find(preview_id)
-        if found is None or not runtime.store.jobs.start(found.job_id):
-            return
-        with structlog.contextvars.bound_contextvars(job_id=found.job_id, preview_id=preview_id):
-            _guard(
-                runtime, lambda: preview_rows(runtime, found), lambda error: _fail_preview(runtime, preview_id, error)
-            )
+        _work_on(runtime, "preview", store.previews, preview_id, preview_rows, _fail_answer)
 
     def sweep(sweep_id: str) -> None:
-        found = runtime.store.sweeps.find(sweep_id)
-        if found is None or not runtime.store.jobs.start(found.job_id):
-            return
-        with structlog.contextvars.bound_contextvars(job_id=found.job_id, sweep_id=sweep_id):
-            _guard(runtime, lambda: sweep_dampings(runtime, found), lambda error: _fail_sweep(runtime, sweep_id, error))
+        _work_on(runtime, "sweep", store.sweeps, sweep_id, sweep_dampings, _fail_answer)
 
     def audit(audit_id: str) -> None:
-        found = runtime.store.audits.find(audit_id)
-        if found is None or not runtime.store.jobs.start(found.job_id):
-            return
-        with structlog.contextvars.bound_contextvars(job_id=found.job_id, audit_id=audit_id):
-            _guard(runtime, lambda: audit_index(runtime, found), lambda error: _fail_audit(runtime, audit_id, error))
+        _work_on(runtime, "audit", store.audits, audit_id, audit_index, _fail_audit)
 
     actors = {"answer_query": query, "preview_rows": preview, "sweep_dampings": sweep, "audit_index": audit}
     _declare(broker, "query", actors)
+
+
+def _answer(runtime: Runtime, query: Query) -> None:
+    answer = answer_baseline if query.request.method in BASELINES else answer_query
+    answer(runtime, query)
+
+
+def _work_on(
+    runtime: Runtime,
+    kind: str,
+    records: Records[Work],
+    record_id: str,
+    work: Callable[..., None],
+    fail: Callable[[Runtime, Records[Work], str, DatainfError], None],
+    **arguments: Any,
+) -> None:
+    """Call `work(runtime, record, **arguments)` if it is still wanted, and `fail` with the caller's answer if it fails.
+
+    Its log lines name the record, by its kind, and the job.
+    """
+    found = records.find(record_id)
+    if found is None or not runtime.store.jobs.start(found.job_id):
+        return
+    names = {"job_id": found.job_id, f"{kind}_id": record_id, **arguments}
+    with structlog.contextvars.bound_contextvars(**names):
+        _guard(
+            runtime,
+            lambda: work(runtime, found, **arguments),
+            lambda error: fail(runtime, records, record_id, error),
+        )
 
 
 def _declare(broker: RedisBroker, queue: str, functions: dict[str, Callable[..., None]]) -> None:
@@ -179,35 +180,20 @@ def _attempt() -> int:
     return 1 if message is None else 1 + int(message.options.get("retries", 0))
 
 
-def _fail_index(runtime: Runtime, index_id: str, error: DatainfError) -> None:
-    _fail(runtime, runtime.store.indexes, index_id, error)
-
-
-def _fail_evaluation(runtime: Runtime, evaluation_id: str, error: DatainfError) -> None:
-    _fail(runtime, runtime.store.evaluations, evaluation_id, error, finished_at=now())
+def _fail_evaluation(runtime: Runtime, records: Records[Evaluation], evaluation_id: str, error: DatainfError) -> None:
+    _fail(runtime, records, evaluation_id, error, finished_at=now())
     runtime.store.evaluation_data.delete(evaluation_id)
 
 
-def _fail_query(runtime: Runtime, query_id: str, error: DatainfError) -> None:
-    runtime.store.queries.expire(query_id, keys.QUERY_SECONDS)
-    _fail(runtime, runtime.store.queries, query_id, error)
+def _fail_answer(runtime: Runtime, records: Records[Work], record_id: str, error: DatainfError) -> None:
+    records.expire(record_id, keys.QUERY_SECONDS)
+    _fail(runtime, records, record_id, error)
 
 
-def _fail_preview(runtime: Runtime, preview_id: str, error: DatainfError) -> None:
-    runtime.store.previews.expire(preview_id, keys.QUERY_SECONDS)
-    _fail(runtime, runtime.store.previews, preview_id, error)
-
-
-def _fail_sweep(runtime: Runtime, sweep_id: str, error: DatainfError) -> None:
-    runtime.store.sweeps.expire(sweep_id, keys.QUERY_SECONDS)
-    _fail(runtime, runtime.store.sweeps, sweep_id, error)
-
-
-def _fail_audit(runtime: Runtime, audit_id: str, error: DatainfError) -> None:
+def _fail_audit(runtime: Runtime, records: Records[Audit], audit_id: str, error: DatainfError) -> None:
     runtime.store.audit_data.delete(audit_id)
-    if runtime.store.audits.find(audit_id) is not None:  # not deleted meanwhile
-        runtime.store.audits.expire(audit_id, keys.QUERY_SECONDS)
-        _fail(runtime, runtime.store.audits, audit_id, error)
+    if records.find(audit_id) is not None:  # not deleted meanwhile
+        _fail_answer(runtime, records, audit_id, error)
 
 
 def _fail(runtime: Runtime, records: Records[Work], record_id: str, error: DatainfError, **changes: Any) -> None:

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from app.answers import answer_work, json_response
@@ -12,30 +11,15 @@ from app.audit_table import SUFFIXES, choose_media_type, stream_table
 from app.auditing import delete_audit, submit_audit
 from app.auth import Caller
 from app.context import Ctx
-from app.idempotency import Made, OnceOnly
+from app.idempotency import OnceOnly
 from app.pages import PageOf, check_bounds
-from app.problems import describe_errors
-from app.querying import present_work, require_worker
+from app.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
+from app.querying import present_work
 from app.strict import StrictRoute
 from app.waiting import Wait
 from influence.contracts.audit import Audit, AuditedRowPage, AuditRequest
 from influence.contracts.common import Page
-from influence.digests import digest_json
-from influence.errors import (
-    Conflict,
-    IdempotencyConflict,
-    IndexFailed,
-    IndexNotReady,
-    LabelOutOfRange,
-    LabelUnknown,
-    MethodNotOffered,
-    NotFound,
-    NoWorker,
-    RowsUnfit,
-    TooLarge,
-    UnknownMethod,
-    UnsupportedFormat,
-)
+from influence.errors import Conflict, NotFound, NoWorker
 
 router = APIRouter(tags=["audits"], route_class=StrictRoute)
 
@@ -55,10 +39,7 @@ EXAMPLES = {
     summary="Ask which labels look wrong",
     responses={
         200: {"model": Audit, "description": "The summary, which was there within `Prefer: wait=N`."},
-        **describe_errors(
-            NotFound, IndexNotReady, IndexFailed, UnknownMethod, MethodNotOffered, RowsUnfit, LabelOutOfRange,
-            LabelUnknown, NoWorker, IdempotencyConflict, TooLarge, UnsupportedFormat,
-        ),
+        **describe_errors(*INDEX_ERRORS, *ROW_ERRORS, NoWorker, *WORK_ERRORS),
     },
 )  # fmt: skip
 async def create_audit(
@@ -75,16 +56,12 @@ async def create_audit(
     Answers 202 at once; with `Prefer: wait=N` 200 and the summary if it is there in time.
     """
     store = context.store
-
-    def work_once() -> Made:
-        if wait:
-            require_worker(store)
-        return submit_audit(store, index_id, body)
-
-    made = await run_in_threadpool(once.run, digest_json(body.model_dump(mode="json")), work_once)
     return await answer_work(
-        request, context, made, lambda: present_work(store, store.audits.require(made.resource_id)), wait
-    )
+        request, context, once, body, wait,
+        submit=lambda: submit_audit(store, index_id, body),
+        read=lambda audit_id: present_work(store, store.audits.require(audit_id)),
+        needs_worker=True,
+    )  # fmt: skip
 
 
 @router.get("/v1/audits", response_model=Page[Audit], summary="List audits", responses=describe_errors(NotFound))

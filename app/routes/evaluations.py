@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
 from app.answers import answer_work, json_response
 from app.auth import Caller
@@ -11,28 +10,12 @@ from app.context import Context, Ctx
 from app.evaluating import delete_evaluation, present_evaluation, require_report, submit_evaluation
 from app.idempotency import OnceOnly
 from app.pages import PageOf
-from app.problems import describe_errors
+from app.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.strict import StrictRoute
 from app.waiting import Wait
 from influence.contracts.common import Page
 from influence.contracts.evaluation import Evaluation, EvaluationRequest, Report
-from influence.digests import digest_json
-from influence.errors import (
-    BaseModelNotFound,
-    Conflict,
-    IdempotencyConflict,
-    IndexFailed,
-    IndexNotReady,
-    LabelOutOfRange,
-    LabelUnknown,
-    MethodNotOffered,
-    NotFound,
-    PathNotAllowed,
-    RowsUnfit,
-    TooLarge,
-    UnknownMethod,
-    UnsupportedFormat,
-)
+from influence.errors import BaseModelNotFound, Conflict, NotFound, PathNotAllowed
 from influence.reporting.markdown import to_markdown
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"], route_class=StrictRoute)
@@ -67,10 +50,7 @@ EXAMPLES = {
     summary="Ask training itself which scores to trust",
     responses={
         200: {"model": Evaluation, "description": "The report, which was there within `Prefer: wait=N`."},
-        **describe_errors(
-            NotFound, UnknownMethod, MethodNotOffered, IndexNotReady, IndexFailed, RowsUnfit, LabelOutOfRange,
-            LabelUnknown, BaseModelNotFound, PathNotAllowed, IdempotencyConflict, TooLarge, UnsupportedFormat,
-        ),
+        **describe_errors(*INDEX_ERRORS, *ROW_ERRORS, BaseModelNotFound, PathNotAllowed, *WORK_ERRORS),
     },
 )  # fmt: skip
 async def create_evaluation(
@@ -85,9 +65,11 @@ async def create_evaluation(
 
     Minutes to hours of work; answers 202 with the job in `Location`. One that failed is sent again as it was.
     """
-    digest = digest_json(body.model_dump(mode="json"))
-    made = await run_in_threadpool(once.run, digest, lambda: submit_evaluation(context, body))
-    return await answer_work(request, context, made, lambda: _read(context, made.resource_id), wait)
+    return await answer_work(
+        request, context, once, body, wait,
+        submit=lambda: submit_evaluation(context, body),
+        read=lambda evaluation_id: _read(context, evaluation_id),
+    )  # fmt: skip
 
 
 def _read(context: Context, evaluation_id: str) -> Evaluation:

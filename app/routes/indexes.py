@@ -1,7 +1,6 @@
 """/v1/indexes"""
 
 from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
 from app.answers import answer_work, json_response
 from app.auth import Caller
@@ -9,24 +8,12 @@ from app.context import Ctx
 from app.idempotency import OnceOnly
 from app.indexing import delete_index, present_index, submit_index
 from app.pages import PageOf
-from app.problems import describe_errors
+from app.problems import ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.strict import StrictRoute
 from app.waiting import Wait
 from influence.contracts.common import Page
 from influence.contracts.index import Index, IndexRequest
-from influence.digests import digest_json
-from influence.errors import (
-    DoesNotFit,
-    IdempotencyConflict,
-    IndexFailed,
-    IndexNotReady,
-    LabelOutOfRange,
-    LabelUnknown,
-    NotFound,
-    RowsUnfit,
-    TooLarge,
-    UnsupportedFormat,
-)
+from influence.errors import DoesNotFit, IndexFailed, IndexNotReady, NotFound
 
 router = APIRouter(prefix="/v1/indexes", tags=["indexes"], route_class=StrictRoute)
 
@@ -38,10 +25,7 @@ router = APIRouter(prefix="/v1/indexes", tags=["indexes"], route_class=StrictRou
     summary="Build an index",
     responses={
         200: {"model": Index, "description": "The same request came before: this is its index, no work is done."},
-        **describe_errors(
-            NotFound, DoesNotFit, RowsUnfit, LabelOutOfRange, LabelUnknown, IdempotencyConflict, IndexFailed,
-            IndexNotReady, TooLarge, UnsupportedFormat,
-        ),
+        **describe_errors(DoesNotFit, *ROW_ERRORS, *WORK_ERRORS, IndexFailed, IndexNotReady),
     },
 )  # fmt: skip
 async def create_index(
@@ -52,14 +36,11 @@ async def create_index(
     Answers 202 with the job in `Location`. An index that failed is built again by sending the same request.
     """
     store = context.store
-    made = await run_in_threadpool(
-        once.run,
-        digest_json(body.model_dump(mode="json")),
-        lambda: submit_index(store, body, budget_bytes=context.settings.storage_budget_bytes),
-    )
     return await answer_work(
-        request, context, made, lambda: present_index(store, store.indexes.require(made.resource_id)), wait
-    )
+        request, context, once, body, wait,
+        submit=lambda: submit_index(store, body, budget_bytes=context.settings.storage_budget_bytes),
+        read=lambda index_id: present_index(store, store.indexes.require(index_id)),
+    )  # fmt: skip
 
 
 @router.get("", response_model=Page[Index], summary="List indexes", responses=describe_errors(NotFound))

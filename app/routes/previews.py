@@ -1,28 +1,17 @@
 """/v1/datasets/{id}/preview and /v1/previews"""
 
 from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
 from app.answers import answer_work, json_response
 from app.auth import Caller
 from app.context import Ctx
-from app.idempotency import Made, OnceOnly
-from app.problems import describe_errors
-from app.querying import present_work, require_worker, submit_preview
+from app.idempotency import OnceOnly
+from app.problems import ROW_ERRORS, WORK_ERRORS, describe_errors
+from app.querying import present_work, submit_preview
 from app.strict import StrictRoute
 from app.waiting import Wait
 from influence.contracts.preview import Preview, PreviewRequest
-from influence.digests import digest_json
-from influence.errors import (
-    IdempotencyConflict,
-    LabelOutOfRange,
-    LabelUnknown,
-    NotFound,
-    NoWorker,
-    RowsUnfit,
-    TooLarge,
-    UnsupportedFormat,
-)
+from influence.errors import NotFound, NoWorker
 
 router = APIRouter(tags=["datasets"], route_class=StrictRoute)
 
@@ -36,10 +25,7 @@ DEFAULT_WAIT_SECONDS = 10.0
     summary="See rows as the model reads them",
     responses={
         202: {"model": Preview, "description": "Not there in time: `Location` names the job."},
-        **describe_errors(
-            NotFound, RowsUnfit, LabelOutOfRange, LabelUnknown, NoWorker, IdempotencyConflict, TooLarge,
-            UnsupportedFormat,
-        ),
+        **describe_errors(*ROW_ERRORS, NoWorker, *WORK_ERRORS),
     },
 )  # fmt: skip
 async def create_preview(
@@ -51,16 +37,12 @@ async def create_preview(
     """
     store = context.store
     seconds = min(DEFAULT_WAIT_SECONDS, context.settings.max_wait_seconds) if wait is None else wait
-
-    def work_once() -> Made:
-        if seconds:
-            require_worker(store)
-        return submit_preview(store, dataset_id, body)
-
-    made = await run_in_threadpool(once.run, digest_json(body.model_dump(mode="json")), work_once)
     return await answer_work(
-        request, context, made, lambda: present_work(store, store.previews.require(made.resource_id)), seconds
-    )
+        request, context, once, body, seconds,
+        submit=lambda: submit_preview(store, dataset_id, body),
+        read=lambda preview_id: present_work(store, store.previews.require(preview_id)),
+        needs_worker=True,
+    )  # fmt: skip
 
 
 @router.get(

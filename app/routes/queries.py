@@ -3,36 +3,19 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from app.answers import answer_work, json_response
 from app.auth import Caller
 from app.context import Ctx
-from app.idempotency import Made, OnceOnly
-from app.problems import describe_errors
-from app.querying import present_work, require_worker, submit_query
+from app.idempotency import OnceOnly
+from app.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
+from app.querying import present_work, submit_query
 from app.scores import PARQUET_MEDIA_TYPE, find_scores, stream_json, to_parquet
 from app.strict import StrictRoute
 from app.waiting import Wait
 from influence.contracts.query import Query, QueryRequest
-from influence.digests import digest_json
-from influence.errors import (
-    BrokenRow,
-    ColumnsUnmatched,
-    IdempotencyConflict,
-    IndexFailed,
-    IndexNotReady,
-    LabelOutOfRange,
-    LabelUnknown,
-    MethodNotOffered,
-    NotFound,
-    NoWorker,
-    RowsUnfit,
-    TooLarge,
-    UnknownMethod,
-    UnsupportedFormat,
-)
+from influence.errors import BrokenRow, ColumnsUnmatched, IndexNotReady, NotFound, NoWorker
 
 router = APIRouter(tags=["queries"], route_class=StrictRoute)
 
@@ -58,10 +41,7 @@ EXAMPLES = {
     summary="Ask which training rows taught this",
     responses={
         200: {"model": Query, "description": "The result, which was there within `Prefer: wait=N`."},
-        **describe_errors(
-            NotFound, IndexNotReady, IndexFailed, UnknownMethod, MethodNotOffered, RowsUnfit, LabelOutOfRange,
-            LabelUnknown, ColumnsUnmatched, BrokenRow, NoWorker, IdempotencyConflict, TooLarge, UnsupportedFormat,
-        ),
+        **describe_errors(*INDEX_ERRORS, *ROW_ERRORS, ColumnsUnmatched, BrokenRow, NoWorker, *WORK_ERRORS),
     },
 )  # fmt: skip
 async def create_query(
@@ -78,16 +58,12 @@ async def create_query(
     Answers 202 at once; with `Prefer: wait=N` 200 and the whole result if it is there in time.
     """
     store = context.store
-
-    def work_once() -> Made:
-        if wait:
-            require_worker(store)
-        return submit_query(store, index_id, body)
-
-    made = await run_in_threadpool(once.run, digest_json(body.model_dump(mode="json")), work_once)
     return await answer_work(
-        request, context, made, lambda: present_work(store, store.queries.require(made.resource_id)), wait
-    )
+        request, context, once, body, wait,
+        submit=lambda: submit_query(store, index_id, body),
+        read=lambda query_id: present_work(store, store.queries.require(query_id)),
+        needs_worker=True,
+    )  # fmt: skip
 
 
 @router.get("/v1/queries/{query_id}", response_model=Query, summary="Read a query", responses=describe_errors(NotFound))

@@ -1,35 +1,18 @@
 """/v1/indexes/{id}/sweeps and /v1/sweeps"""
 
 from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
 from app.answers import answer_work, json_response
 from app.auth import Caller
 from app.context import Ctx
-from app.idempotency import Made, OnceOnly
-from app.problems import describe_errors
-from app.querying import present_work, require_worker
+from app.idempotency import OnceOnly
+from app.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
+from app.querying import present_work
 from app.strict import StrictRoute
 from app.sweeping import submit_sweep
 from app.waiting import Wait
 from influence.contracts.sweep import Sweep, SweepRequest
-from influence.digests import digest_json
-from influence.errors import (
-    BrokenRow,
-    ColumnsUnmatched,
-    IdempotencyConflict,
-    IndexFailed,
-    IndexNotReady,
-    LabelOutOfRange,
-    LabelUnknown,
-    MethodNotOffered,
-    NotFound,
-    NoWorker,
-    RowsUnfit,
-    TooLarge,
-    UnknownMethod,
-    UnsupportedFormat,
-)
+from influence.errors import BrokenRow, ColumnsUnmatched, NotFound, NoWorker
 
 router = APIRouter(tags=["sweeps"], route_class=StrictRoute)
 
@@ -41,10 +24,7 @@ router = APIRouter(tags=["sweeps"], route_class=StrictRoute)
     summary="Ask how much rankings depend on damping",
     responses={
         200: {"model": Sweep, "description": "The result, which was there within `Prefer: wait=N`."},
-        **describe_errors(
-            NotFound, IndexNotReady, IndexFailed, UnknownMethod, MethodNotOffered, RowsUnfit, LabelOutOfRange,
-            LabelUnknown, ColumnsUnmatched, BrokenRow, NoWorker, IdempotencyConflict, TooLarge, UnsupportedFormat,
-        ),
+        **describe_errors(*INDEX_ERRORS, *ROW_ERRORS, ColumnsUnmatched, BrokenRow, NoWorker, *WORK_ERRORS),
     },
 )  # fmt: skip
 async def create_sweep(
@@ -55,16 +35,12 @@ async def create_sweep(
     Answers 202 at once; with `Prefer: wait=N` 200 and the result if it is there in time.
     """
     store = context.store
-
-    def work_once() -> Made:
-        if wait:
-            require_worker(store)
-        return submit_sweep(store, index_id, body)
-
-    made = await run_in_threadpool(once.run, digest_json(body.model_dump(mode="json")), work_once)
     return await answer_work(
-        request, context, made, lambda: present_work(store, store.sweeps.require(made.resource_id)), wait
-    )
+        request, context, once, body, wait,
+        submit=lambda: submit_sweep(store, index_id, body),
+        read=lambda sweep_id: present_work(store, store.sweeps.require(sweep_id)),
+        needs_worker=True,
+    )  # fmt: skip
 
 
 @router.get("/v1/sweeps/{sweep_id}", response_model=Sweep, summary="Read a sweep", responses=describe_errors(NotFound))

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from influence.compact.fidelity import rank_correlations
 from influence.errors import InvalidRequest
+from influence.evaluating.statistics import RESAMPLES
 
 Floats = NDArray[np.float64]
-_RESAMPLES = 2000
 
 
 def predict_losses(influence: ArrayLike, subsets: NDArray[np.bool_]) -> Floats:
@@ -44,14 +44,14 @@ def ratio_interval(
     """(ratio, low, high) of the means of two paired sets of values (v,), test points drawn anew within their group.
 
     A group is a seed of the experiment: its values share one trained model. All NaN where the mean below is not
-    positive: a ratio then means nothing.
+    positive: a ratio then means nothing. Draws of which that is true are left out of the interval.
     """
     if below.mean() <= 0:
         return math.nan, math.nan, math.nan
     chance = np.random.default_rng(seed)
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    drawn = np.empty(_RESAMPLES)
-    for sample in range(_RESAMPLES):
+    drawn = np.empty(RESAMPLES)
+    for sample in range(RESAMPLES):
         rows = np.concatenate([own[chance.integers(0, len(own), len(own))] for own in members])
         drawn[sample] = _ratio(above[rows], below[rows])
     low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
@@ -93,7 +93,7 @@ def calibrate(left_out_scores: ArrayLike, changes: ArrayLike, *, seed: int, leve
     x, y = _centred(left_out_scores), _centred(changes)
     chance = np.random.default_rng(seed)
     scales = []
-    for _ in range(_RESAMPLES):
+    for _ in range(RESAMPLES):
         rows = chance.integers(0, len(x), len(x))
         drawn_x, drawn_y = x[rows] - x[rows].mean(), y[rows] - y[rows].mean()
         if (power := float(drawn_x @ drawn_x)) > 0:

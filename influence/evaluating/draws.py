@@ -1,13 +1,11 @@
 """What an experiment leaves to chance: drawn from its seed alone, the same on every machine. numpy only."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
-Labels = Sequence[int]
 
 #: Apart, so that rows, subsets and trainings of one seed have nothing to do with each other.
 _ROWS_STREAM, _SUBSETS_STREAM, _TRAININGS_STREAM = 1000, 77, 5000
@@ -17,14 +15,14 @@ HELD_OUT_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Row indexes of training rows and test points, and positions among the former whose labels are changed to
-    `labels`; all int64.
+    """Row indexes of training rows and test points, and positions among the former whose labels are made wrong, each
+    by its shift (see `flip`); all int64.
     """
 
     train: Rows
     test: Rows
     flipped: Rows
-    labels: Rows
+    shifts: Rows
 
 
 def draw_rows(
@@ -39,8 +37,7 @@ def draw_rows(
 ) -> Draw:
     """Choose training rows among `count`, wrong labels, and test points among `test_count` rows of another data set.
 
-    Without one (None), test points are held out of the training rows. A wrong label is another class, each as likely;
-    the shift from the right one is kept in `labels` until `flip` knows the classes.
+    Without one (None), test points are held out of the training rows. A wrong label is another class, each as likely.
     """
     chance = np.random.default_rng(_ROWS_STREAM + seed)
     order = chance.permutation(count)

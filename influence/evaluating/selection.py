@@ -9,9 +9,9 @@ Rows = NDArray[np.int64]
 
 
 def spread_over_classes(classes: Sequence[str], count: int, *, seed: int) -> Rows:
-    """At most `count` positions, ascending, drawn so that no class has more than one row above another that had more.
+    """At most `count` positions, ascending, as evenly from all classes as their rows allow.
 
-    Classes take turns in random order until they have no rows left.
+    Classes take turns in random order until they have no rows left: numbers of two that have differ by one at most.
     """
     names, members = np.unique(np.asarray(classes), return_inverse=True)
     chance = np.random.default_rng(seed)

@@ -1,9 +1,39 @@
 """Real processes and a real HTTP server for the command line's tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from contract_server import ContractServer, running
+from support.terminal import Call
+from typer.testing import CliRunner
+
+from cli.main import app
+
+
+@pytest.fixture(scope="module")
+def shared_service() -> Iterator[ContractServer]:
+    with running() as served:
+        yield served
+
+
+@pytest.fixture
+def service(shared_service: ContractServer) -> ContractServer:
+    """The server as if it had just started."""
+    vars(shared_service).update(vars(ContractServer(url=shared_service.url)))
+    return shared_service
+
+
+@pytest.fixture
+def call(service: ContractServer) -> Call:
+    """The command line, told where the server is."""
+
+    def invoke(*arguments: object, input: str | None = None) -> Result:
+        environment = {"DATAINF_URL": service.url, "COLUMNS": "160", "DATAINF_API_KEY": None}
+        return CliRunner().invoke(app, [str(part) for part in arguments], env=environment, input=input)
+
+    return invoke
 
 
 @pytest.fixture

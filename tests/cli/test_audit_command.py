@@ -1,39 +1,11 @@
 """`datainf audit` against a real HTTP server."""
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from contract_server import ContractServer, problem, running
-from support.terminal import assert_harmless
-from typer.testing import CliRunner
-
-from cli.main import app
-
-Call = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def shared_service() -> Iterator[ContractServer]:
-    with running() as served:
-        yield served
-
-
-@pytest.fixture
-def service(shared_service: ContractServer) -> ContractServer:
-    vars(shared_service).update(vars(ContractServer(url=shared_service.url)))
-    return shared_service
-
-
-@pytest.fixture
-def call(service: ContractServer) -> Call:
-    def invoke(*arguments: object) -> Result:
-        environment = {"DATAINF_URL": service.url, "COLUMNS": "160", "DATAINF_API_KEY": None}
-        return CliRunner().invoke(app, [str(part) for part in arguments], env=environment)
-
-    return invoke
+from contract_server import ContractServer, problem
+from support.terminal import Call, assert_harmless
 
 
 def test_an_audit_is_followed_and_its_rows_are_shown_harmlessly(call: Call, service: ContractServer) -> None:

@@ -5,45 +5,18 @@ import json
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from contract_server import KEY, ContractServer, problem, running
+from contract_server import KEY, ContractServer, problem
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.responses import Response
-from support.terminal import assert_harmless
-from typer.testing import CliRunner
+from support.terminal import Call, assert_harmless
 
-from cli.main import app
 from cli.questions import parse_rows
 from cli.text import plain
 from influence.errors import InvalidRequest
-
-Call = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def shared_service() -> Iterator[ContractServer]:
-    with running() as served:
-        yield served
-
-
-@pytest.fixture
-def service(shared_service: ContractServer) -> ContractServer:
-    vars(shared_service).update(vars(ContractServer(url=shared_service.url)))
-    return shared_service
-
-
-@pytest.fixture
-def call(service: ContractServer) -> Call:
-    def invoke(*arguments: object, input: str | None = None) -> Result:
-        environment = {"DATAINF_URL": service.url, "COLUMNS": "160", "DATAINF_API_KEY": None}
-        return CliRunner().invoke(app, [str(part) for part in arguments], env=environment, input=input)
-
-    return invoke
 
 
 @pytest.fixture

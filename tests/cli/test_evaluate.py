@@ -1,41 +1,20 @@
 """`datainf evaluate` against a real HTTP server."""
 
 import json
-from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from contract_server import ContractServer, problem, running
-from support.terminal import assert_harmless
-from typer.testing import CliRunner
+from contract_server import ContractServer, problem
+from support.terminal import Call, assert_harmless
 
 from cli.experiments import parse_methods
-from cli.main import app
 from influence.errors import InvalidRequest
 
-Call = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def shared_service() -> Iterator[ContractServer]:
-    with running() as served:
-        yield served
-
 
 @pytest.fixture
-def service(shared_service: ContractServer) -> ContractServer:
-    vars(shared_service).update(vars(ContractServer(url=shared_service.url)))
-    return shared_service
-
-
-@pytest.fixture
-def call(service: ContractServer) -> Call:
-    def invoke(*arguments: object) -> Result:
-        environment = {"DATAINF_URL": service.url, "COLUMNS": "160", "DATAINF_API_KEY": None}
-        return CliRunner().invoke(app, ["evaluate", *(str(part) for part in arguments)], env=environment)
-
-    return invoke
+def call(call: Call) -> Call:
+    return partial(call, "evaluate")
 
 
 @pytest.fixture

@@ -1,6 +1,12 @@
-"""What may be printed."""
+"""Calling the command line, and what it may print."""
 
 import unicodedata
+from collections.abc import Callable
+
+from click.testing import Result
+
+#: Takes a command with its arguments.
+Call = Callable[..., Result]
 
 
 def assert_harmless(text: str) -> None:

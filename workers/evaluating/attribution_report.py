@@ -10,6 +10,7 @@ from influence.contracts.evaluation import Cell, Picture, Report, Series, Table
 from influence.evaluating.statistics import mean_and_interval
 from workers.evaluating.attribution_reading import CHANCE_AUC, make_reading
 from workers.evaluating.attribution_scores import CURVE
+from workers.evaluating.series import with_interval
 
 SCOPES = ("completion", "prompt")
 #: What is measured a test row, and its name in tables.
@@ -106,7 +107,9 @@ def _model_table(results: Sequence[Json]) -> Table:
 def _bars(titles: Sequence[str], figures: Json) -> Picture:
     measures = {"auc": "by score", "auc_by_size": "by size"}
     series = [
-        _bar_series(titles, figures, scope, what, f"{scope}, {name}")
+        with_interval(
+            f"{scope}, {name}", titles, [line[what] for line in figures["methods"] if line["loss"] == scope], "mean"
+        )
         for scope in SCOPES
         for what, name in measures.items()
     ]
@@ -114,12 +117,6 @@ def _bars(titles: Sequence[str], figures: Json) -> Picture:
         name="auc", title="Rows of the test row's class against all others (by chance 0.5)", x_label="method",
         y_label="AUC", kind="bars", series=tuple(series),
     )  # fmt: skip
-
-
-def _bar_series(titles: Sequence[str], figures: Json, scope: str, what: str, label: str) -> Series:
-    found = [line[what] for line in figures["methods"] if line["loss"] == scope]
-    mean, low, high = (tuple(area[end] for area in found) for end in ("mean", "low", "high"))
-    return Series(label=label, x=tuple(titles), y=mean, low=low, high=high)
 
 
 def _curves(titles: Sequence[str], results: Sequence[Json], what: str, name: str, ranked: str) -> Picture:

@@ -11,8 +11,7 @@ from influence.contracts.common import Json
 from influence.contracts.evaluation import MethodChoice
 from influence.errors import RowMasked
 from influence.evaluating.statistics import auc, precision_curve
-from influence.methods.registry import get_method
-from workers.evaluating.scorer import Scorer, collect
+from workers.evaluating.scorer import open_scorer
 from workers.rows import IGNORED, EncodedRow
 from workers.runtime import Runtime
 from workers.tasks.base import Task
@@ -49,10 +48,8 @@ def score_rows(
 
     `report` hears of rows done and may raise. Raises DoesNotFit, NonFiniteGradients.
     """
-    with_factors = any(get_method(choice.method).needs_factors for choice in choices)
-    train, test = (collect(runtime, model, task, rows, report, with_factors=with_factors) for rows in encoded)
-    scorer = Scorer(runtime, train, lambda: report(0))
-    return {choice.title: -scorer.influence(choice, test.blocks) for choice in choices}
+    scorer, test = open_scorer(runtime, model, task, encoded, choices, report)
+    return {choice.title: -scorer.influence(choice, test) for choice in choices}
 
 
 def judge(scores: Floats, train_classes: Sequence[str], test_classes: Sequence[str]) -> Json:

@@ -5,9 +5,9 @@ Without it a score says nothing about the size of a change: the sum of scores of
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from influence.contracts.common import Json
 from influence.contracts.evaluation import CalibrateRequest, Cell, Evaluation, Picture, Report, Series, Table
@@ -52,8 +52,6 @@ class Calibrate:
         rows: list[tuple[Cell, ...]] = []
         series, figures = [], []
         for choice in request.methods or INDEXED_METHODS:
-            if choice.title not in sums:
-                continue
             found = calibrate(sums[choice.title], changes, seed=_SEED)
             scale = get_method(choice.method).damping_scale(choice.damping_scale)
             usable = "yes" if found.is_useful else "no"
@@ -89,7 +87,7 @@ class Calibrate:
 
 
 def _sum_left_out(
-    runtime: Runtime, evaluation: Evaluation, setting: Setting, subsets: Any, watch: Watch
+    runtime: Runtime, evaluation: Evaluation, setting: Setting, subsets: NDArray[np.bool_], watch: Watch
 ) -> dict[str, list[object]]:
     choices = _request_of(evaluation).methods or INDEXED_METHODS
     found = score_indexed(runtime, evaluation, setting.test, choices, Steps(watch).touch)

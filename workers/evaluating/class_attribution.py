@@ -21,10 +21,10 @@ from workers.evaluating.attribution_report import make_report
 from workers.evaluating.attribution_scores import judge, score_rows, with_loss_on_prompt
 from workers.evaluating.base import Watch
 from workers.evaluating.causal_model import FreshModel, make_fresh_model
-from workers.evaluating.small_lm import SmallModel, count_steps
+from workers.evaluating.small_lm import SmallModel
 from workers.rows import EncodedRow, Row
 from workers.runtime import Runtime
-from workers.training.loop import measure_losses, train
+from workers.training.loop import count_steps, measure_losses, train
 
 DEFAULT_METHODS = tuple(MethodChoice(method=name) for name in ("datainf", "hessian_free", "cosine", "exact", "joint"))
 #: Training and test rows, tokenised.
@@ -49,11 +49,11 @@ class ClassAttribution:
         """Train and score under one seed."""
         request, seed = _request_of(evaluation), int(piece["seed"])
         train_rows, test_rows = _choose_rows(runtime, request, seed)
-        recipe = request.recipe.model_copy(update={"seed": seed})
-        base = evaluation.subject
-        before_it = 0 if base is not None else count_steps(len(train_rows), self.size.recipe(seed))
+        recipe, subject = request.recipe.model_copy(update={"seed": seed}), evaluation.subject
+        makes_base = subject.base_model is None
+        before_it = count_steps(len(train_rows), self.size.recipe(seed)) if makes_base else 0
         work = _Work(watch, before_it + _cost(recipe, len(train_rows), len(test_rows)))
-        fresh = make_fresh_model(runtime, request, base, train_rows, size=self.size, seed=seed, watch=work.step)
+        fresh = make_fresh_model(runtime, request, subject, train_rows, size=self.size, seed=seed, watch=work.step)
         # Before the training: a row that cannot be asked is named without an hour's delay.
         encoded = _encode_scopes(fresh, train_rows, test_rows)
         trained_on, asked = encoded["completion"]

@@ -17,14 +17,15 @@ from influence.contracts.evaluation import (
     MethodChoice,
     Picture,
     Report,
-    Series,
     Table,
 )
 from influence.damping import DEFAULT_DAMPING_SCALE
+from influence.errors import InvalidRequest
 from influence.evaluating.statistics import mean_and_interval
 from influence.reporting.numbers import count_of
 from workers.evaluating.base import Watch
 from workers.evaluating.run import Floats, Trail, rounded, train_on
+from workers.evaluating.series import with_interval
 from workers.evaluating.setting import read_setting
 from workers.evaluating.steps import Steps
 from workers.runtime import Runtime
@@ -43,8 +44,13 @@ class Correlation:
     """One piece a rank and seed: a run, scored by `exact` and by each method."""
 
     def plan(self, runtime: Runtime, evaluation: Evaluation) -> list[Json]:
-        """Raises InvalidRequest where rows are lacking."""
+        """Raises InvalidRequest where rows, or methods to compare with the reference, are lacking."""
         request = _request_of(evaluation)
+        if not _choices(request):
+            raise InvalidRequest(
+                f"'{_REFERENCE.title}' is what methods are compared with, and no other is named.",
+                hint="Name at least one other in 'methods', or leave 'methods' out.",
+            )
         read_setting(runtime, evaluation, seed=request.seeds[0])
         return [{"seed": seed, "rank": rank} for seed in request.seeds for rank in request.ranks]
 
@@ -73,8 +79,8 @@ class Correlation:
                 rows.append((rank, choice.title, one["pearson"], one["spearman"], one["each"], one["low"], one["high"]))
                 figures.setdefault(choice.title, {})[str(rank)] = one
         return Report(
-            tables=(_table(request, rows),), pictures=(_draw(request, figures),), reading=_read(request, figures),
-            figures={"correlations": figures},
+            tables=(_table(request, rows, results[0]),), pictures=(_draw(request, figures),),
+            reading=_read(request, figures), figures={"correlations": figures},
         )  # fmt: skip
 
 
@@ -97,24 +103,20 @@ def _summarise(found: Sequence[Json]) -> Json:
     }  # fmt: skip
 
 
-def _table(request: CorrelationRequest, rows: Sequence[tuple[Cell, ...]]) -> Table:
+def _table(request: CorrelationRequest, rows: Sequence[tuple[Cell, ...]], result: Json) -> Table:
+    test_points = len(next(iter(result.values()))["each"])
     return Table(
         name="correlation", title=f"Agreement with '{_REFERENCE.title}'", columns=_COLUMNS, rows=tuple(rows),
-        note=f"Influence on the mean test loss and on {request.test_points} test points; "
+        note=f"Influence on the mean test loss and on {test_points} test points; "
         f"{count_of(len(request.seeds), 'seed')}; intervals are over test points.",
     )  # fmt: skip
 
 
 def _draw(request: CorrelationRequest, figures: dict[str, dict[str, Any]]) -> Picture:
-    series = []
-    for title, by_rank in figures.items():
-        ordered = [by_rank[str(rank)] for rank in request.ranks]
-        series.append(
-            Series(
-                label=title, x=tuple(float(rank) for rank in request.ranks), y=tuple(one["each"] for one in ordered),
-                low=tuple(one["low"] for one in ordered), high=tuple(one["high"] for one in ordered),
-            )
-        )  # fmt: skip
+    series = [
+        with_interval(title, request.ranks, [by_rank[str(rank)] for rank in request.ranks], "each")
+        for title, by_rank in figures.items()
+    ]
     return Picture(
         name="correlation", title=f"Agreement with '{_REFERENCE.title}'", x_label="LoRA rank",
         y_label="Spearman, mean over test points", series=tuple(series),

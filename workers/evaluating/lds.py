@@ -4,12 +4,12 @@ Source: Park et al. 2023, TRAK. A piece is the run whose scores are judged, or o
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import Evaluation, LdsRequest, MethodChoice, Report
+from influence.contracts.evaluation import CalibrateRequest, Evaluation, LdsRequest, MethodChoice, Report
 from influence.evaluating.datamodel import predict_losses
 from influence.evaluating.draws import draw_subsets, training_seed
 from workers.evaluating.base import Watch
@@ -75,19 +75,19 @@ def measure_subset(
     runtime: Runtime,
     evaluation: Evaluation,
     setting: Setting,
-    subset: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    subset: NDArray[np.bool_],
     number: int,
     watch: Watch,
 ) -> Json:
-    """Train on the rows of a subset; the test points' losses then."""
+    """Train on the rows that a subset (n,) marks; the test points' losses then."""
     rows = [setting.train[row] for row in np.flatnonzero(subset)]
     seed = training_seed(evaluation.request.recipe.seed, number)
     trained = train_on(runtime, evaluation, rows, seed=seed, watch=watch)
     return {"losses": rounded(trained.losses(runtime, setting.test)), "train_loss": trained.loss}
 
 
-def subsets_of(request: Any, rows: int, seed: int) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    """The random subsets of a request under a seed."""
+def subsets_of(request: LdsRequest | CalibrateRequest, rows: int, seed: int) -> NDArray[np.bool_]:
+    """The random subsets (s, rows) of a request under a seed."""
     return draw_subsets(rows, request.subsets, request.subset_share, seed=seed)
 
 

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import Cell, LdsRequest, Picture, Report, Series, Table
+from influence.contracts.evaluation import Cell, LdsRequest, Picture, Report, Table
 from influence.evaluating.datamodel import linear_datamodelling_scores, ratio_interval
 from influence.evaluating.statistics import mean_and_interval
+from workers.evaluating.series import with_interval
 
 _SEED = 0
 Floats = NDArray[np.float64]
@@ -23,10 +24,7 @@ def make_report(request: LdsRequest, names: Sequence[str], runs: Sequence[Json])
     groups = np.concatenate([np.full(len(values), number) for number, values in enumerate(by_seed[names[0]])])
     pooled = {name: np.concatenate(values) for name, values in by_seed.items()}
     found = {name: _figures(name, pooled, by_seed[name], groups) for name in names}
-    series = Series(
-        label="LDS", x=tuple(names), y=tuple(found[name]["lds"] for name in names),
-        low=tuple(found[name]["low"] for name in names), high=tuple(found[name]["high"] for name in names),
-    )  # fmt: skip
+    series = with_interval("LDS", names, [found[name] for name in names], "lds")
     picture = Picture(
         name="lds", title="Agreement with retraining", x_label="", y_label="linear datamodelling score", kind="bars",
         series=(series,),

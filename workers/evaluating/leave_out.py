@@ -15,14 +15,13 @@ from influence.evaluating.draws import training_seed
 from influence.ranking import scores_of
 from workers.evaluating.base import Watch
 from workers.evaluating.indexed import score_indexed
-from workers.evaluating.leave_out_report import make_report
+from workers.evaluating.leave_out_report import AT_RANDOM, NOTHING, make_report
 from workers.evaluating.run import Trail, titles, train_on
 from workers.evaluating.setting import Setting, read_setting
 from workers.evaluating.steps import Steps
 from workers.runtime import Runtime
 
 DEFAULT_METHODS = tuple(MethodChoice(method=name) for name in ("datainf", "exact", "proximal"))
-NOTHING, AT_RANDOM = "nothing", "at random"
 Rows = NDArray[np.int64]
 
 

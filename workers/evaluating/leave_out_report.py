@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import Cell, LeaveOutRequest, Picture, Report, Series, Table
+from influence.contracts.evaluation import Cell, LeaveOutRequest, Picture, Report, Table
 from influence.evaluating.statistics import mean_and_interval
 from influence.reporting.numbers import count_of
+from workers.evaluating.series import with_interval
 
+#: Ways of choosing rows beside those of the methods.
+NOTHING, AT_RANDOM = "nothing", "at random"
 _SEED = 0
 _COLUMNS = ("rows left out", "chosen by", "rise of mean test loss", "rise of mean test loss low",
             "rise of mean test loss high", "rise over random")  # fmt: skip
@@ -19,17 +22,17 @@ def make_report(request: LeaveOutRequest, pieces: Sequence[Json], results: Seque
     """Rises are against trainings on all rows with the same seeds."""
     losses = {(piece["by"], piece["seed"]): result["losses"] for piece, result in zip(pieces, results, strict=True)}
     seeds = list(dict.fromkeys(piece["seed"] for piece in pieces))
-    ways = [way for way in dict.fromkeys(piece["by"] for piece in pieces) if way != "nothing"]
+    ways = [way for way in dict.fromkeys(piece["by"] for piece in pieces) if way != NOTHING]
     figures: dict[str, dict[str, Any]] = {way: {} for way in ways}
     rows: list[tuple[Cell, ...]] = []
     for count in request.counts:
         rises = {way: _rises(losses, way, seeds, str(count)) for way in ways}
         for way in ways:
             mean, low, high = mean_and_interval(rises[way], seed=_SEED)
-            over = None if way == "at random" else mean - float(np.mean(rises["at random"]))
+            over = None if way == AT_RANDOM else mean - float(np.mean(rises[AT_RANDOM]))
             rows.append((count, way, mean, low, high, over))
             figures[way][str(count)] = {"rise": mean, "low": low, "high": high, "trainings": rises[way]}
-    base = [value for seed in seeds for value in losses["nothing", seed]["0"]]
+    base = [value for seed in seeds for value in losses[NOTHING, seed]["0"]]
     table = Table(
         name="leave-out", title="Change of the mean test loss when rows are left out", columns=_COLUMNS,
         rows=tuple(rows),
@@ -46,7 +49,7 @@ def _rises(losses: Any, way: str, seeds: Sequence[int], count: str) -> list[floa
     return [
         after - before
         for seed in seeds
-        for after, before in zip(losses[way, seed][count], losses["nothing", seed]["0"], strict=True)
+        for after, before in zip(losses[way, seed][count], losses[NOTHING, seed]["0"], strict=True)
     ]
 
 
@@ -56,15 +59,10 @@ def _flips(pieces: Sequence[Json], results: Sequence[Json]) -> Json:
 
 
 def _draw(request: LeaveOutRequest, figures: dict[str, dict[str, Any]]) -> Picture:
-    series = []
-    for way, by_count in figures.items():
-        ordered = [by_count[str(count)] for count in request.counts]
-        series.append(
-            Series(
-                label=way, x=tuple(float(count) for count in request.counts), y=tuple(one["rise"] for one in ordered),
-                low=tuple(one["low"] for one in ordered), high=tuple(one["high"] for one in ordered),
-            )
-        )  # fmt: skip
+    series = [
+        with_interval(way, request.counts, [by_count[str(count)] for count in request.counts], "rise")
+        for way, by_count in figures.items()
+    ]
     return Picture(
         name="leave-out", title=f"Leaving out the most {request.drop} rows", x_label="rows left out",
         y_label="rise of the mean test loss", series=tuple(series),
@@ -73,11 +71,11 @@ def _draw(request: LeaveOutRequest, figures: dict[str, dict[str, Any]]) -> Pictu
 
 def _read(request: LeaveOutRequest, figures: dict[str, dict[str, Any]]) -> tuple[str, ...]:
     count = str(max(request.counts))
-    random = figures["at random"][count]
+    random = figures[AT_RANDOM][count]
     sign = 1.0 if request.drop == "helpful" else -1.0
     sentences = []
     for way, by_count in figures.items():
-        if way == "at random":
+        if way == AT_RANDOM:
             continue
         one = by_count[count]
         clear = one["low"] > random["high"] if sign > 0 else one["high"] < random["low"]

@@ -12,7 +12,7 @@ from influence.contracts.evaluation import Evaluation, MethodChoice, Mislabelled
 from influence.errors import InvalidRequest
 from influence.evaluating.statistics import auc, precision_curve
 from workers.evaluating.base import Watch
-from workers.evaluating.mislabelled_report import make_report
+from workers.evaluating.mislabelled_report import DEPTHS, make_report
 from workers.evaluating.run import Floats, Trail, rounded, train_on
 from workers.evaluating.setting import Setting, read_setting
 from workers.evaluating.steps import Steps
@@ -22,8 +22,6 @@ DEFAULT_METHODS = tuple(
     MethodChoice(method=name)
     for name in ("datainf", "hessian_free", "cosine", "exact", "joint", "proximal", "lissa", "lissa-paper")
 )
-#: Shares of the rows looked at, at which precision and recall are kept.
-DEPTHS = tuple(place / 40 for place in range(1, 41))
 _RESAMPLES = 400
 #: Methods whose self-influence is looked at; that of LiSSA would take hundreds of passes over all rows for each row.
 _SELF_INFLUENCE = frozenset({"datainf", "hessian_free", "exact", "joint", "proximal"})

@@ -9,9 +9,10 @@ from influence.contracts.common import Json
 from influence.contracts.evaluation import Cell, MislabelledRequest, Picture, Report, Series, Table
 from influence.reporting.numbers import count_of
 
+#: Shares of the rows looked at, at which precision and recall are kept.
+DEPTHS = tuple(place / 40 for place in range(1, 41))
 _COLUMNS = ("signal", "AUC", "AUC low", "AUC high", "precision among as many rows as were flipped")
 _DRAWN = 6
-_DEPTHS_DRAWN = 40
 
 
 def make_report(request: MislabelledRequest, results: Sequence[Json]) -> Report:
@@ -47,12 +48,11 @@ def _summarise(found: Sequence[Json]) -> Json:
 
 
 def _draw(order: Sequence[str], figures: dict[str, Any]) -> tuple[Picture, ...]:
-    depths = tuple((place + 1) / _DEPTHS_DRAWN for place in range(_DEPTHS_DRAWN))
     shown = list(order[:_DRAWN])
     shown += [name for name in ("datainf", "exact") if name in figures and name not in shown]
     pictures = []
     for what, title in (("recall", "Wrong labels found"), ("precision", "Share of wrong labels among rows looked at")):
-        series = tuple(Series(label=name, x=depths, y=tuple(figures[name][what])) for name in shown)
+        series = tuple(Series(label=name, x=DEPTHS, y=tuple(figures[name][what])) for name in shown)
         pictures.append(Picture(name=what, title=title, x_label="share of rows looked at", y_label=what, series=series))
     return tuple(pictures)
 

@@ -85,9 +85,12 @@ def _compute(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKind, pie
 
 def finish_evaluation(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKind) -> None:
     """Make the report and its pictures. Safe to run twice."""
+    if evaluation.state == "succeeded":  # a worker died between the last two writes
+        runtime.store.jobs.succeed(evaluation.job_id)
+        return
     data = runtime.store.evaluation_data
     plan, results = data.plan(evaluation.id) or [], data.results(evaluation.id)
-    if evaluation.state == "succeeded" or not plan or len(results) < len(plan):
+    if not plan or len(results) < len(plan):
         return
     ordered = [results[piece] for piece in range(len(plan))]
     report = kind.report(evaluation, plan, ordered)

@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from influence.contracts.evaluation import Evaluation, MethodChoice
 from influence.contracts.training import TrainingRecipe
-from influence.methods.registry import get_method
 from workers.evaluating.base import Watch
-from workers.evaluating.scorer import Scorer, collect
+from workers.evaluating.scorer import Scorer, open_scorer
 from workers.evaluating.untrained import load_untrained
 from workers.loading.checkpoint import LoadedCheckpoint
-from workers.rows import EncodedRow, Row
+from workers.rows import Row
 from workers.runtime import Runtime
 from workers.training.loop import Epoch, measure_losses, train
 
@@ -83,16 +82,13 @@ class Trail:
         due = [choice for choice in self._choices if epoch.number in epochs_of(choice.checkpoints, self._epochs)]
         if not due:
             return
-        encoded: list[list[EncodedRow]] = [loaded.task.tokenise(rows) for rows in self._rows]
-        with_factors = any(get_method(choice.method).needs_factors for choice in due)
-        found, test = (
-            collect(self._runtime, loaded.model, loaded.task, rows, self._touch, with_factors=with_factors)
-            for rows in encoded
+        train_rows, test_rows = (loaded.task.tokenise(rows) for rows in self._rows)
+        self.scorer, test = open_scorer(
+            self._runtime, loaded.model, loaded.task, (train_rows, test_rows), due, self._touch
         )
-        self.scorer = Scorer(self._runtime, found, lambda: self._touch(0))
         for choice in due:
             weight = 1.0 if choice.checkpoints == 1 else epoch.learning_rate
-            part = weight * self.scorer.influence(choice, test.blocks)
+            part = weight * self.scorer.influence(choice, test)
             known = self.influence.get(choice.title)
             self.influence[choice.title] = part if known is None else known + part
             self._touch(0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -74,9 +75,30 @@ def collect(
     return Collected(blocks, losses, factors.sums().means(list(blocks)))
 
 
+def open_scorer(
+    runtime: Runtime,
+    model: torch.nn.Module,
+    task: Task,
+    rows: tuple[Sequence[EncodedRow], Sequence[EncodedRow]],
+    choices: Sequence[MethodChoice],
+    report: Callable[[int], None],
+) -> tuple["Scorer", dict[str, Tensor]]:
+    """A scorer of the training rows in (training, test) `rows` for these choices, and the test rows' gradients (m, d)
+    a block.
+
+    Kronecker factors are summed over training rows, and only for methods that need them. `report` hears of rows done,
+    and of 0 between the scorer's pieces of work, and may raise. Raises DoesNotFit, NonFiniteGradients.
+    """
+    train_rows, test_rows = rows
+    with_factors = any(get_method(choice.method).needs_factors for choice in choices)
+    train = collect(runtime, model, task, train_rows, report, with_factors=with_factors)
+    test = collect(runtime, model, task, test_rows, report)
+    return Scorer(runtime, train, lambda: report(0)), test.blocks
+
+
 @dataclass
 class Scorer:
-    """Scores one set of training rows by many methods; an encoder of a rank is fitted once.
+    """Scores one set of training rows by many methods; norms are taken and an encoder of a rank is fitted once.
 
     `touch` is called between pieces of work and may raise.
     """
@@ -86,7 +108,7 @@ class Scorer:
     touch: Callable[[], None] = lambda: None
     _compact: dict[int, CompactIndex] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def blocks(self) -> dict[str, TrainBlock]:
         """The training rows as methods read them."""
         found = {name: TrainBlock.of(values) for name, values in self.train.blocks.items()}

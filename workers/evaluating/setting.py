@@ -42,7 +42,7 @@ def read_setting(runtime: Runtime, evaluation: Evaluation, *, seed: int, flip_sh
                 test_points=request.test_points, flip_share=flip_share, classes=subject.num_labels or 2,
             )  # fmt: skip
             train, test = file.read_many(draw.train.tolist()), test_file.read_many(draw.test.tolist())
-    return _with_flips(evaluation, [dict(row) for row in train], list(test), draw.flipped, draw.labels)
+    return _with_flips(evaluation, [dict(row) for row in train], list(test), draw.flipped, draw.shifts)
 
 
 def _with_flips(

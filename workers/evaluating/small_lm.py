@@ -89,8 +89,3 @@ def make_small_lm(
     reading = CausalLM(encoder, scope="all", **ids)
     loss = train(model, reading, reading.tokenise(rows), size.recipe(seed), device=device, lock=lock, watch=watch)
     return model, CausalLM(encoder, scope="completion", **ids), loss
-
-
-def count_steps(rows: int, recipe: TrainingRecipe) -> int:
-    """Steps that training takes."""
-    return recipe.epochs * -(-rows // recipe.batch_rows)

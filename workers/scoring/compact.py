@@ -1,7 +1,5 @@
 """A compact index in memory: codes of all rows, and what turns a test gradient into a query vector."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -37,6 +35,7 @@ from workers.scoring.batcher import ScanBatcher
 from workers.scoring.compact_rows import read_compact_rows
 from workers.scoring.hot import Scorer
 from workers.scoring.kernels import multiply_fastest
+from workers.scoring.prepared import PreparedMethods
 from workers.scoring.repair import read_or_repair
 
 #: Methods whose curvature codes can hold, and how it is inverted.
@@ -85,8 +84,7 @@ class CompactIndex:
     row_indexes: NDArray[np.int64]
     losses: NDArray[np.float32]
     threads: int = 1
-    _prepared: OrderedDict[tuple[str, float | None], Prepared] = field(default_factory=OrderedDict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _prepared: PreparedMethods[Prepared] = field(default_factory=lambda: PreparedMethods(_PREPARED_KEPT))
     scan: ScanBatcher = field(init=False)
 
     def __post_init__(self) -> None:
@@ -102,17 +100,7 @@ class CompactIndex:
 
         Raises MethodNotOffered.
         """
-        key = (method, damping_scale)
-        with self._lock:
-            if key in self._prepared:
-                self._prepared.move_to_end(key)
-                return self._prepared[key]
-            if not keep:
-                return self._prepare(method, damping_scale)
-            while len(self._prepared) >= _PREPARED_KEPT:
-                self._prepared.popitem(last=False)
-            self._prepared[key] = self._prepare(method, damping_scale)
-            return self._prepared[key]
+        return self._prepared.get(method, damping_scale, lambda: self._prepare(method, damping_scale), keep=keep)
 
     def _prepare(self, method: str, damping_scale: float | None) -> Prepared:
         inverse = self._invert(method, damping_scale)

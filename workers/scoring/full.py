@@ -1,7 +1,5 @@
 """A full index in memory: every gradient, as it was stored."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,6 +17,7 @@ from influence.methods.registry import get_method
 from workers.building.kronecker import read_factors
 from workers.runtime import Runtime
 from workers.scoring.hot import Scorer
+from workers.scoring.prepared import PreparedMethods
 from workers.scoring.repair import read_or_repair
 
 #: Prepared methods kept an index: those and the dampings that people switch between.
@@ -44,27 +43,17 @@ class FullIndex:
     losses: NDArray[np.float32]
     bytes: int
     read_factors: Callable[[], Mapping[str, Pair]] = dict
-    _prepared: OrderedDict[tuple[str, float | None], PreparedMethod] = field(default_factory=OrderedDict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _prepared: PreparedMethods[PreparedMethod] = field(default_factory=lambda: PreparedMethods(_PREPARED_KEPT))
 
     def prepare(self, method: str, damping_scale: float | None, *, keep: bool = True) -> PreparedMethod:
         """What all queries of a method at one damping share; made once, and kept for the next unless told not to."""
-        key = (method, damping_scale)
-        with self._lock:
-            if key in self._prepared:
-                self._prepared.move_to_end(key)
-                return self._prepared[key]
-            if not keep:
-                return self._prepare(get_method(method), damping_scale)
-            while len(self._prepared) >= _PREPARED_KEPT:
-                self._prepared.popitem(last=False)
-            self._prepared[key] = self._prepare(get_method(method), damping_scale)
-            return self._prepared[key]
+        return self._prepared.get(method, damping_scale, lambda: self._prepare(method, damping_scale), keep=keep)
 
-    def _prepare(self, method: Method[Any], damping_scale: float | None) -> PreparedMethod:
-        factors = self.read_factors() if method.needs_factors else {}
+    def _prepare(self, method: str, damping_scale: float | None) -> PreparedMethod:
+        found = get_method(method)
+        factors = self.read_factors() if found.needs_factors else {}
         blocks = {name: replace(block, factors=factors.get(name)) for name, block in self.blocks.items()}
-        return PreparedMethod(method, method.prepare(blocks, damping_scale))
+        return PreparedMethod(found, found.prepare(blocks, damping_scale))
 
     def scorer(self, method: str, damping_scale: float | None, *, keep: bool = True) -> Scorer:
         """Scores all rows for test gradients by a method at one damping, prepared already."""

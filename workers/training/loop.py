@@ -43,7 +43,7 @@ def train(
     chance, randomness = random.Random(recipe.seed), Randomness(recipe.seed, device)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    steps = recipe.epochs * -(-len(encoded) // recipe.batch_rows)
+    steps = count_steps(len(encoded), recipe)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate_factor(step, steps, recipe))
     step, ended = 0, Epoch(0, 0.0, 0.0)
     for number in range(1, recipe.epochs + 1):
@@ -83,6 +83,11 @@ def _step(
             hint="Lower the recipe's learning_rate or max_gradient_norm.",
         )
     return value
+
+
+def count_steps(rows: int, recipe: TrainingRecipe) -> int:
+    """Steps that training on so many rows takes."""
+    return recipe.epochs * -(-rows // recipe.batch_rows)
 
 
 def learning_rate_factor(step: int, steps: int, recipe: TrainingRecipe) -> float:

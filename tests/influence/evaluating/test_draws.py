@@ -25,7 +25,7 @@ def test_rows_are_drawn_once_and_labels_become_others(
         assert set(draw.test.tolist()) <= set(range(50))
     assert len(draw.flipped) == int(len(draw.train) * share)
     assert all(
-        flip(label, shift, classes) != label for label, shift in zip([0, 1] * 9, draw.labels.tolist(), strict=False)
+        flip(label, shift, classes) != label for label, shift in zip([0, 1] * 9, draw.shifts.tolist(), strict=False)
     )
 
 
@@ -34,7 +34,7 @@ def test_a_seed_decides_the_draw() -> None:
         draw_rows(100, 40, seed=seed, rows=30, test_points=10, flip_share=0.2, classes=3) for seed in (5, 5, 6)
     )
     assert np.array_equal(first.train, again.train)
-    assert np.array_equal(first.labels, again.labels)
+    assert np.array_equal(first.shifts, again.shifts)
     assert not np.array_equal(first.train, other.train)
 
 

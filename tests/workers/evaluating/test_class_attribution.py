@@ -90,6 +90,7 @@ def test_a_piece_computed_again_has_the_same_result(worker: Runtime) -> None:
     done, totals = zip(*seen, strict=True)
     assert list(done) == sorted(done)
     assert (done[-1], set(totals)) == (totals[0], {totals[0]})
+    assert totals[0] == 3 + 10 + 10  # steps of the base made here and of the fine-tuning, gradients under both losses
 
 
 def test_the_test_rows_are_the_same_for_every_seed_and_none_is_trained_on(worker: Runtime) -> None:

@@ -188,6 +188,17 @@ def test_a_plan_is_made_once_and_a_result_counts_once(
     assert store.evaluations.require(asked.id).report.figures == {"squares": [0, 1, 4, 9]}
 
 
+def test_a_job_whose_worker_died_behind_its_report_ends_all_the_same(
+    server: EmbeddedServer, store: Store, tmp_path: Path, kind: Squares
+) -> None:
+    asked = submit_evaluation(store, squares_request(4), queued=False)
+    store.jobs.start(asked.job_id)
+    store.evaluations.update(asked.id, lambda found: found.model_copy(update={"state": "succeeded", "pieces": 4}))
+    with idle_runtime(server, tmp_path) as runtime:
+        finish_evaluation(runtime, store.evaluations.require(asked.id), kind)
+    assert store.jobs.require(asked.job_id).state == "succeeded"
+
+
 def test_a_lost_plan_comes_back_the_same(server: EmbeddedServer, store: Store, tmp_path: Path, kind: Squares) -> None:
     kind.go.set()
     asked = submit_evaluation(store, squares_request(4), queued=False)

@@ -152,6 +152,13 @@ def test_correlation_stands_for_every_rank_and_method(ask: Ask, rows: Dataset) -
     assert all(-1 <= row["Spearman, a test point"] <= 1 for row in table)
 
 
+def test_a_method_compared_with_itself_alone_is_refused(ask: Ask, rows: Dataset) -> None:
+    found = ask(kind="correlation", dataset_id=rows.id, rows=24, methods=[{"method": "exact", "damping_scale": 0.1}])
+    assert found.state == "failed"
+    assert found.error is not None
+    assert (found.error["code"], "'methods'" in found.error["hint"]) == ("invalid_request", True)
+
+
 def test_calibrating_an_index_says_whether_its_scores_have_a_size(
     worker: Runtime, ask: Ask, checkpoint: Checkpoint, rows: Dataset, finished: Any
 ) -> None:

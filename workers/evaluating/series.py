@@ -1,0 +1,12 @@
+"""What a report's pictures draw, from the figures behind it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from influence.contracts.evaluation import Series
+
+
+def with_interval(label: str, x: Sequence[float | str], figures: Sequence[Mapping[str, Any]], value: str) -> Series:
+    """A series with an interval from the figures at each x: the value under that name, its ends as `low` and `high`."""
+    y, low, high = (tuple(one[name] for one in figures) for name in (value, "low", "high"))
+    return Series(label=label, x=tuple(x), y=y, low=low, high=high)
