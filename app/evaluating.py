@@ -1,7 +1,7 @@
 """Evaluations: from a request to a job, and what a record and its job say together."""
 
 from app.context import Context
-from app.experiments import check_methods, check_rows, check_size, check_source
+from app.experiments import check_indexed_methods, check_methods, check_rows, check_size, check_source
 from app.fitness import choose_loss
 from app.idempotency import Made
 from app.subjects import subject_of_index, subject_of_rows
@@ -40,6 +40,7 @@ def _settle(context: Context, request: EvaluationRequest) -> tuple[EvaluationReq
     """The request with what it left open: `max_length` and `loss` are those of the index, or what the rows imply."""
     if request.index_id is not None:
         subject, dataset, index = subject_of_index(context, request, request.index_id)
+        check_indexed_methods(request, index)
         decided = {"max_length": index.spec.gradients.max_length, "loss": index.spec.gradients.loss}
         return request.model_copy(update=decided), subject, dataset
     subject, dataset = subject_of_rows(context, request, str(request.dataset_id))

@@ -13,8 +13,10 @@ from influence.contracts.evaluation import (
     MislabelledRequest,
     Subject,
 )
+from influence.contracts.index import Index
 from influence.errors import InvalidRequest, MethodNotOffered, RowsUnfit
-from influence.methods.registry import get_method
+from influence.evaluating.draws import count_held_out
+from influence.methods.registry import get_method, get_offered
 from influence.store.store import Store
 
 #: Rows that a model is trained on, at least.
@@ -66,6 +68,7 @@ def check_methods(request: EvaluationRequest) -> None:
             )
         if request.kind == "class-attribution":
             _require_full(choice)
+        _refuse_without_effect(request, choice)
 
 
 def _require_full(choice: MethodChoice) -> None:
@@ -74,6 +77,28 @@ def _require_full(choice: MethodChoice) -> None:
             f"An evaluation of kind 'class-attribution' keeps every gradient; it asks no method on '{choice.storage}'.",
             hint="Leave 'storage' out.",
         )
+
+
+def _refuse_without_effect(request: EvaluationRequest, choice: MethodChoice) -> None:
+    """Raise InvalidRequest for settings of a choice that the experiment would ignore, though its report named them."""
+    ignored: tuple[str, ...] = ()
+    why = ""
+    if request.index_id is not None:
+        ignored, why = ("storage", "rank", "checkpoints"), "an index answers from what it keeps, at its own checkpoint"
+    elif request.kind == "class-attribution":
+        ignored, why = ("checkpoints",), "only the end of the training is scored"
+    if given := [name for name in ignored if name in choice.model_fields_set]:
+        raise InvalidRequest(
+            f"'{given[0]}' of method '{choice.method}' would have no effect: {why}.",
+            hint=f"Leave {', '.join(given)} out of 'methods'.",
+            extra={"fields": given},
+        )
+
+
+def check_indexed_methods(request: EvaluationRequest, index: Index) -> None:
+    """Raise UnknownMethod or MethodNotOffered for a method that the index to be judged cannot answer."""
+    for choice in request.methods or ():
+        get_offered(choice.method, index.spec)
 
 
 def check_rows(store: Store, request: EvaluationRequest, subject: Subject, dataset: Dataset) -> None:
@@ -135,8 +160,15 @@ def _check_test_rows(request: EvaluationRequest, subject: Subject, dataset: Data
             )
 
 
+def _count_held_out(request: EvaluationRequest, rows: int) -> int:
+    """Rows that become test points where no others are given: class attribution spreads a whole tenth over classes."""
+    if isinstance(request, ClassAttributionRequest):
+        return -(-rows // HELD_OUT_EVERY)
+    return count_held_out(rows, request.test_points)
+
+
 def _check_counts(request: EvaluationRequest, dataset: Dataset) -> None:
-    held_out = 0 if request.evaluation_dataset_id is not None else -(-dataset.rows // HELD_OUT_EVERY)
+    held_out = 0 if request.evaluation_dataset_id is not None else _count_held_out(request, dataset.rows)
     left, wanted = dataset.rows - held_out, request.rows or MIN_TRAINING_ROWS
     if left < wanted:
         held = f", {held_out} of them held out as test points" if held_out else ""

@@ -43,13 +43,18 @@ def draw_rows(
     order = chance.permutation(count)
     held_out = order[:0]
     if test_count is None:
-        size = max(1, min(test_points, round(HELD_OUT_SHARE * count)))
+        size = count_held_out(count, test_points)
         held_out, order = order[-size:], order[:-size]
     train = order[: rows or len(order)]
     flipped = chance.permutation(len(train))[: int(len(train) * flip_share)] if flip_share else order[:0]
     shifts = np.asarray([chance.integers(1, classes) for _ in flipped], np.int64)
     test = held_out if test_count is None else chance.permutation(test_count)[:test_points]
     return Draw(train, test, flipped, shifts)
+
+
+def count_held_out(rows: int, test_points: int) -> int:
+    """How many rows of a data set become test points where no others are given: a tenth, at most those asked."""
+    return max(1, min(test_points, round(HELD_OUT_SHARE * rows)))
 
 
 def flip(label: int, shift: int, classes: int) -> int:

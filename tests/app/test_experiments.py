@@ -163,6 +163,28 @@ def test_an_index_has_to_be_ready_and_decides_its_own_settings(
     assert ask("lds", index_id=index["id"], evaluation_dataset_id=tested).status_code == 202
 
 
+@pytest.mark.parametrize(
+    ("choice", "code"),
+    [
+        ({"method": "datainf", "storage": "compact"}, "invalid_request"),
+        ({"method": "exact", "checkpoints": 3}, "invalid_request"),
+        ({"method": "ekfac"}, "method_not_offered"),
+    ],
+)
+def test_what_an_index_would_ignore_or_cannot_answer_is_refused(
+    ask: Ask, index: dict[str, Any], store: Store, choice: dict[str, Any], code: str
+) -> None:
+    store.indexes.update(index["id"], lambda found: found.model_copy(update={"state": "succeeded"}))
+    tested = index["spec"]["dataset_id"]
+    answer = ask("lds", index_id=index["id"], evaluation_dataset_id=tested, methods=[choice])
+    assert_problem(answer, 422, code)
+
+
+def test_only_as_many_rows_are_held_out_as_will_be_asked(send: Send, ask: Ask) -> None:
+    assert ask("lds", dataset_id=send(LABELLED), rows=39, test_points=1).status_code == 202
+    assert_problem(ask("lds", dataset_id=send(LABELLED), rows=39, test_points=2), 422, "invalid_request")
+
+
 def test_a_plain_model_has_nothing_to_train_again_from(ask: Ask, index: dict[str, Any], store: Store) -> None:
     store.indexes.update(index["id"], lambda found: found.model_copy(update={"state": "succeeded"}))
     plain = {"trainable": ("classifier",)}

@@ -18,6 +18,7 @@ from influence.contracts.index import GradientSettings
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
+from workers.building.finish import finish_index
 from workers.loading.checkpoint import load_checkpoint
 from workers.runtime import Runtime
 
@@ -176,3 +177,13 @@ def test_a_model_without_fused_attention_is_scored_too(
     query = answered(worker.store, submit_query(worker.store, index.id, examples=test))
     truth = oracle_scores(worker, checkpoint, test, rows)
     np.testing.assert_allclose(worker.store.scores.read(query.id, 1, 20), truth, atol=1e-4 * np.abs(truth).max())
+
+
+def test_a_worker_that_died_after_writing_the_record_leaves_no_job_running(
+    worker: Runtime, checkpoint: Checkpoint, dataset: Dataset, finished: Any
+) -> None:
+    index = submit_index(worker.store, checkpoint, dataset, storage="full")
+    assert finished(worker.store, index.job_id).state == "succeeded"
+    worker.store.connections.state.hset(keys.job(index.job_id), "state", "running")
+    finish_index(worker, worker.store.indexes.require(index.id))
+    assert worker.store.jobs.require(index.job_id).state == "succeeded"

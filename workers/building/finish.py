@@ -23,7 +23,11 @@ from workers.runtime import Runtime
 def finish_index(runtime: Runtime, index: Index) -> None:
     """Declare an index ready. Safe to run twice."""
     commits = runtime.store.index_data.commits(index.id)
-    if len(commits) < index.shards or index.state == "succeeded":
+    if index.state == "succeeded":
+        # A worker that died right after writing the record left its job running.
+        runtime.store.jobs.succeed(index.job_id)
+        return
+    if len(commits) < index.shards:
         return
     runtime.store.jobs.set_phase(index.job_id, "finishing", total=index.rows)
     runtime.store.jobs.set_done(index.job_id, index.rows)
