@@ -1,9 +1,10 @@
-"""Evaluations: from a request to a job, and what a record and its job say together."""
+"""Evaluations: from a request to a job, and from a finished one to its report."""
 
 from app.context import Context
 from app.experiments import check_indexed_methods, check_methods, check_rows, check_size, check_source
 from app.fitness import choose_loss
 from app.idempotency import Made
+from app.presenting import present_work
 from app.subjects import subject_of_index, subject_of_rows
 from influence.contracts.common import now
 from influence.contracts.dataset import Dataset
@@ -49,20 +50,9 @@ def _settle(context: Context, request: EvaluationRequest) -> tuple[EvaluationReq
     return request.model_copy(update={"loss": choose_loss(dataset.kind, request.loss)}), subject, dataset
 
 
-def present_evaluation(store: Store, evaluation: Evaluation) -> Evaluation:
-    """The record with what its job knows better: state and progress of the work."""
-    if evaluation.state in FINAL_STATES:
-        return evaluation
-    job = store.jobs.find(evaluation.job_id)
-    if job is None or job.state == "succeeded":
-        return evaluation
-    known = {"state": job.state, "progress": job.progress, "error": evaluation.error or job.error}
-    return evaluation.model_copy(update=known)
-
-
 def require_report(store: Store, evaluation_id: str) -> tuple[Evaluation, Report]:
     """A finished evaluation with its report. Raises NotFound, and Conflict with its state before it is finished."""
-    evaluation = present_evaluation(store, store.evaluations.require(evaluation_id))
+    evaluation = present_work(store, store.evaluations.require(evaluation_id))
     if evaluation.report is None:
         waiting = evaluation.state not in FINAL_STATES
         raise Conflict(

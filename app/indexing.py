@@ -119,16 +119,6 @@ def _is_dead(store: Store, index: Index) -> bool:
     return index.state in FINAL_STATES or job_state in (None, "failed", "cancelled")
 
 
-def present_index(store: Store, index: Index) -> Index:
-    """The record with what its job knows better: the state and progress of a build."""
-    if index.state in FINAL_STATES:
-        return index
-    job = store.jobs.find(index.job_id)
-    if job is None or job.state == "succeeded":
-        return index
-    return index.model_copy(update={"state": job.state, "progress": job.progress, "error": index.error or job.error})
-
-
 def delete_index(store: Store, index_id: str) -> None:
     """Stop the build if there is one and remove everything of the index. Raises NotFound."""
     index = store.indexes.require(index_id)

@@ -1,24 +1,17 @@
-"""Queries and previews: from a request to a short job, and what a record and its job say together."""
-
-from typing import TypeVar
+"""Queries and previews: from a request to a short job."""
 
 from app.fitness import check_fit, choose_loss
 from app.idempotency import Made
 from app.readiness import require_ready
 from app.summing import resolve_checkpoints
 from app.testpoints import check_row_indexes, check_test_points
-from influence.contracts.audit import Audit
 from influence.contracts.common import now
-from influence.contracts.job import FINAL_STATES
 from influence.contracts.preview import DEFAULT_PREVIEW_ROWS, Preview, PreviewRequest
 from influence.contracts.query import Query, QueryRequest
-from influence.contracts.sweep import Sweep
 from influence.digests import new_id
 from influence.errors import InvalidRequest
 from influence.methods.registry import find_offered
 from influence.store.store import Store
-
-Work = TypeVar("Work", Query, Preview, Sweep, Audit)
 
 
 def submit_query(store: Store, index_id: str, request: QueryRequest) -> Made:
@@ -68,13 +61,3 @@ def submit_preview(store: Store, dataset_id: str, request: PreviewRequest) -> Ma
     store.previews.create(preview)
     store.queue.submit("preview_rows", preview_id=preview_id)
     return Made(preview_id, job_id)
-
-
-def present_work(store: Store, work: Work) -> Work:
-    """The record with its job's state while it is not final."""
-    if work.state in FINAL_STATES:
-        return work
-    job = store.jobs.find(work.job_id)
-    if job is None or job.state == "succeeded":
-        return work
-    return work.model_copy(update={"state": job.state, "error": work.error or job.error})

@@ -1,6 +1,6 @@
 """An index that can be asked and a worker that would answer, or why there is none."""
 
-from app.indexing import present_index
+from app.presenting import present_work
 from app.waiting import retry_after_seconds
 from influence.contracts.index import Index
 from influence.errors import IndexFailed, IndexNotReady, NoWorker
@@ -9,7 +9,7 @@ from influence.store.store import Store
 
 def require_ready(store: Store, index_id: str) -> Index:
     """An index that can be queried. Raises NotFound, IndexNotReady with the progress, IndexFailed with the cause."""
-    index = present_index(store, store.indexes.require(index_id))
+    index = present_work(store, store.indexes.require(index_id))
     if index.state in ("failed", "cancelled"):
         raise IndexFailed(
             f"The index {index_id} has {index.state}.", extra={"error": index.error, "job_id": index.job_id}

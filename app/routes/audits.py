@@ -13,8 +13,8 @@ from app.auth import Caller
 from app.context import Ctx
 from app.idempotency import OnceOnly
 from app.pages import PageOf, check_bounds
+from app.presenting import present_work
 from app.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.querying import present_work
 from app.strict import StrictRoute
 from app.waiting import Wait
 from influence.contracts.audit import Audit, AuditedRowPage, AuditRequest

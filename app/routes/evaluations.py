@@ -7,9 +7,10 @@ from fastapi import APIRouter, Body, Header, Request, Response
 from app.answers import answer_work, json_response
 from app.auth import Caller
 from app.context import Context, Ctx
-from app.evaluating import delete_evaluation, present_evaluation, require_report, submit_evaluation
+from app.evaluating import delete_evaluation, require_report, submit_evaluation
 from app.idempotency import OnceOnly
 from app.pages import PageOf
+from app.presenting import present_work
 from app.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.strict import StrictRoute
 from app.waiting import Wait
@@ -73,14 +74,14 @@ async def create_evaluation(
 
 
 def _read(context: Context, evaluation_id: str) -> Evaluation:
-    return present_evaluation(context.store, context.store.evaluations.require(evaluation_id))
+    return present_work(context.store, context.store.evaluations.require(evaluation_id))
 
 
 @router.get("", response_model=Page[Evaluation], summary="List evaluations", responses=describe_errors(NotFound))
 def list_evaluations(context: Ctx, caller: Caller, page: PageOf) -> Response:
     """Newest first, without their reports."""
     found = context.store.evaluations.page(limit=page.length, after=page.after)
-    shown = [present_evaluation(context.store, one).model_copy(update={"report": None}) for one in found.data]
+    shown = [present_work(context.store, one).model_copy(update={"report": None}) for one in found.data]
     return json_response(found.model_copy(update={"data": shown}))
 
 

@@ -6,8 +6,9 @@ from app.answers import answer_work, json_response
 from app.auth import Caller
 from app.context import Ctx
 from app.idempotency import OnceOnly
-from app.indexing import delete_index, present_index, submit_index
+from app.indexing import delete_index, submit_index
 from app.pages import PageOf
+from app.presenting import present_work
 from app.problems import ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.strict import StrictRoute
 from app.waiting import Wait
@@ -39,7 +40,7 @@ async def create_index(
     return await answer_work(
         request, context, once, body, wait,
         submit=lambda: submit_index(store, body, budget_bytes=context.settings.storage_budget_bytes),
-        read=lambda index_id: present_index(store, store.indexes.require(index_id)),
+        read=lambda index_id: present_work(store, store.indexes.require(index_id)),
     )  # fmt: skip
 
 
@@ -47,14 +48,14 @@ async def create_index(
 def list_indexes(context: Ctx, caller: Caller, page: PageOf) -> Response:
     """Newest first."""
     found = context.store.indexes.page(limit=page.length, after=page.after)
-    shown = [present_index(context.store, index) for index in found.data]
+    shown = [present_work(context.store, index) for index in found.data]
     return json_response(found.model_copy(update={"data": shown}))
 
 
 @router.get("/{index_id}", response_model=Index, summary="Read an index", responses=describe_errors(NotFound))
 def read_index(index_id: str, context: Ctx, caller: Caller) -> Response:
     """State, sizes, damping, fidelity, timings; the job's progress while it is built."""
-    return json_response(present_index(context.store, context.store.indexes.require(index_id)))
+    return json_response(present_work(context.store, context.store.indexes.require(index_id)))
 
 
 @router.delete("/{index_id}", status_code=204, summary="Delete an index", responses=describe_errors(NotFound))

@@ -6,8 +6,9 @@ from app.answers import answer_work, json_response
 from app.auth import Caller
 from app.context import Ctx
 from app.idempotency import OnceOnly
+from app.presenting import present_work
 from app.problems import ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.querying import present_work, submit_preview
+from app.querying import submit_preview
 from app.strict import StrictRoute
 from app.waiting import Wait
 from influence.contracts.preview import Preview, PreviewRequest

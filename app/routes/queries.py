@@ -9,8 +9,9 @@ from app.answers import answer_work, json_response
 from app.auth import Caller
 from app.context import Ctx
 from app.idempotency import OnceOnly
+from app.presenting import present_work
 from app.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.querying import present_work, submit_query
+from app.querying import submit_query
 from app.scores import PARQUET_MEDIA_TYPE, find_scores, stream_json, to_parquet
 from app.strict import StrictRoute
 from app.waiting import Wait

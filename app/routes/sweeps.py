@@ -6,8 +6,8 @@ from app.answers import answer_work, json_response
 from app.auth import Caller
 from app.context import Ctx
 from app.idempotency import OnceOnly
+from app.presenting import present_work
 from app.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.querying import present_work
 from app.strict import StrictRoute
 from app.sweeping import submit_sweep
 from app.waiting import Wait
