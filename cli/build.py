@@ -7,6 +7,7 @@ from typing import IO
 
 from cli.adapters import open_adapter, open_file
 from cli.following import JobBar, follow_job, require_success
+from cli.options import given
 from cli.output import Output
 from cli.service import Service, resource_path
 from cli.text import bytes_text, count, duration_text, plain
@@ -67,8 +68,7 @@ def check_options(options: BuildOptions) -> None:
 
 def send_checkpoint(service: Service, options: BuildOptions, output: Output) -> str:
     """Upload the adapter, or name the modules of a plain model; answers the checkpoint's id."""
-    fields = {"base_model": options.base_model, "task": options.task, "revision": options.revision}
-    form = {name: value for name, value in fields.items() if value is not None}
+    form = given({"base_model": options.base_model, "task": options.task, "revision": options.revision})
     made = _send_adapter(service, options, form, output) if options.adapter else _name_modules(service, options, form)
     size = "" if made["parameters"] is None else f"{count(made['parameters'])} parameters, "
     output.note(f"Checkpoint  {plain(made['id'])}: {size}{plain(made['task'])}")

@@ -8,7 +8,7 @@ import typer
 from cli.build import watch
 from cli.experiments import Experiment, Rows, make_request, parse_methods
 from cli.following import require_success
-from cli.options import ApiKey, AsJson, BaseModelName, DatasetId, MaxLength, Url, parse_names, parse_numbers
+from cli.options import ApiKey, AsJson, BaseModelName, DatasetId, MaxLength, Url, given, parse_names, parse_numbers
 from cli.output import Output
 from cli.questions import parse_object
 from cli.reports import make_folder, show_report, write_report
@@ -67,19 +67,15 @@ def evaluate_command(
             "ranks": None if ranks is None else parse_numbers(ranks, "--ranks"),
             "counts": None if counts is None else parse_numbers(counts, "--counts"),
             "methods": None if methods is None else parse_methods(methods),
-            "recipe": _given({"epochs": epochs, "learning_rate": learning_rate, "batch_rows": batch_rows}) or None,
-            "lora": _given({"r": lora_rank, "lora_alpha": lora_alpha}) or None,
+            "recipe": given({"epochs": epochs, "learning_rate": learning_rate, "batch_rows": batch_rows}) or None,
+            "lora": given({"r": lora_rank, "lora_alpha": lora_alpha}) or None,
         }  # fmt: skip
         experiment = Experiment(
             kind=kind, index_id=index, train=Rows(data, dataset_id), test=Rows(evaluation_data, evaluation_dataset_id),
             columns=parse_object(columns, "--columns") if columns else None,
-            label_names=parse_names(label_names) if label_names else None, settings=_given(settings),
+            label_names=parse_names(label_names) if label_names else None, settings=given(settings),
         )  # fmt: skip
         evaluate(service, experiment, output, out=out, wait=wait)
-
-
-def _given(options: Json) -> Json:
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def evaluate(service: Service, experiment: Experiment, output: Output, *, out: Path | None, wait: bool) -> None:

@@ -25,6 +25,7 @@ from cli.options import (
     Target,
     Texts,
     Url,
+    given,
     parse_names,
 )
 from cli.output import Output
@@ -140,7 +141,7 @@ def build_command(
             data=data, dataset_id=dataset_id,
             task=task, revision=revision, columns=parse_object(columns, "--columns") if columns else None,
             label_names=parse_names(label_names) if label_names else None,
-            index={name: value for name, value in settings.items() if value is not None},
+            index=given(settings),
         )  # fmt: skip
         index = build(service, options, output, wait=wait)
         if as_json:
@@ -222,7 +223,7 @@ def audit_command(
             "weights": parse_object(weights, "--weights") if weights else None,
             "method": method, "damping_scale": damping_scale,
         }  # fmt: skip
-        body = {name: value for name, value in settings.items() if value is not None}
+        body = given(settings)
         audit = run_audit(service, index_id, body, output)
         rows = read_top(service, audit["id"], top)
         if out is not None and media_type is not None:

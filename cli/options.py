@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from influence.contracts.common import Json
 from influence.errors import InvalidRequest
 
 Url = Annotated[str, typer.Option("--url", envvar="DATAINF_URL", help="Where the service is.")]
@@ -48,3 +49,8 @@ def parse_numbers(text: str, option: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
         raise InvalidRequest(f"{option} {text[:80]!r} is no list of whole numbers.", hint="Write 0,1,2.") from error
+
+
+def given(options: Json) -> Json:
+    """The options that were given: those left out are None."""
+    return {name: value for name, value in options.items() if value is not None}

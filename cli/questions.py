@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from cli.adapters import open_file
 from cli.build import watch
 from cli.following import require_success
+from cli.options import given
 from cli.output import Output
 from cli.service import Service, resource_path
 from influence.contracts.common import Json
@@ -39,7 +40,7 @@ def ask(service: Service, index_id: str, body: Json, output: Output) -> Json:
 
 def make_body(source: Json, settings: Json, model: type[BaseModel] = QueryRequest, command: str = "query") -> Json:
     """The request, a query's or another's, checked before it is sent. Raises InvalidRequest."""
-    body = {**source, **{name: value for name, value in settings.items() if value is not None}}
+    body = {**source, **given(settings)}
     check_body(model, body, command)
     return body
 
