@@ -24,8 +24,8 @@ from influence.errors import InvalidRequest
 from influence.evaluating.statistics import mean_and_interval
 from influence.reporting.numbers import count_of
 from workers.evaluating.base import Watch
-from workers.evaluating.run import Floats, Trail, rounded, train_on
-from workers.evaluating.series import with_interval
+from workers.evaluating.run import Floats, rounded, score_run
+from workers.evaluating.series import curves
 from workers.evaluating.setting import read_setting
 from workers.evaluating.steps import Steps
 from workers.runtime import Runtime
@@ -59,10 +59,8 @@ class Correlation:
         request, seed, rank = _request_of(evaluation), int(piece["seed"]), int(piece["rank"])
         setting, steps = read_setting(runtime, evaluation, seed=seed), Steps(watch)
         choices = _choices(request)
-        trail = Trail(runtime, request.recipe, (_REFERENCE, *choices), setting.train, setting.test, steps.touch)
-        train_on(
-            runtime, evaluation, setting.train, seed=request.recipe.seed + seed, watch=steps.watch, rank=rank,
-            on_epoch=trail,
+        trail, _ = score_run(
+            runtime, evaluation, setting, (_REFERENCE, *choices), seed=seed, steps=steps, rank=rank
         )  # fmt: skip
         exact = trail.influence[_REFERENCE.title]
         return {choice.title: _compare(trail.influence[choice.title], exact) for choice in choices}
@@ -113,13 +111,9 @@ def _table(request: CorrelationRequest, rows: Sequence[tuple[Cell, ...]], result
 
 
 def _draw(request: CorrelationRequest, figures: dict[str, dict[str, Any]]) -> Picture:
-    series = [
-        with_interval(title, request.ranks, [by_rank[str(rank)] for rank in request.ranks], "each")
-        for title, by_rank in figures.items()
-    ]
     return Picture(
         name="correlation", title=f"Agreement with '{_REFERENCE.title}'", x_label="LoRA rank",
-        y_label="Spearman, mean over test points", series=tuple(series),
+        y_label="Spearman, mean over test points", series=curves(figures, request.ranks, "each"),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from influence.evaluating.draws import draw_subsets, training_seed
 from workers.evaluating.base import Watch
 from workers.evaluating.indexed import score_indexed
 from workers.evaluating.lds_report import make_report
-from workers.evaluating.run import Floats, Trail, rounded, titles, train_on
+from workers.evaluating.run import Floats, rounded, score_run, titles, train_on
 from workers.evaluating.setting import Setting, read_setting
 from workers.evaluating.steps import Steps
 from workers.runtime import Runtime
@@ -96,8 +96,7 @@ def _score(runtime: Runtime, evaluation: Evaluation, setting: Setting, seed: int
     steps = Steps(watch)
     if request.index_id is not None:
         return score_indexed(runtime, evaluation, setting.test, _choices(request), steps.touch)
-    trail = Trail(runtime, request.recipe, _choices(request), setting.train, setting.test, steps.touch)
-    train_on(runtime, evaluation, setting.train, seed=request.recipe.seed + seed, watch=steps.watch, on_epoch=trail)
+    trail, _ = score_run(runtime, evaluation, setting, _choices(request), seed=seed, steps=steps)
     return trail.influence
 
 

@@ -16,7 +16,7 @@ from influence.ranking import scores_of
 from workers.evaluating.base import Watch
 from workers.evaluating.indexed import score_indexed
 from workers.evaluating.leave_out_report import AT_RANDOM, NOTHING, make_report
-from workers.evaluating.run import Trail, titles, train_on
+from workers.evaluating.run import score_run, titles, train_on
 from workers.evaluating.setting import Setting, read_setting
 from workers.evaluating.steps import Steps
 from workers.runtime import Runtime
@@ -70,8 +70,7 @@ def _order(runtime: Runtime, evaluation: Evaluation, setting: Setting, way: str,
     if request.index_id is not None:
         influence = score_indexed(runtime, evaluation, setting.test, [choice], steps.touch)[way]
     else:
-        trail = Trail(runtime, request.recipe, [choice], setting.train, setting.test, steps.touch)
-        train_on(runtime, evaluation, setting.train, seed=request.recipe.seed + seed, watch=steps.watch, on_epoch=trail)
+        trail, _ = score_run(runtime, evaluation, setting, [choice], seed=seed, steps=steps)
         steps.finish()
         influence = trail.influence[way]
     scores = scores_of(influence.mean(axis=0))

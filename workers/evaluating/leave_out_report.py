@@ -9,7 +9,7 @@ from influence.contracts.common import Json
 from influence.contracts.evaluation import Cell, LeaveOutRequest, Picture, Report, Table
 from influence.evaluating.statistics import mean_and_interval
 from influence.reporting.numbers import count_of
-from workers.evaluating.series import with_interval
+from workers.evaluating.series import curves
 
 #: Ways of choosing rows beside those of the methods.
 NOTHING, AT_RANDOM = "nothing", "at random"
@@ -59,13 +59,9 @@ def _flips(pieces: Sequence[Json], results: Sequence[Json]) -> Json:
 
 
 def _draw(request: LeaveOutRequest, figures: dict[str, dict[str, Any]]) -> Picture:
-    series = [
-        with_interval(way, request.counts, [by_count[str(count)] for count in request.counts], "rise")
-        for way, by_count in figures.items()
-    ]
     return Picture(
         name="leave-out", title=f"Leaving out the most {request.drop} rows", x_label="rows left out",
-        y_label="rise of the mean test loss", series=tuple(series),
+        y_label="rise of the mean test loss", series=curves(figures, request.counts, "rise"),
     )  # fmt: skip
 
 

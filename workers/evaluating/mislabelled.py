@@ -13,7 +13,7 @@ from influence.errors import InvalidRequest
 from influence.evaluating.statistics import auc, precision_curve
 from workers.evaluating.base import Watch
 from workers.evaluating.mislabelled_report import DEPTHS, make_report
-from workers.evaluating.run import Floats, Trail, rounded, train_on
+from workers.evaluating.run import Floats, Trail, rounded, score_run
 from workers.evaluating.setting import Setting, read_setting
 from workers.evaluating.steps import Steps
 from workers.runtime import Runtime
@@ -43,10 +43,7 @@ class Mislabelled:
         request, seed = _request_of(evaluation), int(piece["seed"])
         setting, steps = _read(runtime, evaluation, seed), Steps(watch)
         choices = request.methods or DEFAULT_METHODS
-        trail = Trail(runtime, request.recipe, choices, setting.train, setting.test, steps.touch)
-        trained = train_on(
-            runtime, evaluation, setting.train, seed=request.recipe.seed + seed, watch=steps.watch, on_epoch=trail
-        )
+        trail, trained = score_run(runtime, evaluation, setting, choices, seed=seed, steps=steps)
         signals = _signals(trail, choices, steps)
         return {
             "rows": len(setting.train), "flipped": int(setting.flipped.sum()),

@@ -11,6 +11,8 @@ from influence.contracts.evaluation import Evaluation, MethodChoice
 from influence.contracts.training import TrainingRecipe
 from workers.evaluating.base import Watch
 from workers.evaluating.scorer import Scorer, open_scorer
+from workers.evaluating.setting import Setting
+from workers.evaluating.steps import Steps
 from workers.evaluating.untrained import load_untrained
 from workers.loading.checkpoint import LoadedCheckpoint
 from workers.rows import Row
@@ -92,6 +94,28 @@ class Trail:
             known = self.influence.get(choice.title)
             self.influence[choice.title] = part if known is None else known + part
             self._touch(0)
+
+
+def score_run(
+    runtime: Runtime,
+    evaluation: Evaluation,
+    setting: Setting,
+    choices: Sequence[MethodChoice],
+    *,
+    seed: int,
+    steps: Steps,
+    rank: int | None = None,
+) -> tuple[Trail, Trained]:
+    """Train on all rows of a setting under one of the request's seeds, and score them along the way.
+
+    Raises what `train_on` raises.
+    """
+    recipe = evaluation.request.recipe
+    trail = Trail(runtime, recipe, choices, setting.train, setting.test, steps.touch)
+    trained = train_on(
+        runtime, evaluation, setting.train, seed=recipe.seed + seed, watch=steps.watch, rank=rank, on_epoch=trail
+    )
+    return trail, trained
 
 
 def epochs_of(checkpoints: int, epochs: int) -> frozenset[int]:
