@@ -1,0 +1,1 @@
+"""Audits over HTTP: submit, list rows, export the table."""

@@ -1,0 +1,1 @@
+"""Checkpoints over HTTP: take in an adapter or a plain model."""

@@ -1,0 +1,1 @@
+"""Checks of a request against what is stored, before any work is accepted."""

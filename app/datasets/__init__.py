@@ -1,0 +1,1 @@
+"""Data sets and previews of their rows over HTTP."""

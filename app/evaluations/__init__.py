@@ -1,0 +1,1 @@
+"""Evaluations over HTTP: what can be run, submit, read reports."""

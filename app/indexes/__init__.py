@@ -1,0 +1,1 @@
+"""Indexes over HTTP: submit a build, grow, delete."""

@@ -1,0 +1,1 @@
+"""Jobs over HTTP: watch and cancel."""

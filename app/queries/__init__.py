@@ -1,0 +1,1 @@
+"""Queries over HTTP: submit test points, read scores, list methods."""

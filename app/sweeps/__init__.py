@@ -1,0 +1,1 @@
+"""Damping sweeps over HTTP."""

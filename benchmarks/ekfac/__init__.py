@@ -1,0 +1,1 @@
+"""EK-FAC beside kronfluence."""

@@ -1,0 +1,1 @@
+"""Per-row gradients beside a training step and beside other libraries."""

@@ -1,0 +1,1 @@
+"""The service as the command line calls it."""

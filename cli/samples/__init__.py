@@ -1,0 +1,1 @@
+"""Sample data sets, written from a grammar and a seed."""

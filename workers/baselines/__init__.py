@@ -1,0 +1,1 @@
+"""Queries by similarity of embeddings."""

@@ -1,0 +1,1 @@
+"""The kinds of evaluation, one or two files each."""

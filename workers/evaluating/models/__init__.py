@@ -1,0 +1,1 @@
+"""Models of an experiment before they are trained."""

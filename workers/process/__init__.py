@@ -1,0 +1,1 @@
+"""One worker process: start, queues, actors, housekeeping."""

@@ -1,0 +1,1 @@
+"""From a query message to a stored answer."""

@@ -1,0 +1,1 @@
+"""What every piece of work in a worker process shares."""

@@ -1,1 +1,0 @@
-"""Answering queries from a hot index."""
