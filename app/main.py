@@ -8,28 +8,26 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app.context import Context
-from app.metrics import Metrics
-from app.middleware import BodyLimit, RequestFrame
-from app.problems import Problem, install_handlers
-from app.routes import (
-    audits,
-    checkpoints,
-    datasets,
-    evaluations,
-    health,
-    indexes,
-    jobs,
-    methods,
-    previews,
-    queries,
-    sweeps,
-)
+from app.audits import routes as audits
+from app.checkpoints import routes as checkpoints
+from app.datasets import preview_routes as previews
+from app.datasets import routes as datasets
+from app.evaluations import routes as evaluations
+from app.http import health
+from app.http.context import Context
+from app.http.metrics import Metrics
+from app.http.middleware import BodyLimit, RequestFrame
+from app.http.multipart import FORM_OVERHEAD_BYTES
+from app.http.problems import Problem, install_handlers
+from app.indexes import routes as indexes
+from app.jobs import routes as jobs
+from app.queries import method_routes as methods
+from app.queries import routes as queries
 from app.settings import ApiSettings
-from app.uploads import FORM_OVERHEAD_BYTES
-from influence.adapters.base_models import BaseModels
+from app.sweeps import routes as sweeps
+from influence.checkpoint_files.base_models import BaseModels
 from influence.store.connections import connect, connect_async
-from influence.store.files import Files
+from influence.store.data.files import Files
 from influence.store.store import Store
 
 DESCRIPTION = """Ask a fine-tuned model which training rows taught it a behaviour.

@@ -7,9 +7,14 @@ from typing import Annotated
 
 import typer
 
-from cli.audit import check_target, read_top, run_audit, show_audit
-from cli.build import BuildOptions, build, show_index
-from cli.evaluate import evaluate_command
+from cli.client.service import DEFAULT_URL, Service
+from cli.commands.audit import check_target, read_top, run_audit, show_audit
+from cli.commands.build import BuildOptions, build, show_index
+from cli.commands.evaluate import evaluate_command
+from cli.commands.query import ask, choose_source, make_body, parse_checkpoint, parse_object
+from cli.commands.serve import API_COMMAND, WORKER_COMMAND, ServeOptions, serve
+from cli.commands.status import read_overview, read_resource, show_overview, show_resource
+from cli.commands.sweep import show_sweep, sweep
 from cli.options import (
     ApiKey,
     AsJson,
@@ -28,13 +33,8 @@ from cli.options import (
     given,
     parse_names,
 )
-from cli.output import Output
-from cli.questions import ask, choose_source, make_body, parse_checkpoint, parse_object
-from cli.serve import API_COMMAND, WORKER_COMMAND, ServeOptions, serve
-from cli.service import DEFAULT_URL, Service
-from cli.status import read_overview, read_resource, show_overview, show_resource
-from cli.sweeping import show_sweep, sweep
-from cli.tables import show_query
+from cli.printing.output import Output
+from cli.printing.tables import show_query
 from influence.contracts.audit import Audit, AuditedRow
 from influence.contracts.common import Json
 from influence.contracts.index import Index

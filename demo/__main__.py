@@ -12,13 +12,13 @@ from types import FrameType
 from rich.console import Console
 from rich.text import Text
 
-from cli.output import make_console
-from cli.text import plain
+from cli.printing.output import make_console
+from cli.printing.text import plain
+from cli.samples.tickets import TicketSettings
 from demo.preparation import forget, prepare
 from demo.report import show_step
 from demo.service import running_service
 from demo.story import tell_story
-from demo.tickets import TicketSettings
 from influence.errors import DatainfError
 
 

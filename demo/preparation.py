@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo.tickets import TicketSet, TicketSettings, make_tickets, to_jsonl, write_tickets
+from cli.samples.tickets import TicketSet, TicketSettings, make_tickets, to_jsonl, write_tickets
 from influence.digests import digest_bytes
 from influence.errors import Unavailable
 from influence.store.lockfile import lock_file

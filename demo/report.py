@@ -9,8 +9,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from cli.tables import row_text, score_text
-from cli.text import bytes_text, count, plain
+from cli.printing.tables import row_text, score_text
+from cli.printing.text import bytes_text, count, plain
 from demo.findings import Findings
 from influence.contracts.index import Index
 from influence.contracts.query import Query, ScoredRow, TestPointResult

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from cli.serve import service_url
-from cli.service import Service
+from cli.client.service import Service
+from cli.commands.serve import service_url
 from influence.errors import Unavailable
 from influence.store.embedded import die_with_parent
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from rich.console import Console
 
-from cli.build import BuildOptions, build, send_dataset
-from cli.output import Output
-from cli.questions import ask
-from cli.service import Service
+from cli.client.service import Service
+from cli.commands.build import BuildOptions, build, send_dataset
+from cli.commands.query import ask
+from cli.printing.output import Output
+from cli.samples.tickets import LABEL_NAMES
 from demo.findings import Findings, judge
 from demo.preparation import Prepared
 from demo.report import show_answer, show_findings, show_index, show_other_method, show_step, show_what_next
-from demo.tickets import LABEL_NAMES
 from influence.contracts.common import Json
 from influence.contracts.index import Index
 from influence.contracts.query import Query

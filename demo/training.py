@@ -19,7 +19,7 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from demo.tickets import LABEL_NAMES, Ticket, read_rows
+from cli.samples.tickets import LABEL_NAMES, Ticket, read_rows
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

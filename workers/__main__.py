@@ -1,6 +1,6 @@
 """`python -m workers`: one process a GPU, or one on the CPU; whoever dies is started again."""
 
-from workers.launcher import main
+from workers.process.launcher import main
 
 if __name__ == "__main__":
     main()

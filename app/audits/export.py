@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from app.audit_rows import describe_rows, find_columns
-from app.scores import PARQUET_MEDIA_TYPE
+from app.audits.rows import describe_rows, find_columns
+from app.queries.scores import PARQUET_MEDIA_TYPE
 from influence.contracts.audit import Audit
 from influence.contracts.common import Json
 from influence.contracts.dataset import RowKind
-from influence.store.files import Files
+from influence.store.data.files import Files
 from influence.store.store import Store
 
 CSV_MEDIA_TYPE, JSONL_MEDIA_TYPE = "text/csv", "application/jsonl"

@@ -5,18 +5,18 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from app.answers import answer_work, json_response
-from app.audit_rows import AuditRowParameters, read_page
-from app.audit_table import SUFFIXES, choose_media_type, stream_table
-from app.auditing import delete_audit, submit_audit
-from app.auth import Caller
-from app.context import Ctx
-from app.idempotency import OnceOnly
-from app.pages import PageOf, check_bounds
+from app.audits.export import SUFFIXES, choose_media_type, stream_table
+from app.audits.rows import AuditRowParameters, read_page
+from app.audits.submit import delete_audit, submit_audit
+from app.http.auth import Caller
+from app.http.context import Ctx
+from app.http.idempotency import OnceOnly
+from app.http.pagination import PageOf, check_bounds
+from app.http.prefer_wait import Wait
+from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
+from app.http.responses import answer_work, json_response
+from app.http.strict_json import StrictRoute
 from app.presenting import present_work
-from app.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.strict import StrictRoute
-from app.waiting import Wait
 from influence.contracts.audit import Audit, AuditedRowPage, AuditRequest
 from influence.contracts.common import Page
 from influence.errors import Conflict, NotFound, NoWorker

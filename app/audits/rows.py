@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from app.pages import Bounds, RowParameters
+from app.http.pagination import Bounds, RowParameters
 from influence.auditing.selection import RowFilter, sort_slice
 from influence.auditing.signals import Columns, margins, predicted_probabilities
 from influence.contracts.audit import Audit, AuditedRow, AuditedRowPage, AuditSort
@@ -15,7 +15,7 @@ from influence.contracts.common import Json
 from influence.errors import Conflict, InvalidRequest, NotFound
 from influence.ranking import direction_of, scores_of
 from influence.rows.file import RowFile
-from influence.store.files import Files
+from influence.store.data.files import Files
 from influence.store.store import Store
 
 _INTEGERS = {"row_index": "int64", "label": "int32", "predicted": "int32"}

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from app.idempotency import Made
-from app.readiness import require_ready
-from app.testpoints import check_selection
+from app.checks.readiness import require_ready
+from app.checks.test_points import check_selection
+from app.http.idempotency import Made
 from influence.auditing.signals import CLASS_SIGNALS, describe_signals, offered_signals
 from influence.contracts.audit import MAX_EVALUATION_ROWS, Audit, AuditRequest, Signal, SignalUse
 from influence.contracts.checkpoint import Checkpoint

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from app.context import Context
-from app.idempotency import Made
+from app.http.context import Context
+from app.http.idempotency import Made
 from app.intake.adapters import accept_adapter, copy_adapter, unpack_adapter
 from app.intake.archives import ArchiveLimits
 from app.intake.plain import accept_plain
@@ -52,7 +52,7 @@ def accept_named(context: Context, request: CheckpointRequest) -> Made:
             raise InvalidRequest("This service does not reach for the hub.", hint="Upload the adapter as a zip.")
         else:
             # Loading the hub client takes a third of the time in which the API has to be up.
-            from app.hub_adapter import fetch_adapter
+            from app.intake.hub_model import fetch_adapter
 
             fetch_adapter(
                 adapter, revision=request.adapter_revision, folder=folder, max_bytes=settings.max_adapter_bytes
@@ -104,6 +104,6 @@ def resolve_base_model(context: Context, name: str, revision: str | None) -> Bas
     if base.kind == "path" or context.settings.hub_offline:
         return base
     # Loading the hub client takes a third of the time in which the API has to be up.
-    from app.hub_adapter import pin_revision
+    from app.intake.hub_model import pin_revision
 
     return pin_revision(base)

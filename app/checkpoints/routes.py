@@ -4,17 +4,17 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
-from app.answers import json_response
-from app.auth import Caller
-from app.bodies import describe_body, read_fields, read_json
-from app.checkpointing import accept_named, accept_trained, accept_upload
-from app.context import Context, Ctx
-from app.idempotency import Made, Once, OnceOnly
-from app.pages import PageOf
-from app.problems import describe_errors
-from app.strict import StrictRoute
-from app.uploads import Upload, is_form, receive_upload
-from app.usage import refuse_used
+from app.checkpoints.accept import accept_named, accept_trained, accept_upload
+from app.checks.references import refuse_used
+from app.http.auth import Caller
+from app.http.bodies import describe_body, read_fields, read_json
+from app.http.context import Context, Ctx
+from app.http.idempotency import Made, Once, OnceOnly
+from app.http.multipart import Upload, is_form, receive_upload
+from app.http.pagination import PageOf
+from app.http.problems import describe_errors
+from app.http.responses import json_response
+from app.http.strict_json import StrictRoute
 from influence.contracts.checkpoint import Checkpoint, CheckpointRequest
 from influence.contracts.common import Page, TaskName
 from influence.contracts.common import Request as RequestModel

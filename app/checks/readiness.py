@@ -1,7 +1,7 @@
 """An index that can be asked and a worker that would answer, or why there is none."""
 
+from app.http.prefer_wait import retry_after_seconds
 from app.presenting import present_work
-from app.waiting import retry_after_seconds
 from influence.contracts.index import Index
 from influence.errors import IndexFailed, IndexNotReady, NoWorker
 from influence.store.store import Store

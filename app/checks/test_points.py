@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from app.fitness import check_fit
+from app.checks.compatibility import check_fit
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import Index

@@ -2,15 +2,15 @@
 
 from fastapi import APIRouter, Request, Response
 
-from app.answers import answer_work, json_response
-from app.auth import Caller
-from app.context import Ctx
-from app.idempotency import OnceOnly
+from app.http.auth import Caller
+from app.http.context import Ctx
+from app.http.idempotency import OnceOnly
+from app.http.prefer_wait import Wait
+from app.http.problems import ROW_ERRORS, WORK_ERRORS, describe_errors
+from app.http.responses import answer_work, json_response
+from app.http.strict_json import StrictRoute
 from app.presenting import present_work
-from app.problems import ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.querying import submit_preview
-from app.strict import StrictRoute
-from app.waiting import Wait
+from app.queries.submit import submit_preview
 from influence.contracts.preview import Preview, PreviewRequest
 from influence.errors import NotFound, NoWorker
 

@@ -6,17 +6,17 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
-from app.answers import json_response
-from app.auth import Caller
-from app.bodies import describe_body, read_fields, read_json
-from app.context import Context, Ctx
-from app.idempotency import Made, Once, OnceOnly
-from app.pages import PageOf, RowsOf
-from app.paths import resolve_allowed
-from app.problems import describe_errors
-from app.strict import StrictRoute
-from app.uploads import is_form, receive_upload
-from app.usage import refuse_used
+from app.checks.references import refuse_used
+from app.http.auth import Caller
+from app.http.bodies import describe_body, read_fields, read_json
+from app.http.context import Context, Ctx
+from app.http.idempotency import Made, Once, OnceOnly
+from app.http.multipart import is_form, receive_upload
+from app.http.pagination import PageOf, RowsOf
+from app.http.problems import describe_errors
+from app.http.responses import json_response
+from app.http.strict_json import StrictRoute
+from app.intake.paths import resolve_allowed
 from influence.contracts.common import Page
 from influence.contracts.common import Request as RequestModel
 from influence.contracts.dataset import Dataset, DatasetRequest, DatasetRow, RowPage

@@ -1,6 +1,6 @@
 """Can an experiment be made? All that the records tell, before a worker spends hours on it."""
 
-from app.fitness import check_fit
+from app.checks.compatibility import check_fit
 from influence.contracts.dataset import Dataset
 from influence.contracts.evaluation import (
     MAX_PIECES,

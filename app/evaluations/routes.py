@@ -4,16 +4,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Request, Response
 
-from app.answers import answer_work, json_response
-from app.auth import Caller
-from app.context import Context, Ctx
-from app.evaluating import delete_evaluation, require_report, submit_evaluation
-from app.idempotency import OnceOnly
-from app.pages import PageOf
+from app.evaluations.submit import delete_evaluation, require_report, submit_evaluation
+from app.http.auth import Caller
+from app.http.context import Context, Ctx
+from app.http.idempotency import OnceOnly
+from app.http.pagination import PageOf
+from app.http.prefer_wait import Wait
+from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
+from app.http.responses import answer_work, json_response
+from app.http.strict_json import StrictRoute
 from app.presenting import present_work
-from app.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.strict import StrictRoute
-from app.waiting import Wait
 from influence.contracts.common import Page
 from influence.contracts.evaluation import Evaluation, EvaluationRequest, Report
 from influence.errors import BaseModelNotFound, Conflict, NotFound, PathNotAllowed

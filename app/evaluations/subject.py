@@ -1,8 +1,8 @@
 """What an evaluation is about: its model, rows and labels, resolved once when the request is accepted."""
 
-from app.checkpointing import resolve_base_model
-from app.context import Context
-from app.readiness import require_ready
+from app.checkpoints.accept import resolve_base_model
+from app.checks.readiness import require_ready
+from app.http.context import Context
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.evaluation import (

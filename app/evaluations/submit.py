@@ -1,11 +1,11 @@
 """Evaluations: from a request to a job, and from a finished one to its report."""
 
-from app.context import Context
-from app.experiments import check_indexed_methods, check_methods, check_rows, check_size, check_source
-from app.fitness import choose_loss
-from app.idempotency import Made
+from app.checks.compatibility import choose_loss
+from app.evaluations.feasibility import check_indexed_methods, check_methods, check_rows, check_size, check_source
+from app.evaluations.subject import subject_of_index, subject_of_rows
+from app.http.context import Context
+from app.http.idempotency import Made
 from app.presenting import present_work
-from app.subjects import subject_of_index, subject_of_rows
 from influence.contracts.common import now
 from influence.contracts.dataset import Dataset
 from influence.contracts.evaluation import Evaluation, EvaluationRequest, Report, Subject

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from app.context import Ctx
+from app.http.context import Ctx
 from influence.errors import Unauthorised
 
 ANONYMOUS = "anonymous"

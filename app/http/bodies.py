@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from app.problems import translate_validation
-from app.strict import parse_json, require_json_type
+from app.http.problems import translate_validation
+from app.http.strict_json import parse_json, require_json_type
 from influence.errors import InvalidRequest
 
 Model = TypeVar("Model", bound=BaseModel)

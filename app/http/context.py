@@ -5,11 +5,11 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from app.metrics import Metrics
+from app.http.metrics import Metrics
 from app.settings import ApiSettings
-from influence.adapters.base_models import BaseModels
+from influence.checkpoint_files.base_models import BaseModels
 from influence.store.connections import AsyncClient
-from influence.store.files import Files
+from influence.store.data.files import Files
 from influence.store.store import Store
 
 

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from app.auth import Caller
-from app.context import Ctx
-from app.problems import describe_errors
-from app.strict import StrictRoute
+from app.http.auth import Caller
+from app.http.context import Ctx
+from app.http.problems import describe_errors
+from app.http.strict_json import StrictRoute
 from influence.store.connections import StoreError
 from influence.store.store import Store
 

@@ -11,8 +11,8 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
-from app.auth import Caller
-from app.context import Ctx
+from app.http.auth import Caller
+from app.http.context import Ctx
 from influence.digests import digest_json
 from influence.errors import IdempotencyConflict
 from influence.store.idempotency import Idempotency

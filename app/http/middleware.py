@@ -8,8 +8,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.metrics import Metrics
-from app.problems import problem_response
+from app.http.metrics import Metrics
+from app.http.problems import problem_response
 from influence.digests import new_id
 from influence.errors import Internal, TooLarge
 

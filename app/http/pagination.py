@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
-from app.context import Context, Ctx
+from app.http.context import Context, Ctx
 from influence.contracts.common import Request
 from influence.errors import InvalidRequest
 

@@ -9,8 +9,8 @@ from typing import Annotated
 import structlog
 from fastapi import Depends, Header
 
-from app.context import Context, Ctx
-from app.problems import translate_store_error
+from app.http.context import Context, Ctx
+from app.http.problems import translate_store_error
 from influence.contracts.job import Job
 from influence.digests import canonical_json
 from influence.store.connections import StoreError

@@ -7,11 +7,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from app.context import Context
-from app.idempotency import Made, Once
-from app.problems import MEDIA_TYPE
-from app.readiness import require_worker
-from app.waiting import pending_headers, wait_for_job
+from app.checks.readiness import require_worker
+from app.http.context import Context
+from app.http.idempotency import Made, Once
+from app.http.prefer_wait import pending_headers, wait_for_job
+from app.http.problems import MEDIA_TYPE
 from influence.contracts.audit import Audit
 from influence.contracts.evaluation import Evaluation
 from influence.contracts.index import Index

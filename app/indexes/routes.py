@@ -2,16 +2,16 @@
 
 from fastapi import APIRouter, Request, Response
 
-from app.answers import answer_work, json_response
-from app.auth import Caller
-from app.context import Ctx
-from app.idempotency import OnceOnly
-from app.indexing import delete_index, submit_index
-from app.pages import PageOf
+from app.http.auth import Caller
+from app.http.context import Ctx
+from app.http.idempotency import OnceOnly
+from app.http.pagination import PageOf
+from app.http.prefer_wait import Wait
+from app.http.problems import ROW_ERRORS, WORK_ERRORS, describe_errors
+from app.http.responses import answer_work, json_response
+from app.http.strict_json import StrictRoute
+from app.indexes.submit import delete_index, submit_index
 from app.presenting import present_work
-from app.problems import ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.strict import StrictRoute
-from app.waiting import Wait
 from influence.contracts.common import Page
 from influence.contracts.index import Index, IndexRequest
 from influence.errors import DoesNotFit, IndexFailed, IndexNotReady, NotFound

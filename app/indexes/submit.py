@@ -1,8 +1,8 @@
 """Indexes: from a request to a build, and what a record and its job say together."""
 
-from app.fitness import check_fit, choose_loss
-from app.growing import check_growth
-from app.idempotency import Made
+from app.checks.compatibility import check_fit, choose_loss
+from app.http.idempotency import Made
+from app.indexes.growth import check_growth
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.common import now
 from influence.contracts.dataset import Dataset

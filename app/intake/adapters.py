@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from app.intake.archives import DEFAULT_LIMITS, ArchiveLimits, extract_files
-from influence.adapters.base_files import BaseFiles
-from influence.adapters.base_fit import check_base_fit
-from influence.adapters.config import MAX_CONFIG_BYTES, canonical_fields, parse_adapter_config
-from influence.adapters.finiteness import check_finite
-from influence.adapters.head import count_labels, find_label_names, find_task
-from influence.adapters.safetensors_header import read_header
-from influence.adapters.tensors import AdapterTensors, check_structure
+from influence.checkpoint_files.base_files import BaseFiles
+from influence.checkpoint_files.base_fit import check_base_fit
+from influence.checkpoint_files.config import MAX_CONFIG_BYTES, canonical_fields, parse_adapter_config
+from influence.checkpoint_files.finiteness import check_finite
+from influence.checkpoint_files.head import count_labels, find_label_names, find_task
+from influence.checkpoint_files.safetensors_header import read_header
+from influence.checkpoint_files.tensors import AdapterTensors, check_structure
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import TaskName, now
 from influence.digests import digest_file, digest_json

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from influence.adapters.base_files import BaseFiles
-from influence.adapters.head import count_labels, find_label_names, find_plain_task
-from influence.adapters.safetensors_header import TensorInfo
-from influence.adapters.tensors import AdapterTensors
-from influence.adapters.trainable import match_tensors, normalise_patterns
+from influence.checkpoint_files.base_files import BaseFiles
+from influence.checkpoint_files.head import count_labels, find_label_names, find_plain_task
+from influence.checkpoint_files.safetensors_header import TensorInfo
+from influence.checkpoint_files.tensors import AdapterTensors
+from influence.checkpoint_files.trainable import match_tensors, normalise_patterns
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import TaskName, now
 from influence.digests import digest_json

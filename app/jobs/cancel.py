@@ -1,6 +1,6 @@
 """Cancelling a job, and leaving nothing of its work behind."""
 
-from app.indexing import erase_index
+from app.indexes.submit import erase_index
 from influence.contracts.job import Job
 from influence.errors import Conflict
 from influence.store import keys

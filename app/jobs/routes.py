@@ -4,14 +4,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from app.answers import json_response
-from app.auth import Caller
-from app.cancelling import cancel_job
-from app.context import Ctx
-from app.pages import PageOf
-from app.problems import describe_errors
-from app.strict import StrictRoute
-from app.waiting import EVENTS_MEDIA_TYPE, retry_after_seconds, stream_events
+from app.http.auth import Caller
+from app.http.context import Ctx
+from app.http.pagination import PageOf
+from app.http.prefer_wait import EVENTS_MEDIA_TYPE, retry_after_seconds, stream_events
+from app.http.problems import describe_errors
+from app.http.responses import json_response
+from app.http.strict_json import StrictRoute
+from app.jobs.cancel import cancel_job
 from influence.contracts.common import Page
 from influence.contracts.job import Job
 from influence.errors import Conflict, NotFound

@@ -1,6 +1,6 @@
 """May a query sum over these indexes? All that can be told from the records of checkpoints of one run."""
 
-from app.readiness import require_ready
+from app.checks.readiness import require_ready
 from influence.contracts.index import Index
 from influence.contracts.query import QueryRequest, SummedCheckpoint
 from influence.errors import InvalidRequest

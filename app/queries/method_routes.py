@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter, Response
 
-from app.answers import json_response
-from app.auth import Caller
-from app.problems import describe_errors
-from app.strict import StrictRoute
+from app.http.auth import Caller
+from app.http.problems import describe_errors
+from app.http.responses import json_response
+from app.http.strict_json import StrictRoute
 from influence.contracts.common import Page
 from influence.contracts.method import MethodDescription
 from influence.methods.registry import describe_methods

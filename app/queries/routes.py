@@ -5,16 +5,16 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Header, Request, Response
 from fastapi.responses import StreamingResponse
 
-from app.answers import answer_work, json_response
-from app.auth import Caller
-from app.context import Ctx
-from app.idempotency import OnceOnly
+from app.http.auth import Caller
+from app.http.context import Ctx
+from app.http.idempotency import OnceOnly
+from app.http.prefer_wait import Wait
+from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
+from app.http.responses import answer_work, json_response
+from app.http.strict_json import StrictRoute
 from app.presenting import present_work
-from app.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.querying import submit_query
-from app.scores import PARQUET_MEDIA_TYPE, find_scores, stream_json, to_parquet
-from app.strict import StrictRoute
-from app.waiting import Wait
+from app.queries.scores import PARQUET_MEDIA_TYPE, find_scores, stream_json, to_parquet
+from app.queries.submit import submit_query
 from influence.contracts.query import Query, QueryRequest
 from influence.errors import BrokenRow, ColumnsUnmatched, IndexNotReady, NotFound, NoWorker
 

@@ -1,10 +1,10 @@
 """Queries and previews: from a request to a short job."""
 
-from app.fitness import check_fit, choose_loss
-from app.idempotency import Made
-from app.readiness import require_ready
-from app.summing import resolve_checkpoints
-from app.testpoints import check_row_indexes, check_test_points
+from app.checks.compatibility import check_fit, choose_loss
+from app.checks.readiness import require_ready
+from app.checks.test_points import check_row_indexes, check_test_points
+from app.http.idempotency import Made
+from app.queries.checkpoint_sum import resolve_checkpoints
 from influence.contracts.common import now
 from influence.contracts.preview import DEFAULT_PREVIEW_ROWS, Preview, PreviewRequest
 from influence.contracts.query import Query, QueryRequest

@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from app.idempotency import Made
-from app.readiness import require_ready
-from app.testpoints import check_test_points, count_test_points
+from app.checks.readiness import require_ready
+from app.checks.test_points import check_test_points, count_test_points
+from app.http.idempotency import Made
 from influence.contracts.common import now
 from influence.contracts.evaluation import Evaluation
 from influence.contracts.sweep import DEFAULT_STEPS, MAX_SWEEP_POINTS, Sweep, SweepRequest
 from influence.digests import new_id
 from influence.errors import InvalidRequest, MethodNotOffered
+from influence.evaluating.dampings import choose_scales
 from influence.methods.base import Method
 from influence.methods.registry import METHODS, get_offered
 from influence.store.store import Store
-from influence.sweeping import choose_scales
 
 
 def submit_sweep(store: Store, index_id: str, request: SweepRequest) -> Made:

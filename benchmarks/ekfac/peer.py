@@ -1,6 +1,6 @@
 """EK-FAC scores by kronfluence beside ours, on the same small modules and rows; prints one JSON line a module.
 
-Runs in an interpreter that has the peer installed beside this project: `python -m benchmarks.ekfac_peer`. Both do the
+Runs in an interpreter that has the peer installed beside this project: `python -m benchmarks.ekfac.peer`. Both do the
 same work: labels as they are (empirical Fisher), a tenth of the mean eigenvalue as damping, linear layers without bias,
 float64. The peer counts every position of a row and we those that carry gradient: here, all of them. Its scores are
 positive where a row helps, as ours are.
@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import TensorDataset
 
-from influence.kronecker import KroneckerSums
-from influence.methods.blocks import TrainBlock
+from influence.methods.algebra.blocks import TrainBlock
+from influence.methods.algebra.kronecker_factors import KroneckerSums
 from influence.methods.ekfac import Ekfac
 from workers.building.kronecker import ShardFactors
 from workers.gradients.collector import GradientCollector

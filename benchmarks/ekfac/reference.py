@@ -1,6 +1,6 @@
 """How close EK-FAC comes to the exact solve, on the reference adapter: rank correlations of methods, as JSON.
 
-`python -m benchmarks.ekfac_reference --shared ../shared`: means over test points, each method at its default damping.
+`python -m benchmarks.ekfac.reference --shared ../shared`: means over test points, each method at its default damping.
 """
 
 import argparse
@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.index_gradients import Work, reference_work
-from influence.methods.blocks import TrainBlock
+from benchmarks.index.gradients import Work, reference_work
+from influence.evaluating.dampings import TOP, mean_overlap, mean_rank_correlations
+from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.registry import METHODS
-from influence.sweeping import TOP, mean_overlap, mean_rank_correlations
 from workers.batching.budget import TokenBudget
 from workers.batching.stream import stream_gradients
 from workers.building.kronecker import ShardFactors

@@ -25,16 +25,16 @@ import torch
 import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.gradient_contenders import Run, collecting, looping, training, vectorising
-from benchmarks.gradient_timing import measure, median_ratio, multiplying, time_in_turns
-from benchmarks.gradient_workloads import WORKLOADS, Workload, make_workload
+from benchmarks.gradients.contenders import Run, collecting, looping, training, vectorising
+from benchmarks.gradients.timing import measure, median_ratio, multiplying, time_in_turns
+from benchmarks.gradients.workloads import WORKLOADS, Workload, make_workload
 from workers.batching.plan import plan_batches
 from workers.gradients.collector import GradientCollector
 from workers.rows import Batch
 
 PEERS = ("pydvl", "dattri", "bergson")
 MEMORY_ROWS = (1_000, 10_000, 50_000)
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 _CPU_WORKLOADS = ["minilm-sst2", "minilm-banking10", "minilm-128", "llama-32k"]
 _OTHERS = {
     "training step": "vs training step",
@@ -179,7 +179,7 @@ def count_operations(run: Run) -> int:
 def run_peer(peer: str, options: argparse.Namespace) -> dict[str, Any]:
     """A peer's figures from its own interpreter, or why there are none."""
     command = [
-        options.peers, "-W", "ignore", "-m", "benchmarks.gradient_peers", peer, "--shared", str(options.shared),
+        options.peers, "-W", "ignore", "-m", "benchmarks.gradients.peers", peer, "--shared", str(options.shared),
         "--rows", str(options.rows or _LONG_ROWS), "--batch-rows", str(options.batch_rows),
         "--rounds", str(options.rounds),
         "--threads", str(options.threads[-1]),
@@ -193,7 +193,7 @@ def run_peer(peer: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def measure_memory(rows: int, heap: str) -> dict[str, Any]:
     """Peak memory of a fresh process that streams so many rows, with a worker's `steady` heap or a `plain` one."""
-    command = [sys.executable, "-m", "benchmarks.gradient_memory", "--rows", str(rows)]
+    command = [sys.executable, "-m", "benchmarks.gradients.memory", "--rows", str(rows)]
     command += ["--plain-heap"] if heap == "plain" else []
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=_ROOT)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from benchmarks.gradient_workloads import Workload
+from benchmarks.gradients.workloads import Workload
 from influence.contracts.index import Precision
 from workers.gradients.collector import GradientCollector
 from workers.rows import Batch

@@ -1,7 +1,7 @@
 """Peak memory of a process that streams gradients of so many rows, shard by shard; prints one JSON line.
 
     python -m benchmarks.gradient_memory --rows 10000
-    python -m benchmarks.gradient_memory --rows 10000 --plain-heap    # with the C library's own settings
+    python -m benchmarks.gradients.memory --rows 10000 --plain-heap    # with the C library's own settings
 
 As in a worker, the rows are streamed on a thread of their own, in a process with a steady heap.
 """
@@ -21,12 +21,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import BertConfig, BertForSequenceClassification
 
-from benchmarks.gradient_workloads import classification_losses
+from benchmarks.gradients.workloads import classification_losses
 from workers.batching.budget import TokenBudget
 from workers.batching.collate import collate_rows
 from workers.batching.stream import stream_gradients
 from workers.gradients.collector import GradientCollector
-from workers.heap import steady_heap
+from workers.process.heap import steady_heap
 from workers.rows import Batch, EncodedRow
 
 SHARD_ROWS = 1000
@@ -48,7 +48,7 @@ def main() -> None:
     environment = steady_heap(os.environ)
     if not options.plain_heap and environment != dict(os.environ):
         # The heap's settings are read when a process begins.
-        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.gradient_memory", *sys.argv[1:]], environment)
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.gradients.memory", *sys.argv[1:]], environment)
     thread = threading.Thread(target=_measure, args=(options.rows, options.plain_heap))
     thread.start()
     thread.join()

@@ -1,6 +1,6 @@
 """Per-row gradients by a peer library beside ours, on the same padded batches; prints one JSON line.
 
-Runs in an interpreter that has the peer installed beside this project: `python -m benchmarks.gradient_peers dattri`.
+Runs in an interpreter that has the peer installed beside this project: `python -m benchmarks.gradients.peers dattri`.
 The model is MiniLM with LoRA on query and value; every peer gives the gradients of the same trainable weights.
 """
 
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.gradient_contenders import Run, attention_bias, collecting
-from benchmarks.gradient_timing import measure, median_ratio, time_in_turns
-from benchmarks.gradient_workloads import Workload, make_workload
+from benchmarks.gradients.contenders import Run, attention_bias, collecting
+from benchmarks.gradients.timing import measure, median_ratio, time_in_turns
+from benchmarks.gradients.workloads import Workload, make_workload
 from workers.batching.plan import plan_batches
 from workers.gradients.collector import GradientCollector
 from workers.rows import Batch

@@ -18,12 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.index_causal import causal_work
-from benchmarks.index_fidelity import measure
-from benchmarks.index_gradients import Work, collect, reference_work, trained_work
-from benchmarks.index_http import measure_http
-from benchmarks.index_report import format_value, write_report
-from benchmarks.index_scale import measure_scale
+from benchmarks.index.causal import causal_work
+from benchmarks.index.fidelity import measure
+from benchmarks.index.gradients import Work, collect, reference_work, trained_work
+from benchmarks.index.http import measure_http
+from benchmarks.index.report import format_value, write_report
+from benchmarks.index.scale import measure_scale
 
 PARTS = ("fidelity", "scale", "http", "peers")
 PEERS = ("ours", "loop", "pydvl", "dattri")
@@ -136,7 +136,7 @@ def _peer(options: argparse.Namespace, peer: str) -> Iterator[Line]:
         raise Left(f"peer {peer}: no interpreter with the peers was given (--peers)")
     _need(options.shared / "reference" / "sst2_r8")
     sizes = ["--rows", str(options.peer_rows), "--tests", str(options.peer_tests), "--shared", str(options.shared)]
-    command = [options.peers, "-m", "benchmarks.index_peers", peer, *sizes]
+    command = [options.peers, "-m", "benchmarks.index.peers", peer, *sizes]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=options.peer_seconds)
     except subprocess.TimeoutExpired as late:

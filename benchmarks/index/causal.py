@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from benchmarks.index_gradients import MAX_TOKENS, Work, read_rows, train_model
+from benchmarks.index.gradients import MAX_TOKENS, Work, read_rows, train_model
 from workers.rows import Row
 from workers.tasks.causal_lm import CausalLM
 from workers.tasks.encoding import TextEncoder

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.index_gradients import Gradients
+from benchmarks.index.gradients import Gradients
 from influence.compact.codes import bytes_per_row
 from influence.compact.encoder import fit_encoder
 from influence.compact.fidelity import rank_correlations, share_found

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from benchmarks.index_gradients import read_rows
+from benchmarks.index.gradients import read_rows
 from demo.service import running_service
 
 #: Concurrent clients, and how many queries all of them send together.

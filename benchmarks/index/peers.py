@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.index_fidelity import damping_of, score_blocks
-from benchmarks.index_gradients import Work, collect, reference_work
+from benchmarks.index.fidelity import damping_of, score_blocks
+from benchmarks.index.gradients import Work, collect, reference_work
 from influence.compact.encoder import fit_encoder
 from influence.compact.fidelity import rank_correlations
 from influence.compact.moments import damping_of_rows

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.index_picture import draw_fidelity
+from benchmarks.index.picture import draw_fidelity
 
 Line = dict[str, Any]
 

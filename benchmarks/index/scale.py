@@ -20,10 +20,10 @@ from influence.contracts.index import ShardCommit
 from influence.ranking import histogram, percentiles, rank_rows
 from influence.store import keys
 from influence.store.connections import connect
+from influence.store.data.indexes import IndexData
 from influence.store.embedded import EmbeddedServer
-from influence.store.indexes import IndexData
-from workers.scoring.compact_rows import read_compact_rows
-from workers.scoring.kernels import multiply_fastest
+from workers.building.compact_rows import read_compact_rows
+from workers.indexes.kernels import multiply_fastest
 
 BLOCKS = 25
 REPEATS = 7

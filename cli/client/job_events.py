@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from cli.service import Service, ServiceProblem, resource_path
-from cli.text import count, duration_text, plain
+from cli.client.service import Service, ServiceProblem, resource_path
+from cli.printing.text import count, duration_text, plain
 from influence.contracts.job import Job
 from influence.errors import Unavailable
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 
-from cli.text import plain
+from cli.printing.text import plain
 from influence.contracts.common import Json
 from influence.errors import DatainfError, InvalidRequest, Unavailable
 

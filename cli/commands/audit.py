@@ -7,13 +7,13 @@ from urllib.parse import quote
 from rich.table import Table
 from rich.text import Text
 
-from cli.build import watch
-from cli.following import require_success
-from cli.output import Output
-from cli.questions import check_body
-from cli.service import Service, resource_path
-from cli.tables import row_text, score_text
-from cli.text import count, plain
+from cli.client.job_events import require_success
+from cli.client.service import Service, resource_path
+from cli.commands.build import watch
+from cli.commands.query import check_body
+from cli.printing.output import Output
+from cli.printing.tables import row_text, score_text
+from cli.printing.text import count, plain
 from influence.contracts.audit import Audit, AuditedRow, AuditRequest
 from influence.contracts.common import Json
 from influence.errors import InvalidRequest

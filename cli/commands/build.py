@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from cli.adapters import open_adapter, open_file
-from cli.following import JobBar, follow_job, require_success
+from cli.client.files import open_adapter, open_file
+from cli.client.job_events import JobBar, follow_job, require_success
+from cli.client.service import Service, resource_path
 from cli.options import given
-from cli.output import Output
-from cli.service import Service, resource_path
-from cli.text import bytes_text, count, duration_text, plain
+from cli.printing.output import Output
+from cli.printing.text import bytes_text, count, duration_text, plain
 from influence.contracts.common import Json
 from influence.contracts.index import Growth, Index
 from influence.contracts.job import Job

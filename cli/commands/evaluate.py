@@ -5,15 +5,15 @@ from typing import Annotated
 
 import typer
 
-from cli.build import watch
-from cli.experiments import Experiment, Rows, make_request, parse_methods
-from cli.following import require_success
+from cli.client.job_events import require_success
+from cli.client.service import DEFAULT_URL, Service, resource_path
+from cli.commands.build import watch
+from cli.commands.experiment import Experiment, Rows, make_request, parse_methods
+from cli.commands.query import parse_object
 from cli.options import ApiKey, AsJson, BaseModelName, DatasetId, MaxLength, Url, given, parse_names, parse_numbers
-from cli.output import Output
-from cli.questions import parse_object
-from cli.reports import make_folder, show_report, write_report
-from cli.service import DEFAULT_URL, Service, resource_path
-from cli.text import plain
+from cli.printing.output import Output
+from cli.printing.reports import make_folder, show_report, write_report
+from cli.printing.text import plain
 from influence.contracts.common import Json
 from influence.contracts.evaluation import Evaluation
 from influence.errors import InvalidRequest

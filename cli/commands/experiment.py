@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from cli.adapters import open_file
-from cli.build import send_rows
-from cli.output import Output
-from cli.service import Service
+from cli.client.files import open_file
+from cli.client.service import Service
+from cli.commands.build import send_rows
+from cli.printing.output import Output
 from influence.contracts.common import Json
 from influence.contracts.evaluation import EvaluationRequest
 from influence.errors import InvalidRequest
@@ -134,14 +134,14 @@ def _send(experiment: Experiment, service: Service, output: Output) -> tuple[str
 def _send_made_up(experiment: Experiment, service: Service, output: Output) -> tuple[str, str]:
     """Rows of the project's own generators: support tickets, or sentence transformations where classes count."""
     if experiment.kind == "class-attribution":
-        from demo.transformations import TransformationSettings, make_transformations, to_jsonl
+        from cli.samples.transformations import TransformationSettings, make_transformations, to_jsonl
 
         rows = max(TransformationSettings().train_rows, experiment.settings.get("rows", 0))
         parts = [to_jsonl(part) for part in make_transformations(TransformationSettings(train_rows=rows))]
         columns: Json | None = {"class": "class"}
     else:
-        from demo.tickets import TicketSettings, make_tickets
-        from demo.tickets import to_jsonl as tickets_to_jsonl
+        from cli.samples.tickets import TicketSettings, make_tickets
+        from cli.samples.tickets import to_jsonl as tickets_to_jsonl
 
         rows = max(TicketSettings().train_rows, experiment.settings.get("rows", 0))
         tickets = make_tickets(TicketSettings(train_rows=rows, wrong_share=0.0))

@@ -9,12 +9,12 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
-from cli.adapters import open_file
-from cli.build import watch
-from cli.following import require_success
+from cli.client.files import open_file
+from cli.client.job_events import require_success
+from cli.client.service import Service, resource_path
+from cli.commands.build import watch
 from cli.options import given
-from cli.output import Output
-from cli.service import Service, resource_path
+from cli.printing.output import Output
 from influence.contracts.common import Json
 from influence.contracts.points import MAX_TEST_POINTS
 from influence.contracts.query import Query, QueryRequest

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import httpx
 
-from cli.children import CommandChild, LineSink, ServerChild
-from cli.output import EXIT_KILLED
-from cli.supervisor import Post, Supervisor
-from cli.terminal import Terminal
+from cli.printing.output import EXIT_KILLED
+from cli.printing.terminal import Terminal
+from cli.processes.children import CommandChild, LineSink, ServerChild
+from cli.processes.supervisor import Post, Supervisor
 from influence.errors import InvalidRequest, ResourceInUse
 from influence.store.embedded import EmbeddedServer
 from influence.store.lockfile import lock_file

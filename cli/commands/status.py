@@ -3,11 +3,11 @@
 from rich.table import Table
 from rich.text import Text
 
-from cli.following import describe_progress
-from cli.output import Output
-from cli.service import COLLECTIONS, Service, resource_path
-from cli.tables import facts_table
-from cli.text import bytes_text, count, plain
+from cli.client.job_events import describe_progress
+from cli.client.service import COLLECTIONS, Service, resource_path
+from cli.printing.output import Output
+from cli.printing.tables import facts_table
+from cli.printing.text import bytes_text, count, plain
 from influence.contracts.common import Json
 from influence.contracts.job import Job
 from influence.errors import InvalidRequest

@@ -6,11 +6,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.build import watch
-from cli.following import require_success
-from cli.output import Output
-from cli.service import Service, resource_path
-from cli.text import count, plain
+from cli.client.job_events import require_success
+from cli.client.service import Service, resource_path
+from cli.commands.build import watch
+from cli.printing.output import Output
+from cli.printing.text import count, plain
 from influence.contracts.common import Json
 from influence.contracts.sweep import Sweep, SweepResult
 

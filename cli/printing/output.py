@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
-from cli.text import plain
+from cli.printing.text import plain
 from influence.contracts.common import Json
 from influence.errors import DatainfError, Unavailable
 

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from cli.output import Output
-from cli.service import Service
-from cli.text import plain
+from cli.client.service import Service
+from cli.printing.output import Output
+from cli.printing.text import plain
 from influence.contracts.common import Json
 from influence.contracts.evaluation import Evaluation, Report, Table
 from influence.errors import InvalidRequest

@@ -8,7 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from cli.text import count, plain
+from cli.printing.text import count, plain
 from influence.contracts.query import Query, ScoredRow, TestPointResult
 
 _TEXT_CHARACTERS = 240

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, Protocol
 
-from cli.text import plain
+from cli.printing.text import plain
 from influence.store.embedded import EmbeddedServer, die_with_parent
 
 #: Takes the child's name and one line that it wrote.

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
-from cli.children import Child, wait_for_end
+from cli.processes.children import Child, wait_for_end
 from influence.errors import DatainfError, Unavailable
 
 POLL_SECONDS = 0.1

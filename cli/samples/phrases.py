@@ -1,6 +1,6 @@
 """What customers of a maker of smart-home devices write: per intent what happened, what they want, and short cries.
 
-Patterns of demo.grammar. A ticket's intent is what the customer wants, not what the story mentions first.
+Patterns of cli.samples.grammar. A ticket's intent is what the customer wants, not what the story mentions first.
 """
 # ruff: noqa: E501 -- a pattern broken over lines is harder to read than a long one
 

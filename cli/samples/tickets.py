@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from demo.grammar import expand
-from demo.phrases import INTENTS, VAGUE, Intent
-from demo.wording import ASIDES, BRIDGES, CLOSINGS, GREETINGS, SLOTS, mistype, set_temper
+from cli.samples.grammar import expand
+from cli.samples.phrases import INTENTS, VAGUE, Intent
+from cli.samples.wording import ASIDES, BRIDGES, CLOSINGS, GREETINGS, SLOTS, mistype, set_temper
 
 LABEL_NAMES = tuple(sorted(intent.name for intent in INTENTS))
 _BY_NAME = {intent.name: intent for intent in INTENTS}

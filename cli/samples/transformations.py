@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from demo.grammar import Slot, expand
+from cli.samples.grammar import Slot, expand
 
 Transformation = Callable[[str], str]
 

@@ -4,7 +4,7 @@
 import random
 from collections.abc import Callable
 
-from demo.grammar import Slot
+from cli.samples.grammar import Slot
 
 _PRODUCTS = (
     "Lumo lamp", "Nova thermostat", "Pico camera", "Aria speaker", "Vento fan", "Terra sprinkler", "Porta doorbell",

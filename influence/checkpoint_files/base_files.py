@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from influence.adapters.safetensors_header import TensorInfo, read_header
+from influence.checkpoint_files.safetensors_header import TensorInfo, read_header
 from influence.errors import BaseModelNotFound, PathNotAllowed, PickleRefused
 
 _SINGLE, _INDEX, _CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"

@@ -8,10 +8,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from influence.adapters.config import AdapterConfig
-from influence.adapters.safetensors_header import TensorInfo
-from influence.adapters.selection import ModuleSelector
-from influence.adapters.tensors import PREFIX, AdapterTensors, Shape, refuse_tensors
+from influence.checkpoint_files.config import AdapterConfig
+from influence.checkpoint_files.safetensors_header import TensorInfo
+from influence.checkpoint_files.selection import ModuleSelector
+from influence.checkpoint_files.tensors import PREFIX, AdapterTensors, Shape, refuse_tensors
 
 #: Model types whose linear layers keep their weights as (in, out).
 _TRANSPOSED = frozenset({"gpt2", "openai-gpt", "imagegpt", "decision_transformer"})

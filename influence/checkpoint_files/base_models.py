@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from influence.adapters.base_files import BaseFiles
+from influence.checkpoint_files.base_files import BaseFiles
 from influence.contracts.checkpoint import BaseModelRef
 from influence.digests import digest_file, digest_json
 from influence.errors import BaseModelNotFound, InvalidRequest, PathNotAllowed

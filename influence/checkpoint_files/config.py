@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from influence.adapters.patterns import SafePattern
+from influence.checkpoint_files.patterns import SafePattern
 from influence.contracts.common import Frozen
 from influence.errors import AdapterConfigRefused
 

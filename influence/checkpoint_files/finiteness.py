@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from influence.adapters.safetensors_header import TensorInfo
+from influence.checkpoint_files.safetensors_header import TensorInfo
 from influence.errors import AdapterMismatch, AdapterNotFinite
 
 #: Float type -> (unsigned type of the same width, its exponent bits). All of them set means NaN or infinite.

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from influence.adapters.config import AdapterConfig
-from influence.adapters.tensors import HEADS, AdapterTensors, Shape
+from influence.checkpoint_files.config import AdapterConfig
+from influence.checkpoint_files.tensors import HEADS, AdapterTensors, Shape
 from influence.contracts.common import TaskName
 from influence.errors import TaskMismatch
 

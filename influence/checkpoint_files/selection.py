@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
-from influence.adapters.config import AdapterConfig, is_module_name
-from influence.adapters.patterns import SafePattern
+from influence.checkpoint_files.config import AdapterConfig, is_module_name
+from influence.checkpoint_files.patterns import SafePattern
 
 #: PEFT's word for every linear layer but the output layer.
 ALL_LINEAR = "all-linear"

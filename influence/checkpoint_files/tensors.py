@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from influence.adapters.config import AdapterConfig
-from influence.adapters.safetensors_header import TensorInfo
-from influence.adapters.selection import ModuleSelector
+from influence.checkpoint_files.config import AdapterConfig
+from influence.checkpoint_files.safetensors_header import TensorInfo
+from influence.checkpoint_files.selection import ModuleSelector
 from influence.errors import AdapterMismatch
 
 PREFIX = "base_model.model."

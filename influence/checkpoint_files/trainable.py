@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from influence.adapters.safetensors_header import TensorInfo
+from influence.checkpoint_files.safetensors_header import TensorInfo
 from influence.errors import InvalidRequest, NothingTrainable
 
 MAX_PATTERNS, MAX_PATTERN_CHARACTERS = 64, 256

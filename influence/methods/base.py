@@ -13,7 +13,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 from influence.arrays import Array
 from influence.contracts.index import Storage
 from influence.errors import MethodNotOffered
-from influence.methods.blocks import ALL_ROWS, TrainBlock, Vectors, project, score_on_self
+from influence.methods.algebra.blocks import ALL_ROWS, TrainBlock, Vectors, project, score_on_self
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from influence.arrays import Array, cast, row_dots
+from influence.methods.algebra.blocks import TrainBlock, Vectors, check_blocks
 from influence.methods.base import Method, Scores, score_rows
-from influence.methods.blocks import TrainBlock, Vectors, check_blocks
 from influence.methods.normalised import inverse_roots, rescale
 
 

@@ -14,8 +14,15 @@ from typing import ClassVar
 
 from influence.arrays import Array, cast
 from influence.damping import DEFAULT_DAMPING_SCALE, block_dampings, inverse_damping
+from influence.methods.algebra.blocks import (
+    MOMENT_WIDTH_LIMIT,
+    TrainBlock,
+    Vectors,
+    check_blocks,
+    covariance_product,
+    moment,
+)
 from influence.methods.base import LinearMethod
-from influence.methods.blocks import MOMENT_WIDTH_LIMIT, TrainBlock, Vectors, check_blocks, covariance_product, moment
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,8 +20,8 @@ from influence.arrays import Array, cast, namespace, transfer, zeros
 from influence.contracts.index import Storage
 from influence.damping import block_dampings, inverse_damping
 from influence.errors import MethodNotOffered
+from influence.methods.algebra.blocks import TrainBlock, Vectors, check_blocks
 from influence.methods.base import LinearMethod
-from influence.methods.blocks import TrainBlock, Vectors, check_blocks
 
 #: Eigenvectors (p, p) and (q, q) of a block's factors, in columns.
 Eigenbasis = tuple[Array, Array]

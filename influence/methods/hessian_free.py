@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from influence.arrays import Array, cast
+from influence.methods.algebra.blocks import TrainBlock, Vectors, check_blocks
 from influence.methods.base import LinearMethod
-from influence.methods.blocks import TrainBlock, Vectors, check_blocks
 
 
 @dataclass(frozen=True, slots=True, eq=False)

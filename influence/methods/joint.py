@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from influence.methods.gauss_newton import GaussNewton
+from influence.methods.algebra.gauss_newton import GaussNewton
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,15 @@ from influence.arrays import Array, cast, namespace, transfer
 from influence.contracts.index import Storage
 from influence.damping import block_dampings
 from influence.errors import MethodNotOffered
+from influence.methods.algebra.blocks import (
+    MOMENT_WIDTH_LIMIT,
+    TrainBlock,
+    Vectors,
+    check_blocks,
+    covariance_product,
+    moment,
+)
 from influence.methods.base import LinearMethod
-from influence.methods.blocks import MOMENT_WIDTH_LIMIT, TrainBlock, Vectors, check_blocks, covariance_product, moment
 
 #: The step stays this much below the largest that is safe.
 STEP_MARGIN = 1.1

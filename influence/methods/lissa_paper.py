@@ -11,7 +11,7 @@ from typing import ClassVar
 from influence.arrays import Array
 from influence.contracts.index import Storage
 from influence.damping import DEFAULT_DAMPING_SCALE
-from influence.methods.blocks import TrainBlock
+from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.lissa import Lissa
 
 

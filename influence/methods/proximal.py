@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from influence.methods.gauss_newton import GaussNewton, GaussNewtonState, Group
+from influence.methods.algebra.gauss_newton import GaussNewton, GaussNewtonState, Group
 
 
 @dataclass(frozen=True)

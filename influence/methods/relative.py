@@ -11,8 +11,8 @@ from typing import ClassVar
 
 from influence.arrays import Array
 from influence.damping import DEFAULT_DAMPING_SCALE
+from influence.methods.algebra.blocks import TrainBlock, Vectors
 from influence.methods.base import Method, Scores
-from influence.methods.blocks import TrainBlock, Vectors
 from influence.methods.datainf import DataInf, DataInfState
 from influence.methods.normalised import inverse_roots, rescale
 

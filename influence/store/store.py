@@ -8,15 +8,15 @@ from influence.contracts.index import Index
 from influence.contracts.preview import Preview
 from influence.contracts.query import Query
 from influence.contracts.sweep import Sweep
-from influence.store.audits import AuditData
 from influence.store.connections import Connections
-from influence.store.evaluations import EvaluationData
+from influence.store.data.audits import AuditData
+from influence.store.data.evaluations import EvaluationData
+from influence.store.data.indexes import IndexData
+from influence.store.data.scores import QueryScores
 from influence.store.idempotency import Idempotency
-from influence.store.indexes import IndexData
 from influence.store.jobs import Jobs
 from influence.store.queue import Queue
 from influence.store.records import Records
-from influence.store.scores import QueryScores
 from influence.store.workers import Workers
 
 

@@ -12,7 +12,7 @@ from app.main import create_app
 from app.settings import ApiSettings
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import now
-from influence.store.files import Files
+from influence.store.data.files import Files
 from influence.store.store import Store
 
 LABELS = ("billing", "access", "delivery")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from starlette.responses import Response
 from support.terminal import Call, assert_harmless
 
-from cli.questions import parse_rows
-from cli.text import plain
+from cli.commands.query import parse_rows
+from cli.printing.text import plain
 from influence.errors import InvalidRequest
 
 

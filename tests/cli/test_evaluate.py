@@ -8,7 +8,7 @@ import pytest
 from contract_server import ContractServer, problem
 from support.terminal import Call, assert_harmless
 
-from cli.experiments import parse_methods
+from cli.commands.experiment import parse_methods
 from influence.errors import InvalidRequest
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cli.serve import (
+from cli.commands.serve import (
     child_environment,
     choose_port,
     is_loopback,
@@ -52,8 +52,8 @@ from pathlib import Path
 import typer
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
-from cli.output import Output
-from cli.serve import ServeOptions, serve
+from cli.printing.output import Output
+from cli.commands.serve import ServeOptions, serve
 def main():
     folder, port, worker, api = sys.argv[1:]
     run = sys.executable, "-c"

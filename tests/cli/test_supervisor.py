@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.children import CommandChild
-from cli.supervisor import Patience, Post, Supervisor, describe_exit
+from cli.processes.children import CommandChild
+from cli.processes.supervisor import Patience, Post, Supervisor, describe_exit
 from influence.errors import Unavailable
 
 QUICK = Patience(short_life_seconds=10.0, first_wait_seconds=0.01, last_wait_seconds=0.02, max_short_lives=3)

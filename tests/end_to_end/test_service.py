@@ -13,7 +13,7 @@ from support.rows import make_ticket_rows
 from support.serving import Service, serving, wait_for_workers
 from support.tiny import LABELS, TinyCheckpoint
 
-from demo.transformations import TransformationSettings, make_transformations, to_jsonl
+from cli.samples.transformations import TransformationSettings, make_transformations, to_jsonl
 
 ROWS = 400
 CLASS_COLUMN = {"columns": '{"class": "class"}'}
@@ -53,7 +53,7 @@ def uploaded(service: Service, tiny: TinyCheckpoint, tiny_zip: Path) -> dict[str
 
 def workers_of(service: Service) -> list[int]:
     """Process ids of the worker processes below the service."""
-    return [pid for pid in descendants(service.process.pid) if "workers.process" in command_of(pid)]
+    return [pid for pid in descendants(service.process.pid) if "workers.process.worker" in command_of(pid)]
 
 
 def descendants(pid: int) -> list[int]:

@@ -10,7 +10,7 @@ from influence.contracts.evaluation import Evaluation, LdsRequest, Picture, Repo
 from influence.digests import new_id
 from influence.store.store import Store
 from workers.evaluating.base import Watch
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 
 
 @dataclass

@@ -17,13 +17,13 @@ from influence.contracts.query import Query, QueryRequest, SummedCheckpoint
 from influence.contracts.sweep import Sweep, SweepRequest
 from influence.digests import digest_json, new_id
 from influence.rows.file import write_rows
-from influence.store.files import Files
+from influence.store.data.files import Files
 from influence.store.store import Store
 from support.tiny import LABELS, TinyCheckpoint
 from workers.evaluating.base import EvaluationKind
-from workers.evaluating.kinds import KINDS
-from workers.process import WorkerProcess, make_runtime
-from workers.runtime import Runtime
+from workers.evaluating.registry import KINDS
+from workers.process.worker import WorkerProcess, make_runtime
+from workers.runtime.state import Runtime
 from workers.settings import WorkerSettings
 
 _CONFIG_FIELDS = ("peft_type", "task_type", "r", "lora_alpha", "target_modules", "modules_to_save")

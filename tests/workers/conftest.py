@@ -14,7 +14,7 @@ from influence.contracts.job import Job
 from influence.contracts.query import Query
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 
 Finished = Callable[[Store, str], Job]
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from influence.errors import NonFiniteGradients
 from influence.rows.file import RowFile
-from influence.store.chunks import DamagedChunk
+from influence.store.data.chunks import DamagedChunk
 from workers.auditing.stages import Subject
-from workers.collecting import stream_rows
 from workers.gradients.finiteness import find_non_finite
+from workers.runtime.row_stream import stream_rows
 
 _SECONDS, _FEWEST_ROWS, _MOST_ROWS = 0.5, 16, 1024
 

@@ -15,7 +15,7 @@ from influence.rows.file import RowFile
 from influence.store import keys
 from workers.auditing.stages import Subject
 from workers.auditing.work import Work
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 
 Table = dict[str, NDArray[Any]]
 _TOO_MANY_CLASSES = "There are too many classes for a confusion matrix; filter the rows by 'disagree' instead."

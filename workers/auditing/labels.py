@@ -9,8 +9,8 @@ from influence.auditing.signals import CLASS_SIGNALS
 from influence.errors import NonFiniteGradients, RowsUnfit
 from influence.rows.file import RowFile
 from workers.auditing.stages import RowStage, Subject
-from workers.collecting import stream_forward
 from workers.rows import Batch, EncodedRow
+from workers.runtime.row_stream import stream_forward
 from workers.tasks.base import Classifier
 
 #: A forward pass costs about a third of a gradient.

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from influence.errors import NonFiniteGradients
 from workers.auditing.stages import RowStage, Subject
-from workers.scoring.compact import CompactIndex
+from workers.indexes.compact import CompactIndex
 
 #: Rows of codes a piece.
 _CODE_ROWS = 2048

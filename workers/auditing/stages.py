@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from influence.contracts.audit import Audit
 from influence.contracts.index import Index
-from influence.store.chunks import DamagedChunk
-from workers.models import HotModel
-from workers.runtime import Runtime
-from workers.scoring.compact import CompactIndex
-from workers.scoring.full import FullIndex
+from influence.store.data.chunks import DamagedChunk
+from workers.indexes.compact import CompactIndex
+from workers.indexes.full import FullIndex
+from workers.runtime.models import HotModel
+from workers.runtime.state import Runtime
 
 #: Rows a second where the index does not say how fast it was built.
 _UNKNOWN_RATE = 64.0

@@ -12,9 +12,9 @@ from workers.auditing.labels import LabelStage
 from workers.auditing.self_influence import SelfInfluenceStage
 from workers.auditing.stages import Stage, Subject
 from workers.auditing.work import Work
-from workers.runtime import Runtime
-from workers.scoring.parts import load_hot
-from workers.turns import end_of_turn
+from workers.queries.opened import load_hot
+from workers.runtime.state import Runtime
+from workers.runtime.time_slices import end_of_turn
 
 #: A turn that has been begun so often kills its workers; the audit fails instead of going on for ever.
 MAX_ATTEMPTS = 5

@@ -11,13 +11,10 @@ from influence.contracts.common import Json
 from influence.contracts.index import Index
 from influence.contracts.query import Query
 from influence.errors import IndexNotReady
+from influence.methods.algebra.blocks import TrainBlock, project
 from influence.methods.baselines import BASELINES
-from influence.methods.blocks import TrainBlock, project
 from influence.store import keys
-from workers.models import HotModel
-from workers.runtime import Runtime
-from workers.scoring.answer import spread_rows
-from workers.scoring.embedding_pieces import (
+from workers.baselines.embedding_pieces import (
     EMBEDDINGS,
     count_bytes,
     cut_pieces,
@@ -25,13 +22,16 @@ from workers.scoring.embedding_pieces import (
     read_embeddings,
     read_row_state,
 )
-from workers.scoring.embeddings import VECTORS, collect_embeddings
-from workers.scoring.parts import shows_prediction
-from workers.scoring.results import ResultBuilder
-from workers.scoring.stopwatch import Stopwatch
-from workers.scoring.summing import Influence
-from workers.scoring.testpoints import TestPoints, make_test_points
-from workers.turns import end_of_turn
+from workers.baselines.embeddings import VECTORS, collect_embeddings
+from workers.queries.answer import spread_rows
+from workers.queries.influence import Influence
+from workers.queries.opened import shows_prediction
+from workers.queries.results import ResultBuilder
+from workers.queries.stopwatch import Stopwatch
+from workers.queries.test_points import TestPoints, make_test_points
+from workers.runtime.models import HotModel
+from workers.runtime.state import Runtime
+from workers.runtime.time_slices import end_of_turn
 
 
 @dataclass

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from influence.contracts.index import Index, ShardCommit
 from influence.errors import Cancelled, DoesNotFit
 from influence.rows.file import RowFile
-from influence.store.chunks import DamagedChunk
-from workers.models import HotModel
-from workers.runtime import Runtime
-from workers.scoring.embeddings import embed_rows
-from workers.scoring.repair import read_or_repair
+from influence.store.data.chunks import DamagedChunk
+from workers.baselines.embeddings import embed_rows
+from workers.indexes.repair import read_or_repair
+from workers.runtime.models import HotModel
+from workers.runtime.state import Runtime
 
 #: Row state of a shard: embeddings (rows, width) float16, so many rows a piece.
 EMBEDDINGS = "embeddings"

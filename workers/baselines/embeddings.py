@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from influence.errors import NonFiniteGradients, UnsupportedModule
-from workers.collecting import stream_forward
-from workers.models import HotModel
 from workers.rows import Batch, EncodedRow, Row
-from workers.runtime import Runtime
+from workers.runtime.models import HotModel
+from workers.runtime.row_stream import stream_forward
+from workers.runtime.state import Runtime
 
 #: Name of the vectors where gradients have the names of blocks.
 VECTORS = "embedding"

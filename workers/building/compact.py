@@ -10,11 +10,11 @@ from influence.compact.encoder import Projected
 from influence.compact.growth import missed_energy
 from influence.compact.packing import pack_moments
 from influence.contracts.index import Index
-from workers.building.reuse import read_reused
-from workers.building.sample import Sample, shard_moments
+from workers.building.growth_rows import read_reused
 from workers.gradients.collector import RowGradients
 from workers.gradients.finiteness import find_non_finite
-from workers.runtime import Runtime
+from workers.runtime.basis_sample import Sample, shard_moments
+from workers.runtime.state import Runtime
 
 
 class CompactShard:

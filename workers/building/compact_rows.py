@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from influence.compact.codes import Codes
 from influence.contracts.index import CodeDtype, ShardCommit
-from influence.store.indexes import IndexData
+from influence.store.data.indexes import IndexData
 
 #: Shards read at once: while one is copied and checked, another is on its way. More only stand in the server's queue.
 _READERS = 2

@@ -13,11 +13,11 @@ from influence.contracts.common import now
 from influence.contracts.index import Growth, Index, ShardCommit
 from influence.damping import block_damping
 from influence.errors import RowsUnfit
-from influence.kronecker import KroneckerSums
+from influence.methods.algebra.kronecker_factors import KroneckerSums
 from influence.methods.datainf import DataInf
 from workers.building.kronecker import merge_kronecker
-from workers.building.sample import MOMENTS, OLD_MOMENTS, shard_moments
-from workers.runtime import Runtime
+from workers.runtime.basis_sample import MOMENTS, OLD_MOMENTS, shard_moments
+from workers.runtime.state import Runtime
 
 
 def finish_index(runtime: Runtime, index: Index) -> None:

@@ -17,11 +17,11 @@ from influence.contracts.index import DEFAULT_RANK, Index
 from influence.errors import NonFiniteGradients
 from influence.rows.file import RowFile
 from workers.building.progress import BuildProgress
-from workers.building.sample import ENCODER, SAMPLE, Sample
-from workers.collecting import stream_rows
 from workers.gradients.finiteness import find_non_finite
-from workers.models import HotModel
-from workers.runtime import Runtime
+from workers.runtime.basis_sample import ENCODER, SAMPLE, Sample
+from workers.runtime.models import HotModel
+from workers.runtime.row_stream import stream_rows
+from workers.runtime.state import Runtime
 
 #: Rows that serve as pseudo-queries against each other; at most a fifth of the data set.
 HELD_OUT_ROWS = 160

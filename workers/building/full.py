@@ -10,7 +10,7 @@ from influence.contracts.index import Index
 from workers.building.kronecker import ShardFactors, shard_kronecker
 from workers.gradients.collector import RowGradients
 from workers.gradients.finiteness import find_non_finite
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 
 
 class FullShard:

@@ -19,16 +19,16 @@ from influence.compact.packing import pack_encoder, pack_moments, unpack_moments
 from influence.contracts.index import Block, Growth, Index
 from influence.errors import Conflict, IndexNotReady, InvalidRequest, NonFiniteGradients, ShardMissing
 from influence.rows.file import RowFile
-from influence.store.chunks import DamagedChunk
-from influence.store.indexes import IndexData
+from influence.store.data.chunks import DamagedChunk
+from influence.store.data.indexes import IndexData
+from workers.building.growth_rows import read_kept
 from workers.building.progress import BuildProgress
-from workers.building.reuse import read_kept
-from workers.building.room import write_when_room
-from workers.building.sample import ENCODER, LATE, MOMENTS, OLD_MOMENTS, SAMPLE, SOURCE, Sample
-from workers.collecting import stream_rows
+from workers.building.wait_for_memory import write_when_room
 from workers.gradients.finiteness import find_non_finite
-from workers.models import HotModel
-from workers.runtime import Runtime
+from workers.runtime.basis_sample import ENCODER, LATE, MOMENTS, OLD_MOMENTS, SAMPLE, SOURCE, Sample
+from workers.runtime.models import HotModel
+from workers.runtime.row_stream import stream_rows
+from workers.runtime.state import Runtime
 
 #: Rows that left are tokenised so many at a time.
 _REMOVED_ROWS = 4096

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from influence.compact.codes import Codes, join_codes
 from influence.compact.growth import RowPlan, regrow_codes
 from influence.contracts.index import Index
-from influence.store.chunks import DamagedChunk
-from influence.store.indexes import IndexData
-from workers.building.sample import SOURCE
-from workers.runtime import Runtime
-from workers.scoring.compact_rows import CompactRows
+from influence.store.data.chunks import DamagedChunk
+from influence.store.data.indexes import IndexData
+from workers.building.compact_rows import CompactRows
+from workers.runtime.basis_sample import SOURCE
+from workers.runtime.state import Runtime
 
 
 @dataclass(frozen=True)

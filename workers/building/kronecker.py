@@ -8,11 +8,11 @@ from torch import Tensor
 
 from influence.contracts.index import Index
 from influence.errors import MethodNotOffered
-from influence.kronecker import KroneckerSums, Pair, unpack_sums
-from influence.store.chunks import DamagedChunk
-from influence.store.indexes import IndexData
+from influence.methods.algebra.kronecker_factors import KroneckerSums, Pair, unpack_sums
+from influence.store.data.chunks import DamagedChunk
+from influence.store.data.indexes import IndexData
 from workers.gradients.collector import RowGradients
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 
 #: Group of arrays that an index keeps beside its shards.
 KRONECKER = "kronecker"

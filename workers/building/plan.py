@@ -12,13 +12,13 @@ from influence.contracts.dataset import Dataset
 from influence.contracts.index import DEFAULT_RANK, Block, Index, IndexSpec
 from influence.errors import Cancelled
 from influence.rows.file import RowFile
-from workers.building.growing import match_old, store_growth
+from workers.building.fit_basis import fit_index
+from workers.building.growth import match_old, store_growth
 from workers.building.precision import measure_precision
 from workers.building.progress import BuildProgress
-from workers.building.sampling import fit_index
-from workers.models import HotModel
 from workers.rows import EncodedRow
-from workers.runtime import Runtime
+from workers.runtime.models import HotModel
+from workers.runtime.state import Runtime
 
 #: Rows tokenised at a time while checking.
 _CHECK_ROWS = 512

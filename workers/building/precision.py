@@ -9,13 +9,13 @@ from torch import Tensor
 from influence.agreement import spearman
 from influence.contracts.common import Json
 from influence.contracts.index import Index
-from influence.methods.blocks import TrainBlock
+from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.datainf import DataInf
 from influence.rows.file import RowFile
-from workers.collecting import stream_rows
-from workers.models import HotModel
 from workers.rows import EncodedRow
-from workers.runtime import Runtime
+from workers.runtime.models import HotModel
+from workers.runtime.row_stream import stream_rows
+from workers.runtime.state import Runtime
 
 #: Rows compared; the first of them serve as test points against all.
 COMPARED_ROWS = 48

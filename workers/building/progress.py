@@ -5,7 +5,7 @@ import time
 
 from influence.errors import Cancelled
 from influence.store.connections import StoreFullError
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 
 #: Redis is told and asked at most so often, however small the micro-batches.
 _REPORT_SECONDS = 0.2

@@ -12,17 +12,17 @@ from influence.contracts.index import Index, ShardCommit
 from influence.errors import Cancelled, WorkerDied
 from influence.rows.file import RowFile
 from workers.building.compact import CompactShard
+from workers.building.fit_basis import refuse_non_finite
 from workers.building.full import FullShard
 from workers.building.kronecker import ShardFactors
 from workers.building.plan import shard_size
 from workers.building.progress import BuildProgress
-from workers.building.room import write_when_room
-from workers.building.sampling import refuse_non_finite
-from workers.collecting import stream_rows
+from workers.building.wait_for_memory import write_when_room
 from workers.gradients.collector import RowGradients
-from workers.models import HotModel
 from workers.rows import EncodedRow
-from workers.runtime import Runtime
+from workers.runtime.models import HotModel
+from workers.runtime.row_stream import stream_rows
+from workers.runtime.state import Runtime
 
 #: A shard that has been begun so often kills its workers; the build fails instead of going on for ever.
 MAX_ATTEMPTS = 5

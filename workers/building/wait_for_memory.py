@@ -7,7 +7,7 @@ import structlog
 
 from influence.errors import Cancelled
 from influence.store.connections import StoreFullError
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 
 log = structlog.get_logger()
 

@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from influence.contracts.common import Json
 from influence.contracts.evaluation import Evaluation, Report
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 
 #: Takes units done and all units of the piece in hand; raises when nobody wants the result any more.
 Watch = Callable[[int, int], None]

@@ -12,7 +12,7 @@ from influence.errors import InvalidRequest
 from influence.evaluating.draws import draw_rows, flip
 from influence.rows.file import RowFile
 from workers.rows import Row
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 
 
 @dataclass(frozen=True, slots=True)

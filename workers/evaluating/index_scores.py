@@ -9,10 +9,10 @@ from influence.errors import IndexNotReady
 from influence.methods.registry import get_offered
 from workers.evaluating.run import Floats
 from workers.evaluating.scorer import collect
+from workers.queries.influence import score_all_points
+from workers.queries.opened import load_hot
 from workers.rows import Row
-from workers.runtime import Runtime
-from workers.scoring.parts import load_hot
-from workers.scoring.summing import score_all_points
+from workers.runtime.state import Runtime
 
 
 def score_indexed(

@@ -7,11 +7,11 @@ from influence.contracts.common import Json, now
 from influence.contracts.evaluation import MAX_PIECES, Evaluation
 from influence.contracts.job import FINAL_STATES
 from influence.errors import InvalidRequest, WorkerDied
-from workers.building.room import write_when_room
+from workers.building.wait_for_memory import write_when_room
 from workers.evaluating.base import Concluding, EvaluationKind
 from workers.evaluating.pictures import draw_png, draw_svg
 from workers.evaluating.progress import PIECE_STEPS, PieceProgress, require_wanted
-from workers.runtime import Runtime, ShutdownRequested
+from workers.runtime.state import Runtime, ShutdownRequested
 
 #: A piece that has been begun so often kills its workers; the evaluation fails instead of going on for ever.
 MAX_ATTEMPTS = 5

@@ -6,7 +6,7 @@ import time
 from influence.contracts.evaluation import Evaluation
 from influence.errors import Cancelled
 from influence.store.connections import StoreFullError
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 
 #: Steps that a piece counts for in the job's progress: a piece may take minutes, and people want to see it move.
 PIECE_STEPS = 100

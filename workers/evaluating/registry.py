@@ -5,12 +5,12 @@ from types import MappingProxyType
 
 from influence.errors import InvalidRequest
 from workers.evaluating.base import EvaluationKind
-from workers.evaluating.calibrate import Calibrate
-from workers.evaluating.class_attribution import ClassAttribution
-from workers.evaluating.correlation import Correlation
-from workers.evaluating.lds import Lds
-from workers.evaluating.leave_out import LeaveOut
-from workers.evaluating.mislabelled import Mislabelled
+from workers.evaluating.kinds.calibrate import Calibrate
+from workers.evaluating.kinds.class_attribution import ClassAttribution
+from workers.evaluating.kinds.correlation import Correlation
+from workers.evaluating.kinds.lds import Lds
+from workers.evaluating.kinds.leave_out import LeaveOut
+from workers.evaluating.kinds.mislabelled import Mislabelled
 
 KINDS: Mapping[str, EvaluationKind] = MappingProxyType(
     {

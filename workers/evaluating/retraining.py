@@ -11,10 +11,10 @@ from influence.contracts.evaluation import LdsRequest
 from influence.contracts.sweep import Sweep
 from influence.errors import NotFound
 from influence.evaluating.datamodel import linear_datamodelling_scores, predict_losses
-from workers.evaluating.lds import subsets_of
+from workers.evaluating.experiment_rows import read_setting
+from workers.evaluating.kinds.lds import subsets_of
 from workers.evaluating.scorer import collect
-from workers.evaluating.setting import read_setting
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from influence.contracts.evaluation import Evaluation, MethodChoice
 from influence.contracts.training import TrainingRecipe
 from workers.evaluating.base import Watch
+from workers.evaluating.experiment_rows import Setting
+from workers.evaluating.models.untrained import load_untrained
 from workers.evaluating.scorer import Scorer, open_scorer
-from workers.evaluating.setting import Setting
-from workers.evaluating.steps import Steps
-from workers.evaluating.untrained import load_untrained
+from workers.evaluating.training_progress import Steps
 from workers.loading.checkpoint import LoadedCheckpoint
 from workers.rows import Row
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 from workers.training.loop import Epoch, measure_losses, train
 
 Floats = NDArray[np.float64]

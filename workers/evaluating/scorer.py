@@ -12,16 +12,16 @@ from torch import Tensor
 from influence.compact.encoder import fit_encoder
 from influence.contracts.evaluation import MethodChoice
 from influence.errors import DoesNotFit, NonFiniteGradients
-from influence.kronecker import Pair
-from influence.methods.blocks import TrainBlock
+from influence.methods.algebra.blocks import TrainBlock
+from influence.methods.algebra.kronecker_factors import Pair
 from influence.methods.registry import get_method
 from workers.batching.stream import stream_gradients
 from workers.building.kronecker import ShardFactors
 from workers.gradients.collector import GradientCollector
 from workers.gradients.finiteness import find_non_finite
+from workers.indexes.compact import CompactIndex
 from workers.rows import EncodedRow
-from workers.runtime import Runtime
-from workers.scoring.compact import CompactIndex
+from workers.runtime.state import Runtime
 from workers.tasks.base import Task
 
 #: Rows that a compact index's basis is fitted to, as a build does.

@@ -5,15 +5,15 @@ from numpy.typing import NDArray
 
 from influence.contracts.sweep import Sweep
 from influence.errors import Cancelled, DoesNotFit, IndexNotReady
+from influence.evaluating.dampings import compare_dampings
 from influence.methods.registry import get_offered
 from influence.store import keys
-from influence.sweeping import compare_dampings
-from workers.evaluating.judge import Judge, read_judge
-from workers.runtime import Runtime
-from workers.scoring.parts import AnyIndex, load_hot
-from workers.scoring.stopwatch import Stopwatch
-from workers.scoring.summing import score_all_points
-from workers.scoring.testpoints import TestPoints, make_test_points
+from workers.evaluating.retraining import Judge, read_judge
+from workers.queries.influence import score_all_points
+from workers.queries.opened import AnyIndex, load_hot
+from workers.queries.stopwatch import Stopwatch
+from workers.queries.test_points import TestPoints, make_test_points
+from workers.runtime.state import Runtime
 
 
 def sweep_dampings(runtime: Runtime, sweep: Sweep) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from influence.adapters.trainable import fits, refuse_unmatched
+from influence.checkpoint_files.trainable import fits, refuse_unmatched
 from influence.errors import NothingTrainable, UnsupportedModule
 
 

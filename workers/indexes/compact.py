@@ -29,14 +29,14 @@ from influence.compact.scan import scan_codes
 from influence.contracts.index import Index
 from influence.methods.normalised import inverse_roots
 from influence.methods.registry import get_method
-from workers.building.sample import MOMENTS
-from workers.runtime import Runtime
-from workers.scoring.batcher import ScanBatcher
-from workers.scoring.compact_rows import read_compact_rows
-from workers.scoring.hot import Scorer
-from workers.scoring.kernels import multiply_fastest
-from workers.scoring.prepared import PreparedMethods
-from workers.scoring.repair import read_or_repair
+from workers.building.compact_rows import read_compact_rows
+from workers.indexes.kernels import multiply_fastest
+from workers.indexes.repair import read_or_repair
+from workers.indexes.scan_batcher import ScanBatcher
+from workers.runtime.basis_sample import MOMENTS
+from workers.runtime.hot_indexes import Scorer
+from workers.runtime.prepared_methods import PreparedMethods
+from workers.runtime.state import Runtime
 
 #: Methods whose curvature codes can hold, and how it is inverted.
 _INVERSES: dict[str, Callable[[Encoder, Moments, Sequence[float]], Inverse]] = {

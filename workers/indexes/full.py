@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 
 from influence.contracts.index import Index, ShardCommit
-from influence.kronecker import Pair
+from influence.methods.algebra.blocks import TrainBlock
+from influence.methods.algebra.kronecker_factors import Pair
 from influence.methods.base import Method
-from influence.methods.blocks import TrainBlock
 from influence.methods.registry import get_method
 from workers.building.kronecker import read_factors
-from workers.runtime import Runtime
-from workers.scoring.hot import Scorer
-from workers.scoring.prepared import PreparedMethods
-from workers.scoring.repair import read_or_repair
+from workers.indexes.repair import read_or_repair
+from workers.runtime.hot_indexes import Scorer
+from workers.runtime.prepared_methods import PreparedMethods
+from workers.runtime.state import Runtime
 
 #: Prepared methods kept an index: those and the dampings that people switch between.
 _PREPARED_KEPT = 4

@@ -8,10 +8,10 @@ import structlog
 
 from influence.contracts.index import Index
 from influence.errors import ShardMissing
-from influence.store.chunks import DamagedChunk
-from workers.building.sample import shard_moments
+from influence.store.data.chunks import DamagedChunk
 from workers.building.shard import collect_shard
-from workers.runtime import Runtime
+from workers.runtime.basis_sample import shard_moments
+from workers.runtime.state import Runtime
 
 log = structlog.get_logger()
 

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
-from influence.adapters.config import AdapterConfig
-from influence.adapters.selection import ModuleSelector
+from influence.checkpoint_files.config import AdapterConfig
+from influence.checkpoint_files.selection import ModuleSelector
 from influence.errors import AdapterMismatch, AdapterNotFinite, TaskMismatch, UnreadableFile, UnsupportedModule
 from workers.loading.base_model import BaseModel
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from influence.adapters.config import AdapterConfig
+from influence.checkpoint_files.config import AdapterConfig
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.index import GradientSettings
 from influence.errors import BaseModelNotFound, TaskMismatch

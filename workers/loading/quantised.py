@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import BitsAndBytesConfig
 
-from influence.adapters.tensors import HEADS
+from influence.checkpoint_files.tensors import HEADS
 from influence.contracts.checkpoint import Checkpoint
 from influence.errors import BaseModelNotFound
 

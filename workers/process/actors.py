@@ -27,17 +27,17 @@ from influence.store import keys
 from influence.store.connections import StoreConnectionError, StoreFullError
 from influence.store.records import Records
 from workers.auditing.turn import audit_index
+from workers.baselines.answer import answer_baseline
 from workers.building.finish import finish_index
 from workers.building.plan import plan_index
 from workers.building.shard import compute_shard
 from workers.evaluating.base import EvaluationKind
-from workers.evaluating.kinds import find_kind
-from workers.evaluating.pieces import evaluate_piece, finish_evaluation, plan_evaluation
-from workers.runtime import Runtime, ShutdownRequested
-from workers.scoring.answer import answer_query
-from workers.scoring.baseline import answer_baseline
-from workers.scoring.preview import preview_rows
-from workers.sweeping import sweep_dampings
+from workers.evaluating.job import evaluate_piece, finish_evaluation, plan_evaluation
+from workers.evaluating.registry import find_kind
+from workers.evaluating.sweep import sweep_dampings
+from workers.queries.answer import answer_query
+from workers.queries.preview import preview_rows
+from workers.runtime.state import Runtime, ShutdownRequested
 
 log = structlog.get_logger()
 

@@ -15,7 +15,7 @@ import structlog
 
 from influence.logs import configure_logs
 from influence.store.embedded import die_with_parent
-from workers.heap import steady_heap
+from workers.process.heap import steady_heap
 from workers.settings import WorkerSettings
 
 log = structlog.get_logger()
@@ -56,7 +56,7 @@ class Slot:
         if self.process is not None and self.process.poll() is not None:
             self._mourn(self.process.returncode)
         if self.process is None and time.monotonic() >= self.start_after:
-            command = [sys.executable, "-m", "workers.process", "--slot", str(self.number), "--name", self.name]
+            command = [sys.executable, "-m", "workers.process.worker", "--slot", str(self.number), "--name", self.name]
             self.process = subprocess.Popen(command, env=steady_heap(os.environ), preexec_fn=die_with_parent)
             self.started_at = time.monotonic()
 

@@ -16,22 +16,22 @@ from dramatiq.middleware import CurrentMessage, Retries
 from influence.errors import DatainfError
 from influence.logs import configure_logs
 from influence.store.connections import StoreError, connect
-from influence.store.files import Files
+from influence.store.data.files import Files
 from influence.store.queue import QueueName, make_broker
 from influence.store.store import Store
-from workers.actors import register_build_actors, register_evaluation_actors, register_query_actors
 from workers.batching.budget import TokenBudget
-from workers.encoders import Encoders
 from workers.evaluating.base import EvaluationKind
-from workers.evaluating.kinds import KINDS
-from workers.fairness import FairLock
-from workers.models import Models
-from workers.reaper import resubmit_lost_work
-from workers.runtime import Runtime
-from workers.scoring.gradient_cache import GradientCache
-from workers.scoring.hot import HotIndexes
+from workers.evaluating.registry import KINDS
+from workers.process.actors import register_build_actors, register_evaluation_actors, register_query_actors
+from workers.process.reaper import resubmit_lost_work
+from workers.process.threads import set_cpu_threads
+from workers.runtime.encoders import Encoders
+from workers.runtime.fair_lock import FairLock
+from workers.runtime.gradient_cache import GradientCache
+from workers.runtime.hot_indexes import HotIndexes
+from workers.runtime.models import Models
+from workers.runtime.state import Runtime
 from workers.settings import WorkerSettings
-from workers.threads import set_cpu_threads
 
 log = structlog.get_logger()
 

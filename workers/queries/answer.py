@@ -10,13 +10,13 @@ from influence.contracts.index import Calibration
 from influence.contracts.query import Query, TestPointResult
 from influence.methods.registry import get_method
 from influence.store import keys
-from workers.runtime import Runtime
-from workers.scoring.parts import Parts
-from workers.scoring.rerank import AUTO_SECONDS, Reranked, candidates_of, estimate_seconds, rerank
-from workers.scoring.results import Positions, ResultBuilder
-from workers.scoring.shares import share_shown
-from workers.scoring.stopwatch import Stopwatch
-from workers.scoring.summing import Influence, sum_influence
+from workers.queries.exact_shares import share_shown
+from workers.queries.influence import Influence, sum_influence
+from workers.queries.opened import Parts
+from workers.queries.rerank import AUTO_SECONDS, Reranked, candidates_of, estimate_seconds, rerank
+from workers.queries.results import Positions, ResultBuilder
+from workers.queries.stopwatch import Stopwatch
+from workers.runtime.state import Runtime
 
 #: Note of an answer from codes that an exact one will replace.
 _PRELIMINARY = "Exact scores are being computed."

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.query import QueryRequest
-from workers.scoring.full import FullIndex
-from workers.scoring.parts import Parts
-from workers.scoring.rerank import Reranked
-from workers.scoring.summing import Influence
-from workers.scoring.testpoints import take
+from workers.indexes.full import FullIndex
+from workers.queries.influence import Influence
+from workers.queries.opened import Parts
+from workers.queries.rerank import Reranked
+from workers.queries.test_points import take
 
 Positions = NDArray[np.int64]
 #: Position of a row to its shares by block.

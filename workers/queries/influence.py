@@ -9,9 +9,9 @@ from torch import Tensor
 
 from influence.contracts.query import QueryRequest
 from influence.errors import RowsUnfit
-from workers.scoring.hot import Scorer
-from workers.scoring.parts import Parts
-from workers.scoring.testpoints import take
+from workers.queries.opened import Parts
+from workers.queries.test_points import take
+from workers.runtime.hot_indexes import Scorer
 
 #: Test points scored in one pass; bounds what a pass holds in memory.
 _POINTS_PER_PASS = 32

@@ -10,12 +10,12 @@ from influence.contracts.index import Index
 from influence.contracts.query import Query, QueryRequest
 from influence.errors import Cancelled, IndexNotReady
 from influence.methods.registry import get_offered
-from workers.models import HotModel
-from workers.runtime import Runtime
-from workers.scoring.compact import CompactIndex, load_compact_index
-from workers.scoring.full import FullIndex, load_full_index
-from workers.scoring.stopwatch import Stopwatch
-from workers.scoring.testpoints import TestPoints, collect_gradients, make_test_points
+from workers.indexes.compact import CompactIndex, load_compact_index
+from workers.indexes.full import FullIndex, load_full_index
+from workers.queries.stopwatch import Stopwatch
+from workers.queries.test_points import TestPoints, collect_gradients, make_test_points
+from workers.runtime.models import HotModel
+from workers.runtime.state import Runtime
 
 AnyIndex = FullIndex | CompactIndex
 

@@ -4,7 +4,7 @@ from influence.contracts.index import GradientSettings
 from influence.contracts.preview import DEFAULT_PREVIEW_ROWS, Preview, PreviewRow
 from influence.rows.file import RowFile
 from influence.store import keys
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 
 
 def preview_rows(runtime: Runtime, preview: Preview) -> None:

@@ -12,13 +12,13 @@ from influence.compact.rerank import block_scores, choose_candidates, full_direc
 from influence.contracts.index import Index
 from influence.contracts.query import QueryRequest
 from influence.rows.file import RowFile
-from workers.collecting import stream_rows
-from workers.models import HotModel
-from workers.runtime import Runtime
-from workers.scoring.compact import CompactIndex
-from workers.scoring.full import FullIndex
-from workers.scoring.parts import Opened, Part, Parts
-from workers.scoring.summing import Influence
+from workers.indexes.compact import CompactIndex
+from workers.indexes.full import FullIndex
+from workers.queries.influence import Influence
+from workers.queries.opened import Opened, Part, Parts
+from workers.runtime.models import HotModel
+from workers.runtime.row_stream import stream_rows
+from workers.runtime.state import Runtime
 
 #: Candidates a direction for each row asked for.
 CANDIDATES_PER_RESULT = 4

@@ -10,11 +10,11 @@ from influence.contracts.index import Index
 from influence.contracts.query import Query, ScoredRow, TestPointResult
 from influence.ranking import Ranking, direction_of, histogram, percentiles, rank_rows, scores_of, summarise
 from influence.rows.file import RowFile
+from workers.queries.exact_shares import Shares
+from workers.queries.influence import Influence
+from workers.queries.test_points import TestPoints
 from workers.rows import Row
-from workers.runtime import Runtime
-from workers.scoring.shares import Shares
-from workers.scoring.summing import Influence
-from workers.scoring.testpoints import TestPoints
+from workers.runtime.state import Runtime
 
 Positions = NDArray[np.int64]
 

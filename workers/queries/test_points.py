@@ -10,11 +10,11 @@ from torch import Tensor
 from influence.contracts.points import PointSource
 from influence.errors import NonFiniteGradients
 from influence.rows.file import RowFile
-from workers.collecting import stream_rows
 from workers.gradients.finiteness import find_non_finite
-from workers.models import HotModel
 from workers.rows import Row
-from workers.runtime import Runtime
+from workers.runtime.models import HotModel
+from workers.runtime.row_stream import stream_rows
+from workers.runtime.state import Runtime
 from workers.tasks.base import Prediction
 
 

@@ -9,8 +9,8 @@ import torch
 from influence.compact.encoder import Encoder
 from influence.compact.packing import unpack_encoder
 from influence.contracts.index import Index
-from influence.store.indexes import IndexData
-from workers.building.sample import ENCODER, SAMPLE, Sample
+from influence.store.data.indexes import IndexData
+from workers.runtime.basis_sample import ENCODER, SAMPLE, Sample
 
 _ENCODERS_KEPT = 2
 

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from workers.batching.stream import stream_batches, stream_gradients
 from workers.gradients.collector import RowGradients
-from workers.models import HotModel
 from workers.rows import Batch, EncodedRow
-from workers.runtime import Runtime
+from workers.runtime.models import HotModel
+from workers.runtime.state import Runtime
 
 
 def stream_rows(

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 import torch
 
-from influence.store.files import Files
+from influence.store.data.files import Files
 from influence.store.store import Store
 from workers.batching.budget import TokenBudget
-from workers.encoders import Encoders
-from workers.fairness import FairLock
-from workers.models import Models
-from workers.scoring.gradient_cache import GradientCache
-from workers.scoring.hot import HotIndexes
+from workers.runtime.encoders import Encoders
+from workers.runtime.fair_lock import FairLock
+from workers.runtime.gradient_cache import GradientCache
+from workers.runtime.hot_indexes import HotIndexes
+from workers.runtime.models import Models
 from workers.settings import WorkerSettings
 
 

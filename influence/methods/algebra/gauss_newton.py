@@ -18,8 +18,7 @@ from typing import Literal
 from influence.arrays import Array, cast, concatenate, zeros
 from influence.damping import block_dampings, inverse_damping
 from influence.errors import MethodNotOffered
-from influence.methods.base import LinearMethod, Scores, score_rows
-from influence.methods.blocks import (
+from influence.methods.algebra.blocks import (
     TrainBlock,
     Vectors,
     check_blocks,
@@ -27,8 +26,9 @@ from influence.methods.blocks import (
     joint_covariance_product,
     project,
 )
-from influence.methods.linear_algebra import Matrices, conjugate_gradients, solve_cholesky
-from influence.methods.systems import factor_coordinates, factor_rows
+from influence.methods.algebra.linear_algebra import Matrices, conjugate_gradients, solve_cholesky
+from influence.methods.algebra.systems import factor_coordinates, factor_rows
+from influence.methods.base import LinearMethod, Scores, score_rows
 
 #: Largest order of a system that is factored.
 ORDER_LIMIT = 8192

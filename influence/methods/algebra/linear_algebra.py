@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from influence.arrays import Array, namespace, spans
-from influence.methods.blocks import JOINED_BYTES, TrainBlock
+from influence.methods.algebra.blocks import JOINED_BYTES, TrainBlock
 
 #: Rows of a triangular factor that are eliminated at a time.
 SUBSTITUTION_ROWS = 256

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from influence.arrays import Array, add_to_diagonal, cast, concatenate, spans, transfer, zeros
-from influence.methods.blocks import JOINED_BYTES, TrainBlock
-from influence.methods.linear_algebra import add_gram, cholesky
+from influence.methods.algebra.blocks import JOINED_BYTES, TrainBlock
+from influence.methods.algebra.linear_algebra import add_gram, cholesky
 
 
 def joined_second_moment(blocks: Mapping[str, TrainBlock]) -> Array:

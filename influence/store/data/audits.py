@@ -13,7 +13,7 @@ import redis
 from numpy.typing import NDArray
 
 from influence.store import keys
-from influence.store.chunks import DamagedChunk, pack, read_array, unpack, write_array
+from influence.store.data.chunks import DamagedChunk, pack, read_array, unpack, write_array
 
 _DELETE_BATCH = 500
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from influence.contracts.index import ShardCommit
 from influence.store import keys
-from influence.store.chunks import read_array, read_into, write_array
+from influence.store.data.chunks import read_array, read_into, write_array
 
 _DELETE_BATCH = 500
 

@@ -5,7 +5,7 @@ import redis
 from numpy.typing import NDArray
 
 from influence.store import keys
-from influence.store.chunks import DamagedChunk, read_array, write_array
+from influence.store.data.chunks import DamagedChunk, read_array, write_array
 
 
 class QueryScores:

@@ -11,12 +11,12 @@ import pytest
 from starlette.testclient import TestClient
 from support.problems import assert_problem
 
-from app.audit_table import neutralise
-from app.routes.audits import EXAMPLES
+from app.audits.export import neutralise
+from app.audits.routes import EXAMPLES
 from influence.contracts.audit import AuditRequest, Confusion
 from influence.contracts.checkpoint import Checkpoint
 from influence.store import keys
-from influence.store.files import Files
+from influence.store.data.files import Files
 from influence.store.store import Store
 
 ROWS = 12

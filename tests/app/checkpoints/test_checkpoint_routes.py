@@ -12,7 +12,7 @@ from support.problems import assert_problem
 from support.tiny import TinyCheckpoint, make_causal, make_classifier
 
 from influence.contracts.checkpoint import Checkpoint
-from influence.store.files import Files
+from influence.store.data.files import Files
 
 
 @pytest.fixture(scope="module")

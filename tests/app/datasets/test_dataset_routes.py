@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 from support.problems import assert_problem
 
-from influence.store.files import Files
+from influence.store.data.files import Files
 
 ROWS = '{"text": "a", "label": 0}\n{"text": "b", "label": 1}\n{"text": "c", "label": 0}\n'
 

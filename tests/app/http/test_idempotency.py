@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 from support.problems import assert_problem
 
-from app.idempotency import Made, Once
+from app.http.idempotency import Made, Once
 from influence.contracts.checkpoint import Checkpoint
 from influence.errors import IdempotencyConflict
 from influence.store.store import Store

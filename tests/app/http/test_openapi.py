@@ -15,8 +15,8 @@ import pytest
 from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
-from app.routes.evaluations import EXAMPLES as EVALUATIONS
-from app.routes.queries import EXAMPLES
+from app.evaluations.routes import EXAMPLES as EVALUATIONS
+from app.queries.routes import EXAMPLES
 from influence.contracts.evaluation import EvaluationRequest
 from influence.contracts.query import QueryRequest
 from influence.store.embedded import EmbeddedServer

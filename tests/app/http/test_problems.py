@@ -10,13 +10,13 @@ from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 from support.problems import assert_problem
 
+from app.http.middleware import choose_request_id
+from app.http.strict_json import parse_json
 from app.main import create_app
-from app.middleware import choose_request_id
 from app.settings import ApiSettings
-from app.strict import parse_json
 from influence.errors import InvalidRequest
 from influence.store.connections import connect
-from influence.store.files import Files
+from influence.store.data.files import Files
 from influence.store.store import Store
 
 JSON = {"content-type": "application/json"}

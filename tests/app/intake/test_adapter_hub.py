@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from huggingface_hub import constants
 
-from app.hub_adapter import fetch_adapter, pin_revision
+from app.intake.hub_model import fetch_adapter, pin_revision
 from influence.contracts.checkpoint import BaseModelRef
 from influence.errors import DatainfError, InvalidRequest, NotFound, TooLarge, Unavailable
 

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from support.tiny import LABELS, TinyCheckpoint, make_causal, make_classifier
 
 from app.intake.adapters import accept_adapter, copy_adapter, unpack_adapter
-from influence.adapters.base_models import BaseModels
+from influence.checkpoint_files.base_models import BaseModels
 from influence.contracts.checkpoint import BaseModelRef
 from influence.errors import (
     AdapterConfigRefused,

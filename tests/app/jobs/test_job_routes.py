@@ -10,8 +10,8 @@ import pytest
 from starlette.testclient import TestClient
 from support.problems import assert_problem
 
-from app.context import Context
-from app.waiting import stream_events
+from app.http.context import Context
+from app.http.prefer_wait import stream_events
 from influence.store.connections import connect_async
 from influence.store.store import Store
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demo.grammar import expand
-from demo.phrases import INTENTS, VAGUE
-from demo.tickets import (
+from cli.samples.grammar import expand
+from cli.samples.phrases import INTENTS, VAGUE
+from cli.samples.tickets import (
     LABEL_NAMES,
     MOST_OVERLAP,
     TicketSet,
@@ -21,7 +21,7 @@ from demo.tickets import (
     words_of,
     write_tickets,
 )
-from demo.wording import ASIDES, BRIDGES, CLOSINGS, GREETINGS, SLOTS, mistype
+from cli.samples.wording import ASIDES, BRIDGES, CLOSINGS, GREETINGS, SLOTS, mistype
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from demo.transformations import TRANSFORMATIONS, TransformationSettings, make_transformations, to_jsonl
+from cli.samples.transformations import TRANSFORMATIONS, TransformationSettings, make_transformations, to_jsonl
 from influence.rows.columns import choose_columns
 
 DONE = {

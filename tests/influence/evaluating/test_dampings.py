@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from influence.sweeping import choose_scales, compare_dampings, mean_overlap, mean_rank_correlations
+from influence.evaluating.dampings import choose_scales, compare_dampings, mean_overlap, mean_rank_correlations
 
 STEPS = (0.01, 1.0, 100.0)
 

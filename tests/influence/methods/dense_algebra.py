@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from influence.methods.blocks import TrainBlock
+from influence.methods.algebra.blocks import TrainBlock
 
 
 def random_problem(seed, rows, widths, points=3, dead=None):

@@ -8,9 +8,9 @@ from dense_algebra import ORACLES, as_blocks, random_problem
 
 from influence import arrays
 from influence.errors import MethodNotOffered
-from influence.methods import blocks as passes
-from influence.methods import gauss_newton, linear_algebra, systems
-from influence.methods.linear_algebra import solve_cholesky
+from influence.methods.algebra import blocks as passes
+from influence.methods.algebra import gauss_newton, linear_algebra, systems
+from influence.methods.algebra.linear_algebra import solve_cholesky
 from influence.methods.registry import METHODS
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from influence.kronecker import KroneckerSums, unpack_sums
+from influence.methods.algebra.kronecker_factors import KroneckerSums, unpack_sums
 
 
 def pair(value: float) -> tuple[np.ndarray, np.ndarray]:

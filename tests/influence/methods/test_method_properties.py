@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from influence.damping import block_dampings
 from influence.errors import InvalidRequest
-from influence.methods.blocks import TrainBlock
+from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.registry import METHODS
 
 LINEAR = ("datainf", "exact", "proximal", "joint", "hessian_free", "ekfac", "lissa", "lissa-paper", "relative")

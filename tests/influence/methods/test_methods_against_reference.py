@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.base import score_rows
-from influence.methods.blocks import TrainBlock
 from influence.methods.registry import METHODS
 
 FOLDER = Path(__file__).resolve().parents[4] / "shared" / "reference" / "sst2_r8"

@@ -5,9 +5,9 @@ import pytest
 from dense_algebra import ORACLES, as_blocks, random_problem
 
 from influence.damping import block_dampings
-from influence.methods.blocks import TrainBlock
+from influence.methods.algebra.blocks import TrainBlock
+from influence.methods.algebra.systems import joined_second_moment
 from influence.methods.registry import METHODS
-from influence.methods.systems import joined_second_moment
 
 #: Kronecker factors are of whole gradients.
 WITHOUT_FACTORS = sorted(name for name, method in METHODS.items() if not method.needs_factors)

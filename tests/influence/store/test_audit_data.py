@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from influence.store import keys
-from influence.store.chunks import DamagedChunk
+from influence.store.data.chunks import DamagedChunk
 from influence.store.store import Store
 
 

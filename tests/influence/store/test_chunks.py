@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from influence.store import keys
-from influence.store.chunks import HEADER_BYTES, MAX_VALUE_BYTES, DamagedChunk, pack, unpack
+from influence.store.data.chunks import HEADER_BYTES, MAX_VALUE_BYTES, DamagedChunk, pack, unpack
 from influence.store.store import Store
 
 

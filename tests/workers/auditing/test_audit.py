@@ -26,8 +26,8 @@ from influence.store.store import Store
 from workers.auditing.labels import judge_labels
 from workers.auditing.turn import audit_index
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
-from workers.reaper import resubmit_lost_work
-from workers.runtime import Runtime
+from workers.process.reaper import resubmit_lost_work
+from workers.runtime.state import Runtime
 
 ROWS, EVALUATION = 60, make_ticket_rows(9, seed=4)
 DTYPES = {
@@ -187,7 +187,7 @@ def test_the_mean_of_a_large_evaluation_set_is_summed_in_pieces(
 @pytest.fixture
 def slow_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every turn does one small piece of every stage at most."""
-    monkeypatch.setattr("workers.turns.TURN_SECONDS", -1.0)
+    monkeypatch.setattr("workers.runtime.time_slices.TURN_SECONDS", -1.0)
     for module in ("labels", "evaluation"):
         monkeypatch.setattr(f"workers.auditing.{module}._MOST_ROWS", 16)
         monkeypatch.setattr(f"workers.auditing.{module}._FEWEST_ROWS", 1)

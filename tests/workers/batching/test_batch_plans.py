@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from workers.batching.budget import TokenBudget, most_rows
 from workers.batching.collate import collate_rows
 from workers.batching.plan import plan_batches
+from workers.process.threads import count_usable_cpus
 from workers.rows import IGNORED, EncodedRow
-from workers.threads import count_usable_cpus
 
 CPU = torch.device("cpu")
 

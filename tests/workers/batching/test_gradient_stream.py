@@ -11,9 +11,9 @@ from influence.errors import DeviceLost, OutOfMemory
 from workers.batching.budget import TokenBudget
 from workers.batching.collate import collate_rows
 from workers.batching.stream import stream_gradients
-from workers.fairness import FairLock
 from workers.gradients.collector import GradientCollector
 from workers.rows import Batch, EncodedRow
+from workers.runtime.fair_lock import FairLock
 
 CPU = torch.device("cpu")
 LENGTHS = [3, 9, 4, 4, 7, 2, 8, 1, 6, 5]

@@ -17,9 +17,9 @@ from influence.contracts.index import GradientSettings
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
-from workers.building.sample import shard_moments
 from workers.loading.checkpoint import load_checkpoint
-from workers.runtime import Runtime
+from workers.runtime.basis_sample import shard_moments
+from workers.runtime.state import Runtime
 
 ROWS = 300
 TEST = make_ticket_rows(3, seed=9)

@@ -21,14 +21,14 @@ from influence.errors import Cancelled
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
+from workers.building.compact_rows import CompactRows, read_compact_rows
 from workers.building.finish import finish_index
 from workers.building.plan import drop_unwanted, plan_index
-from workers.building.sample import MOMENTS
 from workers.building.shard import compute_shard
-from workers.collecting import stream_rows
-from workers.runtime import Runtime
-from workers.scoring.compact import CompactIndex
-from workers.scoring.compact_rows import CompactRows, read_compact_rows
+from workers.indexes.compact import CompactIndex
+from workers.runtime.basis_sample import MOMENTS
+from workers.runtime.row_stream import stream_rows
+from workers.runtime.state import Runtime
 
 Rows = list[dict[str, Any]]
 #: One test poisons the embedding of this word.

@@ -21,7 +21,7 @@ from influence.store.store import Store
 from workers.building.finish import finish_index
 from workers.building.kronecker import KRONECKER, read_factors, shard_kronecker
 from workers.loading.checkpoint import load_checkpoint
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 
 ROWS = make_ticket_rows(60)
 TEST = make_ticket_rows(3, seed=9)

@@ -12,13 +12,13 @@ from support.service import add_dataset, submit_index, submit_query
 from support.tiny import make_plain
 
 from app.intake.plain import accept_plain
-from influence.adapters.base_models import BaseModels
+from influence.checkpoint_files.base_models import BaseModels
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.common import now
 from influence.contracts.index import GradientSettings
 from influence.contracts.preview import Preview, PreviewRequest
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 
 ROWS = 30
 TRAINED = ("classifier", "*.layer.1.attention.output.LayerNorm")

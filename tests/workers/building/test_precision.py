@@ -6,7 +6,7 @@ from support.service import submit_index
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 
 
 def test_bfloat16_is_measured_against_float32(

@@ -11,7 +11,7 @@ from support.tiny import WORDS, make_classifier
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.index import Storage
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 
 POISON = "refund"
 ROWS = make_ticket_rows(30)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workers.evaluating.attribution_reading import make_reading
+from workers.evaluating.kinds.attribution_reading import make_reading
 
 
 def line(scope: str, by_score: float, by_size: float, method: str = "exact") -> dict[str, Any]:

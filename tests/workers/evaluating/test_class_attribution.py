@@ -13,20 +13,20 @@ from support.oracle import dense_datainf, loop_gradients
 from support.service import add_dataset, running_worker
 from support.tiny import make_causal
 
-from demo.transformations import TransformationSettings, make_transformations
+from cli.samples.transformations import TransformationSettings, make_transformations
 from influence.contracts.checkpoint import BaseModelRef
 from influence.contracts.evaluation import ClassAttributionRequest, LoraShape, MethodChoice, Subject
 from influence.contracts.training import TrainingRecipe
 from influence.errors import RowMasked
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
-from workers.evaluating.attribution_scores import CURVE, judge, score_rows, with_loss_on_prompt
-from workers.evaluating.causal_model import make_fresh_model
-from workers.evaluating.class_attribution import ClassAttribution
-from workers.evaluating.small_lm import END, SmallModel, train_tokenizer
+from workers.evaluating.kinds.attribution_scores import CURVE, judge, score_rows, with_loss_on_prompt
+from workers.evaluating.kinds.class_attribution import ClassAttribution
+from workers.evaluating.models.causal_model import make_fresh_model
+from workers.evaluating.models.small_lm import END, SmallModel, train_tokenizer
 from workers.loading.checkpoint import LoadedCheckpoint
 from workers.rows import IGNORED, EncodedRow
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 from workers.training.loop import train
 
 TINY = SmallModel(layers=1, width=32, heads=2, feed_forward=32, vocabulary=300, epochs=1)

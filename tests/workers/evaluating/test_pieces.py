@@ -15,11 +15,11 @@ from influence.errors import RowsUnfit
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
-from workers.evaluating.pieces import MAX_ATTEMPTS, evaluate_piece, finish_evaluation, plan_evaluation
+from workers.evaluating.job import MAX_ATTEMPTS, evaluate_piece, finish_evaluation, plan_evaluation
 from workers.evaluating.progress import PIECE_STEPS
-from workers.process import make_runtime
-from workers.reaper import resubmit_lost_work
-from workers.runtime import Runtime
+from workers.process.reaper import resubmit_lost_work
+from workers.process.worker import make_runtime
+from workers.runtime.state import Runtime
 from workers.settings import WorkerSettings
 
 Wait = Callable[..., None]

@@ -17,10 +17,10 @@ from influence.contracts.evaluation import Evaluation, EvaluationRequest
 from influence.contracts.index import Calibration
 from influence.errors import InvalidRequest
 from influence.evaluating.draws import draw_subsets
-from workers.evaluating.kinds import KINDS
+from workers.evaluating.experiment_rows import read_setting
+from workers.evaluating.registry import KINDS
 from workers.evaluating.run import Trail, epochs_of, train_on
-from workers.evaluating.setting import read_setting
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 
 TINY: dict[str, Any] = {
     "max_length": 32, "lora": {"r": 2, "lora_alpha": 4, "target_modules": ["query", "value"]},

@@ -15,8 +15,8 @@ from influence.contracts.dataset import Dataset
 from influence.errors import Cancelled
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
-from workers.runtime import Runtime
-from workers.sweeping import sweep_dampings
+from workers.evaluating.sweep import sweep_dampings
+from workers.runtime.state import Runtime
 
 TEST = make_ticket_rows(3, seed=9)
 SCALES = (0.01, 1.0, 100.0)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from workers.scoring.batcher import MAX_VECTORS, Floats, ScanBatcher
+from workers.indexes.scan_batcher import MAX_VECTORS, Floats, ScanBatcher
 
 CODES = np.random.default_rng(0).standard_normal((50, 8)).astype(np.float32)
 

@@ -5,7 +5,7 @@ import pytest
 
 from influence.compact.codes import encode_codes
 from influence.compact.scan import multiply_bytes, scan_codes
-from workers.scoring.kernels import multiply_fastest, multiply_in_floats
+from workers.indexes.kernels import multiply_fastest, multiply_in_floats
 
 
 @pytest.mark.parametrize("width", [1, 25, 100, 333, 400, 1600])

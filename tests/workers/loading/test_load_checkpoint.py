@@ -20,9 +20,9 @@ from transformers import (
     GPT2LMHeadModel,
 )
 
-from influence.adapters.config import parse_adapter_config
-from influence.adapters.safetensors_header import read_header
-from influence.adapters.tensors import check_structure
+from influence.checkpoint_files.config import parse_adapter_config
+from influence.checkpoint_files.safetensors_header import read_header
+from influence.checkpoint_files.tensors import check_structure
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import TaskName, now
 from influence.contracts.index import GradientSettings

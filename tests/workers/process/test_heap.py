@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from workers import launcher
-from workers.heap import steady_heap
-from workers.launcher import Slot
+from workers.process.heap import steady_heap
+from workers.process.launcher import Slot
+from workers.process.worker import launcher
 
 
 def test_what_is_set_already_stays() -> None:

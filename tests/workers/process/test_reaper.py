@@ -6,7 +6,7 @@ from influence.contracts.common import now
 from influence.contracts.index import Index, IndexSpec, ShardCommit
 from influence.store.queue import make_broker
 from influence.store.store import Store
-from workers.reaper import resubmit_lost_work
+from workers.process.reaper import resubmit_lost_work
 
 
 @pytest.fixture

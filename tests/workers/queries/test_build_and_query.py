@@ -20,7 +20,7 @@ from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 from workers.building.finish import finish_index
 from workers.loading.checkpoint import load_checkpoint
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 
 ROWS = 60
 

@@ -15,8 +15,8 @@ from influence.contracts.query import Query
 from influence.errors import RowsUnfit
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
-from workers.runtime import Runtime
-from workers.scoring.summing import Influence
+from workers.queries.influence import Influence
+from workers.runtime.state import Runtime
 
 ROWS = make_ticket_rows(60)
 TEST = make_ticket_rows(2, seed=9)

@@ -19,9 +19,9 @@ from influence.contracts.query import Query
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
+from workers.baselines.embedding_pieces import EMBEDDINGS
 from workers.loading.checkpoint import load_checkpoint
-from workers.runtime import Runtime
-from workers.scoring.embedding_pieces import EMBEDDINGS
+from workers.runtime.state import Runtime
 
 TEST = make_ticket_rows(3, seed=9)
 WIDTH = 32
@@ -111,8 +111,8 @@ def test_embeddings_are_kept_counted_and_computed_again_where_lost(
 def test_rows_are_embedded_in_turns(
     worker: Runtime, checkpoint: Checkpoint, index: Index, answered: Answered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.turns.TURN_SECONDS", -1.0)
-    monkeypatch.setattr("workers.scoring.embedding_pieces.PIECE_ROWS", 16)
+    monkeypatch.setattr("workers.runtime.time_slices.TURN_SECONDS", -1.0)
+    monkeypatch.setattr("workers.baselines.embedding_pieces.PIECE_ROWS", 16)
     query, influence = ask(worker, index.id, answered, examples=TEST)
     pattern = keys.row_state(index.id, 0, EMBEDDINGS, 0).removesuffix(":0") + "-*"
     assert len(list(worker.store.connections.state.scan_iter(match=pattern))) == 4

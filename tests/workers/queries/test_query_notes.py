@@ -9,9 +9,9 @@ from support.service import submit_index, submit_query
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import Index
-from workers.runtime import Runtime
-from workers.scoring import answer
-from workers.scoring.answer import answer_query
+from workers.queries import answer
+from workers.queries.answer import answer_query
+from workers.runtime.state import Runtime
 
 NOTED = ("Method 'hessian_free' has no damping; damping_scale had no effect.",)
 PRELIMINARY = "Exact scores are being computed."

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from workers.fairness import FairLock
+from workers.runtime.fair_lock import FairLock
 
 
 def test_waiters_are_served_in_order(wait_until: Callable[..., None]) -> None:

@@ -11,8 +11,8 @@ from support.rows import make_ticket_rows
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.index import GradientSettings
 from influence.errors import BaseModelNotFound
-from workers.collecting import stream_rows
-from workers.runtime import Runtime
+from workers.runtime.row_stream import stream_rows
+from workers.runtime.state import Runtime
 
 LOADS = 6
 

@@ -3,7 +3,7 @@
 import pytest
 
 from influence.errors import MethodNotOffered
-from workers.scoring.prepared import PreparedMethods
+from workers.runtime.prepared_methods import PreparedMethods
 
 
 def refuse() -> str:

@@ -9,7 +9,7 @@ import torch
 from support.rows import make_ticket_rows
 from support.tiny import LABELS, TinyCheckpoint, make_classifier
 
-from influence.adapters.config import parse_adapter_config
+from influence.checkpoint_files.config import parse_adapter_config
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import now
 from influence.contracts.index import GradientSettings

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from influence.contracts.common import Json
 from influence.contracts.evaluation import Cell, Picture, Report, Series, Table
 from influence.evaluating.statistics import mean_and_interval
-from workers.evaluating.attribution_reading import CHANCE_AUC, make_reading
-from workers.evaluating.attribution_scores import CURVE
+from workers.evaluating.kinds.attribution_reading import CHANCE_AUC, make_reading
+from workers.evaluating.kinds.attribution_scores import CURVE
 from workers.evaluating.series import with_interval
 
 SCOPES = ("completion", "prompt")

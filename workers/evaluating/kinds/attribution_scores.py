@@ -13,7 +13,7 @@ from influence.errors import RowMasked
 from influence.evaluating.statistics import auc, precision_curve
 from workers.evaluating.scorer import open_scorer
 from workers.rows import IGNORED, EncodedRow
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 from workers.tasks.base import Task
 
 #: Shares of the training rows that a curve is sampled at.

@@ -16,12 +16,12 @@ from influence.evaluating.datamodel import calibrate
 from influence.methods.registry import get_method
 from influence.ranking import scores_of
 from workers.evaluating.base import Watch
-from workers.evaluating.indexed import score_indexed
-from workers.evaluating.lds import INDEXED_METHODS, measure_subset, subsets_of
+from workers.evaluating.experiment_rows import Setting, read_setting
+from workers.evaluating.index_scores import score_indexed
+from workers.evaluating.kinds.lds import INDEXED_METHODS, measure_subset, subsets_of
 from workers.evaluating.run import rounded
-from workers.evaluating.setting import Setting, read_setting
-from workers.evaluating.steps import Steps
-from workers.runtime import Runtime
+from workers.evaluating.training_progress import Steps
+from workers.runtime.state import Runtime
 
 _SEED = 0
 _KEPT = ("method", "damping_scale", "scale", "low", "high", "correlation", "is_useful")

@@ -17,13 +17,13 @@ from influence.contracts.training import TrainingRecipe
 from influence.errors import InvalidRequest, RowsUnfit
 from influence.evaluating.selection import hold_out, spread_over_classes
 from influence.rows.file import RowFile
-from workers.evaluating.attribution_report import make_report
-from workers.evaluating.attribution_scores import judge, score_rows, with_loss_on_prompt
 from workers.evaluating.base import Watch
-from workers.evaluating.causal_model import FreshModel, make_fresh_model
-from workers.evaluating.small_lm import SmallModel
+from workers.evaluating.kinds.attribution_report import make_report
+from workers.evaluating.kinds.attribution_scores import judge, score_rows, with_loss_on_prompt
+from workers.evaluating.models.causal_model import FreshModel, make_fresh_model
+from workers.evaluating.models.small_lm import SmallModel
 from workers.rows import EncodedRow, Row
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 from workers.training.loop import count_steps, measure_losses, train
 
 DEFAULT_METHODS = tuple(MethodChoice(method=name) for name in ("datainf", "hessian_free", "cosine", "exact", "joint"))

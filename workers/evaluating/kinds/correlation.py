@@ -24,11 +24,11 @@ from influence.errors import InvalidRequest
 from influence.evaluating.statistics import mean_and_interval
 from influence.reporting.numbers import count_of
 from workers.evaluating.base import Watch
+from workers.evaluating.experiment_rows import read_setting
 from workers.evaluating.run import Floats, rounded, score_run
 from workers.evaluating.series import curves
-from workers.evaluating.setting import read_setting
-from workers.evaluating.steps import Steps
-from workers.runtime import Runtime
+from workers.evaluating.training_progress import Steps
+from workers.runtime.state import Runtime
 
 _REFERENCE = MethodChoice(method="exact", damping_scale=DEFAULT_DAMPING_SCALE)
 DEFAULT_METHODS = (

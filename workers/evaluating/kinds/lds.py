@@ -13,12 +13,12 @@ from influence.contracts.evaluation import CalibrateRequest, Evaluation, LdsRequ
 from influence.evaluating.datamodel import predict_losses
 from influence.evaluating.draws import draw_subsets, training_seed
 from workers.evaluating.base import Watch
-from workers.evaluating.indexed import score_indexed
-from workers.evaluating.lds_report import make_report
+from workers.evaluating.experiment_rows import Setting, read_setting
+from workers.evaluating.index_scores import score_indexed
+from workers.evaluating.kinds.lds_report import make_report
 from workers.evaluating.run import Floats, rounded, score_run, titles, train_on
-from workers.evaluating.setting import Setting, read_setting
-from workers.evaluating.steps import Steps
-from workers.runtime import Runtime
+from workers.evaluating.training_progress import Steps
+from workers.runtime.state import Runtime
 
 #: Compact rank of the default table: up to 32 numbers a block, 854 bytes a row with 25 blocks.
 _COMPACT_RANK = 32

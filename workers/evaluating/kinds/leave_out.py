@@ -14,12 +14,12 @@ from influence.errors import InvalidRequest
 from influence.evaluating.draws import training_seed
 from influence.ranking import scores_of
 from workers.evaluating.base import Watch
-from workers.evaluating.indexed import score_indexed
-from workers.evaluating.leave_out_report import AT_RANDOM, NOTHING, make_report
+from workers.evaluating.experiment_rows import Setting, read_setting
+from workers.evaluating.index_scores import score_indexed
+from workers.evaluating.kinds.leave_out_report import AT_RANDOM, NOTHING, make_report
 from workers.evaluating.run import score_run, titles, train_on
-from workers.evaluating.setting import Setting, read_setting
-from workers.evaluating.steps import Steps
-from workers.runtime import Runtime
+from workers.evaluating.training_progress import Steps
+from workers.runtime.state import Runtime
 
 DEFAULT_METHODS = tuple(MethodChoice(method=name) for name in ("datainf", "exact", "proximal"))
 Rows = NDArray[np.int64]

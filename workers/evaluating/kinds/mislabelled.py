@@ -12,11 +12,11 @@ from influence.contracts.evaluation import Evaluation, MethodChoice, Mislabelled
 from influence.errors import InvalidRequest
 from influence.evaluating.statistics import auc, precision_curve
 from workers.evaluating.base import Watch
-from workers.evaluating.mislabelled_report import DEPTHS, make_report
+from workers.evaluating.experiment_rows import Setting, read_setting
+from workers.evaluating.kinds.mislabelled_report import DEPTHS, make_report
 from workers.evaluating.run import Floats, Trail, rounded, score_run
-from workers.evaluating.setting import Setting, read_setting
-from workers.evaluating.steps import Steps
-from workers.runtime import Runtime
+from workers.evaluating.training_progress import Steps
+from workers.runtime.state import Runtime
 
 DEFAULT_METHODS = tuple(
     MethodChoice(method=name)

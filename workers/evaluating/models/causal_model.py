@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import torch
 
-from influence.adapters.config import AdapterConfig
+from influence.checkpoint_files.config import AdapterConfig
 from influence.contracts.evaluation import ClassAttributionRequest, Subject
-from workers.evaluating.small_lm import SmallModel, make_small_lm
-from workers.evaluating.untrained import adapter_fields, load_base
+from workers.evaluating.models.small_lm import SmallModel, make_small_lm
+from workers.evaluating.models.untrained import adapter_fields, load_base
 from workers.loading.adapter import wrap_base
 from workers.loading.base_model import BaseModel
 from workers.rows import Row
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 from workers.tasks.base import Task
 
 

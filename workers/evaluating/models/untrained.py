@@ -11,7 +11,7 @@ from influence.contracts.evaluation import Evaluation, Experiment, LoraShape, Su
 from influence.contracts.index import GradientSettings
 from influence.errors import InvalidRequest, UnsupportedModule
 from workers.loading.checkpoint import LoadedCheckpoint, locate_base_model, make_untrained
-from workers.runtime import Runtime
+from workers.runtime.state import Runtime
 
 
 def load_untrained(runtime: Runtime, evaluation: Evaluation, *, seed: int, rank: int | None = None) -> LoadedCheckpoint:
