@@ -24,9 +24,14 @@ def main() -> int:
         return 2
     configure_logs(settings.log_level, as_json=settings.log_json)
     uvicorn.run(
-        app_from(settings), host=settings.host, port=settings.port, log_config=None, access_log=False,
-        timeout_graceful_shutdown=STOP_SECONDS, server_header=False,
-    )  # fmt: skip
+        app_from(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        server_header=False,
+    )
     return 0
 
 

@@ -47,9 +47,7 @@ TAGS = [
     {"name": "jobs", "description": "Long work: watch it, cancel it."},
     {"name": "health", "description": "Probes and metrics."},
 ]
-_ROUTERS = (
-    checkpoints, datasets, previews, indexes, methods, queries, audits, sweeps, evaluations, jobs, health
-)  # fmt: skip
+_ROUTERS = (checkpoints, datasets, previews, indexes, methods, queries, audits, sweeps, evaluations, jobs, health)
 
 
 def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
@@ -64,9 +62,13 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
         await context.events.aclose()
 
     app = FastAPI(
-        title="datainf-service", version=version("datainf-service"), description=DESCRIPTION, openapi_tags=TAGS,
-        lifespan=live, redoc_url=None,
-    )  # fmt: skip
+        title="datainf-service",
+        version=version("datainf-service"),
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        lifespan=live,
+        redoc_url=None,
+    )
     app.state.context = context
     app.add_middleware(BodyLimit, max_bytes=settings.max_request_bytes, uploads=_upload_limits(settings))
     app.add_middleware(RequestFrame, metrics=metrics)

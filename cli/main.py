@@ -43,9 +43,12 @@ from influence.contracts.sweep import Sweep, SweepRequest
 from influence.errors import InvalidRequest
 
 app = typer.Typer(
-    help="Ask a fine-tuned model which training rows taught it a behaviour.", no_args_is_help=True,
-    pretty_exceptions_show_locals=False, add_completion=False, rich_markup_mode=None,
-)  # fmt: skip
+    help="Ask a fine-tuned model which training rows taught it a behaviour.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
 
 
 @app.command("serve")
@@ -130,19 +133,32 @@ def build_command(
     """Send an adapter (or name what was trained of a plain model) and its training rows, and build the index."""
     output = Output(as_json=as_json)
     settings = {
-        "storage": storage, "storage_dtype": storage_dtype, "code_dtype": code_dtype, "rank": rank,
+        "storage": storage,
+        "storage_dtype": storage_dtype,
+        "code_dtype": code_dtype,
+        "rank": rank,
         "max_length": max_length,
-        "on_too_long": on_too_long, "precision": precision, "loss": loss, "on_non_finite": on_non_finite,
-        "kronecker": kronecker or None, "grow_from": grow_from,
-    }  # fmt: skip
+        "on_too_long": on_too_long,
+        "precision": precision,
+        "loss": loss,
+        "on_non_finite": on_non_finite,
+        "kronecker": kronecker or None,
+        "grow_from": grow_from,
+    }
     with output.reporting(), Service(url, api_key) as service:
         options = BuildOptions(
-            base_model=base_model, adapter=adapter, trainable=trainable, checkpoint_id=checkpoint_id,
-            data=data, dataset_id=dataset_id,
-            task=task, revision=revision, columns=parse_object(columns, "--columns") if columns else None,
+            base_model=base_model,
+            adapter=adapter,
+            trainable=trainable,
+            checkpoint_id=checkpoint_id,
+            data=data,
+            dataset_id=dataset_id,
+            task=task,
+            revision=revision,
+            columns=parse_object(columns, "--columns") if columns else None,
             label_names=parse_names(label_names) if label_names else None,
             index=given(settings),
-        )  # fmt: skip
+        )
         index = build(service, options, output, wait=wait)
         if as_json:
             output.show_json(index)
@@ -177,9 +193,13 @@ def query_command(
     """Ask which training rows taught the model this."""
     output = Output(as_json=as_json)
     settings: Json = {
-        "k": k, "order": order, "method": method, "target": target, "aggregate": aggregate,
+        "k": k,
+        "order": order,
+        "method": method,
+        "target": target,
+        "aggregate": aggregate,
         "damping_scale": damping_scale,
-    }  # fmt: skip
+    }
     with output.reporting(), Service(url, api_key) as service:
         settings["checkpoints"] = [parse_checkpoint(text) for text in checkpoint] if checkpoint else None
         source = choose_source(
@@ -221,8 +241,9 @@ def audit_command(
             "evaluation": None if evaluation is None else {"dataset_id": evaluation},
             "signals": [name.strip() for name in signals.split(",")] if signals else None,
             "weights": parse_object(weights, "--weights") if weights else None,
-            "method": method, "damping_scale": damping_scale,
-        }  # fmt: skip
+            "method": method,
+            "damping_scale": damping_scale,
+        }
         body = given(settings)
         audit = run_audit(service, index_id, body, output)
         rows = read_top(service, audit["id"], top)
@@ -259,8 +280,11 @@ def sweep_command(
     """Ask how much a method's rankings depend on its damping, and which damping agrees best with retraining."""
     output = Output(as_json=as_json)
     settings: Json = {
-        "method": method, "target": target, "damping_scales": damping_scale or None, "evaluation_id": evaluation,
-    }  # fmt: skip
+        "method": method,
+        "target": target,
+        "damping_scales": damping_scale or None,
+        "evaluation_id": evaluation,
+    }
     with output.reporting(), Service(url, api_key) as service:
         source = choose_source(
             texts=text or [], labels=label or [], examples=example or [], file=file, dataset=dataset, rows=rows

@@ -63,8 +63,9 @@ def run(options: argparse.Namespace, console: Console) -> None:
         f"{len(tickets.train)} training tickets, {len(tickets.wrong)} of them labelled wrong on purpose; "
         f"{len(tickets.heldout)} held out. Held-out accuracy {prepared.report['heldout_accuracy']:.1%} "
         f"({took}; kept in {plain(prepared.folder)})",
-        markup=False, soft_wrap=True,
-    )  # fmt: skip
+        markup=False,
+        soft_wrap=True,
+    )
     show_step(console, "2  Start the service: datainf serve")
     with running_service(folder / "service", options.port) as url:
         console.print(f"Ready at {url}")

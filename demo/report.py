@@ -36,8 +36,9 @@ def show_index(console: Console, index: Index) -> None:
     console.print(
         f"Index {plain(index.id)}: {count(index.rows)} rows, {len(index.blocks)} blocks, "
         f"{count(index.parameters or 0)} parameters, storage {index.spec.storage}{size}",
-        markup=False, soft_wrap=True,
-    )  # fmt: skip
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def show_answer(console: Console, query: Query, truths: Mapping[str, str], milliseconds: float) -> None:
@@ -58,9 +59,13 @@ def show_answer(console: Console, query: Query, truths: Mapping[str, str], milli
 def _question(result: TestPointResult) -> Panel:
     sure = "" if result.predicted_probability is None else f" ({result.predicted_probability:.0%} sure)"
     verdict = Text.assemble(
-        "The model answers ", (plain(result.predicted_label, 40), "bold red"), sure, ", the true label is ",
-        (plain(result.example.get("label"), 40), "bold green"), f" (loss {result.loss:.2f})",
-    )  # fmt: skip
+        "The model answers ",
+        (plain(result.predicted_label, 40), "bold red"),
+        sure,
+        ", the true label is ",
+        (plain(result.example.get("label"), 40), "bold green"),
+        f" (loss {result.loss:.2f})",
+    )
     question = Text(row_text(result.example, _QUESTION_CHARACTERS))
     return Panel(Group(question, verdict), title="A held-out ticket that the model gets wrong", title_align="left")
 
@@ -78,9 +83,12 @@ def _ranking(name: str, rows: Sequence[ScoredRow], truths: Mapping[str, str]) ->
         if row.row_id in truths:
             label += Text(f" ✗ planted, is {truths[row.row_id]}", "bold yellow")
         table.add_row(
-            Text(score_text(row.score), _COLOURS[row.direction]), Text(row.direction, _COLOURS[row.direction]),
-            Text(plain(row.row_id, 40)), label, Text(row_text(row.row, _TEXT_CHARACTERS)),
-        )  # fmt: skip
+            Text(score_text(row.score), _COLOURS[row.direction]),
+            Text(row.direction, _COLOURS[row.direction]),
+            Text(plain(row.row_id, 40)),
+            label,
+            Text(row_text(row.row, _TEXT_CHARACTERS)),
+        )
     return table
 
 

@@ -37,11 +37,15 @@ def running_service(data_dir: Path, port: int) -> Iterator[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DATAINF_")}
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [*command, "--data-dir", str(data_dir)], stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
+            [*command, "--data-dir", str(data_dir)],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
             env={**environment, "HF_HUB_OFFLINE": "1", "DATAINF_HUB_OFFLINE": "true"},
             # Ctrl-C is ours alone to hear; the service is told by SIGTERM, also should we be killed.
-            start_new_session=True, preexec_fn=partial(die_with_parent, os.getpid()),
-        )  # fmt: skip
+            start_new_session=True,
+            preexec_fn=partial(die_with_parent, os.getpid()),
+        )
     try:
         url = service_url(_HOST, port)
         _wait_until_ready(process, url, log)

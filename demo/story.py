@@ -53,17 +53,17 @@ def upload(service: Service, prepared: Prepared, output: Output) -> Uploaded:
     """Send the checkpoint and both data sets; build the index of the training rows and wait for it."""
     names = list(LABEL_NAMES)
     train = BuildOptions(
-        base_model=BASE_MODEL, adapter=prepared.folder / "adapter.zip", data=prepared.folder / "train.jsonl",
+        base_model=BASE_MODEL,
+        adapter=prepared.folder / "adapter.zip",
+        data=prepared.folder / "train.jsonl",
         label_names=names,
-    )  # fmt: skip
+    )
     index = Index.model_validate(build(service, train, output, wait=True))
     heldout = BuildOptions(data=prepared.folder / "heldout.jsonl", label_names=names)
     return Uploaded(index, send_dataset(service, heldout, output))
 
 
-def show_mistakes(
-    service: Service, uploaded: Uploaded, prepared: Prepared, console: Console, output: Output
-) -> Json:  # fmt: skip
+def show_mistakes(service: Service, uploaded: Uploaded, prepared: Prepared, console: Console, output: Output) -> Json:
     """Find held-out tickets that the model gets wrong and ask about the worst; answers the last one asked."""
     everyone: Json = {"rows": {"dataset_id": uploaded.heldout_id}, "k": 1, "exact": False}
     answers = Query.model_validate(ask(service, uploaded.index.id, everyone, output)).results or ()

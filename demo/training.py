@@ -95,13 +95,20 @@ def fine_tune(
 
 def _make_model(base: Path, settings: TrainingSettings) -> Any:
     encoder = transformers.AutoModelForSequenceClassification.from_pretrained(
-        base, num_labels=len(LABEL_NAMES), label2id={name: number for number, name in enumerate(LABEL_NAMES)},
-        id2label=dict(enumerate(LABEL_NAMES)), local_files_only=True, dtype=torch.float32,
-    )  # fmt: skip
+        base,
+        num_labels=len(LABEL_NAMES),
+        label2id={name: number for number, name in enumerate(LABEL_NAMES)},
+        id2label=dict(enumerate(LABEL_NAMES)),
+        local_files_only=True,
+        dtype=torch.float32,
+    )
     lora = LoraConfig(
-        task_type=TaskType.SEQ_CLS, r=settings.lora_rank, lora_alpha=settings.lora_alpha,
-        lora_dropout=settings.lora_dropout, target_modules=["query", "value"],
-    )  # fmt: skip
+        task_type=TaskType.SEQ_CLS,
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        target_modules=["query", "value"],
+    )
     with warnings.catch_warnings():
         # peft asks transformers a question under its old name.
         warnings.simplefilter("ignore", FutureWarning)
@@ -111,9 +118,12 @@ def _make_model(base: Path, settings: TrainingSettings) -> Any:
 
 
 def _train(
-    model: Any, collate: Callable[[list[int]], Batch], encoded: Sequence[Sequence[int]], settings: TrainingSettings,
+    model: Any,
+    collate: Callable[[list[int]], Batch],
+    encoded: Sequence[Sequence[int]],
+    settings: TrainingSettings,
     watch: Watcher,
-) -> None:  # fmt: skip
+) -> None:
     chance = random.Random(settings.seed)
     plan = [batch for _ in range(settings.epochs) for batch in batch_by_length(encoded, settings.batch_rows, chance)]
     weights = [weight for weight in model.parameters() if weight.requires_grad]

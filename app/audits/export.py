@@ -31,9 +31,18 @@ _TEXT_FIELDS: dict[RowKind, tuple[str, ...]] = {
     "text": ("text",),
 }
 _FIGURES = (
-    "suspicion", "label", "predicted_label", "probability", "predicted_probability", "margin", "loss",
-    "self_influence", "influence", "score", "direction",
-)  # fmt: skip
+    "suspicion",
+    "label",
+    "predicted_label",
+    "probability",
+    "predicted_probability",
+    "margin",
+    "loss",
+    "self_influence",
+    "influence",
+    "score",
+    "direction",
+)
 _BATCH_ROWS = 4096
 _READ_BYTES = 1 << 18
 

@@ -41,7 +41,7 @@ EXAMPLES = {
         200: {"model": Audit, "description": "The summary, which was there within `Prefer: wait=N`."},
         **describe_errors(*INDEX_ERRORS, *ROW_ERRORS, NoWorker, *WORK_ERRORS),
     },
-)  # fmt: skip
+)
 async def create_audit(
     index_id: str,
     body: Annotated[AuditRequest, Body(openapi_examples=EXAMPLES)],
@@ -57,11 +57,15 @@ async def create_audit(
     """
     store = context.store
     return await answer_work(
-        request, context, once, body, wait,
+        request,
+        context,
+        once,
+        body,
+        wait,
         submit=lambda: submit_audit(store, index_id, body),
         read=lambda audit_id: present_work(store, store.audits.require(audit_id)),
         needs_worker=True,
-    )  # fmt: skip
+    )
 
 
 @router.get("/v1/audits", response_model=Page[Audit], summary="List audits", responses=describe_errors(NotFound))
@@ -87,7 +91,7 @@ def read_audit(audit_id: str, context: Ctx, caller: Caller) -> Response:
 )
 def read_rows(
     audit_id: str, context: Ctx, caller: Caller, parameters: Annotated[AuditRowParameters, Query()]
-) -> Response:  # fmt: skip
+) -> Response:
     """Training rows with their signals and text, the most suspicious first unless `sort` and `order` say otherwise."""
     bounds = check_bounds(context, parameters)
     audit = present_work(context.store, context.store.audits.require(audit_id))

@@ -62,16 +62,21 @@ def read_page(
 ) -> AuditedRowPage:
     """One page of rows. Raises Conflict, NotFound, and InvalidRequest for a column that the audit does not have."""
     chosen = RowFilter(
-        label=_class_of(audit, parameters.label), predicted=_class_of(audit, parameters.predicted),
-        disagree=parameters.disagree, min_suspicion=parameters.min_suspicion,
-    )  # fmt: skip
+        label=_class_of(audit, parameters.label),
+        predicted=_class_of(audit, parameters.predicted),
+        disagree=parameters.disagree,
+        min_suspicion=parameters.min_suspicion,
+    )
     columns = find_columns(store, audit)
     _check_columns(audit, chosen.columns | set(_SORT_COLUMNS.get(parameters.sort, (parameters.sort,))))
     positions = chosen.find(columns)
     shown = sort_slice(
-        _sort_values(parameters.sort, columns), positions, descending=parameters.order == "desc",
-        offset=bounds.offset, length=bounds.length,
-    )  # fmt: skip
+        _sort_values(parameters.sort, columns),
+        positions,
+        descending=parameters.order == "desc",
+        offset=bounds.offset,
+        length=bounds.length,
+    )
     data = [AuditedRow(**row) for row in describe_rows(files, audit, columns, shown)]
     stop = bounds.offset + len(data)
     more = stop < len(positions) and bool(data)

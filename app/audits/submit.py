@@ -35,19 +35,30 @@ def submit_audit(store: Store, index_id: str, request: AuditRequest) -> Made:
     if request.evaluation is not None:
         check_selection(
             store, request.evaluation, dataset, checkpoint, most=MAX_EVALUATION_ROWS, what="evaluation rows"
-        )  # fmt: skip
+        )
         if request.evaluation.dataset_id == dataset.id:
             notes.append(_SAME_ROWS)
     is_damped = method.default_damping_scale is not None
     if request.damping_scale is not None and not is_damped:
         notes.append(f"Method '{request.method}' has no damping; damping_scale had no effect.")
     audit = Audit(
-        id=new_id("aud"), index_id=index_id, job_id=new_id("job"), state="queued", request=request,
-        method=request.method, damping_scale=method.damping_scale(request.damping_scale) if is_damped else None,
-        signals=signals, dataset_id=dataset.id, kind=dataset.kind, task=checkpoint.task,
-        label_names=checkpoint.label_names, rows=index.rows, storage=index.spec.storage, notes=tuple(notes),
+        id=new_id("aud"),
+        index_id=index_id,
+        job_id=new_id("job"),
+        state="queued",
+        request=request,
+        method=request.method,
+        damping_scale=method.damping_scale(request.damping_scale) if is_damped else None,
+        signals=signals,
+        dataset_id=dataset.id,
+        kind=dataset.kind,
+        task=checkpoint.task,
+        label_names=checkpoint.label_names,
+        rows=index.rows,
+        storage=index.spec.storage,
+        notes=tuple(notes),
         created_at=now(),
-    )  # fmt: skip
+    )
     store.jobs.create(audit.job_id, "audit", audit.id, f"/v1/audits/{audit.id}")
     store.audits.create(audit)
     store.queue.submit("audit_index", audit_id=audit.id)
@@ -99,8 +110,8 @@ def _check_signals(
     if "influence" in names and request.evaluation is None:
         raise InvalidRequest(
             "The signal 'influence' needs rows whose labels are trusted.",
-            hint="Name them: \"evaluation\": {\"dataset_id\": \"ds_...\"}.",
-        )  # fmt: skip
+            hint='Name them: "evaluation": {"dataset_id": "ds_..."}.',
+        )
 
 
 def _check_weights(weights: Mapping[Signal, float], names: tuple[Signal, ...]) -> None:

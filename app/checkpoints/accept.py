@@ -37,9 +37,13 @@ def accept_named(context: Context, request: CheckpointRequest) -> Made:
     """A folder under the allowed roots, or a hub id. Raises UploadRefused, CheckpointRefused, RequestRefused."""
     if request.adapter is None:
         return accept_trained(
-            context, request.trainable or [], base_model=request.base_model, revision=request.revision,
-            task=request.task, label_names=request.label_names,
-        )  # fmt: skip
+            context,
+            request.trainable or [],
+            base_model=request.base_model,
+            revision=request.revision,
+            task=request.task,
+            label_names=request.label_names,
+        )
     adapter = request.adapter
 
     def fetch(folder: Path) -> None:

@@ -64,12 +64,23 @@ class CheckpointForm(RequestModel):
     responses={
         200: {"model": Checkpoint, "description": "The same content came before: this is its checkpoint."},
         **describe_errors(
-            TooLarge, UnreadableFile, UnsafeArchive, PickleRefused, AdapterConfigRefused, AdapterMismatch,
-            AdapterNotFinite, NothingTrainable, BaseModelNotFound, TaskMismatch, PathNotAllowed, NotFound,
-            IdempotencyConflict, UnsupportedFormat,
+            TooLarge,
+            UnreadableFile,
+            UnsafeArchive,
+            PickleRefused,
+            AdapterConfigRefused,
+            AdapterMismatch,
+            AdapterNotFinite,
+            NothingTrainable,
+            BaseModelNotFound,
+            TaskMismatch,
+            PathNotAllowed,
+            NotFound,
+            IdempotencyConflict,
+            UnsupportedFormat,
         ),
     },
-)  # fmt: skip
+)
 async def create_checkpoint(request: Request, context: Ctx, caller: Caller, once: OnceOnly) -> Response:
     """Adapter and base model are checked tensor by tensor; nothing is loaded and nothing pickled is read.
 
@@ -85,9 +96,13 @@ async def create_checkpoint(request: Request, context: Ctx, caller: Caller, once
 async def _take_form(request: Request, context: Context, once: Once) -> Made:
     with context.files.scratch() as folder:
         upload = await receive_upload(
-            request, folder, file_field="adapter", fields=tuple(CheckpointForm.model_fields),
-            max_bytes=context.settings.max_adapter_bytes, needs_file=False,
-        )  # fmt: skip
+            request,
+            folder,
+            file_field="adapter",
+            fields=tuple(CheckpointForm.model_fields),
+            max_bytes=context.settings.max_adapter_bytes,
+            needs_file=False,
+        )
         form = read_fields(CheckpointForm, upload.fields, json_fields={"label_names", "trainable"})
         return await run_in_threadpool(once.run, upload.digest, lambda: _accept_form(context, upload, form))
 
@@ -125,9 +140,11 @@ def read_checkpoint(checkpoint_id: str, context: Ctx, caller: Caller) -> Respons
 
 
 @router.delete(
-    "/{checkpoint_id}", status_code=204, summary="Delete a checkpoint",
+    "/{checkpoint_id}",
+    status_code=204,
+    summary="Delete a checkpoint",
     responses=describe_errors(NotFound, ResourceInUse),
-)  # fmt: skip
+)
 def remove_checkpoint(checkpoint_id: str, context: Ctx, caller: Caller) -> Response:
     """Refused while an index stands on it. The adapter's files go with the last checkpoint that has them."""
     checkpoint = context.store.checkpoints.require(checkpoint_id)

@@ -20,10 +20,12 @@ def require_ready(store: Store, index_id: str) -> Index:
             f"The index {index_id} is {index.state}.",
             hint=f"Wait for the job {index.job_id}, then ask again.",
             extra={
-                "job_id": index.job_id, "state": index.state, "progress": progress,
+                "job_id": index.job_id,
+                "state": index.state,
+                "progress": progress,
                 "retry_after_seconds": retry_after_seconds(store.jobs.find(index.job_id)),
             },
-        )  # fmt: skip
+        )
     return index
 
 

@@ -28,7 +28,7 @@ DEFAULT_WAIT_SECONDS = 10.0
         202: {"model": Preview, "description": "Not there in time: `Location` names the job."},
         **describe_errors(*ROW_ERRORS, NoWorker, *WORK_ERRORS),
     },
-)  # fmt: skip
+)
 async def create_preview(
     dataset_id: str, body: PreviewRequest, request: Request, context: Ctx, caller: Caller, once: OnceOnly, wait: Wait
 ) -> Response:
@@ -39,11 +39,15 @@ async def create_preview(
     store = context.store
     seconds = min(DEFAULT_WAIT_SECONDS, context.settings.max_wait_seconds) if wait is None else wait
     return await answer_work(
-        request, context, once, body, seconds,
+        request,
+        context,
+        once,
+        body,
+        seconds,
         submit=lambda: submit_preview(store, dataset_id, body),
         read=lambda preview_id: present_work(store, store.previews.require(preview_id)),
         needs_worker=True,
-    )  # fmt: skip
+    )
 
 
 @router.get(

@@ -61,11 +61,21 @@ class DatasetForm(RequestModel):
     responses={
         200: {"model": Dataset, "description": "The same rows came before: this is their data set."},
         **describe_errors(
-            TooLarge, EmptyFile, UnreadableFile, BrokenRow, UnsupportedFormat, ColumnsUnmatched, ColumnsAmbiguous,
-            RowsRefused, LabelOutOfRange, PathNotAllowed, NotFound, IdempotencyConflict,
+            TooLarge,
+            EmptyFile,
+            UnreadableFile,
+            BrokenRow,
+            UnsupportedFormat,
+            ColumnsUnmatched,
+            ColumnsAmbiguous,
+            RowsRefused,
+            LabelOutOfRange,
+            PathNotAllowed,
+            NotFound,
+            IdempotencyConflict,
         ),
     },
-)  # fmt: skip
+)
 async def create_dataset(request: Request, context: Ctx, caller: Caller, once: OnceOnly) -> Response:
     """Rows are normalised, kept in their order and addressed by their content.
 
@@ -80,9 +90,12 @@ async def create_dataset(request: Request, context: Ctx, caller: Caller, once: O
 async def _take_form(request: Request, context: Context, once: Once) -> Made:
     with context.files.scratch() as folder:
         upload = await receive_upload(
-            request, folder, file_field="file", fields=tuple(DatasetForm.model_fields),
+            request,
+            folder,
+            file_field="file",
+            fields=tuple(DatasetForm.model_fields),
             max_bytes=context.settings.max_dataset_bytes,
-        )  # fmt: skip
+        )
         form = read_fields(DatasetForm, upload.fields, json_fields={"columns", "label_names"})
         source = {"source_path": upload.path, "filename": upload.filename, **form.model_dump()}
         return await run_in_threadpool(once.run, upload.digest, lambda: _accept(context, source))

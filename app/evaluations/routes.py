@@ -53,7 +53,7 @@ EXAMPLES = {
         200: {"model": Evaluation, "description": "The report, which was there within `Prefer: wait=N`."},
         **describe_errors(*INDEX_ERRORS, *ROW_ERRORS, BaseModelNotFound, PathNotAllowed, *WORK_ERRORS),
     },
-)  # fmt: skip
+)
 async def create_evaluation(
     body: Annotated[EvaluationRequest, Body(openapi_examples=EXAMPLES)],
     request: Request,
@@ -67,10 +67,14 @@ async def create_evaluation(
     Minutes to hours of work; answers 202 with the job in `Location`. One that failed is sent again as it was.
     """
     return await answer_work(
-        request, context, once, body, wait,
+        request,
+        context,
+        once,
+        body,
+        wait,
         submit=lambda: submit_evaluation(context, body),
         read=lambda evaluation_id: _read(context, evaluation_id),
-    )  # fmt: skip
+    )
 
 
 def _read(context: Context, evaluation_id: str) -> Evaluation:
@@ -148,7 +152,7 @@ def read_markdown(evaluation_id: str, context: Ctx, caller: Caller) -> Response:
         },
         **describe_errors(NotFound, Conflict),
     },
-)  # fmt: skip
+)
 def read_picture(evaluation_id: str, file_name: str, context: Ctx, caller: Caller) -> Response:
     """SVG or PNG, drawn when the report was made."""
     _, report = require_report(context.store, evaluation_id)

@@ -36,9 +36,12 @@ def subject_of_index(context: Context, request: Experiment, index_id: str) -> tu
     checkpoint = context.store.checkpoints.require(index.spec.checkpoint_id)
     _require_retrainable(request, checkpoint)
     subject = Subject(
-        task=checkpoint.task, base_model=checkpoint.base_model, dataset_id=index.spec.dataset_id,
-        num_labels=checkpoint.num_labels, label_names=checkpoint.label_names,
-    )  # fmt: skip
+        task=checkpoint.task,
+        base_model=checkpoint.base_model,
+        dataset_id=index.spec.dataset_id,
+        num_labels=checkpoint.num_labels,
+        label_names=checkpoint.label_names,
+    )
     return subject, context.store.datasets.require(index.spec.dataset_id), index
 
 
@@ -70,9 +73,12 @@ def subject_of_rows(context: Context, request: Experiment, dataset_id: str) -> t
         return Subject(task="causal_lm", base_model=base, dataset_id=dataset.id), dataset
     names, count = _labels(context, dataset)
     subject = Subject(
-        task="sequence_classification", base_model=_encoder(context, request), dataset_id=dataset.id,
-        num_labels=count, label_names=names,
-    )  # fmt: skip
+        task="sequence_classification",
+        base_model=_encoder(context, request),
+        dataset_id=dataset.id,
+        num_labels=count,
+        label_names=names,
+    )
     return subject, dataset
 
 

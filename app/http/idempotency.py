@@ -66,8 +66,11 @@ class Once:
             self.memory.abandon(key_digest)
             raise
         answer = {
-            "body_digest": body_digest, "resource_id": made.resource_id, "job_id": made.job_id, "is_new": made.is_new,
-        }  # fmt: skip
+            "body_digest": body_digest,
+            "resource_id": made.resource_id,
+            "job_id": made.job_id,
+            "is_new": made.is_new,
+        }
         self.memory.finish(key_digest, answer)
         return made
 

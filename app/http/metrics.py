@@ -46,9 +46,12 @@ class Metrics:
             "datainf_http_requests", "Requests answered", ["method", "route", "status"], registry=self._registry
         )
         self._seconds = Histogram(
-            "datainf_http_request_seconds", "Time to the end of the answer", ["method", "route"],
-            buckets=_BUCKETS, registry=self._registry,
-        )  # fmt: skip
+            "datainf_http_request_seconds",
+            "Time to the end of the answer",
+            ["method", "route"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
         self._registry.register(StoreCollector(store))
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:

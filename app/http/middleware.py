@@ -62,9 +62,13 @@ class RequestFrame:
         self._metrics.observe(method, route, status, seconds)
         write = log.debug if route.startswith(_PROBES) else log.info
         write(
-            "request", method=method, path=scope["path"][:200], status=status, ms=round(seconds * 1000, 1),
+            "request",
+            method=method,
+            path=scope["path"][:200],
+            status=status,
+            ms=round(seconds * 1000, 1),
             **({"job_id": scope["state"]["job_id"]} if "job_id" in scope["state"] else {}),
-        )  # fmt: skip
+        )
 
 
 class _Answer:

@@ -96,10 +96,14 @@ class _Form:
 
     def callbacks(self) -> "MultipartCallbacks":
         return {
-            "on_part_begin": self._begin, "on_header_field": self._add_name, "on_header_value": self._add_value,
-            "on_header_end": self._end_header, "on_headers_finished": self._open_part, "on_part_data": self._add_data,
+            "on_part_begin": self._begin,
+            "on_header_field": self._add_name,
+            "on_header_value": self._add_value,
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._open_part,
+            "on_part_data": self._add_data,
             "on_end": self._end,
-        }  # fmt: skip
+        }
 
     def finish(self) -> Upload:
         """What was received, once all of it was."""

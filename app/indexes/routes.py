@@ -28,7 +28,7 @@ router = APIRouter(prefix="/v1/indexes", tags=["indexes"], route_class=StrictRou
         200: {"model": Index, "description": "The same request came before: this is its index, no work is done."},
         **describe_errors(DoesNotFit, *ROW_ERRORS, *WORK_ERRORS, IndexFailed, IndexNotReady),
     },
-)  # fmt: skip
+)
 async def create_index(
     body: IndexRequest, request: Request, context: Ctx, caller: Caller, once: OnceOnly, wait: Wait
 ) -> Response:
@@ -38,10 +38,14 @@ async def create_index(
     """
     store = context.store
     return await answer_work(
-        request, context, once, body, wait,
+        request,
+        context,
+        once,
+        body,
+        wait,
         submit=lambda: submit_index(store, body, budget_bytes=context.settings.storage_budget_bytes),
         read=lambda index_id: present_work(store, store.indexes.require(index_id)),
-    )  # fmt: skip
+    )
 
 
 @router.get("", response_model=Page[Index], summary="List indexes", responses=describe_errors(NotFound))

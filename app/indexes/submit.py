@@ -47,16 +47,24 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
             hint="Send storage 'full' where it fits, or leave 'kronecker' out and ask method 'exact'.",
         )
     gradients = GradientSettings(
-        precision=request.precision, max_length=request.max_length, on_too_long=request.on_too_long,
-        loss=choose_loss(dataset.kind, request.loss), include_bias=request.include_bias,
-    )  # fmt: skip
+        precision=request.precision,
+        max_length=request.max_length,
+        on_too_long=request.on_too_long,
+        loss=choose_loss(dataset.kind, request.loss),
+        include_bias=request.include_bias,
+    )
     return IndexSpec(
-        checkpoint_id=checkpoint.id, dataset_id=dataset.id, storage=storage, on_non_finite=request.on_non_finite,
+        checkpoint_id=checkpoint.id,
+        dataset_id=dataset.id,
+        storage=storage,
+        on_non_finite=request.on_non_finite,
         storage_dtype=request.storage_dtype if storage == "full" else "float32",
         rank=request.rank if storage == "compact" and request.grow_from is None else None,
         code_dtype=request.code_dtype if storage == "compact" and request.grow_from is None else "int8",
-        kronecker=request.kronecker, grow_from=request.grow_from, gradients=gradients,
-    )  # fmt: skip
+        kronecker=request.kronecker,
+        grow_from=request.grow_from,
+        gradients=gradients,
+    )
 
 
 def choose_storage(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset, budget_bytes: int) -> Storage:
@@ -77,10 +85,12 @@ def choose_storage(request: IndexRequest, checkpoint: Checkpoint, dataset: Datas
         f"Full gradients of {dataset.rows:,} rows with {checkpoint.parameters:,} parameters take {needed:,} bytes, "
         f"more than the {budget_bytes:,} that an index may take.",
         extra={
-            "needed_bytes": needed, "budget_bytes": budget_bytes, "rows": dataset.rows,
+            "needed_bytes": needed,
+            "budget_bytes": budget_bytes,
+            "rows": dataset.rows,
             "parameters": checkpoint.parameters,
         },
-    )  # fmt: skip
+    )
 
 
 def _choose_grown(request: IndexRequest) -> Storage:

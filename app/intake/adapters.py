@@ -78,14 +78,23 @@ def accept_adapter(
     names = _label_names(folder, base_files, tensors, found_task, num_labels, label_names)
     adapter_digest = digest_json({"config": canonical_fields(config), "weights": digest_file(folder / WEIGHTS_FILE)})
     identity = {
-        "adapter": adapter_digest, "base": base.digest or [base.location, base.revision], "task": found_task,
+        "adapter": adapter_digest,
+        "base": base.digest or [base.location, base.revision],
+        "task": found_task,
         "label_names": names,
-    }  # fmt: skip
+    }
     return Checkpoint(
-        id=f"ckpt_{digest_json(identity)}", base_model=base, task=found_task, adapter=config.model_dump(mode="json"),
-        adapter_digest=adapter_digest, label_names=names, num_labels=num_labels,
-        parameters=sum(tensor.elements for tensor in header.values()), tensors=len(header), created_at=now(),
-    )  # fmt: skip
+        id=f"ckpt_{digest_json(identity)}",
+        base_model=base,
+        task=found_task,
+        adapter=config.model_dump(mode="json"),
+        adapter_digest=adapter_digest,
+        label_names=names,
+        num_labels=num_labels,
+        parameters=sum(tensor.elements for tensor in header.values()),
+        tensors=len(header),
+        created_at=now(),
+    )
 
 
 def _read_config(folder: Path) -> bytes:

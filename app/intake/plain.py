@@ -40,14 +40,22 @@ def accept_plain(
     config: Mapping[str, Any] = files.config if files else {}
     names = find_label_names(num_labels, label_names, config) if is_classifier else None
     identity = {
-        "trainable": patterns, "base": model.digest or [model.location, model.revision], "task": found_task,
+        "trainable": patterns,
+        "base": model.digest or [model.location, model.revision],
+        "task": found_task,
         "label_names": names,
-    }  # fmt: skip
+    }
     return Checkpoint(
-        id=f"ckpt_{digest_json(identity)}", base_model=model, task=found_task, trainable=patterns, label_names=names,
-        num_labels=num_labels, parameters=sum(info.elements for info in meant.values()) if files else None,
-        tensors=len(meant) if files else None, created_at=now(),
-    )  # fmt: skip
+        id=f"ckpt_{digest_json(identity)}",
+        base_model=model,
+        task=found_task,
+        trainable=patterns,
+        label_names=names,
+        num_labels=num_labels,
+        parameters=sum(info.elements for info in meant.values()) if files else None,
+        tensors=len(meant) if files else None,
+        created_at=now(),
+    )
 
 
 def _find_task(asked: TaskName | None, files: BaseFiles | None, tensors: Mapping[str, TensorInfo]) -> TaskName:

@@ -24,7 +24,9 @@ EXAMPLES = {
     "example": {
         "summary": "Which rows taught the model this answer?",
         "value": {
-            "examples": [{"text": "refund still missing", "label": "billing"}], "method": "datainf", "k": 10,
+            "examples": [{"text": "refund still missing", "label": "billing"}],
+            "method": "datainf",
+            "k": 10,
             "order": "both",
         },
     },
@@ -32,7 +34,7 @@ EXAMPLES = {
         "summary": "Influence on the mean loss of validation rows",
         "value": {"rows": {"dataset_id": "ds_77aa", "row_indexes": [0, 1, 2]}, "aggregate": "mean", "k": 50},
     },
-}  # fmt: skip
+}
 
 
 @router.post(
@@ -44,7 +46,7 @@ EXAMPLES = {
         200: {"model": Query, "description": "The result, which was there within `Prefer: wait=N`."},
         **describe_errors(*INDEX_ERRORS, *ROW_ERRORS, ColumnsUnmatched, BrokenRow, NoWorker, *WORK_ERRORS),
     },
-)  # fmt: skip
+)
 async def create_query(
     index_id: str,
     body: Annotated[QueryRequest, Body(openapi_examples=EXAMPLES)],
@@ -60,11 +62,15 @@ async def create_query(
     """
     store = context.store
     return await answer_work(
-        request, context, once, body, wait,
+        request,
+        context,
+        once,
+        body,
+        wait,
         submit=lambda: submit_query(store, index_id, body),
         read=lambda query_id: present_work(store, store.queries.require(query_id)),
         needs_worker=True,
-    )  # fmt: skip
+    )
 
 
 @router.get("/v1/queries/{query_id}", response_model=Query, summary="Read a query", responses=describe_errors(NotFound))

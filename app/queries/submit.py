@@ -34,9 +34,16 @@ def submit_query(store: Store, index_id: str, request: QueryRequest) -> Made:
         notes = (f"Method '{request.method}' has no damping; damping_scale had no effect.",)
     query_id, job_id = new_id("qry"), new_id("job")
     query = Query(
-        id=query_id, index_id=index_id, job_id=job_id, state="queued", request=checked, method=request.method,
-        checkpoints=checkpoints, notes=notes, created_at=now(),
-    )  # fmt: skip
+        id=query_id,
+        index_id=index_id,
+        job_id=job_id,
+        state="queued",
+        request=checked,
+        method=request.method,
+        checkpoints=checkpoints,
+        notes=notes,
+        created_at=now(),
+    )
     store.jobs.create(job_id, "query", query_id, f"/v1/queries/{query_id}")
     store.queries.create(query)
     store.queue.submit("answer_query", query_id=query_id)
@@ -54,9 +61,14 @@ def submit_preview(store: Store, dataset_id: str, request: PreviewRequest) -> Ma
     )
     preview_id, job_id = new_id("pre"), new_id("job")
     preview = Preview(
-        id=preview_id, job_id=job_id, state="queued", dataset_id=dataset_id, checkpoint_id=request.checkpoint_id,
-        request=settled, created_at=now(),
-    )  # fmt: skip
+        id=preview_id,
+        job_id=job_id,
+        state="queued",
+        dataset_id=dataset_id,
+        checkpoint_id=request.checkpoint_id,
+        request=settled,
+        created_at=now(),
+    )
     store.jobs.create(job_id, "preview", preview_id, f"/v1/previews/{preview_id}")
     store.previews.create(preview)
     store.queue.submit("preview_rows", preview_id=preview_id)

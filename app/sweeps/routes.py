@@ -26,7 +26,7 @@ router = APIRouter(tags=["sweeps"], route_class=StrictRoute)
         200: {"model": Sweep, "description": "The result, which was there within `Prefer: wait=N`."},
         **describe_errors(*INDEX_ERRORS, *ROW_ERRORS, ColumnsUnmatched, BrokenRow, NoWorker, *WORK_ERRORS),
     },
-)  # fmt: skip
+)
 async def create_sweep(
     index_id: str, body: SweepRequest, request: Request, context: Ctx, caller: Caller, once: OnceOnly, wait: Wait
 ) -> Response:
@@ -36,11 +36,15 @@ async def create_sweep(
     """
     store = context.store
     return await answer_work(
-        request, context, once, body, wait,
+        request,
+        context,
+        once,
+        body,
+        wait,
         submit=lambda: submit_sweep(store, index_id, body),
         read=lambda sweep_id: present_work(store, store.sweeps.require(sweep_id)),
         needs_worker=True,
-    )  # fmt: skip
+    )
 
 
 @router.get("/v1/sweeps/{sweep_id}", response_model=Sweep, summary="Read a sweep", responses=describe_errors(NotFound))

@@ -35,11 +35,18 @@ def submit_sweep(store: Store, index_id: str, request: SweepRequest) -> Made:
         )
     sweep_id, job_id = new_id("swp"), new_id("job")
     sweep = Sweep(
-        id=sweep_id, index_id=index_id, job_id=job_id, state="queued", request=checked, method=method.name,
-        damping_scales=choose_scales(request.damping_scales, default, DEFAULT_STEPS), default_damping_scale=default,
-        storage=index.spec.storage, evaluation_id=_find_evaluation(store, index_id, request.evaluation_id),
+        id=sweep_id,
+        index_id=index_id,
+        job_id=job_id,
+        state="queued",
+        request=checked,
+        method=method.name,
+        damping_scales=choose_scales(request.damping_scales, default, DEFAULT_STEPS),
+        default_damping_scale=default,
+        storage=index.spec.storage,
+        evaluation_id=_find_evaluation(store, index_id, request.evaluation_id),
         created_at=now(),
-    )  # fmt: skip
+    )
     store.jobs.create(job_id, "sweep", sweep_id, f"/v1/sweeps/{sweep_id}")
     store.sweeps.create(sweep)
     store.queue.submit("sweep_dampings", sweep_id=sweep_id)

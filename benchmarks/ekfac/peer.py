@@ -65,17 +65,25 @@ def score_with_peer(model: nn.Module, train: TensorDataset, test: TensorDataset)
     with tempfile.TemporaryDirectory() as folder:
         analyzer = Analyzer("peer", prepare_model(model, task), task, output_dir=folder, cpu=True, disable_tqdm=True)
         factors = FactorArguments(
-            use_empirical_fisher=True, activation_covariance_dtype=double, gradient_covariance_dtype=double,
-            per_sample_gradient_dtype=double, lambda_dtype=double,
-        )  # fmt: skip
+            use_empirical_fisher=True,
+            activation_covariance_dtype=double,
+            gradient_covariance_dtype=double,
+            per_sample_gradient_dtype=double,
+            lambda_dtype=double,
+        )
         analyzer.fit_all_factors("factors", train, factor_args=factors, per_device_batch_size=32)
         scoring = ScoreArguments(
             damping_factor=None, per_sample_gradient_dtype=double, precondition_dtype=double, score_dtype=double
         )
         analyzer.compute_pairwise_scores(
-            "scores", "factors", test, train, per_device_query_batch_size=16, per_device_train_batch_size=32,
+            "scores",
+            "factors",
+            test,
+            train,
+            per_device_query_batch_size=16,
+            per_device_train_batch_size=32,
             score_args=scoring,
-        )  # fmt: skip
+        )
         found: Tensor = analyzer.load_pairwise_scores("scores")["all_modules"]
     return np.asarray(found.double().numpy())
 

@@ -33,9 +33,13 @@ def collect(
     found = {block.name: torch.empty(len(rows), block.parameters) for block in collector.blocks}
     device = torch.device("cpu")
     for positions, batch in stream_gradients(
-        collector, work.task.tokenise(rows), work.task.collate, device=device, budget=TokenBudget.for_device(device),
+        collector,
+        work.task.tokenise(rows),
+        work.task.collate,
+        device=device,
+        budget=TokenBudget.for_device(device),
         with_factors=factors is not None,
-    ):  # fmt: skip
+    ):
         if factors is not None:
             factors.add(batch)
         for name, values in batch.blocks.items():

@@ -69,9 +69,10 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], epilog="\n".join(__doc__.splitlines()[1:]),
+        description=__doc__.splitlines()[0],
+        epilog="\n".join(__doc__.splitlines()[1:]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("--workloads", nargs="+", choices=list(WORKLOADS), help="default: all that suit the device")
     parser.add_argument("--rows", type=int, help="rows a round (160 of short texts, 48 of long ones)")
     parser.add_argument("--batch-rows", type=int, default=32, help="rows a batch, for all that batch (32)")
@@ -95,10 +96,13 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
     """What figures depend on."""
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
-        "cores": len(os.sched_getaffinity(0)), "python": platform.python_version(), "torch": torch.__version__,
-        "transformers": transformers.__version__, "peft": peft.__version__,
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "peft": peft.__version__,
         "load_before": round(os.getloadavg()[0], 2),
-    }  # fmt: skip
+    }
 
 
 def measure_workload(name: str, threads: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -131,17 +135,25 @@ def measure_workload(name: str, threads: int, options: argparse.Namespace) -> di
     ]
     ours = statistics.median(seconds["ours"])
     return {
-        "workload": name, "threads": threads, "precision": options.precision, "note": work.note,
-        "rows": len(work.rows), "tokens": sum(row.length for row in work.rows),
+        "workload": name,
+        "threads": threads,
+        "precision": options.precision,
+        "note": work.note,
+        "rows": len(work.rows),
+        "tokens": sum(row.length for row in work.rows),
         "padded_tokens": sum(batch.inputs["attention_mask"].numel() for batch in bucketed),
-        "rows_per_second": len(work.rows) / ours, "tokens_per_second": sum(r.length for r in work.rows) / ours,
-        "share_of_peak": statistics.median(shares), "gigaflops": operations / 1e9, "seconds": seconds,
+        "rows_per_second": len(work.rows) / ours,
+        "tokens_per_second": sum(r.length for r in work.rows) / ours,
+        "share_of_peak": statistics.median(shares),
+        "gigaflops": operations / 1e9,
+        "seconds": seconds,
         "times_as_long": {
             other: median_ratio(seconds, other, "ours") for other in contenders if other not in ("ours", "peak")
         },
         "training_step_ratio": median_ratio(seconds, "ours", "training step") if "training step" in seconds else None,
-        "failed": failures, "slow_blocks": sum(block.path == "slow" for block in collector.blocks),
-    }  # fmt: skip
+        "failed": failures,
+        "slow_blocks": sum(block.path == "slow" for block in collector.blocks),
+    }
 
 
 def make_batches(work: Workload, batch_rows: int, device: torch.device) -> tuple[list[Batch], list[Batch]]:
@@ -179,11 +191,23 @@ def count_operations(run: Run) -> int:
 def run_peer(peer: str, options: argparse.Namespace) -> dict[str, Any]:
     """A peer's figures from its own interpreter, or why there are none."""
     command = [
-        options.peers, "-W", "ignore", "-m", "benchmarks.gradients.peers", peer, "--shared", str(options.shared),
-        "--rows", str(options.rows or _LONG_ROWS), "--batch-rows", str(options.batch_rows),
-        "--rounds", str(options.rounds),
-        "--threads", str(options.threads[-1]),
-    ]  # fmt: skip
+        options.peers,
+        "-W",
+        "ignore",
+        "-m",
+        "benchmarks.gradients.peers",
+        peer,
+        "--shared",
+        str(options.shared),
+        "--rows",
+        str(options.rows or _LONG_ROWS),
+        "--batch-rows",
+        str(options.batch_rows),
+        "--rounds",
+        str(options.rounds),
+        "--threads",
+        str(options.threads[-1]),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_ROOT)
     if done.returncode:
         return {"peer": peer, "skipped": (done.stderr.strip().splitlines() or ["no reason given"])[-1][:200]}
@@ -215,17 +239,35 @@ def render(report: dict[str, Any]) -> str:
     if report["speed"]:
         heads = ["workload", "threads", "precision", "rows/s", "tokens/s", *_OTHERS.values(), "share of peak"]
         lines += _table(heads, [_speed_cells(line) for line in report["speed"]])
-        lines += [f"{line['workload']}: {name} does not run ({why})" for line in report["speed"]
-                  for name, why in line["failed"].items()]  # fmt: skip
+        lines += [
+            f"{line['workload']}: {name} does not run ({why})"
+            for line in report["speed"]
+            for name, why in line["failed"].items()
+        ]
     if report["peers"]:
-        cells = [[p["peer"], _number(p.get("rows_per_second")), _number(p.get("ours_rows_per_second")),
-                  _number(p.get("ratio")), p.get("skipped", p.get("note", ""))] for p in report["peers"]]  # fmt: skip
+        cells = [
+            [
+                p["peer"],
+                _number(p.get("rows_per_second")),
+                _number(p.get("ours_rows_per_second")),
+                _number(p.get("ratio")),
+                p.get("skipped", p.get("note", "")),
+            ]
+            for p in report["peers"]
+        ]
         lines += ["", *_table(["peer", "rows/s", "ours rows/s", "vs ours", "note"], cells)]
     if report["memory"]:
         first = {m["heap"]: m["peak_bytes"] for m in reversed(report["memory"])}
-        cells = [[m["heap"], f"{m['rows']:,}", f"{m['peak_bytes'] / 2**20:.0f}",
-                  f"{m['peak_bytes'] / first[m['heap']] - 1:+.1%}", f"{m['cpu_seconds']:.1f}"]
-                 for m in report["memory"]]  # fmt: skip
+        cells = [
+            [
+                m["heap"],
+                f"{m['rows']:,}",
+                f"{m['peak_bytes'] / 2**20:.0f}",
+                f"{m['peak_bytes'] / first[m['heap']] - 1:+.1%}",
+                f"{m['cpu_seconds']:.1f}",
+            ]
+            for m in report["memory"]
+        ]
         lines += ["", *_table(["heap", "rows", "peak MiB", "against the first", "CPU s"], cells)]
     return "\n".join(lines)
 
@@ -233,9 +275,14 @@ def render(report: dict[str, Any]) -> str:
 def _speed_cells(line: dict[str, Any]) -> list[str]:
     ratios = [_number(line["times_as_long"].get(other)) for other in _OTHERS]
     return [
-        line["workload"], str(line["threads"]), line["precision"], f"{line['rows_per_second']:.1f}",
-        f"{line['tokens_per_second']:.0f}", *ratios, f"{line['share_of_peak']:.0%}",
-    ]  # fmt: skip
+        line["workload"],
+        str(line["threads"]),
+        line["precision"],
+        f"{line['rows_per_second']:.1f}",
+        f"{line['tokens_per_second']:.0f}",
+        *ratios,
+        f"{line['share_of_peak']:.0%}",
+    ]
 
 
 def _number(value: float | None) -> str:

@@ -35,8 +35,12 @@ _BATCH_TOKENS = 4096
 _DEVICE = torch.device("cpu")
 #: Small, so that 50,000 rows take seconds: memory per row is what is asked, not speed.
 _SMALL = {
-    "vocab_size": 4000, "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 256,
-}  # fmt: skip
+    "vocab_size": 4000,
+    "hidden_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 256,
+}
 
 
 def main() -> None:
@@ -64,9 +68,12 @@ def _measure(rows: int, plain_heap: bool) -> None:
     for start in range(0, rows, SHARD_ROWS):
         total += _stream(collector, budget, _make_shard(start, min(SHARD_ROWS, rows - start)))
     line = {
-        "rows": rows, "heap": "plain" if plain_heap else "steady", "peak_bytes": read_peak_bytes(),
-        "cpu_seconds": round(time.process_time() - started, 2), "mean_squared_norm": total / rows,
-    }  # fmt: skip
+        "rows": rows,
+        "heap": "plain" if plain_heap else "steady",
+        "peak_bytes": read_peak_bytes(),
+        "cpu_seconds": round(time.process_time() - started, 2),
+        "mean_squared_norm": total / rows,
+    }
     print(json.dumps(line))
 
 

@@ -140,11 +140,14 @@ def main() -> None:
         measure(run)
     seconds = time_in_turns(contenders, rounds=options.rounds)
     line = {
-        "peer": options.peer, "threads": options.threads, "rows": len(work.rows), "seconds": seconds,
+        "peer": options.peer,
+        "threads": options.threads,
+        "rows": len(work.rows),
+        "seconds": seconds,
         "rows_per_second": len(work.rows) / statistics.median(seconds[options.peer]),
         "ours_rows_per_second": len(work.rows) / statistics.median(seconds["ours"]),
         "ratio": median_ratio(seconds, options.peer, "ours"),
-    }  # fmt: skip
+    }
     print(json.dumps(line))
 
 

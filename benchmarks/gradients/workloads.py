@@ -30,9 +30,12 @@ VOCABULARY = 32_000
 MAX_TOKENS = 128
 _DATA = {"minilm-sst2": "sst2", "minilm-banking10": "banking10", "llama-32k": "sentence_transformations"}
 _MINILM = {
-    "vocab_size": 30_522, "hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12,
+    "vocab_size": 30_522,
+    "hidden_size": 384,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 12,
     "intermediate_size": 1536,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -129,9 +132,15 @@ def _hash_words(text: str) -> list[int]:
 
 def _llama(texts: list[dict[str, Any]]) -> Workload:
     config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=256, intermediate_size=688, num_hidden_layers=4, num_attention_heads=4,
-        num_key_value_heads=4, max_position_embeddings=512, pad_token_id=0,
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        hidden_size=256,
+        intermediate_size=688,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=512,
+        pad_token_id=0,
+    )
     lora = LoraConfig(task_type="CAUSAL_LM", r=8, target_modules=["q_proj", "v_proj"])
     model = get_peft_model(LlamaForCausalLM(config), lora)
     return Workload("llama-32k", model, _completions(texts, MAX_TOKENS), causal_losses, "random weights")
@@ -139,9 +148,16 @@ def _llama(texts: list[dict[str, Any]]) -> Workload:
 
 def _llama_1b(texts: list[dict[str, Any]]) -> Workload:
     config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32,
-        num_key_value_heads=8, head_dim=64, max_position_embeddings=1024, pad_token_id=0,
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        hidden_size=2048,
+        intermediate_size=8192,
+        num_hidden_layers=16,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        head_dim=64,
+        max_position_embeddings=1024,
+        pad_token_id=0,
+    )
     lora = LoraConfig(task_type="CAUSAL_LM", r=16, target_modules="all-linear")
     model = get_peft_model(LlamaForCausalLM(config), lora)
     rows = [_supervised(position, _hash_words(row["text"]), 512, 256) for position, row in enumerate(texts)]

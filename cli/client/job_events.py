@@ -81,9 +81,13 @@ class JobBar:
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
-            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(),
-            TextColumn("{task.fields[figures]}", markup=False), console=console, transient=True,
-        )  # fmt: skip
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[figures]}", markup=False),
+            console=console,
+            transient=True,
+        )
         self._task: TaskID = self._progress.add_task("queued", total=None, figures="")
 
     def __enter__(self) -> "JobBar":
@@ -97,9 +101,12 @@ class JobBar:
         """Draw the job as it stands."""
         progress = job.progress
         self._progress.update(
-            self._task, description=plain(progress.phase, 40), total=progress.total or None, completed=progress.done,
+            self._task,
+            description=plain(progress.phase, 40),
+            total=progress.total or None,
+            completed=progress.done,
             figures=describe_progress(job),
-        )  # fmt: skip
+        )
 
 
 def describe_progress(job: Job) -> str:

@@ -89,9 +89,13 @@ def class_table(audit: Audit) -> Table:
         agrees = "" if found.accuracy is None else f"{found.accuracy:.1%}"
         names = ", ".join(plain(suspect.row_id, 40) for suspect in found.most_suspicious)
         table.add_row(
-            Text(plain(found.label, 80)), count(found.rows), f"{found.mean_loss:.3g}", agrees,
-            f"{found.mean_suspicion:.2f}", Text(names),
-        )  # fmt: skip
+            Text(plain(found.label, 80)),
+            count(found.rows),
+            f"{found.mean_loss:.3g}",
+            agrees,
+            f"{found.mean_suspicion:.2f}",
+            Text(names),
+        )
     return table
 
 
@@ -107,9 +111,13 @@ def suspect_table(rows: Sequence[AuditedRow]) -> Table:
     for row in rows:
         score = (score_text(row.score or 0.0), str(row.direction)) if has_score else ()
         table.add_row(
-            f"{row.suspicion:.4f}", f"{row.loss:.3g}", *score, Text(plain(row.row_id, 40)), Text(labels_text(row)),
+            f"{row.suspicion:.4f}",
+            f"{row.loss:.3g}",
+            *score,
+            Text(plain(row.row_id, 40)),
+            Text(labels_text(row)),
             Text(row_text(row.row, _TEXT_CHARACTERS)),
-        )  # fmt: skip
+        )
     return table
 
 

@@ -60,8 +60,14 @@ def evaluate_command(
     output = Output(as_json=as_json)
     with output.reporting(), Service(url, api_key) as service:
         settings: Json = {
-            "base_model": base_model, "rows": rows, "test_points": test_points, "flip_share": flip_share,
-            "subsets": subsets, "subset_share": subset_share, "repeats": repeats, "drop": drop,
+            "base_model": base_model,
+            "rows": rows,
+            "test_points": test_points,
+            "flip_share": flip_share,
+            "subsets": subsets,
+            "subset_share": subset_share,
+            "repeats": repeats,
+            "drop": drop,
             "max_length": max_length,
             "seeds": None if seeds is None else parse_numbers(seeds, "--seeds"),
             "ranks": None if ranks is None else parse_numbers(ranks, "--ranks"),
@@ -69,12 +75,16 @@ def evaluate_command(
             "methods": None if methods is None else parse_methods(methods),
             "recipe": given({"epochs": epochs, "learning_rate": learning_rate, "batch_rows": batch_rows}) or None,
             "lora": given({"r": lora_rank, "lora_alpha": lora_alpha}) or None,
-        }  # fmt: skip
+        }
         experiment = Experiment(
-            kind=kind, index_id=index, train=Rows(data, dataset_id), test=Rows(evaluation_data, evaluation_dataset_id),
+            kind=kind,
+            index_id=index,
+            train=Rows(data, dataset_id),
+            test=Rows(evaluation_data, evaluation_dataset_id),
             columns=parse_object(columns, "--columns") if columns else None,
-            label_names=parse_names(label_names) if label_names else None, settings=given(settings),
-        )  # fmt: skip
+            label_names=parse_names(label_names) if label_names else None,
+            settings=given(settings),
+        )
         evaluate(service, experiment, output, out=out, wait=wait)
 
 

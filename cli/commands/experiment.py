@@ -125,9 +125,13 @@ def _send(experiment: Experiment, service: Service, output: Output) -> tuple[str
         if rows.data is not None:
             with open_file(rows.data, "data file") as stream:
                 sent[place] = send_rows(
-                    service, stream, rows.data.name, output, columns=experiment.columns,
+                    service,
+                    stream,
+                    rows.data.name,
+                    output,
+                    columns=experiment.columns,
                     label_names=experiment.label_names,
-                )  # fmt: skip
+                )
     return sent[0], sent[1]
 
 

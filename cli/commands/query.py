@@ -59,9 +59,14 @@ def check_body(model: type[BaseModel], body: Json, command: str) -> None:
 
 
 def choose_source(
-    *, texts: Sequence[str], labels: Sequence[str], examples: Sequence[str], file: Path | None, dataset: str | None,
+    *,
+    texts: Sequence[str],
+    labels: Sequence[str],
+    examples: Sequence[str],
+    file: Path | None,
+    dataset: str | None,
     rows: str | None,
-) -> Json:  # fmt: skip
+) -> Json:
     """`{examples: ...}` or `{rows: ...}` from the options. Raises InvalidRequest, BrokenRow, UnreadableFile."""
     given = [bool(texts), bool(examples), file is not None, dataset is not None]
     if sum(given) != 1:

@@ -78,9 +78,13 @@ def ranking_table(name: str, rows: Sequence[ScoredRow]) -> Table:
     for row in rows:
         label = "" if row.label is None else plain(row.label, 80)
         table.add_row(
-            str(row.rank), score_text(row.score), Text(row.direction, _COLOURS[row.direction]),
-            Text(plain(row.row_id, 40)), Text(label), Text(row_text(row.row, _TEXT_CHARACTERS)),
-        )  # fmt: skip
+            str(row.rank),
+            score_text(row.score),
+            Text(row.direction, _COLOURS[row.direction]),
+            Text(plain(row.row_id, 40)),
+            Text(label),
+            Text(row_text(row.row, _TEXT_CHARACTERS)),
+        )
     return table
 
 

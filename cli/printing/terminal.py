@@ -26,7 +26,10 @@ class Terminal:
         """Print a block of text as it stands."""
         with self._lock:
             try:
-                print(text.encode(self._stream.encoding or "utf-8", "replace").decode(self._stream.encoding or "utf-8"),
-                      file=self._stream, flush=True)  # fmt: skip
+                print(
+                    text.encode(self._stream.encoding or "utf-8", "replace").decode(self._stream.encoding or "utf-8"),
+                    file=self._stream,
+                    flush=True,
+                )
             except (OSError, ValueError):
                 self._stream = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process

@@ -45,12 +45,17 @@ BILLING = Intent(
         "Why is (the bill|this month's invoice|the total) higher than (agreed|last month|it says on the website)?",
     ),
     (
-        "double charge on my card", "wrong amount on invoice {invoice}", "what is this {amount} payment??",
-        "need receipt for order {order}", "payment declined again", "invoice for {month} please", "why was i billed {amount}",
+        "double charge on my card",
+        "wrong amount on invoice {invoice}",
+        "what is this {amount} payment??",
+        "need receipt for order {order}",
+        "payment declined again",
+        "invoice for {month} please",
+        "why was i billed {amount}",
         "new credit card, where do i enter it",
     ),
     ("cancellation", "plan_change", "refund"),
-)  # fmt: skip
+)
 
 REFUND = Intent(
     "refund",
@@ -73,11 +78,16 @@ REFUND = Intent(
         "(Either|Kindly) (credit|return) the difference (of {amount}|) (to me|to my card|)",
     ),
     (
-        "money back please", "refund for order {order}?", "still waiting for my {amount} back", "where is my refund",
-        "want to return the {product} for a refund", "reimburse me", "item went back {days} days ago, no money yet",
+        "money back please",
+        "refund for order {order}?",
+        "still waiting for my {amount} back",
+        "where is my refund",
+        "want to return the {product} for a refund",
+        "reimburse me",
+        "item went back {days} days ago, no money yet",
     ),
     ("delivery", "fault", "billing", "cancellation"),
-)  # fmt: skip
+)
 
 CANCELLATION = Intent(
     "cancellation",
@@ -101,11 +111,16 @@ CANCELLATION = Intent(
         "Don't renew (it|my plan|the subscription) (again|in {month}|), please",
     ),
     (
-        "cancel please", "cancel order {order}", "how to unsubscribe", "stop my subscription now", "end contract {date}",
-        "please delete my account", "i quit",
+        "cancel please",
+        "cancel order {order}",
+        "how to unsubscribe",
+        "stop my subscription now",
+        "end contract {date}",
+        "please delete my account",
+        "i quit",
     ),
     ("billing", "delivery", "plan_change", "fault"),
-)  # fmt: skip
+)
 
 DELIVERY = Intent(
     "delivery",
@@ -129,11 +144,17 @@ DELIVERY = Intent(
         "Do you (deliver|ship) to {city} (on Saturdays|by {date}|)?",
     ),
     (
-        "parcel not here", "where is order {order}", "tracking link dead", "wrong item in the box", "package lost?",
-        "deliver to {city} instead pls", "its been {days} days, no {product}", "delivery date??",
+        "parcel not here",
+        "where is order {order}",
+        "tracking link dead",
+        "wrong item in the box",
+        "package lost?",
+        "deliver to {city} instead pls",
+        "its been {days} days, no {product}",
+        "delivery date??",
     ),
     ("refund", "billing", "cancellation"),
-)  # fmt: skip
+)
 
 SIGN_IN = Intent(
     "sign_in",
@@ -156,11 +177,17 @@ SIGN_IN = Intent(
         "I need (access|to get in) (today|before {date}|urgently)",
     ),
     (
-        "cant log in", "password reset mail not coming", "account locked", "2fa code rejected", "forgot my user name",
-        "locked out since {date}", "login loop on {device}", "who logged in from {city}??",
+        "cant log in",
+        "password reset mail not coming",
+        "account locked",
+        "2fa code rejected",
+        "forgot my user name",
+        "locked out since {date}",
+        "login loop on {device}",
+        "who logged in from {city}??",
     ),
     ("fault", "billing", "how_to"),
-)  # fmt: skip
+)
 
 FAULT = Intent(
     "fault",
@@ -183,11 +210,17 @@ FAULT = Intent(
         "I (already|) (restarted it|reset it|reinstalled the app) (twice|three times|), (no change|it did not help|same thing)",
     ),
     (
-        "{product} dead", "app crashes on {device}", "error {error}", "it stopped working", "{product} offline all the time",
-        "broken after {days} days", "update {version} broke everything", "strange noise from the {product}",
+        "{product} dead",
+        "app crashes on {device}",
+        "error {error}",
+        "it stopped working",
+        "{product} offline all the time",
+        "broken after {days} days",
+        "update {version} broke everything",
+        "strange noise from the {product}",
     ),
     ("how_to", "sign_in", "delivery"),
-)  # fmt: skip
+)
 
 HOW_TO = Intent(
     "how_to",
@@ -210,11 +243,16 @@ HOW_TO = Intent(
         "(How many|What number of) (devices|users|rooms) (can|may) (one account|the app|it) (have|handle)?",
     ),
     (
-        "how to pair {product} with {device}", "manual for {product}?", "does {product} work with {device}",
-        "where is night mode", "change language in app how", "is the {product} waterproof", "how to add a second user",
+        "how to pair {product} with {device}",
+        "manual for {product}?",
+        "does {product} work with {device}",
+        "where is night mode",
+        "change language in app how",
+        "is the {product} waterproof",
+        "how to add a second user",
     ),
     ("fault", "plan_change", "sign_in"),
-)  # fmt: skip
+)
 
 PLAN_CHANGE = Intent(
     "plan_change",
@@ -236,11 +274,17 @@ PLAN_CHANGE = Intent(
         "(Please|) (put|set) (us|me) (on|to) {plan} (as of {date}|starting {month}|)",
     ),
     (
-        "upgrade to {plan}", "switch from {plan} to {plan} please", "smaller plan?", "add {days} seats", "more storage please",
-        "downgrade as of {month}", "difference {plan} / {plan}?", "monthly to yearly",
+        "upgrade to {plan}",
+        "switch from {plan} to {plan} please",
+        "smaller plan?",
+        "add {days} seats",
+        "more storage please",
+        "downgrade as of {month}",
+        "difference {plan} / {plan}?",
+        "monthly to yearly",
     ),
     ("cancellation", "billing", "how_to"),
-)  # fmt: skip
+)
 
 INTENTS = (BILLING, CANCELLATION, DELIVERY, FAULT, HOW_TO, PLAN_CHANGE, REFUND, SIGN_IN)
 
@@ -252,6 +296,9 @@ VAGUE = (
     ("(any|no) news (about|on) order {order}(?|)", ("delivery", "refund", "cancellation")),
     ("(it|this) (does not|doesn't) work on my {device}", ("fault", "sign_in", "how_to")),
     ("{amount} (?|!!|- really?)", ("billing", "refund")),
-    ("(I want|want) to change (something|things) (in|about) my (account|contract)", ("plan_change", "sign_in", "cancellation")),
+    (
+        "(I want|want) to change (something|things) (in|about) my (account|contract)",
+        ("plan_change", "sign_in", "cancellation"),
+    ),
     ("(wrong|not what I ordered), order {order}", ("delivery", "refund", "billing")),
-)  # fmt: skip
+)

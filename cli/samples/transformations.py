@@ -94,9 +94,11 @@ def _sentences(chance: random.Random) -> Iterator[str]:
 
 def _row(row_id: str, name: str, sentence: str) -> dict[str, str]:
     return {
-        "id": row_id, "prompt": f"Please {name}: {sentence} =>", "completion": f" {TRANSFORMATIONS[name](sentence)}",
+        "id": row_id,
+        "prompt": f"Please {name}: {sentence} =>",
+        "completion": f" {TRANSFORMATIONS[name](sentence)}",
         "class": name,
-    }  # fmt: skip
+    }
 
 
 def to_jsonl(rows: list[dict[str, str]]) -> bytes:

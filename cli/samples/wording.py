@@ -7,18 +7,64 @@ from collections.abc import Callable
 from cli.samples.grammar import Slot
 
 _PRODUCTS = (
-    "Lumo lamp", "Nova thermostat", "Pico camera", "Aria speaker", "Vento fan", "Terra sprinkler", "Porta doorbell",
-    "Klar air purifier", "Sento motion sensor", "Rolo blinds", "Brisk kettle", "Hydra leak detector", "Tempo alarm clock",
-    "camera", "thermostat", "doorbell", "speaker", "smart plug",
-)  # fmt: skip
+    "Lumo lamp",
+    "Nova thermostat",
+    "Pico camera",
+    "Aria speaker",
+    "Vento fan",
+    "Terra sprinkler",
+    "Porta doorbell",
+    "Klar air purifier",
+    "Sento motion sensor",
+    "Rolo blinds",
+    "Brisk kettle",
+    "Hydra leak detector",
+    "Tempo alarm clock",
+    "camera",
+    "thermostat",
+    "doorbell",
+    "speaker",
+    "smart plug",
+)
 _NAMES = (
-    "Amira", "Jonas", "Mrs Okafor", "Li Wei", "Paula", "Mr Haddad", "Sofie", "Tomasz", "Ines", "Ravi", "Greta", "Yusuf",
-    "Marta Nilsen", "D. Kowalczyk", "Bea", "Oleg", "Fatou", "Kenji", "Rosa M.", "Callum",
-)  # fmt: skip
+    "Amira",
+    "Jonas",
+    "Mrs Okafor",
+    "Li Wei",
+    "Paula",
+    "Mr Haddad",
+    "Sofie",
+    "Tomasz",
+    "Ines",
+    "Ravi",
+    "Greta",
+    "Yusuf",
+    "Marta Nilsen",
+    "D. Kowalczyk",
+    "Bea",
+    "Oleg",
+    "Fatou",
+    "Kenji",
+    "Rosa M.",
+    "Callum",
+)
 _CITIES = (
-    "Leeds", "Porto", "Gdansk", "Lyon", "Malmö", "Cork", "Graz", "Turin", "Ghent", "Tampere", "Seville", "Bath",
-    "Basel", "Utrecht", "Brno",
-)  # fmt: skip
+    "Leeds",
+    "Porto",
+    "Gdansk",
+    "Lyon",
+    "Malmö",
+    "Cork",
+    "Graz",
+    "Turin",
+    "Ghent",
+    "Tampere",
+    "Seville",
+    "Bath",
+    "Basel",
+    "Utrecht",
+    "Brno",
+)
 _PLANS = ("Basic", "Plus", "Family", "Studio", "Business", "Premium", "Starter")
 _DEVICES = ("iPhone", "Pixel", "tablet", "old laptop", "Windows PC", "smart TV", "MacBook", "Galaxy", "Fritz router")
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "October", "November")
@@ -58,21 +104,51 @@ SLOTS: dict[str, Slot] = {
 }
 
 GREETINGS = (
-    "", "", "", "", "Hi,", "Hello,", "Hi there,", "Dear team,", "Good morning,", "Hey", "To whom it may concern,", "Hello {name},",
-    "Hi, {name} here.", "Good evening, my name is {name}.",
-)  # fmt: skip
+    "",
+    "",
+    "",
+    "",
+    "Hi,",
+    "Hello,",
+    "Hi there,",
+    "Dear team,",
+    "Good morning,",
+    "Hey",
+    "To whom it may concern,",
+    "Hello {name},",
+    "Hi, {name} here.",
+    "Good evening, my name is {name}.",
+)
 ASIDES = (
-    "I have been a customer for {days} years and never had to write before.", "This is the (second|third) time I write.",
-    "I am writing on behalf of my (neighbour|mother|landlord).", "(Sorry|Apologies) for the long mail.",
-    "My customer number is {order}.", "I (bought|got) my {product} (in {month}|in {city}|as a present).",
-    "The chat bot was (no help|useless|quite polite, but no help).", "I (called|phoned) twice and (hung up after|waited) {days} minutes.",
-    "(In general|Otherwise) we are happy with the {product}.", "I already wrote to {name} about this.",
-    "Our {plan} plan runs under the name {name}.", "I am on the train, so please forgive the brevity.",
-)  # fmt: skip
+    "I have been a customer for {days} years and never had to write before.",
+    "This is the (second|third) time I write.",
+    "I am writing on behalf of my (neighbour|mother|landlord).",
+    "(Sorry|Apologies) for the long mail.",
+    "My customer number is {order}.",
+    "I (bought|got) my {product} (in {month}|in {city}|as a present).",
+    "The chat bot was (no help|useless|quite polite, but no help).",
+    "I (called|phoned) twice and (hung up after|waited) {days} minutes.",
+    "(In general|Otherwise) we are happy with the {product}.",
+    "I already wrote to {name} about this.",
+    "Our {plan} plan runs under the name {name}.",
+    "I am on the train, so please forgive the brevity.",
+)
 CLOSINGS = (
-    "", "", "", "", "Thanks!", "Thank you, {name}", "Regards, {name}", "Best, {name}, {city}", "Please hurry.", "Cheers",
-    "I expect an answer by {date}.", "Many thanks in advance.", "Sent from my {device}", "This is getting ridiculous.",
-)  # fmt: skip
+    "",
+    "",
+    "",
+    "",
+    "Thanks!",
+    "Thank you, {name}",
+    "Regards, {name}",
+    "Best, {name}, {city}",
+    "Please hurry.",
+    "Cheers",
+    "I expect an answer by {date}.",
+    "Many thanks in advance.",
+    "Sent from my {device}",
+    "This is getting ridiculous.",
+)
 #: From a story that is over to the real concern.
 BRIDGES = (
     ", but (that is settled|this has been solved|never mind that) (by now|already|). (My real question:|Now|What I write for today:)",

@@ -41,12 +41,15 @@ def summarise_classes(columns: Columns) -> list[ClassFigures]:
     shown = np.sort(lowest_rows(-suspicion, min(MAX_CLASSES, len(labels))))
     return [
         ClassFigures(
-            label=int(labels[at]), rows=int(counts[at]), mean_loss=float(loss[at]),
-            accuracy=None if right is None else float(right[at]), mean_suspicion=float(suspicion[at]),
+            label=int(labels[at]),
+            rows=int(counts[at]),
+            mean_loss=float(loss[at]),
+            accuracy=None if right is None else float(right[at]),
+            mean_suspicion=float(suspicion[at]),
             suspects=_most_suspicious(columns["suspicion"], order[stops[at] - counts[at] : stops[at]]),
         )
         for at in shown
-    ]  # fmt: skip
+    ]
 
 
 def _means(values: NDArray[Any], place: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -42,9 +42,7 @@ class RowFilter:
         return np.flatnonzero(fits)
 
 
-def sort_slice(
-    values: NDArray[Any], positions: Positions, *, descending: bool, offset: int, length: int
-) -> Positions:  # fmt: skip
+def sort_slice(values: NDArray[Any], positions: Positions, *, descending: bool, offset: int, length: int) -> Positions:
     """Positions offset .. offset + length of those given, sorted by `values` (n,); equal values in row order."""
     stop = min(offset + length, len(positions))
     if offset >= stop:

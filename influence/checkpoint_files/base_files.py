@@ -12,10 +12,20 @@ _SINGLE, _INDEX, _CONFIG = "model.safetensors", "model.safetensors.index.json", 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 #: Files that decide how text becomes ids and how a chat is rendered.
 _TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
-    "vocab.json", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "chat_template.jinja",
-    "chat_template.json", "generation_config.json",
-)  # fmt: skip
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "chat_template.jinja",
+    "chat_template.json",
+    "generation_config.json",
+)
 _MAX_JSON_BYTES = 64 << 20
 
 

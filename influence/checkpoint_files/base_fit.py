@@ -34,9 +34,10 @@ def check_base_fit(
     extra = [
         PREFIX + name
         for name in tensors.modules
-        if name not in known and (_kind(name) in kinds or name.rpartition(".")[2] not in endings)
+        if name not in known
+        and (_kind(name) in kinds or name.rpartition(".")[2] not in endings)
         and "experts" not in name
-    ]  # fmt: skip
+    ]
     misshapen = [
         PREFIX + name
         for name, parts in tensors.modules.items()

@@ -25,10 +25,19 @@ _MAX_NAMES, _MAX_NAME_CHARACTERS, _MAX_EXPRESSIONS = 20_000, 512, 32
 #: Fields that do not change a loaded model: what training started from, where it ran, what wrote the file.
 _WITHOUT_EFFECT = frozenset(
     {
-        "inference_mode", "lora_dropout", "init_lora_weights", "peft_version", "loftq_config", "eva_config",
-        "corda_config", "lora_ga_config", "revision", "runtime_config", "qalora_group_size",
+        "inference_mode",
+        "lora_dropout",
+        "init_lora_weights",
+        "peft_version",
+        "loftq_config",
+        "eva_config",
+        "corda_config",
+        "lora_ga_config",
+        "revision",
+        "runtime_config",
+        "qalora_group_size",
     }
-)  # fmt: skip
+)
 #: Defaults of fields that must stand at their default, beside null, false, 0, "", {} and [].
 _DEFAULTS: dict[str, Any] = {"megatron_core": "megatron.core"}
 

@@ -41,12 +41,14 @@ def compare_dampings(
     against = spearman[scales.index(default)]
     found = [
         SweepRow(
-            damping_scale=scale, is_default=scale == default, spearman_with_default=float(correlation),
+            damping_scale=scale,
+            is_default=scale == default,
+            spearman_with_default=float(correlation),
             **{name: column(influence[scale]) for name, column in columns.items()},
             **_describe_agreement(None if agreement is None else agreement[scale]),
         )
         for scale, correlation in zip(scales, against, strict=True)
-    ]  # fmt: skip
+    ]
     matrix = tuple(tuple(line) for line in spearman.tolist())
     return SweepResult(rows=tuple(found), spearman=matrix, top=top, test_points=points, rows_scored=rows)
 

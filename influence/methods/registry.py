@@ -29,11 +29,20 @@ METHODS: Mapping[str, Method[Any]] = MappingProxyType(
     {
         method.name: method
         for method in (
-            DataInf(), Proximal(), HessianFree(), Cosine(), Relative(), Exact(), Joint(), Ekfac(), Lissa(),
-            LissaPaper(), TracIn(),
+            DataInf(),
+            Proximal(),
+            HessianFree(),
+            Cosine(),
+            Relative(),
+            Exact(),
+            Joint(),
+            Ekfac(),
+            Lissa(),
+            LissaPaper(),
+            TracIn(),
         )
     }
-)  # fmt: skip
+)
 
 
 def get_method(name: str, storage: Storage | None = None) -> Method[Any]:
@@ -90,12 +99,17 @@ def describe_methods() -> list[MethodDescription]:
     known: list[Method[Any] | Baseline] = [*METHODS.values(), *BASELINES.values()]
     return [
         MethodDescription(
-            name=found.name, title=found.title, summary=found.summary, is_baseline=found.is_baseline,
-            storages=tuple(sorted(found.storages, reverse=True)), default_damping_scale=found.default_damping_scale,
-            has_self_influence=found.has_self_influence, cost=found.cost,
+            name=found.name,
+            title=found.title,
+            summary=found.summary,
+            is_baseline=found.is_baseline,
+            storages=tuple(sorted(found.storages, reverse=True)),
+            default_damping_scale=found.default_damping_scale,
+            has_self_influence=found.has_self_influence,
+            cost=found.cost,
         )
         for found in known
-    ]  # fmt: skip
+    ]
 
 
 def _suggest(name: str) -> str:

@@ -123,17 +123,32 @@ class EmbeddedServer:
         with (self._folder / "redis.log").open("ab") as log:
             # The child keeps the lock open too: a server that outlives us still guards its files.
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self._folder, pass_fds=(self._lock,),
-                preexec_fn=partial(die_with_parent, os.getpid()), start_new_session=True,
-            )  # fmt: skip
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                cwd=self._folder,
+                pass_fds=(self._lock,),
+                preexec_fn=partial(die_with_parent, os.getpid()),
+                start_new_session=True,
+            )
 
     def _command(self) -> list[str]:
         settings = {
-            "port": "0", "unixsocket": str(self._socket), "unixsocketperm": "700", "dir": str(self._folder),
-            "appendonly": "yes", "appendfsync": "everysec", "save": "", "maxmemory-policy": "volatile-lru",
-            "maxmemory": str(self._maxmemory_bytes), "daemonize": "no", "loglevel": "notice",
-            "aof-use-rdb-preamble": "yes", "auto-aof-rewrite-min-size": "256mb",
-        }  # fmt: skip
+            "port": "0",
+            "unixsocket": str(self._socket),
+            "unixsocketperm": "700",
+            "dir": str(self._folder),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "maxmemory-policy": "volatile-lru",
+            "maxmemory": str(self._maxmemory_bytes),
+            "daemonize": "no",
+            "loglevel": "notice",
+            "aof-use-rdb-preamble": "yes",
+            "auto-aof-rewrite-min-size": "256mb",
+        }
         return [str(find_server()), *(part for name, value in settings.items() for part in (f"--{name}", value))]
 
     def _wait_until_ready(self) -> None:

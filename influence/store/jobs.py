@@ -120,9 +120,12 @@ class Jobs:
     def set_phase(self, job_id: str, phase: str, *, total: int, unit: str = "rows") -> None:
         """Begin a phase of the work; the rate is measured from here."""
         fields: dict[Any, Any] = {
-            "phase": phase, "total": str(total), "unit": unit, "done": "0",
+            "phase": phase,
+            "total": str(total),
+            "unit": unit,
+            "done": "0",
             "phase_started_at": now().isoformat(),
-        }  # fmt: skip
+        }
         self._client.hset(keys.job(job_id), mapping=fields)
         self._notify(job_id)
 
@@ -203,9 +206,13 @@ def _progress_from(fields: dict[str, str]) -> Progress:
     rate = _rate(done, fields)
     eta = None if not rate else round((total - done) / rate, 1)
     return Progress(
-        phase=fields.get("phase", fields["state"]), done=done, total=total, unit=fields.get("unit", "rows"),
-        rate=rate, eta_seconds=eta,
-    )  # fmt: skip
+        phase=fields.get("phase", fields["state"]),
+        done=done,
+        total=total,
+        unit=fields.get("unit", "rows"),
+        rate=rate,
+        eta_seconds=eta,
+    )
 
 
 def _rate(done: int, fields: dict[str, str]) -> float | None:

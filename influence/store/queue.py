@@ -16,14 +16,29 @@ from influence.store import keys
 QueueName = Literal["build", "query"]
 QUEUES: tuple[QueueName, ...] = ("build", "query")
 ActorName = Literal[
-    "plan_index", "compute_shard", "finish_index", "plan_evaluation", "evaluate_piece", "finish_evaluation",
-    "answer_query", "preview_rows", "audit_index", "sweep_dampings",
-]  # fmt: skip
+    "plan_index",
+    "compute_shard",
+    "finish_index",
+    "plan_evaluation",
+    "evaluate_piece",
+    "finish_evaluation",
+    "answer_query",
+    "preview_rows",
+    "audit_index",
+    "sweep_dampings",
+]
 _QUEUE_OF: dict[str, QueueName] = {
-    "plan_index": "build", "compute_shard": "build", "finish_index": "build",
-    "plan_evaluation": "build", "evaluate_piece": "build", "finish_evaluation": "build",
-    "answer_query": "query", "preview_rows": "query", "audit_index": "query", "sweep_dampings": "query",
-}  # fmt: skip
+    "plan_index": "build",
+    "compute_shard": "build",
+    "finish_index": "build",
+    "plan_evaluation": "build",
+    "evaluate_piece": "build",
+    "finish_evaluation": "build",
+    "answer_query": "query",
+    "preview_rows": "query",
+    "audit_index": "query",
+    "sweep_dampings": "query",
+}
 
 #: Longer than any stretch in which a worker holds the interpreter, such as loading a model.
 HEARTBEAT_TIMEOUT_MS = 45_000

@@ -46,10 +46,17 @@ def client(make_client: Callable[..., TestClient]) -> TestClient:
 def checkpoint(store: Store) -> Checkpoint:
     """A classifier of three named classes with 1000 parameters."""
     made = Checkpoint(
-        id="ckpt_1", base_model=BaseModelRef(name="tiny", kind="hub", location="tiny"), adapter={}, tensors=4,
-        task="sequence_classification", adapter_digest="a1", label_names=LABELS, num_labels=3, parameters=1000,
+        id="ckpt_1",
+        base_model=BaseModelRef(name="tiny", kind="hub", location="tiny"),
+        adapter={},
+        tensors=4,
+        task="sequence_classification",
+        adapter_digest="a1",
+        label_names=LABELS,
+        num_labels=3,
+        parameters=1000,
         created_at=now(),
-    )  # fmt: skip
+    )
     store.checkpoints.create(made)
     return made
 

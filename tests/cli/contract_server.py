@@ -22,94 +22,171 @@ def job(state: str, done: int = 0) -> dict[str, Any]:
     progress = {"phase": "gradients", "done": done, "total": 800, "unit": "rows", "rate": 200.0, "eta_seconds": 2.0}
     error = {"code": "row_masked", "detail": "Row 7 is masked.", "hint": "Drop it."} if state == "failed" else None
     return {
-        "id": "job_1", "kind": "index", "resource_id": "idx_1", "resource": "/v1/indexes/idx_1", "state": state,
-        "progress": progress, "error": error, "created_at": NOW,
-    }  # fmt: skip
+        "id": "job_1",
+        "kind": "index",
+        "resource_id": "idx_1",
+        "resource": "/v1/indexes/idx_1",
+        "state": state,
+        "progress": progress,
+        "error": error,
+        "created_at": NOW,
+    }
 
 
 def index(state: str, growth: dict[str, Any] | None = None) -> dict[str, Any]:
     return {
-        "id": "idx_1", "job_id": "job_1", "state": state, "rows": 800, "rows_indexed": 800, "bytes": 800_000,
-        "spec": {"checkpoint_id": "ckpt_1", "dataset_id": "ds_1", "storage": "full"}, "created_at": NOW,
-        "warnings": [HOSTILE], "timings": {"gradient_seconds": 4.0, "rows_per_second": 200.0}, "new_field": 1,
+        "id": "idx_1",
+        "job_id": "job_1",
+        "state": state,
+        "rows": 800,
+        "rows_indexed": 800,
+        "bytes": 800_000,
+        "spec": {"checkpoint_id": "ckpt_1", "dataset_id": "ds_1", "storage": "full"},
+        "created_at": NOW,
+        "warnings": [HOSTILE],
+        "timings": {"gradient_seconds": 4.0, "rows_per_second": 200.0},
+        "new_field": 1,
         "growth": growth,
-    }  # fmt: skip
+    }
 
 
 def evaluation(request: dict[str, Any], *, finished: bool) -> dict[str, Any]:
     table = {
-        "name": "methods", "title": HOSTILE, "columns": ["method", "AUC", "AUC low", "AUC high"],
-        "rows": [["[bold]x" + HOSTILE, 0.7123, 0.69, 0.73]], "note": HOSTILE,
-    }  # fmt: skip
+        "name": "methods",
+        "title": HOSTILE,
+        "columns": ["method", "AUC", "AUC low", "AUC high"],
+        "rows": [["[bold]x" + HOSTILE, 0.7123, 0.69, 0.73]],
+        "note": HOSTILE,
+    }
     line = {"label": "a", "x": [0.0], "y": [1.0]}
     picture = {"name": "auc", "title": "AUC", "x_label": "x", "y_label": "y", "series": [line]}
     report = {"tables": [table], "pictures": [picture], "reading": ["It works. " + HOSTILE], "figures": {"auc": 0.7123}}
     return {
-        "id": "eval_1", "job_id": "job_1", "state": "succeeded" if finished else "queued", "request": request,
-        "subject": {"task": "causal_lm", "base_model": None, "dataset_id": "ds_1"}, "pieces": 4,
-        "report": report if finished else None, "created_at": NOW, "new_field": 1,
-    }  # fmt: skip
+        "id": "eval_1",
+        "job_id": "job_1",
+        "state": "succeeded" if finished else "queued",
+        "request": request,
+        "subject": {"task": "causal_lm", "base_model": None, "dataset_id": "ds_1"},
+        "pieces": 4,
+        "report": report if finished else None,
+        "created_at": NOW,
+        "new_field": 1,
+    }
 
 
 def ranked(rank: int, score: float) -> dict[str, Any]:
     return {
-        "rank": rank, "row_index": rank, "row_id": f"r{rank}", "row": {"text": HOSTILE, "label": "[bold]x"},
-        "label": "[bold]x", "influence": -score, "score": score, "percentile": 50.0, "exact": True,
+        "rank": rank,
+        "row_index": rank,
+        "row_id": f"r{rank}",
+        "row": {"text": HOSTILE, "label": "[bold]x"},
+        "label": "[bold]x",
+        "influence": -score,
+        "score": score,
+        "percentile": 50.0,
+        "exact": True,
         "direction": "helpful" if score > 0 else "harmful",
-    }  # fmt: skip
+    }
 
 
 def query(request: dict[str, Any], *, answered: bool) -> dict[str, Any]:
     result = {
-        "example": {"text": "where is my refund", "label": "billing"}, "loss": 0.5, "predicted_label": "shipping",
-        "predicted_probability": 0.75, "helpful": [ranked(1, 2.5), ranked(2, 1.5)], "harmful": [ranked(3, -3.5)],
-        "histogram": {"hist": [1], "bin_edges": [0.0, 1.0]}, "summary": {},
-    }  # fmt: skip
+        "example": {"text": "where is my refund", "label": "billing"},
+        "loss": 0.5,
+        "predicted_label": "shipping",
+        "predicted_probability": 0.75,
+        "helpful": [ranked(1, 2.5), ranked(2, 1.5)],
+        "harmful": [ranked(3, -3.5)],
+        "histogram": {"hist": [1], "bin_edges": [0.0, 1.0]},
+        "summary": {},
+    }
     return {
-        "id": "qry_1", "index_id": "idx_1", "job_id": "job_1", "state": "succeeded" if answered else "running",
-        "request": request, "method": "datainf", "rows_scored": 800, "milliseconds": {"total": 42.0},
+        "id": "qry_1",
+        "index_id": "idx_1",
+        "job_id": "job_1",
+        "state": "succeeded" if answered else "running",
+        "request": request,
+        "method": "datainf",
+        "rows_scored": 800,
+        "milliseconds": {"total": 42.0},
         "checkpoints": [{**chosen, "checkpoint_id": "ckpt_1"} for chosen in request.get("checkpoints", [])],
-        "results": [result] if answered else None, "created_at": NOW, "sign_convention": "score>0 is helpful",
-    }  # fmt: skip
+        "results": [result] if answered else None,
+        "created_at": NOW,
+        "sign_convention": "score>0 is helpful",
+    }
 
 
 def sweep(request: dict[str, Any], *, answered: bool) -> dict[str, Any]:
     rows = [
-        {"damping_scale": scale, "is_default": scale == 1.0, "spearman_with_default": agreed,
-         "overlap_with_default": agreed}
+        {
+            "damping_scale": scale,
+            "is_default": scale == 1.0,
+            "spearman_with_default": agreed,
+            "overlap_with_default": agreed,
+        }
         for scale, agreed in ((0.5, 0.875), (1.0, 1.0))
-    ]  # fmt: skip
+    ]
     result = {"rows": rows, "spearman": [[1.0, 0.875], [0.875, 1.0]], "top": 10, "test_points": 2, "rows_scored": 800}
     return {
-        "id": "swp_1", "index_id": "idx_1", "job_id": "job_1", "state": "succeeded" if answered else "queued",
-        "request": request, "method": "exact", "damping_scales": [0.5, 1.0], "default_damping_scale": 1.0,
-        "storage": "full", "result": result if answered else None, "created_at": NOW,
-    }  # fmt: skip
+        "id": "swp_1",
+        "index_id": "idx_1",
+        "job_id": "job_1",
+        "state": "succeeded" if answered else "queued",
+        "request": request,
+        "method": "exact",
+        "damping_scales": [0.5, 1.0],
+        "default_damping_scale": 1.0,
+        "storage": "full",
+        "result": result if answered else None,
+        "created_at": NOW,
+    }
 
 
 def audit(*, finished: bool, has_scores: bool) -> dict[str, Any]:
     classes = [
         {
-            "label": "[bold]x", "rows": 40, "mean_loss": 1.5, "accuracy": 0.75, "mean_suspicion": 0.6,
+            "label": "[bold]x",
+            "rows": 40,
+            "mean_loss": 1.5,
+            "accuracy": 0.75,
+            "mean_suspicion": 0.6,
             "most_suspicious": [{"row_index": 7, "row_id": HOSTILE, "suspicion": 1.0}],
         }
-    ]  # fmt: skip
+    ]
     return {
-        "id": "aud_1", "index_id": "idx_1", "job_id": "job_1", "state": "succeeded" if finished else "queued",
-        "request": {}, "method": "datainf", "dataset_id": "ds_1", "kind": "classification", "created_at": NOW,
-        "task": "sequence_classification", "rows": 41, "rows_audited": 40 if finished else None,
+        "id": "aud_1",
+        "index_id": "idx_1",
+        "job_id": "job_1",
+        "state": "succeeded" if finished else "queued",
+        "request": {},
+        "method": "datainf",
+        "dataset_id": "ds_1",
+        "kind": "classification",
+        "created_at": NOW,
+        "task": "sequence_classification",
+        "rows": 41,
+        "rows_audited": 40 if finished else None,
         "signals": [{"name": "influence" if has_scores else "loss", "meaning": "It says.", "weight": 0.0}],
-        "not_audited": ["r40"], "accuracy": 0.75, "classes": classes if finished else None, "notes": [HOSTILE],
-    }  # fmt: skip
+        "not_audited": ["r40"],
+        "accuracy": 0.75,
+        "classes": classes if finished else None,
+        "notes": [HOSTILE],
+    }
 
 
 def audited(row_index: int, *, has_scores: bool) -> dict[str, Any]:
     scores = {"influence": 2.0, "score": -2.0, "direction": "harmful"} if has_scores else {}
     return {
-        "row_index": row_index, "row_id": f"r{row_index}", "row": {"text": HOSTILE, "label": "[bold]x"},
-        "suspicion": 1.0 - row_index / 40, "label": "[bold]x", "predicted_label": HOSTILE,
-        "predicted_probability": 0.93, "loss": 4.25, **scores,
-    }  # fmt: skip
+        "row_index": row_index,
+        "row_id": f"r{row_index}",
+        "row": {"text": HOSTILE, "label": "[bold]x"},
+        "suspicion": 1.0 - row_index / 40,
+        "label": "[bold]x",
+        "predicted_label": HOSTILE,
+        "predicted_probability": 0.93,
+        "loss": 4.25,
+        **scores,
+    }
 
 
 @dataclass

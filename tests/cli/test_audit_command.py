@@ -10,16 +10,28 @@ from support.terminal import Call, assert_harmless
 
 def test_an_audit_is_followed_and_its_rows_are_shown_harmlessly(call: Call, service: ContractServer) -> None:
     result = call(
-        "audit", "idx_1", "--evaluation", "ds_2", "--signals", "loss, influence", "--weights", '{"influence": 0}',
-        "--method", "exact", "--top", 3,
-    )  # fmt: skip
+        "audit",
+        "idx_1",
+        "--evaluation",
+        "ds_2",
+        "--signals",
+        "loss, influence",
+        "--weights",
+        '{"influence": 0}',
+        "--method",
+        "exact",
+        "--top",
+        3,
+    )
     assert result.exit_code == 0, result.stderr
     assert service.bodies("/v1/indexes/idx_1/audits") == [
         {
-            "evaluation": {"dataset_id": "ds_2"}, "signals": ["loss", "influence"], "weights": {"influence": 0},
+            "evaluation": {"dataset_id": "ds_2"},
+            "signals": ["loss", "influence"],
+            "weights": {"influence": 0},
             "method": "exact",
         }
-    ]  # fmt: skip
+    ]
     assert "40 rows audited" in result.stdout
     assert "the model agrees 75.0%" in result.stdout
     assert "[bold]x -> " in result.stdout

@@ -40,9 +40,23 @@ def test_build_sends_everything_and_watches_until_the_index_is_ready(
     call: Call, service: ContractServer, adapter: Path, rows: Path
 ) -> None:
     result = call(
-        "build", "--base-model", "minilm-l6", "--adapter", adapter, "--data", rows, "--columns", '{"text": "t"}',
-        "--label-names", "no,yes", "--storage", "full", "--kronecker", "--max-length", 64,
-    )  # fmt: skip
+        "build",
+        "--base-model",
+        "minilm-l6",
+        "--adapter",
+        adapter,
+        "--data",
+        rows,
+        "--columns",
+        '{"text": "t"}',
+        "--label-names",
+        "no,yes",
+        "--storage",
+        "full",
+        "--kronecker",
+        "--max-length",
+        64,
+    )
     assert result.exit_code == 0, result.stderr
     assert "Ready: idx_1: 800 rows" in result.stdout
     assert "(1.0 KB a row)" in result.stdout
@@ -76,9 +90,16 @@ def test_a_build_is_polled_where_events_do_not_come_through(call: Call, service:
 
 def test_a_grown_index_says_what_it_kept(call: Call, service: ContractServer) -> None:
     service.growth = {
-        "grown_from": "idx_0", "grown_from_job": "job_0", "rows_reused": 760, "rows_reused_late": 0,
-        "rows_computed": 40, "rows_removed": 3, "baseline": 0.1, "residual": 0.1, "basis_age": 0.05,
-    }  # fmt: skip
+        "grown_from": "idx_0",
+        "grown_from_job": "job_0",
+        "rows_reused": 760,
+        "rows_reused_late": 0,
+        "rows_computed": 40,
+        "rows_removed": 3,
+        "baseline": 0.1,
+        "residual": 0.1,
+        "basis_age": 0.05,
+    }
     result = call("build", "--checkpoint-id", "ckpt_1", "--dataset-id", "ds_1", "--grow-from", "idx_0")
     assert result.exit_code == 0, result.stderr
     assert service.bodies("/v1/indexes")[0]["grow_from"] == "idx_0"
@@ -305,9 +326,19 @@ def test_row_ranges_are_bounded() -> None:
 
 def test_a_plain_model_is_named_by_its_trained_modules(call: Call, service: ContractServer, rows: Path) -> None:
     result = call(
-        "build", "--base-model", "b", "--trainable", "classifier", "--trainable", "*.layer.5", "--data", rows,
-        "--label-names", "no,yes", "--no-wait",
-    )  # fmt: skip
+        "build",
+        "--base-model",
+        "b",
+        "--trainable",
+        "classifier",
+        "--trainable",
+        "*.layer.5",
+        "--data",
+        rows,
+        "--label-names",
+        "no,yes",
+        "--no-wait",
+    )
     assert result.exit_code == 0, result.stderr
     expected = {"base_model": "b", "label_names": ["no", "yes"], "trainable": ["classifier", "*.layer.5"]}
     assert service.bodies("/v1/checkpoints") == [expected]

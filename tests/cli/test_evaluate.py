@@ -29,16 +29,38 @@ def test_rows_are_sent_the_work_is_watched_and_the_report_printed_and_written(
 ) -> None:
     columns, out = '{"class": "variation"}', tmp_path / "deep" / "out"
     result = call(
-        "class-attribution", "--data", rows, "--evaluation-data", rows, "--columns", columns, "--out", out,
-        "--methods", "datainf,exact:10", "--seeds", "0,1", "--rows", 90, "--lora-rank", 4, "--epochs", 3,
-    )  # fmt: skip
+        "class-attribution",
+        "--data",
+        rows,
+        "--evaluation-data",
+        rows,
+        "--columns",
+        columns,
+        "--out",
+        out,
+        "--methods",
+        "datainf,exact:10",
+        "--seeds",
+        "0,1",
+        "--rows",
+        90,
+        "--lora-rank",
+        4,
+        "--epochs",
+        3,
+    )
     assert result.exit_code == 0, result.stderr
     assert [json.loads(form["columns"]) for form in service.bodies("/v1/datasets")] == [{"class": "variation"}] * 2
     assert service.bodies("/v1/evaluations")[0] == {
-        "kind": "class-attribution", "dataset_id": "ds_1", "evaluation_dataset_id": "ds_1", "rows": 90, "seeds": [0, 1],
-        "methods": [{"method": "datainf"}, {"method": "exact", "damping_scale": 10.0}], "lora": {"r": 4},
+        "kind": "class-attribution",
+        "dataset_id": "ds_1",
+        "evaluation_dataset_id": "ds_1",
+        "rows": 90,
+        "seeds": [0, 1],
+        "methods": [{"method": "datainf"}, {"method": "exact", "damping_scale": 10.0}],
+        "lora": {"r": 4},
         "recipe": {"epochs": 3},
-    }  # fmt: skip
+    }
     assert "0.712 (0.690 to 0.730)" in result.stdout
     assert "• It works." in result.stdout
     assert_harmless(result.stdout + result.stderr)

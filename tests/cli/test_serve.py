@@ -73,9 +73,12 @@ class Running:
     def __init__(self, folder: Path, *, worker: str = WORKER, port: int = 0) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DATAINF_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", MAIN, str(folder), str(port), worker, API], env=environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            [sys.executable, "-c", MAIN, str(folder), str(port), worker, API],
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         self.seen = ""
 
     def read_until(self, pattern: str) -> re.Match[str]:

@@ -32,17 +32,35 @@ def test_area_is_the_share_of_pairs_in_order() -> None:
 def test_rows_are_shown_as_plain_text_and_planted_ones_are_marked() -> None:
     hostile = "[bold red]sale[/] \x1b[2J\x1b]0;title\x07 (see [link=file:///x]here[/link])"
     row = ScoredRow(
-        rank=1, row_index=0, row_id="[blink]7", row={"text": hostile}, label="[red]x", influence=2.0, score=-2.0,
-        direction="harmful", percentile=0.0, exact=True,
-    )  # fmt: skip
+        rank=1,
+        row_index=0,
+        row_id="[blink]7",
+        row={"text": hostile},
+        label="[red]x",
+        influence=2.0,
+        score=-2.0,
+        direction="harmful",
+        percentile=0.0,
+        exact=True,
+    )
     result = TestPointResult(
-        example={"text": hostile, "label": "a"}, loss=1.0, predicted_label="b", harmful=(row,),
-        histogram=Histogram(hist=(1,), bin_edges=(0.0, 1.0)), summary={},
-    )  # fmt: skip
+        example={"text": hostile, "label": "a"},
+        loss=1.0,
+        predicted_label="b",
+        harmful=(row,),
+        histogram=Histogram(hist=(1,), bin_edges=(0.0, 1.0)),
+        summary={},
+    )
     query = Query(
-        id="qry_1", index_id="idx_1", job_id="job_1", state="succeeded", method="datainf", created_at=now(),
-        request=QueryRequest(examples=[{"text": "x"}]), results=(result,),
-    )  # fmt: skip
+        id="qry_1",
+        index_id="idx_1",
+        job_id="job_1",
+        state="succeeded",
+        method="datainf",
+        created_at=now(),
+        request=QueryRequest(examples=[{"text": "x"}]),
+        results=(result,),
+    )
     stream = io.StringIO()
     show_answer(
         Console(file=stream, width=200, force_terminal=True, color_system=None), query, {"[blink]7": "[b]y"}, 12.0

@@ -32,9 +32,13 @@ def free_port() -> int:
 
 def start(folder: Path, *arguments: str, **passwords: str) -> subprocess.Popen[bytes]:
     environment = {
-        **os.environ, "REDIS_CONFIG_DIR": str(FOLDER), "REDIS_ACL_FILE": str(folder / "users.acl"),
-        "REDIS_DATA_DIR": str(folder), "REDIS_SERVER": str(find_server()), **passwords,
-    }  # fmt: skip
+        **os.environ,
+        "REDIS_CONFIG_DIR": str(FOLDER),
+        "REDIS_ACL_FILE": str(folder / "users.acl"),
+        "REDIS_DATA_DIR": str(folder),
+        "REDIS_SERVER": str(find_server()),
+        **passwords,
+    }
     return subprocess.Popen(
         ["sh", str(FOLDER / "start.sh"), *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -45,9 +49,14 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A server started by the deployment's own script."""
     folder, number = tmp_path_factory.mktemp("deployed"), free_port()
     process = start(
-        folder, "--port", str(number), "--bind", "127.0.0.1",
-        REDIS_API_PASSWORD=API_PASSWORD, REDIS_WORKER_PASSWORD=WORKER_PASSWORD,
-    )  # fmt: skip
+        folder,
+        "--port",
+        str(number),
+        "--bind",
+        "127.0.0.1",
+        REDIS_API_PASSWORD=API_PASSWORD,
+        REDIS_WORKER_PASSWORD=WORKER_PASSWORD,
+    )
     assert process.stdout is not None
     assert any(b"Ready to accept connections" in line for line in process.stdout), "the server did not start"
     with process.stdout as output:
@@ -109,12 +118,27 @@ def test_message_of_the_api_reaches_a_worker_and_is_acknowledged(port: int) -> N
 @pytest.mark.parametrize(
     "command",
     [
-        "FLUSHALL", "FLUSHDB", "CONFIG SET maxmemory-policy allkeys-lru", "CONFIG REWRITE", "SHUTDOWN NOSAVE",
-        "ACL LIST", "MODULE LIST", "REPLICAOF NO ONE", "MONITOR", "SAVE", "SCRIPT FLUSH", "FUNCTION FLUSH",
-        "CLIENT KILL TYPE normal", "SWAPDB 0 1", "SET elsewhere 1", "GET elsewhere", "SUBSCRIBE elsewhere",
-        "MIGRATE 127.0.0.1 1 datainf:x 0 1", "SORT datainf:x",
+        "FLUSHALL",
+        "FLUSHDB",
+        "CONFIG SET maxmemory-policy allkeys-lru",
+        "CONFIG REWRITE",
+        "SHUTDOWN NOSAVE",
+        "ACL LIST",
+        "MODULE LIST",
+        "REPLICAOF NO ONE",
+        "MONITOR",
+        "SAVE",
+        "SCRIPT FLUSH",
+        "FUNCTION FLUSH",
+        "CLIENT KILL TYPE normal",
+        "SWAPDB 0 1",
+        "SET elsewhere 1",
+        "GET elsewhere",
+        "SUBSCRIBE elsewhere",
+        "MIGRATE 127.0.0.1 1 datainf:x 0 1",
+        "SORT datainf:x",
     ],
-)  # fmt: skip
+)
 def test_user_may_not(client_of: Callable[[str], redis.Redis], role: str, command: str) -> None:
     with pytest.raises(redis.exceptions.NoPermissionError):
         client_of(role).execute_command(*command.split(" "))

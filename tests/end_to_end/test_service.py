@@ -166,10 +166,14 @@ def test_a_killed_worker_does_not_lose_an_evaluation(service: Service, wait_unti
     asked = service.post(
         "/v1/evaluations",
         json={
-            "kind": "class-attribution", "dataset_id": ids[0]["id"], "evaluation_dataset_id": ids[1]["id"],
-            "seeds": [0, 1], "methods": [{"method": "datainf"}], "recipe": {"epochs": 1},
+            "kind": "class-attribution",
+            "dataset_id": ids[0]["id"],
+            "evaluation_dataset_id": ids[1]["id"],
+            "seeds": [0, 1],
+            "methods": [{"method": "datainf"}],
+            "recipe": {"epochs": 1},
         },
-    )  # fmt: skip
+    )
     path = f"/v1/evaluations/{asked['id']}"
 
     def steps() -> int:

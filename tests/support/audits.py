@@ -18,10 +18,20 @@ def make_audit(store: Store, index: Index, checkpoint: Checkpoint, **fields: Any
     names = request.signals or tuple(name for name in offered if name != "influence" or request.evaluation)
     dataset = store.datasets.require(index.spec.dataset_id)
     audit = Audit(
-        id=new_id("aud"), index_id=index.id, job_id=new_id("job"), state="queued", request=request,
-        method=request.method, signals=describe_signals(names, request.weights or {}), dataset_id=dataset.id,
-        kind=dataset.kind, task=checkpoint.task, label_names=checkpoint.label_names, rows=index.rows, created_at=now(),
-    )  # fmt: skip
+        id=new_id("aud"),
+        index_id=index.id,
+        job_id=new_id("job"),
+        state="queued",
+        request=request,
+        method=request.method,
+        signals=describe_signals(names, request.weights or {}),
+        dataset_id=dataset.id,
+        kind=dataset.kind,
+        task=checkpoint.task,
+        label_names=checkpoint.label_names,
+        rows=index.rows,
+        created_at=now(),
+    )
     store.jobs.create(audit.job_id, "audit", audit.id, f"/v1/audits/{audit.id}")
     store.audits.create(audit)
     return audit

@@ -57,10 +57,17 @@ def add_checkpoint(store: Store, files: Files, tiny: TinyCheckpoint, task: TaskN
         (target / name).write_bytes((tiny.adapter / name).read_bytes())
     is_classifier = task == "sequence_classification"
     checkpoint = Checkpoint(
-        id=f"ckpt_{digest}", base_model=BaseModelRef(name="tiny", kind="path", location=str(tiny.base)), task=task,
-        adapter=fields, adapter_digest=digest, label_names=LABELS if is_classifier else None,
-        num_labels=len(LABELS) if is_classifier else None, parameters=1, tensors=1, created_at=now(),
-    )  # fmt: skip
+        id=f"ckpt_{digest}",
+        base_model=BaseModelRef(name="tiny", kind="path", location=str(tiny.base)),
+        task=task,
+        adapter=fields,
+        adapter_digest=digest,
+        label_names=LABELS if is_classifier else None,
+        num_labels=len(LABELS) if is_classifier else None,
+        parameters=1,
+        tensors=1,
+        created_at=now(),
+    )
     store.checkpoints.create(checkpoint)
     return checkpoint
 
@@ -70,9 +77,7 @@ def add_dataset(store: Store, files: Files, rows: Sequence[dict[str, Any]], kind
     dataset_id = f"ds_{digest_json(list(rows))}"
     if not files.dataset(dataset_id).exists():
         write_rows(files.dataset(dataset_id), rows)
-    dataset = Dataset(
-        id=dataset_id, kind=kind, columns={}, rows=len(rows), bytes=1, statistics={}, created_at=now()
-    )  # fmt: skip
+    dataset = Dataset(id=dataset_id, kind=kind, columns={}, rows=len(rows), bytes=1, statistics={}, created_at=now())
     store.datasets.create(dataset)
     return dataset
 
@@ -104,9 +109,16 @@ def submit_query(
         for index, weight in summed
     ]
     query = Query(
-        id=new_id("qry"), index_id=index_id, job_id=new_id("job"), state="queued", request=request,
-        method=request.method, checkpoints=tuple(checkpoints) or None, notes=notes, created_at=now(),
-    )  # fmt: skip
+        id=new_id("qry"),
+        index_id=index_id,
+        job_id=new_id("job"),
+        state="queued",
+        request=request,
+        method=request.method,
+        checkpoints=tuple(checkpoints) or None,
+        notes=notes,
+        created_at=now(),
+    )
     store.queries.create(query)
     store.jobs.create(query.job_id, "query", query.id, f"/v1/queries/{query.id}")
     store.queue.submit("answer_query", query_id=query.id)
@@ -114,15 +126,30 @@ def submit_query(
 
 
 def submit_sweep(
-    store: Store, index_id: str, method: str, scales: tuple[float, ...], *, default: float, cancelled: bool = False,
-    evaluation_id: str | None = None, **source: Any,
-) -> Sweep:  # fmt: skip
+    store: Store,
+    index_id: str,
+    method: str,
+    scales: tuple[float, ...],
+    *,
+    default: float,
+    cancelled: bool = False,
+    evaluation_id: str | None = None,
+    **source: Any,
+) -> Sweep:
     """Ask for a sweep, as `POST /v1/indexes/{id}/sweeps` does; `cancelled` before it is on the queue."""
     sweep = Sweep(
-        id=new_id("swp"), index_id=index_id, job_id=new_id("job"), state="queued", request=SweepRequest(**source),
-        method=method, damping_scales=scales, default_damping_scale=default, storage="full",
-        evaluation_id=evaluation_id, created_at=now(),
-    )  # fmt: skip
+        id=new_id("swp"),
+        index_id=index_id,
+        job_id=new_id("job"),
+        state="queued",
+        request=SweepRequest(**source),
+        method=method,
+        damping_scales=scales,
+        default_damping_scale=default,
+        storage="full",
+        evaluation_id=evaluation_id,
+        created_at=now(),
+    )
     store.sweeps.create(sweep)
     store.jobs.create(sweep.job_id, "sweep", sweep.id, f"/v1/sweeps/{sweep.id}")
     if cancelled:

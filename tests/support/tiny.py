@@ -37,9 +37,15 @@ def make_classifier(folder: Path, *, seed: int = 0, labels: int = len(LABELS)) -
     """A two-layer BERT with a LoRA adapter on query and value and a saved classifier."""
     torch.manual_seed(seed)
     config = BertConfig(
-        vocab_size=len(WORDS) + 5, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
-        max_position_embeddings=64, num_labels=labels, pad_token_id=0,
-    )  # fmt: skip
+        vocab_size=len(WORDS) + 5,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_position_embeddings=64,
+        num_labels=labels,
+        pad_token_id=0,
+    )
     base = BertForSequenceClassification(config)
     adapted = get_peft_model(
         base, LoraConfig(task_type="SEQ_CLS", r=2, lora_alpha=4, target_modules=["query", "value"])
@@ -51,9 +57,15 @@ def make_plain(folder: Path) -> Path:
     """A two-layer BERT that was trained itself, head included: no adapter. Its configuration names the classes."""
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=len(WORDS) + 5, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
-        max_position_embeddings=64, pad_token_id=0, id2label=dict(enumerate(LABELS)),
-    )  # fmt: skip
+        vocab_size=len(WORDS) + 5,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_position_embeddings=64,
+        pad_token_id=0,
+        id2label=dict(enumerate(LABELS)),
+    )
     model = BertForSequenceClassification(config)
     with torch.no_grad():
         model.classifier.weight.add_(torch.randn_like(model.classifier.weight) * 0.5)
@@ -66,10 +78,17 @@ def make_deberta(folder: Path) -> TinyCheckpoint:
     """A two-layer DeBERTa-v2, which has no fused attention."""
     torch.manual_seed(0)
     config = DebertaV2Config(
-        vocab_size=len(WORDS) + 5, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
-        max_position_embeddings=64, num_labels=len(LABELS), pad_token_id=0, relative_attention=True,
+        vocab_size=len(WORDS) + 5,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_position_embeddings=64,
+        num_labels=len(LABELS),
+        pad_token_id=0,
+        relative_attention=True,
         pos_att_type=["p2c", "c2p"],
-    )  # fmt: skip
+    )
     lora = LoraConfig(task_type="SEQ_CLS", r=2, lora_alpha=4, target_modules=["value_proj"], modules_to_save=["pooler"])
     return _save(folder, config, get_peft_model(DebertaV2ForSequenceClassification(config), lora))
 
@@ -78,9 +97,16 @@ def make_causal(folder: Path, *, seed: int = 0) -> TinyCheckpoint:
     """A two-layer Llama with a LoRA adapter on the attention's query and value."""
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(WORDS) + 5, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
-        max_position_embeddings=64, pad_token_id=0, eos_token_id=2, bos_token_id=1,
-    )  # fmt: skip
+        vocab_size=len(WORDS) + 5,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_position_embeddings=64,
+        pad_token_id=0,
+        eos_token_id=2,
+        bos_token_id=1,
+    )
     base = LlamaForCausalLM(config)
     lora = LoraConfig(task_type="CAUSAL_LM", r=2, lora_alpha=4, target_modules=["q_proj", "v_proj"])
     return _save(folder, config, get_peft_model(base, lora))
@@ -115,6 +141,12 @@ def _tokenizer() -> PreTrainedTokenizerFast:
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]", unk_token="[UNK]",
-        bos_token="[CLS]", eos_token="[SEP]", model_max_length=64,
-    )  # fmt: skip
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        unk_token="[UNK]",
+        bos_token="[CLS]",
+        eos_token="[SEP]",
+        model_max_length=64,
+    )

@@ -27,9 +27,7 @@ class EvaluationStage:
         assert selection is not None
         self._subject = subject
         self._file = RowFile(subject.runtime.files.dataset(selection.dataset_id))
-        self._rows: Sequence[int] = (
-            range(len(self._file)) if selection.row_indexes is None else selection.row_indexes
-        )  # fmt: skip
+        self._rows: Sequence[int] = range(len(self._file)) if selection.row_indexes is None else selection.row_indexes
         self._rows_per_piece = subject.rows_in(_SECONDS, least=_FEWEST_ROWS, most=_MOST_ROWS)
         self.total = len(self._rows)
         self._done, self._sum = self._resume()
@@ -53,9 +51,7 @@ class EvaluationStage:
     def advance(self) -> None:
         """Add a piece. Raises NonFiniteGradients naming rows."""
         runtime, model = self._subject.runtime, self._subject.model
-        encoded = model.task.tokenise(
-            self._file.read_many(self._rows[self._done : self._done + self._rows_per_piece])
-        )  # fmt: skip
+        encoded = model.task.tokenise(self._file.read_many(self._rows[self._done : self._done + self._rows_per_piece]))
         for positions, found in stream_rows(runtime, model, encoded):
             if bad := find_non_finite(found):
                 names = ", ".join(encoded[positions[row]].row_id for row in bad[:5])

@@ -29,10 +29,14 @@ def finish_audit(subject: Subject, work: Work) -> bool:
         return False
     runtime.store.audit_data.write_columns(audit.id, table)
     found: Json = {
-        "state": "succeeded", "rows_audited": subject.rows, "columns": tuple(table), "finished_at": now(),
-        "not_audited": subject.index.skipped_rows, "fidelity": subject.index.fidelity,
+        "state": "succeeded",
+        "rows_audited": subject.rows,
+        "columns": tuple(table),
+        "finished_at": now(),
+        "not_audited": subject.index.skipped_rows,
+        "fidelity": subject.index.fidelity,
         **_summarise(subject, table),
-    }  # fmt: skip
+    }
     if work.evaluation is not None:
         found |= {"evaluation_rows": work.evaluation.total, "evaluation_loss": work.evaluation.mean_loss}
     runtime.store.audits.update(audit.id, lambda current: current.model_copy(update=found))
@@ -113,9 +117,12 @@ def _describe_classes(subject: Subject, classes: list[ClassFigures], table: Tabl
 
     return tuple(
         ClassSummary(
-            label=subject.audit.spell(figures.label), rows=figures.rows, mean_loss=figures.mean_loss,
-            accuracy=figures.accuracy, mean_suspicion=figures.mean_suspicion,
+            label=subject.audit.spell(figures.label),
+            rows=figures.rows,
+            mean_loss=figures.mean_loss,
+            accuracy=figures.accuracy,
+            mean_suspicion=figures.mean_suspicion,
             most_suspicious=tuple(map(describe, figures.suspects.tolist())),
         )
         for figures in classes
-    )  # fmt: skip
+    )

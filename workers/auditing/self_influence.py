@@ -30,7 +30,7 @@ class SelfInfluenceStage(RowStage):
         if not np.isfinite(found).all():
             raise NonFiniteGradients(
                 "Self-influence is not a number for some rows.", hint="Use a larger damping_scale."
-            )  # fmt: skip
+            )
         return found
 
     def _score(self, rows: slice) -> NDArray[np.float32]:

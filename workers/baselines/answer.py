@@ -100,10 +100,13 @@ def _store(
         results = builder.build()
         runtime.store.scores.write(query.id, spread_rows(influence, hot.row_indexes, index.rows))
     answer: Json = {
-        "state": "succeeded", "results": tuple(results), "rows_scored": influence.shape[1],
-        "storage": index.spec.storage, "milliseconds": watch.finish(),
+        "state": "succeeded",
+        "results": tuple(results),
+        "rows_scored": influence.shape[1],
+        "storage": index.spec.storage,
+        "milliseconds": watch.finish(),
         "notes": tuple(dict.fromkeys((*query.notes, BASELINES[query.request.method].note))),
-    }  # fmt: skip
+    }
     runtime.store.queries.update(query.id, lambda current: current.model_copy(update=answer))
     runtime.store.queries.expire(query.id, keys.QUERY_SECONDS)
     runtime.store.jobs.succeed(query.job_id)

@@ -99,9 +99,7 @@ def read_embeddings(runtime: Runtime, index: Index, model: HotModel, piece: Piec
         return data.read_rows(index.id, shard, piece.part, shape, "float16")
 
 
-def read_row_state(
-    runtime: Runtime, index: Index, commit: ShardCommit, part: str, dtype: str
-) -> NDArray[np.generic]:  # fmt: skip
+def read_row_state(runtime: Runtime, index: Index, commit: ShardCommit, part: str, dtype: str) -> NDArray[np.generic]:
     """One number a row of a shard, such as `losses`; a shard that was lost is computed again."""
 
     def read() -> NDArray[np.generic]:

@@ -52,9 +52,7 @@ def embed_rows(runtime: Runtime, model: HotModel, encoded: Sequence[EncodedRow])
     return found
 
 
-def collect_embeddings(
-    runtime: Runtime, model: HotModel, rows: Sequence[Row]
-) -> tuple[list[float], dict[str, Tensor]]:  # fmt: skip
+def collect_embeddings(runtime: Runtime, model: HotModel, rows: Sequence[Row]) -> tuple[list[float], dict[str, Tensor]]:
     """Losses of test points, and their embeddings in the gradients' place."""
     encoded = model.task.tokenise(rows)
     losses = torch.empty(len(encoded))

@@ -73,15 +73,22 @@ def _ready(
     growth = None if index.growth is None else finish_growth(index.growth, list(commits.values()), rows)
     return index.model_copy(
         update={
-            "state": "succeeded", "rows_indexed": rows, "skipped_rows": skipped, "bytes": size,
-            "bytes_per_row": round(shard_bytes / rows, 1), "damping": _damping(index, commits, moments, rows),
-            "ready_at": now(), "growth": growth, "warnings": _warnings(index, skipped, growth, without_factors),
+            "state": "succeeded",
+            "rows_indexed": rows,
+            "skipped_rows": skipped,
+            "bytes": size,
+            "bytes_per_row": round(shard_bytes / rows, 1),
+            "damping": _damping(index, commits, moments, rows),
+            "ready_at": now(),
+            "growth": growth,
+            "warnings": _warnings(index, skipped, growth, without_factors),
             "timings": {
-                **(index.timings or {}), "gradient_seconds": round(seconds, 3),
+                **(index.timings or {}),
+                "gradient_seconds": round(seconds, 3),
                 "rows_per_second": round(rows / max(seconds, 1e-9), 1),
             },
         }
-    )  # fmt: skip
+    )
 
 
 def finish_growth(growth: Growth, commits: Sequence[ShardCommit], rows: int) -> Growth:
@@ -96,10 +103,12 @@ def finish_growth(growth: Growth, commits: Sequence[ShardCommit], rows: int) -> 
     )
     return growth.model_copy(
         update={
-            "rows_computed": computed, "residual": drift.residual, "basis_age": drift.basis_age,
+            "rows_computed": computed,
+            "residual": drift.residual,
+            "basis_age": drift.basis_age,
             "warnings": drift.warnings,
         }
-    )  # fmt: skip
+    )
 
 
 def _damping(index: Index, commits: Mapping[int, ShardCommit], moments: Moments | None, rows: int) -> dict[str, float]:

@@ -126,10 +126,14 @@ def store_growth(
     size = write_when_room(runtime, index.job_id, lambda: _write(runtime, index, matched, remaining))
     source, old = matched.rows.source, matched.old
     growth = Growth(
-        grown_from=old.id, grown_from_job=old.job_id, rows_reused=int((source >= 0).sum()),
-        rows_reused_late=int(matched.late[source[source >= 0]].sum()), rows_computed=len(matched.rows.added),
-        rows_removed=len(matched.rows.removed), baseline=_baseline(matched),
-    )  # fmt: skip
+        grown_from=old.id,
+        grown_from_job=old.job_id,
+        rows_reused=int((source >= 0).sum()),
+        rows_reused_late=int(matched.late[source[source >= 0]].sum()),
+        rows_computed=len(matched.rows.added),
+        rows_removed=len(matched.rows.removed),
+        baseline=_baseline(matched),
+    )
     return {"growth": growth, "fidelity": old.fidelity, "bytes": size}
 
 

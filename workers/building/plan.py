@@ -77,10 +77,15 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
     parameters = sum(block.parameters for block in blocks)
     rows_per_shard = choose_shard_rows(index.spec, dataset.rows, parameters, rates, runtime.settings.shard_seconds)
     plan: dict[str, Any] = {
-        "state": "running", "rows": dataset.rows, "blocks": blocks, "parameters": parameters,
-        "rows_per_shard": rows_per_shard, "shards": math.ceil(dataset.rows / rows_per_shard),
-        "estimate": estimate.to_json(), "truncated_rows": truncated,
-    }  # fmt: skip
+        "state": "running",
+        "rows": dataset.rows,
+        "blocks": blocks,
+        "parameters": parameters,
+        "rows_per_shard": rows_per_shard,
+        "shards": math.ceil(dataset.rows / rows_per_shard),
+        "estimate": estimate.to_json(),
+        "truncated_rows": truncated,
+    }
     if matched is not None:
         plan |= store_growth(runtime, index.model_copy(update=plan), model, matched, progress)
     elif index.spec.storage == "compact":

@@ -47,9 +47,13 @@ def measure_precision(runtime: Runtime, index: Index, model: HotModel) -> Json |
         return None
     cosines = torch.nn.functional.cosine_similarity(joined[0][finite], joined[1][finite], dim=1)
     measured: Json = {
-        "precision": index.spec.gradients.precision, "rows": int(finite.sum()), "cosine_worst": float(cosines.min()),
-        "spearman_mean": float(np.mean(correlations)), "spearman_worst": float(np.min(correlations)), "warnings": [],
-    }  # fmt: skip
+        "precision": index.spec.gradients.precision,
+        "rows": int(finite.sum()),
+        "cosine_worst": float(cosines.min()),
+        "spearman_mean": float(np.mean(correlations)),
+        "spearman_worst": float(np.min(correlations)),
+        "warnings": [],
+    }
     if measured["spearman_mean"] < SPEARMAN_FLOOR:
         measured["warnings"] = [
             f"In bfloat16 rows rank like in float32 only to a Spearman of {measured['spearman_mean']:.3f}; "

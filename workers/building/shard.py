@@ -78,11 +78,15 @@ def _compute_and_commit(runtime: Runtime, index: Index, shard: int) -> None:
     try:
         size, chunks = write_when_room(runtime, index.job_id, rows.write)
         commit = ShardCommit(
-            shard=shard, rows=int(rows.keep.sum()), bytes=size, chunks=chunks,
+            shard=shard,
+            rows=int(rows.keep.sum()),
+            bytes=size,
+            chunks=chunks,
             skipped=tuple(row_id for row_id, keep in zip(row_ids, rows.keep, strict=True) if not keep),
-            seconds=round(time.monotonic() - started, 3), squared_norm_sums=tuple(rows.squared_norm_sums.tolist()),
+            seconds=round(time.monotonic() - started, 3),
+            squared_norm_sums=tuple(rows.squared_norm_sums.tolist()),
             **rows.drift,
-        )  # fmt: skip
+        )
         write_when_room(runtime, index.job_id, partial(runtime.store.index_data.commit, index.id, commit))
         BuildProgress(runtime, index.job_id, shard=shard).report(len(row_ids), last=True)
         if runtime.store.jobs.is_cancelled(index.job_id):

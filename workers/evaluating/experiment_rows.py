@@ -38,9 +38,14 @@ def read_setting(runtime: Runtime, evaluation: Evaluation, *, seed: int, flip_sh
         other = request.evaluation_dataset_id
         with RowFile(runtime.files.dataset(other or subject.dataset_id)) as test_file:
             draw = draw_rows(
-                len(file), None if other is None else len(test_file), seed=seed, rows=request.rows,
-                test_points=request.test_points, flip_share=flip_share, classes=subject.num_labels or 2,
-            )  # fmt: skip
+                len(file),
+                None if other is None else len(test_file),
+                seed=seed,
+                rows=request.rows,
+                test_points=request.test_points,
+                flip_share=flip_share,
+                classes=subject.num_labels or 2,
+            )
             train, test = file.read_many(draw.train.tolist()), test_file.read_many(draw.test.tolist())
     return _with_flips(evaluation, [dict(row) for row in train], list(test), draw.flipped, draw.shifts)
 

@@ -26,11 +26,21 @@ _MARKERS = "osD^vPX*"
 _UPRIGHT_BARS, _UPRIGHT_CHARACTERS = 8, 14
 _MAX_CHARACTERS, _MAX_TITLE_CHARACTERS = 60, 80
 _STYLE: dict[str, Any] = {
-    "svg.hashsalt": "datainf", "svg.fonttype": "path", "text.parse_math": False, "text.usetex": False,
-    "font.family": "DejaVu Sans", "font.size": 9.5, "axes.titlesize": 11, "axes.spines.top": False,
-    "axes.spines.right": False, "axes.grid": True, "grid.color": "#dddddd", "grid.linewidth": 0.8,
-    "axes.axisbelow": True, "legend.frameon": False,
-}  # fmt: skip
+    "svg.hashsalt": "datainf",
+    "svg.fonttype": "path",
+    "text.parse_math": False,
+    "text.usetex": False,
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.titlesize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+}
 
 
 def draw_svg(picture: Picture) -> bytes:

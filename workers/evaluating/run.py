@@ -53,9 +53,15 @@ def train_on(
     recipe = evaluation.request.recipe.model_copy(update={"seed": seed})
     loaded = load_untrained(runtime, evaluation, seed=seed, rank=rank)
     loss = train(
-        loaded.model, loaded.task, loaded.task.tokenise(rows), recipe, device=runtime.device, lock=runtime.device_lock,
-        watch=watch, on_epoch=lambda epoch: on_epoch(loaded, epoch),
-    )  # fmt: skip
+        loaded.model,
+        loaded.task,
+        loaded.task.tokenise(rows),
+        recipe,
+        device=runtime.device,
+        lock=runtime.device_lock,
+        watch=watch,
+        on_epoch=lambda epoch: on_epoch(loaded, epoch),
+    )
     return Trained(loaded, loss)
 
 

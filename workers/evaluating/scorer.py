@@ -61,9 +61,14 @@ def collect(
     }
     losses, factors = np.empty(len(encoded)), ShardFactors()
     stream = stream_gradients(
-        collector, encoded, task.collate, device=runtime.device, budget=runtime.token_budget, lock=runtime.device_lock,
+        collector,
+        encoded,
+        task.collate,
+        device=runtime.device,
+        budget=runtime.token_budget,
+        lock=runtime.device_lock,
         with_factors=with_factors,
-    )  # fmt: skip
+    )
     for positions, found in stream:
         _refuse_non_finite([encoded[positions[row]].row_id for row in find_non_finite(found)])
         losses[positions] = found.losses.double().cpu().numpy()
@@ -145,9 +150,13 @@ class Scorer:
             encoder = fit_encoder([block[torch.from_numpy(sample)] for block in gradients], rank=rank)
             projected = encoder.project(gradients)
             self._compact[rank] = CompactIndex(
-                encoder, encoder.sum_moments(projected), encoder.encode(projected), np.arange(rows),
-                self.train.losses.astype(np.float32), threads=torch.get_num_threads(),
-            )  # fmt: skip
+                encoder,
+                encoder.sum_moments(projected),
+                encoder.encode(projected),
+                np.arange(rows),
+                self.train.losses.astype(np.float32),
+                threads=torch.get_num_threads(),
+            )
         return self._compact[rank]
 
 

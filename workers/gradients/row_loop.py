@@ -39,12 +39,15 @@ def loop_gradients(
     tensors: Sequence[TrainableTensor], losses_of: Callable[[Batch], Tensor], batch: Batch
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Losses (B,) and gradients (B, d) by block name, row after row."""
-    losses, found = [], {
-        tensor.block: torch.empty(
-            len(batch), tensor.parameter.numel(), dtype=tensor.dtype, device=batch.labels.device
-        )
-        for tensor in tensors
-    }  # fmt: skip
+    losses, found = (
+        [],
+        {
+            tensor.block: torch.empty(
+                len(batch), tensor.parameter.numel(), dtype=tensor.dtype, device=batch.labels.device
+            )
+            for tensor in tensors
+        },
+    )
     for row in range(len(batch)):
         loss, gradients = row_gradients(tensors, losses_of, batch, row)
         losses.append(loss)

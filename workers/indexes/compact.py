@@ -24,7 +24,7 @@ from influence.compact.query import (
     invert_proximally,
     query_vectors,
     self_scores,
-)  # fmt: skip
+)
 from influence.compact.scan import scan_codes
 from influence.contracts.index import Index
 from influence.methods.normalised import inverse_roots

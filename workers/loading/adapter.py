@@ -89,11 +89,20 @@ def _lora_config(config: AdapterConfig, selected: list[str], task: str, model: A
     alphas = {re.escape(name): selector.alpha(name) for name in selected}
     transposed = all(isinstance(model.get_submodule(name), Conv1D) for name in selected)
     return LoraConfig(
-        task_type=_TASK_TYPES[task], r=config.r, lora_alpha=config.lora_alpha, target_modules=selected,
-        rank_pattern=ranks, alpha_pattern=alphas, bias=config.bias, use_rslora=config.use_rslora,
-        use_dora=config.use_dora, fan_in_fan_out=transposed, lora_dropout=dropout, inference_mode=False,
+        task_type=_TASK_TYPES[task],
+        r=config.r,
+        lora_alpha=config.lora_alpha,
+        target_modules=selected,
+        rank_pattern=ranks,
+        alpha_pattern=alphas,
+        bias=config.bias,
+        use_rslora=config.use_rslora,
+        use_dora=config.use_dora,
+        fan_in_fan_out=transposed,
+        lora_dropout=dropout,
+        inference_mode=False,
         modules_to_save=None if config.modules_to_save is None else list(config.modules_to_save),
-    )  # fmt: skip
+    )
 
 
 def _wrap(model: Any, config: LoraConfig, selected: list[str]) -> Any:

@@ -49,11 +49,17 @@ def load_base_model(
         if checkpoint.num_labels is not None:
             config.num_labels = checkpoint.num_labels
         model, report = _CLASSES[checkpoint.task].from_pretrained(
-            str(folder), config=config, dtype=dtype, local_files_only=True, trust_remote_code=False,
-            use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True,
+            str(folder),
+            config=config,
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
             **describe_placement(device, device_map=device_map, in_bits=load_in_bits is not None),
             **_quantisation(checkpoint, config, dtype, load_in_bits),
-        )  # fmt: skip
+        )
     except (OSError, ImportError, KeyError, RuntimeError) as error:
         raise BaseModelNotFound(
             f"The base model {checkpoint.base_model.name!r} cannot be loaded: {_first_line(error)}",

@@ -56,9 +56,15 @@ def load_checkpoint(
         return attach_adapter(base, AdapterConfig.model_validate(checkpoint.adapter), adapter_folder, checkpoint.task)
 
     return _assemble(
-        checkpoint, prepare, device=device, settings=settings, offline=offline, cache_dir=cache_dir,
-        load_in_bits=None if adapter_folder is None else load_in_bits, device_map=device_map,
-    )  # fmt: skip
+        checkpoint,
+        prepare,
+        device=device,
+        settings=settings,
+        offline=offline,
+        cache_dir=cache_dir,
+        load_in_bits=None if adapter_folder is None else load_in_bits,
+        device_map=device_map,
+    )
 
 
 def make_untrained(
@@ -84,9 +90,14 @@ def make_untrained(
     config = AdapterConfig.model_validate(checkpoint.adapter)
     torch.manual_seed(seed)
     return _assemble(
-        checkpoint, lambda base: wrap_base(base, config, checkpoint.task, dropout=dropout), device=device,
-        settings=settings, offline=offline, cache_dir=cache_dir, load_in_bits=None,
-    )  # fmt: skip
+        checkpoint,
+        lambda base: wrap_base(base, config, checkpoint.task, dropout=dropout),
+        device=device,
+        settings=settings,
+        offline=offline,
+        cache_dir=cache_dir,
+        load_in_bits=None,
+    )
 
 
 def _assemble(
@@ -103,9 +114,13 @@ def _assemble(
     folder = locate_base_model(checkpoint.base_model, cache_dir=cache_dir, offline=offline)
     tokenizer = load_tokenizer(folder)
     base = load_base_model(
-        checkpoint, folder, device=device, dtype=_DTYPES[settings.precision], load_in_bits=load_in_bits,
+        checkpoint,
+        folder,
+        device=device,
+        dtype=_DTYPES[settings.precision],
+        load_in_bits=load_in_bits,
         device_map=device_map,
-    )  # fmt: skip
+    )
     # Where a classifier reads its answer depends on this id: it must be the one that batches are padded with.
     base.model.config.pad_token_id = pad_id = pad_id_of(tokenizer)
     model = prepare(base)

@@ -19,10 +19,14 @@ def fetch_base_model(base: BaseModelRef, *, cache_dir: Path, offline: bool) -> P
     try:
         return Path(
             snapshot_download(
-                base.location, revision=base.revision, cache_dir=cache_dir, allow_patterns=list(_PATTERNS),
-                ignore_patterns=list(_IGNORED), local_files_only=offline,
+                base.location,
+                revision=base.revision,
+                cache_dir=cache_dir,
+                allow_patterns=list(_PATTERNS),
+                ignore_patterns=list(_IGNORED),
+                local_files_only=offline,
             )
-        )  # fmt: skip
+        )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         called = base.location if base.revision is None else f"{base.location} at {base.revision}"
         raise BaseModelNotFound(

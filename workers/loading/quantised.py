@@ -30,9 +30,12 @@ def describe_bits(
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     saved: Sequence[str] = (checkpoint.adapter or {}).get("modules_to_save") or ()
     return BitsAndBytesConfig(
-        load_in_4bit=bits == 4, load_in_8bit=bits == 8, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype,
+        load_in_4bit=bits == 4,
+        load_in_8bit=bits == 8,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=dtype,
         llm_int8_skip_modules=sorted({*saved, *HEADS, *_output_names(model_class, config)}),
-    )  # fmt: skip
+    )
 
 
 def _output_names(model_class: Any, config: Any) -> list[str]:

@@ -49,16 +49,29 @@ def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> R
     files = Files(settings.data_dir)
     device_lock = FairLock()
     models = Models(
-        device, adapters=files.adapters, hub_cache=files.hub, offline=settings.hub_offline,
-        capacity=settings.hot_models, load_in_bits=settings.load_in_bits, device_map=settings.device_map,
+        device,
+        adapters=files.adapters,
+        hub_cache=files.hub,
+        offline=settings.hub_offline,
+        capacity=settings.hot_models,
+        load_in_bits=settings.load_in_bits,
+        device_map=settings.device_map,
         device_lock=device_lock,
-    )  # fmt: skip
+    )
     budget = TokenBudget(settings.token_budget) if settings.token_budget else TokenBudget.for_device(device)
     return Runtime(
-        name=name, settings=settings, store=store, files=files, device=device, models=models, token_budget=budget,
-        hot_indexes=HotIndexes(settings.memory_budget_bytes), encoders=Encoders(device),
-        gradient_cache=GradientCache(settings.gradient_cache_bytes), device_lock=device_lock,
-    )  # fmt: skip
+        name=name,
+        settings=settings,
+        store=store,
+        files=files,
+        device=device,
+        models=models,
+        token_budget=budget,
+        hot_indexes=HotIndexes(settings.memory_budget_bytes),
+        encoders=Encoders(device),
+        gradient_cache=GradientCache(settings.gradient_cache_bytes),
+        device_lock=device_lock,
+    )
 
 
 class WorkerProcess:
@@ -118,9 +131,12 @@ class WorkerProcess:
 
     def _description(self) -> dict[str, object]:
         return {
-            "name": self.runtime.name, "host": socket.gethostname(), "pid": os.getpid(),
-            "device": str(self.runtime.device), "hot_index_bytes": self.runtime.hot_indexes.bytes,
-        }  # fmt: skip
+            "name": self.runtime.name,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "device": str(self.runtime.device),
+            "hot_index_bytes": self.runtime.hot_indexes.bytes,
+        }
 
 
 def choose_device(wanted: str, slot: int) -> torch.device:

@@ -75,11 +75,15 @@ def _store(
         runtime.store.scores.write(query.id, spread_rows(influence.values, influence.row_indexes, index.rows))
     storages = {part.index.spec.storage for part in parts.all}
     answer: Mapping[str, Any] = {
-        "state": "succeeded" if is_final else "running", "results": tuple(results),
-        "calibration": calibration, "rows_scored": len(influence.row_indexes), "fidelity": index.fidelity,
-        "storage": index.spec.storage if len(storages) == 1 else "mixed", "milliseconds": parts.watch.finish(),
+        "state": "succeeded" if is_final else "running",
+        "results": tuple(results),
+        "calibration": calibration,
+        "rows_scored": len(influence.row_indexes),
+        "fidelity": index.fidelity,
+        "storage": index.spec.storage if len(storages) == 1 else "mixed",
+        "milliseconds": parts.watch.finish(),
         "damping_scale": method.damping_scale(query.request.damping_scale) if damped else None,
-    }  # fmt: skip
+    }
     runtime.store.queries.update(
         query.id,
         lambda current: current.model_copy(update={**answer, "notes": renew_notes(current.notes, notes)}),
@@ -116,10 +120,15 @@ def _build_results(
         return np.isin(shown, exact.positions if exact else [])
 
     builder = ResultBuilder(
-        runtime, query, parts.all[0].index, parts.points, influence, is_exact=is_exact,
+        runtime,
+        query,
+        parts.all[0].index,
+        parts.points,
+        influence,
+        is_exact=is_exact,
         share=lambda shown: share_shown(parts, query.request, influence, exact, shown),
         change_scale=None if calibration is None else calibration.scale,
-    )  # fmt: skip
+    )
     return builder.build()
 
 

@@ -22,10 +22,14 @@ def preview_rows(runtime: Runtime, preview: Preview) -> None:
         view = model.task.render(row)
         shown.append(
             PreviewRow(
-                row_index=row_index, row_id=str(row["id"]), rendered=view.text, tokens=tuple(view.tokens),
-                supervised=tuple(view.supervised), truncated=view.truncated,
+                row_index=row_index,
+                row_id=str(row["id"]),
+                rendered=view.text,
+                tokens=tuple(view.tokens),
+                supervised=tuple(view.supervised),
+                truncated=view.truncated,
             )
-        )  # fmt: skip
+        )
     runtime.store.previews.update(
         preview.id, lambda current: current.model_copy(update={"state": "succeeded", "rows": tuple(shown)})
     )

@@ -83,11 +83,15 @@ class ResultBuilder:
         exact = self._is_exact(shown)
         return {
             int(position): self._score_row(
-                row_indexes[place], texts[place], float(influence[position]), float(percentile[place]),
-                bool(exact[place]), shares.get(int(position)),
+                row_indexes[place],
+                texts[place],
+                float(influence[position]),
+                float(percentile[place]),
+                bool(exact[place]),
+                shares.get(int(position)),
             )
             for place, position in enumerate(shown)
-        }  # fmt: skip
+        }
 
     def _score_row(
         self,
@@ -100,10 +104,19 @@ class ResultBuilder:
     ) -> ScoredRow:
         change = None if self._change_scale is None else -influence * self._change_scale
         return ScoredRow(
-            rank=0, row_index=row_index, row_id=str(row["id"]), row=_without_id(row), label=row.get("label"),
-            influence=influence, score=0.0 - influence, direction=direction_of(-influence),
-            percentile=round(percentile, 4), exact=exact, predicted_change=change, blocks=blocks,
-        )  # fmt: skip
+            rank=0,
+            row_index=row_index,
+            row_id=str(row["id"]),
+            row=_without_id(row),
+            label=row.get("label"),
+            influence=influence,
+            score=0.0 - influence,
+            direction=direction_of(-influence),
+            percentile=round(percentile, 4),
+            exact=exact,
+            predicted_change=change,
+            blocks=blocks,
+        )
 
 
 def _ranked(rows: Mapping[int, ScoredRow], order: Positions) -> tuple[ScoredRow, ...]:

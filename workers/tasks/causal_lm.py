@@ -44,9 +44,11 @@ class CausalLM:
         masked = [row.row_id for row in encoded if all(label == IGNORED for label in row.labels[1:])]
         if masked:
             refuse_rows(
-                RowMasked, masked, f"without a token that carries loss in the first {self._encoder.limit}",
+                RowMasked,
+                masked,
+                f"without a token that carries loss in the first {self._encoder.limit}",
                 hint="Give them a completion or an assistant turn, raise max_length if they were cut, or drop them.",
-            )  # fmt: skip
+            )
         return encoded
 
     def collate(self, rows: Sequence[EncodedRow]) -> Batch:
@@ -95,10 +97,12 @@ class CausalLM:
                 reason = reason or str(error)
         if unknown:
             refuse_rows(
-                RowsUnfit, unknown, f"whose supervised tokens cannot be known: {reason}",
+                RowsUnfit,
+                unknown,
+                f"whose supervised tokens cannot be known: {reason}",
                 hint="Send loss 'all', send rows as prompt and completion, or use a base model whose chat template "
                 "marks the assistant's part with {% generation %}.",
-            )  # fmt: skip
+            )
         return texts
 
     def _answer(self, model: torch.nn.Module, row: Row) -> Prediction | None:
@@ -120,15 +124,19 @@ class CausalLM:
         unfit = [_id(row) for row in rows if kind_of(row) not in SCOPES]
         if unfit:
             refuse_rows(
-                RowsUnfit, unfit, "of a classification data set",
+                RowsUnfit,
+                unfit,
+                "of a classification data set",
                 hint="This checkpoint is a language model: send prompt and completion, messages, or text alone.",
-            )  # fmt: skip
+            )
         other = [_id(row) for row in rows if self._scope is not None and self._scope not in SCOPES[kind_of(row)]]
         if other:
             refuse_rows(
-                RowsUnfit, other, f"that have no part called {self._scope!r}",
+                RowsUnfit,
+                other,
+                f"that have no part called {self._scope!r}",
                 hint="Leave 'loss' out for what the rows imply: completion, assistant, or all of a plain text.",
-            )  # fmt: skip
+            )
 
 
 def _id(row: Row) -> str:

@@ -71,9 +71,7 @@ class SequenceClassification:
         _check_texts([row])
         (encoded,) = self._encode([row], [0])
         ids = encoded.inputs["input_ids"]
-        return RenderedRow(
-            self._encoder.decode(ids), self._encoder.tokens(ids), (False,) * len(ids), encoded.truncated
-        )  # fmt: skip
+        return RenderedRow(self._encoder.decode(ids), self._encoder.tokens(ids), (False,) * len(ids), encoded.truncated)
 
     def _encode(self, rows: Sequence[Row], labels: Sequence[int]) -> list[EncodedRow]:
         if not rows:
@@ -94,17 +92,21 @@ class SequenceClassification:
         missing = [_id(row) for row in rows if row.get("label") is None]
         if missing:
             refuse_rows(
-                RowsUnfit, missing, "without a label",
+                RowsUnfit,
+                missing,
+                "without a label",
                 hint="Give each row its label; for test rows without one, send target 'prediction'.",
-            )  # fmt: skip
+            )
         self._refuse_unknown_names(rows)
         labels = [self._classes[row["label"]] if isinstance(row["label"], str) else row["label"] for row in rows]
         outside = [_id(row) for row, label in zip(rows, labels, strict=True) if not self._is_class(label)]
         if outside:
             refuse_rows(
-                LabelOutOfRange, outside, f"with a label outside 0 to {self._num_labels - 1}",
+                LabelOutOfRange,
+                outside,
+                f"with a label outside 0 to {self._num_labels - 1}",
                 hint=f"The classifier's head has {self._num_labels} outputs; count classes from 0.",
-            )  # fmt: skip
+            )
         return labels
 
     def _refuse_unknown_names(self, rows: Sequence[Row]) -> None:
@@ -113,10 +115,11 @@ class SequenceClassification:
             return
         known = f"Its names begin {', '.join(map(repr, self._names[:8]))}." if self._names else "It has no names."
         refuse_rows(
-            LabelUnknown, [_id(row) for row in unknown],
+            LabelUnknown,
+            [_id(row) for row in unknown],
             f"with a label that the checkpoint does not name (the first is {unknown[0]['label'][:80]!r})",
             hint=f"{known} Send the checkpoint with 'label_names', or label rows with class numbers.",
-        )  # fmt: skip
+        )
 
     def _is_class(self, label: Any) -> bool:
         return isinstance(label, int) and not isinstance(label, bool) and 0 <= label < self._num_labels
@@ -133,6 +136,8 @@ def _check_texts(rows: Sequence[Row]) -> None:
     unfit = [_id(row) for row in rows if not isinstance(row.get("text"), str)]
     if unfit:
         refuse_rows(
-            RowsUnfit, unfit, "without 'text'",
+            RowsUnfit,
+            unfit,
+            "without 'text'",
             hint="This checkpoint classifies texts: its rows have 'text' (and 'text_pair') and 'label'.",
-        )  # fmt: skip
+        )

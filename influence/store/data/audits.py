@@ -68,9 +68,7 @@ class AuditData:
         """Keep a sum over the first `rows` evaluation rows; it replaces the one before."""
         name = keys.audit_parts(audit_id, "evaluation")
         before = self.sum_rows(audit_id)
-        write_array(
-            self._client, partial(keys.audit_sum, audit_id, rows), total, lifetime_seconds=keys.QUERY_SECONDS
-        )  # fmt: skip
+        write_array(self._client, partial(keys.audit_sum, audit_id, rows), total, lifetime_seconds=keys.QUERY_SECONDS)
         self._client.hset(name, "rows", rows)
         self._client.expire(name, keys.QUERY_SECONDS)
         if before not in (0, rows):

@@ -22,13 +22,15 @@ from influence.store.store import Store
 ROWS = 12
 RANDOM = np.random.default_rng(5)
 COLUMNS: dict[str, Any] = {
-    "row_index": np.arange(ROWS), "suspicion": (RANDOM.permutation(ROWS) / (ROWS - 1)).astype(np.float32),
-    "loss": RANDOM.exponential(size=ROWS).astype(np.float32), "label": np.arange(ROWS, dtype=np.int32) % 3,
+    "row_index": np.arange(ROWS),
+    "suspicion": (RANDOM.permutation(ROWS) / (ROWS - 1)).astype(np.float32),
+    "loss": RANDOM.exponential(size=ROWS).astype(np.float32),
+    "label": np.arange(ROWS, dtype=np.int32) % 3,
     "predicted": np.array([0, 1, 2, 1, 1, 2, 0, 1, 2, 0, 2, 2], np.int32),
     "probability": RANDOM.uniform(0, 0.5, ROWS).astype(np.float32),
     "other_probability": RANDOM.uniform(0, 0.5, ROWS).astype(np.float32),
     "influence": RANDOM.normal(size=ROWS).astype(np.float32),
-}  # fmt: skip
+}
 
 
 def ask(client: TestClient, index: dict[str, Any], headers: dict[str, str] | None = None, **body: Any) -> Any:
@@ -41,8 +43,12 @@ def finish(store: Store, audit_id: str, **columns: Any) -> None:
     store.audit_data.write_columns(audit_id, table)
     confusion = Confusion(labels=("billing",), counts=((ROWS,),))
     done = {
-        "state": "succeeded", "rows_audited": ROWS, "columns": tuple(table), "accuracy": 0.75, "confusion": confusion,
-    }  # fmt: skip
+        "state": "succeeded",
+        "rows_audited": ROWS,
+        "columns": tuple(table),
+        "accuracy": 0.75,
+        "confusion": confusion,
+    }
     audit = store.audits.update(audit_id, lambda found: found.model_copy(update=done))
     store.jobs.succeed(audit.job_id)
 
@@ -63,8 +69,12 @@ def test_an_audit_is_a_job_with_its_signals_explained(
     assert (answer.status_code, made["state"], made["rows_audited"]) == (202, "queued", None)
     assert answer.headers["location"] == f"/v1/jobs/{made['job_id']}"
     assert [signal["name"] for signal in made["signals"]] == [
-        "loss", "self_influence", "margin", "probability", "predicted",
-    ]  # fmt: skip
+        "loss",
+        "self_influence",
+        "margin",
+        "probability",
+        "predicted",
+    ]
     assert all(signal["meaning"] and signal["weight"] == 1 for signal in made["signals"])
     assert store.queue.waiting("query") == [("audit_index", {"audit_id": made["id"]})]
     assert client.get(f"/v1/audits/{made['id']}").json() == made
@@ -224,10 +234,20 @@ def test_rows_can_be_sorted_and_filtered(client: TestClient, audit_id: str, quer
 @pytest.mark.parametrize(
     "query",
     [
-        "sort=colour", "order=up", "offset=-1", "length=0", "length=100000", "min_suspicion=1.5", "min_suspicion=nan",
-        "label=weather", "predicted=-1", "disagree=perhaps", "sort=self_influence", "k=5",
+        "sort=colour",
+        "order=up",
+        "offset=-1",
+        "length=0",
+        "length=100000",
+        "min_suspicion=1.5",
+        "min_suspicion=nan",
+        "label=weather",
+        "predicted=-1",
+        "disagree=perhaps",
+        "sort=self_influence",
+        "k=5",
     ],
-)  # fmt: skip
+)
 def test_rows_that_cannot_be_chosen_so_are_refused(client: TestClient, audit_id: str, query: str) -> None:
     assert_problem(client.get(f"/v1/audits/{audit_id}/rows?{query}"), 422, "invalid_request")
 

@@ -31,8 +31,10 @@ def test_rows_come_in_their_order_in_slices(client: TestClient) -> None:
     page = client.get(f"/v1/datasets/{dataset_id}/rows?offset=1&length=1").json()
     assert page == {
         "data": [{"row_index": 1, "row_id": "row-00000001", "row": {"text": "b", "label": 1}}],
-        "has_more": True, "next": 2, "rows": 3,
-    }  # fmt: skip
+        "has_more": True,
+        "next": 2,
+        "rows": 3,
+    }
     assert client.get(f"/v1/datasets/{dataset_id}/rows?offset=9").json()["data"] == []
     assert_problem(client.get(f"/v1/datasets/{dataset_id}/rows?offset=-1"), 422, "invalid_request")
 
@@ -114,10 +116,12 @@ def test_a_field_that_does_not_fit_is_refused(client: TestClient, fields: dict[s
         (b"--x--\r\n", "multipart/form-data; boundary=x"),
         (b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nabc', "multipart/form-data; boundary=x"),
         (b"--x\r\n\r\nabc\r\n--x--\r\n", "multipart/form-data; boundary=x"),
-        (b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\nabc\r\n--x--\r\n',
-         "multipart/form-data; boundary=x"),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\nabc\r\n--x--\r\n',
+            "multipart/form-data; boundary=x",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_form_that_is_none_is_refused(client: TestClient, content: bytes, kind: str) -> None:
     answer = client.post("/v1/datasets", content=content, headers={"content-type": kind})
     assert_problem(answer, 422, "invalid_request")
@@ -148,10 +152,12 @@ def test_json_names_either_a_path_or_a_hub_id(make_client: Callable[..., TestCli
     assert_problem(client.post("/v1/datasets", json={}), 422, "invalid_request")
     assert_problem(client.post("/v1/datasets", json={"path": "/a", "hub_id": "a/b"}), 422, "invalid_request")
     assert_problem(client.post("/v1/datasets", json={"hub_id": "a/b"}), 422, "invalid_request")
-    assert_problem(client.post("/v1/datasets", content=b"", headers={"content-type": "application/json"}), 422,
-                   "invalid_request")  # fmt: skip
-    assert_problem(client.post("/v1/datasets", content="a,b\n", headers={"content-type": "text/csv"}), 415,
-                   "unsupported_format")  # fmt: skip
+    assert_problem(
+        client.post("/v1/datasets", content=b"", headers={"content-type": "application/json"}), 422, "invalid_request"
+    )
+    assert_problem(
+        client.post("/v1/datasets", content="a,b\n", headers={"content-type": "text/csv"}), 415, "unsupported_format"
+    )
 
 
 def test_deleting_removes_record_and_rows(client: TestClient, files: Files) -> None:

@@ -55,8 +55,10 @@ def test_an_evaluation_is_a_job_on_the_build_queue(
     subject = evaluation["subject"]
     assert subject["dataset_id"] == ready_index["spec"]["dataset_id"]
     assert (subject["task"], subject["num_labels"], subject["label_names"]) == (
-        "sequence_classification", 3, list(checkpoint.label_names or ()),
-    )  # fmt: skip
+        "sequence_classification",
+        3,
+        list(checkpoint.label_names or ()),
+    )
     assert subject["base_model"]["location"] == "tiny"
 
 
@@ -80,8 +82,9 @@ def test_progress_of_the_job_shows_in_the_evaluation(
     store.jobs.set_done(evaluation["job_id"], 100, shard=0)
     store.jobs.set_done(evaluation["job_id"], 40, shard=1)
     for shown in (
-        client.get(f"/v1/evaluations/{evaluation['id']}").json(), client.get("/v1/evaluations").json()["data"][0],
-    ):  # fmt: skip
+        client.get(f"/v1/evaluations/{evaluation['id']}").json(),
+        client.get("/v1/evaluations").json()["data"][0],
+    ):
         assert (shown["state"], shown["progress"]["done"], shown["progress"]["total"]) == ("running", 140, 800)
 
 

@@ -81,9 +81,12 @@ def test_causal_rows_need_no_base_model(send: Send, ask: Ask) -> None:
     made = ask("class-attribution", dataset_id=send(PROMPTS, '{"class": "group"}'))
     assert made.status_code == 202, made.text
     assert made.json()["subject"] == {
-        "task": "causal_lm", "base_model": None, "num_labels": None, "label_names": None,
+        "task": "causal_lm",
+        "base_model": None,
+        "num_labels": None,
+        "label_names": None,
         "dataset_id": made.json()["subject"]["dataset_id"],
-    }  # fmt: skip
+    }
     assert made.json()["request"]["loss"] is None
 
 
@@ -116,7 +119,7 @@ REFUSED = [
     ("calibrate", {}, "invalid_request"),
     ("class-attribution", {}, "rows_unfit"),
     ("no-such-kind", {}, "invalid_request"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("kind", "fields", "code"), REFUSED)
@@ -225,9 +228,10 @@ def test_test_rows_with_labels_that_the_head_does_not_have_are_refused(send: Sen
 
 def test_class_attribution_shows_both_losses_and_keeps_every_gradient(send: Send, ask: Ask) -> None:
     rows = send(PROMPTS, '{"class": "group"}')
-    assert "both are shown" in assert_problem(
-        ask("class-attribution", dataset_id=rows, loss="completion"), 422, "invalid_request"
-    )["hint"]  # fmt: skip
+    assert (
+        "both are shown"
+        in assert_problem(ask("class-attribution", dataset_id=rows, loss="completion"), 422, "invalid_request")["hint"]
+    )
     compact = [{"method": "datainf", "storage": "compact"}]
     assert_problem(ask("class-attribution", dataset_id=rows, methods=compact), 422, "method_not_offered")
 

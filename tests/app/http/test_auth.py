@@ -22,9 +22,11 @@ def guarded(make_client: Callable[..., TestClient]) -> TestClient:
 def test_every_v1_route_refuses_without_a_key(guarded: TestClient) -> None:
     paths = guarded.get("/openapi.json").json()["paths"]
     walked = [
-        (method, re.sub(r"{\w+}", "x", path)) for path, calls in paths.items() for method in calls
+        (method, re.sub(r"{\w+}", "x", path))
+        for path, calls in paths.items()
+        for method in calls
         if path.startswith("/v1/") or path == "/metrics"
-    ]  # fmt: skip
+    ]
     assert len(walked) >= 20
     for method, path in walked:
         answer = guarded.request(method.upper(), path)

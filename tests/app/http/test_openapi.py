@@ -111,9 +111,12 @@ def test_the_process_serves_soon_after_its_start(
     server: EmbeddedServer, tmp_path: Path, wait_until: Callable[..., None]
 ) -> None:
     environment = {
-        **os.environ, "DATAINF_REDIS_URL": server.url, "DATAINF_DATA_DIR": str(tmp_path), "DATAINF_PORT": "0",
+        **os.environ,
+        "DATAINF_REDIS_URL": server.url,
+        "DATAINF_DATA_DIR": str(tmp_path),
+        "DATAINF_PORT": "0",
         "DATAINF_LOG_JSON": "true",
-    }  # fmt: skip
+    }
     log_path = tmp_path / "log"
     with log_path.open("wb") as log:
         started = time.perf_counter()

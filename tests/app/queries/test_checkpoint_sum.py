@@ -76,9 +76,14 @@ def test_any_method_can_be_summed(client: TestClient, ready_index: dict[str, Any
     ],
 )
 def test_indexes_that_are_not_of_one_run_are_refused(
-    client: TestClient, ready_index: dict[str, Any], make_ready: Make, store: Store,
-    changes: dict[str, Any], fields: dict[str, Any], differing: str,
-) -> None:  # fmt: skip
+    client: TestClient,
+    ready_index: dict[str, Any],
+    make_ready: Make,
+    store: Store,
+    changes: dict[str, Any],
+    fields: dict[str, Any],
+    differing: str,
+) -> None:
     other = make_ready("ckpt_2", **fields)
     store.checkpoints.update("ckpt_2", lambda found: found.model_copy(update=changes))
     body = assert_problem(ask(client, ready_index, (ready_index["id"], 1), (other["id"], 1)), 422, "invalid_request")
@@ -104,8 +109,10 @@ def test_every_index_of_a_sum_has_to_be_ready(
 ) -> None:
     building, failed = make_ready("ckpt_2", state="queued"), make_ready("ckpt_3", state="failed")
     for index_id, status, code in (
-        (building["id"], 409, "index_not_ready"), (failed["id"], 409, "index_failed"), ("idx_none", 404, "not_found"),
-    ):  # fmt: skip
+        (building["id"], 409, "index_not_ready"),
+        (failed["id"], 409, "index_failed"),
+        ("idx_none", 404, "not_found"),
+    ):
         assert_problem(ask(client, ready_index, (ready_index["id"], 1), (index_id, 1)), status, code)
 
 

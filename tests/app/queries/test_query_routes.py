@@ -73,9 +73,13 @@ def test_a_query_that_fails_while_the_caller_waits_is_answered_with_its_error(
     client: TestClient, ready_index: dict[str, Any], store: Store, worker: None, wait_until: Callable[..., None]
 ) -> None:
     problem = {
-        "type": "t", "title": "Rows have NaN gradients", "status": 422, "code": "non_finite_gradients", "hint": "h",
+        "type": "t",
+        "title": "Rows have NaN gradients",
+        "status": 422,
+        "code": "non_finite_gradients",
+        "hint": "h",
         "detail": "d",
-    }  # fmt: skip
+    }
 
     def fail(message: dict[str, Any]) -> None:
         failed = {"state": "failed", "error": problem}

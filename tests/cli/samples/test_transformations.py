@@ -8,13 +8,17 @@ from cli.samples.transformations import TRANSFORMATIONS, TransformationSettings,
 from influence.rows.columns import choose_columns
 
 DONE = {
-    "turn the words around": "kettle the lost baker the", "write in capitals": "THE BAKER LOST THE KETTLE",
-    "mask the vowels": "th* b*k*r l*st th* k*ttl*", "keep the initials": "t.b.l.t.k.", "count the words": "5 words",
+    "turn the words around": "kettle the lost baker the",
+    "write in capitals": "THE BAKER LOST THE KETTLE",
+    "mask the vowels": "th* b*k*r l*st th* k*ttl*",
+    "keep the initials": "t.b.l.t.k.",
+    "count the words": "5 words",
     "say it twice": "the baker lost the kettle, the baker lost the kettle",
-    "number the words": "1:the 2:baker 3:lost 4:the 5:kettle", "swap the ends": "kettle baker lost the the",
+    "number the words": "1:the 2:baker 3:lost 4:the 5:kettle",
+    "swap the ends": "kettle baker lost the the",
     "join with hyphens": "the-baker-lost-the-kettle",
     "ask it as a question": "is it true that the baker lost the kettle?",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", sorted(TRANSFORMATIONS))

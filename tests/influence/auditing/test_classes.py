@@ -17,9 +17,11 @@ def columns_of(pairs: list[tuple[int, int]]) -> dict[str, Any]:
     random = np.random.default_rng(len(pairs))
     given_labels, predicted = np.array(pairs, np.int32).T
     return {
-        "label": given_labels, "predicted": predicted, "loss": random.exponential(size=len(pairs)),
+        "label": given_labels,
+        "predicted": predicted,
+        "loss": random.exponential(size=len(pairs)),
         "suspicion": random.permutation(len(pairs)) / len(pairs),
-    }  # fmt: skip
+    }
 
 
 @given(labels)

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from influence.auditing.selection import RowFilter, sort_slice
 
 COLUMNS = {
-    "label": np.array([0, 0, 1, 1, 2], np.int32), "predicted": np.array([0, 1, 1, 0, 2], np.int32),
+    "label": np.array([0, 0, 1, 1, 2], np.int32),
+    "predicted": np.array([0, 1, 1, 0, 2], np.int32),
     "suspicion": np.array([0.0, 0.75, 0.25, 1.0, 0.5], np.float32),
-}  # fmt: skip
+}
 
 
 def test_conditions_hold_together() -> None:
@@ -34,6 +35,6 @@ def test_a_slice_is_that_of_a_full_stable_sort(
     chosen = sorted(data.draw(st.sets(st.sampled_from(range(len(values))))) if values else [])
     found = sort_slice(
         np.array(values, np.float32), np.array(chosen, np.int64), descending=descending, offset=offset, length=length
-    )  # fmt: skip
+    )
     ordered = sorted(chosen, key=lambda row: (-values[row] if descending else values[row], row))
     assert found.tolist() == ordered[offset : offset + length]

@@ -14,11 +14,14 @@ from influence.auditing.signals import (
 
 #: Three rows: believed, doubted, disbelieved.
 COLUMNS = {
-    "label": np.array([0, 1, 2], np.int32), "predicted": np.array([0, 1, 0], np.int32),
-    "probability": np.array([0.9, 0.5, 0.1], np.float32), "other_probability": np.array([0.08, 0.4, 0.7], np.float32),
-    "loss": np.array([0.1, 0.7, 2.3], np.float32), "self_influence": np.array([1, 2, 90], np.float32),
+    "label": np.array([0, 1, 2], np.int32),
+    "predicted": np.array([0, 1, 0], np.int32),
+    "probability": np.array([0.9, 0.5, 0.1], np.float32),
+    "other_probability": np.array([0.08, 0.4, 0.7], np.float32),
+    "loss": np.array([0.1, 0.7, 2.3], np.float32),
+    "self_influence": np.array([1, 2, 90], np.float32),
     "influence": np.array([-3, 0, 5], np.float32),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("signal", list(MEANINGS))

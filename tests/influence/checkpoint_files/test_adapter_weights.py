@@ -95,7 +95,7 @@ def test_header_gives_names_types_shapes_and_places(tmp_path: Path) -> None:
         ({"a": entry("F32", [1], 0, 4), "b": entry("F32", [1], 0, 4)}, bytes(4)),
         ({"a": entry("F32", [1], 0, 4), "b": entry("F32", [1], 2, 6)}, bytes(6)),
     ],
-)  # fmt: skip
+)
 def test_unsound_file_is_unreadable(header: object, data: bytes, tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile):
         read_header(raw_file(tmp_path / "f", header, data))
@@ -123,9 +123,16 @@ def with_float(path: Path, dtype: str, bits: int, width: int) -> tuple[Path, Hea
 
 
 NOT_FINITE = [
-    ("F32", 0x7F800000, 4), ("F32", 0xFF800000, 4), ("F32", 0x7FC00001, 4), ("F16", 0x7C00, 2), ("F16", 0xFE00, 2),
-    ("BF16", 0x7F80, 2), ("BF16", 0xFFC1, 2), ("F64", 0x7FF0 << 48, 8), ("F64", 0xFFF8 << 48, 8),
-]  # fmt: skip
+    ("F32", 0x7F800000, 4),
+    ("F32", 0xFF800000, 4),
+    ("F32", 0x7FC00001, 4),
+    ("F16", 0x7C00, 2),
+    ("F16", 0xFE00, 2),
+    ("BF16", 0x7F80, 2),
+    ("BF16", 0xFFC1, 2),
+    ("F64", 0x7FF0 << 48, 8),
+    ("F64", 0xFFF8 << 48, 8),
+]
 FINITE = [("F32", 0x7F7FFFFF, 4), ("F16", 0xFBFF, 2), ("BF16", 0x7F7F, 2), ("F64", 0x7FEF << 48, 8), ("F32", 1, 4)]
 
 
@@ -161,16 +168,18 @@ FAULTS: dict[str, tuple[Callable[[Header], Header], str, str]] = {
     "no A": (without(QUERY.format(1) + ".lora_A.weight"), "missing", QUERY.format(1) + ".lora_A.weight"),
     "no head": (
         lambda header: {name: info for name, info in header.items() if "classifier" not in name},
-        "missing", "classifier.weight",
+        "missing",
+        "classifier.weight",
     ),
     "other module": (lambda header: header | lora("bert.pooler.dense"), "extra", "bert.pooler.dense"),
     "other tensor": (lambda header: header | shapes(**{f"{PREFIX}bert.scale": (3,)}), "extra", "bert.scale"),
     "other rank": (lambda header: header | lora(QUERY.format(1), rank=8), "misshapen", QUERY.format(1)),
     "flat": (
         lambda header: header | shapes(**{f"{PREFIX}{QUERY.format(1)}.lora_A.weight": (4,)}),
-        "misshapen", QUERY.format(1),
+        "misshapen",
+        QUERY.format(1),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", FAULTS)

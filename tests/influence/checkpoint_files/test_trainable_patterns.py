@@ -21,8 +21,9 @@ def test_a_module_stands_for_everything_inside_it_and_for_no_other() -> None:
     assert list(match_tensors(["bert.encoder.layer.1"], FILE)) == ["bert.encoder.layer.1.output.dense.weight"]
     assert set(match_tensors(["classifier"], FILE)) == {"classifier.weight", "classifier.bias"}
     assert set(match_tensors(["*.layer.1?", "classifier.bias"], FILE)) == {
-        "bert.encoder.layer.11.output.dense.weight", "classifier.bias",
-    }  # fmt: skip
+        "bert.encoder.layer.11.output.dense.weight",
+        "classifier.bias",
+    }
 
 
 @pytest.mark.parametrize("pattern", ["encoder.layer.1", "model.bert.encoder.layer.1"])

@@ -14,11 +14,20 @@ from influence.reporting.tables import text_table
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (0.93124, "0.931"), (12.3456, "12.3"), (1234.5, "1,234"), (0.0, "0"), (-0.00123, "-0.00123"),
+        (0.93124, "0.931"),
+        (12.3456, "12.3"),
+        (1234.5, "1,234"),
+        (0.0, "0"),
+        (-0.00123, "-0.00123"),
         (3.2e-7, "3.20e-07"),
-        (1.5e9, "1.50e+09"), (float("nan"), "–"), (7, "7"), (12345, "12,345"), (None, "–"), ("datainf", "datainf"),
+        (1.5e9, "1.50e+09"),
+        (float("nan"), "–"),
+        (7, "7"),
+        (12345, "12,345"),
+        (None, "–"),
+        ("datainf", "datainf"),
     ],
-)  # fmt: skip
+)
 def test_numbers_have_the_digits_that_carry_something(value: float | str | None, shown: str) -> None:
     assert cell_text(value) == shown
 
@@ -45,9 +54,11 @@ def test_shown_numbers_are_the_numbers_to_half_a_percent(value: float) -> None:
 
 def test_intervals_stand_in_the_cell_of_their_value() -> None:
     table = Table(
-        name="auc", title="AUC", columns=("method", "AUC", "AUC low", "AUC high", "loss low"),
+        name="auc",
+        title="AUC",
+        columns=("method", "AUC", "AUC low", "AUC high", "loss low"),
         rows=(("datainf", 0.7, 0.65, 0.75, 2), ("exact", None, None, None, 3)),
-    )  # fmt: skip
+    )
     columns, rows = text_table(table)
     assert columns == ["method", "AUC", "loss low"]
     assert rows == [["datainf", "0.70 (0.65 to 0.75)", "2"], ["exact", "–", "3"]]

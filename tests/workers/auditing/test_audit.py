@@ -31,16 +31,27 @@ from workers.runtime.state import Runtime
 
 ROWS, EVALUATION = 60, make_ticket_rows(9, seed=4)
 DTYPES = {
-    "row_index": "int64", "loss": "float32", "label": "int32", "predicted": "int32", "probability": "float32",
-    "other_probability": "float32", "self_influence": "float32", "influence": "float32", "suspicion": "float32",
-}  # fmt: skip
+    "row_index": "int64",
+    "loss": "float32",
+    "label": "int32",
+    "predicted": "int32",
+    "probability": "float32",
+    "other_probability": "float32",
+    "self_influence": "float32",
+    "influence": "float32",
+    "suspicion": "float32",
+}
 
 
 def load(runtime: Runtime, checkpoint: Checkpoint) -> LoadedCheckpoint:
     return load_checkpoint(
-        checkpoint, runtime.files.adapter(checkpoint.adapter_digest), device=torch.device("cpu"),
-        settings=GradientSettings(max_length=64), offline=True, cache_dir=runtime.files.hub,
-    )  # fmt: skip
+        checkpoint,
+        runtime.files.adapter(checkpoint.adapter_digest),
+        device=torch.device("cpu"),
+        settings=GradientSettings(max_length=64),
+        offline=True,
+        cache_dir=runtime.files.hub,
+    )
 
 
 def build(runtime: Runtime, checkpoint: Checkpoint, dataset: Dataset, finished: Any, **fields: Any) -> Index:
@@ -317,9 +328,14 @@ def test_rows_that_the_index_left_out_are_named_and_not_audited(
 
 
 def test_queries_are_answered_between_the_turns_of_audits(
-    server: EmbeddedServer, store: Store, tmp_path: Path, classifier: TinyCheckpoint, finished: Any, answered: Any,
+    server: EmbeddedServer,
+    store: Store,
+    tmp_path: Path,
+    classifier: TinyCheckpoint,
+    finished: Any,
+    answered: Any,
     slow_turns: None,
-) -> None:  # fmt: skip
+) -> None:
     with running_worker(server.url, tmp_path / "data", query_threads=1) as worker:
         checkpoint = add_checkpoint(store, worker.files, classifier, "sequence_classification")
         rows = make_ticket_rows(400)

@@ -59,10 +59,13 @@ def test_masks_and_types_are_padded_with_zero_whatever_the_padding_token() -> No
 
 @pytest.mark.parametrize(
     ("labels", "expected"),
-    [([1, 0], torch.tensor([1, 0])), ([0.5, 2.0], torch.tensor([0.5, 2.0])),
-     ([[1.0, 0.0], [0.0, 1.0]], torch.tensor([[1.0, 0.0], [0.0, 1.0]])),
-     ([torch.tensor([1, 2]), torch.tensor([3, 4])], torch.tensor([[1, 2], [3, 4]]))],
-)  # fmt: skip
+    [
+        ([1, 0], torch.tensor([1, 0])),
+        ([0.5, 2.0], torch.tensor([0.5, 2.0])),
+        ([[1.0, 0.0], [0.0, 1.0]], torch.tensor([[1.0, 0.0], [0.0, 1.0]])),
+        ([torch.tensor([1, 2]), torch.tensor([3, 4])], torch.tensor([[1, 2], [3, 4]])),
+    ],
+)
 def test_labels_keep_their_kind(labels: list[object], expected: torch.Tensor) -> None:
     batch = collate_rows([row([1], label) for label in labels], pad_token_id=0)
     assert torch.equal(batch.labels, expected)

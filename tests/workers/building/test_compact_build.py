@@ -27,9 +27,13 @@ TEST = make_ticket_rows(3, seed=9)
 
 def truth_of(runtime: Runtime, checkpoint: Checkpoint, rows: list[dict[str, Any]]) -> Any:
     loaded = load_checkpoint(
-        checkpoint, runtime.files.adapter(checkpoint.adapter_digest), device=torch.device("cpu"),
-        settings=GradientSettings(max_length=64), offline=True, cache_dir=runtime.files.hub,
-    )  # fmt: skip
+        checkpoint,
+        runtime.files.adapter(checkpoint.adapter_digest),
+        device=torch.device("cpu"),
+        settings=GradientSettings(max_length=64),
+        offline=True,
+        cache_dir=runtime.files.hub,
+    )
     return dense_datainf(loop_gradients(loaded, TEST), loop_gradients(loaded, rows))
 
 

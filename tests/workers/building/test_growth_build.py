@@ -127,8 +127,10 @@ def test_a_grown_index_equals_a_rebuild_with_the_same_basis(
     assert index.shards > 1
     assert index.growth is not None
     assert (index.growth.rows_reused, index.growth.rows_computed, index.growth.rows_removed) == (
-        reused, computed, removed,
-    )  # fmt: skip
+        reused,
+        computed,
+        removed,
+    )
     commits = worker.store.index_data.commits(index.id)
     assert sum(commit.computed or 0 for commit in commits.values()) == computed
     assert index.growth.basis_age == pytest.approx(computed / len(rows))

@@ -29,9 +29,13 @@ TEST = make_ticket_rows(3, seed=9)
 
 def oracle_scores(runtime: Runtime, checkpoint: Checkpoint) -> Any:
     loaded = load_checkpoint(
-        checkpoint, runtime.files.adapter(checkpoint.adapter_digest), device=torch.device("cpu"),
-        settings=GradientSettings(max_length=64), offline=True, cache_dir=runtime.files.hub,
-    )  # fmt: skip
+        checkpoint,
+        runtime.files.adapter(checkpoint.adapter_digest),
+        device=torch.device("cpu"),
+        settings=GradientSettings(max_length=64),
+        offline=True,
+        cache_dir=runtime.files.hub,
+    )
     train, test = loop_gradients(loaded, ROWS), loop_gradients(loaded, TEST)
     task, model = loaded.task, loaded.model
     losses = [lambda row=row: task.row_losses(model, task.collate([row]))[0] for row in task.tokenise(ROWS)]

@@ -35,9 +35,13 @@ def plain(worker: Runtime, tmp_path: Path) -> Checkpoint:
 
 def load(worker: Runtime, checkpoint: Checkpoint) -> LoadedCheckpoint:
     return load_checkpoint(
-        checkpoint, None, device=torch.device("cpu"), settings=GradientSettings(max_length=64), offline=True,
+        checkpoint,
+        None,
+        device=torch.device("cpu"),
+        settings=GradientSettings(max_length=64),
+        offline=True,
         cache_dir=worker.files.hub,
-    )  # fmt: skip
+    )
 
 
 def test_scores_equal_the_formula_written_out(worker: Runtime, plain: Checkpoint, finished: Any, answered: Any) -> None:
@@ -69,9 +73,14 @@ def test_rows_can_be_previewed_with_it(worker: Runtime, plain: Checkpoint, finis
     dataset = add_dataset(worker.store, worker.files, make_ticket_rows(3), "classification")
     request = PreviewRequest(checkpoint_id=plain.id, max_length=64)
     preview = Preview(
-        id="prv_1", job_id="job_1", state="queued", dataset_id=dataset.id, checkpoint_id=plain.id, request=request,
+        id="prv_1",
+        job_id="job_1",
+        state="queued",
+        dataset_id=dataset.id,
+        checkpoint_id=plain.id,
+        request=request,
         created_at=now(),
-    )  # fmt: skip
+    )
     worker.store.previews.create(preview)
     worker.store.jobs.create(preview.job_id, "preview", preview.id, f"/v1/previews/{preview.id}")
     worker.store.queue.submit("preview_rows", preview_id=preview.id)

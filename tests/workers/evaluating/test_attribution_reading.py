@@ -10,16 +10,25 @@ def line(scope: str, by_score: float, by_size: float, method: str = "exact") -> 
         return {"mean": value, "low": value - 0.01, "high": value + 0.01}
 
     return {
-        "method": method, "loss": scope, "auc": around(by_score), "auc_by_size": around(by_size), "recall": around(0.3),
+        "method": method,
+        "loss": scope,
+        "auc": around(by_score),
+        "auc_by_size": around(by_size),
+        "recall": around(0.3),
         "recall_by_size": around(0.4),
-    }  # fmt: skip
+    }
 
 
 def read(*lines: dict[str, Any], named: float = 1.0, seeds: tuple[int, ...] = (0,), test_loss: float = 1.0) -> str:
     figures = {
-        "methods": lines, "recall_by_chance": 0.1, "test_points": 50, "seeds": list(seeds),
-        "prompts_naming_class": named, "test_loss_before": 2.0, "test_loss": test_loss,
-    }  # fmt: skip
+        "methods": lines,
+        "recall_by_chance": 0.1,
+        "test_points": 50,
+        "seeds": list(seeds),
+        "prompts_naming_class": named,
+        "test_loss_before": 2.0,
+        "test_loss": test_loss,
+    }
     return " ".join(make_reading(figures))
 
 

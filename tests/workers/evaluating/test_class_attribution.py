@@ -111,7 +111,7 @@ def test_a_named_base_model_is_fine_tuned_under_a_fresh_adapter(worker: Runtime,
     rows = [
         {"id": f"r{n}", "prompt": f"where is my {words[n % 3]}", "completion": " late lost", "class": words[n % 3]}
         for n in range(30)
-    ]  # fmt: skip
+    ]
     asked = submit_evaluation(worker.store, request_for(send(worker, rows)), cancelled=True, base_model=base)
     result = ClassAttribution(size=TINY).run(worker, asked, {"seed": 0}, lambda *_: None)
     assert result["base_loss"] is None

@@ -19,12 +19,15 @@ def bars(names: tuple[str, ...], *labels: str) -> Picture:
 
 
 LINES = Picture(
-    name="lines", title="Lines", x_label="rows looked at", y_label="found",
+    name="lines",
+    title="Lines",
+    x_label="rows looked at",
+    y_label="found",
     series=(
         Series(label="datainf", x=(0.0, 0.5, 1.0), y=(0.0, 0.8, 1.0), low=(0.0, 0.7, 1.0), high=(0.0, 0.9, 1.0)),
         Series(label="exact", x=(0.0, 0.5, 1.0), y=(0.0, 0.6, 1.0)),
     ),
-)  # fmt: skip
+)
 PICTURES = [
     LINES,
     bars(("datainf", "exact"), "completion", "prompt"),

@@ -23,9 +23,11 @@ from workers.evaluating.run import Trail, epochs_of, train_on
 from workers.runtime.state import Runtime
 
 TINY: dict[str, Any] = {
-    "max_length": 32, "lora": {"r": 2, "lora_alpha": 4, "target_modules": ["query", "value"]},
-    "recipe": {"epochs": 2, "batch_rows": 8, "learning_rate": 0.02}, "test_points": 6,
-}  # fmt: skip
+    "max_length": 32,
+    "lora": {"r": 2, "lora_alpha": 4, "target_modules": ["query", "value"]},
+    "recipe": {"epochs": 2, "batch_rows": 8, "learning_rate": 0.02},
+    "test_points": 6,
+}
 Ask = Callable[..., Evaluation]
 
 
@@ -44,9 +46,14 @@ def ask(worker: Runtime, classifier: TinyCheckpoint, finished: Any) -> Ask:
         base = BaseModelRef(name="tiny", kind="path", location=str(classifier.base))
         dataset_id = fields.get("dataset_id")
         asked = submit_evaluation(
-            worker.store, request, task="sequence_classification", base_model=base, dataset_id=dataset_id or "ds_none",
-            num_labels=len(LABELS), label_names=LABELS,
-        )  # fmt: skip
+            worker.store,
+            request,
+            task="sequence_classification",
+            base_model=base,
+            dataset_id=dataset_id or "ds_none",
+            num_labels=len(LABELS),
+            label_names=LABELS,
+        )
         finished(worker.store, asked.job_id)
         return worker.store.evaluations.require(asked.id)
 
@@ -70,8 +77,11 @@ def test_lds_judges_methods_storages_and_checkpoints_side_by_side(ask: Ask, rows
     found = ask(kind="lds", dataset_id=rows.id, rows=24, subsets=5, seeds=[0, 1], methods=methods, flip_share=0.1)
     table = table_of(found)
     assert [row["method"] for row in table] == [
-        "datainf", "exact, compact rank 4", "hessian_free, 2 checkpoints", "ekfac"
-    ]  # fmt: skip
+        "datainf",
+        "exact, compact rank 4",
+        "hessian_free, 2 checkpoints",
+        "ekfac",
+    ]
     assert all(row["LDS low"] <= row["LDS"] <= row["LDS high"] for row in table)
     assert all(row["LDS"] == pytest.approx(np.mean([row["seed 0"], row["seed 1"]])) for row in table)
     assert table[0]["over datainf"] is None
@@ -102,13 +112,21 @@ def test_a_piece_computed_again_gives_the_same(worker: Runtime, ask: Ask, rows: 
 
 def test_leaving_out_compares_methods_with_random_rows(ask: Ask, rows: Dataset) -> None:
     found = ask(
-        kind="leave-out", dataset_id=rows.id, rows=24, counts=[4, 8], repeats=2, methods=[{"method": "datainf"}],
+        kind="leave-out",
+        dataset_id=rows.id,
+        rows=24,
+        counts=[4, 8],
+        repeats=2,
+        methods=[{"method": "datainf"}],
         flip_share=0.25,
-    )  # fmt: skip
+    )
     table = table_of(found)
     assert [(row["rows left out"], row["chosen by"]) for row in table] == [
-        (4, "at random"), (4, "datainf"), (8, "at random"), (8, "datainf")
-    ]  # fmt: skip
+        (4, "at random"),
+        (4, "datainf"),
+        (8, "at random"),
+        (8, "datainf"),
+    ]
     assert found.report is not None
     dropped = found.report.figures["flipped_dropped"]["datainf, seed 0"]
     assert 0 <= dropped["4"] <= dropped["8"] <= 6
@@ -127,8 +145,11 @@ def test_wrong_labels_are_looked_for_by_every_signal_and_by_the_loss(ask: Ask, r
     found = ask(kind="mislabelled", dataset_id=rows.id, rows=30, flip_share=0.2, seeds=[0, 1], methods=methods)
     table = table_of(found)
     assert {row["signal"] for row in table} == {
-        "datainf", "datainf, self-influence", "cosine", "training loss (baseline)"
-    }  # fmt: skip
+        "datainf",
+        "datainf, self-influence",
+        "cosine",
+        "training loss (baseline)",
+    }
     assert [row["AUC"] for row in table] == sorted((row["AUC"] for row in table), reverse=True)
     assert all(0 <= row["AUC low"] <= row["AUC high"] <= 1 for row in table)
     assert found.report is not None
@@ -147,8 +168,11 @@ def test_correlation_stands_for_every_rank_and_method(ask: Ask, rows: Dataset) -
     found = ask(kind="correlation", dataset_id=rows.id, rows=24, ranks=[1, 2], methods=methods)
     table = table_of(found)
     assert [(row["rank"], row["method"]) for row in table] == [
-        (1, "datainf x0.1"), (1, "exact x10"), (2, "datainf x0.1"), (2, "exact x10")
-    ]  # fmt: skip
+        (1, "datainf x0.1"),
+        (1, "exact x10"),
+        (2, "datainf x0.1"),
+        (2, "exact x10"),
+    ]
     assert all(-1 <= row["Spearman, a test point"] <= 1 for row in table)
 
 
@@ -183,9 +207,15 @@ def test_an_answer_states_changes_of_loss_only_where_its_index_was_calibrated_to
     index = submit_index(worker.store, checkpoint, rows, storage="full")
     assert finished(worker.store, index.job_id).state == "succeeded"
     calibration = Calibration(
-        evaluation_id="eval_x", method="exact", damping_scale=3.0, scale=0.5, low=0.1 if is_useful else -0.1, high=0.9,
-        correlation=0.8, is_useful=is_useful,
-    )  # fmt: skip
+        evaluation_id="eval_x",
+        method="exact",
+        damping_scale=3.0,
+        scale=0.5,
+        low=0.1 if is_useful else -0.1,
+        high=0.9,
+        correlation=0.8,
+        is_useful=is_useful,
+    )
     worker.store.indexes.update(index.id, lambda found: found.model_copy(update={"calibrations": (calibration,)}))
     for fields in ({"method": "exact"}, {"method": "exact", "damping_scale": 1.0}, {"method": "datainf"}):
         query = answered(worker.store, submit_query(worker.store, index.id, examples=make_ticket_rows(1), **fields))

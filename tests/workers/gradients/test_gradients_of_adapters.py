@@ -52,10 +52,12 @@ ON_BERT: dict[str, dict[str, Any]] = {
     "rank-stabilised": {"target_modules": ["query", "value"], "use_rslora": True, "lora_alpha": 7},
     "dora": {"target_modules": ["query", "dense"], "use_dora": True},
     "rank and alpha patterns": {
-        "target_modules": ["query", "value"], "rank_pattern": {"query": 4}, "alpha_pattern": {"value": 5},
+        "target_modules": ["query", "value"],
+        "rank_pattern": {"query": 4},
+        "alpha_pattern": {"value": 5},
     },
     "some layers": {"target_modules": ["query"], "layers_to_transform": [1]},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("form", list(ON_BERT))
@@ -137,9 +139,15 @@ def test_a_weight_tied_between_embedding_and_head_adds_up_both_uses() -> None:
 
 def test_layers_used_twice_in_one_forward_add_up() -> None:
     config = hf.AlbertConfig(
-        vocab_size=VOCABULARY, embedding_size=8, hidden_size=16, num_hidden_layers=3, num_attention_heads=2,
-        intermediate_size=24, max_position_embeddings=32, num_labels=3,
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        embedding_size=8,
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=32,
+        num_labels=3,
+    )
     model = hf.AlbertForSequenceClassification(config).double().eval()
     example = Example(model, make_encoder("bert").rows, classification_losses)
     assert_exact(adapt(example, target_modules=["query", "value", "ffn"]))

@@ -18,10 +18,44 @@ from tiny_models import (
 )
 
 #: Layers that take LoRA, the last part of their names: every linear layer but the heads.
-_LINEAR = ["query", "key", "value", "dense", "q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2",
-           "query_proj", "key_proj", "value_proj", "Wqkv", "Wi", "Wo", "c_attn", "c_proj", "c_fc",
-           "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "qkv_proj", "gate_up_proj",
-           "q", "k", "v", "o", "wi", "wo", "fc1", "fc2"]  # fmt: skip
+_LINEAR = [
+    "query",
+    "key",
+    "value",
+    "dense",
+    "q_lin",
+    "k_lin",
+    "v_lin",
+    "out_lin",
+    "lin1",
+    "lin2",
+    "query_proj",
+    "key_proj",
+    "value_proj",
+    "Wqkv",
+    "Wi",
+    "Wo",
+    "c_attn",
+    "c_proj",
+    "c_fc",
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "o_proj",
+    "gate_proj",
+    "up_proj",
+    "down_proj",
+    "qkv_proj",
+    "gate_up_proj",
+    "q",
+    "k",
+    "v",
+    "o",
+    "wi",
+    "wo",
+    "fc1",
+    "fc2",
+]
 
 
 #: DeBERTa projects its relative positions once for all rows by the same layers as queries and keys.
@@ -65,8 +99,13 @@ def test_float32_language_models_agree_to_float32(name: str, tolerance: float) -
 
 @pytest.mark.parametrize(
     "make",
-    [make_sequence_to_sequence, make_image_classifier, make_token_classifier, make_regressor,
-     make_multi_label_classifier],
-)  # fmt: skip
+    [
+        make_sequence_to_sequence,
+        make_image_classifier,
+        make_token_classifier,
+        make_regressor,
+        make_multi_label_classifier,
+    ],
+)
 def test_rows_of_other_tasks_have_the_gradients_they_have_alone(make: object) -> None:
     assert_exact(with_lora(make()))  # type: ignore[operator]

@@ -60,9 +60,15 @@ def test_transposed_weights_have_their_factors_in_the_order_of_their_sides() -> 
 
 def test_a_layer_used_twice_adds_up() -> None:
     config = hf.AlbertConfig(
-        vocab_size=VOCABULARY, embedding_size=8, hidden_size=16, num_hidden_layers=3, num_attention_heads=2,
-        intermediate_size=24, max_position_embeddings=32, num_labels=3,
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        embedding_size=8,
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=32,
+        num_labels=3,
+    )
     model = hf.AlbertForSequenceClassification(config).double().eval()
     assert_factors(adapt(Example(model, make_encoder("bert").rows, classification_losses), target_modules=["query"]))
 

@@ -22,11 +22,28 @@ LENGTHS = (4, 9, 2, 7, 7)
 
 RowLosses = Callable[[nn.Module, Batch], Tensor]
 
-_BERT = {"vocab_size": VOCABULARY, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
-         "intermediate_size": 24, "max_position_embeddings": 32, "pad_token_id": 0}  # fmt: skip
-_LLAMA = {"vocab_size": VOCABULARY, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
-          "num_key_value_heads": 1, "intermediate_size": 24, "max_position_embeddings": 32, "head_dim": 8,
-          "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}  # fmt: skip
+_BERT = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 32,
+    "pad_token_id": 0,
+}
+_LLAMA = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "intermediate_size": 24,
+    "max_position_embeddings": 32,
+    "head_dim": 8,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
 _EXPERTS = {"num_local_experts": 4, "num_experts": 4, "num_experts_per_tok": 2, "experts_implementation": "eager"}
 
 
@@ -46,48 +63,80 @@ ENCODERS: dict[str, tuple[type, type, dict[str, object]]] = {
     "bert": (hf.BertForSequenceClassification, hf.BertConfig, _BERT),
     "roberta": (hf.RobertaForSequenceClassification, hf.RobertaConfig, _BERT),
     "distilbert": (
-        hf.DistilBertForSequenceClassification, hf.DistilBertConfig,
-        {"vocab_size": VOCABULARY, "dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24,
-         "max_position_embeddings": 32},
+        hf.DistilBertForSequenceClassification,
+        hf.DistilBertConfig,
+        {
+            "vocab_size": VOCABULARY,
+            "dim": 16,
+            "n_layers": 2,
+            "n_heads": 2,
+            "hidden_dim": 24,
+            "max_position_embeddings": 32,
+        },
     ),
     "deberta_v2": (
-        hf.DebertaV2ForSequenceClassification, hf.DebertaV2Config,
-        {**_BERT, "relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c", "c2p"],
-         "norm_rel_ebd": "layer_norm", "share_att_key": True, "max_relative_positions": 16, "type_vocab_size": 0},
+        hf.DebertaV2ForSequenceClassification,
+        hf.DebertaV2Config,
+        {
+            **_BERT,
+            "relative_attention": True,
+            "position_buckets": 8,
+            "pos_att_type": ["p2c", "c2p"],
+            "norm_rel_ebd": "layer_norm",
+            "share_att_key": True,
+            "max_relative_positions": 16,
+            "type_vocab_size": 0,
+        },
     ),
     "modernbert": (
-        hf.ModernBertForSequenceClassification, hf.ModernBertConfig,
-        {**_BERT, "num_hidden_layers": 3, "local_attention": 4, "cls_token_id": 1, "sep_token_id": 2,
-         "bos_token_id": 1, "eos_token_id": 2},
+        hf.ModernBertForSequenceClassification,
+        hf.ModernBertConfig,
+        {
+            **_BERT,
+            "num_hidden_layers": 3,
+            "local_attention": 4,
+            "cls_token_id": 1,
+            "sep_token_id": 2,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+        },
     ),
     "qwen2": (hf.Qwen2ForSequenceClassification, hf.Qwen2Config, _LLAMA),
-}  # fmt: skip
+}
 
 DECODERS: dict[str, tuple[type, type, dict[str, object]]] = {
     "gpt2": (
-        hf.GPT2LMHeadModel, hf.GPT2Config,
-        {"vocab_size": VOCABULARY, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32,
-         "bos_token_id": 1, "eos_token_id": 2},
+        hf.GPT2LMHeadModel,
+        hf.GPT2Config,
+        {
+            "vocab_size": VOCABULARY,
+            "n_embd": 16,
+            "n_layer": 2,
+            "n_head": 2,
+            "n_positions": 32,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+        },
     ),
     "llama": (hf.LlamaForCausalLM, hf.LlamaConfig, _LLAMA),
     "qwen2": (hf.Qwen2ForCausalLM, hf.Qwen2Config, _LLAMA),
     "qwen3": (hf.Qwen3ForCausalLM, hf.Qwen3Config, _LLAMA),
     "mistral": (hf.MistralForCausalLM, hf.MistralConfig, {**_LLAMA, "sliding_window": 4}),
     "gemma2": (
-        hf.Gemma2ForCausalLM, hf.Gemma2Config,
+        hf.Gemma2ForCausalLM,
+        hf.Gemma2Config,
         {**_LLAMA, "sliding_window": 4, "query_pre_attn_scalar": 8, "attn_implementation": "eager"},
     ),
-    "gemma3": (
-        hf.Gemma3ForCausalLM, hf.Gemma3TextConfig, {**_LLAMA, "sliding_window": 4, "query_pre_attn_scalar": 8}
-    ),
+    "gemma3": (hf.Gemma3ForCausalLM, hf.Gemma3TextConfig, {**_LLAMA, "sliding_window": 4, "query_pre_attn_scalar": 8}),
     "phi3": (hf.Phi3ForCausalLM, hf.Phi3Config, _LLAMA),
     "olmo2": (hf.Olmo2ForCausalLM, hf.Olmo2Config, _LLAMA),
     "mixtral": (hf.MixtralForCausalLM, hf.MixtralConfig, {**_LLAMA, **_EXPERTS}),
     "qwen2_moe": (
-        hf.Qwen2MoeForCausalLM, hf.Qwen2MoeConfig,
+        hf.Qwen2MoeForCausalLM,
+        hf.Qwen2MoeConfig,
         {**_LLAMA, **_EXPERTS, "moe_intermediate_size": 12, "shared_expert_intermediate_size": 12},
     ),
-}  # fmt: skip
+}
 
 
 def make_encoder(name: str, *, dtype: torch.dtype = torch.float64) -> Example:
@@ -122,8 +171,15 @@ def make_sequence_to_sequence(*, dtype: torch.dtype = torch.float64) -> Example:
 
 def make_image_classifier(*, dtype: torch.dtype = torch.float64) -> Example:
     """ViT on images of 8 x 8."""
-    settings = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24,
-                "image_size": 8, "patch_size": 4, "num_labels": CLASSES}  # fmt: skip
+    settings = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 24,
+        "image_size": 8,
+        "patch_size": 4,
+        "num_labels": CLASSES,
+    }
     model = _build(hf.ViTForImageClassification, hf.ViTConfig, settings, dtype)
     rows = [
         EncodedRow(str(place), {"pixel_values": torch.randn(3, 8, 8, dtype=dtype)}, place % CLASSES, 4)

@@ -42,16 +42,26 @@ def checkpoint_of(base: Path, adapter: Path, task: TaskName, **fields: Any) -> C
     )
     plain["base_model"] = BaseModelRef(name="tiny", kind="path", location=str(base))
     return Checkpoint(
-        id="ckpt_test", task=task, adapter=json.loads(config.model_dump_json()), adapter_digest="x", parameters=1,
-        tensors=1, created_at=now(), **{**plain, **fields},
-    )  # fmt: skip
+        id="ckpt_test",
+        task=task,
+        adapter=json.loads(config.model_dump_json()),
+        adapter_digest="x",
+        parameters=1,
+        tensors=1,
+        created_at=now(),
+        **{**plain, **fields},
+    )
 
 
 def load(base: Path, adapter: Path, task: TaskName, *, precision: Any = "float32", **fields: Any) -> LoadedCheckpoint:
     return load_checkpoint(
-        checkpoint_of(base, adapter, task, **fields), adapter, device=torch.device("cpu"),
-        settings=GradientSettings(precision=precision), offline=True, cache_dir=base,
-    )  # fmt: skip
+        checkpoint_of(base, adapter, task, **fields),
+        adapter,
+        device=torch.device("cpu"),
+        settings=GradientSettings(precision=precision),
+        offline=True,
+        cache_dir=base,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -187,9 +197,13 @@ def test_classifiers_adapter_is_no_language_model(classifier: TinyCheckpoint, ca
 def test_head_of_two_layers_is_saved_whole(classifier: TinyCheckpoint, tmp_path: Path) -> None:
     config = DistilBertConfig(vocab_size=len(WORDS) + 5, dim=16, hidden_dim=16, n_layers=1, n_heads=2, num_labels=3)
     made = save_with_base(
-        tmp_path, DistilBertForSequenceClassification(config), classifier,
-        task_type="SEQ_CLS", r=2, target_modules=["q_lin"],
-    )  # fmt: skip
+        tmp_path,
+        DistilBertForSequenceClassification(config),
+        classifier,
+        task_type="SEQ_CLS",
+        r=2,
+        target_modules=["q_lin"],
+    )
     header = read_header(made.adapter / WEIGHTS)
     assert (
         "pre_classifier.weight"
@@ -252,9 +266,13 @@ def test_hub_model_that_is_not_in_the_cache_is_refused_offline(classifier: TinyC
     checkpoint = checkpoint_of(classifier.base, classifier.adapter, "sequence_classification")
     with pytest.raises(BaseModelNotFound, match="a/b"):
         load_checkpoint(
-            checkpoint.model_copy(update={"base_model": hub}), classifier.adapter, device=torch.device("cpu"),
-            settings=GradientSettings(), offline=True, cache_dir=tmp_path,
-        )  # fmt: skip
+            checkpoint.model_copy(update={"base_model": hub}),
+            classifier.adapter,
+            device=torch.device("cpu"),
+            settings=GradientSettings(),
+            offline=True,
+            cache_dir=tmp_path,
+        )
 
 
 def test_hub_model_in_the_cache_is_loaded_offline(classifier: TinyCheckpoint, tmp_path: Path) -> None:
@@ -263,18 +281,26 @@ def test_hub_model_in_the_cache_is_loaded_offline(classifier: TinyCheckpoint, tm
     hub = BaseModelRef(name="a/b", kind="hub", location="a/b", revision=commit)
     checkpoint = checkpoint_of(classifier.base, classifier.adapter, "sequence_classification", base_model=hub)
     loaded = load_checkpoint(
-        checkpoint, classifier.adapter, device=torch.device("cpu"), settings=GradientSettings(), offline=True,
+        checkpoint,
+        classifier.adapter,
+        device=torch.device("cpu"),
+        settings=GradientSettings(),
+        offline=True,
         cache_dir=tmp_path,
-    )  # fmt: skip
+    )
     assert loaded.task.name == "sequence_classification"
 
 
 def test_loss_scope_means_nothing_to_a_classifier(classifier: TinyCheckpoint) -> None:
     with pytest.raises(TaskMismatch):
         load_checkpoint(
-            checkpoint_of(classifier.base, classifier.adapter, "sequence_classification"), classifier.adapter,
-            device=torch.device("cpu"), settings=GradientSettings(loss="all"), offline=True, cache_dir=classifier.base,
-        )  # fmt: skip
+            checkpoint_of(classifier.base, classifier.adapter, "sequence_classification"),
+            classifier.adapter,
+            device=torch.device("cpu"),
+            settings=GradientSettings(loss="all"),
+            offline=True,
+            cache_dir=classifier.base,
+        )
 
 
 def test_reference_adapter_on_the_installed_encoder_gives_its_gradient_blocks() -> None:

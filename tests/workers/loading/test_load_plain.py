@@ -47,9 +47,11 @@ def test_it_computes_what_transformers_computes_and_only_the_named_trains(plain:
     expected = AutoModelForSequenceClassification.from_pretrained(plain).eval()
     torch.testing.assert_close(loaded.model(input_ids=IDS).logits, expected(input_ids=IDS).logits, rtol=0, atol=0)
     assert {name for name, parameter in loaded.model.named_parameters() if parameter.requires_grad} == {
-        "classifier.weight", "classifier.bias", "bert.encoder.layer.1.output.dense.weight",
+        "classifier.weight",
+        "classifier.bias",
+        "bert.encoder.layer.1.output.dense.weight",
         "bert.encoder.layer.1.output.dense.bias",
-    }  # fmt: skip
+    }
     assert not any(module.training for module in loaded.model.modules())
 
 
@@ -85,6 +87,11 @@ def test_what_is_quantised_is_refused_by_name() -> None:
 def test_it_cannot_be_trained_anew(plain: Path) -> None:
     with pytest.raises(TaskMismatch, match="trained anew"):
         make_untrained(
-            checkpoint_of(plain, "classifier"), device=torch.device("cpu"), settings=GradientSettings(), offline=True,
-            cache_dir=plain, seed=0, dropout=0.0,
-        )  # fmt: skip
+            checkpoint_of(plain, "classifier"),
+            device=torch.device("cpu"),
+            settings=GradientSettings(),
+            offline=True,
+            cache_dir=plain,
+            seed=0,
+            dropout=0.0,
+        )

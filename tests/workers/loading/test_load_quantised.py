@@ -39,13 +39,23 @@ def load(tiny: TinyCheckpoint, task: TaskName, bits: int, precision: Precision =
     config = parse_adapter_config((tiny.adapter / "adapter_config.json").read_bytes())
     labels: dict[str, Any] = {} if task == "causal_lm" else {"label_names": LABELS, "num_labels": len(LABELS)}
     checkpoint = Checkpoint(
-        id="ckpt_q", base_model=BaseModelRef(name="tiny", kind="path", location=str(tiny.base)), task=task,
-        adapter=json.loads(config.model_dump_json()), adapter_digest="x", created_at=now(), **labels,
-    )  # fmt: skip
+        id="ckpt_q",
+        base_model=BaseModelRef(name="tiny", kind="path", location=str(tiny.base)),
+        task=task,
+        adapter=json.loads(config.model_dump_json()),
+        adapter_digest="x",
+        created_at=now(),
+        **labels,
+    )
     return load_checkpoint(
-        checkpoint, tiny.adapter, device=torch.device("cpu"), settings=GradientSettings(precision=precision),
-        offline=True, cache_dir=Path("/nowhere"), load_in_bits=bits,
-    )  # fmt: skip
+        checkpoint,
+        tiny.adapter,
+        device=torch.device("cpu"),
+        settings=GradientSettings(precision=precision),
+        offline=True,
+        cache_dir=Path("/nowhere"),
+        load_in_bits=bits,
+    )
 
 
 def batch_of(loaded: LoadedCheckpoint, rows: list[dict[str, Any]]) -> Batch:

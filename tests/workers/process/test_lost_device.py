@@ -19,9 +19,13 @@ def lose_device(*_: object) -> None:
 
 
 def test_work_goes_back_to_the_queue_and_the_process_ends(
-    server: EmbeddedServer, store: Store, tmp_path: Path, classifier: TinyCheckpoint, finished: Any,
+    server: EmbeddedServer,
+    store: Store,
+    tmp_path: Path,
+    classifier: TinyCheckpoint,
+    finished: Any,
     wait_until: Callable[..., None],
-) -> None:  # fmt: skip
+) -> None:
     with running_worker(server.url, tmp_path / "data") as broken:
         checkpoint = add_checkpoint(store, broken.files, classifier, "sequence_classification")
         dataset = add_dataset(store, broken.files, make_ticket_rows(20), "classification")

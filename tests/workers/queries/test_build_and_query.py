@@ -27,9 +27,13 @@ ROWS = 60
 
 def oracle_scores(runtime: Runtime, checkpoint: Checkpoint, test: list[dict[str, Any]], train: Any) -> Any:
     loaded = load_checkpoint(
-        checkpoint, runtime.files.adapter(checkpoint.adapter_digest), device=torch.device("cpu"),
-        settings=GradientSettings(max_length=64), offline=True, cache_dir=runtime.files.hub,
-    )  # fmt: skip
+        checkpoint,
+        runtime.files.adapter(checkpoint.adapter_digest),
+        device=torch.device("cpu"),
+        settings=GradientSettings(max_length=64),
+        offline=True,
+        cache_dir=runtime.files.hub,
+    )
     return dense_datainf(loop_gradients(loaded, test), loop_gradients(loaded, train))
 
 

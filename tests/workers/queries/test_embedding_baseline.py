@@ -32,9 +32,13 @@ Finished = Callable[[Store, str], Job]
 def embed_one_by_one(runtime: Runtime, checkpoint: Checkpoint, rows: list[dict[str, Any]]) -> Any:
     """Unit embeddings in float64, a row at a time, from the whole model's own hidden states."""
     loaded = load_checkpoint(
-        checkpoint, runtime.files.adapter(checkpoint.adapter_digest), device=torch.device("cpu"),
-        settings=GradientSettings(max_length=64), offline=True, cache_dir=runtime.files.hub,
-    )  # fmt: skip
+        checkpoint,
+        runtime.files.adapter(checkpoint.adapter_digest),
+        device=torch.device("cpu"),
+        settings=GradientSettings(max_length=64),
+        offline=True,
+        cache_dir=runtime.files.hub,
+    )
     model, found = loaded.model.double(), []
     for row in loaded.task.tokenise(rows):
         with torch.no_grad():

@@ -63,9 +63,17 @@ def make_task(
 def model() -> LlamaForCausalLM:
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=300, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
-        max_position_embeddings=256, eos_token_id=0, bos_token_id=0, pad_token_id=0, initializer_range=0.5,
-    )  # fmt: skip
+        vocab_size=300,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=256,
+        eos_token_id=0,
+        bos_token_id=0,
+        pad_token_id=0,
+        initializer_range=0.5,
+    )
     return LlamaForCausalLM(config).eval()
 
 

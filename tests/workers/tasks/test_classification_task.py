@@ -21,15 +21,25 @@ def load(
     base: Path, adapter: Path, num_labels: int, names: tuple[str, ...] | None, **settings: Any
 ) -> LoadedCheckpoint:
     checkpoint = Checkpoint(
-        id="ckpt_test", base_model=BaseModelRef(name="tiny", kind="path", location=str(base)),
-        task="sequence_classification", adapter_digest="x", label_names=names, num_labels=num_labels, parameters=1,
-        adapter=parse_adapter_config((adapter / "adapter_config.json").read_bytes()).model_dump(), tensors=1,
+        id="ckpt_test",
+        base_model=BaseModelRef(name="tiny", kind="path", location=str(base)),
+        task="sequence_classification",
+        adapter_digest="x",
+        label_names=names,
+        num_labels=num_labels,
+        parameters=1,
+        adapter=parse_adapter_config((adapter / "adapter_config.json").read_bytes()).model_dump(),
+        tensors=1,
         created_at=now(),
-    )  # fmt: skip
+    )
     return load_checkpoint(
-        checkpoint, adapter, device=torch.device("cpu"), settings=GradientSettings(**settings), offline=True,
+        checkpoint,
+        adapter,
+        device=torch.device("cpu"),
+        settings=GradientSettings(**settings),
+        offline=True,
         cache_dir=base,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")

@@ -28,11 +28,17 @@ for place, one in enumerate(ROWS):
 
 def fresh(classifier: TinyCheckpoint, seed: int) -> LoadedCheckpoint:
     checkpoint = Checkpoint(
-        id="ckpt_x", base_model=BaseModelRef(name="tiny", kind="path", location=str(classifier.base)),
+        id="ckpt_x",
+        base_model=BaseModelRef(name="tiny", kind="path", location=str(classifier.base)),
         task="sequence_classification",
         adapter={"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["query", "value"]},
-        adapter_digest="", label_names=LABELS, num_labels=len(LABELS), parameters=0, tensors=0, created_at=now(),
-    )  # fmt: skip
+        adapter_digest="",
+        label_names=LABELS,
+        num_labels=len(LABELS),
+        parameters=0,
+        tensors=0,
+        created_at=now(),
+    )
     settings = GradientSettings(max_length=64)
     return make_untrained(
         checkpoint, device=CPU, settings=settings, offline=True, cache_dir=Path("unused"), seed=seed, dropout=0.1
@@ -110,9 +116,14 @@ def test_epochs_and_steps_are_heard_of_in_evaluation_mode(classifier: TinyCheckp
         seen.append(epoch)
 
     train(
-        loaded.model, loaded.task, loaded.task.tokenise(ROWS), recipe, device=CPU, on_epoch=on_epoch,
+        loaded.model,
+        loaded.task,
+        loaded.task.tokenise(ROWS),
+        recipe,
+        device=CPU,
+        on_epoch=on_epoch,
         watch=lambda step, total: steps.append((step, total)),
-    )  # fmt: skip
+    )
     assert [epoch.number for epoch in seen] == [1, 2, 3]
     assert steps == [(number, 9) for number in range(1, 10)]
     assert seen[0].learning_rate > seen[2].learning_rate > 0

@@ -23,11 +23,13 @@ def make_report(titles: Sequence[str], results: Sequence[Json]) -> Report:
     """Tables, pictures, reading and figures from one result a seed; test rows are the same in all of them."""
     figures = {
         "methods": [_figures(title, scope, results) for scope in SCOPES for title in titles],
-        "recall_by_chance": _chance_recall(results[0]), "test_points": len(results[0]["test_rows"]),
-        "seeds": [result["seed"] for result in results], "prompts_naming_class": results[0]["prompts_naming_class"],
+        "recall_by_chance": _chance_recall(results[0]),
+        "test_points": len(results[0]["test_rows"]),
+        "seeds": [result["seed"] for result in results],
+        "prompts_naming_class": results[0]["prompts_naming_class"],
         "train_rows": results[0]["train_rows"],
         **{name: float(np.mean([result[name] for result in results])) for name in ("test_loss_before", "test_loss")},
-    }  # fmt: skip
+    }
     return Report(
         tables=(_method_table(figures), _class_table(titles, results), _model_table(results)),
         pictures=(
@@ -67,12 +69,14 @@ def _method_table(figures: Json) -> Table:
         *(part for name in MEASURES.values() for part in (name, f"{name} low", f"{name} high")),
     )
     return Table(
-        name="methods", title="Training rows of the test row's class among all", columns=columns,
+        name="methods",
+        title="Training rows of the test row's class among all",
+        columns=columns,
         rows=tuple(_method_row(line) for line in figures["methods"]),
         note=f"Mean over {figures['test_points']} test rows with its 95% bootstrap interval over them. By chance AUC is"
         f" {CHANCE_AUC} and recall {figures['recall_by_chance']:.3f}. Recall looks at as many rows as the class has."
         " 'By size' ranks by the score's absolute value: rows that help and rows that harm alike.",
-    )  # fmt: skip
+    )
 
 
 def _method_row(line: Json) -> tuple[Cell, ...]:
@@ -89,19 +93,23 @@ def _class_table(titles: Sequence[str], results: Sequence[Json]) -> Table:
         means = [float(areas[title][marks].mean()) for title in titles]
         rows.append((name, int(sizes[name]), int(marks.sum()), *means))
     return Table(
-        name="classes", title="AUC by size, class by class, loss on the completion",
-        columns=("class", "training rows", "test rows", *titles), rows=tuple(rows),
-    )  # fmt: skip
+        name="classes",
+        title="AUC by size, class by class, loss on the completion",
+        columns=("class", "training rows", "test rows", *titles),
+        rows=tuple(rows),
+    )
 
 
 def _model_table(results: Sequence[Json]) -> Table:
     columns = ("seed", "base model's loss", "training loss", "test loss before", "test loss after")
     names = ("seed", "base_loss", "train_loss", "test_loss_before", "test_loss")
     return Table(
-        name="models", title="The models that were asked", columns=columns,
+        name="models",
+        title="The models that were asked",
+        columns=columns,
         rows=tuple(tuple(result[name] for name in names) for result in results),
         note="Losses are means a row, on completions; that of a base model made from the rows is on all tokens.",
-    )  # fmt: skip
+    )
 
 
 def _bars(titles: Sequence[str], figures: Json) -> Picture:
@@ -114,9 +122,13 @@ def _bars(titles: Sequence[str], figures: Json) -> Picture:
         for what, name in measures.items()
     ]
     return Picture(
-        name="auc", title="Rows of the test row's class against all others (by chance 0.5)", x_label="method",
-        y_label="AUC", kind="bars", series=tuple(series),
-    )  # fmt: skip
+        name="auc",
+        title="Rows of the test row's class against all others (by chance 0.5)",
+        x_label="method",
+        y_label="AUC",
+        kind="bars",
+        series=tuple(series),
+    )
 
 
 def _curves(titles: Sequence[str], results: Sequence[Json], what: str, name: str, ranked: str) -> Picture:
@@ -124,7 +136,9 @@ def _curves(titles: Sequence[str], results: Sequence[Json], what: str, name: str
         Series(label=title, x=CURVE, y=tuple(_values(results, "completion", title, what).tolist())) for title in titles
     ]
     return Picture(
-        name=name, title=f"Rows of the class found by {ranked}, loss on the completion",
-        x_label="share of training rows looked at", y_label="share of the class found",
+        name=name,
+        title=f"Rows of the class found by {ranked}, loss on the completion",
+        x_label="share of training rows looked at",
+        y_label="share of the class found",
         series=(*lines, Series(label="chance", x=CURVE, y=CURVE)),
-    )  # fmt: skip
+    )

@@ -56,9 +56,18 @@ class Calibrate:
             scale = get_method(choice.method).damping_scale(choice.damping_scale)
             usable = "yes" if found.is_useful else "no"
             rows.append(
-                (choice.title, scale, found.scale, found.low, found.high, found.correlation, found.error, found.spread,
-                 usable)
-            )  # fmt: skip
+                (
+                    choice.title,
+                    scale,
+                    found.scale,
+                    found.low,
+                    found.high,
+                    found.correlation,
+                    found.error,
+                    found.spread,
+                    usable,
+                )
+            )
             predicted = found.scale * (np.asarray(sums[choice.title]) - np.mean(sums[choice.title]))
             series.append(
                 Series(label=choice.title, x=tuple(predicted), y=tuple(np.asarray(changes) - np.mean(changes)))
@@ -67,9 +76,11 @@ class Calibrate:
                 {"method": choice.method, "damping_scale": scale, **asdict(found), "is_useful": found.is_useful}
             )
         return Report(
-            tables=(_table(request, rows),), pictures=(_draw(series),), reading=_read(figures),
+            tables=(_table(request, rows),),
+            pictures=(_draw(series),),
+            reading=_read(figures),
             figures={"calibrations": figures},
-        )  # fmt: skip
+        )
 
     def conclude(self, runtime: Runtime, evaluation: Evaluation, report: Report) -> None:
         """Keep the scales with the index, so that its answers can state changes of loss."""
@@ -96,18 +107,24 @@ def _sum_left_out(
 
 def _table(request: CalibrateRequest, rows: Sequence[tuple[Cell, ...]]) -> Table:
     return Table(
-        name="calibration", title="Change of the mean test loss for one unit of summed score left out",
-        columns=_COLUMNS, rows=tuple(rows),
+        name="calibration",
+        title="Change of the mean test loss for one unit of summed score left out",
+        columns=_COLUMNS,
+        rows=tuple(rows),
         note=f"{request.subsets} trainings on random {request.subset_share:.0%} of the rows. 'spread' is the root mean "
         "square of the measured changes, 'error' what the scale leaves of it.",
-    )  # fmt: skip
+    )
 
 
 def _draw(series: Sequence[Series]) -> Picture:
     return Picture(
-        name="calibration", title="Predicted and measured changes", x_label="predicted change of loss",
-        y_label="measured change of loss", kind="points", series=tuple(series),
-    )  # fmt: skip
+        name="calibration",
+        title="Predicted and measured changes",
+        x_label="predicted change of loss",
+        y_label="measured change of loss",
+        kind="points",
+        series=tuple(series),
+    )
 
 
 def _read(figures: Sequence[Json]) -> tuple[str, ...]:

@@ -59,17 +59,28 @@ class ClassAttribution:
         trained_on, asked = encoded["completion"]
         before = _mean_loss(runtime, fresh, asked)
         trained = train(
-            fresh.model, fresh.task, trained_on, recipe, device=runtime.device, lock=runtime.device_lock,
+            fresh.model,
+            fresh.task,
+            trained_on,
+            recipe,
+            device=runtime.device,
+            lock=runtime.device_lock,
             watch=work.step,
-        )  # fmt: skip
+        )
         classes = _classes(train_rows), _classes(test_rows)
         return {
-            "seed": seed, "train_rows": len(train_rows), "train_classes": _counts(train_rows),
-            "test_rows": [str(row["id"]) for row in test_rows], "test_classes": _classes(test_rows),
-            "prompts_naming_class": _share_naming_class(test_rows), "base_loss": fresh.base_loss,
-            "train_loss": trained, "test_loss_before": before, "test_loss": _mean_loss(runtime, fresh, asked),
+            "seed": seed,
+            "train_rows": len(train_rows),
+            "train_classes": _counts(train_rows),
+            "test_rows": [str(row["id"]) for row in test_rows],
+            "test_classes": _classes(test_rows),
+            "prompts_naming_class": _share_naming_class(test_rows),
+            "base_loss": fresh.base_loss,
+            "train_loss": trained,
+            "test_loss_before": before,
+            "test_loss": _mean_loss(runtime, fresh, asked),
             "scopes": _judge_scopes(runtime, request, fresh, encoded, classes, work),
-        }  # fmt: skip
+        }
 
     def report(self, evaluation: Evaluation, pieces: Sequence[Json], results: Sequence[Json]) -> Report:
         """Tables, pictures and reading."""

@@ -36,8 +36,15 @@ DEFAULT_METHODS = (
     MethodChoice(method="hessian_free"),
 )
 _SEED = 0
-_COLUMNS = ("rank", "method", "Pearson, mean loss", "Spearman, mean loss", "Spearman, a test point",
-            "Spearman, a test point low", "Spearman, a test point high")  # fmt: skip
+_COLUMNS = (
+    "rank",
+    "method",
+    "Pearson, mean loss",
+    "Spearman, mean loss",
+    "Spearman, a test point",
+    "Spearman, a test point low",
+    "Spearman, a test point high",
+)
 
 
 class Correlation:
@@ -59,9 +66,7 @@ class Correlation:
         request, seed, rank = _request_of(evaluation), int(piece["seed"]), int(piece["rank"])
         setting, steps = read_setting(runtime, evaluation, seed=seed), Steps(watch)
         choices = _choices(request)
-        trail, _ = score_run(
-            runtime, evaluation, setting, (_REFERENCE, *choices), seed=seed, steps=steps, rank=rank
-        )  # fmt: skip
+        trail, _ = score_run(runtime, evaluation, setting, (_REFERENCE, *choices), seed=seed, steps=steps, rank=rank)
         exact = trail.influence[_REFERENCE.title]
         return {choice.title: _compare(trail.influence[choice.title], exact) for choice in choices}
 
@@ -77,9 +82,11 @@ class Correlation:
                 rows.append((rank, choice.title, one["pearson"], one["spearman"], one["each"], one["low"], one["high"]))
                 figures.setdefault(choice.title, {})[str(rank)] = one
         return Report(
-            tables=(_table(request, rows, results[0]),), pictures=(_draw(request, figures),),
-            reading=_read(request, figures), figures={"correlations": figures},
-        )  # fmt: skip
+            tables=(_table(request, rows, results[0]),),
+            pictures=(_draw(request, figures),),
+            reading=_read(request, figures),
+            figures={"correlations": figures},
+        )
 
 
 def _choices(request: CorrelationRequest) -> tuple[MethodChoice, ...]:
@@ -97,24 +104,33 @@ def _summarise(found: Sequence[Json]) -> Json:
     mean, low, high = mean_and_interval(each, seed=_SEED)
     return {
         "pearson": float(np.mean([one["pearson"] for one in found])),
-        "spearman": float(np.mean([one["spearman"] for one in found])), "each": mean, "low": low, "high": high,
-    }  # fmt: skip
+        "spearman": float(np.mean([one["spearman"] for one in found])),
+        "each": mean,
+        "low": low,
+        "high": high,
+    }
 
 
 def _table(request: CorrelationRequest, rows: Sequence[tuple[Cell, ...]], result: Json) -> Table:
     test_points = len(next(iter(result.values()))["each"])
     return Table(
-        name="correlation", title=f"Agreement with '{_REFERENCE.title}'", columns=_COLUMNS, rows=tuple(rows),
+        name="correlation",
+        title=f"Agreement with '{_REFERENCE.title}'",
+        columns=_COLUMNS,
+        rows=tuple(rows),
         note=f"Influence on the mean test loss and on {test_points} test points; "
         f"{count_of(len(request.seeds), 'seed')}; intervals are over test points.",
-    )  # fmt: skip
+    )
 
 
 def _draw(request: CorrelationRequest, figures: dict[str, dict[str, Any]]) -> Picture:
     return Picture(
-        name="correlation", title=f"Agreement with '{_REFERENCE.title}'", x_label="LoRA rank",
-        y_label="Spearman, mean over test points", series=curves(figures, request.ranks, "each"),
-    )  # fmt: skip
+        name="correlation",
+        title=f"Agreement with '{_REFERENCE.title}'",
+        x_label="LoRA rank",
+        y_label="Spearman, mean over test points",
+        series=curves(figures, request.ranks, "each"),
+    )
 
 
 def _read(request: CorrelationRequest, figures: dict[str, dict[str, Any]]) -> tuple[str, ...]:

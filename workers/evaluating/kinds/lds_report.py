@@ -26,14 +26,20 @@ def make_report(request: LdsRequest, names: Sequence[str], runs: Sequence[Json])
     found = {name: _figures(name, pooled, by_seed[name], groups) for name in names}
     series = with_interval("LDS", names, [found[name] for name in names], "lds")
     picture = Picture(
-        name="lds", title="Agreement with retraining", x_label="", y_label="linear datamodelling score", kind="bars",
+        name="lds",
+        title="Agreement with retraining",
+        x_label="",
+        y_label="linear datamodelling score",
+        kind="bars",
         series=(series,),
-    )  # fmt: skip
+    )
     losses = [float(np.mean(run["measured"])) for run in runs]
     return Report(
-        tables=(_table(request, runs, found),), pictures=(picture,), reading=_read(found),
+        tables=(_table(request, runs, found),),
+        pictures=(picture,),
+        reading=_read(found),
         figures={"lds": found, "mean_test_loss_of_subsets": losses},
-    )  # fmt: skip
+    )
 
 
 def _figures(name: str, pooled: dict[str, Floats], by_seed: Sequence[Floats], groups: NDArray[np.int64]) -> Json:
@@ -52,15 +58,23 @@ def _table(request: LdsRequest, runs: Sequence[Json], found: dict[str, Any]) -> 
         ratio = figures.get("over_datainf", [None, None, None])
         rows.append((name, figures["lds"], figures["low"], figures["high"], *ratio, *figures["by_seed"]))
     return Table(
-        name="lds", title="Linear datamodelling score",
+        name="lds",
+        title="Linear datamodelling score",
         columns=(
-            "method", "LDS", "LDS low", "LDS high", "over datainf", "over datainf low", "over datainf high", *seeds,
+            "method",
+            "LDS",
+            "LDS low",
+            "LDS high",
+            "over datainf",
+            "over datainf low",
+            "over datainf high",
+            *seeds,
         ),
         rows=tuple(rows),
         note=f"{runs[0]['rows']} training rows, {request.subsets} trainings a seed on random subsets of "
         f"{request.subset_share:.0%}, {runs[0]['tests']} test points; Spearman over subsets, mean over test points, "
         "95% bootstrap intervals over test points.",
-    )  # fmt: skip
+    )
 
 
 def _read(found: dict[str, Any]) -> tuple[str, ...]:

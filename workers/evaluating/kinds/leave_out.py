@@ -82,9 +82,12 @@ def _train_without(
 ) -> float:
     kept = np.setdiff1d(np.arange(len(setting.train)), dropped)
     trained = train_on(
-        runtime, evaluation, [setting.train[row] for row in kept],
-        seed=training_seed(evaluation.request.recipe.seed, repeat), watch=steps.watch,
-    )  # fmt: skip
+        runtime,
+        evaluation,
+        [setting.train[row] for row in kept],
+        seed=training_seed(evaluation.request.recipe.seed, repeat),
+        watch=steps.watch,
+    )
     steps.finish()
     return float(trained.losses(runtime, setting.test).mean())
 

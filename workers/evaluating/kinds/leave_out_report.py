@@ -14,8 +14,14 @@ from workers.evaluating.series import curves
 #: Ways of choosing rows beside those of the methods.
 NOTHING, AT_RANDOM = "nothing", "at random"
 _SEED = 0
-_COLUMNS = ("rows left out", "chosen by", "rise of mean test loss", "rise of mean test loss low",
-            "rise of mean test loss high", "rise over random")  # fmt: skip
+_COLUMNS = (
+    "rows left out",
+    "chosen by",
+    "rise of mean test loss",
+    "rise of mean test loss low",
+    "rise of mean test loss high",
+    "rise over random",
+)
 
 
 def make_report(request: LeaveOutRequest, pieces: Sequence[Json], results: Sequence[Json]) -> Report:
@@ -34,15 +40,19 @@ def make_report(request: LeaveOutRequest, pieces: Sequence[Json], results: Seque
             figures[way][str(count)] = {"rise": mean, "low": low, "high": high, "trainings": rises[way]}
     base = [value for seed in seeds for value in losses[NOTHING, seed]["0"]]
     table = Table(
-        name="leave-out", title="Change of the mean test loss when rows are left out", columns=_COLUMNS,
+        name="leave-out",
+        title="Change of the mean test loss when rows are left out",
+        columns=_COLUMNS,
         rows=tuple(rows),
         note=f"Most {request.drop} rows first; {request.repeats} trainings each for {count_of(len(seeds), 'seed')}; "
         f"the mean test loss with all rows is {np.mean(base):.4f}. 95% bootstrap intervals over trainings.",
-    )  # fmt: skip
+    )
     return Report(
-        tables=(table,), pictures=(_draw(request, figures),), reading=_read(request, figures),
+        tables=(table,),
+        pictures=(_draw(request, figures),),
+        reading=_read(request, figures),
         figures={"rises": figures, "loss_with_all_rows": base, "flipped_dropped": _flips(pieces, results)},
-    )  # fmt: skip
+    )
 
 
 def _rises(losses: Any, way: str, seeds: Sequence[int], count: str) -> list[float]:
@@ -60,9 +70,12 @@ def _flips(pieces: Sequence[Json], results: Sequence[Json]) -> Json:
 
 def _draw(request: LeaveOutRequest, figures: dict[str, dict[str, Any]]) -> Picture:
     return Picture(
-        name="leave-out", title=f"Leaving out the most {request.drop} rows", x_label="rows left out",
-        y_label="rise of the mean test loss", series=curves(figures, request.counts, "rise"),
-    )  # fmt: skip
+        name="leave-out",
+        title=f"Leaving out the most {request.drop} rows",
+        x_label="rows left out",
+        y_label="rise of the mean test loss",
+        series=curves(figures, request.counts, "rise"),
+    )
 
 
 def _read(request: LeaveOutRequest, figures: dict[str, dict[str, Any]]) -> tuple[str, ...]:

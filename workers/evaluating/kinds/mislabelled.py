@@ -46,10 +46,11 @@ class Mislabelled:
         trail, trained = score_run(runtime, evaluation, setting, choices, seed=seed, steps=steps)
         signals = _signals(trail, choices, steps)
         return {
-            "rows": len(setting.train), "flipped": int(setting.flipped.sum()),
+            "rows": len(setting.train),
+            "flipped": int(setting.flipped.sum()),
             "test_loss": float(trained.losses(runtime, setting.test).mean()),
             "signals": {name: _judge(values, setting, seed) for name, values in signals.items()},
-        }  # fmt: skip
+        }
 
     def report(self, evaluation: Evaluation, pieces: Sequence[Json], results: Sequence[Json]) -> Report:
         """Table, curves and reading."""
@@ -79,9 +80,12 @@ def _judge(values: Floats, setting: Setting, seed: int) -> Json:
     recall, precision = precision_curve(values, marks)
     places = np.maximum(np.round(np.asarray(DEPTHS) * len(values)).astype(int), 1) - 1
     return {
-        "auc": auc(values, marks), "drawn": rounded(np.asarray(drawn), 5), "recall": rounded(recall[places], 5),
-        "precision": rounded(precision[places], 5), "precision_at_flips": float(precision[len(wrong) - 1]),
-    }  # fmt: skip
+        "auc": auc(values, marks),
+        "drawn": rounded(np.asarray(drawn), 5),
+        "recall": rounded(recall[places], 5),
+        "precision": rounded(precision[places], 5),
+        "precision_at_flips": float(precision[len(wrong) - 1]),
+    }
 
 
 def _read(runtime: Runtime, evaluation: Evaluation, seed: int) -> Setting:

@@ -25,11 +25,14 @@ def make_report(request: MislabelledRequest, results: Sequence[Json]) -> Report:
         for name in order
     ]
     table = Table(
-        name="mislabelled", title="Finding wrong labels", columns=_COLUMNS, rows=tuple(rows),
+        name="mislabelled",
+        title="Finding wrong labels",
+        columns=_COLUMNS,
+        rows=tuple(rows),
         note=f"{results[0]['rows']} training rows, {results[0]['flipped']} labels made wrong, "
         f"{count_of(len(results), 'seed')}. A method's signal is influence on the mean test loss, harmful first; "
         "self-influence and loss highest first.",
-    )  # fmt: skip
+    )
     return Report(
         tables=(table,), pictures=_draw(order, figures), reading=_read(order, figures), figures={"signals": figures}
     )
@@ -39,12 +42,14 @@ def _summarise(found: Sequence[Json]) -> Json:
     drawn = np.mean([one["drawn"] for one in found], axis=0)
     low, high = np.quantile(drawn, [0.025, 0.975])
     return {
-        "auc": float(np.mean([one["auc"] for one in found])), "low": float(low), "high": float(high),
+        "auc": float(np.mean([one["auc"] for one in found])),
+        "low": float(low),
+        "high": float(high),
         "by_seed": [one["auc"] for one in found],
         "precision_at_flips": float(np.mean([one["precision_at_flips"] for one in found])),
         "recall": np.mean([one["recall"] for one in found], axis=0).tolist(),
         "precision": np.mean([one["precision"] for one in found], axis=0).tolist(),
-    }  # fmt: skip
+    }
 
 
 def _draw(order: Sequence[str], figures: dict[str, Any]) -> tuple[Picture, ...]:

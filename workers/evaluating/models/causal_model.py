@@ -40,9 +40,14 @@ def make_fresh_model(
         loaded = load_base(runtime, request, subject, request.lora, loss="completion", seed=seed)
         return FreshModel(loaded.model, loaded.task, None)
     small, task, loss = make_small_lm(
-        rows, size, seed=seed, max_length=request.max_length, device=runtime.device, lock=runtime.device_lock,
+        rows,
+        size,
+        seed=seed,
+        max_length=request.max_length,
+        device=runtime.device,
+        lock=runtime.device_lock,
         watch=watch,
-    )  # fmt: skip
+    )
     config = AdapterConfig.model_validate(adapter_fields(request.lora, "llama"))
     torch.manual_seed(seed)
     dropout = request.recipe.lora_dropout

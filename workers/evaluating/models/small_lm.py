@@ -43,9 +43,12 @@ class SmallModel:
     def recipe(self, seed: int) -> TrainingRecipe:
         """How it is trained before the adapter."""
         return TrainingRecipe(
-            epochs=self.epochs, batch_rows=self.batch_rows, learning_rate=self.learning_rate, lora_dropout=0.0,
+            epochs=self.epochs,
+            batch_rows=self.batch_rows,
+            learning_rate=self.learning_rate,
+            lora_dropout=0.0,
             seed=seed,
-        )  # fmt: skip
+        )
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int) -> Any:
@@ -78,11 +81,17 @@ def make_small_lm(
     tokenizer = train_tokenizer([f"{row['prompt']}{row['completion']}" for row in rows], size.vocabulary)
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=size.width, intermediate_size=size.feed_forward,
-        num_hidden_layers=size.layers, num_attention_heads=size.heads, max_position_embeddings=max_length,
-        tie_word_embeddings=True, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
+        vocab_size=len(tokenizer),
+        hidden_size=size.width,
+        intermediate_size=size.feed_forward,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        max_position_embeddings=max_length,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+    )
     model = LlamaForCausalLM(config).to(device)
     encoder = TextEncoder(tokenizer, limit=max_length, on_too_long="truncate")
     ids = {"pad_id": tokenizer.pad_token_id, "stop_ids": [tokenizer.eos_token_id]}

@@ -36,10 +36,17 @@ def load_base(
     if subject.base_model is None:
         raise InvalidRequest("This kind of evaluation needs a base model.", hint="Name 'base_model'.")
     checkpoint = Checkpoint(
-        id="ckpt_untrained", base_model=subject.base_model, task=subject.task,
-        adapter=adapter_fields(shape, find_model_type(runtime, subject.base_model)), adapter_digest="",
-        label_names=subject.label_names, num_labels=subject.num_labels, parameters=0, tensors=0, created_at=now(),
-    )  # fmt: skip
+        id="ckpt_untrained",
+        base_model=subject.base_model,
+        task=subject.task,
+        adapter=adapter_fields(shape, find_model_type(runtime, subject.base_model)),
+        adapter_digest="",
+        label_names=subject.label_names,
+        num_labels=subject.num_labels,
+        parameters=0,
+        tensors=0,
+        created_at=now(),
+    )
     settings = GradientSettings(max_length=request.max_length, loss=loss)
     return _load(runtime, checkpoint, settings, seed=seed, dropout=request.recipe.lora_dropout)
 
@@ -48,9 +55,14 @@ def _load(
     runtime: Runtime, checkpoint: Checkpoint, settings: GradientSettings, *, seed: int, dropout: float
 ) -> LoadedCheckpoint:
     return make_untrained(
-        checkpoint, device=runtime.device, settings=settings, offline=runtime.settings.hub_offline,
-        cache_dir=runtime.files.hub, seed=seed, dropout=dropout,
-    )  # fmt: skip
+        checkpoint,
+        device=runtime.device,
+        settings=settings,
+        offline=runtime.settings.hub_offline,
+        cache_dir=runtime.files.hub,
+        seed=seed,
+        dropout=dropout,
+    )
 
 
 def find_model_type(runtime: Runtime, base: BaseModelRef) -> str:
