@@ -9,7 +9,7 @@ import pytest
 
 from workers.process.heap import steady_heap
 from workers.process.launcher import Slot
-from workers.process.worker import launcher
+from workers.process import launcher
 
 
 def test_what_is_set_already_stays() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from workers.process.launcher import Launcher, Slot, count_processes
-from workers.process.worker import launcher
+from workers.process import launcher
 
 
 def test_visible_devices_decide_the_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
