@@ -8,7 +8,7 @@ PIP_ARGS ?=
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench-gradients lint format clean bench-index bench-evaluations
+.PHONY: help install demo test openapi bench-gradients lint format clean bench-index bench-evaluations
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -28,6 +28,9 @@ demo: $(STAMP) ## Fine-tune a real encoder, start the service, find the planted 
 
 test: $(STAMP) ## Run all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+openapi: $(STAMP) ## Store the OpenAPI document after a change of the HTTP contract on purpose
+	DATAINF_TESTS_STORE_OPENAPI=1 $(BIN)/python -m pytest -q tests/app/http/test_openapi_document.py
 
 bench-gradients: $(STAMP) ## Measure per-row gradients on an idle machine (about ten minutes)
 	mkdir -p docs/benchmarks

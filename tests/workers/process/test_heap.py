@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from workers.process import launcher
 from workers.process.heap import steady_heap
 from workers.process.launcher import Slot
-from workers.process import launcher
 
 
 def test_what_is_set_already_stays() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from workers.process.launcher import Launcher, Slot, count_processes
 from workers.process import launcher
+from workers.process.launcher import Launcher, Slot, count_processes
 
 
 def test_visible_devices_decide_the_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
