@@ -1,6 +1,6 @@
 """Rooms stay small: no file, function or folder outgrows its bound. Prints what does; exits 1 if anything does.
 
-    python scripts/check_sizes.py
+python scripts/check_sizes.py
 """
 
 import ast

@@ -1,6 +1,6 @@
 """Plain words: prose and messages use the field's terms. Prints what does not; exits 1 if anything does.
 
-    python scripts/check_words.py
+python scripts/check_words.py
 """
 
 import re

@@ -1,16 +1,15 @@
 """Watching a job until it is final: by server-sent events, by polling where they break off."""
 
-import json
 import time
 from collections.abc import Iterator
 
 import httpx
 from pydantic import ValidationError
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from cli.client.service import Service, ServiceProblem, resource_path
-from cli.printing.text import count, duration_text, plain
+from cli.printing.output import Output
+from cli.printing.progress import JobBar
+from influence.contracts.common import Json
 from influence.contracts.job import Job
 from influence.errors import Unavailable
 
@@ -26,7 +25,7 @@ def follow_job(service: Service, job_id: str, *, patience_seconds: float = _PATI
 
     Raises ServiceProblem (a job that is gone), Unavailable when the service stays away for `patience_seconds`.
     """
-    path = resource_path(job_id) or f"/v1/jobs/{job_id}"
+    path = resource_path(job_id)
     lost_since: float | None = None
     while True:
         try:
@@ -76,52 +75,22 @@ def _parse_job(text: str) -> Job | None:
         return None
 
 
-class JobBar:
-    """A live progress bar of one job."""
-
-    def __init__(self, console: Console) -> None:
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.fields[figures]}", markup=False),
-            console=console,
-            transient=True,
-        )
-        self._task: TaskID = self._progress.add_task("queued", total=None, figures="")
-
-    def __enter__(self) -> "JobBar":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show(self, job: Job) -> None:
-        """Draw the job as it stands."""
-        progress = job.progress
-        self._progress.update(
-            self._task,
-            description=plain(progress.phase, 40),
-            total=progress.total or None,
-            completed=progress.done,
-            figures=describe_progress(job),
-        )
+def watch(service: Service, job_id: str, output: Output) -> Job:
+    """Show a job's progress until it is final. Ctrl-C leaves the job running."""
+    try:
+        with JobBar(output.notices) as bar:
+            for job in follow_job(service, job_id):
+                bar.show(job)
+    except KeyboardInterrupt:
+        output.note(f"The job goes on. Watch it: datainf status {job_id}   End it: datainf cancel {job_id}")
+        raise
+    return job
 
 
-def describe_progress(job: Job) -> str:
-    """`1,200 of 2,000 rows · 310 rows/s · 3 s left`, and what the service remarks."""
-    progress = job.progress
-    parts = []
-    if progress.total:
-        parts.append(f"{count(progress.done)} of {count(progress.total)} {plain(progress.unit, 20)}")
-    if progress.rate:
-        parts.append(f"{count(progress.rate) if progress.rate >= 10 else progress.rate} {plain(progress.unit, 20)}/s")
-    if progress.eta_seconds is not None and not job.is_final:
-        parts.append(f"{duration_text(progress.eta_seconds)} left")
-    if progress.note:
-        parts.append(plain(progress.note.get("message", json.dumps(progress.note)), 120))
-    return " · ".join(parts) or job.state
+def read_finished(service: Service, job_id: str, resource_id: str, output: Output) -> Json:
+    """The resource of a job once it is there, watched until then. Raises the job's own problem where it failed."""
+    require_success(watch(service, job_id, output))
+    return service.get(resource_path(resource_id))
 
 
 def require_success(job: Job) -> None:

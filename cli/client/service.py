@@ -16,7 +16,7 @@ DEFAULT_URL = "http://127.0.0.1:8321"
 #: An upload of many gigabytes is checked before it is answered.
 _TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 _SHOWN_CHARACTERS = 300
-#: Prefix of an id to the collection it stands in.
+#: Prefix of an id to its collection.
 COLLECTIONS = {
     "ckpt": "checkpoints",
     "ds": "datasets",
@@ -162,7 +162,15 @@ def read_object(response: httpx.Response, *, refuse: bool = True) -> Json:
     )
 
 
-def resource_path(resource_id: str) -> str | None:
-    """Where the resource of an id is read; None for an id of no kind that we know."""
+def resource_path(resource_id: str) -> str:
+    """Where the resource of an id is read. Raises InvalidRequest for an id of no kind that we know."""
     collection = COLLECTIONS.get(resource_id.partition("_")[0])
-    return None if collection is None else f"/v1/{collection}/{quote(resource_id, safe='')}"
+    if collection is None:
+        kinds = ", ".join(f"{prefix}_..." for prefix in COLLECTIONS)
+        raise InvalidRequest(f"{plain(resource_id, 80)!r} is not an id.", hint=f"Ids look like {kinds}.")
+    return f"/v1/{collection}/{quote(resource_id, safe='')}"
+
+
+def index_path(index_id: str, collection: str) -> str:
+    """Where an index is asked: its queries, sweeps or audits."""
+    return f"/v1/indexes/{quote(index_id, safe='')}/{collection}"

@@ -2,19 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote
+from typing import Annotated, get_args
 
+import typer
 from rich.table import Table
 from rich.text import Text
 
-from cli.client.job_events import require_success
-from cli.client.service import Service, resource_path
-from cli.commands.build import watch
-from cli.commands.query import check_body
+from cli.client.job_events import read_finished
+from cli.client.service import Service, index_path, resource_path
+from cli.commands.base import client_command
+from cli.options.fields import Spelling, check_body, options_of
+from cli.options.parsing import parse_names, parse_object
+from cli.options.shared import AskedIndex
 from cli.printing.output import Output
 from cli.printing.tables import row_text, score_text
 from cli.printing.text import count, plain
-from influence.contracts.audit import Audit, AuditedRow, AuditRequest
+from influence.contracts.audit import Audit, AuditedRow, AuditRequest, Signal
 from influence.contracts.common import Json
 from influence.errors import InvalidRequest
 
@@ -25,16 +28,45 @@ _MEDIA_TYPES = {
 }
 _TEXT_CHARACTERS = 160
 _READING = "suspicion 1 = the most suspicious row, 0.5 = as suspicious as half of the rows"
+_SETTINGS = options_of(
+    AuditRequest,
+    spelled={
+        "evaluation": Spelling(read=lambda text, _: {"dataset_id": text}, help="A data set's id (ds_...)."),
+        "signals": Spelling(read=parse_names, help=f"Names: {', '.join(get_args(Signal))}."),
+        "weights": Spelling(read=parse_object, help="JSON: '{\"loss\": 2}'."),
+    },
+)
+
+
+@client_command(_SETTINGS)
+def audit(
+    service: Service,
+    output: Output,
+    settings: Json,
+    *,
+    index_id: AskedIndex,
+    top: Annotated[int, typer.Option(min=0, max=10_000, help="Rows to show, the most suspicious first.")] = 20,
+    out: Annotated[Path | None, typer.Option(help="Write all rows here: .csv, .jsonl or .parquet.")] = None,
+) -> None:
+    """Ask which labels of the training rows look wrong."""
+    media_type = None if out is None else check_target(out)
+    found = run_audit(service, index_id, check_body(AuditRequest, settings, "audit"), output)
+    rows = read_top(service, found["id"], top)
+    if out is not None and media_type is not None:
+        service.download(f"{resource_path(found['id'])}/table", out, media_type=media_type)
+        output.note(f"Table       {out}")
+
+    def show() -> None:
+        show_audit(Audit.model_validate(found), [AuditedRow.model_validate(row) for row in rows], output)
+
+    output.show({**found, "top": rows}, show)
 
 
 def run_audit(service: Service, index_id: str, body: Json, output: Output) -> Json:
     """The finished audit as the service tells it. Raises what the service has to say."""
-    check_body(AuditRequest, body, "audit")
-    made = service.post(f"/v1/indexes/{quote(index_id, safe='')}/audits", body)
-    audit = Audit.model_validate(made)
-    output.note(f"Audit       {plain(audit.id)} (job {plain(audit.job_id)})")
-    require_success(watch(service, audit.job_id, output))
-    return service.get(resource_path(audit.id) or f"/v1/audits/{audit.id}")
+    made = Audit.model_validate(service.post(index_path(index_id, "audits"), body))
+    output.note(f"Audit       {plain(made.id)} (job {plain(made.job_id)})")
+    return read_finished(service, made.job_id, made.id, output)
 
 
 def read_top(service: Service, audit_id: str, top: int) -> list[Json]:
@@ -55,7 +87,7 @@ def check_target(path: Path) -> str:
     media_type = _MEDIA_TYPES.get(path.suffix.lower())
     if media_type is None:
         raise InvalidRequest(
-            f"{str(path)!r} does not say which form it should have.",
+            f"Cannot tell the output format from the file name {path.name!r}.",
             hint=f"End the name with {', '.join(_MEDIA_TYPES)}.",
         )
     return media_type

@@ -3,18 +3,36 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import Annotated
+
+import typer
 
 from cli.client.files import open_adapter, open_file
-from cli.client.job_events import JobBar, follow_job, require_success
-from cli.client.service import Service, resource_path
-from cli.options import given
+from cli.client.job_events import read_finished
+from cli.client.service import Service
+from cli.client.uploads import send_rows
+from cli.commands.base import client_command
+from cli.options.fields import Spelling, check_body, options_of
+from cli.options.parsing import given, parse_names, parse_object
+from cli.options.shared import DataFile, DatasetId, Wait
 from cli.printing.output import Output
 from cli.printing.text import bytes_text, count, duration_text, plain
+from influence.contracts.checkpoint import CheckpointRequest
 from influence.contracts.common import Json
-from influence.contracts.index import Growth, Index
-from influence.contracts.job import Job
+from influence.contracts.dataset import DatasetRequest
+from influence.contracts.index import Growth, Index, IndexRequest
 from influence.errors import InvalidRequest
+
+_CHECKPOINT = options_of(
+    CheckpointRequest,
+    leave_out=("adapter", "adapter_revision"),
+    spelled={
+        "trainable": Spelling(items=str, help="May be given again."),
+        "label_names": Spelling(read=parse_names, help="Write a,b,c or a JSON list."),
+    },
+)
+_COLUMNS = options_of(DatasetRequest, only=("columns",), spelled={"columns": Spelling(read=parse_object)})
+_INDEX = options_of(IndexRequest, leave_out=("checkpoint_id", "dataset_id"), within="index")
 
 
 @dataclass(frozen=True)
@@ -34,6 +52,24 @@ class BuildOptions:
     index: Json = field(default_factory=dict)
 
 
+@client_command(_CHECKPOINT, _COLUMNS, _INDEX)
+def build_command(
+    service: Service,
+    output: Output,
+    settings: Json,
+    *,
+    adapter: Annotated[Path | None, typer.Option(help="PEFT adapter: its folder, or a zip of it.")] = None,
+    checkpoint_id: Annotated[str | None, typer.Option(help="Instead of --base-model and what goes with it.")] = None,
+    data: DataFile = None,
+    dataset_id: DatasetId = None,
+    wait: Wait = True,
+) -> None:
+    """Send an adapter (or name what was trained of a plain model) and its training rows, and build the index."""
+    options = BuildOptions(adapter=adapter, checkpoint_id=checkpoint_id, data=data, dataset_id=dataset_id, **settings)
+    index = build(service, options, output, wait=wait)
+    output.show(index, lambda: show_index(Index.model_validate(index), output))
+
+
 def build(service: Service, options: BuildOptions, output: Output, *, wait: bool) -> Json:
     """The index as the service tells it, ready when waited for. Raises what the service and the files have to say."""
     check_options(options)
@@ -48,22 +84,27 @@ def build(service: Service, options: BuildOptions, output: Output, *, wait: bool
     output.note(f"Index       {plain(index.id)} (job {plain(index.job_id)})")
     if not wait:
         return made
+    note_readiness(service, output)
+    return read_finished(service, index.job_id, index.id, output)
+
+
+def note_readiness(service: Service, output: Output) -> None:
+    """Say what the service remarks on its state, such as that no worker runs."""
     for note in service.send("GET", "/health/ready", refuse=False).get("notes", []):
         output.note(f"Note: {plain(note, 200)}")
-    require_success(watch(service, index.job_id, output))
-    return service.get(resource_path(index.id) or f"/v1/indexes/{index.id}")
 
 
 def check_options(options: BuildOptions) -> None:
-    """Raise InvalidRequest where too little or too much is named."""
+    """Raise InvalidRequest, before anything is sent, for what is named twice or not at all or does not fit."""
     parts = [options.adapter is not None, bool(options.trainable), options.checkpoint_id is not None]
     if sum(parts) != 1 or (options.base_model is not None) == parts[2]:
         raise InvalidRequest(
-            "Which checkpoint?",
+            "Name exactly one checkpoint.",
             hint="Give --base-model with --adapter (or, for a plain model, --trainable), or --checkpoint-id.",
         )
     if (options.data is None) == (options.dataset_id is None):
-        raise InvalidRequest("Which rows?", hint="Give --data, or --dataset-id.")
+        raise InvalidRequest("Name exactly one source of rows.", hint="Give --data, or --dataset-id.")
+    check_body(IndexRequest, {"checkpoint_id": "ckpt_", "dataset_id": "ds_", **options.index}, "build")
 
 
 def send_checkpoint(service: Service, options: BuildOptions, output: Output) -> str:
@@ -99,42 +140,6 @@ def send_dataset(service: Service, options: BuildOptions, output: Output) -> str
         )
 
 
-def send_rows(
-    service: Service,
-    stream: IO[bytes],
-    name: str,
-    output: Output,
-    *,
-    columns: Json | None = None,
-    label_names: list[str] | None = None,
-) -> str:
-    """Upload rows from a stream, under a file's name; answers the data set's id."""
-    form = {"name": name}
-    if columns is not None:
-        form["columns"] = json.dumps(columns)
-    if label_names is not None:
-        form["label_names"] = json.dumps(label_names)
-    with output.busy(f"Sending {name}"):
-        upload = {"file": (name, stream, "application/octet-stream")}
-        made = service.send("POST", "/v1/datasets", data=form, files=upload)
-    output.note(f"Data set    {plain(made['id'])}: {count(made['rows'])} rows, {plain(made['kind'])}")
-    for problem in made.get("problems", []):
-        output.note(f"            note: {plain(problem['message'], 200)}")
-    return str(made["id"])
-
-
-def watch(service: Service, job_id: str, output: Output) -> Job:
-    """Show a job's progress until it is final. Ctrl-C leaves the job running."""
-    try:
-        with JobBar(output.notices) as bar:
-            for job in follow_job(service, job_id):
-                bar.show(job)
-    except KeyboardInterrupt:
-        output.note(f"The job goes on. Watch it: datainf status {job_id}   End it: datainf cancel {job_id}")
-        raise
-    return job
-
-
 def show_index(index: Index, output: Output) -> None:
     """Print an index's figures and what to do next."""
     if index.state != "succeeded":
@@ -143,7 +148,7 @@ def show_index(index: Index, output: Output) -> None:
     seconds = sum(value for name, value in (index.timings or {}).items() if name.endswith("_seconds"))
     rows = index.rows_indexed if index.rows_indexed is not None else index.rows
     size = (
-        "" if index.bytes is None else f", {bytes_text(index.bytes)} ({bytes_text(index.bytes / max(rows, 1))} a row)"
+        "" if index.bytes is None else f", {bytes_text(index.bytes)} ({bytes_text(index.bytes / max(rows, 1))} per row)"
     )
     output.say(f"Ready: {plain(index.id)}: {count(rows)} rows, {len(index.blocks)} blocks{size}, {index.spec.storage}")
     if seconds:

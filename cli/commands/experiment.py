@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cli.client.files import open_file
 from cli.client.service import Service
-from cli.commands.build import send_rows
+from cli.client.uploads import send_rows
 from cli.printing.output import Output
 from influence.contracts.common import Json
 from influence.contracts.evaluation import EvaluationRequest
@@ -49,18 +49,18 @@ class Experiment:
     settings: Json = field(default_factory=dict)
 
 
-def parse_methods(text: str) -> list[Json]:
+def parse_methods(text: str, option: str) -> list[Json]:
     """`exact:10,joint@compact64*3` -> method, damping_scale, storage, rank, checkpoints. Raises InvalidRequest."""
-    return [_parse_method(part.strip()) for part in text.split(",")]
+    return [_parse_method(part.strip(), option) for part in text.split(",")]
 
 
-def _parse_method(text: str) -> Json:
+def _parse_method(text: str, option: str) -> Json:
     found = _METHOD.fullmatch(text)
     if found is None:
-        raise InvalidRequest(f"--methods: {text[:80]!r} is not a method's name with its settings.", hint=_METHODS_HINT)
+        raise InvalidRequest(f"{option}: {text[:80]!r} is not a method's name with its settings.", hint=_METHODS_HINT)
     choice: Json = {"method": found["method"].strip()}
     if found["damping"] is not None:
-        choice["damping_scale"] = _parse_damping(found["damping"])
+        choice["damping_scale"] = _parse_damping(found["damping"], option)
     if found["storage"] is not None:
         choice["storage"] = found["storage"]
     for name in ("rank", "checkpoints"):
@@ -69,11 +69,11 @@ def _parse_method(text: str) -> Json:
     return choice
 
 
-def _parse_damping(text: str) -> float:
+def _parse_damping(text: str, option: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise InvalidRequest(f"--methods: {text[:40]!r} is no damping.", hint=_METHODS_HINT) from error
+        raise InvalidRequest(f"{option}: {text[:40]!r} is no damping.", hint=_METHODS_HINT) from error
 
 
 def make_request(experiment: Experiment, service: Service, output: Output) -> Json:
@@ -89,7 +89,7 @@ def check_sources(experiment: Experiment) -> None:
     train, test = experiment.train, experiment.test
     named = [experiment.index_id, train.data, train.dataset_id]
     if sum(source is not None for source in named) > 1 or (test.data is not None and test.dataset_id is not None):
-        raise InvalidRequest("Which rows?", hint=_SOURCES_HINT)
+        raise InvalidRequest("Name exactly one source of rows.", hint=_SOURCES_HINT)
     if test.is_given and not any(source is not None for source in named):
         raise InvalidRequest("Evaluation rows are given without training rows.", hint=_SOURCES_HINT)
     if experiment.kind == "calibrate" and experiment.index_id is None:

@@ -11,10 +11,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from errno import EADDRINUSE
 from pathlib import Path
+from typing import Annotated
 
 import httpx
+import typer
 
-from cli.printing.output import EXIT_KILLED
+from cli.printing.output import EXIT_KILLED, Output
 from cli.printing.terminal import Terminal
 from cli.processes.children import CommandChild, LineSink, ServerChild
 from cli.processes.supervisor import Post, Supervisor
@@ -28,7 +30,7 @@ API_STOP_SECONDS, WORKER_STOP_SECONDS, SERVER_STOP_SECONDS = 13.0, 30.0, 20.0
 TAKE_OVER_SECONDS = 5.0
 #: One probe's patience, and the pause between two once the API answers.
 _PROBE_SECONDS, _PAUSE_SECONDS = 0.5, 0.5
-_DEFAULT_PORT = 8321
+DEFAULT_PORT = 8321
 API_COMMAND = (sys.executable, "-m", "app")
 WORKER_COMMAND = (sys.executable, "-m", "workers")
 
@@ -44,6 +46,28 @@ class ServeOptions:
     api_command: tuple[str, ...] = API_COMMAND
     worker_command: tuple[str, ...] = WORKER_COMMAND
     take_over_seconds: float = TAKE_OVER_SECONDS
+
+
+def serve_command(
+    host: Annotated[str, typer.Option(envvar="DATAINF_HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(envvar="DATAINF_PORT", min=0, max=65535, help="Port; 0 takes a free one.")
+    ] = DEFAULT_PORT,
+    data_dir: Annotated[
+        Path, typer.Option(envvar="DATAINF_DATA_DIR", file_okay=False, help="Where everything is kept.")
+    ] = Path(".datainf"),
+    workers: Annotated[
+        int, typer.Option(min=0, max=64, help="Worker launchers; each runs one process per GPU, or one on the CPU.")
+    ] = 1,
+) -> None:
+    """Run everything on this machine: the API, a worker and, unless DATAINF_REDIS_URL is set, a Redis-protocol server.
+
+    Ctrl-C or SIGTERM ends it in order and exits with 0; a second one kills and exits with 130. Exit code 1: it could
+    not start or a part kept dying.
+    """
+    with Output().reporting():
+        code = serve(ServeOptions(host, port, data_dir, workers))
+    raise typer.Exit(code)
 
 
 def serve(options: ServeOptions) -> int:
@@ -195,7 +219,7 @@ class Readiness:
 
 def _greeting(terminal: Terminal, url: str) -> Callable[[], None]:
     def greet() -> None:
-        elsewhere = "" if url.endswith(f":{_DEFAULT_PORT}") else f" --url {url}"
+        elsewhere = "" if url.endswith(f":{DEFAULT_PORT}") else f" --url {url}"
         terminal.announce(
             f"\n  Ready: {url}   (API guide: {url}/docs)\n\n"
             f"  Build an index:  datainf build --base-model BASE --adapter FOLDER --data rows.jsonl{elsewhere}\n"

@@ -1,18 +1,39 @@
 """`datainf status`: the service and what it holds, or one resource."""
 
+from typing import Annotated
+
+import typer
 from rich.table import Table
 from rich.text import Text
 
-from cli.client.job_events import describe_progress
-from cli.client.service import COLLECTIONS, Service, resource_path
+from cli.client.service import Service, resource_path
+from cli.commands.base import client_command
 from cli.printing.output import Output
+from cli.printing.progress import describe_progress
 from cli.printing.tables import facts_table
 from cli.printing.text import bytes_text, count, plain
 from influence.contracts.common import Json
 from influence.contracts.job import Job
-from influence.errors import InvalidRequest
 
 _LISTED = 20
+
+
+@client_command()
+def status(
+    service: Service,
+    output: Output,
+    *,
+    resource_id: Annotated[
+        str | None, typer.Argument(help="An id: ckpt_, ds_, idx_, qry_, swp_, eval_, aud_ or job_.")
+    ] = None,
+) -> None:
+    """Show the service with its indexes and jobs, or one resource."""
+    if resource_id is None:
+        overview = read_overview(service)
+        output.show(overview, lambda: show_overview(overview, output))
+    else:
+        found = service.get(resource_path(resource_id))
+        output.show(found, lambda: show_resource(resource_id, found, output))
 
 
 def read_overview(service: Service) -> Json:
@@ -22,15 +43,6 @@ def read_overview(service: Service) -> Json:
         "indexes": service.get("/v1/indexes", limit=_LISTED)["data"],
         "jobs": service.get("/v1/jobs", limit=_LISTED)["data"],
     }
-
-
-def read_resource(service: Service, resource_id: str) -> Json:
-    """One resource of any kind. Raises InvalidRequest for an id of no kind that we know."""
-    path = resource_path(resource_id)
-    if path is None:
-        kinds = ", ".join(f"{prefix}_..." for prefix in COLLECTIONS)
-        raise InvalidRequest(f"{plain(resource_id, 80)!r} is not an id.", hint=f"Ids look like {kinds}.")
-    return service.get(path)
 
 
 def show_overview(overview: Json, output: Output) -> None:

@@ -1,29 +1,41 @@
 """`datainf sweep`: how much a method's rankings depend on its damping."""
 
-from urllib.parse import quote
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.client.job_events import require_success
-from cli.client.service import Service, resource_path
-from cli.commands.build import watch
+from cli.client.job_events import read_finished
+from cli.client.service import Service, index_path
+from cli.client.test_points import POINTS
+from cli.commands.base import client_command
+from cli.options.fields import Spelling, check_body, options_of
+from cli.options.shared import AskedIndex
 from cli.printing.output import Output
 from cli.printing.text import count, plain
 from influence.contracts.common import Json
-from influence.contracts.sweep import Sweep, SweepResult
+from influence.contracts.sweep import Sweep, SweepRequest, SweepResult
+
+_SETTINGS = options_of(
+    SweepRequest,
+    leave_out=("examples", "rows"),
+    spelled={
+        "damping_scales": Spelling(("--damping-scale",), items=float, help="Given once per damping."),
+        "evaluation_id": Spelling(("--evaluation",)),
+    },
+)
 
 
-def sweep(service: Service, index_id: str, body: Json, output: Output) -> Json:
-    """The finished sweep as the service tells it. Raises what the service has to say."""
-    made = Sweep.model_validate(service.post(f"/v1/indexes/{quote(index_id, safe='')}/sweeps", body))
-    require_success(watch(service, made.job_id, output))
-    return service.get(resource_path(made.id) or f"/v1/sweeps/{made.id}")
+@client_command(POINTS, _SETTINGS)
+def sweep(service: Service, output: Output, settings: Json, *, index_id: AskedIndex) -> None:
+    """Ask how much a method's rankings depend on its damping, and which damping agrees best with retraining."""
+    body = check_body(SweepRequest, settings, "sweep")
+    made = Sweep.model_validate(service.post(index_path(index_id, "sweeps"), body))
+    found = read_finished(service, made.job_id, made.id, output)
+    output.show(found, lambda: show_sweep(Sweep.model_validate(found), output.results))
 
 
 def show_sweep(found: Sweep, console: Console) -> None:
-    """Print a line a damping, then which dampings agree."""
+    """Print one line per damping, then which dampings agree."""
     if found.result is None:
         return
     console.print(_against_default(found, found.result))

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TextIO
 
@@ -52,6 +52,13 @@ class Output:
         """Print a JSON document; ASCII only, so that no text in it can steer a terminal."""
         print(json.dumps(value, indent=2))
 
+    def show(self, value: Json, print_words: Callable[[], None]) -> None:
+        """Print a result: as JSON where that was asked for, else in words."""
+        if self.as_json:
+            self.show_json(value)
+        else:
+            print_words()
+
     def show_problem(self, error: DatainfError) -> None:
         """Print what went wrong and what to do."""
         self.notices.print(Text("Error: ", "bold red") + Text(plain(error.detail)), soft_wrap=True)
@@ -70,7 +77,7 @@ class Output:
         except ValidationError as error:
             self.show_problem(
                 Unavailable(
-                    f"The service's answer is not understood: {error.error_count()} fields are off.",
+                    f"Unexpected response from the service: {error.error_count()} fields failed validation.",
                     hint="Are client and service of the same version? --json shows answers as they come.",
                 )
             )

@@ -26,7 +26,9 @@ class AuditRequest(Request):
         None, min_length=1, description="What counts as odd; all that the task and the request allow when left out."
     )
     method: str = Field("datainf", description="Of influence and self-influence.")
-    damping_scale: float | None = Field(None, gt=0, le=1e6, allow_inf_nan=False)
+    damping_scale: float | None = Field(
+        None, gt=0, le=1e6, allow_inf_nan=False, description="Damping; the method's own default when left out."
+    )
     weights: dict[Signal, float] | None = Field(
         None, description="How much a signal's ranks count in suspicion; 0 shows a signal without counting it."
     )

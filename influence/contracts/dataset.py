@@ -21,7 +21,7 @@ class DatasetRequest(Request):
     revision: str | None = None
     split: str | None = Field(None, examples=["train"])
     columns: dict[str, str] | None = Field(None, description="Role to column, e.g. {'text': 'body', 'label': 'y'}.")
-    label_names: list[str] | None = None
+    label_names: list[str] | None = Field(None, description="Class names in the order of the classes.")
     name: str | None = None
 
 

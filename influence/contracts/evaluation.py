@@ -18,6 +18,10 @@ from influence.contracts.training import TrainingRecipe
 
 EvaluationKind = Literal["correlation", "mislabelled", "class-attribution", "lds", "leave-out", "calibrate"]
 MAX_PIECES = 10_000
+_SEEDS = "One or more trainings per seed."
+_FLIPS = "Share of the labels flipped on purpose."
+_SUBSETS = "Subsets of the rows that are trained on."
+_SHARE = "Share of the rows in a subset."
 
 
 def _without_repeats(values: tuple[int, ...]) -> tuple[int, ...]:
@@ -55,8 +59,10 @@ class MethodChoice(Request):
 class LoraShape(Request):
     """The fresh adapter of a model that an evaluation trains. No target modules: PEFT's choice for the architecture."""
 
-    r: int = Field(8, ge=1, le=1024)
-    lora_alpha: float = Field(8, gt=0, le=1e6, allow_inf_nan=False)
+    r: int = Field(8, ge=1, le=1024, description="Rank of the fresh adapter.")
+    lora_alpha: float = Field(
+        8, gt=0, le=1e6, allow_inf_nan=False, description="LoRA alpha: its scale, times the rank."
+    )
     target_modules: tuple[str, ...] | None = Field(None, max_length=100)
 
 
@@ -67,15 +73,15 @@ class Experiment(Request):
     base_model: str | None = Field(
         None, description="Alias, path or hub id; left out for causal rows: a small model made from the rows."
     )
-    revision: str | None = None
+    revision: str | None = Field(None, description="Hub revision of the base model.")
     dataset_id: str | None = Field(None, description="Training rows, where no index is named.")
     evaluation_dataset_id: str | None = Field(
         None, description="Test points; a seeded tenth of the training rows is held out where it is left out."
     )
     rows: int | None = Field(None, ge=8, le=1_000_000, description="Training rows drawn by the seed; all if left out.")
-    test_points: int = Field(100, ge=1, le=1024)
-    max_length: int = Field(128, ge=1, le=1 << 20)
-    loss: LossScope | None = None
+    test_points: int = Field(100, ge=1, le=1024, description="Number of test rows to score.")
+    max_length: int = Field(128, ge=1, le=1 << 20, description="Tokens per row.")
+    loss: LossScope | None = Field(None, description="Which tokens carry loss; by default what the rows imply.")
     lora: LoraShape = LoraShape()
     recipe: TrainingRecipe = TrainingRecipe()
     methods: tuple[MethodChoice, ...] | None = Field(
@@ -100,33 +106,33 @@ class CorrelationRequest(Experiment):
     """The DataInf paper's Figure 1: agreement of each method with `exact` over LoRA ranks."""
 
     kind: Literal["correlation"]
-    ranks: Numbers = Field((1, 2, 4, 8), min_length=1, max_length=20)
-    seeds: Seeds = Field((0,), min_length=1, max_length=20)
+    ranks: Numbers = Field((1, 2, 4, 8), min_length=1, max_length=20, description="LoRA ranks to compare.")
+    seeds: Seeds = Field((0,), min_length=1, max_length=20, description=_SEEDS)
 
 
 class MislabelledRequest(Experiment):
     """The paper's Figure 2: how well each method finds labels that were flipped on purpose."""
 
     kind: Literal["mislabelled"]
-    flip_share: float = Field(0.2, gt=0, lt=1)
-    seeds: Seeds = Field((0, 1, 2), min_length=1, max_length=20)
+    flip_share: float = Field(0.2, gt=0, lt=1, description=_FLIPS)
+    seeds: Seeds = Field((0, 1, 2), min_length=1, max_length=20, description=_SEEDS)
 
 
 class ClassAttributionRequest(Experiment):
     """The paper's Llama tables: do test generations point at training rows of their own class?"""
 
     kind: Literal["class-attribution"]
-    seeds: Seeds = Field((0,), min_length=1, max_length=20)
+    seeds: Seeds = Field((0,), min_length=1, max_length=20, description=_SEEDS)
 
 
 class LdsRequest(Experiment):
     """Linear datamodelling score: do summed scores of a subset predict the test losses after training on it?"""
 
     kind: Literal["lds"]
-    subsets: int = Field(48, ge=4, le=2000)
-    subset_share: float = Field(0.5, gt=0, lt=1)
-    flip_share: float = Field(0.0, ge=0, lt=1)
-    seeds: Seeds = Field((0,), min_length=1, max_length=20)
+    subsets: int = Field(48, ge=4, le=2000, description=_SUBSETS)
+    subset_share: float = Field(0.5, gt=0, lt=1, description=_SHARE)
+    flip_share: float = Field(0.0, ge=0, lt=1, description=_FLIPS)
+    seeds: Seeds = Field((0,), min_length=1, max_length=20, description=_SEEDS)
 
 
 class LeaveOutRequest(Experiment):
@@ -134,18 +140,18 @@ class LeaveOutRequest(Experiment):
 
     kind: Literal["leave-out"]
     drop: Direction = Field("helpful", description="The rows of highest ('helpful') or lowest ('harmful') score.")
-    counts: Numbers = Field((30, 60, 120), min_length=1, max_length=20)
+    counts: Numbers = Field((30, 60, 120), min_length=1, max_length=20, description="How many rows are left out.")
     repeats: int = Field(3, ge=1, le=100, description="Trainings per choice, and random choices to compare with.")
-    flip_share: float = Field(0.0, ge=0, lt=1)
-    seeds: Seeds = Field((0,), min_length=1, max_length=20)
+    flip_share: float = Field(0.0, ge=0, lt=1, description=_FLIPS)
+    seeds: Seeds = Field((0,), min_length=1, max_length=20, description=_SEEDS)
 
 
 class CalibrateRequest(Experiment):
     """A scale from scores to predicted change of loss, fitted on retrained subsets."""
 
     kind: Literal["calibrate"]
-    subsets: int = Field(32, ge=8, le=2000)
-    subset_share: float = Field(0.9, gt=0, lt=1)
+    subsets: int = Field(32, ge=8, le=2000, description=_SUBSETS)
+    subset_share: float = Field(0.9, gt=0, lt=1, description=_SHARE)
 
 
 EvaluationRequest = Annotated[

@@ -26,11 +26,11 @@ DEFAULT_RANK = 16
 class GradientSettings(Request):
     """What decides the value of a gradient; part of the index's address."""
 
-    precision: Precision = "float32"
-    max_length: int = Field(512, ge=1, le=1 << 20, description="Tokens a row; longer rows are cut or refused.")
-    on_too_long: OnTooLong = "truncate"
+    precision: Precision = Field("float32", description="Number format that gradients are computed in.")
+    max_length: int = Field(512, ge=1, le=1 << 20, description="Tokens per row; longer rows are cut or refused.")
+    on_too_long: OnTooLong = Field("truncate", description="What becomes of a row longer than max_length.")
     loss: LossScope | None = Field(None, description="Which tokens carry loss; by default what the rows imply.")
-    include_bias: bool = False
+    include_bias: bool = Field(False, description="Take gradients of trained biases, too.")
 
 
 class IndexRequest(GradientSettings):
@@ -38,11 +38,13 @@ class IndexRequest(GradientSettings):
 
     checkpoint_id: str = Field(examples=["ckpt_3f1c"])
     dataset_id: str = Field(examples=["ds_77aa"])
-    storage: StorageChoice = "auto"
+    storage: StorageChoice = Field(
+        "auto", description="Keep every gradient (full) or codes (compact); full while it fits the budget (auto)."
+    )
     storage_dtype: StorageDtype = Field("float32", description="Type of the stored gradients of full storage.")
-    rank: int = Field(DEFAULT_RANK, ge=1, le=1024, description="Basis vectors a block, compact storage.")
+    rank: int = Field(DEFAULT_RANK, ge=1, le=1024, description="Basis vectors per block, compact storage.")
     code_dtype: CodeDtype = Field("int8", description="Type of the stored numbers of compact storage.")
-    on_non_finite: OnNonFinite = "fail"
+    on_non_finite: OnNonFinite = Field("fail", description="What becomes of a row with NaN or infinite gradients.")
     kronecker: bool = Field(
         False, description="Also collect the Kronecker factors that method 'ekfac' needs; full storage only."
     )

@@ -27,7 +27,7 @@ class PointSource(Request):
         examples=[[{"text": "refund still missing", "label": "billing"}]],
     )
     rows: RowSelection | None = None
-    target: Target = "label"
+    target: Target = Field("label", description="Loss on the label, or on the model's own prediction.")
 
     @model_validator(mode="after")
     def _one_source(self) -> "PointSource":

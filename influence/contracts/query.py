@@ -29,13 +29,17 @@ class CheckpointWeight(Request):
 class QueryRequest(PointSource):
     """`POST /v1/indexes/{id}/queries`: give `examples` or `rows`, not both."""
 
-    aggregate: Aggregate = "each"
-    method: str = "datainf"
-    damping_scale: float | None = Field(None, gt=0, le=1e6, allow_inf_nan=False)
-    k: int = Field(10, ge=1, le=MAX_K)
-    order: Order = "both"
-    exact: Literal["auto"] | bool = "auto"
-    include: tuple[Include, ...] = ()
+    aggregate: Aggregate = Field("each", description="One answer for each test point, or for their mean loss.")
+    method: str = Field("datainf", description="Name of a method or baseline; 'GET /v1/methods' lists them.")
+    damping_scale: float | None = Field(
+        None, gt=0, le=1e6, allow_inf_nan=False, description="Damping; the method's own default when left out."
+    )
+    k: int = Field(10, ge=1, le=MAX_K, description="Rows per ranking.")
+    order: Order = Field("both", description="Which rankings to return.")
+    exact: Literal["auto"] | bool = Field(
+        "auto", description="Compact storage: recompute the true gradients of the best candidates."
+    )
+    include: tuple[Include, ...] = Field((), description="'blocks': each weight tensor's part of the influence.")
     checkpoints: tuple[CheckpointWeight, ...] | None = Field(
         None,
         min_length=1,

@@ -21,7 +21,7 @@ Scale = Annotated[float, Field(ge=1e-9, le=1e6, allow_inf_nan=False)]
 class SweepRequest(PointSource):
     """`POST /v1/indexes/{id}/sweeps`: give `examples` or `rows`, not both."""
 
-    method: str = "datainf"
+    method: str = Field("datainf", description="A method that has a damping.")
     damping_scales: tuple[Scale, ...] | None = Field(
         None,
         min_length=MIN_SCALES,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from starlette.responses import Response
 from support.terminal import Call, assert_harmless
 
-from cli.commands.query import parse_rows
+from cli.client.test_points import parse_rows
 from cli.printing.text import plain
 from influence.errors import InvalidRequest
 
@@ -59,7 +59,7 @@ def test_build_sends_everything_and_watches_until_the_index_is_ready(
     )
     assert result.exit_code == 0, result.stderr
     assert "Ready: idx_1: 800 rows" in result.stdout
-    assert "(1.0 KB a row)" in result.stdout
+    assert "(1.0 KB per row)" in result.stdout
     form = service.bodies("/v1/checkpoints")[0]
     assert (form["base_model"], json.loads(form["label_names"])) == ("minilm-l6", ["no", "yes"])
     with zipfile.ZipFile(io.BytesIO(form["adapter"][1])) as archive:
@@ -155,10 +155,13 @@ def test_a_folder_without_safetensors_is_refused_here(call: Call, service: Contr
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["build"], "Which checkpoint?"),
-        (["build", "--checkpoint-id", "c"], "Which rows?"),
+        (["build"], "Name exactly one checkpoint."),
+        (["build", "--checkpoint-id", "c"], "Name exactly one source of rows."),
         (["build", "--checkpoint-id", "c", "--data", "missing.jsonl"], "cannot be read"),
         (["build", "--checkpoint-id", "c", "--dataset-id", "d", "--columns", "text=a"], "--columns is not JSON"),
+        (["build", "--checkpoint-id", "c", "--dataset-id", "d", "--storage", "tape"], "storage"),
+        (["build", "--checkpoint-id", "c", "--dataset-id", "d", "--rank", "0"], "rank"),
+        (["query", "idx_1", "--text", "a", "--k", "0"], "k: "),
         (["query", "idx_1"], "exactly one source"),
         (["query", "idx_1", "--text", "a", "--example", "{}"], "exactly one source"),
         (["query", "idx_1", "--text", "a", "--label", "x", "--label", "y"], "1 texts and 2 labels"),
@@ -211,7 +214,7 @@ def test_test_points_come_from_a_file_or_a_data_set(call: Call, service: Contrac
     call("query", "idx_1", "--file", "-", input='{"text": "b"}\n\n{"text": "c"}\n')
     call("query", "idx_1", "--dataset", "ds_1", "--rows", "1,2,5-7", "--damping-scale", "0.5")
     from_file, from_input, from_dataset = service.bodies("/v1/indexes/idx_1/queries")
-    assert from_file == {"examples": [{"text": "a", "label": 0}], "k": 10, "aggregate": "mean"}
+    assert from_file == {"examples": [{"text": "a", "label": 0}], "aggregate": "mean"}
     assert from_input["examples"] == [{"text": "b"}, {"text": "c"}]
     assert from_dataset["rows"] == {"dataset_id": "ds_1", "row_indexes": [1, 2, 5, 6, 7]}
     assert from_dataset["damping_scale"] == 0.5
@@ -288,7 +291,7 @@ def test_an_answer_of_another_version_is_named(call: Call, service: ContractServ
     service.refusal = Response('{"id": "qry_1"}', 200)
     result = call("query", "idx_1", "--text", "a")
     assert result.exit_code == 1
-    assert "not understood" in result.stderr
+    assert "Unexpected response from the service" in result.stderr
 
 
 def test_the_key_is_sent_as_a_bearer(call: Call, service: ContractServer) -> None:

@@ -102,7 +102,7 @@ def test_rows_are_made_up_where_none_are_named(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("lds", "--index", "idx_1", "--dataset-id", "ds_1"), "Which rows?"),
+        (("lds", "--index", "idx_1", "--dataset-id", "ds_1"), "Name exactly one source of rows."),
         (("lds", "--evaluation-dataset-id", "ds_1"), "without training rows"),
         (("calibrate", "--dataset-id", "ds_1"), "for one index"),
         (("mislabelled", "--subsets", "8"), "subsets: an evaluation of kind 'mislabelled' takes no such setting"),
@@ -143,7 +143,8 @@ def test_failed_work_and_refusals_are_told(call: Call, service: ContractServer) 
 
 
 def test_methods_are_written_with_damping_and_storage() -> None:
-    assert parse_methods("datainf, exact:10,joint:0.5@compact64*3,datainf@compact,cosine@full,exact*2") == [
+    text = "datainf, exact:10,joint:0.5@compact64*3,datainf@compact,cosine@full,exact*2"
+    assert parse_methods(text, "--methods") == [
         {"method": "datainf"},
         {"method": "exact", "damping_scale": 10.0},
         {"method": "joint", "damping_scale": 0.5, "storage": "compact", "rank": 64, "checkpoints": 3},
@@ -152,4 +153,4 @@ def test_methods_are_written_with_damping_and_storage() -> None:
         {"method": "exact", "checkpoints": 2},
     ]
     with pytest.raises(InvalidRequest):
-        parse_methods("")
+        parse_methods("", "--methods")

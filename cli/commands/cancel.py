@@ -1,0 +1,24 @@
+"""`datainf cancel`: end a job."""
+
+from typing import Annotated
+
+import typer
+
+from cli.client.service import Service, resource_path
+from cli.commands.base import client_command
+from cli.printing.output import Output
+from influence.errors import InvalidRequest
+
+
+@client_command()
+def cancel(
+    service: Service,
+    output: Output,
+    *,
+    job_id: Annotated[str, typer.Argument(help="The job to end (job_...).")],
+) -> None:
+    """End a job and remove what it made so far."""
+    if not job_id.startswith("job_"):
+        raise InvalidRequest(f"{job_id[:80]!r} is not a job's id.", hint="See the jobs: datainf status.")
+    found = service.delete(resource_path(job_id))
+    output.show(found, lambda: output.say(f"{job_id}: {found.get('state', 'cancelled')}"))
