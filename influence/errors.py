@@ -3,7 +3,7 @@
 DatainfError
 ├── RequestRefused          the request itself is wrong
 │   ├── InvalidRequest · UnknownMethod · MethodNotOffered · PathNotAllowed · DoesNotFit
-│   └── Unauthorised · NotFound · MethodNotAllowed
+│   └── Unauthorised · NotFound · MethodNotAllowed · NotAcceptable
 ├── UploadRefused           bytes we were given cannot be used
 │   ├── EmptyFile · UnreadableFile · BrokenRow · TooLarge · UnsafeArchive · PickleRefused · UnsupportedFormat
 │   └── ColumnsUnmatched · ColumnsAmbiguous
@@ -97,6 +97,10 @@ class NotFound(RequestRefused):
 
 class MethodNotAllowed(RequestRefused):
     status, code, title = 405, "method_not_allowed", "This path does not take this method"
+
+
+class NotAcceptable(RequestRefused):
+    status, code, title = 406, "not_acceptable", "The answer has no form that the caller accepts"
 
 
 class UploadRefused(DatainfError):

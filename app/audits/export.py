@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from app.audits.rows import describe_rows, find_columns
-from app.queries.scores import PARQUET_MEDIA_TYPE
+from app.http.media_types import CSV_MEDIA_TYPE, JSON_MEDIA_TYPE, JSONL_MEDIA_TYPE, PARQUET_MEDIA_TYPE, negotiate
 from influence.contracts.audit import Audit
 from influence.contracts.common import Json
 from influence.contracts.dataset import RowKind
 from influence.store.data.files import Files
 from influence.store.store import Store
 
-CSV_MEDIA_TYPE, JSONL_MEDIA_TYPE = "text/csv", "application/jsonl"
 SUFFIXES = {CSV_MEDIA_TYPE: "csv", JSONL_MEDIA_TYPE: "jsonl", PARQUET_MEDIA_TYPE: "parquet"}
-_JSONL_NAMES = (JSONL_MEDIA_TYPE, "application/x-ndjson", "application/x-jsonlines", "application/json")
+#: Other names under which JSON lines are asked for.
+_JSONL_NAMES = ("application/x-ndjson", "application/x-jsonlines", JSON_MEDIA_TYPE)
 
 #: Characters that make a spreadsheet take a cell for a formula when it begins with them.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -48,11 +48,9 @@ _READ_BYTES = 1 << 18
 
 
 def choose_media_type(accept: str) -> str:
-    """The form that an Accept header asks for; CSV where it names none of the three."""
-    wanted = accept.lower()
-    if PARQUET_MEDIA_TYPE in wanted:
-        return PARQUET_MEDIA_TYPE
-    return JSONL_MEDIA_TYPE if any(name in wanted for name in _JSONL_NAMES) else CSV_MEDIA_TYPE
+    """The form that an Accept header asks for; CSV where it takes any. Raises NotAcceptable."""
+    chosen = negotiate(accept, (*SUFFIXES, *_JSONL_NAMES))
+    return JSONL_MEDIA_TYPE if chosen in _JSONL_NAMES else chosen
 
 
 def stream_table(store: Store, files: Files, audit: Audit, media_type: str) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Query, Request, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.audits.export import SUFFIXES, choose_media_type, stream_table
@@ -11,6 +11,7 @@ from app.audits.submit import delete_audit, submit_audit
 from app.http.auth import Caller
 from app.http.context import Ctx
 from app.http.idempotency import OnceOnly
+from app.http.media_types import VARY, Accept
 from app.http.pagination import PageOf, check_bounds
 from app.http.prefer_wait import Wait
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
@@ -19,7 +20,7 @@ from app.http.strict_json import StrictRoute
 from app.presenting import present_work
 from influence.contracts.audit import Audit, AuditedRowPage, AuditRequest
 from influence.contracts.common import Page
-from influence.errors import Conflict, NotFound, NoWorker
+from influence.errors import Conflict, NotAcceptable, NotFound, NoWorker
 
 router = APIRouter(tags=["audits"], route_class=StrictRoute)
 
@@ -108,16 +109,16 @@ def read_rows(
             "spreadsheet would run as a formula begins with a quote.",
             "content": {name: {"schema": {"type": "string"}} for name in SUFFIXES},
         },
-        **describe_errors(NotFound, Conflict),
+        **describe_errors(NotFound, NotAcceptable, Conflict),
     },
 )
-def read_table(audit_id: str, context: Ctx, caller: Caller, accept: Annotated[str, Header()] = "text/csv") -> Response:
+def read_table(audit_id: str, context: Ctx, caller: Caller, accept: Accept) -> Response:
     """`text/csv`, `application/jsonl` or `application/vnd.apache.parquet`."""
-    audit = present_work(context.store, context.store.audits.require(audit_id))
     media_type = choose_media_type(accept)
+    audit = present_work(context.store, context.store.audits.require(audit_id))
     pieces = stream_table(context.store, context.files, audit, media_type)
     name = f"{audit.id}.{SUFFIXES[media_type]}"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Vary": "Accept"}
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', **VARY}
     return StreamingResponse(pieces, media_type=media_type, headers=headers)
 
 

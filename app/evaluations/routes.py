@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Request, Response
+from fastapi import APIRouter, Body, Request, Response
 
 from app.evaluations.submit import delete_evaluation, require_report, submit_evaluation
 from app.http.auth import Caller
 from app.http.context import Context, Ctx
 from app.http.idempotency import OnceOnly
+from app.http.media_types import JSON_MEDIA_TYPE, MARKDOWN_MEDIA_TYPE, VARY, Accept, negotiate
 from app.http.pagination import PageOf
 from app.http.prefer_wait import Wait
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
@@ -16,12 +17,11 @@ from app.http.strict_json import StrictRoute
 from app.presenting import present_work
 from influence.contracts.common import Page
 from influence.contracts.evaluation import Evaluation, EvaluationRequest, Report
-from influence.errors import BaseModelNotFound, Conflict, NotFound, PathNotAllowed
+from influence.errors import BaseModelNotFound, Conflict, NotAcceptable, NotFound, PathNotAllowed
 from influence.reporting.markdown import to_markdown
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"], route_class=StrictRoute)
 
-MARKDOWN_MEDIA_TYPE = "text/markdown"
 PICTURE_MEDIA_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 #: A picture is only ever a picture, also for a browser that opens it by itself.
 _PICTURE_HEADERS = {
@@ -113,17 +113,16 @@ def remove_evaluation(evaluation_id: str, context: Ctx, caller: Caller) -> Respo
             "description": "Tables, pictures as data, the reading in sentences, and figures for programs.",
             "content": {MARKDOWN_MEDIA_TYPE: {"schema": {"type": "string"}}},
         },
-        **describe_errors(NotFound, Conflict),
+        **describe_errors(NotFound, NotAcceptable, Conflict),
     },
 )
-def read_report(
-    evaluation_id: str, context: Ctx, caller: Caller, accept: Annotated[str, Header()] = "application/json"
-) -> Response:
+def read_report(evaluation_id: str, context: Ctx, caller: Caller, accept: Accept) -> Response:
     """JSON, or Markdown under `Accept: text/markdown`."""
+    media_type = negotiate(accept, (JSON_MEDIA_TYPE, MARKDOWN_MEDIA_TYPE))
     evaluation, report = require_report(context.store, evaluation_id)
-    if MARKDOWN_MEDIA_TYPE in accept.lower():
-        return Response(to_markdown(evaluation, report), media_type=MARKDOWN_MEDIA_TYPE)
-    return json_response(report)
+    if media_type == MARKDOWN_MEDIA_TYPE:
+        return Response(to_markdown(evaluation, report), media_type=media_type, headers=VARY)
+    return json_response(report, headers=VARY)
 
 
 @router.get(

@@ -2,21 +2,22 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Request, Response
+from fastapi import APIRouter, Body, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.http.auth import Caller
 from app.http.context import Ctx
 from app.http.idempotency import OnceOnly
+from app.http.media_types import JSON_MEDIA_TYPE, PARQUET_MEDIA_TYPE, VARY, Accept, negotiate
 from app.http.prefer_wait import Wait
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.http.responses import answer_work, json_response
 from app.http.strict_json import StrictRoute
 from app.presenting import present_work
-from app.queries.scores import PARQUET_MEDIA_TYPE, find_scores, stream_json, to_parquet
+from app.queries.scores import find_scores, stream_json, to_parquet
 from app.queries.submit import submit_query
 from influence.contracts.query import Query, QueryRequest
-from influence.errors import BrokenRow, ColumnsUnmatched, IndexNotReady, NotFound, NoWorker
+from influence.errors import BrokenRow, ColumnsUnmatched, IndexNotReady, NotAcceptable, NotFound, NoWorker
 
 router = APIRouter(tags=["queries"], route_class=StrictRoute)
 
@@ -92,15 +93,14 @@ def read_query(query_id: str, context: Ctx, caller: Caller) -> Response:
                 PARQUET_MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}},
             },
         },
-        **describe_errors(NotFound, IndexNotReady),
+        **describe_errors(NotFound, NotAcceptable, IndexNotReady),
     },
 )
-def read_scores(
-    query_id: str, context: Ctx, caller: Caller, accept: Annotated[str, Header()] = "application/json"
-) -> Response:
+def read_scores(query_id: str, context: Ctx, caller: Caller, accept: Accept) -> Response:
     """JSON, or Parquet with one column a test point under `Accept: application/vnd.apache.parquet`."""
+    media_type = negotiate(accept, (JSON_MEDIA_TYPE, PARQUET_MEDIA_TYPE))
     query = present_work(context.store, context.store.queries.require(query_id))
     scores = find_scores(context.store, query)
-    if PARQUET_MEDIA_TYPE in accept.lower():
-        return Response(to_parquet(scores), media_type=PARQUET_MEDIA_TYPE)
-    return StreamingResponse(stream_json(query.id, scores), media_type="application/json")
+    if media_type == PARQUET_MEDIA_TYPE:
+        return Response(to_parquet(scores), media_type=media_type, headers=VARY)
+    return StreamingResponse(stream_json(query.id, scores), media_type=media_type, headers=VARY)

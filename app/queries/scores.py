@@ -12,8 +12,6 @@ from influence.contracts.query import Query
 from influence.errors import Conflict, NotFound
 from influence.store.store import Store
 
-PARQUET_MEDIA_TYPE = "application/vnd.apache.parquet"
-
 
 def find_scores(store: Store, query: Query) -> NDArray[np.float32]:
     """Influence (test points, rows of the data set) of a finished query, NaN for rows that are not in the index.

@@ -271,6 +271,24 @@ def test_the_table_is_csv_json_lines_or_parquet(client: TestClient, audit_id: st
     assert "self_influence" not in as_json[0]
 
 
+@pytest.mark.parametrize(
+    ("accept", "suffix"),
+    [
+        ("application/json", "jsonl"),
+        ("text/csv;q=0.1, application/x-ndjson;q=0.2", "jsonl"),
+        ("application/vnd.apache.parquet;q=0.1, text/*", "csv"),
+    ],
+)
+def test_the_form_of_the_table_follows_the_weights(client: TestClient, audit_id: str, accept: str, suffix: str) -> None:
+    answer = client.get(f"/v1/audits/{audit_id}/table", headers={"Accept": accept})
+    assert answer.headers["content-disposition"].endswith(f'.{suffix}"')
+
+
+def test_a_table_in_no_form_that_the_caller_takes_is_refused(client: TestClient, audit_id: str) -> None:
+    answer = client.get(f"/v1/audits/{audit_id}/table", headers={"Accept": "image/png"})
+    assert_problem(answer, 406, "not_acceptable")
+
+
 HOSTILE = ["=HYPERLINK(1)", "+1", "-1+2", "@SUM(A1)", "\tx", "\r=1"]
 
 

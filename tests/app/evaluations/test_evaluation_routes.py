@@ -100,6 +100,9 @@ def test_the_report_is_read_as_json_markdown_and_pictures(
     ):
         assert markdown.headers["content-type"].startswith("text/markdown")
         assert "| a\\|b | 0.712 (0.690 to 0.730) |" in markdown.text
+    unlike = client.get(f"{path}/report", headers={"Accept": "text/markdown;q=0.1, application/json;q=0.2"})
+    assert (unlike.headers["content-type"], unlike.headers["vary"]) == ("application/json", "Accept")
+    assert_problem(client.get(f"{path}/report", headers={"Accept": "text/csv"}), 406, "not_acceptable")
     svg, png = client.get(f"{path}/pictures/auc.svg"), client.get(f"{path}/pictures/auc.png")
     assert (svg.content, svg.headers["content-type"]) == (b"<svg/>", "image/svg+xml")
     assert (png.content, png.headers["content-type"]) == (b"\x89PNG", "image/png")

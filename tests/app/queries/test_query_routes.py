@@ -212,6 +212,17 @@ def test_all_scores_as_parquet(client: TestClient, scored: tuple[str, Any]) -> N
     assert np.array_equal(np.stack([column.to_numpy() for column in table.columns]), truth, equal_nan=True)
 
 
+def test_the_form_of_scores_follows_the_weights_that_the_caller_gives(
+    client: TestClient, scored: tuple[str, Any]
+) -> None:
+    path = f"/v1/queries/{scored[0]}/scores"
+    both = client.get(path, headers={"Accept": "application/vnd.apache.parquet;q=0.1, application/json"})
+    assert both.json()["rows"] == 12
+    assert both.headers["vary"] == "Accept"
+    body = assert_problem(client.get(path, headers={"Accept": "text/html"}), 406, "not_acceptable")
+    assert body["offered"] == ["application/json", "application/vnd.apache.parquet"]
+
+
 def test_scores_of_a_query_that_is_not_done_or_no_longer_kept(
     client: TestClient, ready_index: dict[str, Any], scored: tuple[str, Any], store: Store
 ) -> None:
