@@ -14,7 +14,7 @@ from app.audits.rows import describe_rows, find_columns
 from app.http.media_types import CSV_MEDIA_TYPE, JSON_MEDIA_TYPE, JSONL_MEDIA_TYPE, PARQUET_MEDIA_TYPE, negotiate
 from influence.contracts.audit import Audit
 from influence.contracts.common import Json
-from influence.contracts.dataset import RowKind
+from influence.contracts.dataset import ROW_FORMS
 from influence.store.data.files import Files
 from influence.store.store import Store
 
@@ -24,12 +24,6 @@ _JSONL_NAMES = ("application/x-ndjson", "application/x-jsonlines", JSON_MEDIA_TY
 
 #: Characters that make a spreadsheet take a cell for a formula when it begins with them.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-_TEXT_FIELDS: dict[RowKind, tuple[str, ...]] = {
-    "classification": ("text", "text_pair"),
-    "completion": ("prompt", "completion"),
-    "conversation": ("messages",),
-    "text": ("text",),
-}
 _FIGURES = (
     "suspicion",
     "label",
@@ -69,7 +63,7 @@ def flatten_row(audit: Audit, row: Json) -> Json:
     words = row["row"]
     texts = {
         name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for name in _TEXT_FIELDS[audit.kind]
+        for name in ROW_FORMS[audit.kind].words
         if (value := words.get(name)) is not None
     }
     figures = {name: row[name] for name in _FIGURES if name in row}

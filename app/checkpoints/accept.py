@@ -9,7 +9,7 @@ from app.intake.adapters import accept_adapter, copy_adapter, unpack_adapter
 from app.intake.archives import ArchiveLimits
 from app.intake.plain import accept_plain
 from influence.contracts.checkpoint import BaseModelRef, CheckpointRequest
-from influence.contracts.common import TaskName
+from influence.contracts.tasks import TaskName
 from influence.errors import InvalidRequest
 
 #: The most that deflate makes of a byte; the archive's own check of the ratio is tighter.

@@ -16,8 +16,9 @@ from app.http.problems import describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
 from influence.contracts.checkpoint import Checkpoint, CheckpointRequest
-from influence.contracts.common import Page, TaskName
+from influence.contracts.common import Page
 from influence.contracts.common import Request as RequestModel
+from influence.contracts.tasks import TaskName, listed_tasks
 from influence.digests import digest_json
 from influence.errors import (
     AdapterConfigRefused,
@@ -46,7 +47,7 @@ class CheckpointForm(RequestModel):
 
     base_model: str = Field(description="Hub id, path under the allowed roots, or a configured alias.")
     revision: str | None = Field(None, description="Hub revision of the base model.")
-    task: TaskName | None = Field(None, description="Read from the adapter or the plain model when left out.")
+    task: TaskName | None = Field(None, description=f"{listed_tasks()}; read from what was trained when left out.")
     label_names: list[str] | None = Field(None, description="JSON list: class names in the order of the head.")
     trainable: list[str] | None = Field(
         None, description="Instead of an adapter, JSON list: modules of a plain model that was trained, with * and ?."

@@ -6,38 +6,29 @@ from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.common import LossScope
 from influence.contracts.dataset import Dataset, RowKind
 from influence.contracts.evaluation import Subject
+from influence.contracts.tasks import TASKS, TaskName
 from influence.errors import InvalidRequest, LabelOutOfRange, LabelUnknown, RowsUnfit
 
-_KINDS: dict[str, tuple[RowKind, ...]] = {
-    "sequence_classification": ("classification",),
-    "causal_lm": ("completion", "conversation", "text"),
-}
-#: The first is what the rows imply.
-_LOSSES: dict[RowKind, tuple[LossScope, ...]] = {
-    "classification": (),
-    "completion": ("completion", "all"),
-    "conversation": ("assistant", "completion", "all"),
-    "text": ("all",),
-}
 _SHOWN = 20
 
 
 def check_fit(checkpoint: Checkpoint | Subject, dataset: Dataset) -> None:
     """Raise RowsUnfit, LabelOutOfRange or LabelUnknown where the rows cannot be scored with the model."""
-    fitting = _KINDS[checkpoint.task]
+    task = TASKS[checkpoint.task]
+    fitting = tuple(task.rows)
     if dataset.kind not in fitting:
         raise RowsUnfit(
             f"The rows of {dataset.id} are of kind '{dataset.kind}', the checkpoint's task is '{checkpoint.task}'.",
             hint=f"Send the data set with columns that make rows of kind {' or '.join(fitting)}.",
             extra={"kind": dataset.kind, "task": checkpoint.task, "fitting_kinds": list(fitting)},
         )
-    if dataset.kind == "classification":
+    if task.has_classes:
         _check_labels(checkpoint, dataset)
 
 
-def choose_loss(kind: RowKind, wanted: LossScope | None) -> LossScope | None:
-    """The tokens that carry loss; None for classification. Raises InvalidRequest for a scope that rows do not have."""
-    offered = _LOSSES[kind]
+def choose_loss(task: TaskName, kind: RowKind, wanted: LossScope | None) -> LossScope | None:
+    """The tokens that carry loss; None where it falls on the label. Raises InvalidRequest for a scope not offered."""
+    offered = TASKS[task].rows[kind]
     if wanted is None:
         return offered[0] if offered else None
     if wanted not in offered:

@@ -7,6 +7,7 @@ from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import Index
 from influence.contracts.points import MAX_TEST_POINTS, PointSource, RowSelection
+from influence.contracts.tasks import TASKS
 from influence.errors import InvalidRequest, LabelOutOfRange, LabelUnknown, RowsUnfit
 from influence.rows.normalise import normalise_examples
 from influence.store.store import Store
@@ -24,7 +25,7 @@ def check_test_points(store: Store, index: Index, request: Asked) -> Asked:
     examples = normalise_examples(
         request.examples or [], dataset.kind, dataset.columns, label_names=checkpoint.label_names
     )
-    if dataset.kind == "classification":
+    if TASKS[checkpoint.task].has_classes:
         _check_example_labels(examples, checkpoint, needs_label=request.target == "label")
     return request.model_copy(update={"examples": examples})
 

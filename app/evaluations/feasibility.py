@@ -1,7 +1,7 @@
 """Can an experiment be made? All that the records tell, before a worker spends hours on it."""
 
 from app.checks.compatibility import check_fit
-from influence.contracts.dataset import Dataset
+from influence.contracts.dataset import COMPLETION, Dataset
 from influence.contracts.evaluation import (
     MAX_PIECES,
     ClassAttributionRequest,
@@ -14,6 +14,7 @@ from influence.contracts.evaluation import (
     Subject,
 )
 from influence.contracts.index import Index
+from influence.contracts.tasks import TASKS
 from influence.errors import InvalidRequest, MethodNotOffered, RowsUnfit
 from influence.evaluating.draws import count_held_out
 from influence.methods.registry import get_method, get_offered
@@ -103,7 +104,7 @@ def check_indexed_methods(request: EvaluationRequest, index: Index) -> None:
 
 def check_rows(store: Store, request: EvaluationRequest, subject: Subject, dataset: Dataset) -> None:
     """Raise NotFound, RowsRefused or InvalidRequest where rows are too few or of the wrong kind for the experiment."""
-    _check_flips(request, dataset)
+    _check_flips(request, subject, dataset)
     if isinstance(request, ClassAttributionRequest):
         _check_classes(request, dataset)
     tested = request.evaluation_dataset_id
@@ -112,9 +113,9 @@ def check_rows(store: Store, request: EvaluationRequest, subject: Subject, datas
     _check_counts(request, dataset)
 
 
-def _check_flips(request: EvaluationRequest, dataset: Dataset) -> None:
+def _check_flips(request: EvaluationRequest, subject: Subject, dataset: Dataset) -> None:
     flips = isinstance(request, MislabelledRequest | LdsRequest | LeaveOutRequest) and request.flip_share > 0
-    if flips and dataset.kind != "classification":
+    if flips and not TASKS[subject.task].has_classes:
         raise RowsUnfit(
             f"Labels are flipped, and the rows of {dataset.id}, of kind '{dataset.kind}', have none.",
             hint="Name a data set of texts with labels"
@@ -134,7 +135,7 @@ def _check_classes(request: ClassAttributionRequest, dataset: Dataset) -> None:
 
 
 def _require_classes(dataset: Dataset) -> None:
-    if dataset.kind != "completion" or "row_classes" not in dataset.statistics:
+    if dataset.kind != COMPLETION.name or "row_classes" not in dataset.statistics:
         raise RowsUnfit(
             f"The rows of {dataset.id} have no class names beside prompt and completion.",
             hint='Send the rows again with the column that names their class: columns={"class": "..."}.',

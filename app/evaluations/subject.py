@@ -13,6 +13,7 @@ from influence.contracts.evaluation import (
     Subject,
 )
 from influence.contracts.index import Index
+from influence.contracts.tasks import training_task
 from influence.errors import BaseModelNotFound, InvalidRequest, RowsUnfit, TaskMismatch
 from influence.rows.file import RowFile
 
@@ -63,17 +64,18 @@ def _require_retrainable(request: Experiment, checkpoint: Checkpoint) -> None:
 def subject_of_rows(context: Context, request: Experiment, dataset_id: str) -> tuple[Subject, Dataset]:
     """A model to train on a data set. Raises NotFound, RowsUnfit, BaseModelNotFound and what a bad name gives."""
     dataset = context.store.datasets.require(dataset_id)
-    if dataset.kind != "classification":
+    task = training_task(dataset.kind)
+    if not task.has_classes:
         if request.base_model is None and not isinstance(request, ClassAttributionRequest):
             raise InvalidRequest(
                 "A causal language model is trained many times over, and no base model is named.",
                 hint="Name an alias, path or hub id in 'base_model'.",
             )
         base = None if request.base_model is None else resolve_base_model(context, request.base_model, request.revision)
-        return Subject(task="causal_lm", base_model=base, dataset_id=dataset.id), dataset
+        return Subject(task=task.name, base_model=base, dataset_id=dataset.id), dataset
     names, count = _labels(context, dataset)
     subject = Subject(
-        task="sequence_classification",
+        task=task.name,
         base_model=_encoder(context, request),
         dataset_id=dataset.id,
         num_labels=count,

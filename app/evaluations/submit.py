@@ -47,7 +47,8 @@ def _settle(context: Context, request: EvaluationRequest) -> tuple[EvaluationReq
     subject, dataset = subject_of_rows(context, request, str(request.dataset_id))
     if request.kind == "class-attribution":
         return request, subject, dataset
-    return request.model_copy(update={"loss": choose_loss(dataset.kind, request.loss)}), subject, dataset
+    loss = choose_loss(subject.task, dataset.kind, request.loss)
+    return request.model_copy(update={"loss": loss}), subject, dataset
 
 
 def require_report(store: Store, evaluation_id: str) -> tuple[Evaluation, Report]:

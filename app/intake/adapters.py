@@ -15,7 +15,8 @@ from influence.checkpoint_files.head import count_labels, find_label_names, find
 from influence.checkpoint_files.safetensors_header import read_header
 from influence.checkpoint_files.tensors import AdapterTensors, check_structure
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
-from influence.contracts.common import TaskName, now
+from influence.contracts.common import now
+from influence.contracts.tasks import TASKS, TaskName
 from influence.digests import digest_file, digest_json
 from influence.errors import (
     AdapterConfigRefused,
@@ -116,7 +117,7 @@ def _label_names(
     num_labels: int | None,
     asked: Sequence[str] | None,
 ) -> tuple[str, ...] | None:
-    if task != "sequence_classification":
+    if not TASKS[task].has_classes:
         return None
     if asked is not None and not are_label_names(asked):
         raise InvalidRequest("'label_names' must be different, non-empty names.")

@@ -10,7 +10,8 @@ from influence.checkpoint_files.safetensors_header import TensorInfo
 from influence.checkpoint_files.tensors import AdapterTensors
 from influence.checkpoint_files.trainable import match_tensors, normalise_patterns
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
-from influence.contracts.common import TaskName, now
+from influence.contracts.common import now
+from influence.contracts.tasks import TASKS, TaskName, listed_tasks
 from influence.digests import digest_json
 from influence.errors import InvalidRequest, TaskMismatch
 from influence.rows.labels import are_label_names
@@ -36,9 +37,8 @@ def accept_plain(
     meant = match_tensors(patterns, tensors) if files else {}
     found_task = _find_task(task, files, tensors)
     num_labels = count_labels(found_task, AdapterTensors(), {name: info.shape for name, info in tensors.items()})
-    is_classifier = found_task == "sequence_classification"
     config: Mapping[str, Any] = files.config if files else {}
-    names = find_label_names(num_labels, label_names, config) if is_classifier else None
+    names = find_label_names(num_labels, label_names, config) if TASKS[found_task].has_classes else None
     identity = {
         "trainable": patterns,
         "base": model.digest or [model.location, model.revision],
@@ -64,6 +64,6 @@ def _find_task(asked: TaskName | None, files: BaseFiles | None, tensors: Mapping
     if asked is None:
         raise TaskMismatch(
             "Only the worker reads the model's files on the hub, and the task has to be known before.",
-            hint="Send 'task': sequence_classification or causal_lm.",
+            hint=f"Send 'task': {listed_tasks()}.",
         )
     return asked

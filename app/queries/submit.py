@@ -53,11 +53,16 @@ def submit_query(store: Store, index_id: str, request: QueryRequest) -> Made:
 def submit_preview(store: Store, dataset_id: str, request: PreviewRequest) -> Made:
     """Put a preview on the queue. Raises NotFound, RowsRefused, InvalidRequest."""
     dataset = store.datasets.require(dataset_id)
-    check_fit(store.checkpoints.require(request.checkpoint_id), dataset)
+    checkpoint = store.checkpoints.require(request.checkpoint_id)
+    check_fit(checkpoint, dataset)
     rows = request.row_indexes or list(range(request.offset, min(request.offset + DEFAULT_PREVIEW_ROWS, dataset.rows)))
     check_row_indexes(rows or [request.offset], dataset)
     settled = request.model_copy(
-        update={"row_indexes": rows, "offset": 0, "loss": choose_loss(dataset.kind, request.loss)}
+        update={
+            "row_indexes": rows,
+            "offset": 0,
+            "loss": choose_loss(checkpoint.task, dataset.kind, request.loss),
+        }
     )
     preview_id, job_id = new_id("pre"), new_id("job")
     preview = Preview(

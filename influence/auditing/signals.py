@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.audit import Signal, SignalUse
-from influence.contracts.common import TaskName
+from influence.contracts.tasks import TASKS, TaskName
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -31,7 +31,7 @@ CLASS_SIGNALS: frozenset[Signal] = frozenset({"margin", "probability", "predicte
 
 def has_classes(task: TaskName) -> bool:
     """Whether each row of a task carries one of a few classes."""
-    return task == "sequence_classification"
+    return TASKS[task].has_classes
 
 
 def offered_signals(task: TaskName) -> tuple[Signal, ...]:

@@ -5,10 +5,9 @@ from typing import Any
 
 from influence.checkpoint_files.config import AdapterConfig
 from influence.checkpoint_files.tensors import HEADS, AdapterTensors, Shape
-from influence.contracts.common import TaskName
+from influence.contracts.tasks import TASKS, TaskDeclaration, TaskName, listed_tasks
 from influence.errors import TaskMismatch
 
-_TASKS: dict[str, TaskName] = {"SEQ_CLS": "sequence_classification", "CAUSAL_LM": "causal_lm"}
 #: The layer that gives the logits, within a head of several layers.
 _OUTPUT_LAYERS = ("out_proj", "output", "dense_out")
 
@@ -19,21 +18,16 @@ def find_task(config: AdapterConfig, asked: TaskName | None) -> TaskName:
         if asked is None:
             raise TaskMismatch(
                 "The adapter does not say what task it was trained for.",
-                hint="Send 'task': sequence_classification or causal_lm.",
+                hint=f"Send 'task': {listed_tasks()}.",
             )
         return asked
-    task = _TASKS.get(config.task_type)
-    if task is None:
+    fitting = [task for task in TASKS.values() if task.peft_type == config.task_type]
+    if not fitting:
+        offered = ", ".join(f"{task.peft_type} ({task.name})" for task in TASKS.values())
         raise TaskMismatch(
-            f"The adapter was trained for {config.task_type}, which is not scored.",
-            hint="Offered are SEQ_CLS (sequence_classification) and CAUSAL_LM (causal_lm).",
+            f"The adapter was trained for {config.task_type}, which is not scored.", hint=f"Offered are {offered}."
         )
-    if asked not in (None, task):
-        raise TaskMismatch(
-            f"The adapter was trained for {config.task_type}, not for {asked}.",
-            hint=f"Leave 'task' out or send {task!r}: with another head every score would be nonsense.",
-        )
-    return task
+    return _choose(asked, fitting, f"The adapter was trained for {config.task_type}, not for {asked}.")
 
 
 def find_plain_task(asked: TaskName | None, config: Mapping[str, Any], shapes: Mapping[str, Shape]) -> TaskName:
@@ -42,47 +36,56 @@ def find_plain_task(asked: TaskName | None, config: Mapping[str, Any], shapes: M
     A classifier's head has to be among the model's own tensors (or be one that only the worker knows).
     """
     written = [name for name in config.get("architectures") or () if isinstance(name, str)]
-    is_classifier = any(name.endswith("ForSequenceClassification") for name in written)
-    known: TaskName | None = "sequence_classification" if is_classifier else None
-    if any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in written):
-        known = "causal_lm"
-    task = asked or known
-    if task is None:
+    fitting = [task for task in TASKS.values() if any(name.endswith(task.architectures) for name in written)]
+    if not fitting and asked is None:
         raise TaskMismatch(
             f"The model ({', '.join(written)[:120] or 'of no stated architecture'}) does not say what task it was for.",
-            hint="Send 'task': sequence_classification or causal_lm.",
+            hint=f"Send 'task': {listed_tasks()}.",
         )
-    if known is not None and task != known:
-        raise TaskMismatch(
-            f"The model is a {written[0][:80]}, which was not trained for {task}.",
-            hint=f"Leave 'task' out or send {known!r}: with another head every score would be nonsense.",
-        )
-    if task == "sequence_classification" and not is_classifier and head_outputs(shapes) is None:
+    if fitting:
+        return _choose(asked, fitting, f"The model is a {written[0][:80]}, which was not trained for {asked}.")
+    assert asked is not None
+    if TASKS[asked].head is not None and head_outputs(shapes) is None:
         raise TaskMismatch(
             "The model's files hold no classifier's head: it would be random.",
             hint="Name the folder that the trained classifier was saved in, or send the adapter that was trained.",
         )
-    return task
+    return asked
+
+
+def _choose(asked: TaskName | None, fitting: Sequence[TaskDeclaration], refusal: str) -> TaskName:
+    """The task asked for where it is among the fitting ones, or the first of them. Raises TaskMismatch."""
+    names = [task.name for task in fitting]
+    if asked not in (None, *names):
+        raise TaskMismatch(
+            refusal,
+            hint=f"Leave 'task' out or send {' or '.join(map(repr, names))}: with another head every score would be "
+            "nonsense.",
+        )
+    return asked or names[0]
 
 
 def count_labels(task: TaskName, tensors: AdapterTensors, base_shapes: Mapping[str, Shape]) -> int | None:
     """Outputs of the classifier's head, as saved by the adapter or else held by the base model; None where unknown.
 
-    Raises TaskMismatch for a head under a language model and for a head with one output (regression).
+    Raises TaskMismatch for a head under a language model and for one with too few or too many outputs for the task.
     """
     outputs = head_outputs(tensors.saved)
-    if task == "causal_lm":
+    head = TASKS[task].head
+    if head is None:
         if outputs is not None:
+            with_head = " or ".join(repr(other.name) for other in TASKS.values() if other.head is not None)
             raise TaskMismatch(
                 "The adapter holds a classifier's head but is to be scored as a language model.",
-                hint="Send task 'sequence_classification'.",
+                hint=f"Send task {with_head}.",
             )
         return None
     outputs = outputs if outputs is not None else head_outputs(base_shapes)
-    if outputs == 1:
+    if not head.admit(outputs):
         raise TaskMismatch(
-            "The classifier's head has one output: a regression, which is not scored.",
-            hint="Train with two or more classes.",
+            f"The classifier's head has {outputs} {'output' if outputs == 1 else 'outputs'}; "
+            f"task '{task}' needs {head}.",
+            hint="Send the task that the head was trained for, or train with as many outputs as the task needs.",
         )
     return outputs
 

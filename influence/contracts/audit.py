@@ -5,11 +5,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from influence.contracts.common import Frozen, Json, Request, TaskName
+from influence.contracts.common import Frozen, Json, Request
 from influence.contracts.dataset import RowKind
 from influence.contracts.job import JobState
 from influence.contracts.points import RowSelection
 from influence.contracts.query import SIGN_CONVENTION, Direction
+from influence.contracts.tasks import TaskName
 
 Signal = Literal["loss", "self_influence", "influence", "margin", "probability", "predicted"]
 AuditSort = Literal["suspicion", "loss", "self_influence", "score", "probability", "margin", "row_index"]

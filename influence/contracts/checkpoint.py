@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from influence.contracts.common import Frozen, Json, Request, TaskName
+from influence.contracts.common import Frozen, Json, Request
+from influence.contracts.tasks import TaskName, listed_tasks
 
 
 class CheckpointRequest(Request):
@@ -24,7 +25,7 @@ class CheckpointRequest(Request):
     )
     revision: str | None = Field(None, description="Hub revision of the base model.")
     adapter_revision: str | None = Field(None, description="Hub revision of the adapter.")
-    task: TaskName | None = Field(None, description="Read from the adapter or the plain model when left out.")
+    task: TaskName | None = Field(None, description=f"{listed_tasks()}; read from what was trained when left out.")
     label_names: list[str] | None = Field(None, description="Class names in the order of the head's outputs.")
 
     @model_validator(mode="after")

@@ -29,7 +29,6 @@ class Page(Frozen, Generic[Item]):
     next: str | None = None
 
 
-TaskName = Literal["sequence_classification", "causal_lm"]
 LossScope = Literal["completion", "assistant", "all"]
 
 

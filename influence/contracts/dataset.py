@@ -1,16 +1,78 @@
 """A data set: normalised rows, never reordered."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from itertools import combinations
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from influence.contracts.common import Frozen, Json, Request
 
-#: What a normalised row holds beside `id`:
-#: classification: text, text_pair?, label?   completion: prompt, completion   conversation: messages   text: text
-#: and, where the columns name one, the class of a row that has no label: class
-RowKind = Literal["classification", "completion", "conversation", "text"]
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Roles of columns that make a row together: all of `needed` with any of `optional`."""
+
+    needed: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+    def sets(self) -> Iterator[frozenset[str]]:
+        """Every complete set of these roles."""
+        for count in range(len(self.optional) + 1):
+            for chosen in combinations(self.optional, count):
+                yield frozenset((*self.needed, *chosen))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowForm:
+    """A kind of rows: the roles of columns that make one, beside `id` and the label, and the fields of its normal form.
+
+    `words`: the fields that people read. `label`: the role of the column that holds the label, which every row of a
+    data set has and a test point may lack. Rows without one may have the field `class`, where the columns name it.
+    """
+
+    name: str
+    readings: tuple[Roles, ...]
+    words: tuple[str, ...]
+    label: str | None = None
+
+    def role_sets(self) -> Iterator[frozenset[str]]:
+        """Every set of roles, the label's among them, that makes a row of a data set."""
+        label = frozenset(() if self.label is None else (self.label,))
+        for reading in self.readings:
+            yield from (roles | label for roles in reading.sets())
+
+
+CLASSIFICATION = RowForm(
+    name="classification", readings=(Roles(("text",), ("text_pair",)),), words=("text", "text_pair"), label="label"
+)
+COMPLETION = RowForm(
+    name="completion",
+    readings=(Roles(("prompt", "completion")), Roles(("instruction", "output"), ("input",))),
+    words=("prompt", "completion"),
+)
+CONVERSATION = RowForm(
+    name="conversation", readings=(Roles(("messages",)), Roles(("conversations",))), words=("messages",)
+)
+TEXT = RowForm(name="text", readings=(Roles(("text",)),), words=("text",))
+
+#: Every kind of rows by name.
+ROW_FORMS: dict[str, RowForm] = {form.name: form for form in (CLASSIFICATION, COMPLETION, CONVERSATION, TEXT)}
+
+
+def _check_kind(name: str) -> str:
+    if name not in ROW_FORMS:
+        raise ValueError(f"the kind of rows has to be one of {', '.join(ROW_FORMS)}")
+    return name
+
+
+def _kind_schema() -> dict[str, Any]:
+    return {"type": "string", "enum": list(ROW_FORMS)}
+
+
+RowKind = Annotated[str, AfterValidator(_check_kind), WithJsonSchema(_kind_schema())]
 
 
 class DatasetRequest(Request):

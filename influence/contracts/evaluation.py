@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from influence.contracts.checkpoint import BaseModelRef
-from influence.contracts.common import Frozen, Json, LossScope, Request, TaskName
+from influence.contracts.common import Frozen, Json, LossScope, Request
 from influence.contracts.index import DEFAULT_RANK, Storage
 from influence.contracts.job import JobState, Progress
 from influence.contracts.query import Direction
+from influence.contracts.tasks import TaskName
 from influence.contracts.training import TrainingRecipe
 
 EvaluationKind = Literal["correlation", "mislabelled", "class-attribution", "lds", "leave-out", "calibrate"]

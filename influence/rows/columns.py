@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import product
 
-from influence.contracts.dataset import RowKind
+from influence.contracts.dataset import ROW_FORMS, RowKind
 from influence.digests import canonical_json
 from influence.errors import ColumnsAmbiguous, ColumnsUnmatched, InvalidRequest
 from influence.rows.values import UNWRITABLE
@@ -40,17 +40,6 @@ LABEL_NAMES = ("label_text", "label_name", "label_names")
 CLASS = "class"
 ROLES = ("text", "text_pair", *(role for role in SYNONYMS if role != "text"), CLASS)
 
-#: The complete sets of roles besides `id`, and the kind of row each makes.
-_KINDS: dict[frozenset[str], RowKind] = {
-    frozenset({"text"}): "text",
-    frozenset({"text", "label"}): "classification",
-    frozenset({"text", "text_pair", "label"}): "classification",
-    frozenset({"prompt", "completion"}): "completion",
-    frozenset({"instruction", "output"}): "completion",
-    frozenset({"instruction", "input", "output"}): "completion",
-    frozenset({"messages"}): "conversation",
-    frozenset({"conversations"}): "conversation",
-}
 #: Roles that do not say what a row is.
 _BESIDE = frozenset({"id", CLASS})
 _CONTENT_ROLES = frozenset(ROLES) - _BESIDE - {"label"}
@@ -227,15 +216,16 @@ def _classifications(names: _Names, labels: Sequence[str]) -> list[dict[str, str
 
 def _kind_of(columns: Mapping[str, str], seen: Sequence[str]) -> RowKind:
     roles = frozenset(columns) - _BESIDE
-    if (kind := _KINDS.get(roles)) is not None:
-        if kind == "classification" and CLASS in columns:
+    kinds = {known: form.name for form in ROW_FORMS.values() for known in form.role_sets()}
+    if (kind := kinds.get(roles)) is not None:
+        if ROW_FORMS[kind].label is not None and CLASS in columns:
             raise ColumnsUnmatched(
                 "Rows with a label have no class beside it.",
                 hint="Leave the role 'class' out, or name the column as 'label'.",
                 extra={"columns_seen": list(seen)[:_SHOWN]},
             )
         return kind
-    whole = [sorted(known) for known in _KINDS]
+    whole = [sorted(known) for known in kinds]
     raise ColumnsUnmatched(
         f"The roles {_listed(sorted(roles))} do not make a row.",
         hint=f"Name one of these sets of roles: {'; '.join(' + '.join(roles) for roles in whole)}.",

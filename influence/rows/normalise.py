@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from influence.contracts.dataset import RowKind
+from influence.contracts.dataset import ROW_FORMS, Roles, RowKind
 from influence.errors import BrokenRow, ColumnsUnmatched, DatainfError, RowsRefused
 from influence.rows.columns import CLASS, ColumnMap, choose_columns
 from influence.rows.labels import LabelBook
@@ -129,15 +129,6 @@ def _alpaca(source: Source, columns: Mapping[str, str]) -> Row:
     }
 
 
-_ROLE_SETS: dict[RowKind, tuple[tuple[str, ...], ...]] = {
-    "classification": (("text",),),
-    "text": (("text",),),
-    "completion": (("prompt", "completion"), ("instruction", "output")),
-    "conversation": (("messages",), ("conversations",)),
-}
-_OPTIONAL_ROLES = ("text_pair", "input")
-
-
 def normalise_examples(
     examples: Sequence[Source],
     kind: RowKind,
@@ -166,21 +157,22 @@ def _example(index: int, example: Source, kind: RowKind, columns: Mapping[str, s
         raise BrokenRow("is no object.", hint='An example is an object such as {"text": "..."}.')
     found = _example_columns(example, kind, columns)
     row = {"id": _example_id(index, example, columns), **read_content(example, found)}
-    if kind == "classification":
+    if ROW_FORMS[kind].label is not None:
         row["label"] = _example_label(example, columns, book)
     return row
 
 
 def _example_columns(example: Source, kind: RowKind, columns: Mapping[str, str]) -> dict[str, str]:
-    for roles in _ROLE_SETS[kind]:
-        fields = {role: field for role in (*roles, *_OPTIONAL_ROLES) if (field := _field(example, role, columns))}
-        if fields.keys() >= set(roles):
-            return _fitting(fields, roles)
+    readings = ROW_FORMS[kind].readings
+    for reading in readings:
+        fields = _fields(example, reading, columns)
+        if fields.keys() >= set(reading.needed):
+            return fields
     names = [str(name) for name in example]
-    guessed = choose_columns(names) if kind != "classification" else None
+    guessed = choose_columns(names) if ROW_FORMS[kind].label is None else None
     if guessed is not None and guessed.kind == kind:
         return guessed.columns
-    wanted = " or ".join(" + ".join(map(repr, roles)) for roles in _ROLE_SETS[kind])
+    wanted = " or ".join(" + ".join(map(repr, reading.needed)) for reading in readings)
     raise ColumnsUnmatched(
         f"has no {wanted}.",
         hint=f"Give the fields {wanted}, or the names of the data set's own columns.",
@@ -188,9 +180,9 @@ def _example_columns(example: Source, kind: RowKind, columns: Mapping[str, str])
     )
 
 
-def _fitting(fields: Mapping[str, str], roles: tuple[str, ...]) -> dict[str, str]:
-    optional = {"text": "text_pair", "instruction": "input"}.get(roles[0])
-    return {role: field for role, field in fields.items() if role in roles or role == optional}
+def _fields(example: Source, reading: Roles, columns: Mapping[str, str]) -> dict[str, str]:
+    roles = (*reading.needed, *reading.optional)
+    return {role: field for role in roles if (field := _field(example, role, columns))}
 
 
 def _field(example: Source, role: str, columns: Mapping[str, str]) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from influence.contracts.dataset import RowKind, RowProblem
+from influence.contracts.dataset import CLASSIFICATION, CONVERSATION, ROW_FORMS, RowKind, RowProblem
 from influence.digests import canonical_json
 from influence.rows.columns import CLASS
 from influence.rows.file import content_hash_input
@@ -51,7 +51,7 @@ class RowStatistics:
             if len(self._empty) < _NAMED_ROWS:
                 self._empty.append(self.rows)
         self._contents.add(content_hash_input(row))
-        if self.kind == "classification":
+        if self.kind == CLASSIFICATION.name:
             self._labels[row["label"]] += 1
             self._texts.add(canonical_json(texts))
             self._label_hashes.add(canonical_json([texts, row["label"]]))
@@ -60,8 +60,8 @@ class RowStatistics:
         self.rows += 1
 
     def _texts_of(self, row: Row) -> dict[str, str]:
-        if self.kind != "conversation":
-            return {name: row[name] for name in ("text", "text_pair", "prompt", "completion") if name in row}
+        if self.kind != CONVERSATION.name:
+            return {name: row[name] for name in ROW_FORMS[self.kind].words if name in row}
         roles = [message["role"] for message in row["messages"]]
         self._roles.update(roles)
         self._turns.append(len(roles))
@@ -72,7 +72,7 @@ class RowStatistics:
         """Rows, characters, and per kind: labels; prompt and completion; turns and roles; classes of text rows."""
         figures: dict[str, Any] = {"rows": self.rows, "characters": _spread(self._characters.get("", array("q")))}
         figures |= {f"{name}_characters": _spread(sizes) for name, sizes in self._characters.items() if name}
-        if self.kind == "classification":
+        if self.kind == CLASSIFICATION.name:
             common = self._labels.most_common(_COUNTED_LABELS)
             figures |= {
                 "labels": {str(label): count for label, count in sorted(common, key=_by_label)},
@@ -81,7 +81,7 @@ class RowStatistics:
         if self._classes:
             common_classes = self._classes.most_common(_COUNTED_LABELS)
             figures |= {"row_classes": dict(sorted(common_classes)), "classes": len(self._classes)}
-        if self.kind == "conversation":
+        if self.kind == CONVERSATION.name:
             figures |= {"turns": _spread(self._turns), "roles": dict(sorted(self._roles.items()))}
             figures["rows_without_assistant"] = self._without_assistant
         return figures
@@ -95,7 +95,7 @@ class RowStatistics:
                 RowProblem(code="empty_text", count=self._empty_count, rows=tuple(self._empty), message=message)
             )
         found += _problem("duplicate", self._contents.repeats(), "rows equal an earlier row in all but the id.")
-        if self.kind == "classification":
+        if self.kind == CLASSIFICATION.name:
             found += _problem(
                 "conflicting_label", self._conflicts(), "rows share their text with a row of another label."
             )

@@ -10,11 +10,12 @@ import torch
 from peft import PeftConfig
 
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
-from influence.contracts.common import TaskName, now
+from influence.contracts.common import now
 from influence.contracts.dataset import Dataset, RowKind
 from influence.contracts.index import GradientSettings, Index, IndexSpec
 from influence.contracts.query import Query, QueryRequest, SummedCheckpoint
 from influence.contracts.sweep import Sweep, SweepRequest
+from influence.contracts.tasks import TaskName
 from influence.digests import digest_json, new_id
 from influence.rows.file import write_rows
 from influence.store.data.files import Files

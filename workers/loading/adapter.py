@@ -18,16 +18,16 @@ from transformers.pytorch_utils import Conv1D
 
 from influence.checkpoint_files.config import AdapterConfig
 from influence.checkpoint_files.selection import ModuleSelector
+from influence.contracts.tasks import TASKS, TaskName
 from influence.errors import AdapterMismatch, AdapterNotFinite, TaskMismatch, UnreadableFile, UnsupportedModule
 from workers.loading.base_model import BaseModel
 
 WEIGHTS_FILE = "adapter_model.safetensors"
-_TASK_TYPES = {"sequence_classification": TaskType.SEQ_CLS, "causal_lm": TaskType.CAUSAL_LM}
 _PREFIX = "base_model.model."
 _NAMES_SHOWN = 5
 
 
-def attach_adapter(base: BaseModel, config: AdapterConfig, folder: Path, task: str) -> Any:
+def attach_adapter(base: BaseModel, config: AdapterConfig, folder: Path, task: TaskName) -> Any:
     """The base model with the adapter's weights, in evaluation mode; only the adapter's tensors require a gradient.
 
     Raises AdapterMismatch, AdapterNotFinite, TaskMismatch, UnsupportedModule.
@@ -44,7 +44,7 @@ def attach_adapter(base: BaseModel, config: AdapterConfig, folder: Path, task: s
     return model
 
 
-def wrap_base(base: BaseModel, config: AdapterConfig, task: str, *, dropout: float = 0.0) -> Any:
+def wrap_base(base: BaseModel, config: AdapterConfig, task: TaskName, *, dropout: float = 0.0) -> Any:
     """The base model under a fresh adapter, as before its training. Raises AdapterMismatch and UnsupportedModule."""
     selected = _select_modules(base.model, ModuleSelector(config))
     return _wrap(base.model, _lora_config(config, selected, task, base.model, dropout), selected)
@@ -82,14 +82,14 @@ def _linear_names(model: Any) -> list[str]:
     ]
 
 
-def _lora_config(config: AdapterConfig, selected: list[str], task: str, model: Any, dropout: float) -> LoraConfig:
+def _lora_config(config: AdapterConfig, selected: list[str], task: TaskName, model: Any, dropout: float) -> LoraConfig:
     selector = ModuleSelector(config)
     # PEFT reads these keys as regular expressions.
     ranks = {re.escape(name): selector.rank(name) for name in selected}
     alphas = {re.escape(name): selector.alpha(name) for name in selected}
     transposed = all(isinstance(model.get_submodule(name), Conv1D) for name in selected)
     return LoraConfig(
-        task_type=_TASK_TYPES[task],
+        task_type=TaskType(TASKS[task].peft_type),
         r=config.r,
         lora_alpha=config.lora_alpha,
         target_modules=selected,

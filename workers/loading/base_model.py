@@ -5,18 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+import transformers
+from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
 from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.tasks import TASKS, TaskName
 from influence.errors import BaseModelNotFound, TaskMismatch
 from workers.loading.placement import describe_placement, refuse_offloaded
 from workers.loading.quantised import describe_bits, keep_differentiable
-
-_CLASSES: dict[str, Any] = {
-    "sequence_classification": AutoModelForSequenceClassification,
-    "causal_lm": AutoModelForCausalLM,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ def load_base_model(
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
         if checkpoint.num_labels is not None:
             config.num_labels = checkpoint.num_labels
-        model, report = _CLASSES[checkpoint.task].from_pretrained(
+        model, report = _find_class(checkpoint.task).from_pretrained(
             str(folder),
             config=config,
             dtype=dtype,
@@ -79,8 +76,12 @@ def load_base_model(
 def _quantisation(checkpoint: Checkpoint, config: Any, dtype: torch.dtype, load_in_bits: int | None) -> dict[str, Any]:
     if load_in_bits is None:
         return {}
-    model_class = _CLASSES[checkpoint.task]
+    model_class = _find_class(checkpoint.task)
     return {"quantization_config": describe_bits(checkpoint, model_class, config, bits=load_in_bits, dtype=dtype)}
+
+
+def _find_class(task: TaskName) -> Any:
+    return getattr(transformers, TASKS[task].auto_class)
 
 
 def _first_line(error: Exception) -> str:

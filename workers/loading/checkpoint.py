@@ -17,10 +17,9 @@ from workers.loading.hub import fetch_base_model
 from workers.loading.placement import is_placed
 from workers.loading.plain import open_plain
 from workers.loading.tokenizer import load_tokenizer, pad_id_of, token_limit
-from workers.tasks.base import Task
-from workers.tasks.causal_lm import CausalLM
+from workers.tasks.base import Materials, Task
 from workers.tasks.encoding import TextEncoder
-from workers.tasks.sequence_classification import SequenceClassification
+from workers.tasks.registry import MAKERS
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -129,7 +128,7 @@ def _assemble(
         limit=token_limit(tokenizer, base.model.config, settings.max_length),
         on_too_long=settings.on_too_long,
     )
-    task = _make_task(checkpoint, base.model, encoder, settings, pad_id)
+    task = MAKERS[checkpoint.task](Materials(checkpoint, base.model, encoder, settings, pad_id))
     return LoadedCheckpoint(model if is_placed(base.model) else model.to(device), tokenizer, task)
 
 
@@ -141,21 +140,3 @@ def locate_base_model(base: BaseModelRef, *, cache_dir: Path, offline: bool) -> 
     if not folder.is_dir():
         raise BaseModelNotFound(f"The folder of base model {base.name!r} is gone.")
     return folder
-
-
-def _make_task(
-    checkpoint: Checkpoint, model: Any, encoder: TextEncoder, settings: GradientSettings, pad_id: int
-) -> Task:
-    if checkpoint.task == "causal_lm":
-        return CausalLM(encoder, pad_id=pad_id, stop_ids=_stop_ids(model, encoder.tokenizer), scope=settings.loss)
-    if settings.loss is not None:
-        raise TaskMismatch("'loss' says which tokens carry loss; a classifier's loss falls on the label.")
-    return SequenceClassification(
-        encoder, pad_id=pad_id, num_labels=int(model.config.num_labels), label_names=checkpoint.label_names
-    )
-
-
-def _stop_ids(model: Any, tokenizer: Any) -> list[int]:
-    configured = getattr(model.generation_config, "eos_token_id", None)
-    ids = configured if isinstance(configured, list) else [configured, tokenizer.eos_token_id]
-    return [int(found) for found in ids if found is not None]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from influence.contracts.index import Index
 from influence.contracts.query import Query, QueryRequest
+from influence.contracts.tasks import TASKS
 from influence.errors import Cancelled, IndexNotReady
 from influence.methods.registry import get_offered
 from workers.indexes.compact import CompactIndex, load_compact_index
@@ -97,7 +98,7 @@ def shows_prediction(model: HotModel, request: QueryRequest) -> bool:
 
     A class comes with one forward pass; a generated answer costs many, and is shown only where it is scored.
     """
-    return model.task.name == "sequence_classification" and request.aggregate == "each"
+    return TASKS[model.task.name].answers == "label" and request.aggregate == "each"
 
 
 def find_parts(runtime: Runtime, query: Query) -> list[Part]:

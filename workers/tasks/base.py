@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from influence.contracts.common import TaskName
+from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.index import GradientSettings
+from influence.contracts.tasks import TaskName
+from influence.errors import TaskMismatch
 from workers.rows import Batch, EncodedRow, Row
+from workers.tasks.encoding import TextEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,28 @@ class RenderedRow:
     tokens: tuple[str, ...]
     supervised: tuple[bool, ...]
     truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Materials:
+    """What a task is made of: a loaded base model with its checkpoint, and how gradients are to be taken."""
+
+    checkpoint: Checkpoint
+    model: Any
+    encoder: TextEncoder
+    settings: GradientSettings
+    pad_id: int
+
+    def stop_ids(self) -> list[int]:
+        """Tokens that end what the model writes."""
+        configured = getattr(self.model.generation_config, "eos_token_id", None)
+        ids = configured if isinstance(configured, list) else [configured, self.encoder.tokenizer.eos_token_id]
+        return [int(found) for found in ids if found is not None]
+
+    def refuse_scope(self) -> None:
+        """Raise TaskMismatch where the settings say which tokens carry loss, though it falls on the label."""
+        if self.settings.loss is not None:
+            raise TaskMismatch("'loss' says which tokens carry loss; a classifier's loss falls on the label.")
 
 
 class Task(Protocol):

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from influence.contracts.common import LossScope, TaskName
+from influence.contracts.common import LossScope
+from influence.contracts.dataset import COMPLETION
+from influence.contracts.tasks import CAUSAL_LM, TaskName
 from influence.errors import RowMasked, RowsUnfit
 from workers.batching.collate import collate_rows
 from workers.gradients.losses import row_mean_cross_entropy, supervised_logits
 from workers.rows import IGNORED, Batch, EncodedRow, Row
-from workers.tasks.base import Prediction, RenderedRow
+from workers.tasks.base import Materials, Prediction, RenderedRow
 from workers.tasks.chat import UnknownMask
 from workers.tasks.decoding import decode_greedily
 from workers.tasks.encoding import TextEncoder
@@ -25,7 +27,7 @@ MAX_ANSWER_TOKENS = 64
 class CausalLM:
     """A row's loss is the mean over its supervised tokens, each predicted from the tokens before it."""
 
-    name: TaskName = "causal_lm"
+    name: TaskName = CAUSAL_LM.name
 
     def __init__(self, encoder: TextEncoder, *, pad_id: int, stop_ids: Sequence[int], scope: LossScope | None) -> None:
         self._encoder = encoder
@@ -33,6 +35,16 @@ class CausalLM:
         self._stop_ids = frozenset(stop_ids)
         self._scope = scope
         self._supervisor = Supervisor(encoder, scope)
+
+    @classmethod
+    def make(cls, materials: Materials) -> "CausalLM":
+        """The task of a loaded checkpoint."""
+        return cls(
+            materials.encoder,
+            pad_id=materials.pad_id,
+            stop_ids=materials.stop_ids(),
+            scope=materials.settings.loss,
+        )
 
     def tokenise(self, rows: Sequence[Row]) -> list[EncodedRow]:
         """Encode rows. Raises RowMasked, RowTooLong and RowsUnfit naming the rows."""
@@ -65,7 +77,7 @@ class CausalLM:
 
     def with_prediction(self, row: Row, prediction: Prediction) -> Row:
         text = prediction.text or ""
-        if kind_of(row) == "completion":
+        if kind_of(row) == COMPLETION.name:
             return {**row, "completion": text}
         return {**row, "messages": [*before_answer(row["messages"]), {"role": "assistant", "content": text}]}
 

@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from influence.contracts.common import TaskName
+from influence.contracts.tasks import SEQUENCE_CLASSIFICATION, TaskName
 from influence.errors import LabelOutOfRange, LabelUnknown, RowsUnfit
 from workers.batching.collate import collate_rows
 from workers.gradients.losses import row_cross_entropy
 from workers.rows import Batch, EncodedRow, Row
-from workers.tasks.base import Prediction, RenderedRow
+from workers.tasks.base import Materials, Prediction, RenderedRow
 from workers.tasks.encoding import TextEncoder
 from workers.tasks.refusals import refuse_rows
 
@@ -22,7 +22,7 @@ _PREDICT_ROWS = 32
 class SequenceClassification:
     """Labels are class numbers, or names of `label_names` in the order of the head's outputs."""
 
-    name: TaskName = "sequence_classification"
+    name: TaskName = SEQUENCE_CLASSIFICATION.name
 
     def __init__(
         self, encoder: TextEncoder, *, pad_id: int, num_labels: int, label_names: Sequence[str] | None = None
@@ -32,6 +32,17 @@ class SequenceClassification:
         self._num_labels = num_labels
         self._names = tuple(label_names) if label_names is not None else None
         self._classes = {name: place for place, name in enumerate(self._names or ())}
+
+    @classmethod
+    def make(cls, materials: Materials) -> "SequenceClassification":
+        """The task of a loaded checkpoint. Raises TaskMismatch for a loss scope: the loss falls on the label."""
+        materials.refuse_scope()
+        return cls(
+            materials.encoder,
+            pad_id=materials.pad_id,
+            num_labels=int(materials.model.config.num_labels),
+            label_names=materials.checkpoint.label_names,
+        )
 
     def tokenise(self, rows: Sequence[Row]) -> list[EncodedRow]:
         """Encode rows. Raises LabelOutOfRange, LabelUnknown, RowTooLong and RowsUnfit naming the rows."""

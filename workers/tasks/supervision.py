@@ -14,17 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from influence.contracts.common import LossScope
-from influence.contracts.dataset import RowKind
+from influence.contracts.dataset import CLASSIFICATION, COMPLETION, CONVERSATION, TEXT, RowKind
+from influence.contracts.tasks import CAUSAL_LM
 from workers.rows import Row
 from workers.tasks.chat import ChatRenderer, Messages, UnknownMask
 from workers.tasks.encoding import TextEncoder
 
 #: What each kind of row can mean; the first is the default.
-SCOPES: dict[RowKind, tuple[LossScope, ...]] = {
-    "text": ("all",),
-    "completion": ("completion", "all"),
-    "conversation": ("assistant", "completion", "all"),
-}
+SCOPES = CAUSAL_LM.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +36,10 @@ class SupervisedText:
 def kind_of(row: Row) -> RowKind:
     """The kind of a normalised row."""
     if "messages" in row:
-        return "conversation"
+        return CONVERSATION.name
     if "completion" in row:
-        return "completion"
-    return "classification" if "label" in row or "text_pair" in row else "text"
+        return COMPLETION.name
+    return CLASSIFICATION.name if "label" in row or "text_pair" in row else TEXT.name
 
 
 class Supervisor:
@@ -61,22 +58,22 @@ class Supervisor:
     def encode(self, row: Row) -> SupervisedText:
         """Ids and supervision of one row. Raises UnknownMask where the supervised tokens cannot be known."""
         kind = kind_of(row)
-        if kind == "conversation":
+        if kind == CONVERSATION.name:
             text, tokens, supervised = self._chat.encode(row["messages"], self.scope_of(kind))
             return SupervisedText(text, tokens.ids, supervised)
-        if kind == "completion" and self.scope_of(kind) == "completion":
+        if kind == COMPLETION.name and self.scope_of(kind) == "completion":
             return self._completion(str(row["prompt"]), str(row["completion"]))
-        text = str(row["text"]) if kind == "text" else f"{row['prompt']}{row['completion']}"
+        text = str(row["text"]) if kind == TEXT.name else f"{row['prompt']}{row['completion']}"
         ids = self._ended(self._encoder.encode(text, special_tokens=True).ids)
         return SupervisedText(text, ids, [True] * len(ids))
 
     def encode_question(self, row: Row) -> list[int] | None:
         """Ids that the model continues to answer the row; None for plain text, which asks nothing."""
         kind = kind_of(row)
-        if kind == "completion":
+        if kind == COMPLETION.name:
             ids = self._encoder.encode(str(row["prompt"]), special_tokens=True).ids
             return ids[:-1] if ids and ids[-1] == self._eos else ids
-        if kind == "conversation":
+        if kind == CONVERSATION.name:
             asked = before_answer(row["messages"])
             if not asked:
                 raise UnknownMask("nothing stands before the assistant's turn")

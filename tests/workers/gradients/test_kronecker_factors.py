@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import torch
 import transformers as hf
-from float64 import Float64Throughout
 from one_by_one import trainable_parameters
 from peft import LoraConfig, get_peft_model
+from support.float64 import Float64Throughout
 from support.oracle import loop_factors
 from tiny_models import VOCABULARY, Example, classification_losses, make_decoder, make_encoder
 

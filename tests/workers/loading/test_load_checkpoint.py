@@ -24,8 +24,9 @@ from influence.checkpoint_files.config import parse_adapter_config
 from influence.checkpoint_files.safetensors_header import read_header
 from influence.checkpoint_files.tensors import check_structure
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
-from influence.contracts.common import TaskName, now
+from influence.contracts.common import now
 from influence.contracts.index import GradientSettings
+from influence.contracts.tasks import TaskName
 from influence.errors import AdapterMismatch, AdapterNotFinite, BaseModelNotFound, DatainfError, TaskMismatch
 from workers.gradients.collector import GradientCollector
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint

@@ -11,8 +11,9 @@ from support.tiny import LABELS, TinyCheckpoint, make_causal, make_classifier
 
 from influence.checkpoint_files.config import parse_adapter_config
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
-from influence.contracts.common import TaskName, now
+from influence.contracts.common import now
 from influence.contracts.index import GradientSettings, Precision
+from influence.contracts.tasks import TaskName
 from influence.errors import BaseModelNotFound
 from workers.gradients.collector import GradientCollector
 from workers.loading import quantised

@@ -51,5 +51,5 @@ def make_fresh_model(
     config = AdapterConfig.model_validate(adapter_fields(request.lora, "llama"))
     torch.manual_seed(seed)
     dropout = request.recipe.lora_dropout
-    model = wrap_base(BaseModel(small, frozenset()), config, "causal_lm", dropout=dropout)
+    model = wrap_base(BaseModel(small, frozenset()), config, subject.task, dropout=dropout)
     return FreshModel(model.to(runtime.device), task, loss)

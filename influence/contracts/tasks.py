@@ -1,0 +1,103 @@
+"""Tasks, each declared once: which rows it takes, where its loss falls, how it is recognised and what it answers.
+
+What a task does with rows and a model is a class of its own, registered in workers/tasks/registry.py. Everything else
+asks the declaration, so that no other file knows a task by its name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from influence.contracts.common import LossScope
+from influence.contracts.dataset import CLASSIFICATION, COMPLETION, CONVERSATION, TEXT, RowKind
+
+
+@dataclass(frozen=True, slots=True)
+class HeadOutputs:
+    """How many outputs the head that gives a task's answer may have; `most` is None where any number is right."""
+
+    least: int
+    most: int | None = None
+
+    def admit(self, outputs: int | None) -> bool:
+        """Whether a head with so many outputs can be the task's; None stands for a number that is not known yet."""
+        return outputs is None or (self.least <= outputs and (self.most is None or outputs <= self.most))
+
+    def __str__(self) -> str:
+        if self.most is None:
+            return f"{self.least} or more"
+        return str(self.least) if self.most == self.least else f"{self.least} to {self.most}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDeclaration:
+    """One kind of training.
+
+    `rows`: the kinds of rows it takes, each with what `loss` may be there, the default first; none where the loss
+    falls on the label. `peft_type`: what adapters of the task call it. `architectures`: how the class names of plain
+    models of the task end. `auto_class`: the class of transformers that loads its models. `head`: outputs of the head
+    on top of the base model; None for the language model's own. `has_classes`: each row is of one of a few classes.
+    `answers`: a label, which one forward pass gives, or text, which is generated.
+    """
+
+    name: str
+    rows: Mapping[RowKind, tuple[LossScope, ...]]
+    peft_type: str
+    architectures: tuple[str, ...]
+    auto_class: str
+    head: HeadOutputs | None = None
+    has_classes: bool = False
+    answers: Literal["label", "text"]
+
+
+SEQUENCE_CLASSIFICATION = TaskDeclaration(
+    name="sequence_classification",
+    rows={CLASSIFICATION.name: ()},
+    peft_type="SEQ_CLS",
+    architectures=("ForSequenceClassification",),
+    auto_class="AutoModelForSequenceClassification",
+    head=HeadOutputs(2),
+    has_classes=True,
+    answers="label",
+)
+CAUSAL_LM = TaskDeclaration(
+    name="causal_lm",
+    rows={
+        COMPLETION.name: ("completion", "all"),
+        CONVERSATION.name: ("assistant", "completion", "all"),
+        TEXT.name: ("all",),
+    },
+    peft_type="CAUSAL_LM",
+    architectures=("ForCausalLM", "LMHeadModel"),
+    auto_class="AutoModelForCausalLM",
+    answers="text",
+)
+
+#: Every task by name. Where several fit, the first is taken.
+TASKS: dict[str, TaskDeclaration] = {task.name: task for task in (SEQUENCE_CLASSIFICATION, CAUSAL_LM)}
+
+
+def training_task(kind: RowKind) -> TaskDeclaration:
+    """The task that a model is trained for where nothing but its rows are known."""
+    return next(task for task in TASKS.values() if kind in task.rows)
+
+
+def listed_tasks() -> str:
+    """The names of all tasks for a sentence: `a, b or c`."""
+    *others, last = TASKS
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _check_name(name: str) -> str:
+    if name not in TASKS:
+        raise ValueError(f"the task has to be {listed_tasks()}")
+    return name
+
+
+def _name_schema() -> dict[str, Any]:
+    return {"type": "string", "enum": list(TASKS)}
+
+
+TaskName = Annotated[str, AfterValidator(_check_name), WithJsonSchema(_name_schema())]
