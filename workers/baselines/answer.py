@@ -65,8 +65,8 @@ def answer_baseline(runtime: Runtime, query: Query) -> None:
     with watch.phase("load_model"):
         checkpoint = runtime.store.checkpoints.require(index.spec.checkpoint_id)
         model = runtime.models.get(checkpoint, index.spec.gradients)
-    name = f"{index.id}.{EMBEDDINGS}"
-    if not runtime.hot_indexes.holds(name) and not fill_embeddings(runtime, index, model, query.job_id, end_of_turn()):
+    is_hot = runtime.hot_indexes.holds(index, what=EMBEDDINGS)
+    if not is_hot and not fill_embeddings(runtime, index, model, query.job_id, end_of_turn()):
         runtime.store.queue.submit_following("answer_query", query_id=query.id)
         return
     with watch.phase("test_embeddings"):
@@ -76,7 +76,9 @@ def answer_baseline(runtime: Runtime, query: Query) -> None:
         points = points.mean() if query.request.aggregate == "mean" else points
         vectors = points.gradients[VECTORS]
     with watch.phase("load_index"):
-        hot = runtime.hot_indexes.get(name, lambda: load_embeddings(runtime, index, model, int(vectors.shape[1])))
+        hot = runtime.hot_indexes.get(
+            index, lambda: load_embeddings(runtime, index, model, int(vectors.shape[1])), what=EMBEDDINGS
+        )
     with watch.phase("score"):
         influence = hot.score(vectors)
     _store(runtime, query, index, hot, points, influence, watch)

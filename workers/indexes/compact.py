@@ -35,7 +35,7 @@ from workers.indexes.repair import read_or_repair
 from workers.indexes.scan_batcher import ScanBatcher
 from workers.runtime.basis_sample import MOMENTS
 from workers.runtime.hot_indexes import Scorer
-from workers.runtime.prepared_methods import PreparedMethods
+from workers.runtime.lru import Lru
 from workers.runtime.state import Runtime
 
 #: Methods whose curvature codes can hold, and how it is inverted.
@@ -84,7 +84,9 @@ class CompactIndex:
     row_indexes: NDArray[np.int64]
     losses: NDArray[np.float32]
     threads: int = 1
-    _prepared: PreparedMethods[Prepared] = field(default_factory=lambda: PreparedMethods(_PREPARED_KEPT))
+    _prepared: Lru[tuple[str, float | None], Prepared] = field(
+        default_factory=lambda: Lru(_PREPARED_KEPT, reserve=1, serial=True)
+    )
     scan: ScanBatcher = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,7 +102,7 @@ class CompactIndex:
 
         Raises MethodNotOffered.
         """
-        return self._prepared.get(method, damping_scale, lambda: self._prepare(method, damping_scale), keep=keep)
+        return self._prepared.get((method, damping_scale), lambda: self._prepare(method, damping_scale), keep=keep)
 
     def _prepare(self, method: str, damping_scale: float | None) -> Prepared:
         inverse = self._invert(method, damping_scale)

@@ -17,7 +17,7 @@ from influence.methods.registry import get_method
 from workers.building.kronecker import read_factors
 from workers.indexes.repair import read_or_repair
 from workers.runtime.hot_indexes import Scorer
-from workers.runtime.prepared_methods import PreparedMethods
+from workers.runtime.lru import Lru
 from workers.runtime.state import Runtime
 
 #: Prepared methods kept an index: those and the dampings that people switch between.
@@ -43,11 +43,13 @@ class FullIndex:
     losses: NDArray[np.float32]
     bytes: int
     read_factors: Callable[[], Mapping[str, Pair]] = dict
-    _prepared: PreparedMethods[PreparedMethod] = field(default_factory=lambda: PreparedMethods(_PREPARED_KEPT))
+    _prepared: Lru[tuple[str, float | None], PreparedMethod] = field(
+        default_factory=lambda: Lru(_PREPARED_KEPT, reserve=1, serial=True)
+    )
 
     def prepare(self, method: str, damping_scale: float | None, *, keep: bool = True) -> PreparedMethod:
         """What all queries of a method at one damping share; made once, and kept for the next unless told not to."""
-        return self._prepared.get(method, damping_scale, lambda: self._prepare(method, damping_scale), keep=keep)
+        return self._prepared.get((method, damping_scale), lambda: self._prepare(method, damping_scale), keep=keep)
 
     def _prepare(self, method: str, damping_scale: float | None) -> PreparedMethod:
         found = get_method(method)

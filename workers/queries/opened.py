@@ -124,4 +124,4 @@ def load_hot(runtime: Runtime, index: Index, job_id: str) -> AnyIndex:
         runtime.store.jobs.set_phase(job_id, "loading index", total=index.rows_indexed or index.rows)
         return load_index(runtime, index, lambda rows: runtime.store.jobs.set_done(job_id, rows))
 
-    return runtime.hot_indexes.get(index.id, load)
+    return runtime.hot_indexes.get(index, load)

@@ -50,7 +50,7 @@ def estimate_seconds(runtime: Runtime, parts: Sequence[Part], row_indexes: NDArr
 
 
 def _seconds(runtime: Runtime, index: Index, row_indexes: NDArray[np.int64]) -> float:
-    missing = runtime.gradient_cache.missing(index.id, row_indexes.tolist())
+    missing = runtime.gradient_cache.missing(index, row_indexes.tolist())
     rate = (index.estimate or {}).get("rows_per_second") or (index.timings or {}).get("rows_per_second") or 1.0
     return len(missing) / float(rate)
 
@@ -90,7 +90,7 @@ def _share_by_gradients(
     def compute(rows: list[int]) -> Tensor:
         return _collect(runtime, index, model, rows)
 
-    gradients = runtime.gradient_cache.get(index.id, hot.row_indexes[positions].tolist(), compute)
+    gradients = runtime.gradient_cache.get(index, hot.row_indexes[positions].tolist(), compute)
     sizes = [block.parameters for block in index.blocks]
     shares = -block_scores(directions, torch.split(gradients, sizes, dim=1))
     factors = prepared.factors(hot.encoder.project(test), positions)

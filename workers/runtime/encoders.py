@@ -1,7 +1,5 @@
 """Encoders of compact indexes, kept at hand with their basis on the worker's device."""
 
-import threading
-from collections import OrderedDict
 from dataclasses import replace
 
 import torch
@@ -11,29 +9,28 @@ from influence.compact.packing import unpack_encoder
 from influence.contracts.index import Index
 from influence.store.data.indexes import IndexData
 from workers.runtime.basis_sample import ENCODER, SAMPLE, Sample
+from workers.runtime.lru import Lru
 
 _ENCODERS_KEPT = 2
 
 
 class Encoders:
-    """Encoders by index, with their basis on the worker's device; the least recently used leaves."""
+    """Encoders by index and build, with the rows that they were fitted with."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._kept: OrderedDict[tuple[str, str], tuple[Encoder, Sample]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._kept: Lru[tuple[str, str], tuple[Encoder, Sample]] = Lru(_ENCODERS_KEPT, reserve=1)
 
     def get(self, data: IndexData, index: Index) -> tuple[Encoder, Sample]:
         """The encoder of an index and the rows it was fitted with. Raises DamagedChunk when they are lost."""
         # An index that was deleted and built again has the same id, another job and perhaps another basis.
-        key = (index.id, index.job_id)
-        with self._lock:
-            if key not in self._kept:
-                encoder = unpack_encoder(data.read_parts(index.id, ENCODER))
-                on_device = encoder.basis.like(torch.zeros(0, dtype=torch.float32, device=self._device))
-                sample = Sample.from_arrays(data.read_parts(index.id, SAMPLE))
-                self._kept[key] = (replace(encoder, basis=on_device), sample)
-                if len(self._kept) > _ENCODERS_KEPT:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
-            return self._kept[key]
+        return self._kept.get((index.id, index.job_id), lambda: self._read(data, index.id))
+
+    def forget(self, index_id: str) -> None:
+        """Drop what belongs to an index that was deleted."""
+        self._kept.forget(lambda key: key[0] == index_id)
+
+    def _read(self, data: IndexData, index_id: str) -> tuple[Encoder, Sample]:
+        encoder = unpack_encoder(data.read_parts(index_id, ENCODER))
+        on_device = encoder.basis.like(torch.zeros(0, dtype=torch.float32, device=self._device))
+        return replace(encoder, basis=on_device), Sample.from_arrays(data.read_parts(index_id, SAMPLE))

@@ -1,7 +1,5 @@
 """Hot checkpoints: loaded once, kept while used, the least recently used leaves first."""
 
-import threading
-from collections import OrderedDict
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.index import GradientSettings
 from workers.gradients.collector import GradientCollector
 from workers.loading.checkpoint import load_checkpoint
+from workers.runtime.lru import Lru
 from workers.tasks.base import Task
 
 
@@ -50,29 +49,24 @@ class Models:
         self._adapters = adapters
         self._hub_cache = hub_cache
         self._offline = offline
-        self._capacity = capacity
         self._load_in_bits = load_in_bits
         self._device_map = device_map
         self._device_lock = device_lock or nullcontext()
-        self._hot: OrderedDict[tuple[str, str], HotModel] = OrderedDict()
-        self._lock = threading.Lock()
+        # A model that leaves makes room before the next is loaded; two loads at once would mix their default types.
+        self._hot: Lru[tuple[str, str], HotModel] = Lru(capacity, reserve=1, serial=True, on_evict=self._give_back)
 
     def get(self, checkpoint: Checkpoint, settings: GradientSettings) -> HotModel:
         """The loaded model; raises CheckpointRefused when it cannot be trusted."""
         key = (checkpoint.id, settings.model_dump_json())
-        with self._lock:
-            if key not in self._hot:
-                self._make_room()
-                with nullcontext() if settings.precision == "float32" else self._device_lock:
-                    self._hot[key] = self._load(checkpoint, settings)
-            self._hot.move_to_end(key)
-            return self._hot[key]
+        return self._hot.get(key, lambda: self._load_alone(checkpoint, settings))
 
-    def _make_room(self) -> None:
-        while len(self._hot) >= self._capacity:
-            self._hot.popitem(last=False)
+    def _give_back(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def _load_alone(self, checkpoint: Checkpoint, settings: GradientSettings) -> HotModel:
+        with nullcontext() if settings.precision == "float32" else self._device_lock:
+            return self._load(checkpoint, settings)
 
     def _load(self, checkpoint: Checkpoint, settings: GradientSettings) -> HotModel:
         loaded = load_checkpoint(

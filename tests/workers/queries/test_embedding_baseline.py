@@ -102,7 +102,7 @@ def test_embeddings_are_kept_counted_and_computed_again_where_lost(
     known = worker.store.indexes.require(index.id)
     assert known.embedding_bytes == 60 * WIDTH * 2
     assert known.bytes == (index.bytes or 0) + known.embedding_bytes
-    worker.hot_indexes.forget(f"{index.id}.{EMBEDDINGS}")
+    worker.hot_indexes.forget(index.id)
     name = keys.row_state(index.id, 0, f"{EMBEDDINGS}-0", 0)
     worker.store.connections.state.setrange(name, 100, b"junk")
     _, after = ask(worker, index.id, answered, examples=TEST)
