@@ -31,20 +31,27 @@ _CONFIG_FIELDS = ("peft_type", "task_type", "r", "lora_alpha", "target_modules",
 
 
 @contextmanager
+def idle_runtime(url: str, data_dir: Path, **settings: Any) -> Iterator[Runtime]:
+    """What a worker works with, without a worker that takes messages."""
+    chosen = WorkerSettings(redis_url=url, data_dir=data_dir, device="cpu", cpu_threads=1, hub_offline=True, **settings)
+    runtime = make_runtime(chosen, f"test-{new_id('w')}", torch.device("cpu"))
+    yield runtime
+    runtime.store.connections.close()
+
+
+@contextmanager
 def running_worker(
     url: str, data_dir: Path, *, kinds: Mapping[str, EvaluationKind] = KINDS, **settings: Any
 ) -> Iterator[Runtime]:
     """A real worker process's inside, on threads of this one, until the block ends."""
-    chosen = WorkerSettings(redis_url=url, data_dir=data_dir, device="cpu", cpu_threads=1, hub_offline=True, **settings)
-    runtime = make_runtime(chosen, f"test-{new_id('w')}", torch.device("cpu"))
-    thread = threading.Thread(target=WorkerProcess(runtime, kinds=kinds).run)
-    thread.start()
-    try:
-        yield runtime
-    finally:
-        runtime.stopping.set()
-        thread.join()
-        runtime.store.connections.close()
+    with idle_runtime(url, data_dir, **settings) as runtime:
+        thread = threading.Thread(target=WorkerProcess(runtime, kinds=kinds).run)
+        thread.start()
+        try:
+            yield runtime
+        finally:
+            runtime.stopping.set()
+            thread.join()
 
 
 def add_checkpoint(store: Store, files: Files, tiny: TinyCheckpoint, task: TaskName) -> Checkpoint:

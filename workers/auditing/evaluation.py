@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from influence.errors import NonFiniteGradients
-from influence.rows.file import RowFile
 from influence.store.data.chunks import DamagedChunk
 from workers.auditing.stages import Subject
 from workers.gradients.finiteness import find_non_finite
+from workers.runtime.open import open_rows
 from workers.runtime.row_stream import stream_rows
 
 _SECONDS, _FEWEST_ROWS, _MOST_ROWS = 0.5, 16, 1024
@@ -26,7 +26,7 @@ class EvaluationStage:
         selection = subject.audit.request.evaluation
         assert selection is not None
         self._subject = subject
-        self._file = RowFile(subject.runtime.files.dataset(selection.dataset_id))
+        self._file = open_rows(subject.runtime, selection.dataset_id)
         self._rows: Sequence[int] = range(len(self._file)) if selection.row_indexes is None else selection.row_indexes
         self._rows_per_piece = subject.rows_in(_SECONDS, least=_FEWEST_ROWS, most=_MOST_ROWS)
         self.total = len(self._rows)

@@ -11,10 +11,10 @@ from influence.auditing.suspicion import rank_suspicion
 from influence.contracts.audit import Audit, ClassSummary, Confusion, Suspect
 from influence.contracts.common import Json, now
 from influence.errors import NonFiniteGradients
-from influence.rows.file import RowFile
 from influence.store import keys
 from workers.auditing.stages import Subject
 from workers.auditing.work import Work
+from workers.runtime.open import open_rows
 from workers.runtime.state import Runtime
 
 Table = dict[str, NDArray[Any]]
@@ -108,7 +108,7 @@ def _summarise(subject: Subject, table: Table) -> Json:
 
 
 def _describe_classes(subject: Subject, classes: list[ClassFigures], table: Table) -> tuple[ClassSummary, ...]:
-    rows = RowFile(subject.runtime.files.dataset(subject.index.spec.dataset_id))
+    rows = open_rows(subject.runtime, subject.index.spec.dataset_id)
 
     def describe(position: int) -> Suspect:
         row_index = int(table["row_index"][position])

@@ -1,20 +1,21 @@
 """One turn of an audit: as many pieces as fit a second, then the others on the queue; the last turn finishes it."""
 
 import time
+from functools import partial
 
 from influence.auditing.signals import has_classes
 from influence.contracts.audit import Audit
-from influence.errors import Cancelled, IndexNotReady, WorkerDied
-from influence.methods.registry import get_offered
+from influence.errors import WorkerDied
 from workers.auditing.evaluation import EvaluationStage
 from workers.auditing.finish import close_audit, finish_audit
 from workers.auditing.labels import LabelStage
 from workers.auditing.self_influence import SelfInfluenceStage
 from workers.auditing.stages import Stage, Subject
 from workers.auditing.work import Work
-from workers.queries.opened import load_hot
+from workers.indexes.open import open_index
+from workers.runtime.interrupts import check_wanted
 from workers.runtime.state import Runtime
-from workers.runtime.time_slices import end_of_turn
+from workers.runtime.time_slices import slice_deadline
 
 #: A turn that has been begun so often kills its workers; the audit fails instead of going on for ever.
 MAX_ATTEMPTS = 5
@@ -32,17 +33,13 @@ def audit_index(runtime: Runtime, audit: Audit) -> None:
         return
     if runtime.store.jobs.count_attempt(audit.job_id, _TURN) > MAX_ATTEMPTS:
         raise WorkerDied(f"A turn of the audit was begun {MAX_ATTEMPTS} times and never ended.")
-    index = runtime.store.indexes.require(audit.index_id)
-    if index.state != "succeeded":
-        raise IndexNotReady(f"Index {index.id} is {index.state}.")
-    get_offered(audit.method, index.spec)
-    model = runtime.models.get(runtime.store.checkpoints.require(index.spec.checkpoint_id), index.spec.gradients)
-    subject = Subject(runtime, audit, index, model, load_hot(runtime, index, audit.job_id))
+    opened = open_index(runtime, audit.index_id, audit.job_id, audit.method)
+    subject = Subject(runtime, audit, opened.index, opened.model, opened.hot)
     work = make_work(subject)
-    until = end_of_turn()
+    until = slice_deadline()
     if all(complete(subject, stage, until) for stage in work.stages) and finish_audit(subject, work):
         return
-    check_wanted(runtime, audit)
+    check_wanted(runtime, audit.job_id, partial(runtime.store.audit_data.delete, audit.id))
     runtime.store.jobs.clear_attempts(audit.job_id, _TURN)
     runtime.store.queue.submit_following("audit_index", audit_id=audit.id)
 
@@ -64,17 +61,9 @@ def complete(subject: Subject, stage: Stage, until: float) -> bool:
         runtime.store.jobs.continue_phase(job_id, stage.phase, total=stage.total)
     while stage.done < stage.total:
         stage.advance()
-        check_wanted(runtime, subject.audit)
+        check_wanted(runtime, job_id, partial(runtime.store.audit_data.delete, subject.audit.id))
         runtime.store.jobs.set_done(job_id, min(stage.done, stage.total))
         if time.monotonic() > until:
             break
     stage.keep()
     return stage.done >= stage.total
-
-
-def check_wanted(runtime: Runtime, audit: Audit) -> None:
-    """Raise Cancelled, with all that the audit made removed, or ShutdownRequested when the process is to end."""
-    runtime.check_stopping()
-    if runtime.store.jobs.is_cancelled(audit.job_id):
-        runtime.store.audit_data.delete(audit.id)
-        raise Cancelled("The audit was cancelled.")

@@ -10,7 +10,6 @@ from torch import Tensor
 from influence.contracts.common import Json
 from influence.contracts.index import Index
 from influence.contracts.query import Query
-from influence.errors import IndexNotReady
 from influence.methods.algebra.blocks import TrainBlock, project
 from influence.methods.baselines import BASELINES
 from influence.store import keys
@@ -27,11 +26,12 @@ from workers.queries.answer import spread_rows
 from workers.queries.influence import Influence
 from workers.queries.opened import shows_prediction
 from workers.queries.results import ResultBuilder
-from workers.queries.stopwatch import Stopwatch
 from workers.queries.test_points import TestPoints, make_test_points
 from workers.runtime.models import HotModel
+from workers.runtime.open import open_model, require_ready
 from workers.runtime.state import Runtime
-from workers.runtime.time_slices import end_of_turn
+from workers.runtime.stopwatch import Stopwatch
+from workers.runtime.time_slices import slice_deadline
 
 
 @dataclass
@@ -56,17 +56,14 @@ class EmbeddingIndex:
 def answer_baseline(runtime: Runtime, query: Query) -> None:
     """Score the query's test points by similarity. Safe to run twice.
 
-    The training rows are embedded first, in turns, where that is not done: the message comes again then.
+    The training rows are embedded first, in time slices, where that is not done: the message comes again then.
     """
     watch = Stopwatch()
-    index = runtime.store.indexes.require(query.index_id)
-    if index.state != "succeeded":
-        raise IndexNotReady(f"Index {index.id} is {index.state}.")
+    index = require_ready(runtime, query.index_id)
     with watch.phase("load_model"):
-        checkpoint = runtime.store.checkpoints.require(index.spec.checkpoint_id)
-        model = runtime.models.get(checkpoint, index.spec.gradients)
+        model = open_model(runtime, index)
     is_hot = runtime.hot_indexes.holds(index, what=EMBEDDINGS)
-    if not is_hot and not fill_embeddings(runtime, index, model, query.job_id, end_of_turn()):
+    if not is_hot and not fill_embeddings(runtime, index, model, query.job_id, slice_deadline()):
         runtime.store.queue.submit_following("answer_query", query_id=query.id)
         return
     with watch.phase("test_embeddings"):

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from influence.contracts.index import Index, ShardCommit
 from influence.errors import Cancelled, DoesNotFit
-from influence.rows.file import RowFile
 from influence.store.data.chunks import DamagedChunk
 from workers.baselines.embeddings import embed_rows
 from workers.indexes.repair import read_or_repair
+from workers.runtime.interrupts import check_wanted
 from workers.runtime.models import HotModel
+from workers.runtime.open import open_rows
 from workers.runtime.state import Runtime
 
 #: Row state of a shard: embeddings (rows, width) float16, so many rows a piece.
@@ -70,9 +71,7 @@ def fill_embeddings(runtime: Runtime, index: Index, model: HotModel, job_id: str
 
 
 def _report(runtime: Runtime, job_id: str, done: int) -> None:
-    runtime.check_stopping()
-    if runtime.store.jobs.is_cancelled(job_id):
-        raise Cancelled("The query was cancelled.")
+    check_wanted(runtime, job_id)
     runtime.store.jobs.set_done(job_id, done)
 
 
@@ -80,7 +79,7 @@ def write_embeddings(runtime: Runtime, index: Index, model: HotModel, piece: Pie
     """Embed one piece and keep it. Raises DoesNotFit, and Cancelled when the index was deleted meanwhile."""
     data, shard = runtime.store.index_data, piece.commit.shard
     kept = read_row_state(runtime, index, piece.commit, "kept", "int64")[piece.rows]
-    rows = RowFile(runtime.files.dataset(index.spec.dataset_id)).read_many(kept.tolist())
+    rows = open_rows(runtime, index.spec.dataset_id).read_many(kept.tolist())
     vectors = embed_rows(runtime, model, model.task.tokenise(rows)).half().numpy()
     _check_room(runtime, index, vectors.shape[1])
     data.write_rows(index.id, shard, piece.part, vectors)

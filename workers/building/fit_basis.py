@@ -15,11 +15,11 @@ from influence.compact.fidelity import Fidelity, measure_fidelity
 from influence.compact.packing import pack_encoder
 from influence.contracts.index import DEFAULT_RANK, Index
 from influence.errors import NonFiniteGradients
-from influence.rows.file import RowFile
-from workers.building.progress import BuildProgress
 from workers.gradients.finiteness import find_non_finite
 from workers.runtime.basis_sample import ENCODER, SAMPLE, Sample
 from workers.runtime.models import HotModel
+from workers.runtime.open import open_rows
+from workers.runtime.progress import JobProgress
 from workers.runtime.row_stream import stream_rows
 from workers.runtime.state import Runtime
 
@@ -40,7 +40,7 @@ def choose_rows(rows: int, parameters: int) -> tuple[NDArray[np.int64], NDArray[
     return np.sort(chosen[:sample]), np.sort(chosen[sample:])
 
 
-def fit_index(runtime: Runtime, index: Index, model: HotModel, progress: BuildProgress) -> tuple[Fidelity | None, int]:
+def fit_index(runtime: Runtime, index: Index, model: HotModel, progress: JobProgress) -> tuple[Fidelity | None, int]:
     """Fit and store the index's encoder; answers its measured fidelity and the bytes written.
 
     A data set too small to hold rows out has no fidelity.
@@ -70,11 +70,10 @@ def _measure(index: Index, encoder: Encoder, gradients: list[Tensor], held_out: 
 
 
 def _collect(
-    runtime: Runtime, index: Index, model: HotModel, rows: NDArray[np.int64], progress: BuildProgress
+    runtime: Runtime, index: Index, model: HotModel, rows: NDArray[np.int64], progress: JobProgress
 ) -> tuple[list[Tensor], NDArray[np.float32], NDArray[np.bool_]]:
     """Gradients (rows, d) a block, losses, and which rows are finite; applies the index's policy."""
-    file = RowFile(runtime.files.dataset(index.spec.dataset_id))
-    encoded = model.task.tokenise(file.read_many(rows.tolist()))
+    encoded = model.task.tokenise(open_rows(runtime, index.spec.dataset_id).read_many(rows.tolist()))
     gradients = [
         torch.empty(len(rows), block.parameters, dtype=torch.float32, device=runtime.device) for block in index.blocks
     ]

@@ -17,16 +17,16 @@ from influence.compact.growth import RowPlan, match_rows, residual_share
 from influence.compact.moments import Moments
 from influence.compact.packing import pack_encoder, pack_moments, unpack_moments
 from influence.contracts.index import Block, Growth, Index
-from influence.errors import Conflict, IndexNotReady, InvalidRequest, NonFiniteGradients, ShardMissing
-from influence.rows.file import RowFile
+from influence.errors import Conflict, InvalidRequest, NonFiniteGradients, NotFound, ShardMissing
 from influence.store.data.chunks import DamagedChunk
 from influence.store.data.indexes import IndexData
 from workers.building.growth_rows import read_kept
-from workers.building.progress import BuildProgress
-from workers.building.wait_for_memory import write_when_room
+from workers.building.wait_for_memory import retry_while_full
 from workers.gradients.finiteness import find_non_finite
 from workers.runtime.basis_sample import ENCODER, LATE, MOMENTS, OLD_MOMENTS, SAMPLE, SOURCE, Sample
 from workers.runtime.models import HotModel
+from workers.runtime.open import open_rows, require_ready
+from workers.runtime.progress import JobProgress
 from workers.runtime.row_stream import stream_rows
 from workers.runtime.state import Runtime
 
@@ -77,11 +77,12 @@ def match_old(runtime: Runtime, index: Index, blocks: Sequence[Block]) -> Matche
 
 def _require_old(runtime: Runtime, index: Index, blocks: Sequence[Block]) -> Index:
     assert index.spec.grow_from is not None
-    old = runtime.store.indexes.find(index.spec.grow_from)
-    if old is None:
-        raise Conflict(f"{index.spec.grow_from} was deleted meanwhile.", hint="Build the index without 'grow_from'.")
-    if old.state != "succeeded":
-        raise IndexNotReady(f"{old.id} is {old.state}.", hint="Send the request again when it is ready.")
+    try:
+        old = require_ready(runtime, index.spec.grow_from, hint="Send the request again when it is ready.")
+    except NotFound as error:
+        raise Conflict(
+            f"{index.spec.grow_from} was deleted meanwhile.", hint="Build the index without 'grow_from'."
+        ) from error
     if old.blocks != tuple(blocks):
         raise Conflict(f"{old.id} was built of other blocks.", hint="Build the index without 'grow_from'.")
     return old
@@ -91,9 +92,7 @@ def _match(runtime: Runtime, index: Index, old: Index) -> Matched:
     data = runtime.store.index_data
     commits = data.commits(old.id)
     kept = np.concatenate([read_kept(data, old, shard, commits[shard].rows) for shard in range(old.shards)])
-    before, after = (
-        RowFile(runtime.files.dataset(name)).row_digests() for name in (old.spec.dataset_id, index.spec.dataset_id)
-    )
+    before, after = (open_rows(runtime, name).row_digests() for name in (old.spec.dataset_id, index.spec.dataset_id))
     plan = match_rows(_as_keys(before[kept]), _as_keys(after))
     if not (plan.source >= 0).any():
         raise InvalidRequest(
@@ -119,11 +118,11 @@ def _as_keys(digests: NDArray[np.uint8]) -> list[bytes]:
 
 
 def store_growth(
-    runtime: Runtime, index: Index, model: HotModel, matched: Matched, progress: BuildProgress
+    runtime: Runtime, index: Index, model: HotModel, matched: Matched, progress: JobProgress
 ) -> dict[str, Any]:
     """Write what the shards need; answers fields of the index's record. A second run writes the same again."""
     remaining = matched.moments - _sum_removed(runtime, index, model, matched, progress)
-    size = write_when_room(runtime, index.job_id, lambda: _write(runtime, index, matched, remaining))
+    size = retry_while_full(runtime, index.job_id, lambda: _write(runtime, index, matched, remaining))
     source, old = matched.rows.source, matched.old
     growth = Growth(
         grown_from=old.id,
@@ -170,13 +169,13 @@ def _move_sample(matched: Matched) -> Sample:
     return Sample(rows[order], projected, sample.losses[order])
 
 
-def _sum_removed(runtime: Runtime, index: Index, model: HotModel, matched: Matched, progress: BuildProgress) -> Moments:
+def _sum_removed(runtime: Runtime, index: Index, model: HotModel, matched: Matched, progress: JobProgress) -> Moments:
     """Moments of the rows that left. Their exact codes are not stored, so their gradients are computed again."""
     removed, sample, encoder = matched.rows.removed, matched.sample, matched.encoder
     known = np.flatnonzero(np.isin(sample.rows, removed))
     total = encoder.sum_moments(Projected(sample.projected.codes[known], sample.projected.squared_norms[known]))
     unknown = np.setdiff1d(removed, sample.rows)
-    file = RowFile(runtime.files.dataset(matched.old.spec.dataset_id))
+    file = open_rows(runtime, matched.old.spec.dataset_id)
     runtime.store.jobs.set_phase(index.job_id, "subtracting rows", total=len(unknown))
     done = 0
     for start in range(0, len(unknown), _REMOVED_ROWS):

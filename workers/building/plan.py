@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,14 @@ import numpy as np
 from influence.compact.admission import Estimate, Rates, check_fits, estimate_compact, estimate_full
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import DEFAULT_RANK, Block, Index, IndexSpec
-from influence.errors import Cancelled
-from influence.rows.file import RowFile
 from workers.building.fit_basis import fit_index
 from workers.building.growth import match_old, store_growth
 from workers.building.precision import measure_precision
-from workers.building.progress import BuildProgress
 from workers.rows import EncodedRow
+from workers.runtime.interrupts import require_wanted
 from workers.runtime.models import HotModel
+from workers.runtime.open import open_model, open_rows
+from workers.runtime.progress import JobProgress
 from workers.runtime.state import Runtime
 
 #: Rows tokenised at a time while checking.
@@ -56,9 +57,9 @@ def shard_size(index: Index, shard: int) -> int:
 
 def _make_plan(runtime: Runtime, index: Index) -> Index:
     started = time.monotonic()
-    progress = BuildProgress(runtime, index.job_id)
+    progress = JobProgress(runtime, index.job_id)
     runtime.store.jobs.set_phase(index.job_id, "loading model", total=1, unit="models")
-    model = runtime.models.get(runtime.store.checkpoints.require(index.spec.checkpoint_id), index.spec.gradients)
+    model = open_model(runtime, index)
     dataset = runtime.store.datasets.require(index.spec.dataset_id)
     sample, truncated = check_rows(runtime, model, dataset, index, progress)
     seconds, factor_bytes = _probe(runtime, model, sample, with_factors=index.spec.kronecker)
@@ -92,29 +93,26 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
         fidelity, size = fit_index(runtime, index.model_copy(update=plan), model, progress)
         plan |= {"bytes": size, "fidelity": None if fidelity is None else fidelity.to_json()}
     plan["precision_fidelity"] = measure_precision(runtime, index.model_copy(update=plan), model)
-    drop_unwanted(runtime, index)
+    require_wanted(runtime, index.job_id, partial(drop_build, runtime, index))
     plan["timings"] = {"plan_seconds": round(time.monotonic() - started, 3)}
     return runtime.store.indexes.update(index.id, lambda current: current.model_copy(update=plan))
 
 
-def drop_unwanted(runtime: Runtime, index: Index) -> None:
-    """Remove what a plan wrote if its job was cancelled meanwhile: who cancelled may have cleared up before.
+def drop_build(runtime: Runtime, index: Index) -> None:
+    """Remove what a cancelled build wrote, unless the index is being built anew: its data are that build's then.
 
-    Raises Cancelled then.
+    What a failed build committed stays for the next attempt.
     """
-    if not runtime.store.jobs.is_cancelled(index.job_id):
-        return
     current = runtime.store.indexes.find(index.id)
-    if current is None or current.job_id == index.job_id:
+    if runtime.store.jobs.is_cancelled(index.job_id) and (current is None or current.job_id == index.job_id):
         runtime.store.index_data.delete(index.id)
-    raise Cancelled("The build was cancelled.")
 
 
 def check_rows(
-    runtime: Runtime, model: HotModel, dataset: Dataset, index: Index, progress: BuildProgress
+    runtime: Runtime, model: HotModel, dataset: Dataset, index: Index, progress: JobProgress
 ) -> tuple[list[EncodedRow], int]:
     """Tokenise every row once, so that a bad row is named before any work; answers a sample and the cut rows."""
-    rows = RowFile(runtime.files.dataset(dataset.id))
+    rows = open_rows(runtime, dataset.id)
     runtime.store.jobs.set_phase(index.job_id, "checking rows", total=dataset.rows)
     truncated, sample = 0, list[EncodedRow]()
     for start in range(0, dataset.rows, _CHECK_ROWS):

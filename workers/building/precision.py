@@ -11,9 +11,9 @@ from influence.contracts.common import Json
 from influence.contracts.index import Index
 from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.datainf import DataInf
-from influence.rows.file import RowFile
 from workers.rows import EncodedRow
 from workers.runtime.models import HotModel
+from workers.runtime.open import open_checkpoint, open_rows
 from workers.runtime.row_stream import stream_rows
 from workers.runtime.state import Runtime
 
@@ -31,11 +31,10 @@ def measure_precision(runtime: Runtime, index: Index, model: HotModel) -> Json |
     """
     if index.spec.gradients.precision == "float32":
         return None
-    checkpoint = runtime.store.checkpoints.require(index.spec.checkpoint_id)
     settings = index.spec.gradients.model_copy(update={"precision": "float32"})
     rows = _read_rows(runtime, index, model)
     lower = _collect(runtime, model, rows)
-    exact = _collect(runtime, runtime.models.get(checkpoint, settings), rows)
+    exact = _collect(runtime, open_checkpoint(runtime, index.spec.checkpoint_id, settings), rows)
     joined = [torch.cat(list(blocks.values()), dim=1) for blocks in (lower, exact)]
     # Rows that are not finite are the shards' to name; here they would only hide what the others cost.
     finite = torch.isfinite(joined[0]).all(dim=1) & torch.isfinite(joined[1]).all(dim=1)
@@ -63,7 +62,7 @@ def measure_precision(runtime: Runtime, index: Index, model: HotModel) -> Json |
 
 
 def _read_rows(runtime: Runtime, index: Index, model: HotModel) -> list[EncodedRow]:
-    file = RowFile(runtime.files.dataset(index.spec.dataset_id))
+    file = open_rows(runtime, index.spec.dataset_id)
     picks = np.unique(np.linspace(0, index.rows - 1, min(COMPARED_ROWS, index.rows)).astype(int))
     return model.task.tokenise(file.read_many(picks.tolist()))
 

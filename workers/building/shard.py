@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 
 from influence.contracts.index import Index, ShardCommit
 from influence.errors import Cancelled, WorkerDied
-from influence.rows.file import RowFile
 from workers.building.compact import CompactShard
 from workers.building.fit_basis import refuse_non_finite
 from workers.building.full import FullShard
 from workers.building.kronecker import ShardFactors
-from workers.building.plan import shard_size
-from workers.building.progress import BuildProgress
-from workers.building.wait_for_memory import write_when_room
+from workers.building.plan import drop_build, shard_size
+from workers.building.wait_for_memory import retry_while_full
 from workers.gradients.collector import RowGradients
 from workers.rows import EncodedRow
+from workers.runtime.interrupts import require_wanted
 from workers.runtime.models import HotModel
+from workers.runtime.open import open_model, open_rows
+from workers.runtime.progress import JobProgress
 from workers.runtime.row_stream import stream_rows
 from workers.runtime.state import Runtime
 
@@ -57,8 +58,7 @@ def compute_shard(runtime: Runtime, index: Index, shard: int) -> None:
 
     Raises NonFiniteGradients (policy `fail`) with the row ids, Cancelled when the build is not wanted any more.
     """
-    if runtime.store.jobs.is_cancelled(index.job_id):
-        return
+    require_wanted(runtime, index.job_id)
     if not runtime.store.index_data.is_committed(index.id, shard):
         _check_attempts(runtime, index, shard)
         _compute_and_commit(runtime, index, shard)
@@ -68,15 +68,15 @@ def compute_shard(runtime: Runtime, index: Index, shard: int) -> None:
 
 def _check_attempts(runtime: Runtime, index: Index, shard: int) -> None:
     count = partial(runtime.store.jobs.count_attempt, index.job_id, shard)
-    if write_when_room(runtime, index.job_id, count) > MAX_ATTEMPTS:
+    if retry_while_full(runtime, index.job_id, count) > MAX_ATTEMPTS:
         raise WorkerDied(f"Shard {shard} was begun {MAX_ATTEMPTS} times and never finished.")
 
 
 def _compute_and_commit(runtime: Runtime, index: Index, shard: int) -> None:
     started = time.monotonic()
-    row_ids, rows = collect_shard(runtime, index, shard, BuildProgress(runtime, index.job_id, shard=shard))
+    row_ids, rows = collect_shard(runtime, index, shard, JobProgress(runtime, index.job_id, shard=shard))
     try:
-        size, chunks = write_when_room(runtime, index.job_id, rows.write)
+        size, chunks = retry_while_full(runtime, index.job_id, rows.write)
         commit = ShardCommit(
             shard=shard,
             rows=int(rows.keep.sum()),
@@ -87,20 +87,18 @@ def _compute_and_commit(runtime: Runtime, index: Index, shard: int) -> None:
             squared_norm_sums=tuple(rows.squared_norm_sums.tolist()),
             **rows.drift,
         )
-        write_when_room(runtime, index.job_id, partial(runtime.store.index_data.commit, index.id, commit))
-        BuildProgress(runtime, index.job_id, shard=shard).report(len(row_ids), last=True)
-        if runtime.store.jobs.is_cancelled(index.job_id):
-            raise Cancelled("The build was cancelled.")
+        retry_while_full(runtime, index.job_id, partial(runtime.store.index_data.commit, index.id, commit))
+        JobProgress(runtime, index.job_id, shard=shard).report(len(row_ids), last=True)
     except Cancelled:
-        runtime.store.index_data.delete(index.id)
+        drop_build(runtime, index)
         raise
 
 
 def collect_shard(
-    runtime: Runtime, index: Index, shard: int, progress: BuildProgress | None
+    runtime: Runtime, index: Index, shard: int, progress: JobProgress | None
 ) -> tuple[list[str], ShardWriter]:
     """A shard's rows with their gradients taken in; applies the index's policy for rows that are not finite."""
-    model = runtime.models.get(runtime.store.checkpoints.require(index.spec.checkpoint_id), index.spec.gradients)
+    model = open_model(runtime, index)
     encoded = _tokenise(runtime, model, index, shard)
     make = FullShard if index.spec.storage == "full" else CompactShard
     rows: ShardWriter = make(runtime, index, shard, len(encoded))
@@ -126,5 +124,5 @@ def collect_shard(
 
 def _tokenise(runtime: Runtime, model: HotModel, index: Index, shard: int) -> list[EncodedRow]:
     start = shard * index.rows_per_shard
-    rows = RowFile(runtime.files.dataset(index.spec.dataset_id))
+    rows = open_rows(runtime, index.spec.dataset_id)
     return model.task.tokenise(list(rows.read(start, start + shard_size(index, shard))))

@@ -5,8 +5,8 @@ from typing import TypeVar
 
 import structlog
 
-from influence.errors import Cancelled
 from influence.store.connections import StoreFullError
+from workers.runtime.interrupts import check_wanted
 from workers.runtime.state import Runtime
 
 log = structlog.get_logger()
@@ -16,7 +16,7 @@ RETRY_SECONDS = 2.0
 Written = TypeVar("Written")
 
 
-def write_when_room(runtime: Runtime, job_id: str, write: Callable[[], Written]) -> Written:
+def retry_while_full(runtime: Runtime, job_id: str, write: Callable[[], Written]) -> Written:
     """Run `write`; while the server refuses for want of memory, wait and run it again.
 
     Writing again is harmless: every value has its own key, and nothing counts before its commit. The job shows the
@@ -29,6 +29,4 @@ def write_when_room(runtime: Runtime, job_id: str, write: Callable[[], Written])
         except StoreFullError:
             log.warning("Redis is full; the build waits", job_id=job_id)
         runtime.stopping.wait(RETRY_SECONDS)
-        runtime.check_stopping()
-        if runtime.store.jobs.is_cancelled(job_id):
-            raise Cancelled("The build was cancelled.")
+        check_wanted(runtime, job_id)

@@ -5,12 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from influence.contracts.evaluation import Evaluation, MethodChoice
-from influence.errors import IndexNotReady
-from influence.methods.registry import get_offered
 from workers.evaluating.run import Floats
 from workers.evaluating.scorer import collect
-from workers.queries.influence import score_all_points
-from workers.queries.opened import load_hot
+from workers.indexes.open import open_index, score_all_points
 from workers.rows import Row
 from workers.runtime.state import Runtime
 
@@ -26,14 +23,9 @@ def score_indexed(
 
     Raises IndexNotReady, MethodNotOffered.
     """
-    index = runtime.store.indexes.require(str(evaluation.request.index_id))
-    if index.state != "succeeded":
-        raise IndexNotReady(f"Index {index.id} is {index.state}.")
-    for choice in choices:
-        get_offered(choice.method, index.spec)
-    checkpoint = runtime.store.checkpoints.require(index.spec.checkpoint_id)
-    model = runtime.models.get(checkpoint, index.spec.gradients)
-    hot = load_hot(runtime, index, evaluation.job_id)
+    methods = [choice.method for choice in choices]
+    opened = open_index(runtime, str(evaluation.request.index_id), evaluation.job_id, *methods)
+    model, hot = opened.model, opened.hot
     test = collect(runtime, model.model, model.task, model.task.tokenise(test_rows), touch).blocks
     found: dict[str, Floats] = {}
     for choice in choices:

@@ -7,11 +7,12 @@ from influence.contracts.common import Json, now
 from influence.contracts.evaluation import MAX_PIECES, Evaluation
 from influence.contracts.job import FINAL_STATES
 from influence.errors import InvalidRequest, WorkerDied
-from workers.building.wait_for_memory import write_when_room
+from workers.building.wait_for_memory import retry_while_full
 from workers.evaluating.base import Concluding, EvaluationKind
 from workers.evaluating.pictures import draw_png, draw_svg
-from workers.evaluating.progress import PIECE_STEPS, PieceProgress, require_wanted
-from workers.runtime.state import Runtime, ShutdownRequested
+from workers.evaluating.progress import PIECE_STEPS, drop_evaluation, piece_progress, watch_piece
+from workers.runtime.interrupts import ShutdownRequested, require_wanted
+from workers.runtime.state import Runtime
 
 #: A piece that has been begun so often kills its workers; the evaluation fails instead of going on for ever.
 MAX_ATTEMPTS = 5
@@ -25,7 +26,7 @@ def plan_evaluation(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKi
     store = runtime.store
     store.jobs.set_phase(evaluation.job_id, "planning", total=1, unit="plans")
     count = len(_find_plan(runtime, evaluation, kind))
-    require_wanted(runtime, evaluation)
+    require_wanted(runtime, evaluation.job_id, partial(drop_evaluation, runtime, evaluation))
     _advance(runtime, evaluation, state="running", pieces=count)
     store.jobs.set_phase(evaluation.job_id, "pieces", total=PIECE_STEPS * count, unit="steps")
     done = store.evaluation_data.pieces_done(evaluation.id)
@@ -51,7 +52,7 @@ def _find_plan(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKind) -
             extra={"pieces": len(pieces), "max_pieces": MAX_PIECES},
         )
     keep = partial(runtime.store.evaluation_data.keep_plan, evaluation.id, pieces)
-    return write_when_room(runtime, evaluation.job_id, keep)
+    return retry_while_full(runtime, evaluation.job_id, keep)
 
 
 def evaluate_piece(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKind, piece: int) -> None:
@@ -69,18 +70,17 @@ def evaluate_piece(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKin
 def _compute(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKind, piece: int) -> None:
     jobs, data = runtime.store.jobs, runtime.store.evaluation_data
     begin = partial(jobs.count_attempt, evaluation.job_id, piece)
-    if write_when_room(runtime, evaluation.job_id, begin) > MAX_ATTEMPTS:
+    if retry_while_full(runtime, evaluation.job_id, begin) > MAX_ATTEMPTS:
         raise WorkerDied(f"Piece {piece} was begun {MAX_ATTEMPTS} times and never finished.")
-    watch = PieceProgress(runtime, evaluation, piece)
+    progress = piece_progress(runtime, evaluation, piece)
     plan = _find_plan(runtime, evaluation, kind)
     try:
-        result = kind.run(runtime, evaluation, plan[piece], watch)
+        result = kind.run(runtime, evaluation, plan[piece], watch_piece(progress))
     except ShutdownRequested:
         jobs.forget_attempt(evaluation.job_id, piece)
         raise
-    write_when_room(runtime, evaluation.job_id, partial(data.keep_result, evaluation.id, piece, result))
-    watch.report(PIECE_STEPS)
-    require_wanted(runtime, evaluation)
+    retry_while_full(runtime, evaluation.job_id, partial(data.keep_result, evaluation.id, piece, result))
+    progress.report(PIECE_STEPS, last=True)
 
 
 def finish_evaluation(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKind) -> None:
@@ -97,8 +97,8 @@ def finish_evaluation(runtime: Runtime, evaluation: Evaluation, kind: Evaluation
     for picture in report.pictures:
         for ending, draw in (("svg", draw_svg), ("png", draw_png)):
             keep = partial(data.keep_picture, evaluation.id, f"{picture.name}.{ending}", draw(picture))
-            write_when_room(runtime, evaluation.job_id, keep)
-    require_wanted(runtime, evaluation)
+            retry_while_full(runtime, evaluation.job_id, keep)
+    require_wanted(runtime, evaluation.job_id, partial(drop_evaluation, runtime, evaluation))
     if isinstance(kind, Concluding):
         kind.conclude(runtime, evaluation, report)
     _advance(runtime, evaluation, state="succeeded", report=report, finished_at=now())

@@ -14,6 +14,7 @@ from influence.evaluating.datamodel import linear_datamodelling_scores, predict_
 from workers.evaluating.experiment_rows import read_setting
 from workers.evaluating.kinds.lds import subsets_of
 from workers.evaluating.scorer import collect
+from workers.runtime.models import HotModel
 from workers.runtime.state import Runtime
 
 
@@ -30,8 +31,11 @@ class Judge:
         return linear_datamodelling_scores(predict_losses(influence, self.subsets), self.measured)
 
 
-def read_judge(runtime: Runtime, sweep: Sweep) -> Judge | None:
-    """What the sweep's evaluation measured, or None without one. Raises NotFound when it was deleted since."""
+def read_judge(runtime: Runtime, sweep: Sweep, model: HotModel) -> Judge | None:
+    """What the sweep's evaluation measured, with gradients under the swept index's model; None without one.
+
+    Raises NotFound when it was deleted since.
+    """
     if sweep.evaluation_id is None:
         return None
     evaluation = runtime.store.evaluations.require(sweep.evaluation_id)
@@ -40,8 +44,6 @@ def read_judge(runtime: Runtime, sweep: Sweep) -> Judge | None:
     if plan is None or len(results) < len(plan):
         raise NotFound(f"The results of evaluation {evaluation.id} are gone.", hint="Sweep without 'evaluation_id'.")
     setting = read_setting(runtime, evaluation, seed=0)
-    index = runtime.store.indexes.require(sweep.index_id)
-    model = runtime.models.get(runtime.store.checkpoints.require(index.spec.checkpoint_id), index.spec.gradients)
     found = collect(runtime, model.model, model.task, model.task.tokenise(setting.test))
     assert isinstance(evaluation.request, LdsRequest)
     subsets = subsets_of(evaluation.request, len(setting.train), 0)

@@ -4,33 +4,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.sweep import Sweep
-from influence.errors import Cancelled, DoesNotFit, IndexNotReady
+from influence.errors import DoesNotFit
 from influence.evaluating.dampings import compare_dampings
-from influence.methods.registry import get_offered
 from influence.store import keys
 from workers.evaluating.retraining import Judge, read_judge
-from workers.queries.influence import score_all_points
-from workers.queries.opened import AnyIndex, load_hot
-from workers.queries.stopwatch import Stopwatch
+from workers.indexes.open import AnyIndex, open_index, score_all_points
 from workers.queries.test_points import TestPoints, make_test_points
+from workers.runtime.interrupts import check_wanted
 from workers.runtime.state import Runtime
+from workers.runtime.stopwatch import Stopwatch
 
 
 def sweep_dampings(runtime: Runtime, sweep: Sweep) -> None:
     """Score the test points at every damping, compare, and store the result. Safe to run twice."""
     watch = Stopwatch()
-    index = runtime.store.indexes.require(sweep.index_id)
-    if index.state != "succeeded":
-        raise IndexNotReady(f"Index {index.id} is {index.state}.")
-    get_offered(sweep.method, index.spec)
-    with watch.phase("load_model"):
-        model = runtime.models.get(runtime.store.checkpoints.require(index.spec.checkpoint_id), index.spec.gradients)
-    with watch.phase("load_index"):
-        hot = load_hot(runtime, index, sweep.job_id)
+    opened = open_index(runtime, sweep.index_id, sweep.job_id, sweep.method, watch=watch)
+    model, hot = opened.model, opened.hot
     with watch.phase("test_gradients"):
         points = make_test_points(runtime, sweep.request, model)
     _check_room(runtime, sweep, hot, points)
-    judge = read_judge(runtime, sweep)
+    judge = read_judge(runtime, sweep, model)
     with watch.phase("score"):
         influence, agreement = _score_all(runtime, sweep, hot, points, judge)
     with watch.phase("compare"):
@@ -63,9 +56,7 @@ def _score_all(
     runtime.store.jobs.set_phase(sweep.job_id, "dampings", total=len(sweep.damping_scales), unit="dampings")
     found, agreement = {}, {}
     for done, scale in enumerate(sweep.damping_scales):
-        runtime.check_stopping()
-        if runtime.store.jobs.is_cancelled(sweep.job_id):
-            raise Cancelled("The sweep was cancelled.")
+        check_wanted(runtime, sweep.job_id)
         score = hot.scorer(sweep.method, scale, keep=False)
         found[scale] = score_all_points(score, points.gradients)
         if judge is not None:

@@ -11,6 +11,7 @@ from influence.errors import ShardMissing
 from influence.store.data.chunks import DamagedChunk
 from workers.building.shard import collect_shard
 from workers.runtime.basis_sample import shard_moments
+from workers.runtime.interrupts import check_stopping
 from workers.runtime.state import Runtime
 
 log = structlog.get_logger()
@@ -35,7 +36,7 @@ def read_or_repair(runtime: Runtime, index: Index, shard: int, read: Callable[[]
                 raise ShardMissing(f"Shard {shard} is being computed again.", extra={"shard": shard}) from damage
             else:
                 runtime.stopping.wait(_LOOK_SECONDS)
-                runtime.check_stopping()
+                check_stopping(runtime)
 
 
 def _repair(runtime: Runtime, index: Index, shard: int) -> None:

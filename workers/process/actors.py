@@ -37,7 +37,8 @@ from workers.evaluating.registry import find_kind
 from workers.evaluating.sweep import sweep_dampings
 from workers.queries.answer import answer_query
 from workers.queries.preview import preview_rows
-from workers.runtime.state import Runtime, ShutdownRequested
+from workers.runtime.interrupts import ShutdownRequested
+from workers.runtime.state import Runtime
 
 log = structlog.get_logger()
 

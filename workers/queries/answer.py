@@ -15,8 +15,8 @@ from workers.queries.influence import Influence, sum_influence
 from workers.queries.opened import Parts
 from workers.queries.rerank import AUTO_SECONDS, Reranked, candidates_of, estimate_seconds, rerank
 from workers.queries.results import Positions, ResultBuilder
-from workers.queries.stopwatch import Stopwatch
 from workers.runtime.state import Runtime
+from workers.runtime.stopwatch import Stopwatch
 
 #: Note of an answer from codes that an exact one will replace.
 _PRELIMINARY = "Exact scores are being computed."

@@ -1,20 +1,14 @@
 """Influence of training rows as a weighted sum over a query's parts; most queries have one."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from influence.contracts.query import QueryRequest
 from influence.errors import RowsUnfit
+from workers.indexes.open import score_all_points
 from workers.queries.opened import Parts
-from workers.queries.test_points import take
-from workers.runtime.hot_indexes import Scorer
-
-#: Test points scored in one pass; bounds what a pass holds in memory.
-_POINTS_PER_PASS = 32
 
 
 @dataclass(frozen=True)
@@ -45,10 +39,3 @@ def sum_influence(parts: Parts, request: QueryRequest) -> Influence:
             total = found if total is None else total + found
     assert total is not None
     return total
-
-
-def score_all_points(score: Scorer, gradients: Mapping[str, Tensor]) -> NDArray[np.float32]:
-    """Influence (m, n) float32 of all rows of one index on test gradients (m, d) a block."""
-    points = len(next(iter(gradients.values())))
-    starts = range(0, points, _POINTS_PER_PASS)
-    return np.concatenate([score(take(gradients, start, start + _POINTS_PER_PASS)) for start in starts])

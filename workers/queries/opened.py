@@ -9,16 +9,13 @@ from dataclasses import dataclass, replace
 from influence.contracts.index import Index
 from influence.contracts.query import Query, QueryRequest
 from influence.contracts.tasks import TASKS
-from influence.errors import Cancelled, IndexNotReady
-from influence.methods.registry import get_offered
-from workers.indexes.compact import CompactIndex, load_compact_index
-from workers.indexes.full import FullIndex, load_full_index
-from workers.queries.stopwatch import Stopwatch
+from workers.indexes.open import AnyIndex, open_hot, require_offered
 from workers.queries.test_points import TestPoints, collect_gradients, make_test_points
+from workers.runtime.interrupts import check_wanted
 from workers.runtime.models import HotModel
+from workers.runtime.open import open_model
 from workers.runtime.state import Runtime
-
-AnyIndex = FullIndex | CompactIndex
+from workers.runtime.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,7 @@ class Parts:
     def open(self, part: Part) -> Opened:
         """Bring a part's model, index and test gradients to hand. Raises Cancelled, NonFiniteGradients."""
         if self._held is None or self._held.index.id != part.index.id:
-            self._check_wanted()
+            check_wanted(self._runtime, self._query.job_id)
             self._held = None
             self._held = self._open(part.index)
         return self._held
@@ -67,10 +64,9 @@ class Parts:
     def _open(self, index: Index) -> Opened:
         runtime, watch = self._runtime, self.watch
         with watch.phase("load_model"):
-            checkpoint = runtime.store.checkpoints.require(index.spec.checkpoint_id)
-            model = runtime.models.get(checkpoint, index.spec.gradients)
+            model = open_model(runtime, index)
         with watch.phase("load_index"):
-            hot = load_hot(runtime, index, self._query.job_id)
+            hot = open_hot(runtime, index, self._query.job_id)
         with watch.phase("test_gradients"):
             points = self._take_points(model)
         return Opened(index, model, hot, points)
@@ -86,12 +82,6 @@ class Parts:
             points = replace(self._rows, gradients=gradients)
         return points.mean() if request.aggregate == "mean" else points
 
-    def _check_wanted(self) -> None:
-        """A sum over many checkpoints takes long enough to be given up."""
-        self._runtime.check_stopping()
-        if self._runtime.store.jobs.is_cancelled(self._query.job_id):
-            raise Cancelled("The query was cancelled.")
-
 
 def shows_prediction(model: HotModel, request: QueryRequest) -> bool:
     """Whether an answer shows what the model says anyway.
@@ -105,23 +95,6 @@ def find_parts(runtime: Runtime, query: Query) -> list[Part]:
     """The parts of a query. Raises NotFound, IndexNotReady, MethodNotOffered."""
     chosen = query.checkpoints or ()
     weights = {summed.index_id: summed.weight for summed in chosen} or {query.index_id: 1.0}
-    return [Part(_require(runtime, index_id, query.request.method), weight) for index_id, weight in weights.items()]
-
-
-def _require(runtime: Runtime, index_id: str, method: str) -> Index:
-    index = runtime.store.indexes.require(index_id)
-    if index.state != "succeeded":
-        raise IndexNotReady(f"Index {index.id} is {index.state}.")
-    get_offered(method, index.spec)
-    return index
-
-
-def load_hot(runtime: Runtime, index: Index, job_id: str) -> AnyIndex:
-    """The index in memory, with progress while it is loaded."""
-    load_index = load_full_index if index.spec.storage == "full" else load_compact_index
-
-    def load() -> AnyIndex:
-        runtime.store.jobs.set_phase(job_id, "loading index", total=index.rows_indexed or index.rows)
-        return load_index(runtime, index, lambda rows: runtime.store.jobs.set_done(job_id, rows))
-
-    return runtime.hot_indexes.get(index, load)
+    return [
+        Part(require_offered(runtime, index_id, query.request.method), weight) for index_id, weight in weights.items()
+    ]

@@ -2,8 +2,8 @@
 
 from influence.contracts.index import GradientSettings
 from influence.contracts.preview import DEFAULT_PREVIEW_ROWS, Preview, PreviewRow
-from influence.rows.file import RowFile
 from influence.store import keys
+from workers.runtime.open import open_checkpoint, open_rows
 from workers.runtime.state import Runtime
 
 
@@ -13,8 +13,8 @@ def preview_rows(runtime: Runtime, preview: Preview) -> None:
     settings = GradientSettings(
         precision=request.precision, max_length=request.max_length, on_too_long=request.on_too_long, loss=request.loss
     )
-    model = runtime.models.get(runtime.store.checkpoints.require(preview.checkpoint_id), settings)
-    file = RowFile(runtime.files.dataset(preview.dataset_id))
+    model = open_checkpoint(runtime, preview.checkpoint_id, settings)
+    file = open_rows(runtime, preview.dataset_id)
     first = range(request.offset, min(request.offset + DEFAULT_PREVIEW_ROWS, len(file)))
     indexes = list(first) if request.row_indexes is None else request.row_indexes
     shown = []

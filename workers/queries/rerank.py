@@ -11,12 +11,12 @@ from torch import Tensor
 from influence.compact.rerank import block_scores, choose_candidates, full_directions
 from influence.contracts.index import Index
 from influence.contracts.query import QueryRequest
-from influence.rows.file import RowFile
 from workers.indexes.compact import CompactIndex
 from workers.indexes.full import FullIndex
 from workers.queries.influence import Influence
 from workers.queries.opened import Opened, Part, Parts
 from workers.runtime.models import HotModel
+from workers.runtime.open import open_rows
 from workers.runtime.row_stream import stream_rows
 from workers.runtime.state import Runtime
 
@@ -99,8 +99,7 @@ def _share_by_gradients(
 
 def _collect(runtime: Runtime, index: Index, model: HotModel, rows: Sequence[int]) -> Tensor:
     """True gradients (rows, D) of data set rows, all blocks joined."""
-    file = RowFile(runtime.files.dataset(index.spec.dataset_id))
-    encoded = model.task.tokenise(file.read_many(rows))
+    encoded = model.task.tokenise(open_rows(runtime, index.spec.dataset_id).read_many(rows))
     gradients = torch.empty(len(rows), index.parameters or 0, dtype=torch.float32, device=runtime.device)
     for positions, found in stream_rows(runtime, model, encoded):
         gradients[positions] = torch.cat([block.float() for block in found.blocks.values()], dim=1)

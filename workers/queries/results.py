@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from influence.contracts.index import Index
 from influence.contracts.query import Query, ScoredRow, TestPointResult
 from influence.ranking import Ranking, direction_of, histogram, percentiles, rank_rows, scores_of, summarise
-from influence.rows.file import RowFile
 from workers.queries.exact_shares import Shares
 from workers.queries.influence import Influence
 from workers.queries.test_points import TestPoints
 from workers.rows import Row
+from workers.runtime.open import open_rows
 from workers.runtime.state import Runtime
 
 Positions = NDArray[np.int64]
@@ -42,7 +42,7 @@ class ResultBuilder:
         self._is_exact = is_exact
         self._share = share
         self._change_scale = change_scale
-        self._rows = RowFile(runtime.files.dataset(index.spec.dataset_id))
+        self._rows = open_rows(runtime, index.spec.dataset_id)
 
     def build(self) -> list[TestPointResult]:
         """One result a test point."""

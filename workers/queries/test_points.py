@@ -9,10 +9,10 @@ from torch import Tensor
 
 from influence.contracts.points import PointSource
 from influence.errors import NonFiniteGradients
-from influence.rows.file import RowFile
 from workers.gradients.finiteness import find_non_finite
 from workers.rows import Row
 from workers.runtime.models import HotModel
+from workers.runtime.open import open_rows
 from workers.runtime.row_stream import stream_rows
 from workers.runtime.state import Runtime
 from workers.tasks.base import Prediction
@@ -73,7 +73,7 @@ def make_test_points(
 def _read_rows(runtime: Runtime, asked: PointSource) -> list[Row]:
     if asked.rows is None:
         return [dict(example) for example in asked.examples or []]
-    file = RowFile(runtime.files.dataset(asked.rows.dataset_id))
+    file = open_rows(runtime, asked.rows.dataset_id)
     wanted = asked.rows.row_indexes
     return list(file.read(0, len(file)) if wanted is None else file.read_many(wanted))
 

@@ -16,10 +16,6 @@ from workers.runtime.models import Models
 from workers.settings import WorkerSettings
 
 
-class ShutdownRequested(BaseException):
-    """Raised between micro-batches when the process is asked to end; the message goes back to the queue."""
-
-
 @dataclass(frozen=True)
 class Runtime:
     """One worker process: its store, device, hot models and hot indexes.
@@ -40,8 +36,3 @@ class Runtime:
     gradient_cache: GradientCache
     device_lock: FairLock
     stopping: threading.Event = field(default_factory=threading.Event)
-
-    def check_stopping(self) -> None:
-        """Raise ShutdownRequested when the process is asked to end."""
-        if self.stopping.is_set():
-            raise ShutdownRequested

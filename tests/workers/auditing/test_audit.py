@@ -198,7 +198,7 @@ def test_the_mean_of_a_large_evaluation_set_is_summed_in_pieces(
 @pytest.fixture
 def slow_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every turn does one small piece of every stage at most."""
-    monkeypatch.setattr("workers.runtime.time_slices.TURN_SECONDS", -1.0)
+    monkeypatch.setattr("workers.runtime.time_slices.SLICE_SECONDS", -1.0)
     for module in ("labels", "evaluation"):
         monkeypatch.setattr(f"workers.auditing.{module}._MOST_ROWS", 16)
         monkeypatch.setattr(f"workers.auditing.{module}._FEWEST_ROWS", 1)

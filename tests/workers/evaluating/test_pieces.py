@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from support.evaluations import Squares, squares_request, submit_evaluation
-from support.service import running_worker
+from support.service import idle_runtime, running_worker
 
 from influence.contracts.evaluation import Evaluation
 from influence.errors import RowsUnfit
@@ -18,9 +17,7 @@ from influence.store.store import Store
 from workers.evaluating.job import MAX_ATTEMPTS, evaluate_piece, finish_evaluation, plan_evaluation
 from workers.evaluating.progress import PIECE_STEPS
 from workers.process.reaper import resubmit_lost_work
-from workers.process.worker import make_runtime
 from workers.runtime.state import Runtime
-from workers.settings import WorkerSettings
 
 Wait = Callable[..., None]
 
@@ -40,15 +37,6 @@ def start(server: EmbeddedServer, tmp_path: Path, kind: Squares) -> Callable[...
             yield runtime
 
     return run
-
-
-@contextmanager
-def idle_runtime(server: EmbeddedServer, tmp_path: Path) -> Iterator[Runtime]:
-    """What a worker works with, without a worker that takes messages."""
-    settings = WorkerSettings(redis_url=server.url, data_dir=tmp_path / "data", device="cpu", hub_offline=True)
-    runtime = make_runtime(settings, "idle", torch.device("cpu"))
-    yield runtime
-    runtime.store.connections.close()
 
 
 def keys_of(store: Store, evaluation: Evaluation) -> list[bytes]:
@@ -173,7 +161,7 @@ def test_a_plan_is_made_once_and_a_result_counts_once(
     kind.go.set()
     asked = submit_evaluation(store, squares_request(4), queued=False)
     store.jobs.start(asked.job_id)
-    with idle_runtime(server, tmp_path) as runtime:
+    with idle_runtime(server.url, tmp_path / "data") as runtime:
         # Delivered twice, and by a worker that read the record before it was planned.
         plan_evaluation(runtime, asked, kind)
         plan_evaluation(runtime, asked, kind)
@@ -194,7 +182,7 @@ def test_a_job_whose_worker_died_behind_its_report_ends_all_the_same(
     asked = submit_evaluation(store, squares_request(4), queued=False)
     store.jobs.start(asked.job_id)
     store.evaluations.update(asked.id, lambda found: found.model_copy(update={"state": "succeeded", "pieces": 4}))
-    with idle_runtime(server, tmp_path) as runtime:
+    with idle_runtime(server.url, tmp_path / "data") as runtime:
         finish_evaluation(runtime, store.evaluations.require(asked.id), kind)
     assert store.jobs.require(asked.job_id).state == "succeeded"
 
@@ -203,7 +191,7 @@ def test_a_lost_plan_comes_back_the_same(server: EmbeddedServer, store: Store, t
     kind.go.set()
     asked = submit_evaluation(store, squares_request(4), queued=False)
     store.jobs.start(asked.job_id)
-    with idle_runtime(server, tmp_path) as runtime:
+    with idle_runtime(server.url, tmp_path / "data") as runtime:
         plan_evaluation(runtime, asked, kind)
         store.connections.state.delete(keys.evaluation_plan(asked.id))
         evaluate_piece(runtime, store.evaluations.require(asked.id), kind, 3)

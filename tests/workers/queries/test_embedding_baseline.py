@@ -115,7 +115,7 @@ def test_embeddings_are_kept_counted_and_computed_again_where_lost(
 def test_rows_are_embedded_in_turns(
     worker: Runtime, checkpoint: Checkpoint, index: Index, answered: Answered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.runtime.time_slices.TURN_SECONDS", -1.0)
+    monkeypatch.setattr("workers.runtime.time_slices.SLICE_SECONDS", -1.0)
     monkeypatch.setattr("workers.baselines.embedding_pieces.PIECE_ROWS", 16)
     query, influence = ask(worker, index.id, answered, examples=TEST)
     pattern = keys.row_state(index.id, 0, EMBEDDINGS, 0).removesuffix(":0") + "-*"

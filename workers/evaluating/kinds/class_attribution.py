@@ -16,13 +16,13 @@ from influence.contracts.evaluation import ClassAttributionRequest, Evaluation, 
 from influence.contracts.training import TrainingRecipe
 from influence.errors import InvalidRequest, RowsUnfit
 from influence.evaluating.selection import hold_out, spread_over_classes
-from influence.rows.file import RowFile
 from workers.evaluating.base import Watch
 from workers.evaluating.kinds.attribution_report import make_report
 from workers.evaluating.kinds.attribution_scores import judge, score_rows, with_loss_on_prompt
 from workers.evaluating.models.causal_model import FreshModel, make_fresh_model
 from workers.evaluating.models.small_lm import SmallModel
 from workers.rows import EncodedRow, Row
+from workers.runtime.open import open_rows
 from workers.runtime.state import Runtime
 from workers.training.loop import count_steps, measure_losses, train
 
@@ -160,7 +160,7 @@ def _choose_rows(runtime: Runtime, request: ClassAttributionRequest, seed: int) 
 
 
 def _read(runtime: Runtime, dataset_id: str) -> list[Row]:
-    with RowFile(runtime.files.dataset(dataset_id)) as file:
+    with open_rows(runtime, dataset_id) as file:
         return list(file.read())
 
 

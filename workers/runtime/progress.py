@@ -1,23 +1,32 @@
-"""Progress of a build, and the two reasons to stop it: cancelled, or the process ends."""
+"""Progress of a job's work, and with every report the question whether to go on."""
 
 import contextlib
 import time
+from collections.abc import Callable
 
-from influence.errors import Cancelled
 from influence.store.connections import StoreFullError
+from workers.runtime.interrupts import check_stopping, require_wanted
 from workers.runtime.state import Runtime
 
 #: Redis is told and asked at most so often, however small the micro-batches.
 _REPORT_SECONDS = 0.2
 
 
-class BuildProgress:
-    """Reports units done and raises when the work should stop."""
+class JobProgress:
+    """Reports units done, of the whole phase or of one shard, and raises when the work should stop."""
 
-    def __init__(self, runtime: Runtime, job_id: str, *, shard: int | None = None) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        job_id: str,
+        *,
+        shard: int | None = None,
+        clear_up: Callable[[], None] = lambda: None,
+    ) -> None:
         self._runtime = runtime
         self._job_id = job_id
         self._shard = shard
+        self._clear_up = clear_up
         self._last = 0.0
 
     def report(self, done: int, *, last: bool = False) -> None:
@@ -25,12 +34,11 @@ class BuildProgress:
 
         Raises Cancelled when nobody wants the result, ShutdownRequested when the process is asked to end.
         """
-        self._runtime.check_stopping()
+        check_stopping(self._runtime)
         if not last and time.monotonic() - self._last < _REPORT_SECONDS:
             return
         self._last = time.monotonic()
-        if self._runtime.store.jobs.is_cancelled(self._job_id):
-            raise Cancelled("The build was cancelled.")
-        # A server without room for a number has none for the shard either: that write waits, this one need not.
+        require_wanted(self._runtime, self._job_id, self._clear_up)
+        # A server without room for a number has none for the work either: that write waits, this one need not.
         with contextlib.suppress(StoreFullError):
             self._runtime.store.jobs.set_done(self._job_id, done, shard=self._shard)

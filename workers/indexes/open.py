@@ -1,0 +1,77 @@
+"""A ready index with its model, and its rows in memory: what a query, an audit or an evaluation works with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from influence.contracts.index import Index
+from influence.methods.registry import get_offered
+from workers.indexes.compact import CompactIndex, load_compact_index
+from workers.indexes.full import FullIndex, load_full_index
+from workers.runtime.hot_indexes import Scorer
+from workers.runtime.models import HotModel
+from workers.runtime.open import open_model, require_ready
+from workers.runtime.state import Runtime
+from workers.runtime.stopwatch import Stopwatch
+
+AnyIndex = FullIndex | CompactIndex
+#: Test points scored in one pass; bounds what a pass holds in memory.
+_POINTS_PER_PASS = 32
+
+
+@dataclass(frozen=True)
+class OpenedIndex:
+    """An index's record, the model that its gradients were taken of, and its rows."""
+
+    index: Index
+    model: HotModel
+    hot: AnyIndex
+
+
+def open_index(
+    runtime: Runtime, index_id: str, job_id: str, *methods: str, watch: Stopwatch | None = None
+) -> OpenedIndex:
+    """Open a ready index that offers some methods.
+
+    Raises NotFound, IndexNotReady, MethodNotOffered before anything is loaded, then CheckpointRefused, ShardMissing.
+    """
+    watch = watch or Stopwatch()
+    index = require_offered(runtime, index_id, *methods)
+    with watch.phase("load_model"):
+        model = open_model(runtime, index)
+    with watch.phase("load_index"):
+        return OpenedIndex(index, model, open_hot(runtime, index, job_id))
+
+
+def require_offered(runtime: Runtime, index_id: str, *methods: str) -> Index:
+    """The record of a ready index that offers some methods. Raises NotFound, IndexNotReady, MethodNotOffered."""
+    index = require_ready(runtime, index_id)
+    for method in methods:
+        get_offered(method, index.spec)
+    return index
+
+
+def open_hot(runtime: Runtime, index: Index, job_id: str) -> AnyIndex:
+    """The rows of an index in memory; the job shows progress while they are loaded."""
+    load_index = load_full_index if index.spec.storage == "full" else load_compact_index
+
+    def load() -> AnyIndex:
+        runtime.store.jobs.set_phase(job_id, "loading index", total=index.rows_indexed or index.rows)
+        return load_index(runtime, index, lambda rows: runtime.store.jobs.set_done(job_id, rows))
+
+    return runtime.hot_indexes.get(index, load)
+
+
+def score_all_points(score: Scorer, gradients: Mapping[str, Tensor]) -> NDArray[np.float32]:
+    """Influence (m, n) float32 of all rows of one index on test gradients (m, d) per block."""
+    points = len(next(iter(gradients.values())))
+    starts = range(0, points, _POINTS_PER_PASS)
+    return np.concatenate([score(take_points(gradients, start, start + _POINTS_PER_PASS)) for start in starts])
+
+
+def take_points(gradients: Mapping[str, Tensor], start: int, stop: int) -> dict[str, Tensor]:
+    """Some of the test points, by position."""
+    return {name: values[start:stop] for name, values in gradients.items()}
