@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from app.audits.export import SUFFIXES, choose_media_type, stream_table
+from app.audits.export import choose_media_type, stream_table
 from app.audits.rows import AuditRowParameters, read_page
 from app.audits.submit import delete_audit, submit_audit
 from app.http.auth import Caller
@@ -17,6 +17,7 @@ from app.http.prefer_wait import Wait
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.http.responses import answer_work, json_response
 from app.http.strict_json import StrictRoute
+from app.http.table_stream import SUFFIXES
 from app.presenting import present_work
 from influence.contracts.audit import Audit, AuditedRowPage, AuditRequest
 from influence.contracts.common import Page

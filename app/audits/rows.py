@@ -62,8 +62,8 @@ def read_page(
 ) -> AuditedRowPage:
     """One page of rows. Raises Conflict, NotFound, and InvalidRequest for a column that the audit does not have."""
     chosen = RowFilter(
-        label=_class_of(audit, parameters.label),
-        predicted=_class_of(audit, parameters.predicted),
+        label=class_of(audit, parameters.label),
+        predicted=class_of(audit, parameters.predicted),
         disagree=parameters.disagree,
         min_suspicion=parameters.min_suspicion,
     )
@@ -71,7 +71,7 @@ def read_page(
     _check_columns(audit, chosen.columns | set(_SORT_COLUMNS.get(parameters.sort, (parameters.sort,))))
     positions = chosen.find(columns)
     shown = sort_slice(
-        _sort_values(parameters.sort, columns),
+        sort_values(parameters.sort, columns),
         positions,
         descending=parameters.order == "desc",
         offset=bounds.offset,
@@ -116,7 +116,7 @@ def _transpose(values: Mapping[str, list[Any]]) -> Iterator[Json]:
         yield dict(zip(values, row, strict=True))
 
 
-def _sort_values(sort: AuditSort, columns: Columns) -> NDArray[Any]:
+def sort_values(sort: AuditSort, columns: Columns) -> NDArray[Any]:
     if sort == "score":
         return scores_of(columns["influence"])
     return margins(columns) if sort == "margin" else columns[sort]
@@ -132,7 +132,7 @@ def _check_columns(audit: Audit, needed: set[str]) -> None:
         )
 
 
-def _class_of(audit: Audit, label: str | None) -> int | None:
+def class_of(audit: Audit, label: str | None) -> int | None:
     """A label as its class number. Raises InvalidRequest for a name that the checkpoint does not have."""
     if label is None:
         return None

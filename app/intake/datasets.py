@@ -1,9 +1,10 @@
 """Untrusted table -> accepted data set on disk, addressed by its normalised rows."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from ulid import ULID
 
@@ -11,7 +12,7 @@ from app.intake.hub_dataset import fetch_split
 from app.intake.table_limits import TableLimits
 from app.intake.tables import Table, join_tables, open_table
 from influence.contracts.common import now
-from influence.contracts.dataset import Dataset
+from influence.contracts.dataset import Dataset, RowKind
 from influence.errors import DatainfError
 from influence.rows.columns import ColumnMap, choose_columns
 from influence.rows.file import RowFile, dataset_digest, write_rows
@@ -81,20 +82,41 @@ def accept_table(
     chosen = choose_columns(table.columns, columns)
     known = label_names if label_names is not None else _class_names(table, chosen)
     rows = normalise_rows(table.rows(chosen.used), chosen, label_names=known, typed=table.typed)
-    statistics = RowStatistics(rows.kind)
+    kept = keep_rows(rows, kind=rows.kind, label_names=lambda: rows.label_names, destination_root=destination_root)
+    return kept.model_copy(
+        update={
+            "name": name[:MAX_NAME_CHARACTERS] if name else None,
+            "columns": chosen.columns,
+            "statistics": {**kept.statistics, "format": table.format, **_template(chosen)},
+        }
+    )
+
+
+def keep_rows(
+    rows: Iterable[dict[str, Any]],
+    *,
+    kind: RowKind,
+    label_names: Callable[[], Sequence[str] | None],
+    destination_root: Path,
+) -> Dataset:
+    """Write normalised rows in one pass and move them to their address; the same rows again are one copy.
+
+    `label_names` is asked when all rows have gone by, for it may depend on them. Raises EmptyFile.
+    """
+    statistics = RowStatistics(kind)
     staging = destination_root / f"incoming-{ULID()}"
     summary = write_rows(staging, statistics.watch(rows))
-    dataset_id = f"ds_{dataset_digest(rows.kind, rows.label_names, summary)}"
+    names = label_names()
+    dataset_id = f"ds_{dataset_digest(kind, names, summary)}"
     _settle(staging, destination_root / dataset_id)
     return Dataset(
         id=dataset_id,
-        name=name[:MAX_NAME_CHARACTERS] if name else None,
-        kind=rows.kind,
-        columns=chosen.columns,
+        kind=kind,
+        columns={},
         rows=summary.rows,
         bytes=summary.bytes,
-        label_names=rows.label_names,
-        statistics={**statistics.summary(), "format": table.format, **_template(chosen)},
+        label_names=tuple(names) if names is not None else None,
+        statistics=statistics.summary(),
         problems=statistics.problems(),
         created_at=now(),
     )

@@ -96,8 +96,25 @@ class RowProblem(Frozen):
     message: str
 
 
+class DerivedFrom(Frozen):
+    """The manifest of a data set that a review made: from which rows, by which version, and what became of them."""
+
+    dataset_id: str
+    review_id: str
+    review_version: int
+    rows_in: int
+    rows_out: int
+    removed: int
+    relabelled: int
+    reviewers: tuple[str, ...] = ()
+    at: datetime
+
+
 class Dataset(Frozen):
-    """An accepted data set. `statistics` holds counts (labels, characters), `problems` what looks wrong."""
+    """An accepted data set. `statistics` holds counts (labels, characters), `problems` what looks wrong.
+
+    `derived_from` is there when a review made it of another one.
+    """
 
     id: str
     name: str | None = None
@@ -108,6 +125,7 @@ class Dataset(Frozen):
     label_names: tuple[str, ...] | None = None
     statistics: Json
     problems: tuple[RowProblem, ...] = ()
+    derived_from: DerivedFrom | None = None
     created_at: datetime
 
 

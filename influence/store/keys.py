@@ -111,6 +111,37 @@ def audit_pattern(audit_id: str) -> str:
     return f"{PREFIX}audit:{{{audit_id}}}:*"
 
 
+def review_decisions(review_id: str) -> str:
+    """hash row index -> Decision JSON · state · api · lives with the review."""
+    return f"{PREFIX}{{{review_id}}}:decisions"
+
+
+def review_order(review_id: str) -> str:
+    """sorted set row index -> version that decided it · state · api · lives with the review."""
+    return f"{PREFIX}{{{review_id}}}:order"
+
+
+def review_moves(review_id: str) -> str:
+    """sorted set row index -> version that last changed it, decisions taken back included · state · api · lives with
+    the review."""
+    return f"{PREFIX}{{{review_id}}}:moves"
+
+
+def review_owners(review_id: str) -> str:
+    """hash row index -> version whose word stands there, after undoing too · state · api · lives with the review."""
+    return f"{PREFIX}{{{review_id}}}:owners"
+
+
+def review_counts(review_id: str) -> str:
+    """hash action -> decisions · state · api · lives with the review."""
+    return f"{PREFIX}{{{review_id}}}:counts"
+
+
+def review_history(review_id: str) -> str:
+    """list of changes as JSON, the oldest first; its length is the version · state · api · lives with the review."""
+    return f"{PREFIX}{{{review_id}}}:history"
+
+
 def repair_lock(index_id: str, shard: int) -> str:
     """string, worker name · state · the worker that computes a lost shard again · REPAIR_SECONDS."""
     return f"{PREFIX}{{{index_id}.{shard}}}:repair"

@@ -7,11 +7,13 @@ from influence.contracts.evaluation import Evaluation
 from influence.contracts.index import Index
 from influence.contracts.preview import Preview
 from influence.contracts.query import Query
+from influence.contracts.review import Review
 from influence.contracts.sweep import Sweep
 from influence.store.connections import Connections
 from influence.store.data.audits import AuditData
 from influence.store.data.evaluations import EvaluationData
 from influence.store.data.indexes import IndexData
+from influence.store.data.reviews import ReviewData
 from influence.store.data.scores import QueryScores
 from influence.store.idempotency import Idempotency
 from influence.store.jobs import Jobs
@@ -34,6 +36,8 @@ class Store:
         self.previews: Records[Preview] = Records(state, "preview", Preview)
         self.evaluations: Records[Evaluation] = Records(state, "evaluation", Evaluation)
         self.audits: Records[Audit] = Records(state, "audit", Audit)
+        self.reviews: Records[Review] = Records(state, "review", Review)
+        self.review_data = ReviewData(state)
         self.jobs = Jobs(state)
         self.index_data = IndexData(state, cache)
         self.evaluation_data = EvaluationData(state)

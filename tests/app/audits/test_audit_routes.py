@@ -11,8 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 from support.problems import assert_problem
 
-from app.audits.export import neutralise
 from app.audits.routes import EXAMPLES
+from app.http.table_stream import neutralise
 from influence.contracts.audit import AuditRequest, Confusion
 from influence.contracts.checkpoint import Checkpoint
 from influence.store import keys

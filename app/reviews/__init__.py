@@ -1,0 +1,1 @@
+"""Reviews over HTTP: decide about rows, apply what was decided, hand it over."""

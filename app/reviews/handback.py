@@ -1,0 +1,135 @@
+"""Decisions that come back from elsewhere: Label Studio's JSON, or CSV or JSON lines with an `action` column."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from app.reviews.decide import label_writer
+from app.reviews.label_studio import REMOVE_CHOICE
+from influence.contracts.common import Json
+from influence.contracts.review import MAX_NOTE_CHARACTERS, DecisionChange, DecisionsAnswer, Review
+from influence.errors import InvalidRequest, LabelUnknown, UnreadableFile
+from influence.rows.file import RowFile
+from influence.store.data.files import Files
+from influence.store.store import Store
+
+_ACTIONS = ("keep", "relabel", "remove", "later")
+
+
+def take_back(store: Store, files: Files, review: Review, path: Path, by: str | None) -> DecisionsAnswer:
+    """Apply the decisions of a file. Rows are named by `row_index`, or by `row_id`.
+
+    All or nothing. Raises UnreadableFile, InvalidRequest (a row or an action that is not known), LabelUnknown,
+    LabelOutOfRange.
+    """
+    with RowFile(files.dataset(review.dataset_id)) as file:
+        finder = _RowFinder(file)
+        changes = {}
+        for at, entry in enumerate(_entries(path)):
+            change = _change(store, review, file, finder, at, entry)
+            if change is not None:
+                changes[change.row_index] = change
+    if not changes:
+        raise UnreadableFile("The file holds no decisions.", hint="See GET /export with mode 'annotated' for the form.")
+    applied, version, _ = store.review_data.change(review.id, list(changes.values()), by=by, known=None)
+    return DecisionsAnswer(applied=applied, version=version)
+
+
+class _RowFinder:
+    """Row indexes by row id; the ids are read once, when the first is asked for."""
+
+    def __init__(self, file: RowFile) -> None:
+        self._file = file
+        self._indexes: dict[str, int] | None = None
+
+    def find(self, entry: Mapping[str, Any], at: int) -> int:
+        """The row of an entry. Raises InvalidRequest."""
+        given = entry.get("row_index")
+        if given not in (None, ""):
+            if str(given).isdigit() and int(given) < len(self._file):
+                return int(given)
+            raise InvalidRequest(f"Entry {at}: there is no row {str(given)[:40]!r}.", hint=_ROWS_HINT)
+        if self._indexes is None:
+            self._indexes = {str(row["id"]): index for index, row in enumerate(self._file)}
+        row_id = str(entry.get("row_id") or entry.get("id") or "")
+        if row_id not in self._indexes:
+            raise InvalidRequest(f"Entry {at}: there is no row with the id {row_id[:80]!r}.", hint=_ROWS_HINT)
+        return self._indexes[row_id]
+
+
+_ROWS_HINT = "Give 'row_index' or 'row_id' as an export of this review has them."
+
+
+def _entries(path: Path) -> Iterator[Json]:
+    """Entries {row_index or row_id, action or choice, label, note}."""
+    with path.open("rb") as file:
+        start = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
+    try:
+        if start.startswith(b"["):
+            yield from map(_from_label_studio, json.loads(path.read_bytes()))
+        elif start.startswith(b"{"):
+            with path.open(encoding="utf-8-sig") as lines:
+                yield from (json.loads(line) for line in lines if line.strip())
+        else:
+            with path.open(encoding="utf-8-sig", newline="") as lines:
+                yield from csv.DictReader(lines)
+    except (ValueError, csv.Error, AttributeError, TypeError, KeyError, RecursionError) as error:
+        raise UnreadableFile(
+            f"The decisions cannot be read: {str(error)[:200]}.",
+            hint="Send Label Studio's JSON export, or CSV or JSON lines with the columns row_index and action.",
+        ) from error
+
+
+def _from_label_studio(task: Json) -> Json:
+    """A task of an export. Tasks that nobody has annotated say nothing."""
+    data = task["data"]
+    made = [one for one in task.get("annotations") or [] if not one.get("was_cancelled")]
+    results = [result for one in made[-1:] for result in one.get("result") or []]
+    choices = [choice for result in results for choice in (result.get("value") or {}).get("choices") or []]
+    named = {"row_index": data.get("row_index"), "row_id": data.get("row_id")}
+    return {**named, "choice": choices[0] if len(choices) == 1 else None, "choices": len(choices)}
+
+
+def _change(
+    store: Store, review: Review, file: RowFile, finder: _RowFinder, at: int, entry: Json
+) -> DecisionChange | None:
+    if "choices" in entry:
+        return _from_choice(store, review, file, finder, at, entry)
+    action = entry.get("action")
+    if action in (None, ""):
+        return None
+    if action not in _ACTIONS:
+        raise InvalidRequest(f"Entry {at}: the action {str(action)[:40]!r} is not known.", hint=f"Use {_LISTED}.")
+    row_index = finder.find(entry, at)
+    label = entry.get("reviewed_label") or entry.get("new_label") if action == "relabel" else None
+    if action == "relabel":
+        if label is None:
+            raise InvalidRequest(f"Entry {at}: 'relabel' without a label.", hint="Fill the column 'reviewed_label'.")
+        label = label_writer(store, review).write(label)
+    note = str(entry.get("note") or "")[:MAX_NOTE_CHARACTERS] or None
+    return DecisionChange(row_index=row_index, action=action, label=label, note=note)
+
+
+_LISTED = f"{', '.join(_ACTIONS[:-1])} or {_ACTIONS[-1]}"
+
+
+def _from_choice(
+    store: Store, review: Review, file: RowFile, finder: _RowFinder, at: int, entry: Json
+) -> DecisionChange | None:
+    if entry["choices"] == 0:
+        return None
+    row_index = finder.find(entry, at)
+    choice = entry["choice"]
+    if choice is None:
+        raise InvalidRequest(f"Entry {at}: {entry['choices']} choices for one row.", hint="Choose one label per row.")
+    if choice == REMOVE_CHOICE:
+        return DecisionChange(row_index=row_index, action="remove")
+    try:
+        label = label_writer(store, review).write(choice)
+    except LabelUnknown as error:
+        raise LabelUnknown(f"Entry {at}: {error.detail}", hint=error.hint) from error
+    if label == file.read(row_index, row_index + 1)[0].get("label"):
+        return DecisionChange(row_index=row_index, action="keep")
+    return DecisionChange(row_index=row_index, action="relabel", label=label)

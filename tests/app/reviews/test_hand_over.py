@@ -1,0 +1,157 @@
+"""A review leads somewhere: to a cleaned data set, to files, and back from other tools."""
+
+import csv
+import io
+import json
+from typing import Any
+from xml.etree import ElementTree
+
+import pyarrow.parquet as pq
+import pytest
+from starlette.testclient import TestClient
+from support.problems import assert_problem
+from support.reviewing import Reviewing
+
+from app.reviews.label_studio import REMOVE_CHOICE
+
+
+@pytest.fixture
+def decided(reviewing: Reviewing) -> Reviewing:
+    """Row 1 removed, row 3 relabelled from billing to access, row 4 kept, row 5 put off."""
+    reviewing.decide(
+        {"row_index": 1, "action": "remove"},
+        {"row_index": 3, "action": "relabel", "label": "access"},
+        {"row_index": 4, "action": "keep"},
+        {"row_index": 5, "action": "later"},
+        by="ada",
+    )
+    return reviewing
+
+
+def export(reviewing: Reviewing, **parameters: str) -> Any:
+    answer = reviewing.client.get(f"{reviewing.path}/export", params=parameters)
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+def hand_back(reviewing: Reviewing, text: str, **fields: str) -> Any:
+    return reviewing.client.post(f"{reviewing.path}/import", files={"file": ("back", text.encode())}, data=fields)
+
+
+def test_applying_makes_a_data_set_with_a_manifest(client: TestClient, decided: Reviewing, dataset_id: str) -> None:
+    answer = decided.post("apply")
+    assert (answer["rows_in"], answer["rows_out"], answer["removed"], answer["relabelled"]) == (12, 11, 1, 1)
+    made = client.get(f"/v1/datasets/{answer['dataset_id']}").json()
+    manifest = made["derived_from"]
+    assert (manifest["dataset_id"], manifest["review_version"], manifest["reviewers"]) == (dataset_id, 1, ["ada"])
+    rows = client.get(f"/v1/datasets/{made['id']}/rows").json()["data"]
+    assert [row["row"]["text"] for row in rows][:3] == ["ticket 0", "ticket 2", "ticket 3"]
+    assert rows[2]["row"]["label"] == "access"
+    assert [row["row_id"] for row in rows][2] == "row-00000003"
+
+
+def test_applying_again_gives_the_same_data_set(client: TestClient, decided: Reviewing) -> None:
+    first = decided.post("apply")
+    again = client.post(f"{decided.path}/apply")
+    assert (again.status_code, again.json()["dataset_id"]) == (200, first["dataset_id"])
+
+
+def test_a_review_that_changes_nothing_is_not_applied(client: TestClient, reviewing: Reviewing) -> None:
+    reviewing.decide({"row_index": 4, "action": "keep"})
+    assert_problem(client.post(f"{reviewing.path}/apply"), 409, "conflict")
+
+
+def test_a_review_that_leaves_no_row_is_not_applied(client: TestClient, reviewing: Reviewing) -> None:
+    reviewing.post("decisions/bulk", row_indexes=list(range(12)), action="remove")
+    assert_problem(client.post(f"{reviewing.path}/apply"), 422, "empty_file")
+
+
+def test_cleaned_rows_come_in_the_columns_that_were_sent(client: TestClient) -> None:
+    lines = "".join(f'{{"body": "t{n}", "y": {n % 2}, "y_text": "{["no", "yes"][n % 2]}"}}\n' for n in range(4))
+    form = {"columns": '{"text": "body", "label": "y"}', "label_names": '["no", "yes"]'}
+    dataset = client.post("/v1/datasets", files={"file": ("r.jsonl", lines)}, data=form).json()
+    review = client.post("/v1/reviews", json={"dataset_id": dataset["id"]}).json()
+    reviewing = Reviewing(client, review["id"])
+    reviewing.decide({"row_index": 0, "action": "relabel", "label": "yes"})
+    rows = [json.loads(line) for line in export(reviewing).text.splitlines()]
+    assert (rows[0]["body"], rows[0]["y"], rows[0]["label_name"]) == ("t0", 1, "yes")
+    assert len(rows) == 4
+
+
+def test_every_mode_has_its_rows(decided: Reviewing) -> None:
+    assert len(export(decided, mode="cleaned").text.splitlines()) == 11
+    assert len(export(decided, mode="annotated").text.splitlines()) == 12
+    (removed,) = export(decided, mode="removed").text.splitlines()
+    assert json.loads(removed)["row_index"] == 1
+
+
+def test_annotated_rows_keep_their_label_beside_the_decision(decided: Reviewing) -> None:
+    rows = list(csv.DictReader(io.StringIO(export(decided, mode="annotated", format="csv").text)))
+    assert (rows[3]["label"], rows[3]["action"], rows[3]["reviewed_label"]) == ("billing", "relabel", "access")
+    assert rows[0]["action"] == ""
+
+
+def test_parquet_has_the_same_rows(decided: Reviewing) -> None:
+    table = pq.read_table(io.BytesIO(export(decided, format="parquet", mode="annotated").content))
+    assert table.num_rows == 12
+    assert table.column("by").to_pylist()[1] == "ada"
+
+
+def test_cells_that_a_spreadsheet_would_run_are_neutralised(client: TestClient) -> None:
+    line = json.dumps({"text": "=cmd|' /C calc'!A0", "label": "a"}) + "\n" + json.dumps({"text": "x", "label": "b"})
+    dataset = client.post("/v1/datasets", files={"file": ("r.jsonl", line)}).json()
+    review = client.post("/v1/reviews", json={"dataset_id": dataset["id"]}).json()
+    (row, _) = csv.DictReader(io.StringIO(export(Reviewing(client, review["id"]), format="csv").text))
+    assert row["text"].startswith("'=")
+
+
+def test_what_went_out_annotated_comes_back(client: TestClient, decided: Reviewing, dataset_id: str) -> None:
+    sent = export(decided, mode="annotated", format="csv").text
+    other = Reviewing(client, client.post("/v1/reviews", json={"dataset_id": dataset_id}).json()["id"])
+    answer = hand_back(other, sent, by="bob")
+    assert (answer.status_code, answer.json()["applied"]) == (200, 4)
+    assert other.decisions() == decided.decisions()
+
+
+def test_label_studio_gets_tasks_and_gives_decisions_back(decided: Reviewing) -> None:
+    tasks = json.loads(export(decided, format="label-studio", mode="annotated").content)
+    assert [task["data"]["row_index"] for task in tasks] == list(range(12))
+    assert tasks[3]["annotations"][0]["result"][0]["value"] == {"choices": ["access"]}
+    assert tasks[1]["annotations"][0]["result"][0]["value"] == {"choices": [REMOVE_CHOICE]}
+    result = {"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": ["delivery"]}}
+    tasks[6]["annotations"] = [{"result": [result], "was_cancelled": False}]
+    answer = hand_back(decided, json.dumps(tasks))
+    assert answer.status_code == 200, answer.text
+    assert decided.decisions()[6] == "relabel"
+    assert decided.decisions()[4] == "keep"
+
+
+def test_the_labelling_configuration_names_every_label(decided: Reviewing) -> None:
+    view = ElementTree.fromstring(export(decided, format="label-studio-config").text)
+    assert [choice.get("value") for choice in view.iter("Choice")] == ["access", "billing", "delivery", REMOVE_CHOICE]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("row_index,action\n99,keep\n", "invalid_request"),
+        ("row_index,action\n1,burn\n", "invalid_request"),
+        ("row_id,action\nnobody,keep\n", "invalid_request"),
+        ("row_index,action,reviewed_label\n1,relabel,\n", "invalid_request"),
+        ("row_index,action,reviewed_label\n1,relabel,acess\n", "label_unknown"),
+        ("row_index,action\n", "unreadable_file"),
+        ("[{]", "unreadable_file"),
+        ('[{"id": 1}]', "unreadable_file"),
+        ("{not json\n", "unreadable_file"),
+        ("\x00\x01", "unreadable_file"),
+    ],
+)
+def test_a_file_that_cannot_be_taken_changes_nothing(reviewing: Reviewing, text: str, code: str) -> None:
+    assert_problem(hand_back(reviewing, text), 422, code)
+    assert reviewing.decisions() == {}
+
+
+def test_rows_are_found_by_their_ids_too(reviewing: Reviewing) -> None:
+    answer = hand_back(reviewing, '{"row_id": "row-00000002", "action": "remove", "note": "spam"}\n')
+    assert answer.status_code == 200, answer.text
+    assert reviewing.decisions() == {2: "remove"}
