@@ -23,8 +23,10 @@ from app.indexes import routes as indexes
 from app.jobs import routes as jobs
 from app.queries import method_routes as methods
 from app.queries import routes as queries
+from app.reviews import routes as reviews
 from app.settings import ApiSettings
 from app.sweeps import routes as sweeps
+from app.ui import routes as page
 from influence.checkpoint_files.base_models import BaseModels
 from influence.store.connections import connect, connect_async
 from influence.store.data.files import Files
@@ -42,12 +44,26 @@ TAGS = [
     {"name": "indexes", "description": "All that is cached for a checkpoint and a data set."},
     {"name": "queries", "description": "Test points scored against an index."},
     {"name": "audits", "description": "Every training row with what speaks for a wrong label."},
+    {"name": "reviews", "description": "What people decided about the rows of a data set."},
     {"name": "sweeps", "description": "How much a method's rankings depend on its damping."},
     {"name": "evaluations", "description": "Experiments that train again to say which scores to trust."},
     {"name": "jobs", "description": "Long work: watch it, cancel it."},
     {"name": "health", "description": "Probes and metrics."},
 ]
-_ROUTERS = (checkpoints, datasets, previews, indexes, methods, queries, audits, sweeps, evaluations, jobs, health)
+_ROUTERS = (
+    checkpoints,
+    datasets,
+    previews,
+    indexes,
+    methods,
+    queries,
+    audits,
+    reviews,
+    sweeps,
+    evaluations,
+    jobs,
+    health,
+)
 
 
 def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
@@ -75,6 +91,8 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
     install_handlers(app)
     for module in _ROUTERS:
         app.include_router(module.router)
+    app.mount("/ui/static", page.PageFiles(directory=page.STATIC), name="ui")
+    app.include_router(page.router)
     _describe(app)
     return app
 

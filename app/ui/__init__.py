@@ -1,0 +1,1 @@
+"""The page: static files, a pure client of the public `/v1`."""

@@ -1,0 +1,81 @@
+/** Numbers, times and rows as people read them. */
+
+const COUNT = new Intl.NumberFormat("en");
+
+/** A whole number with separators. */
+export const count = (value) => (value === null || value === undefined ? "–" : COUNT.format(value));
+
+/** Three significant digits, thousands as k, M, G: scores span many orders. */
+export function short(value) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  const size = Math.abs(value);
+  if (size === 0) return "0";
+  if (size >= 1e15 || size < 1e-3) return value.toExponential(1).replace("e+", "e");
+  for (const [unit, step] of [["T", 1e12], ["G", 1e9], ["M", 1e6], ["k", 1e3]]) {
+    if (size >= step) return trim((value / step).toPrecision(3)) + unit;
+  }
+  return trim(value.toPrecision(3));
+}
+
+const trim = (text) => (text.includes(".") && !text.includes("e") ? text.replace(/\.?0+$/, "") : text);
+
+/** A short number with its sign, always. */
+export const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + short(Math.abs(value));
+
+/** A share in percent. */
+export const percent = (share, digits = 0) =>
+  share === null || share === undefined ? "–" : `${(100 * share).toFixed(digits)}%`;
+
+/** Bytes in units of 1000. */
+export function bytes(value) {
+  if (value === null || value === undefined) return "–";
+  for (const [unit, step] of [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]) {
+    if (value >= step) return `${trim((value / step).toPrecision(3))} ${unit}`;
+  }
+  return `${Math.round(value)} B`;
+}
+
+/** Seconds as a person says them. */
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  if (seconds < 1) return "under a second";
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+}
+
+/** How long ago a moment was. */
+export function ago(moment) {
+  const seconds = (Date.now() - new Date(moment).getTime()) / 1000;
+  if (seconds < 60) return "just now";
+  if (seconds < 3600) return `${Math.round(seconds / 60)} min ago`;
+  if (seconds < 48 * 3600) return `${Math.round(seconds / 3600)} h ago`;
+  return new Date(moment).toISOString().slice(0, 10);
+}
+
+/** What a row says, whichever kind it is. */
+export function rowText(row) {
+  if (Array.isArray(row.messages)) return row.messages.map((turn) => `${turn.role}: ${messageText(turn)}`).join("\n");
+  if (row.prompt !== undefined && row.completion !== undefined) {
+    return `${contentText(row.prompt)}\n→ ${contentText(row.completion)}`;
+  }
+  if (row.text_pair !== undefined && row.text_pair !== null) return `${row.text}\n⇢ ${row.text_pair}`;
+  return contentText(row.text ?? row);
+}
+
+const messageText = (turn) => contentText(turn.content ?? turn.tool_calls ?? "");
+const contentText = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+
+/** The first line of a text, cut to a length in characters. */
+export function clip(text, length = 160) {
+  const line = text.replace(/\s+/g, " ").trim();
+  const characters = [...line];
+  return characters.length > length ? `${characters.slice(0, length).join("")}…` : line;
+}
+
+/** The names under which a label is shown: the checkpoint's, where labels are numbers. */
+export const labelName = (label, names) =>
+  label === null || label === undefined ? "–" : String(Number.isInteger(label) && names?.[label] ? names[label] : label);
+
+/** An id, short enough for a table. */
+export const shortId = (id) => (id.length > 16 ? `${id.slice(0, 12)}…` : id);

@@ -1,0 +1,32 @@
+/** A modal window over the page: closes by Escape, by its button and by a click beside it. */
+
+import { h } from "../html.js";
+
+let serial = 0;
+
+/** Open a dialog; answers a function that closes it. */
+export function openDialog(title, ...content) {
+  const name = `dialog-${++serial}`;
+  const close = () => dialog.close();
+  const dialog = h(
+    "dialog",
+    { "aria-labelledby": name, onclose: () => dialog.remove(), onclick: (event) => event.target === dialog && close() },
+    h("header", null, h("h2", { id: name }, title), h("button", { class: "quiet", onclick: close, "aria-label": "Close" }, "×")),
+    h("div", { class: "dialog-body" }, content),
+  );
+  document.body.append(dialog);
+  dialog.showModal();
+  return close;
+}
+
+/** Ask before something is lost. `act` runs when the user agrees. */
+export function confirmThen(title, text, verb, act) {
+  const close = openDialog(
+    title,
+    h("p", null, text),
+    h("div", { class: "buttons" },
+      h("button", { class: "danger", autofocus: true, onclick: () => { close(); act(); } }, verb),
+      h("button", { onclick: () => close() }, "Cancel"),
+    ),
+  );
+}

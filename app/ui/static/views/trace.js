@@ -1,0 +1,114 @@
+/** Trace: one test point on the left, the rows that taught its answer on the right. */
+
+import { h, replace } from "../html.js";
+import { get, list, post } from "../api.js";
+import { percent, rowText, short, signed, labelName } from "../format.js";
+import { note, go } from "../router.js";
+import { bindKeys } from "../keys.js";
+import { showKeys } from "../parts/key-help.js";
+import { attempt, jobError, problemBox } from "../parts/problem.js";
+import { watchHere } from "../parts/progress.js";
+import { pointForm } from "../parts/point-form.js";
+import { openRow, rowList } from "../parts/row-list.js";
+import { histogram } from "../charts/histogram.js";
+import { mix } from "../charts/bars.js";
+
+export async function show(screen, { index: id, query: parameters, signal }) {
+  const index = await get(`/v1/indexes/${id}`, signal);
+  const [checkpoint, dataset, methods, datasets] = await Promise.all([
+    get(`/v1/checkpoints/${index.spec.checkpoint_id}`, signal).catch(() => null),
+    get(`/v1/datasets/${index.spec.dataset_id}`, signal).catch(() => null),
+    get("/v1/methods", signal), list("/v1/datasets", signal),
+  ]);
+  const context = { index, checkpoint, dataset, datasets, names: checkpoint?.label_names ?? dataset?.label_names, signal,
+    methods: (methods.data ?? methods).filter((method) => method.storages.includes(index.spec.storage)) };
+  const point = h("section", { class: "point card", "aria-label": "Test point" });
+  const answer = h("section", { class: "answer", "aria-label": "Rows" });
+  replace(screen,
+    h("h1", null, "Why this answer?"),
+    h("p", { class: "faint" }, h("a", { href: `/ui/indexes/${id}` }, index.name ?? dataset?.name ?? "Index"), " · score > 0 is helpful: training on the row lowered the loss of the test point"),
+    h("div", { class: "columns" }, point, answer),
+  );
+  const asked = parameters.query ? await get(`/v1/queries/${parameters.query}`, signal).catch(() => null) : null;
+  const ask = (request) => attempt(async () => {
+    const made = await post(`/v1/indexes/${id}/queries`, request, { Prefer: "wait=2" });
+    note({ query: made.id, row: null, dataset: null }, { push: true });
+    await showAnswer(made);
+  });
+  const showAnswer = (made) => fillAnswer(answer, made, context, point, ask);
+  const start = await startingPoint(parameters, asked, signal);
+  replace(point, await pointForm(context, start, ask));
+  if (asked) await showAnswer(asked);
+  else if (parameters.row) await ask({ rows: { dataset_id: parameters.dataset, row_indexes: [Number(parameters.row)] } });
+  else replace(answer, h("p", { class: "empty" }, "Choose a row or type a test point, then ask."));
+}
+
+async function startingPoint(parameters, asked, signal) {
+  if (asked) return asked.request;
+  if (!parameters.row) return {};
+  return { rows: { dataset_id: parameters.dataset, row_indexes: [Number(parameters.row)] } };
+}
+
+async function fillAnswer(element, made, context, point, ask) {
+  let query = made;
+  if (!query.results && !query.error) {
+    await watchHere(element, query.job_id, context.signal);
+    query = await get(`/v1/queries/${query.id}`, context.signal);
+  }
+  if (!query.results) return replace(element, problemBox(jobError(query.error)));
+  const result = query.results[0];
+  showPoint(point, query, result, context);
+  const range = { bounds: null };
+  const rows = h("div", null);
+  const chart = h("div", null);
+  const refill = () => fillRows(rows, result, context, range.bounds);
+  const limits = [...result.helpful, ...result.harmful];
+  replace(chart, histogram(result.histogram, {
+    marks: limits.map((row) => ({ value: row.score, kind: row.direction, text: `${row.row_id}: ${signed(row.score)}` })),
+    onrange: (bounds) => { range.bounds = bounds; refill(); },
+  }));
+  replace(element, summary(query, result), chart,
+    h("p", { class: "faint" }, "Scores of all rows, heights by square root; drag to see only rows in a range."), rows, foot(query));
+  refill();
+  bindKeys({ help: showKeys });
+  document.documentElement.dataset.answered = query.id;
+}
+
+function showPoint(point, query, result, { names }) {
+  const shown = h("div", { class: "asked" },
+    h("p", { class: "text" }, rowText(result.example)),
+    h("dl", { class: "facts" },
+      h("div", null, h("dt", null, "The model answers"), h("dd", null,
+        result.prediction ?? labelName(result.predicted_label, names),
+        result.predicted_probability !== null && result.predicted_probability !== undefined && ` (${percent(result.predicted_probability)} sure)`)),
+      result.example.label !== undefined && result.example.label !== null && h("div", null, h("dt", null, "Reference"), h("dd", null, labelName(result.example.label, names))),
+      h("div", null, h("dt", null, "Loss"), h("dd", null, short(result.loss))),
+    ),
+  );
+  point.querySelector(".asked")?.remove();
+  point.prepend(shown);
+}
+
+const summary = (query, result) =>
+  h("p", { class: "faint" },
+    `${query.method}${query.damping_scale ? `, damping ${short(query.damping_scale)}` : ""} · ${query.rows_scored} rows`,
+    query.milliseconds?.total && ` in ${Math.round(query.milliseconds.total)} ms`,
+    result.summary?.positive_share !== undefined && ` · ${percent(result.summary.positive_share)} helpful`);
+
+function fillRows(element, result, context, bounds) {
+  const inRange = (row) => !bounds || (row.score >= bounds[0] && row.score <= bounds[1]);
+  const helpful = [...result.helpful, ...result.absolute.filter((row) => row.score >= 0)].filter(inRange);
+  const harmful = [...result.harmful, ...result.absolute.filter((row) => row.score < 0)].filter(inRange);
+  const most = Math.max(...[...helpful, ...harmful].map((row) => Math.abs(row.score)), 0);
+  const open = (row) => openRow(row, result, context);
+  const side = (kind, title, rows) => h("section", { class: ["side", kind] },
+    h("h2", null, title), rows.length ? rowList(rows, { most, names: context.names, open }) : h("p", { class: "empty" }, "No rows here."),
+    rows.length > 0 && rows[0].label !== null && [h("h3", null, "Labels among them"), mix(rows.map((row) => row.label), (label) => labelName(label, context.names))]);
+  replace(element, h("div", { class: "butterfly" },
+    side("helpful", "▲ Most helpful", helpful), side("harmful", "▼ Most harmful", harmful)));
+}
+
+const foot = (query) =>
+  h("div", null,
+    query.notes.length > 0 && h("ul", { class: "warnings" }, query.notes.map((text) => h("li", null, text))),
+    h("p", { class: "faint" }, "A score orders rows; it is no change of loss unless an evaluation has calibrated it."));
