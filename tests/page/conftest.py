@@ -1,0 +1,110 @@
+"""A real browser on a real service. Whatever the page does wrong on the way fails the test that saw it."""
+
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, sync_playwright
+from support.page import HOSTILE, Story
+from support.rows import make_ticket_rows
+from support.serving import Service, serving, wait_for_workers
+from support.tiny import LABELS, make_classifier
+
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+ROWS = 60
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, or the one that is there."""
+    if CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail("no Chromium: apt-get install chromium")
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_ARGUMENTS))
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="session")
+def story(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory, wait_until: Callable[..., None]
+) -> Iterator[Story]:
+    """A tiny classifier, its rows, a ready index and a finished audit."""
+    folder = tmp_path_factory.mktemp("page")
+    tiny = make_classifier(folder / "tiny")
+    packed = folder / "adapter.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in ("adapter_config.json", "adapter_model.safetensors"):
+            archive.write(tiny.adapter / name, name)
+    environment = {"DATAINF_ALLOWED_ROOTS": json.dumps([str(tiny.base.parent)]), "DATAINF_CPU_THREADS": "1"}
+    with serving(folder / "data", **environment) as service:
+        wait_for_workers(service, wait_until)
+        yield _prepare(service, tiny.base, packed, wait_until)
+
+
+def _prepare(service: Service, base: Path, packed: Path, wait_until: Callable[..., None]) -> Story:
+    form = {"base_model": str(base), "label_names": json.dumps(LABELS)}
+    checkpoint = service.post("/v1/checkpoints", data=form, files={"adapter": ("adapter.zip", packed.read_bytes())})
+    dataset = _send_rows(service, "tickets.jsonl", make_ticket_rows(ROWS))
+    hostile = [{"text": text, "label": LABELS[at % len(LABELS)]} for at, text in enumerate(HOSTILE)]
+    strange = _send_rows(service, "<b>strange</b>.jsonl", hostile)
+    body = {"checkpoint_id": checkpoint["id"], "dataset_id": dataset["id"], "max_length": 64}
+    index = service.post("/v1/indexes", json=body)
+    assert service.finish(index["job_id"], wait_until)["state"] == "succeeded"
+    audit = service.post(f"/v1/indexes/{index['id']}/audits", json={})
+    assert service.finish(audit["job_id"], wait_until)["state"] == "succeeded"
+    return Story(service, index["id"], dataset["id"], strange["id"], audit["id"])
+
+
+def _send_rows(service: Service, name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    lines = "\n".join(json.dumps(row) for row in rows)
+    return dict(service.post("/v1/datasets", files={"file": (name, lines.encode())}))
+
+
+@pytest.fixture(params=["light"])
+def page(browser: Browser, story: Story, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page that notes every fault: script errors, the console, the policy, and calls that leave this machine."""
+    context = browser.new_context(
+        base_url=story.url, viewport={"width": 1280, "height": 900}, color_scheme=request.param
+    )
+    faults: list[str] = []
+
+    def watch_request(route: Route) -> None:
+        if urlparse(route.request.url).hostname not in ("127.0.0.1", None):
+            faults.append(f"a request left this machine: {route.request.url}")
+            route.abort()
+        else:
+            route.continue_()
+
+    context.route("**/*", watch_request)
+    opened = context.new_page()
+    opened.on("pageerror", lambda error: faults.append(f"script error: {error}"))
+    opened.on("console", lambda message: faults.append(f"console: {message.text}") if _is_fault(message) else None)
+    opened.add_init_script("addEventListener('securitypolicyviolation', e => console.error('policy', e.blockedURI))")
+    yield opened
+    context.close()
+    assert not faults, faults
+
+
+def _is_fault(message: ConsoleMessage) -> bool:
+    """Chromium reports every refusal of the API, too; the page shows those itself."""
+    return message.type == "error" and "/v1/" not in message.location.get("url", "")

@@ -1,0 +1,92 @@
+"""What a curator does, from a question to a better data set, by keyboard where a person would."""
+
+import json
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+from support.page import Story, open_view
+
+
+def test_from_a_wrong_answer_to_the_row_that_taught_it(page: Page, story: Story) -> None:
+    open_view(page, f"/ui/indexes/{story.index_id}/trace")
+    page.get_by_role("button", name="Typed").click()
+    page.get_by_label("Text").fill("where is my refund")
+    page.get_by_label("Label").select_option(index=1)
+    page.get_by_role("button", name="Ask", exact=True).click()
+    page.wait_for_selector("html[data-answered]")
+    first = page.locator(".side.helpful .row").first
+    expect(first).to_contain_text("▲")
+    first.press("Enter")
+    expect(page.get_by_role("dialog")).to_contain_text("Percentile")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    address = page.url
+    page.goto("about:blank")
+    open_view(page, address)
+    page.wait_for_selector("html[data-answered]")
+    expect(page.locator(".asked")).to_contain_text("where is my refund")
+
+
+def test_a_review_by_keyboard_ends_in_a_cleaned_data_set(page: Page, story: Story, tmp_path: Path) -> None:
+    open_view(page, f"/ui/audits/{story.audit_id}")
+    page.get_by_role("button", name="Review these rows").click()
+    page.wait_for_selector(".review-card .decide")
+    for key in ("q", "e", "1", "2", "n", "e", "u"):
+        page.keyboard.press(key)
+    expect(page.locator(".review-head")).to_contain_text("5 of 60 decided")
+    page.reload()
+    expect(page.locator(".review-head")).to_contain_text("5 of 60 decided")
+    with page.expect_download() as handed:
+        page.get_by_role("button", name="To Label Studio").click()
+    handed.value.save_as(tmp_path / "tasks.json")
+    assert len(json.loads((tmp_path / "tasks.json").read_text())) == 60
+    page.get_by_role("button", name="Make the cleaned data set").click()
+    expect(page.locator("main")).to_contain_text("Made from")
+    expect(page.locator("main")).to_contain_text("1 removed")
+
+
+def test_two_reviewers_at_once_keep_both_their_words(page: Page, story: Story) -> None:
+    review = story.begin_review()
+    open_view(page, f"/ui/reviews/{review}")
+    page.wait_for_selector(".review-card .decide")
+    row = story.service.get(f"/v1/audits/{story.audit_id}/rows")["data"][0]["row_index"]
+    body = {"decisions": [{"row_index": row, "action": "remove"}], "by": "bob"}
+    assert story.service.client.patch(f"/v1/reviews/{review}/decisions", json=body).status_code == 200
+    page.keyboard.press("q")
+    expect(page.locator("#notices")).to_contain_text("decided by bob meanwhile")
+    (kept,) = story.service.get(f"/v1/reviews/{review}/decisions")["data"]
+    assert (kept["action"], kept["by"]) == ("remove", "bob")
+
+
+def test_many_rows_are_decided_after_seeing_what_would_change(page: Page, story: Story) -> None:
+    review = story.begin_review()
+    open_view(page, f"/ui/reviews/{review}")
+    page.get_by_role("button", name="Decide about many").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Action").select_option("later")
+    dialog.get_by_label("The most suspicious first, at most").fill("7")
+    dialog.get_by_label("only where the model disagrees").uncheck()
+    dialog.get_by_role("button", name="See what would change").click()
+    expect(dialog).to_contain_text("7 rows would change")
+    assert story.service.get(f"/v1/reviews/{review}")["progress"]["decided"] == 0
+    dialog.get_by_role("button", name="Decide about 7 rows").click()
+    expect(page.locator(".review-head")).to_contain_text("7 of 60 decided")
+
+
+def test_rows_are_sent_and_their_problems_shown(page: Page, story: Story, tmp_path: Path) -> None:
+    rows = tmp_path / "more.jsonl"
+    rows.write_text('{"text": "a", "label": "billing"}\n{"text": "a", "label": "access"}\n')
+    open_view(page, "/ui/")
+    page.get_by_label("JSONL, JSON, CSV or Parquet").set_input_files(rows)
+    page.get_by_role("button", name="Send the rows").click()
+    expect(page.locator(".step").nth(1)).to_contain_text("Taken: 2 rows")
+
+
+def test_a_file_that_is_refused_says_why_and_what_to_do(page: Page, story: Story, tmp_path: Path) -> None:
+    rows = tmp_path / "no.jsonl"
+    rows.write_text('{"a": 1}\n')
+    open_view(page, "/ui/")
+    page.get_by_label("JSONL, JSON, CSV or Parquet").set_input_files(rows)
+    with page.expect_response(lambda response: response.url.endswith("/v1/datasets") and response.status == 422):
+        page.get_by_role("button", name="Send the rows").click()
+    expect(page.get_by_role("alert")).to_contain_text("Request")

@@ -1,0 +1,78 @@
+"""Every view shows, says what it is, can be used by anyone, and never runs what a row holds."""
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+from support.page import HOSTILE, Story, open_view
+
+VIEWS: dict[str, Callable[[Story], str]] = {
+    "home": lambda story: "/ui/",
+    "index": lambda story: f"/ui/indexes/{story.index_id}",
+    "trace": lambda story: f"/ui/indexes/{story.index_id}/trace?dataset={story.dataset_id}&row=3",
+    "audit": lambda story: f"/ui/audits/{story.audit_id}",
+    "review": lambda story: f"/ui/reviews/{story.begin_review()}",
+    "dataset": lambda story: f"/ui/datasets/{story.dataset_id}",
+    "hostile rows": lambda story: f"/ui/datasets/{story.hostile_id}",
+    "hostile trace": lambda story: f"/ui/indexes/{story.index_id}/trace?dataset={story.hostile_id}&row=0",
+    "jobs": lambda story: "/ui/jobs",
+    "settings": lambda story: "/ui/settings",
+}
+
+
+@pytest.mark.parametrize("page", ["light", "dark"], indirect=True)
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_view_shows_without_fault_and_without_barrier(page: Page, story: Story, name: str) -> None:
+    open_view(page, VIEWS[name](story))
+    if "trace" in name:
+        page.wait_for_selector("html[data-answered]")
+    expect(page.locator("h1")).to_have_count(1)
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
+    assert found.violations_count == 0, found.generate_report()
+    assert page.title() != "run"
+
+
+@pytest.mark.parametrize("row", range(len(HOSTILE)))
+def test_what_a_stranger_wrote_is_shown_as_text(page: Page, story: Story, row: int) -> None:
+    open_view(page, f"/ui/indexes/{story.index_id}/trace?dataset={story.hostile_id}&row={row}")
+    page.wait_for_selector("html[data-answered]")
+    shown = page.locator(".asked .text").text_content()
+    assert shown == HOSTILE[row]
+    assert page.locator("main script, main img").count() == 0
+
+
+def test_the_page_is_readable_on_a_phone(page: Page, story: Story) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    open_view(page, f"/ui/indexes/{story.index_id}/trace?dataset={story.dataset_id}&row=3")
+    page.wait_for_selector("html[data-answered]")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_an_address_that_is_none_says_so(page: Page, story: Story) -> None:
+    page.goto("/ui/indexes/idx_none/nothing")
+    expect(page.get_by_role("alert")).to_contain_text("no such page")
+
+
+def test_files_are_asked_for_again_only_when_they_changed(story: Story) -> None:
+    first = story.service.client.get("/ui/static/app.js")
+    again = story.service.client.get("/ui/static/app.js", headers={"If-None-Match": first.headers["etag"]})
+    assert (first.status_code, again.status_code) == (200, 304)
+    policy = first.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+
+
+def test_a_browser_is_sent_to_the_page_and_a_program_is_told_where_things_are(story: Story) -> None:
+    sent = httpx.get(story.url, headers={"Accept": "text/html"})
+    assert (sent.status_code, sent.headers["location"]) == (307, "/ui/")
+    assert httpx.get(story.url).json()["openapi"] == "/openapi.json"
+
+
+@pytest.mark.parametrize(
+    "path", ["../../main.py", "%2e%2e/%2e%2e/main.py", "..%2f..%2froutes.py", "views/../../routes.py"]
+)
+def test_nothing_outside_the_static_files_is_served(story: Story, path: str) -> None:
+    answer = httpx.get(f"{story.url}/ui/static/{path}")
+    assert "import" not in answer.text or "<!doctype html>" in answer.text
