@@ -15,6 +15,7 @@ from app.datasets import routes as datasets
 from app.evaluations import routes as evaluations
 from app.http import health
 from app.http.context import Context
+from app.http.limits import Places
 from app.http.metrics import Metrics
 from app.http.middleware import BodyLimit, RequestFrame
 from app.http.multipart import FORM_OVERHEAD_BYTES
@@ -70,7 +71,15 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
     """The ASGI application. Nothing is sent to Redis until the first request."""
     metrics = Metrics(store)
     base_models = BaseModels(aliases=settings.base_model_aliases, allowed_roots=settings.allowed_roots)
-    context = Context(settings, store, files, metrics, base_models, connect_async(store.connections.state_url))
+    context = Context(
+        settings,
+        store,
+        files,
+        metrics,
+        base_models,
+        connect_async(store.connections.state_url),
+        Places(settings.max_event_streams, "event streams"),
+    )
 
     @asynccontextmanager
     async def live(_: FastAPI) -> AsyncIterator[None]:

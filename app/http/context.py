@@ -5,6 +5,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from app.http.limits import Places
 from app.http.metrics import Metrics
 from app.settings import ApiSettings
 from influence.checkpoint_files.base_models import BaseModels
@@ -15,7 +16,8 @@ from influence.store.store import Store
 
 @dataclass(frozen=True)
 class Context:
-    """Settings, store, files and metrics of one application; `events` is the client that waits for job events."""
+    """Settings, store, files and metrics of one application; `events` is the client that waits for job events,
+    `event_streams` the places for callers who watch a job."""
 
     settings: ApiSettings
     store: Store
@@ -23,6 +25,7 @@ class Context:
     metrics: Metrics
     base_models: BaseModels
     events: AsyncClient
+    event_streams: Places
 
 
 async def find_context(request: Request) -> Context:

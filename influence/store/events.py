@@ -1,7 +1,7 @@
 """Waiting for a job without polling: subscribe, then look, then sleep until woken."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from redis.asyncio import Redis
 
@@ -12,7 +12,7 @@ from influence.store import keys
 LOOK_SECONDS = 1.0
 
 
-async def watch_job(client: Redis, job_id: str, look: Callable[[], Job | None]) -> AsyncIterator[Job]:
+async def watch_job(client: Redis, job_id: str, look: Callable[[], Job | None]) -> AsyncGenerator[Job, None]:
     """Yield the job now and at every change, until it is final or gone.
 
     `look` reads the job; it runs in a thread so that the event loop stays free.
