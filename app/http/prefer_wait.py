@@ -3,14 +3,12 @@
 import asyncio
 import re
 from contextlib import aclosing
-from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Header
 
 from app.http.context import Context, Ctx
 from influence.contracts.job import Job
-from influence.store.events import watch_job
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?:$|[,;\s])", re.IGNORECASE)
 
@@ -32,7 +30,7 @@ Wait = Annotated[float | None, Depends(find_wait)]
 
 async def wait_for_job(context: Context, job_id: str, seconds: float) -> bool:
     """Whether the job became final in time."""
-    changes = watch_job(context.events, job_id, partial(context.store.jobs.find, job_id))
+    changes = context.watch(job_id)
     try:
         async with asyncio.timeout(seconds), aclosing(changes):
             async for job in changes:

@@ -42,7 +42,7 @@ RETRY_SECONDS = 5
 _SHOWN_ERRORS = 20
 _SHOWN_CHARACTERS = 300
 #: What every POST can meet that names resources in a JSON body and starts long work.
-WORK_ERRORS = (NotFound, IdempotencyConflict, TooLarge, UnsupportedFormat)
+WORK_ERRORS = (NotFound, IdempotencyConflict, TooLarge, UnsupportedFormat, TooManyRequests)
 #: What asking an index by a method can meet.
 INDEX_ERRORS = (IndexNotReady, IndexFailed, UnknownMethod, MethodNotOffered)
 #: What rows can meet that a checkpoint is to read.

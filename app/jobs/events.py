@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from functools import partial
 from typing import Annotated
 
 import structlog
@@ -14,7 +13,6 @@ from app.http.context import Context, Ctx
 from app.http.problems import translate_store_error
 from influence.digests import canonical_json
 from influence.store.connections import StoreError
-from influence.store.events import watch_job
 
 log = structlog.get_logger()
 
@@ -36,7 +34,7 @@ WatchedJob = Annotated[str, Depends(find_watched)]
 async def stream_events(context: Context, job_id: str) -> AsyncGenerator[ServerSentEvent, None]:
     """`progress` at every change and `done` at the end, with the job; `error` with a problem when the store is lost."""
     try:
-        async with aclosing(watch_job(context.events, job_id, partial(context.store.jobs.find, job_id))) as changes:
+        async with aclosing(context.watch(job_id)) as changes:
             async for job in changes:
                 name = "done" if job.is_final else "progress"
                 yield ServerSentEvent(event=name, raw_data=job.model_dump_json())
