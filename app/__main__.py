@@ -2,36 +2,26 @@
 
 import sys
 
-import uvicorn
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from app.main import app_from
+from app.server import serve
 from app.settings import ApiSettings
 from influence.logs import configure_logs
-
-#: Time for running requests to end, when the process is asked to stop.
-STOP_SECONDS = 10
+from influence.settings import EXIT_SETTINGS, describe_problems
 
 
 def main() -> int:
     """Serve until Ctrl-C or SIGTERM; answers the exit status."""
     try:
         settings = ApiSettings()
-    except ValidationError as error:
-        for problem in error.errors():
-            where = ".".join(str(part) for part in problem["loc"])
-            print(f"datainf: {where + ': ' if where else ''}{problem['msg']}", file=sys.stderr)
-        return 2
+    except (ValidationError, SettingsError) as error:
+        for sentence in describe_problems(error):
+            print(f"datainf: {sentence}", file=sys.stderr)
+        return EXIT_SETTINGS
     configure_logs(settings.log_level, as_json=settings.log_json)
-    uvicorn.run(
-        app_from(settings),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=STOP_SECONDS,
-        server_header=False,
-    )
+    serve(app_from(settings), settings)
     return 0
 
 

@@ -15,9 +15,11 @@ from app.datasets import routes as datasets
 from app.evaluations import routes as evaluations
 from app.http import health
 from app.http.context import Context
+from app.http.limits import Places
 from app.http.metrics import Metrics
 from app.http.middleware import BodyLimit, RequestFrame
 from app.http.multipart import FORM_OVERHEAD_BYTES
+from app.http.probe import Probe
 from app.http.problems import Problem, install_handlers
 from app.indexes import routes as indexes
 from app.jobs import routes as jobs
@@ -28,7 +30,7 @@ from app.settings import ApiSettings
 from app.sweeps import routes as sweeps
 from app.ui import routes as page
 from influence.checkpoint_files.base_models import BaseModels
-from influence.store.connections import connect, connect_async
+from influence.store.connections import BRISK, PROMPT, connect, connect_async
 from influence.store.data.files import Files
 from influence.store.store import Store
 
@@ -70,12 +72,22 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
     """The ASGI application. Nothing is sent to Redis until the first request."""
     metrics = Metrics(store)
     base_models = BaseModels(aliases=settings.base_model_aliases, allowed_roots=settings.allowed_roots)
-    context = Context(settings, store, files, metrics, base_models, connect_async(store.connections.state_url))
+    context = Context(
+        settings,
+        store,
+        files,
+        metrics,
+        base_models,
+        connect_async(store.connections.state_url),
+        Places(settings.max_event_streams, "event streams"),
+        Probe(Store(store.connections.again(BRISK))),
+    )
 
     @asynccontextmanager
     async def live(_: FastAPI) -> AsyncIterator[None]:
         yield
         await context.events.aclose()
+        context.probe.close()
 
     app = FastAPI(
         title="datainf-service",
@@ -99,9 +111,8 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
 
 def app_from(settings: ApiSettings) -> FastAPI:
     """The application over the stores that the settings name."""
-    return create_app(
-        settings, store=Store(connect(settings.redis_url, settings.cache_url)), files=Files(settings.data_dir)
-    )
+    store = Store(connect(settings.redis_url, settings.cache_url, PROMPT))
+    return create_app(settings, store=store, files=Files(settings.data_dir))
 
 
 def _upload_limits(settings: ApiSettings) -> dict[str, int]:

@@ -21,6 +21,9 @@ class ApiSettings(StorageSettings):
     max_rows: int = Field(10_000_000, ge=1, description="Most rows of a data set.")
     max_request_bytes: int = Field(8 << 20, ge=1, description="Largest JSON body taken.")
     max_wait_seconds: float = Field(60.0, ge=0, description="Longest wait that 'Prefer: wait=N' gets.")
+    max_connections: int = Field(512, ge=1, description="Most connections at once; more are answered with 503.")
+    max_queued_queries: int = Field(1000, ge=1, description="Most queries, audits, sweeps and previews at once.")
+    max_event_streams: int = Field(256, ge=1, description="Most callers who watch a job's events at once.")
     default_page_length: int = Field(20, ge=1, description="Items a page when 'limit' is left out.")
     max_page_length: int = Field(200, ge=1, description="Most items a page.")
 

@@ -3,7 +3,7 @@
 DatainfError
 ├── RequestRefused          the request itself is wrong
 │   ├── InvalidRequest · UnknownMethod · MethodNotOffered · PathNotAllowed · DoesNotFit
-│   └── Unauthorised · NotFound · MethodNotAllowed · NotAcceptable
+│   └── Unauthorised · NotFound · MethodNotAllowed · NotAcceptable · TooManyRequests
 ├── UploadRefused           bytes we were given cannot be used
 │   ├── EmptyFile · UnreadableFile · BrokenRow · TooLarge · UnsafeArchive · PickleRefused · UnsupportedFormat
 │   └── ColumnsUnmatched · ColumnsAmbiguous
@@ -101,6 +101,11 @@ class MethodNotAllowed(RequestRefused):
 
 class NotAcceptable(RequestRefused):
     status, code, title = 406, "not_acceptable", "The answer has no form that the caller accepts"
+
+
+class TooManyRequests(RequestRefused):
+    status, code, title = 429, "too_many_requests", "More is asked for at once than this service takes"
+    default_hint = "Wait as long as Retry-After says, then send it again."
 
 
 class UploadRefused(DatainfError):

@@ -1,15 +1,22 @@
 """Settings that the API and the workers share, read from the environment (prefix DATAINF_) by each process once."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+PREFIX = "DATAINF_"
+#: How a process says that its settings are wrong: to start it again would not help.
+EXIT_SETTINGS = 2
+_FIELD = re.compile(r'field "(\w+)"')
 
 
 class StorageSettings(BaseSettings):
     """Where things are kept."""
 
-    model_config = SettingsConfigDict(env_prefix="DATAINF_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="State role: records, queue, codes. Durable.")
     cache_url: str | None = Field(None, description="Cache role: full gradients. The state server when unset.")
@@ -22,3 +29,17 @@ class StorageSettings(BaseSettings):
     storage_budget_bytes: int = Field(2 << 30, ge=0, description="Redis bytes one index may take.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_json: bool = Field(False, description="One JSON object a line instead of text.")
+
+
+def describe_problems(error: ValidationError | SettingsError) -> Iterator[str]:
+    """What is wrong with the environment, one sentence per variable; values are not shown, for some are secrets."""
+    if isinstance(error, ValidationError):
+        for problem in error.errors(include_input=False, include_url=False):
+            first, *rest = (str(part) for part in problem["loc"] or ("",))
+            where = ".".join([f"{PREFIX}{first.upper()}", *rest]) if first else ""
+            yield f"{where + ': ' if where else ''}{problem['msg'].removeprefix('Value error, ')}"
+    elif (found := _FIELD.search(str(error))) is not None:
+        where = f"{PREFIX}{found[1].upper()}"
+        yield f'{where}: lists and objects are written as JSON, such as \'["a", "b"]\' ({error.__cause__})'
+    else:
+        yield str(error)

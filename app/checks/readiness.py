@@ -1,9 +1,10 @@
 """An index that can be asked and a worker that would answer, or why there is none."""
 
+from app.http.limits import RETRY_SECONDS
 from app.http.prefer_wait import retry_after_seconds
 from app.presenting import present_work
 from influence.contracts.index import Index
-from influence.errors import IndexFailed, IndexNotReady, NoWorker
+from influence.errors import IndexFailed, IndexNotReady, NoWorker, TooManyRequests
 from influence.store.store import Store
 
 
@@ -27,6 +28,16 @@ def require_ready(store: Store, index_id: str) -> Index:
             },
         )
     return index
+
+
+def refuse_full_queue(store: Store, most: int) -> None:
+    """Raise TooManyRequests where `most` queries and the like wait or are worked on: more would only wait longer."""
+    waiting = store.queue.depth("query")
+    if waiting >= most:
+        raise TooManyRequests(
+            f"{waiting} queries wait or are worked on, as many as this service takes.",
+            extra={"retry_after_seconds": RETRY_SECONDS, "queued": waiting},
+        )
 
 
 def require_worker(store: Store) -> None:

@@ -1,25 +1,15 @@
-"""Waiting for jobs: `Prefer: wait=N`, the 202 that says where to look, and server-sent events."""
+"""Waiting for jobs: `Prefer: wait=N`, and the 202 that says where to look."""
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Annotated
 
-import structlog
 from fastapi import Depends, Header
 
 from app.http.context import Context, Ctx
-from app.http.problems import translate_store_error
 from influence.contracts.job import Job
-from influence.digests import canonical_json
-from influence.store.connections import StoreError
-from influence.store.events import watch_job
 
-log = structlog.get_logger()
-
-HEARTBEAT_SECONDS = 15.0
-EVENTS_MEDIA_TYPE = "text/event-stream"
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?:$|[,;\s])", re.IGNORECASE)
 
 
@@ -40,8 +30,9 @@ Wait = Annotated[float | None, Depends(find_wait)]
 
 async def wait_for_job(context: Context, job_id: str, seconds: float) -> bool:
     """Whether the job became final in time."""
+    changes = context.watch(job_id)
     try:
-        async with asyncio.timeout(seconds), aclosing(_watch(context, job_id)) as changes:
+        async with asyncio.timeout(seconds), aclosing(changes):
             async for job in changes:
                 if job.is_final:
                     return True
@@ -59,42 +50,3 @@ def retry_after_seconds(job: Job | None) -> int:
     """A sensible pause: a tenth of what is left, between 1 and 10 seconds."""
     eta = job.progress.eta_seconds if job is not None else None
     return 1 if eta is None else max(1, min(10, round(eta / 10)))
-
-
-async def stream_events(
-    context: Context, job_id: str, heartbeat_seconds: float = HEARTBEAT_SECONDS
-) -> AsyncIterator[bytes]:
-    """Server-sent events: `progress` at every change, `done` at the end, a comment when nothing happens for long."""
-    async with aclosing(_watch(context, job_id)) as changes:
-        upcoming = asyncio.create_task(_following(changes))
-        try:
-            while True:
-                finished, _ = await asyncio.wait({upcoming}, timeout=heartbeat_seconds)
-                if not finished:
-                    yield b": waiting\n\n"
-                    continue
-                job = upcoming.result()
-                if job is None:
-                    return
-                yield _event("done" if job.is_final else "progress", job.model_dump_json().encode())
-                upcoming = asyncio.create_task(_following(changes))
-        except StoreError as error:
-            log.error("the store does not answer", error=str(error))
-            yield _event("error", canonical_json(translate_store_error(error).problem()))
-        finally:
-            upcoming.cancel()
-            await asyncio.gather(upcoming, return_exceptions=True)
-
-
-def _watch(context: Context, job_id: str) -> AsyncGenerator[Job, None]:
-    changes = watch_job(context.events, job_id, lambda: context.store.jobs.find(job_id))
-    assert isinstance(changes, AsyncGenerator)
-    return changes
-
-
-async def _following(changes: AsyncIterator[Job]) -> Job | None:
-    return await anext(changes, None)
-
-
-def _event(name: str, data: bytes) -> bytes:
-    return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"

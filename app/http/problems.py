@@ -27,6 +27,7 @@ from influence.errors import (
     RowsUnfit,
     StoreUnavailable,
     TooLarge,
+    TooManyRequests,
     Unauthorised,
     Unavailable,
     UnknownMethod,
@@ -41,7 +42,7 @@ RETRY_SECONDS = 5
 _SHOWN_ERRORS = 20
 _SHOWN_CHARACTERS = 300
 #: What every POST can meet that names resources in a JSON body and starts long work.
-WORK_ERRORS = (NotFound, IdempotencyConflict, TooLarge, UnsupportedFormat)
+WORK_ERRORS = (NotFound, IdempotencyConflict, TooLarge, UnsupportedFormat, TooManyRequests)
 #: What asking an index by a method can meet.
 INDEX_ERRORS = (IndexNotReady, IndexFailed, UnknownMethod, MethodNotOffered)
 #: What rows can meet that a checkpoint is to read.
@@ -90,7 +91,7 @@ def _headers(error: DatainfError) -> dict[str, str]:
         return {"WWW-Authenticate": "Bearer"}
     if isinstance(error, IndexNotReady) or (isinstance(error, Unavailable) and error.status == 503):
         return {"Retry-After": str(error.extra.get("retry_after_seconds", RETRY_SECONDS))}
-    if isinstance(error, Conflict) and "retry_after_seconds" in error.extra:
+    if isinstance(error, Conflict | TooManyRequests) and "retry_after_seconds" in error.extra:
         return {"Retry-After": str(error.extra["retry_after_seconds"])}
     return {}
 

@@ -7,7 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from app.checks.readiness import require_worker
+from app.checks.readiness import refuse_full_queue, require_worker
 from app.http.context import Context
 from app.http.idempotency import Made, Once
 from app.http.prefer_wait import pending_headers, wait_for_job
@@ -44,12 +44,14 @@ async def answer_work(
 
     `submit` starts the work, once for an idempotency key and body; `read` finds its record by id. Work that failed
     while the caller waited is answered with its own error. Raises what `submit` raises, IdempotencyConflict, and with
-    `needs_worker` NoWorker where the caller waits and none is there.
+    `needs_worker` NoWorker where the caller waits and none is there, TooManyRequests where the queue is full.
     """
 
     def submit_if_useful() -> Made:
-        if needs_worker and wait_seconds:
-            require_worker(context.store)
+        if needs_worker:
+            refuse_full_queue(context.store, context.settings.max_queued_queries)
+            if wait_seconds:
+                require_worker(context.store)
         return submit()
 
     made = await run_in_threadpool(once.run, digest_json(body.model_dump(mode="json")), submit_if_useful)

@@ -1,20 +1,23 @@
 """/v1/jobs"""
 
-from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import StreamingResponse
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from fastapi import APIRouter, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.http.auth import Caller
 from app.http.context import Ctx
 from app.http.pagination import PageOf
-from app.http.prefer_wait import EVENTS_MEDIA_TYPE, retry_after_seconds, stream_events
+from app.http.prefer_wait import retry_after_seconds
 from app.http.problems import describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
 from app.jobs.cancel import cancel_job
+from app.jobs.events import WatchedJob, stream_events
 from influence.contracts.common import Page
 from influence.contracts.job import Job
-from influence.errors import Conflict, NotFound
+from influence.errors import Conflict, NotFound, TooManyRequests
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
@@ -42,21 +45,14 @@ def remove_job(job_id: str, context: Ctx, caller: Caller) -> Response:
 @router.get(
     "/{job_id}/events",
     summary="Watch a job",
-    response_class=StreamingResponse,
+    response_class=EventSourceResponse,
     responses={
-        200: {
-            "description": "`progress` events, then one `done`; the data is the job. A comment every 15 s.",
-            "content": {EVENTS_MEDIA_TYPE: {"schema": {"type": "string"}}},
-        },
-        **describe_errors(NotFound),
+        200: {"description": "`progress` events, then one `done`; the data is the job. A comment every 15 s."},
+        **describe_errors(NotFound, TooManyRequests),
     },
 )
-async def watch(job_id: str, request: Request, context: Ctx, caller: Caller) -> Response:
+async def watch(caller: Caller, context: Ctx, watched: WatchedJob) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events until the job is final."""
-    request.state.job_id = job_id
-    await run_in_threadpool(context.store.jobs.require, job_id)
-    return StreamingResponse(
-        stream_events(context, job_id),
-        media_type=EVENTS_MEDIA_TYPE,
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    async with aclosing(stream_events(context, watched)) as events:
+        async for event in events:
+            yield event

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 
 import httpx
+from httpx_sse import EventSource
 from pydantic import ValidationError
 
 from cli.client.service import Service, ServiceProblem, resource_path
@@ -47,28 +48,18 @@ def follow_job(service: Service, job_id: str, *, patience_seconds: float = _PATI
 
 
 def _stream(service: Service, path: str) -> Iterator[Job]:
-    """Jobs as the events tell them; ends early, without a word, when the stream breaks."""
+    """Jobs as the events tell them; ends early, without a word, when the stream breaks or is none."""
     try:
         with service.stream(f"{path}/events", read_seconds=_READ_SECONDS) as response:
-            if response.is_success:
-                yield from parse_events(response.iter_lines())
+            for event in EventSource(response).iter_sse():
+                if (job := _parse_job(event.data)) is not None:
+                    yield job
     except httpx.HTTPError:
         return
 
 
-def parse_events(lines: Iterator[str]) -> Iterator[Job]:
-    """The jobs in a stream of server-sent events; comments and events of other kinds are passed over."""
-    data: list[str] = []
-    for line in lines:
-        if line.startswith("data:"):
-            data.append(line.removeprefix("data:").removeprefix(" "))
-        elif line == "" and data:
-            if (job := _parse_job("\n".join(data))) is not None:
-                yield job
-            data = []
-
-
 def _parse_job(text: str) -> Job | None:
+    """The job of an event; None for an event of another kind."""
     try:
         return Job.model_validate_json(text)
     except ValidationError:

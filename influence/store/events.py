@@ -1,7 +1,8 @@
 """Waiting for a job without polling: subscribe, then look, then sleep until woken."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from threading import Event
 
 from redis.asyncio import Redis
 
@@ -12,15 +13,17 @@ from influence.store import keys
 LOOK_SECONDS = 1.0
 
 
-async def watch_job(client: Redis, job_id: str, look: Callable[[], Job | None]) -> AsyncIterator[Job]:
-    """Yield the job now and at every change, until it is final or gone.
+async def watch_job(
+    client: Redis, job_id: str, look: Callable[[], Job | None], stopping: Event
+) -> AsyncGenerator[Job, None]:
+    """Yield the job now and at every change, until it is final or gone or the process stops.
 
     `look` reads the job; it runs in a thread so that the event loop stays free.
     """
     async with client.pubsub() as pubsub:
         await pubsub.subscribe(keys.job_events(job_id))
         seen: Job | None = None
-        while True:
+        while not stopping.is_set():
             job = await asyncio.to_thread(look)
             if job is None:
                 return

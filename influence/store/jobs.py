@@ -15,7 +15,7 @@ from influence.contracts.common import Json, Page, now
 from influence.contracts.job import Job, JobKind, JobState, Progress
 from influence.errors import NotFound
 from influence.store import keys
-from influence.store.memory import is_full
+from influence.store.connections import is_full
 
 #: KEYS: job hash. ARGV: states it may leave (comma separated), then field, value, ... Answers 1 when it changed.
 _MOVE = """

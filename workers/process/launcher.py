@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 import structlog
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from influence.logs import configure_logs
+from influence.settings import EXIT_SETTINGS, describe_problems
 from influence.store.embedded import die_with_parent
 from workers.process.heap import steady_heap
 from workers.settings import WorkerSettings
@@ -100,8 +103,13 @@ class Launcher:
 
 
 def main() -> None:
-    """Run until Ctrl-C or SIGTERM."""
-    settings = WorkerSettings()
+    """Run until Ctrl-C or SIGTERM. Settings that are wrong end it at once, with EXIT_SETTINGS."""
+    try:
+        settings = WorkerSettings()
+    except (ValidationError, SettingsError) as error:
+        for sentence in describe_problems(error):
+            print(f"datainf: {sentence}", file=sys.stderr)
+        raise SystemExit(EXIT_SETTINGS) from error
     configure_logs(settings.log_level, as_json=settings.log_json)
     name = settings.worker_name or f"{socket.gethostname()}-{os.getpid()}"
     launcher = Launcher(count_processes(settings.device, settings.device_map), name)

@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from starlette.types import Message
 from support.problems import assert_problem
 
-from app.http.context import Context
-from app.http.prefer_wait import stream_events
-from influence.store.connections import connect_async
 from influence.store.store import Store
 
 
@@ -81,18 +79,45 @@ def test_events_follow_a_job_to_its_end(
     assert events[-1][1]["progress"]["done"] == 4
 
 
-def test_a_stream_without_news_says_that_it_lives(client: TestClient, store: Store, job_id: str) -> None:
-    found: Context = client.app.state.context  # type: ignore[attr-defined]
+def test_a_stream_without_news_says_that_it_lives(
+    client: TestClient, store: Store, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.05)
+    pieces: list[bytes] = []
 
-    async def first_two() -> list[bytes]:
-        events = connect_async(store.connections.state_url)
-        context = Context(found.settings, store, found.files, found.metrics, found.base_models, events)
-        stream = stream_events(context, job_id, heartbeat_seconds=0.05)
-        pieces = [await anext(stream), await anext(stream)]
-        await stream.aclose()  # type: ignore[attr-defined]
-        await events.aclose()
-        return pieces
+    async def receive() -> Message:
+        return await asyncio.Future()
 
-    first, second = asyncio.run(first_two())
-    assert first.startswith(b"event: progress\ndata: {")
-    assert second == b": waiting\n\n"
+    async def send(message: Message) -> None:
+        pieces.append(message.get("body", b""))
+        if message.get("body", b"").startswith(b": "):
+            store.jobs.succeed(job_id)
+
+    path = f"/v1/jobs/{job_id}/events"
+    headers = [(b"host", b"127.0.0.1")]
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers}
+    assert client.portal is not None
+    client.portal.call(client.app, scope, receive, send)
+    events = [piece.partition(b"\n")[0] for piece in pieces if piece]
+    assert events[0] == b"event: progress"
+    assert set(events[1:-1]) == {b": ping"}
+    assert events[-1] == b"event: done"
+
+
+def test_nobody_watches_a_job_that_is_not_there(client: TestClient) -> None:
+    assert_problem(client.get("/v1/jobs/job_0/events"), 404, "not_found")
+
+
+def test_more_streams_than_allowed_are_told_to_come_back(
+    make_client: Callable[..., TestClient], store: Store, job_id: str
+) -> None:
+    client = make_client(max_event_streams=1)
+    store.jobs.succeed(job_id)
+    places = client.app.state.context.event_streams  # type: ignore[attr-defined]
+    path = f"/v1/jobs/{job_id}/events"
+    with places:
+        answer = client.get(path)
+    assert_problem(answer, 429, "too_many_requests")
+    assert int(answer.headers["retry-after"]) > 0
+    assert [client.get(path).status_code for _ in range(3)] == [200] * 3
+    assert places.taken == 0

@@ -212,6 +212,20 @@ def test_all_scores_as_parquet(client: TestClient, scored: tuple[str, Any]) -> N
     assert np.array_equal(np.stack([column.to_numpy() for column in table.columns]), truth, equal_nan=True)
 
 
+def test_more_queries_than_the_queue_takes_are_told_to_come_back(
+    make_client: Callable[..., TestClient], ready_index: dict[str, Any], store: Store
+) -> None:
+    client = make_client(max_queued_queries=1)
+    path, headers = f"/v1/indexes/{ready_index['id']}/queries", {"Idempotency-Key": "k1"}
+    first = client.post(path, json={"examples": [EXAMPLE]}, headers=headers)
+    assert first.status_code == 202
+    refused = client.post(path, json={"examples": [EXAMPLE]})
+    assert assert_problem(refused, 429, "too_many_requests")["queued"] == 1
+    assert int(refused.headers["retry-after"]) > 0
+    assert client.post(path, json={"examples": [EXAMPLE]}, headers=headers).json()["id"] == first.json()["id"]
+    assert len(store.queue.waiting("query")) == 1
+
+
 def test_the_form_of_scores_follows_the_weights_that_the_caller_gives(
     client: TestClient, scored: tuple[str, Any]
 ) -> None:

@@ -9,9 +9,8 @@ from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index
 from support.tiny import TinyCheckpoint
 
-from influence.store.connections import Connections, connect
+from influence.store.connections import Connections, connect, is_full
 from influence.store.embedded import EmbeddedServer
-from influence.store.memory import is_full
 from influence.store.store import Store
 
 

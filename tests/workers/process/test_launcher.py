@@ -1,5 +1,7 @@
 """The launcher keeps processes running and leaves none behind."""
 
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -56,3 +58,11 @@ def test_stopping_ends_every_process(wait_until: Callable[..., None]) -> None:
     made.stopping.set()
     thread.join(20)
     assert not thread.is_alive()
+
+
+def test_settings_that_are_wrong_are_named_in_one_line() -> None:
+    environment = {**os.environ, "DATAINF_CPU_THREADS": "many"}
+    command = [sys.executable, "-m", "workers"]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr.splitlines()[0].partition(": ")[2][:20]) == (2, "DATAINF_CPU_THREADS:")
+    assert "Traceback" not in found.stderr

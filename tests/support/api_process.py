@@ -1,0 +1,59 @@
+"""`python -m app` as a process of its own, and what it logs."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class ApiProcess:
+    """A running API; `url` is where it listens."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    url: str = ""
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What it logged so far."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.endswith("}")]
+
+    def find_url(self) -> str | None:
+        """Where it listens, once it does."""
+        found = [line["event"] for line in self.lines() if line["event"].startswith("Uvicorn running on")]
+        return found[0].split()[3] if found else None
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Ours without a service's settings, and those given."""
+    cleared = {name: value for name, value in os.environ.items() if not name.startswith("DATAINF_")}
+    return {**cleared, **{f"DATAINF_{name.upper()}": value for name, value in settings.items()}}
+
+
+def run_to_end(**settings: str) -> subprocess.CompletedProcess[str]:
+    """An API that does not start."""
+    command = [sys.executable, "-m", "app"]
+    return subprocess.run(command, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False)
+
+
+@contextmanager
+def running_api(folder: Path, wait_until: Callable[..., None], **settings: str) -> Iterator[ApiProcess]:
+    """A process that serves on a free port until the block ends."""
+    log = folder / "api.log"
+    chosen = {"data_dir": str(folder / "data"), "port": "0", "log_json": "true", **settings}
+    with log.open("wb") as stream:
+        process = subprocess.Popen([sys.executable, "-m", "app"], env=environment(**chosen), stderr=stream)
+    started = ApiProcess(process, log)
+    try:
+        wait_until(lambda: started.find_url() or process.poll() is not None, "the address is logged")
+        started.url = started.find_url() or ""
+        assert started.url, log.read_text()
+        yield started
+    finally:
+        process.kill()
+        process.wait()
