@@ -59,6 +59,11 @@ def _require_retrainable(request: Experiment, checkpoint: Checkpoint) -> None:
             f"{checkpoint.id} is a plain model: its files hold only what training made of it, nothing to begin from.",
             hint="Evaluate an index of an adapter, or a model to train by 'dataset_id' and 'base_model'.",
         )
+    if (checkpoint.adapter or {}).get("init_lora_weights") == "eva":
+        raise TaskMismatch(
+            f"The adapter of {checkpoint.id} was made by 'eva' before training, from data that this service lacks.",
+            hint="Evaluate a model to train by 'dataset_id' and 'base_model'.",
+        )
 
 
 def subject_of_rows(context: Context, request: Experiment, dataset_id: str) -> tuple[Subject, Dataset]:

@@ -1,6 +1,7 @@
 """An adapter folder of a stranger -> an accepted checkpoint. Nothing is loaded; bytes are looked at."""
 
 import json
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from influence.checkpoint_files.base_fit import check_base_fit
 from influence.checkpoint_files.config import MAX_CONFIG_BYTES, canonical_fields, parse_adapter_config
 from influence.checkpoint_files.finiteness import check_finite
 from influence.checkpoint_files.head import count_labels, find_label_names, find_task
+from influence.checkpoint_files.names import name_tensors
 from influence.checkpoint_files.safetensors_header import read_header
 from influence.checkpoint_files.tensors import AdapterTensors, check_structure
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
@@ -68,7 +70,7 @@ def accept_adapter(
     if not (folder / WEIGHTS_FILE).is_file():
         raise AdapterMismatch(f"The adapter has no {WEIGHTS_FILE}.", hint="Send all files that save_pretrained wrote.")
     header = read_header(folder / WEIGHTS_FILE)
-    tensors = check_structure(config, header)
+    tensors = check_structure(config, name_tensors(folder / WEIGHTS_FILE, header))
     check_finite(folder / WEIGHTS_FILE, header)
     found_task = find_task(config, task)
     base_files = BaseFiles(Path(base.location)) if base.kind == "path" else None
@@ -92,8 +94,8 @@ def accept_adapter(
         adapter_digest=adapter_digest,
         label_names=names,
         num_labels=num_labels,
-        parameters=sum(tensor.elements for tensor in header.values()),
-        tensors=len(header),
+        parameters=sum(map(math.prod, tensors.trained)),
+        tensors=len(tensors.trained),
         created_at=now(),
     )
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from influence.checkpoint_files.config import AdapterConfig
+from influence.checkpoint_files.names import PREFIX
 from influence.checkpoint_files.safetensors_header import TensorInfo
 from influence.checkpoint_files.selection import ModuleSelector
-from influence.checkpoint_files.tensors import PREFIX, AdapterTensors, Shape, refuse_tensors
+from influence.checkpoint_files.tensors import AdapterTensors, Shape, refuse_tensors
 
 #: Model types whose linear layers keep their weights as (in, out).
 _TRANSPOSED = frozenset({"gpt2", "openai-gpt", "imagegpt", "decision_transformer"})

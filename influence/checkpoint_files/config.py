@@ -1,9 +1,4 @@
-"""adapter_config.json of a stranger -> the few fields that we load a LoRA adapter from.
-
-Every other field must be absent or at its default: a field that changes the model and is not understood here would
-give confident wrong scores; `auto_mapping` and `megatron_core` would import modules, `layer_replication` would grow
-the model a hundredfold.
-"""
+"""adapter_config.json of a stranger -> the fields that we load a LoRA adapter from. All fields: see `fields`."""
 
 import json
 import re
@@ -12,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
+from influence.checkpoint_files.fields import refusal, refuse_fields, shown
+from influence.checkpoint_files.initialisation import refuse_initialisation
 from influence.checkpoint_files.patterns import SafePattern
 from influence.contracts.common import Frozen
 from influence.errors import AdapterConfigRefused
@@ -21,41 +18,48 @@ MAX_RANK = 65_536
 #: Module names: no character that means something to the expressions that PEFT builds around them, but the dot.
 _NAME = re.compile(r"[A-Za-z0-9_\-]+(\.[A-Za-z0-9_\-]+)*")
 _MAX_NAMES, _MAX_NAME_CHARACTERS, _MAX_EXPRESSIONS = 20_000, 512, 32
+_MAX_TOKENS = 1 << 24
 
-#: Fields that do not change a loaded model: what training started from, where it ran, what wrote the file.
-_WITHOUT_EFFECT = frozenset(
-    {
-        "inference_mode",
-        "lora_dropout",
-        "init_lora_weights",
-        "peft_version",
-        "loftq_config",
-        "eva_config",
-        "corda_config",
-        "lora_ga_config",
-        "revision",
-        "runtime_config",
-        "qalora_group_size",
-    }
+_EMPTY_IS_NONE = (
+    "exclude_modules",
+    "layers_to_transform",
+    "layers_pattern",
+    "target_parameters",
+    "trainable_token_indices",
 )
-#: Defaults of fields that must stand at their default, beside null, false, 0, "", {} and [].
-_DEFAULTS: dict[str, Any] = {"megatron_core": "megatron.core"}
+#: Fields that came later: at their defaults they leave an adapter's address as it was.
+_LATER_FIELDS = (
+    "init_lora_weights",
+    "lora_bias",
+    "target_parameters",
+    "trainable_token_indices",
+    "ensure_weight_tying",
+)
 
 
 class AdapterConfig(Frozen):
-    """A LoRA configuration. `target_modules` is a list of module names, or one regular expression."""
+    """A LoRA configuration. `target_modules` is a list of module names, or one regular expression.
+
+    `base_model_class` is what `auto_mapping` calls the base, which PEFT writes where training gave no task type.
+    """
 
     peft_type: Literal["LORA"]
     task_type: str | None = Field(None, max_length=64)
     base_model_name_or_path: str | None = Field(None, max_length=4096)
+    base_model_class: str | None = Field(None, max_length=256)
     r: int = Field(8, ge=1, le=MAX_RANK)
     lora_alpha: float = Field(8, ge=-1e9, le=1e9, allow_inf_nan=False)
-    target_modules: tuple[str, ...] | str
+    target_modules: tuple[str, ...] | str = ()
+    target_parameters: tuple[str, ...] | None = None
     exclude_modules: tuple[str, ...] | str | None = None
     modules_to_save: tuple[str, ...] | None = None
     rank_pattern: dict[str, int] = Field({}, max_length=_MAX_NAMES)
     alpha_pattern: dict[str, float] = Field({}, max_length=_MAX_NAMES)
+    trainable_token_indices: dict[str, tuple[int, ...]] | tuple[int, ...] | None = None
+    init_lora_weights: bool | str = True
     bias: Literal["none", "all", "lora_only"] = "none"
+    lora_bias: bool = False
+    ensure_weight_tying: bool = False
     use_rslora: bool = False
     use_dora: bool = False
     fan_in_fan_out: bool = False
@@ -71,10 +75,19 @@ class AdapterConfig(Frozen):
             _check_names(value)
         return value
 
-    @field_validator("modules_to_save", "layers_pattern")
+    @field_validator("modules_to_save", "layers_pattern", "target_parameters")
     @classmethod
     def _check_names(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         _check_names(value or ())
+        return value
+
+    @field_validator("trainable_token_indices")
+    @classmethod
+    def _check_tokens(cls, value: dict[str, tuple[int, ...]] | tuple[int, ...] | None) -> Any:
+        for name, indices in value.items() if isinstance(value, dict) else (("embed_tokens", value or ()),):
+            _check_names((name,))
+            if len(set(indices)) < len(indices) or not all(0 <= index < _MAX_TOKENS for index in indices):
+                raise ValueError("it lists a token twice, or one that no vocabulary has")
         return value
 
     @field_validator("rank_pattern", "alpha_pattern")
@@ -94,21 +107,24 @@ def parse_adapter_config(content: bytes) -> AdapterConfig:
     """Read the file's bytes. Raises AdapterConfigRefused with the field in `extra`."""
     fields = _load(content)
     if fields.get("peft_type") != "LORA":
-        raise _refusal("peft_type", f"is {_shown(fields.get('peft_type'))}", "Only LoRA adapters are scored.")
+        raise refusal("peft_type", f"is {shown(fields.get('peft_type'))}", "Only LoRA adapters are scored.")
+    refuse_fields(fields)
+    refuse_initialisation(fields.get("init_lora_weights"))
     known = set(AdapterConfig.model_fields)
-    for name, value in fields.items():
-        if name not in known | _WITHOUT_EFFECT and not _is_default(name, value):
-            raise _refusal(
-                name, f"is {_shown(value)}", "This service does not know what it does to the model; train without it."
-            )
     given = {name: _tuples(name, value) for name, value in fields.items() if name in known and value is not None}
+    mapping = fields.get("auto_mapping")
+    if isinstance(mapping, dict) and isinstance(mapping.get("base_model_class"), str):
+        given["base_model_class"] = mapping["base_model_class"]
     try:
-        return AdapterConfig.model_validate(given, strict=True)
+        config = AdapterConfig.model_validate(given, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise _refusal(
+        raise refusal(
             str(first["loc"][0]), f"cannot be taken ({first['msg'][:200]})", "Save the adapter again with PEFT."
         ) from error
+    if not config.target_modules and not config.target_parameters:
+        raise refusal("target_modules", "names no module", "Save the adapter again with PEFT, which names them.")
+    return config
 
 
 def _load(content: bytes) -> dict[str, Any]:
@@ -127,17 +143,15 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no number")
 
 
-def _is_default(name: str, value: Any) -> bool:
-    return not value or (name in _DEFAULTS and value == _DEFAULTS[name])
-
-
 def _tuples(name: str, value: Any) -> Any:
     """Single values where PEFT takes one or many, and lists in the order of their names: their order means nothing."""
     if name in ("layers_to_transform", "layers_pattern") and isinstance(value, int | str):
         value = [value] if value != "" else None
+    if name == "trainable_token_indices" and isinstance(value, dict):
+        return {key: tuple(item) if isinstance(item, list) else item for key, item in value.items()} or None
     if isinstance(value, list) and value:
         return tuple(sorted(set(value))) if all(isinstance(item, str) for item in value) else tuple(value)
-    return value or None if name in ("exclude_modules", "layers_to_transform", "layers_pattern") else value
+    return value or None if name in _EMPTY_IS_NONE else () if value == [] else value
 
 
 def _check_names(names: tuple[str, ...]) -> None:
@@ -153,16 +167,8 @@ def is_module_name(name: str) -> bool:
     return len(name) <= _MAX_NAME_CHARACTERS and bool(_NAME.fullmatch(name))
 
 
-def _refusal(field: str, what: str, hint: str) -> AdapterConfigRefused:
-    return AdapterConfigRefused(
-        f"'{field[:80]}' in adapter_config.json {what}.", hint=hint, extra={"field": field[:80]}
-    )
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value)[:80] if isinstance(value, str | int | float | bool | None) else f"a {type(value).__name__}"
-
-
 def canonical_fields(config: AdapterConfig) -> Mapping[str, Any]:
     """The fields that decide what the model computes, as JSON: equal adapters have equal ones."""
-    return config.model_dump(mode="json", exclude={"base_model_name_or_path"})
+    fields = config.model_dump(mode="json", exclude={"base_model_name_or_path", "base_model_class"})
+    defaults = {name: AdapterConfig.model_fields[name].default for name in _LATER_FIELDS}
+    return {name: value for name, value in fields.items() if name not in defaults or value != defaults[name]}

@@ -1,6 +1,6 @@
 """Task and classification head of an adapter, or of a plain model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from influence.checkpoint_files.config import AdapterConfig
@@ -8,19 +8,27 @@ from influence.checkpoint_files.tensors import HEADS, AdapterTensors, Shape
 from influence.contracts.tasks import TASKS, TaskDeclaration, TaskName, listed_tasks
 from influence.errors import TaskMismatch
 
+#: What models call the layers above their encoder.
+_HEAD_NAMES = (*HEADS, "classification_head", "logits_proj", "sequence_summary", "pre_classifier", "cls")
 #: The layer that gives the logits, within a head of several layers.
 _OUTPUT_LAYERS = ("out_proj", "output", "dense_out")
 
 
 def find_task(config: AdapterConfig, asked: TaskName | None) -> TaskName:
-    """The adapter's task. Raises TaskMismatch where there is none, or another than was asked for."""
+    """The adapter's task, by its type or the class of its base. Raises TaskMismatch where there is none, or another
+    than was asked for."""
     if config.task_type is None:
-        if asked is None:
+        trained_on = config.base_model_class or ""
+        fitting = [task for task in TASKS.values() if trained_on.endswith(task.architectures)]
+        if not fitting and asked is None:
             raise TaskMismatch(
                 "The adapter does not say what task it was trained for.",
                 hint=f"Send 'task': {listed_tasks()}.",
             )
-        return asked
+        if not fitting:
+            assert asked is not None
+            return asked
+        return _choose(asked, fitting, f"The adapter was trained on a {trained_on}, not for {asked}.")
     fitting = [task for task in TASKS.values() if task.peft_type == config.task_type]
     if not fitting:
         offered = ", ".join(f"{task.peft_type} ({task.name})" for task in TASKS.values())
@@ -81,6 +89,12 @@ def count_labels(task: TaskName, tensors: AdapterTensors, base_shapes: Mapping[s
             )
         return None
     outputs = outputs if outputs is not None else head_outputs(base_shapes)
+    if outputs is None and base_shapes and not (_has_head(tensors.saved) or _has_head(base_shapes)):
+        raise TaskMismatch(
+            "Neither the adapter nor the base model holds a classifier's head: it would be random.",
+            hint="Train with the head in modules_to_save (task_type SEQ_CLS puts it there), or send a base model that "
+            "holds the head.",
+        )
     if not head.admit(outputs):
         raise TaskMismatch(
             f"The classifier's head has {outputs} {'output' if outputs == 1 else 'outputs'}; "
@@ -88,6 +102,10 @@ def count_labels(task: TaskName, tensors: AdapterTensors, base_shapes: Mapping[s
             hint="Send the task that the head was trained for, or train with as many outputs as the task needs.",
         )
     return outputs
+
+
+def _has_head(names: Iterable[str]) -> bool:
+    return any(f".{head}." in f".{name}" for head in _HEAD_NAMES for name in names)
 
 
 def head_outputs(shapes: Mapping[str, Shape]) -> int | None:

@@ -1,8 +1,9 @@
 """Regular expressions of strangers, matched in time linear in the text.
 
 PEFT lets `target_modules` and the keys of `rank_pattern` be regular expressions, and Python's engine can take years
-over one. Here the expression becomes a machine without backtracking: at most MAX_STATES steps a character. Look-around,
-back references and flags are refused.
+over one. Here the expression becomes a machine without backtracking: at most MAX_STATES steps per character, and as
+many for each look ahead, which trainers use to leave parts of a model out. Looks behind, back references and flags
+are refused.
 """
 
 import re
@@ -19,6 +20,7 @@ MAX_STATES = 4000
 #: Steps one expression may take over all the names it is asked about: seconds, where an honest one takes milliseconds.
 MAX_STEPS = 10_000_000
 _MAX_NAME_CHARACTERS = 512
+_AHEAD = 1
 
 #: A state is (test, targets): a test on the character is taken with it, a test on the place without.
 _CharacterTest = Callable[[str], bool]
@@ -69,13 +71,25 @@ class SafePattern:
         if len(name) > _MAX_NAME_CHARACTERS:
             return False
         states = self._spread({self._start}, name, 0)
-        for place, character in enumerate(name):
-            self._steps += len(states)
-            read = (self._reads[state] for state in states if state in self._reads)
-            states = self._spread({after for test, after in read if test(character)}, name, place + 1)
+        for place in range(len(name)):
+            states = self._step(states, name, place)
+        return self._end in states
+
+    def _step(self, states: set[int], text: str, place: int) -> set[int]:
+        """The states behind the character at `place`."""
+        self._steps += len(states)
         if self._steps > self._max_steps:
             raise _refusal(self._field, "it takes too long")
-        return self._end in states
+        read = (self._reads[state] for state in states if state in self._reads)
+        return self._spread({after for test, after in read if test(text[place])}, text, place + 1)
+
+    def _begins(self, start: int, end: int, text: str, place: int) -> bool:
+        """Whether what lies between two states matches from `place` on, up to anywhere."""
+        states = self._spread({start}, text, place)
+        while end not in states and states and place < len(text):
+            states = self._step(states, text, place)
+            place += 1
+        return end in states
 
     def _spread(self, states: set[int], text: str, place: int) -> set[int]:
         """The states that can be reached without taking a character."""
@@ -117,7 +131,11 @@ class SafePattern:
                 raise _refusal(self._field, "it sets flags")
             return self._build(inner, state)
         after = self._new_state()
-        if kind == sre.BRANCH:
+        if kind in (sre.ASSERT, sre.ASSERT_NOT) and argument[0] == _AHEAD:
+            start, is_wanted = self._new_state(), kind == sre.ASSERT
+            end = self._build(argument[1], start)
+            self._jump(state, after, lambda text, place: self._begins(start, end, text, place) is is_wanted)
+        elif kind == sre.BRANCH:
             for branch in argument[1]:
                 self._jump(self._build(branch, state), after)
         elif kind == sre.AT and argument in _PLACES:
@@ -183,6 +201,6 @@ def _character_test(node: tuple[Any, Any], field: str) -> _CharacterTest:
 def _refusal(field: str, reason: str) -> AdapterConfigRefused:
     return AdapterConfigRefused(
         f"The regular expression in '{field}' is refused: {reason}.",
-        hint=f"Give '{field}' as plain module names, or as a simpler expression without look-around.",
+        hint=f"Give '{field}' as plain module names, or as a simpler expression without looks behind.",
         extra={"field": field},
     )

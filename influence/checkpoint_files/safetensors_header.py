@@ -11,6 +11,7 @@ from influence.errors import UnreadableFile
 
 MAX_HEADER_BYTES = 32 << 20
 MAX_DIMENSIONS = 8
+_PIECE_BYTES = 4 << 20
 #: Bytes of one element.
 DTYPE_BYTES = {
     "BOOL": 1,
@@ -66,6 +67,22 @@ def read_header(file: Path) -> dict[str, TensorInfo]:
     if end != size:
         raise _unreadable(file, "the file is cut short or has bytes behind the last tensor")
     return tensors
+
+
+def have_same_bytes(file: Path, first: TensorInfo, second: TensorInfo) -> bool:
+    """Whether two tensors of one file are the same: type, shape and values. Reads in pieces of 4 MiB."""
+    if (first.dtype, first.shape) != (second.dtype, second.shape):
+        return False
+    with file.open("rb") as one, file.open("rb") as other:
+        one.seek(first.start)
+        other.seek(second.start)
+        left = first.stop - first.start
+        while left > 0:
+            length = min(_PIECE_BYTES, left)
+            if one.read(length) != other.read(length):
+                return False
+            left -= length
+    return True
 
 
 def _parse(file: Path, content: bytes) -> Mapping[str, Any]:

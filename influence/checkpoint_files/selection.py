@@ -1,14 +1,17 @@
 """Which modules of a model an adapter configuration selects, by PEFT's rules, and at which rank and alpha."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from influence.checkpoint_files.config import AdapterConfig, is_module_name
+from influence.checkpoint_files.names import EMBEDDINGS
 from influence.checkpoint_files.patterns import SafePattern
 
 #: PEFT's word for every linear layer but the output layer.
 ALL_LINEAR = "all-linear"
+_NESTED = re.compile(r"(\.base_layer)+$")
 Figure = TypeVar("Figure", int, float)
 
 
@@ -35,6 +38,21 @@ class ModuleSelector:
         if not self._targets(name):
             return False
         return isinstance(self._config.target_modules, str) or self._is_in_layers(name)
+
+    def adapts(self, name: str) -> bool:
+        """Whether a module of the adapted model has factors: it is selected, or a parameter of its own is.
+
+        Where several parameters of a module are, PEFT nests them: `experts`, `experts.base_layer` and so on. With
+        `ensure_weight_tying` an embedding that is tied to a selected one has them, too.
+        """
+        module = _NESTED.sub("", name)
+        owners = [parameter.rpartition(".")[0] for parameter in self._config.target_parameters or ()]
+        is_tied = self._config.ensure_weight_tying and module.rpartition(".")[2] in EMBEDDINGS
+        return self.selects(module) or is_tied or any(not owner or _ends(module, owner) for owner in owners)
+
+    def targets(self, parameter: str) -> bool:
+        """Whether a parameter is adapted by itself; `parameter` is its name in the base model."""
+        return any(_ends(parameter, target) for target in self._config.target_parameters or ())
 
     def saves(self, name: str) -> bool:
         """Whether the module is, or lies in, one of `modules_to_save`."""
@@ -100,6 +118,10 @@ class _Figures(Generic[Figure]):
         keys = [ending for ending in _endings(name) if ending in self._order]
         keys += [key for key, pattern in self._expressions if pattern.matches(name)]
         return self._figures[min(keys, key=self._order.__getitem__)] if keys else default
+
+
+def _ends(name: str, ending: str) -> bool:
+    return f".{name}".endswith(f".{ending}")
 
 
 def _endings(name: str) -> Iterator[str]:

@@ -4,45 +4,60 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from influence.checkpoint_files.config import AdapterConfig
+from influence.checkpoint_files.names import EMBEDDINGS, PREFIX
 from influence.checkpoint_files.safetensors_header import TensorInfo
 from influence.checkpoint_files.selection import ModuleSelector
 from influence.errors import AdapterMismatch
 
-PREFIX = "base_model.model."
 #: PEFT lists both for every classifier; a model has one of them.
 HEADS = ("classifier", "score")
 #: Endings of a LoRA tensor's name -> the part it is.
 _PARTS = {
     ".lora_A.weight": "A",
     ".lora_B.weight": "B",
+    ".lora_B.bias": "bias",
     ".lora_embedding_A": "embedding_A",
     ".lora_embedding_B": "embedding_B",
     ".lora_magnitude_vector": "magnitude",
-    ".lora_magnitude_vector.weight": "magnitude",
 }
+_TOKENS, _BASE = ".token_adapter.trainable_tokens_delta", ".base_layer.weight"
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class AdapterTensors:
-    """Shapes by base model name: `modules` has the parts of each adapted module, `saved` whole tensors (a head)."""
+    """Shapes by base model name: `modules` has the parts of each adapted module, `saved` whole tensors (a head).
+
+    `tokens` are rows of an embedding that were trained; `replaced` are embeddings of the base, which PEFT saves where
+    they are adapted or were resized: they take the place of the base's and were not trained.
+    """
 
     modules: dict[str, dict[str, Shape]] = field(default_factory=dict)
     saved: dict[str, Shape] = field(default_factory=dict)
+    tokens: dict[str, Shape] = field(default_factory=dict)
+    replaced: dict[str, Shape] = field(default_factory=dict)
+
+    @property
+    def trained(self) -> list[Shape]:
+        """Shapes of all that was trained."""
+        parts = [shape for module in self.modules.values() for shape in module.values()]
+        return [*parts, *self.saved.values(), *self.tokens.values()]
 
 
 def check_structure(config: AdapterConfig, header: Mapping[str, TensorInfo]) -> AdapterTensors:
-    """Sort the tensors and check them against the configuration alone.
+    """Sort the tensors, named as PEFT names them, and check them against the configuration alone.
 
     Raises AdapterMismatch with `missing`, `extra` and `misshapen` tensors in `extra`.
     """
-    tensors = _sort(header)
     selector = ModuleSelector(config)
+    tensors = _sort(header, selector)
     missing = [*_missing_parts(config, tensors), *_missing_saved(config, tensors)]
-    extra = [PREFIX + name for name in tensors.modules if not selector.selects(name)]
+    extra = [PREFIX + name for name in tensors.modules if not selector.adapts(name)]
     extra += [name for name in header if not name.startswith(PREFIX)]
     extra += [PREFIX + name for name in tensors.saved if not _is_wanted(config, selector, name)]
-    misshapen = [PREFIX + name for name, parts in tensors.modules.items() if not _has_rank(parts, selector.rank(name))]
+    extra += [PREFIX + name + _TOKENS for name in tensors.tokens if config.trainable_token_indices is None]
+    extra += [PREFIX + name for name, parts in tensors.modules.items() if "bias" in parts and not config.lora_bias]
+    misshapen = [PREFIX + name for name, parts in tensors.modules.items() if not _has_rank(parts, name, selector)]
     refuse_tensors(missing=missing, extra=extra, misshapen=misshapen)
     if not tensors.modules:
         raise AdapterMismatch("The adapter holds no LoRA tensor.")
@@ -64,23 +79,33 @@ def refuse_tensors(
         )
 
 
-def _sort(header: Mapping[str, TensorInfo]) -> AdapterTensors:
+def _sort(header: Mapping[str, TensorInfo], selector: ModuleSelector) -> AdapterTensors:
     tensors = AdapterTensors()
     for name, tensor in header.items():
         base_name = name.removeprefix(PREFIX)
         ending = next((ending for ending in _PARTS if base_name.endswith(ending)), None)
-        if ending is None:
-            tensors.saved[base_name] = tensor.shape
-        else:
+        if ending is not None:
             tensors.modules.setdefault(base_name.removesuffix(ending), {})[_PARTS[ending]] = tensor.shape
+        elif base_name.endswith(_TOKENS):
+            tensors.tokens[base_name.removesuffix(_TOKENS)] = tensor.shape
+        elif (embedding := replaced_embedding(base_name)) and not selector.keeps(base_name):
+            tensors.replaced[embedding] = tensor.shape
+        else:
+            tensors.saved[base_name] = tensor.shape
     return tensors
+
+
+def replaced_embedding(name: str) -> str | None:
+    """The embedding whose whole weight a tensor's name stands for, if it does; `saved` ones have such names, too."""
+    module = name.removesuffix(_BASE) if name.endswith(_BASE) else name.removesuffix(".weight")
+    return module if module != name and module.rpartition(".")[2] in EMBEDDINGS else None
 
 
 def _missing_parts(config: AdapterConfig, tensors: AdapterTensors) -> list[str]:
     missing = []
     for name, parts in tensors.modules.items():
         kind = "embedding_" if any(part.startswith("embedding") for part in parts) else ""
-        wanted = [f"{kind}A", f"{kind}B"] + ["magnitude"] * config.use_dora
+        wanted = [f"{kind}A", f"{kind}B"] + ["magnitude"] * config.use_dora + ["bias"] * (config.lora_bias and not kind)
         endings = {part: ending for ending, part in reversed(_PARTS.items())}
         missing += [PREFIX + name + endings[part] for part in wanted if part not in parts]
     return missing
@@ -99,11 +124,13 @@ def _is_wanted(config: AdapterConfig, selector: ModuleSelector, name: str) -> bo
     return selector.keeps(name) or (config.bias != "none" and name.endswith(".bias"))
 
 
-def _has_rank(parts: Mapping[str, Shape], rank: int) -> bool:
-    """A is (r, in, ...), B is (out, r, ...), for embeddings the same with the vocabulary as `in`."""
-    for part, shape in parts.items():
-        if part == "magnitude":
-            continue
-        if len(shape) < 2 or min(shape) < 1 or shape[0 if part.endswith("A") else 1] != rank:
-            return False
-    return True
+def _has_rank(parts: Mapping[str, Shape], name: str, selector: ModuleSelector) -> bool:
+    """A is (r, in, ...), B is (out, r, ...), for embeddings the same with the vocabulary as `in`.
+
+    Of parameters both are as long as all their experts' factors together.
+    """
+    factors = {part: shape for part, shape in parts.items() if part not in ("magnitude", "bias")}
+    if any(len(shape) < 2 or min(shape) < 1 for shape in factors.values()):
+        return False
+    ranks = {shape[0 if part.endswith("A") else 1] for part, shape in factors.items()}
+    return ranks == {selector.rank(name)} if selector.selects(name) else len(ranks) == 1

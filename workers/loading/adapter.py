@@ -5,25 +5,27 @@ configuration as regular expressions. Here the modules are chosen by our own rul
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, TaskType, get_peft_model, get_peft_model_state_dict
+from peft.tuners.lora.layer import ParamWrapper
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
 from influence.checkpoint_files.config import AdapterConfig
+from influence.checkpoint_files.names import PREFIX, read_names
 from influence.checkpoint_files.selection import ModuleSelector
+from influence.checkpoint_files.tensors import replaced_embedding
 from influence.contracts.tasks import TASKS, TaskName
 from influence.errors import AdapterMismatch, AdapterNotFinite, TaskMismatch, UnreadableFile, UnsupportedModule
 from workers.loading.base_model import BaseModel
 
 WEIGHTS_FILE = "adapter_model.safetensors"
-_PREFIX = "base_model.model."
 _NAMES_SHOWN = 5
 
 
@@ -33,8 +35,10 @@ def attach_adapter(base: BaseModel, config: AdapterConfig, folder: Path, task: T
     Raises AdapterMismatch, AdapterNotFinite, TaskMismatch, UnsupportedModule.
     """
     weights = _read_weights(folder / WEIGHTS_FILE)
-    model = wrap_base(base, config, task)
+    # All factors come from the file; only this way of making them also says which of them stay as they were made.
+    model = wrap_base(base, config, task, init="mica" if config.init_lora_weights == "mica" else True)
     places = get_peft_model_state_dict(model, save_embedding_layers=False)
+    places |= _replaced_places(model, weights.keys() - places.keys())
     _refuse_mismatch(places, weights)
     _refuse_random(base.random, weights)
     with torch.no_grad():
@@ -44,17 +48,30 @@ def attach_adapter(base: BaseModel, config: AdapterConfig, folder: Path, task: T
     return model
 
 
-def wrap_base(base: BaseModel, config: AdapterConfig, task: TaskName, *, dropout: float = 0.0) -> Any:
+def wrap_base(
+    base: BaseModel, config: AdapterConfig, task: TaskName, *, dropout: float = 0.0, init: bool | str | None = None
+) -> Any:
     """The base model under a fresh adapter, as before its training. Raises AdapterMismatch and UnsupportedModule."""
-    selected = _select_modules(base.model, ModuleSelector(config))
-    return _wrap(base.model, _lora_config(config, selected, task, base.model, dropout), selected)
+    selector = ModuleSelector(config)
+    selected = _select_modules(base.model, selector)
+    parameters = [name for name, _ in base.model.named_parameters() if selector.targets(name)]
+    if not selected and not parameters:
+        raise AdapterMismatch("The adapter's target_modules select no module of the base model.")
+    lora = _lora_config(config, selected, parameters, base.model)
+    # PEFT adds a classifier's head to what is saved where the adapter has a task type, and only there.
+    lora.task_type = None if config.task_type is None else TaskType(TASKS[task].peft_type)
+    lora.init_lora_weights = config.init_lora_weights if init is None else init
+    lora.lora_dropout = dropout
+    return _wrap(base.model, lora, selected, selector)
 
 
 def _read_weights(file: Path) -> dict[str, Tensor]:
+    """Tensors under PEFT's names."""
     try:
-        weights: dict[str, Tensor] = load_file(file)
+        written: dict[str, Tensor] = load_file(file)
     except (OSError, SafetensorError) as error:
         raise UnreadableFile(f"{file.name} cannot be read: {str(error)[:200]}.") from error
+    weights = {peft: written[name] for peft, name in read_names(written).written.items()}
     broken = [name for name, tensor in weights.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if broken:
         raise AdapterNotFinite(f"NaN or infinite weights in {_some(broken)}.", extra={"tensors": broken[:100]})
@@ -66,10 +83,7 @@ def _select_modules(model: Any, selector: ModuleSelector) -> list[str]:
     names = [name for name, _ in model.named_modules() if name]
     if selector.takes_all_linear:
         names = _linear_names(model)
-    selected = [name for name in names if selector.selects(name)]
-    if not selected:
-        raise AdapterMismatch("The adapter's target_modules select no module of the base model.")
-    return selected
+    return [name for name in names if selector.selects(name)]
 
 
 def _linear_names(model: Any) -> list[str]:
@@ -82,41 +96,72 @@ def _linear_names(model: Any) -> list[str]:
     ]
 
 
-def _lora_config(config: AdapterConfig, selected: list[str], task: TaskName, model: Any, dropout: float) -> LoraConfig:
+def _lora_config(config: AdapterConfig, modules: list[str], parameters: list[str], model: Any) -> LoraConfig:
     selector = ModuleSelector(config)
-    # PEFT reads these keys as regular expressions.
-    ranks = {re.escape(name): selector.rank(name) for name in selected}
-    alphas = {re.escape(name): selector.alpha(name) for name in selected}
-    transposed = all(isinstance(model.get_submodule(name), Conv1D) for name in selected)
+    ranks = {name: selector.rank(name) for name in (*modules, *parameters)}
+    alphas = {name: selector.alpha(name) for name in (*modules, *parameters)}
+    transposed = bool(modules) and all(isinstance(model.get_submodule(name), Conv1D) for name in modules)
+    tokens = config.trainable_token_indices
     return LoraConfig(
-        task_type=TaskType(TASKS[task].peft_type),
         r=config.r,
         lora_alpha=config.lora_alpha,
-        target_modules=selected,
-        rank_pattern=ranks,
-        alpha_pattern=alphas,
+        target_modules=modules,
+        target_parameters=parameters or None,
+        # PEFT reads these keys as regular expressions.
+        rank_pattern={re.escape(name): rank for name, rank in ranks.items() if rank != config.r},
+        alpha_pattern={re.escape(name): alpha for name, alpha in alphas.items() if alpha != config.lora_alpha},
         bias=config.bias,
+        lora_bias=config.lora_bias,
         use_rslora=config.use_rslora,
         use_dora=config.use_dora,
         fan_in_fan_out=transposed,
-        lora_dropout=dropout,
         inference_mode=False,
         modules_to_save=None if config.modules_to_save is None else list(config.modules_to_save),
+        trainable_token_indices={name: [*rows] for name, rows in tokens.items()}
+        if isinstance(tokens, dict)
+        else (None if tokens is None else [*tokens]),
+        ensure_weight_tying=config.ensure_weight_tying,
     )
 
 
-def _wrap(model: Any, config: LoraConfig, selected: list[str]) -> Any:
+def _wrap(model: Any, config: LoraConfig, selected: list[str], selector: ModuleSelector) -> Any:
     try:
         wrapped = get_peft_model(model, config)
-    except ValueError as error:
+    except (ValueError, IndexError) as error:
         raise UnsupportedModule(
             f"The adapter cannot be put on the base model: {str(error).strip()[:200]}",
             hint="Check that target_modules name linear layers of this base model.",
         ) from error
-    adapted = {name.removeprefix(_PREFIX) for name, module in wrapped.named_modules() if hasattr(module, "lora_A")}
-    if adapted != set(selected):
-        raise AdapterMismatch(f"PEFT adapts other modules than the configuration says: {_some(adapted ^ {*selected})}.")
+    layers = ((name.removeprefix(PREFIX), module) for name, module in wrapped.named_modules())
+    # Layers that adapt a parameter of a module are nested, and compared tensor by tensor.
+    adapted = {name for name, layer in layers if hasattr(layer, "lora_A") and not isinstance(layer, ParamWrapper)}
+    wrong = {*selected} - adapted | {name for name in adapted - {*selected} if not selector.adapts(name)}
+    if wrong:
+        raise AdapterMismatch(f"PEFT adapts other modules than the configuration says: {_some(wrong)}.")
     return wrapped
+
+
+def _replaced_places(model: Any, names: Iterable[str]) -> dict[str, Tensor]:
+    """The base's own weights of embeddings that the adapter's file holds beside what was trained."""
+    embeddings = {name: _inner_weight(module) for name, module in _embeddings_of(model).items()}
+    found = {name: replaced_embedding(name) for name in names}
+    return {name: embeddings[module] for name, module in found.items() if module in embeddings}
+
+
+def _embeddings_of(model: Any) -> dict[str, Any]:
+    """The input and output embeddings, wrapped or not, by their names in the wrapped model."""
+    base = model.get_base_model()
+    wanted = [base.get_input_embeddings(), base.get_output_embeddings()]
+    return {name: module for name, module in model.named_modules() if any(module is one for one in wanted)}
+
+
+def _inner_weight(module: Any) -> Tensor:
+    """The weight of the base model's layer below all that PEFT puts around it."""
+    for wrapper in ("original_module", "base_layer"):
+        while hasattr(module, wrapper):
+            module = getattr(module, wrapper)
+    weight: Tensor = module.weight
+    return weight
 
 
 def _refuse_mismatch(places: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
@@ -133,7 +178,7 @@ def _refuse_mismatch(places: Mapping[str, Tensor], weights: Mapping[str, Tensor]
 
 def _refuse_random(random: frozenset[str], weights: Mapping[str, Tensor]) -> None:
     """A tensor that neither base model nor adapter holds was made up on loading: every answer would be nonsense."""
-    made_up = sorted(name for name in random if _PREFIX + name not in weights)
+    made_up = sorted(name for name in random if PREFIX + name not in weights)
     if made_up:
         raise TaskMismatch(
             f"Neither the base model nor the adapter holds {_some(made_up)}: these weights would be random.",

@@ -9,6 +9,7 @@ from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import Json, LossScope, now
 from influence.contracts.evaluation import Evaluation, Experiment, LoraShape, Subject
 from influence.contracts.index import GradientSettings
+from influence.contracts.tasks import TASKS, TaskName
 from influence.errors import InvalidRequest, UnsupportedModule
 from workers.loading.checkpoint import LoadedCheckpoint, locate_base_model, make_untrained
 from workers.runtime.state import Runtime
@@ -39,7 +40,7 @@ def load_base(
         id="ckpt_untrained",
         base_model=subject.base_model,
         task=subject.task,
-        adapter=adapter_fields(shape, find_model_type(runtime, subject.base_model)),
+        adapter=adapter_fields(shape, find_model_type(runtime, subject.base_model), subject.task),
         adapter_digest="",
         label_names=subject.label_names,
         num_labels=subject.num_labels,
@@ -72,7 +73,7 @@ def find_model_type(runtime: Runtime, base: BaseModelRef) -> str:
     return str(config.model_type)
 
 
-def adapter_fields(lora: LoraShape, model_type: str) -> Json:
+def adapter_fields(lora: LoraShape, model_type: str, task: TaskName) -> Json:
     """An adapter's configuration; without target modules PEFT's choice for the architecture.
 
     Raises UnsupportedModule where PEFT has none.
@@ -83,4 +84,10 @@ def adapter_fields(lora: LoraShape, model_type: str) -> Json:
             f"PEFT has no usual target modules for models of type '{model_type}'.",
             hint="Name them in 'lora': {\"target_modules\": [...]}.",
         )
-    return {"peft_type": "LORA", "r": lora.r, "lora_alpha": lora.lora_alpha, "target_modules": sorted(targets)}
+    return {
+        "peft_type": "LORA",
+        "task_type": TASKS[task].peft_type,
+        "r": lora.r,
+        "lora_alpha": lora.lora_alpha,
+        "target_modules": sorted(targets),
+    }

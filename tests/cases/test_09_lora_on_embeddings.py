@@ -1,0 +1,13 @@
+"""LoRA on the embeddings: PEFT saves the base's own embeddings beside the factors."""
+
+from support.cases import LLAMA, assert_right, case_folder, read_json
+from support.local_service import LocalService
+
+
+def test_it_gives_the_scores_of_what_peft_loads(service: LocalService) -> None:
+    case = case_folder("09-lora-on-embeddings")
+    checkpoint = service.checkpoint(LLAMA, case / "adapter")
+    index = service.index(checkpoint, service.dataset(case / "rows.jsonl"), storage="full")
+    assert_right(service.scores(index, read_json(case / "test.json")), case)
+    assert not [block["name"] for block in index["blocks"] if "lora" not in block["name"]]
+    assert index["parameters"] == checkpoint["parameters"]
