@@ -5,10 +5,12 @@ BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 # Extra arguments for pip, e.g. PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PIP_ARGS ?=
+# Of a running demo, for screenshots.
+URL     ?= http://127.0.0.1:8400
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test openapi bench-gradients lint format clean bench-index bench-evaluations
+.PHONY: help install demo test openapi screenshots bench-gradients lint format clean bench-index bench-evaluations
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -41,6 +43,9 @@ bench-index: $(STAMP) ## Measure the compact index: fidelity, scale, HTTP (ten m
 
 bench-evaluations: $(STAMP) ## Judge all methods by training again (hours on two cores; goes on where it ended)
 	$(BIN)/python -m benchmarks.evaluations --shared ../shared $(ARGS)
+
+screenshots: $(STAMP) ## Take the pictures of docs/page.md from the demo's data
+	$(BIN)/python scripts/take_screenshots.py $(URL) docs/pictures
 
 lint: $(STAMP) ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check .

@@ -129,6 +129,7 @@ def show_what_next(console: Console, url: str, index_id: str, dataset_id: str, q
         f"-d '{mean}'",
         f"curl -s {url}/v1/queries/{query_id}/scores",
     )
+    console.print(f"Open {url}/ui/indexes/{index_id} in a browser: ask, audit, review.", style="bold", soft_wrap=True)
     console.print(f"The service is running at {url}   (API guide: {url}/docs)", soft_wrap=True)
     console.print()
     for line in lines:
