@@ -15,6 +15,9 @@ class WorkerSettings(StorageSettings):
     token_budget: int = Field(0, ge=0, description="Tokens a micro-batch, padding included; 0 finds one.")
     memory_budget_bytes: int = Field(4 << 30, ge=0, description="Memory for hot indexes; the least used leave.")
     gradient_cache_bytes: int = Field(256 << 20, ge=0, description="Memory for gradients recomputed by queries.")
+    test_gradient_bytes: int = Field(
+        256 << 20, ge=0, description="Memory for test gradients that a sum over checkpoints keeps between its passes."
+    )
     hot_models: int = Field(2, ge=1, description="Checkpoints kept loaded.")
     query_threads: int = Field(2, ge=1, description="Queries worked on at once.")
     shard_seconds: float = Field(20.0, gt=0, description="How long a shard of a build should take.")

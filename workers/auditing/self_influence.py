@@ -5,7 +5,6 @@ from numpy.typing import NDArray
 
 from influence.errors import NonFiniteGradients
 from workers.auditing.stages import RowStage, Subject
-from workers.indexes.compact import CompactIndex
 
 #: Rows of codes a piece.
 _CODE_ROWS = 2048
@@ -23,7 +22,7 @@ class SelfInfluenceStage(RowStage):
     def __init__(self, subject: Subject) -> None:
         a_row = max(1, subject.rows * (subject.index.parameters or 1))
         on_full = min(subject.rows, max(_FEWEST_ROWS, _MULTIPLICATIONS // a_row))
-        super().__init__(subject, _CODE_ROWS if isinstance(subject.hot, CompactIndex) else on_full)
+        super().__init__(subject, on_full if subject.hot.on_device else _CODE_ROWS)
 
     def compute(self, rows: slice) -> NDArray[np.float32]:
         found = self._score(rows)
@@ -35,7 +34,7 @@ class SelfInfluenceStage(RowStage):
 
     def _score(self, rows: slice) -> NDArray[np.float32]:
         request, hot = self.subject.audit.request, self.subject.hot
-        if isinstance(hot, CompactIndex):
+        if not hot.on_device:
             # Codes lie in the host's memory: reading them keeps nobody from the device.
             return hot.self_influence(request.method, request.damping_scale, rows)
         # Outside the lock: a solve's factors take long, and once.

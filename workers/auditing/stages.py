@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from influence.contracts.audit import Audit
 from influence.contracts.index import Index
 from influence.store.data.chunks import DamagedChunk
-from workers.indexes.compact import CompactIndex
-from workers.indexes.full import FullIndex
+from workers.runtime.hot_indexes import HotIndex
 from workers.runtime.models import HotModel
 from workers.runtime.state import Runtime
 
@@ -26,7 +25,7 @@ class Subject:
     audit: Audit
     index: Index
     model: HotModel
-    hot: FullIndex | CompactIndex
+    hot: HotIndex
 
     @property
     def rows(self) -> int:

@@ -25,7 +25,7 @@ from workers.baselines.embeddings import VECTORS, collect_embeddings
 from workers.queries.answer import spread_rows
 from workers.queries.influence import Influence
 from workers.queries.opened import shows_prediction
-from workers.queries.results import ResultBuilder
+from workers.queries.results import ResultBuilder, rank_points
 from workers.queries.test_points import TestPoints, make_test_points
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_model, require_ready
@@ -93,10 +93,8 @@ def _store(
     """Write results and scores; what would speak of gradients, damping and fidelity, stays empty."""
     with watch.phase("rank"):
         found = Influence(hot.row_indexes, influence)
-        builder = ResultBuilder(
-            runtime, query, index, points, found, is_exact=lambda shown: np.ones(len(shown), dtype=np.bool_)
-        )
-        results = builder.build()
+        builder = ResultBuilder(runtime, query, index, points, found, are_exact=True)
+        results = builder.build(rank_points(found, query.request))
         runtime.store.scores.write(query.id, spread_rows(influence, hot.row_indexes, index.rows))
     answer: Json = {
         "state": "succeeded",

@@ -8,8 +8,9 @@ from influence.errors import DoesNotFit
 from influence.evaluating.dampings import compare_dampings
 from influence.store import keys
 from workers.evaluating.retraining import Judge, read_judge
-from workers.indexes.open import AnyIndex, open_index, score_all_points
+from workers.indexes.open import open_index, score_all_points
 from workers.queries.test_points import TestPoints, make_test_points
+from workers.runtime.hot_indexes import HotIndex
 from workers.runtime.interrupts import check_wanted
 from workers.runtime.state import Runtime
 from workers.runtime.stopwatch import Stopwatch
@@ -34,7 +35,7 @@ def sweep_dampings(runtime: Runtime, sweep: Sweep) -> None:
     runtime.store.jobs.succeed(sweep.job_id)
 
 
-def _check_room(runtime: Runtime, sweep: Sweep, hot: AnyIndex, points: TestPoints) -> None:
+def _check_room(runtime: Runtime, sweep: Sweep, hot: HotIndex, points: TestPoints) -> None:
     """Raise DoesNotFit where the scores to compare would take more memory than hot indexes may."""
     needed = 4 * len(points.rows) * len(hot.row_indexes) * len(sweep.damping_scales)
     budget = runtime.settings.memory_budget_bytes
@@ -47,7 +48,7 @@ def _check_room(runtime: Runtime, sweep: Sweep, hot: AnyIndex, points: TestPoint
 
 
 def _score_all(
-    runtime: Runtime, sweep: Sweep, hot: AnyIndex, points: TestPoints, judge: Judge | None
+    runtime: Runtime, sweep: Sweep, hot: HotIndex, points: TestPoints, judge: Judge | None
 ) -> tuple[dict[float, NDArray[np.float32]], dict[float, NDArray[np.float64]] | None]:
     """Influence (m, n) and agreement with retraining (p,) by damping.
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from influence.compact.query import (
     query_vectors,
     self_scores,
 )
+from influence.compact.rerank import block_scores, full_directions
 from influence.compact.scan import scan_codes
 from influence.contracts.index import Index
 from influence.methods.normalised import inverse_roots
@@ -34,7 +36,7 @@ from workers.indexes.kernels import multiply_fastest
 from workers.indexes.repair import read_or_repair
 from workers.indexes.scan_batcher import ScanBatcher
 from workers.runtime.basis_sample import MOMENTS
-from workers.runtime.hot_indexes import Scorer
+from workers.runtime.hot_indexes import ReadGradients, Scorer
 from workers.runtime.lru import Lru
 from workers.runtime.state import Runtime
 
@@ -53,6 +55,8 @@ _INVERSES: dict[str, Callable[[Encoder, Moments, Sequence[float]], Inverse]] = {
 _ROW_FACTORS: dict[str, RowFactors] = {"cosine": length_factors, "relative": self_influence_factors}
 _OF_TEST_LENGTH = frozenset({"cosine"})
 _PREPARED_KEPT = 8
+#: Recomputed gradients of candidates held at once, at most.
+_GRADIENT_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class Prepared:
 @dataclass
 class CompactIndex:
     """Codes (n, P) and what belongs to them. `row_indexes` (n,) are data set rows, `losses` (n,) their own losses."""
+
+    on_device: ClassVar[bool] = False
 
     encoder: Encoder
     moments: Moments
@@ -129,6 +135,28 @@ class CompactIndex:
         if (factors := prepared.factors(tests, slice(None))) is not None:
             return np.multiply(scores, -factors, out=scores)
         return np.negative(scores, out=scores)
+
+    def block_contributions(
+        self,
+        method: str,
+        damping_scale: float | None,
+        test: Mapping[str, torch.Tensor],
+        positions: NDArray[np.int64],
+        read_gradients: ReadGradients,
+    ) -> NDArray[np.float64]:
+        """The blocks' parts (blocks, m, r) of the influence of some rows, exact: codes do not tell blocks apart."""
+        prepared = self.prepare(method, damping_scale)
+        tests = [block.float() for block in test.values()]
+        directions = full_directions(self.encoder.basis, prepared.inverse, tests)
+        sizes = [block.shape[1] for block in tests]
+        parts = np.empty((len(tests), len(tests[0]), len(positions)))
+        rows_at_once = max(1, _GRADIENT_BYTES // (4 * sum(sizes)))
+        for start in range(0, len(positions), rows_at_once):
+            piece = slice(start, start + rows_at_once)
+            gradients = read_gradients(self.row_indexes[positions[piece]])
+            parts[:, :, piece] = -block_scores(directions, torch.split(gradients, sizes, dim=1))
+        factors = prepared.factors(self.encoder.project(tests), positions)
+        return parts if factors is None else parts * factors
 
     def self_influence(self, method: str, damping_scale: float | None, rows: slice) -> NDArray[np.float32]:
         """Scores of consecutive rows, by position, on themselves: codes as far as they go, exact norms for the rest."""

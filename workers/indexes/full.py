@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from influence.methods.base import Method
 from influence.methods.registry import get_method
 from workers.building.kronecker import read_factors
 from workers.indexes.repair import read_or_repair
-from workers.runtime.hot_indexes import Scorer
+from workers.runtime.hot_indexes import ReadGradients, Scorer
 from workers.runtime.lru import Lru
 from workers.runtime.state import Runtime
 
@@ -37,6 +37,8 @@ class FullIndex:
     """`blocks` holds the training gradients on the worker's device, `row_indexes` (n,) the data set rows they
     belong to, `losses` (n,) each row's own loss. `read_factors` gives the Kronecker factors of blocks that have any.
     """
+
+    on_device: ClassVar[bool] = True
 
     blocks: Mapping[str, TrainBlock]
     row_indexes: NDArray[np.int64]
@@ -67,11 +69,17 @@ class FullIndex:
         scores: NDArray[np.float32] = influence.float().cpu().numpy()
         return scores
 
-    def share_blocks(
-        self, prepared: PreparedMethod, test: Mapping[str, torch.Tensor], rows: NDArray[np.int64]
+    def block_contributions(
+        self,
+        method: str,
+        damping_scale: float | None,
+        test: Mapping[str, torch.Tensor],
+        positions: NDArray[np.int64],
+        read_gradients: ReadGradients,
     ) -> NDArray[np.float64]:
-        """The blocks' parts (blocks, m, r) of the influence of some rows, given by position in this index."""
-        parts = prepared.method.apply(prepared.state, test, rows=rows, per_block=True).blocks or {}
+        """The blocks' parts (blocks, m, r) of the influence of some rows; their gradients are here."""
+        prepared = self.prepare(method, damping_scale)
+        parts = prepared.method.apply(prepared.state, test, rows=positions, per_block=True).blocks or {}
         return np.stack([parts[name].double().cpu().numpy() for name in self.blocks])
 
     def self_influence(self, method: str, damping_scale: float | None, rows: slice) -> NDArray[np.float32]:

@@ -9,15 +9,14 @@ from torch import Tensor
 
 from influence.contracts.index import Index
 from influence.methods.registry import get_offered
-from workers.indexes.compact import CompactIndex, load_compact_index
-from workers.indexes.full import FullIndex, load_full_index
-from workers.runtime.hot_indexes import Scorer
+from workers.indexes.compact import load_compact_index
+from workers.indexes.full import load_full_index
+from workers.runtime.hot_indexes import HotIndex, Scorer
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_model, require_ready
 from workers.runtime.state import Runtime
 from workers.runtime.stopwatch import Stopwatch
 
-AnyIndex = FullIndex | CompactIndex
 #: Test points scored in one pass; bounds what a pass holds in memory.
 _POINTS_PER_PASS = 32
 
@@ -28,7 +27,7 @@ class OpenedIndex:
 
     index: Index
     model: HotModel
-    hot: AnyIndex
+    hot: HotIndex
 
 
 def open_index(
@@ -54,13 +53,16 @@ def require_offered(runtime: Runtime, index_id: str, *methods: str) -> Index:
     return index
 
 
-def open_hot(runtime: Runtime, index: Index, job_id: str) -> AnyIndex:
+def open_hot(runtime: Runtime, index: Index, job_id: str) -> HotIndex:
     """The rows of an index in memory; the job shows progress while they are loaded."""
-    load_index = load_full_index if index.spec.storage == "full" else load_compact_index
 
-    def load() -> AnyIndex:
+    def report(rows: int) -> None:
+        runtime.store.jobs.set_done(job_id, rows)
+
+    def load() -> HotIndex:
         runtime.store.jobs.set_phase(job_id, "loading index", total=index.rows_indexed or index.rows)
-        return load_index(runtime, index, lambda rows: runtime.store.jobs.set_done(job_id, rows))
+        is_full = index.spec.storage == "full"
+        return load_full_index(runtime, index, report) if is_full else load_compact_index(runtime, index, report)
 
     return runtime.hot_indexes.get(index, load)
 

@@ -1,6 +1,7 @@
-"""A query from message to stored answer."""
+"""A query from message to stored answer: two loops over its indexes, then what people read."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,13 @@ from numpy.typing import NDArray
 from influence.contracts.index import Calibration
 from influence.contracts.query import Query, TestPointResult
 from influence.methods.registry import get_method
+from influence.ranking import Ranking
 from influence.store import keys
-from workers.queries.exact_shares import share_shown
-from workers.queries.influence import Influence, sum_influence
-from workers.queries.opened import Parts
-from workers.queries.rerank import AUTO_SECONDS, Reranked, candidates_of, estimate_seconds, rerank
-from workers.queries.results import Positions, ResultBuilder
+from workers.queries.contributions import Contributions, block_contributions
+from workers.queries.influence import Influence
+from workers.queries.opened import OpenedIndexes, find_terms
+from workers.queries.rerank import AUTO_SECONDS, candidates_of, estimate_seconds, is_wanted
+from workers.queries.results import ResultBuilder, rank_points, shown_rows
 from workers.runtime.state import Runtime
 from workers.runtime.stopwatch import Stopwatch
 
@@ -24,69 +26,87 @@ _PRELIMINARY = "Exact scores are being computed."
 _FROM_CODES = "Scores come from codes;"
 
 
+@dataclass(frozen=True)
+class Answer:
+    """Influence, its rankings, what is known exactly of rows that codes or blocks are asked about, and notes."""
+
+    influence: Influence
+    rankings: list[Ranking]
+    exact: Contributions | None = None
+    notes: tuple[str, ...] = ()
+
+
 def answer_query(runtime: Runtime, query: Query) -> None:
     """Score the query's test points and store results and scores. Safe to run twice."""
-    parts = Parts(runtime, query, Stopwatch())
-    influence = sum_influence(parts, query.request)
-    exact, notes = _rerank(runtime, query, parts, influence)
-    _store(runtime, query, parts, influence, exact, notes)
+    indexes = OpenedIndexes(runtime, query, find_terms(runtime, query), Stopwatch())
+    influence = sum_influence(indexes)
+    answer = (_answer_exactly if indexes.are_full else _answer_from_codes)(runtime, query, indexes, influence)
+    _store(runtime, query, indexes, answer)
     runtime.store.queries.expire(query.id, keys.QUERY_SECONDS)
     runtime.store.jobs.succeed(query.job_id)
 
 
-def _rerank(
-    runtime: Runtime, query: Query, parts: Parts, influence: Influence
-) -> tuple[Reranked | None, tuple[str, ...]]:
+def sum_influence(indexes: OpenedIndexes) -> Influence:
+    """`sum_c weight_c influence_c`, each index by its own test gradients."""
+    total: Influence | None = None
+    for opened in indexes.each():
+        with indexes.watch.phase("score"):
+            found = opened.score()
+            total = found if total is None else total + found
+    assert total is not None
+    return total
+
+
+def _answer_exactly(runtime: Runtime, query: Query, indexes: OpenedIndexes, influence: Influence) -> Answer:
+    """Whole gradients: every score is exact already."""
+    with indexes.watch.phase("rank"):
+        rankings = rank_points(influence, query.request)
+    if "blocks" not in query.request.include:
+        return Answer(influence, rankings)
+    return Answer(influence, rankings, block_contributions(indexes, influence, [*map(shown_rows, rankings)]))
+
+
+def _answer_from_codes(runtime: Runtime, query: Query, indexes: OpenedIndexes, influence: Influence) -> Answer:
     """Replace the candidates' scores in `influence` by exact ones where that is wanted; says so where it is not."""
-    if parts.are_full:
-        return None, ()
     candidates = candidates_of(query.request, influence)
-    seconds = estimate_seconds(runtime, parts.all, influence.row_indexes[candidates])
-    wanted = query.request.exact is True or (query.request.exact == "auto" and seconds < AUTO_SECONDS)
-    if not wanted:
-        return None, (
-            f"{_FROM_CODES} exact scores of {len(candidates)} rows would take about {seconds:.1f} s: send exact true.",
+    seconds = estimate_seconds(runtime, indexes.terms, influence.row_indexes[candidates])
+    if not is_wanted(query.request, seconds):
+        note = (
+            f"{_FROM_CODES} exact scores of {len(candidates)} rows would take about {seconds:.1f} s: send exact true."
         )
+        return Answer(influence, rank_points(influence, query.request), notes=(note,))
     if seconds > AUTO_SECONDS:
-        _store(runtime, query, parts, influence, None, (_PRELIMINARY,), is_final=False)
+        preliminary = Answer(influence, rank_points(influence, query.request), notes=(_PRELIMINARY,))
+        _store(runtime, query, indexes, preliminary, is_final=False)
     runtime.store.jobs.set_phase(query.job_id, "exact scores", total=len(candidates))
-    exact = rerank(runtime, parts, query.request, influence, candidates)
-    influence.values[:, candidates] = exact.exact_influence()
-    return exact, ()
+    exact = block_contributions(indexes, influence, [candidates] * len(influence.values))
+    influence.values[:, candidates] = exact.influence()
+    return Answer(influence, rank_points(influence, query.request), exact)
 
 
-def _store(
-    runtime: Runtime,
-    query: Query,
-    parts: Parts,
-    influence: Influence,
-    exact: Reranked | None,
-    notes: tuple[str, ...],
-    *,
-    is_final: bool = True,
-) -> None:
+def _store(runtime: Runtime, query: Query, indexes: OpenedIndexes, answer: Answer, *, is_final: bool = True) -> None:
     """Write results and scores into the query's record; an answer from codes is there before the exact one."""
-    index = parts.all[0].index
+    index, influence = indexes.terms[0].index, answer.influence
     method = get_method(query.request.method)
-    damped = method.default_damping_scale is not None
-    calibration = find_calibration(parts, query, method.damping_scale(query.request.damping_scale))
-    with parts.watch.phase("rank"):
-        results = _build_results(runtime, query, parts, influence, exact, calibration)
+    scale = method.damping_scale(query.request.damping_scale)
+    calibration = find_calibration(indexes, query, scale)
+    with indexes.watch.phase("rank"):
+        results = _build_results(runtime, query, indexes, answer, calibration)
         runtime.store.scores.write(query.id, spread_rows(influence.values, influence.row_indexes, index.rows))
-    storages = {part.index.spec.storage for part in parts.all}
-    answer: Mapping[str, Any] = {
+    storages = {term.index.spec.storage for term in indexes.terms}
+    fields: Mapping[str, Any] = {
         "state": "succeeded" if is_final else "running",
         "results": tuple(results),
         "calibration": calibration,
         "rows_scored": len(influence.row_indexes),
         "fidelity": index.fidelity,
         "storage": index.spec.storage if len(storages) == 1 else "mixed",
-        "milliseconds": parts.watch.finish(),
-        "damping_scale": method.damping_scale(query.request.damping_scale) if damped else None,
+        "milliseconds": indexes.watch.finish(),
+        "damping_scale": scale if method.default_damping_scale is not None else None,
     }
     runtime.store.queries.update(
         query.id,
-        lambda current: current.model_copy(update={**answer, "notes": renew_notes(current.notes, notes)}),
+        lambda current: current.model_copy(update={**fields, "notes": renew_notes(current.notes, answer.notes)}),
     )
 
 
@@ -96,40 +116,31 @@ def renew_notes(noted: tuple[str, ...], new: tuple[str, ...]) -> tuple[str, ...]
     return (*kept, *new)
 
 
-def find_calibration(parts: Parts, query: Query, damping_scale: float) -> Calibration | None:
+def find_calibration(indexes: OpenedIndexes, query: Query, damping_scale: float) -> Calibration | None:
     """What makes changes of loss of this query's scores: found for its method and damping, on one index, and useful."""
     if query.checkpoints is not None:
         return None
-    for found in parts.all[0].index.calibrations:
-        if found.is_useful and (found.method, found.damping_scale) == (query.request.method, damping_scale):
-            return found
+    for calibration in indexes.terms[0].index.calibrations:
+        known = (calibration.method, calibration.damping_scale)
+        if calibration.is_useful and known == (query.request.method, damping_scale):
+            return calibration
     return None
 
 
 def _build_results(
-    runtime: Runtime,
-    query: Query,
-    parts: Parts,
-    influence: Influence,
-    exact: Reranked | None,
-    calibration: Calibration | None,
+    runtime: Runtime, query: Query, indexes: OpenedIndexes, answer: Answer, calibration: Calibration | None
 ) -> list[TestPointResult]:
-    def is_exact(shown: Positions) -> NDArray[np.bool_]:
-        if parts.are_full:
-            return np.ones(len(shown), dtype=np.bool_)
-        return np.isin(shown, exact.positions if exact else [])
-
     builder = ResultBuilder(
         runtime,
         query,
-        parts.all[0].index,
-        parts.points,
-        influence,
-        is_exact=is_exact,
-        share=lambda shown: share_shown(parts, query.request, influence, exact, shown),
+        indexes.terms[0].index,
+        indexes.points,
+        answer.influence,
+        are_exact=indexes.are_full,
+        exact=answer.exact,
         change_scale=None if calibration is None else calibration.scale,
     )
-    return builder.build()
+    return builder.build(answer.rankings)
 
 
 def spread_rows(influence: NDArray[np.float32], row_indexes: NDArray[np.int64], rows: int) -> NDArray[np.float32]:

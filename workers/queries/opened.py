@@ -1,25 +1,37 @@
-"""The indexes of one query: the one that was asked, or those of several checkpoints that it sums over.
+"""The indexes of one query, opened one after the other: the one asked, or those of several checkpoints to sum over.
 
-They are opened in turn. What was opened last stays at hand, the rest is left to the caches of models and indexes, so
-that memory does not grow with the number of checkpoints.
+A query goes over them twice: forwards for the scores, and backwards for what each block contributes to the rows that
+people look at. Backwards, so that the models and indexes that were used last are found where they still are. Between
+the two the test gradients are kept under a bound of bytes, so that memory does not grow with the checkpoints.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from torch import Tensor
 
 from influence.contracts.index import Index
 from influence.contracts.query import Query, QueryRequest
 from influence.contracts.tasks import TASKS
-from workers.indexes.open import AnyIndex, open_hot, require_offered
+from workers.indexes.open import open_hot, require_offered, score_all_points, take_points
+from workers.queries.influence import Influence
+from workers.queries.row_gradients import read_row_gradients
 from workers.queries.test_points import TestPoints, collect_gradients, make_test_points
+from workers.runtime.hot_indexes import HotIndex
 from workers.runtime.interrupts import check_wanted
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_model
 from workers.runtime.state import Runtime
 from workers.runtime.stopwatch import Stopwatch
 
+log = structlog.get_logger()
+
 
 @dataclass(frozen=True)
-class Part:
+class IndexTerm:
     """An index and what its influence is multiplied by."""
 
     index: Index
@@ -27,60 +39,106 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Opened:
-    """What scoring a part takes; the points' gradients are those under the part's own checkpoint."""
+class OpenedTerm:
+    """A term at hand: the index's rows, and the test points' gradients (m, d) per block under its own checkpoint."""
 
-    index: Index
-    model: HotModel
-    hot: AnyIndex
-    points: TestPoints
+    runtime: Runtime
+    request: QueryRequest
+    term: IndexTerm
+    hot: HotIndex
+    gradients: dict[str, Tensor]
+
+    def score(self) -> Influence:
+        """The term's part of the influence of every row."""
+        score = self.hot.scorer(self.request.method, self.request.damping_scale)
+        values = score_all_points(score, self.gradients)
+        weight = self.term.weight
+        return Influence(self.hot.row_indexes, values if weight == 1 else values * np.float32(weight))
+
+    def block_contributions(self, points: slice, row_indexes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The blocks' parts (blocks, m, r) of the exact influence of data set rows on some test points.
+
+        Of codes the rows' gradients are computed where they are not kept: the model is loaded for that, if at all.
+        """
+        return self.term.weight * self.hot.block_contributions(
+            self.request.method,
+            self.request.damping_scale,
+            take_points(self.gradients, points.start, points.stop),
+            np.searchsorted(self.hot.row_indexes, row_indexes),
+            lambda rows: read_row_gradients(self.runtime, self.term.index, rows),
+        )
 
 
-class Parts:
-    """The asked index first. `points` are the test points as the asked index's checkpoint sees them."""
+class OpenedIndexes:
+    """Opens a query's terms; the asked index is the first. `watch` is told where the time goes."""
 
-    def __init__(self, runtime: Runtime, query: Query, watch: Stopwatch) -> None:
-        self.all = find_parts(runtime, query)
+    def __init__(self, runtime: Runtime, query: Query, terms: Sequence[IndexTerm], watch: Stopwatch) -> None:
+        self.terms = terms
         self.watch = watch
         self._runtime = runtime
         self._query = query
-        self._rows: TestPoints | None = None
-        self._held: Opened | None = None
-        self.points = self.open(self.all[0]).points.without_gradients()
+        self._points: TestPoints | None = None
+        self._kept: dict[str, dict[str, Tensor]] = {}
+        self._room_bytes = runtime.settings.test_gradient_bytes
+        self._last: OpenedTerm | None = None
 
     @property
     def are_full(self) -> bool:
-        """Whether every part keeps whole gradients."""
-        return all(part.index.spec.storage == "full" for part in self.all)
+        """Whether every index keeps whole gradients."""
+        return all(term.index.spec.storage == "full" for term in self.terms)
 
-    def open(self, part: Part) -> Opened:
-        """Bring a part's model, index and test gradients to hand. Raises Cancelled, NonFiniteGradients."""
-        if self._held is None or self._held.index.id != part.index.id:
+    @property
+    def points(self) -> TestPoints:
+        """The test points as the asked index's checkpoint sees them, without gradients; known once it was opened."""
+        assert self._points is not None
+        return self._points.mean() if self._query.request.aggregate == "mean" else self._points
+
+    def each(self) -> Iterator[OpenedTerm]:
+        """Every term, the asked one first. Raises Cancelled, NonFiniteGradients."""
+        for term in self.terms:
+            yield self._open(term)
+
+    def each_backwards(self) -> Iterator[OpenedTerm]:
+        """Every term again, the last one first, which is still at hand."""
+        for term in reversed(self.terms):
+            yield self._open(term)
+
+    def _open(self, term: IndexTerm) -> OpenedTerm:
+        if self._last is None or self._last.term is not term:
             check_wanted(self._runtime, self._query.job_id)
-            self._held = None
-            self._held = self._open(part.index)
-        return self._held
+            self._last = None  # before the next takes memory
+            gradients = self._kept.get(term.index.id) or self._compute_gradients(term.index)
+            with self.watch.phase("load_index"):
+                hot = open_hot(self._runtime, term.index, self._query.job_id)
+            self._last = OpenedTerm(self._runtime, self._query.request, term, hot, gradients)
+        return self._last
 
-    def _open(self, index: Index) -> Opened:
-        runtime, watch = self._runtime, self.watch
-        with watch.phase("load_model"):
-            model = open_model(runtime, index)
-        with watch.phase("load_index"):
-            hot = open_hot(runtime, index, self._query.job_id)
-        with watch.phase("test_gradients"):
+    def _compute_gradients(self, index: Index) -> dict[str, Tensor]:
+        with self.watch.phase("load_model"):
+            model = open_model(self._runtime, index)
+        with self.watch.phase("test_gradients"):
             points = self._take_points(model)
-        return Opened(index, model, hot, points)
+        log.debug("test gradients computed", index_id=index.id, points=len(points.rows))
+        self._keep(index, points.gradients)
+        return points.gradients
 
     def _take_points(self, model: HotModel) -> TestPoints:
         request = self._query.request
-        if self._rows is None:
+        if self._points is None:
             points = make_test_points(self._runtime, request, model, predict=shows_prediction(model, request))
-            self._rows = points.without_gradients()
         else:
             # The asked checkpoint's own answer, where that is the target, stands as the label by now.
-            _, gradients = collect_gradients(self._runtime, model, self._rows.rows)
-            points = replace(self._rows, gradients=gradients)
+            _, gradients = collect_gradients(self._runtime, model, self._points.rows)
+            points = replace(self._points, gradients=gradients)
+        self._points = points.without_gradients()
         return points.mean() if request.aggregate == "mean" else points
+
+    def _keep(self, index: Index, gradients: dict[str, Tensor]) -> None:
+        """First come, first kept: the models of those that come last are still loaded on the way back."""
+        size = sum(values.nbytes for values in gradients.values())
+        if size <= self._room_bytes and len(self.terms) > 1:
+            self._kept[index.id] = gradients
+            self._room_bytes -= size
 
 
 def shows_prediction(model: HotModel, request: QueryRequest) -> bool:
@@ -91,10 +149,9 @@ def shows_prediction(model: HotModel, request: QueryRequest) -> bool:
     return TASKS[model.task.name].answers == "label" and request.aggregate == "each"
 
 
-def find_parts(runtime: Runtime, query: Query) -> list[Part]:
-    """The parts of a query. Raises NotFound, IndexNotReady, MethodNotOffered."""
+def find_terms(runtime: Runtime, query: Query) -> list[IndexTerm]:
+    """The terms of a query. Raises NotFound, IndexNotReady, MethodNotOffered."""
     chosen = query.checkpoints or ()
     weights = {summed.index_id: summed.weight for summed in chosen} or {query.index_id: 1.0}
-    return [
-        Part(require_offered(runtime, index_id, query.request.method), weight) for index_id, weight in weights.items()
-    ]
+    method = query.request.method
+    return [IndexTerm(require_offered(runtime, index_id, method), weight) for index_id, weight in weights.items()]

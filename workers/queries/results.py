@@ -1,22 +1,31 @@
 """From influence to the answer that people read: ranked rows with their text, percentiles, histogram."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.index import Index
-from influence.contracts.query import Query, ScoredRow, TestPointResult
+from influence.contracts.query import Query, QueryRequest, ScoredRow, TestPointResult
 from influence.ranking import Ranking, direction_of, histogram, percentiles, rank_rows, scores_of, summarise
-from workers.queries.exact_shares import Shares
+from workers.queries.contributions import Contributions, Positions
 from workers.queries.influence import Influence
 from workers.queries.test_points import TestPoints
 from workers.rows import Row
 from workers.runtime.open import open_rows
 from workers.runtime.state import Runtime
 
-Positions = NDArray[np.int64]
+
+def rank_points(influence: Influence, request: QueryRequest) -> list[Ranking]:
+    """Each test point's rankings of the scored rows, as long as the request wants them."""
+    k = min(request.k, len(influence.row_indexes))
+    return [rank_rows(scores_of(values), k, request.order) for values in influence.values]
+
+
+def shown_rows(ranking: Ranking) -> Positions:
+    """Positions of all rows that any list of a ranking shows, ascending."""
+    return np.unique(np.concatenate([ranking.helpful, ranking.harmful, ranking.absolute]))
 
 
 class ResultBuilder:
@@ -30,36 +39,28 @@ class ResultBuilder:
         points: TestPoints,
         influence: Influence,
         *,
-        is_exact: Callable[[Positions], NDArray[np.bool_]],
-        share: Callable[[Sequence[Positions]], Sequence[Shares]] | None = None,
+        are_exact: bool,
+        exact: Contributions | None = None,
         change_scale: float | None = None,
     ) -> None:
-        """`is_exact` tells of positions whether their scores are final, `share` gives blocks' parts where asked for,
-        `change_scale` makes predicted changes of loss of scores where the index was calibrated."""
-        self._request = query.request
+        """With `are_exact` all scores are final, else those that `exact` tells of; it gives blocks' parts where asked
+        for. `change_scale` makes predicted changes of loss of scores where the index was calibrated."""
         self._points = points
         self._influence = influence
-        self._is_exact = is_exact
-        self._share = share
+        self._are_exact = are_exact
+        self._exact = exact
+        self._block_names = [block.name for block in index.blocks] if "blocks" in query.request.include else None
         self._change_scale = change_scale
         self._rows = open_rows(runtime, index.spec.dataset_id)
 
-    def build(self) -> list[TestPointResult]:
-        """One result a test point."""
-        k = min(self._request.k, len(self._influence.row_indexes))
-        rankings = [rank_rows(scores_of(values), k, self._request.order) for values in self._influence.values]
-        shown = [np.unique(np.concatenate([found.helpful, found.harmful, found.absolute])) for found in rankings]
-        shares: Sequence[Shares] = [{} for _ in shown]
-        if self._share is not None and "blocks" in self._request.include:
-            shares = self._share(shown)
-        return [
-            self._build_one(number, *found) for number, found in enumerate(zip(rankings, shown, shares, strict=True))
-        ]
+    def build(self, rankings: Sequence[Ranking]) -> list[TestPointResult]:
+        """One result per test point, from its ranking."""
+        return [self._build_one(number, ranking) for number, ranking in enumerate(rankings)]
 
-    def _build_one(self, number: int, ranking: Ranking, shown: Positions, shares: Shares) -> TestPointResult:
+    def _build_one(self, number: int, ranking: Ranking) -> TestPointResult:
         points = self._points
         scores = scores_of(self._influence.values[number])
-        rows = self._describe(number, shown, shares)
+        rows = self._describe(number, shown_rows(ranking))
         prediction = points.predictions[number]
         return TestPointResult(
             example=_without_id(points.rows[number]),
@@ -74,24 +75,29 @@ class ResultBuilder:
             summary=summarise(scores),
         )
 
-    def _describe(self, number: int, shown: Positions, shares: Shares) -> dict[int, ScoredRow]:
+    def _describe(self, number: int, shown: Positions) -> dict[int, ScoredRow]:
         """Every row that any list shows, by position."""
         influence = self._influence.values[number]
         row_indexes = self._influence.row_indexes[shown].tolist()
         percentile = percentiles(scores_of(influence), shown)
         texts = self._rows.read_many(row_indexes)
-        exact = self._is_exact(shown)
+        parts = {} if self._exact is None else self._exact.of(number, shown)
         return {
-            int(position): self._score_row(
+            position: self._score_row(
                 row_indexes[place],
                 texts[place],
                 float(influence[position]),
                 float(percentile[place]),
-                bool(exact[place]),
-                shares.get(int(position)),
+                self._are_exact or position in parts,
+                self._name_blocks(parts.get(position)),
             )
-            for place, position in enumerate(shown)
+            for place, position in enumerate(shown.tolist())
         }
+
+    def _name_blocks(self, parts: NDArray[np.float64] | None) -> dict[str, float] | None:
+        if parts is None or self._block_names is None:
+            return None
+        return dict(zip(self._block_names, parts.tolist(), strict=True))
 
     def _score_row(
         self,

@@ -1,7 +1,7 @@
 """Hot indexes: everything a query reads, in memory, under a budget; the least recently used leaves first."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,21 +12,53 @@ from workers.runtime.lru import Lru
 
 #: Influence (m, n) float32 of an index's rows on test gradients (m, d) a block.
 Scorer: TypeAlias = Callable[[Mapping[str, Tensor]], NDArray[np.float32]]
+#: True gradients (r, D) of data set rows (r,), all blocks joined.
+ReadGradients: TypeAlias = Callable[[NDArray[np.int64]], Tensor]
 #: Id and build of an index, and what of it is kept.
 HotKey: TypeAlias = tuple[str, str, str]
 
 
-class HotIndex(Protocol):
-    """What both kinds of storage have in memory: positions are places in the index, rows are data set rows."""
-
-    row_indexes: NDArray[np.int64]
-    losses: NDArray[np.float32]
+class InMemory(Protocol):
+    """What is kept of an index."""
 
     @property
     def bytes(self) -> int: ...
 
 
-AnyIndex = TypeVar("AnyIndex", bound=HotIndex)
+class HotIndex(InMemory, Protocol):
+    """The rows of an index in memory, whatever its storage: positions are places in the index, rows data set rows.
+
+    `row_indexes` (n,) ascending, `losses` (n,) each row's own. `on_device`: scoring takes the worker's device.
+    """
+
+    on_device: ClassVar[bool]
+    row_indexes: NDArray[np.int64]
+    losses: NDArray[np.float32]
+
+    def prepare(self, method: str, damping_scale: float | None) -> object:
+        """Make and keep what all queries of a method at one damping share. Raises MethodNotOffered."""
+
+    def scorer(self, method: str, damping_scale: float | None, *, keep: bool = True) -> Scorer:
+        """Scores all rows for test gradients, prepared already; without `keep` what was prepared is not kept."""
+
+    def block_contributions(
+        self,
+        method: str,
+        damping_scale: float | None,
+        test: Mapping[str, Tensor],
+        positions: NDArray[np.int64],
+        read_gradients: ReadGradients,
+    ) -> NDArray[np.float64]:
+        """The blocks' parts (blocks, m, r) of the exact influence of some rows on test gradients (m, d) per block.
+
+        `read_gradients` gives true gradients of rows to a storage that does not hold them.
+        """
+
+    def self_influence(self, method: str, damping_scale: float | None, rows: slice) -> NDArray[np.float32]:
+        """Scores of consecutive rows, by position, on themselves. Raises MethodNotOffered for a method without."""
+
+
+Kept = TypeVar("Kept", bound=InMemory)
 
 
 class HotIndexes:
@@ -40,9 +72,9 @@ class HotIndexes:
         """Memory that hot indexes take now."""
         return self._hot.size
 
-    def get(self, index: Index, load: Callable[[], AnyIndex], *, what: str = "gradients") -> AnyIndex:
+    def get(self, index: Index, load: Callable[[], Kept], *, what: str = "gradients") -> Kept:
         """The hot index, loaded by `load` when it is not here; `what` tells apart what is made of one index's rows."""
-        found: AnyIndex = self._hot.get((index.id, index.job_id, what), load)
+        found: Kept = self._hot.get((index.id, index.job_id, what), load)
         return found
 
     def holds(self, index: Index, *, what: str = "gradients") -> bool:

@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
 import torch
 
 from influence.contracts.checkpoint import Checkpoint
@@ -12,6 +13,8 @@ from workers.gradients.collector import GradientCollector
 from workers.loading.checkpoint import load_checkpoint
 from workers.runtime.lru import Lru
 from workers.tasks.base import Task
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,9 @@ class Models:
 
     def _load_alone(self, checkpoint: Checkpoint, settings: GradientSettings) -> HotModel:
         with nullcontext() if settings.precision == "float32" else self._device_lock:
-            return self._load(checkpoint, settings)
+            loaded = self._load(checkpoint, settings)
+        log.info("checkpoint loaded", checkpoint_id=checkpoint.id, precision=settings.precision)
+        return loaded
 
     def _load(self, checkpoint: Checkpoint, settings: GradientSettings) -> HotModel:
         loaded = load_checkpoint(

@@ -45,14 +45,14 @@ def test_what_the_api_noted_stands_beside_the_answers_own_notes(worker: Runtime,
 def test_a_preliminary_note_goes_with_its_answer(
     worker: Runtime, index: Index, answered: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen, rerank = [], answer.rerank
+    seen, contribute = [], answer.block_contributions
 
-    def look(runtime: Runtime, *others: Any) -> Any:
+    def look(*arguments: Any) -> Any:
         seen.extend(found.notes for found in worker.store.queries.all())
-        return rerank(runtime, *others)
+        return contribute(*arguments)
 
     monkeypatch.setattr(answer, "AUTO_SECONDS", -1.0)
-    monkeypatch.setattr(answer, "rerank", look)
+    monkeypatch.setattr(answer, "block_contributions", look)
     query = answered(worker.store, submit_query(worker.store, index.id, notes=NOTED, exact=True, **QUESTION))
     assert seen == [(*NOTED, PRELIMINARY)]
     assert query.notes == NOTED

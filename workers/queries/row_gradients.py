@@ -1,0 +1,27 @@
+"""True gradients of a few training rows, computed where they are not kept: what codes' scores are replaced by."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from influence.contracts.index import Index
+from workers.runtime.open import open_model, open_rows
+from workers.runtime.row_stream import stream_rows
+from workers.runtime.state import Runtime
+
+
+def read_row_gradients(runtime: Runtime, index: Index, row_indexes: NDArray[np.int64]) -> Tensor:
+    """Gradients (r, D) float32 of data set rows in order, all blocks joined, on the worker's device."""
+    return runtime.gradient_cache.get(index, row_indexes.tolist(), lambda rows: _compute(runtime, index, rows))
+
+
+def _compute(runtime: Runtime, index: Index, row_indexes: Sequence[int]) -> Tensor:
+    model = open_model(runtime, index)
+    encoded = model.task.tokenise(open_rows(runtime, index.spec.dataset_id).read_many(row_indexes))
+    gradients = torch.empty(len(row_indexes), index.parameters or 0, dtype=torch.float32, device=runtime.device)
+    for positions, found in stream_rows(runtime, model, encoded):
+        gradients[positions] = torch.cat([block.float() for block in found.blocks.values()], dim=1)
+    return gradients
