@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _COUNTED = r"bytes|rows|codes|tokens|numbers|units|scales|seconds|milliseconds|trainings|gradients|[KMG]?B|MiB|GiB"
-_ONE = r"one|a|an|each|(?:one )?process|hash|message|figure|number|lines?|file|files|scale|vector|pass|column"
+_ONE = r"one|(?:one )?process|hash|message|figure|number|lines?|file|files|scale|vector|pass|column"
 _PER = r"row|second|block|shard|batch|GPU|query|class|choice|ranking|checkpoint|test point|device|worker|parameter|job"
 #: Pattern of what not to write -> what to write.
 WORDS = {
-    rf"\b(?:{_COUNTED}) an? (?:{_PER})\b": "per",
+    rf"\b(?:{_COUNTED}) an? (?:{_PER})\b(?! (?:may|can|has))": "per",
     rf"\b(?:one )?(?:{_ONE}) an? (?:{_PER})\b": "per",
     r"\bstands? on (?:this|that|it)\b": "depends on",
     r"\bmend(?:s|ed|ing)?\b": "fix",

@@ -1,4 +1,4 @@
-"""`python -m workers`: one process a GPU, or one on the CPU; whoever dies is started again."""
+"""`python -m workers`: one process per GPU, or one on the CPU; whoever dies is started again."""
 
 from workers.process.launcher import main
 

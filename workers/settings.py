@@ -10,7 +10,7 @@ from influence.settings import StorageSettings
 class WorkerSettings(StorageSettings):
     """How a worker computes. Prefix DATAINF_."""
 
-    device: str = Field("auto", description="'auto' (one process a GPU, else CPU), 'cpu' or 'cuda'.")
+    device: str = Field("auto", description="'auto' (one process per GPU, else CPU), 'cpu' or 'cuda'.")
     cpu_threads: int = Field(0, ge=0, description="Threads of a CPU worker; 0 takes every core it may use.")
     token_budget: int = Field(0, ge=0, description="Tokens a micro-batch, padding included; 0 finds one.")
     memory_budget_bytes: int = Field(4 << 30, ge=0, description="Memory for hot indexes; the least used leave.")

@@ -97,7 +97,7 @@ def read_query(query_id: str, context: Ctx, caller: Caller) -> Response:
     },
 )
 def read_scores(query_id: str, context: Ctx, caller: Caller, accept: Accept) -> Response:
-    """JSON, or Parquet with one column a test point under `Accept: application/vnd.apache.parquet`."""
+    """JSON, or Parquet with one column per test point under `Accept: application/vnd.apache.parquet`."""
     media_type = negotiate(accept, (JSON_MEDIA_TYPE, PARQUET_MEDIA_TYPE))
     query = present_work(context.store, context.store.queries.require(query_id))
     scores = find_scores(context.store, query)

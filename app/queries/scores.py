@@ -48,7 +48,7 @@ def _as_json(row: NDArray[np.float32]) -> list[Any]:
 
 
 def to_parquet(scores: NDArray[np.float32]) -> bytes:
-    """One float32 column a test point, one line a row of the data set."""
+    """One float32 column per test point, one line per row of the data set."""
     # Loading pyarrow takes a quarter of the time in which the API has to be up.
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -75,7 +75,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--workloads", nargs="+", choices=list(WORKLOADS), help="default: all that suit the device")
     parser.add_argument("--rows", type=int, help="rows a round (160 of short texts, 48 of long ones)")
-    parser.add_argument("--batch-rows", type=int, default=32, help="rows a batch, for all that batch (32)")
+    parser.add_argument("--batch-rows", type=int, default=32, help="rows per batch, for all that batch (32)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds counted (5)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="CPU threads to try (1 2)")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")

@@ -65,7 +65,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--tests", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=3, help="of the adapters trained here")
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000, 10_000_000])
-    parser.add_argument("--rank", type=int, nargs="+", default=[4, 8, 16], help="numbers a block of synthetic codes")
+    parser.add_argument("--rank", type=int, nargs="+", default=[4, 8, 16], help="numbers per block of synthetic codes")
     parser.add_argument("--http-rows", type=int, default=1000)
     parser.add_argument("--peers", help="a Python with dattri and pyDVL beside this project")
     parser.add_argument("--peer-rows", type=int, default=200)

@@ -1,4 +1,4 @@
-"""What fewer bytes a row cost: every way of keeping gradients against DataInf on all of them."""
+"""What fewer bytes per row cost: every way of keeping gradients against DataInf on all of them."""
 
 import time
 from collections.abc import Iterator

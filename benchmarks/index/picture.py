@@ -44,7 +44,7 @@ def _axes() -> Iterator[str]:
         y = _down(spearman)
         yield f'<path d="M{_LEFT} {y:.1f}H{WIDTH - _RIGHT}" stroke="#ddd"/>'
         yield f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{spearman:g}</text>'
-    yield f'<text x="{(WIDTH + _LEFT) / 2}" y="{HEIGHT - 18}" text-anchor="middle">bytes a row</text>'
+    yield f'<text x="{(WIDTH + _LEFT) / 2}" y="{HEIGHT - 18}" text-anchor="middle">bytes per row</text>'
     yield f'<text x="8" y="{_TOP - 18}">Spearman with DataInf on all gradients, mean over test points</text>'
 
 

@@ -25,7 +25,7 @@ _TABLES: tuple[tuple[str, str, dict[str, str], str], ...] = (
         {
             "data": "data",
             "kept": "kept",
-            "bytes_per_row": "bytes a row",
+            "bytes_per_row": "bytes per row",
             "spearman_mean": "Spearman",
             "spearman_worst": "worst",
             "top10": "top 10",
@@ -43,7 +43,7 @@ _TABLES: tuple[tuple[str, str, dict[str, str], str], ...] = (
         "also checks each value and puts it in its place. Redis bytes are `MEMORY USAGE`, summed over the keys.",
         {
             "rows": "rows",
-            "bytes_per_row": "bytes a row",
+            "bytes_per_row": "bytes per row",
             "threads": "threads",
             "pass_ms": "pass ms",
             "scan_1_ms": "1 point ms",
@@ -112,7 +112,7 @@ def _page(machine: dict[str, str], lines: Sequence[Line], skipped: Sequence[str]
         if found := [line for line in lines if mark in line]:
             yield from (f"## {title}\n", says + "\n")
             if title == "Fidelity" and picture:
-                yield "![Spearman correlation against bytes a row](fidelity.svg)\n"
+                yield "![Spearman correlation against bytes per row](fidelity.svg)\n"
             yield "| " + " | ".join(columns.values()) + " |"
             yield "|" + " --- |" * len(columns)
             yield from ("| " + " | ".join(format_value(line.get(name)) for name in columns) + " |" for line in found)

@@ -1,4 +1,4 @@
-"""Suspicion: one number a row from several signals, by ranks.
+"""Suspicion: one number per row from several signals, by ranks.
 
 Signals have units that cannot be added and tails that would drown each other (a few self-influences are a thousand
 times the median); ranks have neither. A row's suspicion is the share of the other rows that look less odd than it,

@@ -25,7 +25,7 @@ _MOMENT_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a worker was seen to do: gradients a second, and seconds to fit one block's basis."""
+    """What a worker was seen to do: gradients per second, and seconds to fit one block's basis."""
 
     rows_per_second: float
     fit_seconds_per_block: float = 0.5
@@ -69,7 +69,7 @@ def estimate_compact(
     dtype: CodeDtype = "int8",
     sample_rows: int = DEFAULT_SAMPLE_ROWS,
 ) -> Estimate:
-    """Codes of `rank` numbers a block on average, from `directions` basis vectors a block."""
+    """Codes of `rank` numbers per block on average, from `directions` basis vectors a block."""
     sample = min(sample_rows, rows)
     ranks = [min(directions or OVERSAMPLING * rank, size, sample) for size in parameters]
     width = min(rank * len(parameters), sum(ranks), sample)

@@ -100,7 +100,7 @@ def fit_block(gradients: Array, damping: float, rank: int) -> BlockBasis:
 
 
 def fit_basis(gradients: Sequence[Array], damping: Sequence[float], ranks: int | Sequence[int]) -> Basis:
-    """Fit every block, (s, d_l) each, with one rank for all or one a block."""
+    """Fit every block, (s, d_l) each, with one rank for all or one per block."""
     wanted = [ranks] * len(gradients) if isinstance(ranks, int) else ranks
     return Basis(tuple(map(fit_block, gradients, damping, wanted)))
 

@@ -1,4 +1,4 @@
-"""The bytes kept of a row: int8 (or float16) numbers with one scale a row, and its exact squared norm per block."""
+"""The bytes kept of a row: int8 (or float16) numbers with one scale per row, and its exact squared norm per block."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

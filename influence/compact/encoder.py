@@ -68,8 +68,8 @@ def fit_encoder(
 ) -> Encoder:
     """Fit an encoder to a sample's gradients, (s, d_l) a block, numpy or torch, float32 or float64.
 
-    `rank` numbers a block are stored on average: rank * blocks bytes a row as int8. `directions` a block feed the
-    layout (by default `OVERSAMPLING` times the rank, one for all or one a block).
+    `rank` numbers per block are stored on average: rank * blocks bytes per row as int8. `directions` a block feed the
+    layout (by default `OVERSAMPLING` times the rank, one for all or one per block).
     """
     if rank < 1 or not gradients or len(gradients[0]) == 0:
         raise InvalidRequest("A basis needs a rank of at least 1 and at least one row.", hint="Give a larger sample.")

@@ -11,7 +11,7 @@ FINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 
 
 class Progress(Frozen):
-    """How far a job is. `rate` is units a second, `eta_seconds` an estimate; both None until known."""
+    """How far a job is. `rate` is units per second, `eta_seconds` an estimate; both None until known."""
 
     phase: str = "queued"
     done: int = 0

@@ -14,7 +14,7 @@ from influence.evaluating.statistics import mean_and_interval
 TOP = 10
 _SEED = 0
 
-#: Scores or influence (m, n) of all rows, one line a test point.
+#: Scores or influence (m, n) of all rows, one line per test point.
 Floats = NDArray[np.floating[Any]]
 
 #: A column of the comparison: one figure from the influence (m, n) at one damping.

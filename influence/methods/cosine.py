@@ -24,7 +24,7 @@ class CosineState:
 
 
 class Cosine(Method[CosineState]):
-    """One pass a query. Every row scores 1 on itself, so there is no self-influence to tell rows apart."""
+    """One pass per query. Every row scores 1 on itself, so there is no self-influence to tell rows apart."""
 
     name: ClassVar[str] = "cosine"
     title: ClassVar[str] = "Cosine of gradients"

@@ -37,7 +37,7 @@ class DataInfState:
 
 
 class DataInf(LinearMethod[DataInfState]):
-    """Two passes over full gradients a query; one over codes."""
+    """Two passes over full gradients per query; one over codes."""
 
     name: ClassVar[str] = "datainf"
     title: ClassVar[str] = "DataInf"

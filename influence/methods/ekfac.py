@@ -39,7 +39,7 @@ class EkfacState:
 
 
 class Ekfac(LinearMethod[EkfacState]):
-    """One pass a query; preparing decomposes the factors and passes over the rows once."""
+    """One pass per query; preparing decomposes the factors and passes over the rows once."""
 
     name: ClassVar[str] = "ekfac"
     title: ClassVar[str] = "EK-FAC (eigenvalue-corrected Kronecker factors)"
@@ -76,7 +76,7 @@ def _decompose(block: TrainBlock) -> Eigenbasis:
     assert block.factors is not None
     left, right = (transfer(factor, block.shards[0], "float64") for factor in block.factors)
     if int(left.shape[0]) * int(right.shape[0]) != block.width:
-        raise ValueError(f"factors of {left.shape[0]} x {right.shape[0]} do not fit {block.width} numbers a row")
+        raise ValueError(f"factors of {left.shape[0]} x {right.shape[0]} do not fit {block.width} numbers per row")
     eigh = namespace(left).linalg.eigh
     return cast(eigh(left)[1], block.dtype), cast(eigh(right)[1], block.dtype)
 

@@ -22,7 +22,7 @@ class HessianFreeState:
 
 
 class HessianFree(LinearMethod[HessianFreeState]):
-    """One pass a query, no curvature, no damping."""
+    """One pass per query, no curvature, no damping."""
 
     name: ClassVar[str] = "hessian_free"
     title: ClassVar[str] = "Hessian-free (gradient product)"

@@ -53,7 +53,7 @@ class LissaState:
 
 @dataclass(frozen=True)
 class Lissa(LinearMethod[LissaState]):
-    """`iterations` passes over the rows a query (over moments where codes are kept)."""
+    """`iterations` passes over the rows per query (over moments where codes are kept)."""
 
     iterations: int = 200
 

@@ -17,7 +17,7 @@ from influence.methods.lissa import Lissa
 
 @dataclass(frozen=True)
 class LissaPaper(Lissa):
-    """Ten passes over the rows a query, as in the paper."""
+    """Ten passes over the rows per query, as in the paper."""
 
     iterations: int = 10
 

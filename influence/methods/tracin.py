@@ -12,10 +12,10 @@ from influence.methods.hessian_free import HessianFree
 
 
 class TracIn(HessianFree):
-    """One pass a query and checkpoint, no curvature, no damping."""
+    """One pass per query and checkpoint, no curvature, no damping."""
 
     name: ClassVar[str] = "tracin"
     title: ClassVar[str] = "TracIn (several checkpoints)"
     summary: ClassVar[str] = "Gradient products summed over a run's checkpoints, weighted by their learning rates."
-    cost: ClassVar[str] = "one pass a checkpoint"
+    cost: ClassVar[str] = "one pass per checkpoint"
     needs_checkpoints: ClassVar[bool] = True

@@ -1,8 +1,8 @@
-"""The rows of one data set on disk: lines of JSON, with offsets for random access and a hash a row.
+"""The rows of one data set on disk: lines of JSON, with offsets for random access and a hash per row.
 
 rows.jsonl      one normalised row a line
 offsets.i64     rows + 1 little-endian int64: where each line begins, then where the last one ends
-hashes.b16      16 bytes a row over its content without the id, to match rows between versions of a data set
+hashes.b16      16 bytes per row over its content without the id, to match rows between versions of a data set
 summary.json    rows, bytes, digest; written last
 """
 

@@ -1,4 +1,4 @@
-"""What a data set looks like and what looks wrong with it, in one pass at about 40 bytes a row."""
+"""What a data set looks like and what looks wrong with it, in one pass at about 40 bytes per row."""
 
 from array import array
 from collections import Counter

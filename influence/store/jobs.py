@@ -1,4 +1,4 @@
-"""Job records: one hash a job, changed field by field so that many workers can report at once.
+"""Job records: one hash per job, changed field by field so that many workers can report at once.
 
 `shard:<i>` holds the rows done of shard i. A shard that is computed twice writes the same field twice, so
 progress never counts a row double.

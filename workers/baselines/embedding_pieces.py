@@ -99,7 +99,7 @@ def read_embeddings(runtime: Runtime, index: Index, model: HotModel, piece: Piec
 
 
 def read_row_state(runtime: Runtime, index: Index, commit: ShardCommit, part: str, dtype: str) -> NDArray[np.generic]:
-    """One number a row of a shard, such as `losses`; a shard that was lost is computed again."""
+    """One number per row of a shard, such as `losses`; a shard that was lost is computed again."""
 
     def read() -> NDArray[np.generic]:
         return runtime.store.index_data.read_rows(index.id, commit.shard, part, (commit.rows,), dtype)

@@ -26,7 +26,7 @@ ALL_ROWS = slice(None)
 class TrainBlock:
     """One block's training gradients, or their codes.
 
-    `gradients` is (n, width) in any stored type, or a tuple of such arrays, one a shard. `scales` (n,), where
+    `gradients` is (n, width) in any stored type, or a tuple of such arrays, one per shard. `scales` (n,), where
     given, multiply the rows (integer codes). `squared_norms` (n,) are those of the full gradients, also where
     `gradients` are codes. `parameters` is the block's true size d; width < d means codes. `factors`, where they were
     collected, are the Kronecker factors (p, p) and (q, q) of a weight (p, q), up to a constant.

@@ -20,7 +20,7 @@ from workers.evaluating.run import Floats, rounded, score_run, titles, train_on
 from workers.evaluating.training_progress import Steps
 from workers.runtime.state import Runtime
 
-#: Compact rank of the default table: up to 32 numbers a block, 854 bytes a row with 25 blocks.
+#: Compact rank of the default table: up to 32 numbers per block, 854 bytes per row with 25 blocks.
 _COMPACT_RANK = 32
 _CHECKPOINTS = 3
 DEFAULT_METHODS = (
