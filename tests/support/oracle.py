@@ -31,25 +31,36 @@ def loop_gradients(loaded: LoadedCheckpoint, rows: Sequence[dict[str, Any]]) -> 
 def loop_factors(model: nn.Module, losses: Iterable[Callable[[], Tensor]]) -> Factors:
     """Kronecker factors of weights of linear layers, sums over losses of one row each, by the parameter's identity.
 
-    Each is asked of the layer's inputs and output gradients by themselves, at positions that a gradient reaches.
+    Each is asked of the layer's inputs and output gradients by themselves, at positions where the gradient is not zero
+    there or where a module around the layer puts out: no size decides.
     """
     found: Factors = {}
+    inputs: dict[nn.Module, list[Tensor]] = {}
+    reached: dict[nn.Module, Tensor] = {}
+    around = {part: [outer for outer in model.modules() if part in set(outer.modules())] for part in model.modules()}
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
-    def add(module: Any, x: Tensor, delta: Tensor) -> None:
-        sizes = delta.norm(dim=-1) * x.norm(dim=-1)
-        reached = sizes > 1e-5 * sizes.max()
-        sides = [delta[reached].double(), x[reached].double()]
-        left, right = ((side.T @ side).numpy() for side in (sides if type(module) is nn.Linear else sides[::-1]))
-        known = found.get(id(module.weight), (0.0, 0.0))
-        found[id(module.weight)] = (known[0] + left, known[1] + right)
+    def hear(module: Any, delta: Tensor) -> None:
+        reached[module] = delta.ne(0).any(dim=-1)
+        if inputs.get(module):
+            x = inputs[module].pop()
+            known = [reached[outer] for outer in around[module] if outer in reached]
+            counted = torch.stack([places for places in known if places.shape == x.shape[:-1]]).any(dim=0)
+            sides = [delta[counted].double(), x[counted].double()]
+            left, right = ((side.T @ side).numpy() for side in (sides if type(module) is nn.Linear else sides[::-1]))
+            before = found.get(id(module.weight), (0.0, 0.0))
+            found[id(module.weight)] = (before[0] + left, before[1] + right)
 
-    def listen(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-        if output.requires_grad:
-            output.register_hook(partial(add, module, args[0].detach()))
+    def listen(module: nn.Module, args: tuple[Tensor, ...], output: Any) -> None:
+        first = output[0] if isinstance(output, tuple) else output
+        if isinstance(first, Tensor) and first.requires_grad:
+            if type(module) in (nn.Linear, Conv1D):
+                inputs.setdefault(module, []).append(args[0].detach())
+            first.register_hook(partial(hear, module))
 
-    handles = [part.register_forward_hook(listen) for part in model.modules() if type(part) in (nn.Linear, Conv1D)]
+    handles = [part.register_forward_hook(listen) for part in model.modules()]
     for loss_of in losses:
+        reached.clear()
         torch.autograd.grad(loss_of(), trainable, allow_unused=True)
     for handle in handles:
         handle.remove()

@@ -7,7 +7,7 @@ a gradient (as for re-entrant checkpointing) has no lowest ones: then it is aske
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from workers.gradients.backward import differentiate
 from workers.gradients.fused import FusedLora, LoraCall, compute_fused
+from workers.gradients.reach import Reach
 from workers.gradients.rules import (
     MULTIPLIERS,
     multiplier_gradients,
@@ -48,21 +49,28 @@ class Pass:
     """Gradients of one batch for the tensors of `sites`; LoRA layers in `fused` are one step of the graph each.
 
     `gradients` (B, d) by block name are sums over all uses of a tensor; a tensor that nothing used has none.
-    `refused` names blocks whose rows could not be told apart. `factors` are there when they are asked for: Kronecker
-    factors (p, p) and (q, q) of a weight (p, q) as sums over uses, rows and positions, for weights that only multiply.
+    `refused` names blocks whose rows could not be told apart. `factors` are there when the model is given that they
+    are asked of: Kronecker factors (p, p) and (q, q) of a weight (p, q) as sums over uses, rows and positions, for
+    weights that only multiply.
     """
 
     def __init__(
-        self, sites: Sequence[Site], batch: Batch, fused: Sequence[FusedLora] = (), *, with_factors: bool = False
+        self,
+        sites: Sequence[Site],
+        batch: Batch,
+        fused: Sequence[FusedLora] = (),
+        *,
+        factors_of: nn.Module | None = None,
     ) -> None:
         self.gradients: dict[str, Tensor] = {}
         self.factors: dict[str, Factors] = {}
         self.refused: set[str] = set()
-        self._with_factors = with_factors
         self._sites = sites
         self._fused = fused
         self._rows = len(batch)
-        self._lengths = {values.shape[1] for values in [*batch.inputs.values(), batch.labels] if values.ndim > 1}
+        lengths = {values.shape[1] for values in [*batch.inputs.values(), batch.labels] if values.ndim > 1}
+        self._by_row = partial(split_rows, rows=len(batch), lengths=lengths)
+        self._reach = None if factors_of is None else Reach(factors_of, sites, batch, self._by_row)
         self._inputs: dict[int, Tensor] = {}
         self._edges: list[GradientEdge] = []
         self._sinks: list[GradientEdge] = []
@@ -76,6 +84,7 @@ class Pass:
             for lora in self._fused:
                 replaced.enter_context(compute_fused(lora, self._keep_fused))
             with ExitStack() as hooks:
+                hooks.enter_context(nullcontext() if self._reach is None else self._reach.listening())
                 for site in self._sites:
                     handle = site.module.register_forward_hook(partial(self._keep, site), with_kwargs=True)
                     hooks.callback(handle.remove)
@@ -122,8 +131,7 @@ class Pass:
         _listen(output, partial(self._multiply, site, call))
 
     def _multiply(self, site: Site, call: int, delta: Tensor) -> None:
-        x = split_rows(self._inputs.pop(call), self._rows, self._lengths)
-        by_row = split_rows(delta.detach(), self._rows, self._lengths)
+        x, by_row = self._by_row(self._inputs.pop(call)), self._by_row(delta.detach())
         if x is None or by_row is None:
             self._refuse(site)
             return
@@ -142,9 +150,8 @@ class Pass:
 
     def _multiply_fused(self, call: LoraCall, delta: Tensor) -> None:
         lora, delta = call.lora, delta.detach()
-        parts = [split_rows(values, self._rows, self._lengths) for values in (call.x, delta, call.hear(delta))]
+        x, by_row, inner = (self._by_row(values) for values in (call.x, delta, call.hear(delta)))
         call.forget()
-        x, by_row, inner = parts
         if x is None or by_row is None or inner is None:
             self._refuse(lora.down)
             self._refuse(lora.up)
@@ -178,10 +185,10 @@ class Pass:
             self.gradients[tensor.block] = values if known is None else known + values.to(known.device)
 
     def _add_factors(self, site: Site, pair: tuple[Tensor, Tensor]) -> None:
-        if not self._with_factors:
+        if self._reach is None:
             return
         tensor = site.tensors["weight"]
-        left, right = position_products(*pair, tensor.dtype)
+        left, right = position_products(*pair, self._reach.counted(site, *pair), tensor.dtype)
         if (known := self.factors.get(tensor.block)) is not None:
             left, right = known[0] + left, known[1] + right
         self.factors[tensor.block] = (left, right)

@@ -110,7 +110,8 @@ class GradientCollector:
         self, tensors: Sequence[TrainableTensor], batch: Batch, with_factors: bool
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Factors]]:
         sites = group_by_module(tensors)
-        work = Pass(sites, batch, find_fused(self.model, sites), with_factors=with_factors)
+        factors_of = self.model if with_factors else None
+        work = Pass(sites, batch, find_fused(self.model, sites), factors_of=factors_of)
         with self._training_only(tensors):
             losses = work.run(lambda: self._losses_of(batch))
             with self._autocast(batch):

@@ -19,9 +19,6 @@ Parameters = Mapping[str, nn.Parameter]
 #: Modules that multiply, by exact type (a subclass may compute something else); True: weight is (in, out).
 MULTIPLIERS: dict[type[nn.Module], bool] = {nn.Linear: False, Conv1D: True}
 
-#: Below this share of the row's largest, a position's part of a gradient is rounding.
-_ROUNDING = 1e-5
-
 
 def split_rows(values: Tensor, rows: int, lengths: Collection[int]) -> Tensor | None:
     """View values as (rows, positions, width), or None where it does not show which row a position belongs to.
@@ -53,17 +50,12 @@ def multiply_rows(left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
     return found.flatten(1)
 
 
-def position_products(left: Tensor, right: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Sums over rows and positions of `left left'` (p, p) and `right right'` (q, q), in `dtype`.
+def position_products(left: Tensor, right: Tensor, counted: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Sums over the positions `counted` (B, T) of `left left'` (p, p) and `right right'` (q, q), in `dtype`.
 
-    left (B, T, p) and right (B, T, q) are what a gradient is the product of. Only positions that carry gradient count:
-    what stands at padding is nobody's, and would make the sums depend on the batch. A gradient that is zero but for
-    rounding (a first token has only itself to attend to) counts as none, for rounding depends on the batch as well.
+    left (B, T, p) and right (B, T, q) are what a gradient is the product of.
     """
-    left, right = left.to(dtype), right.to(dtype)
-    sizes = left.norm(dim=2) * right.norm(dim=2)
-    carries = (sizes > _ROUNDING * sizes.amax(dim=1, keepdim=True)).flatten()
-    p, q = (values.flatten(0, 1)[carries] for values in (left, right))
+    p, q = (values.flatten(0, 1)[counted.flatten()].to(dtype) for values in (left, right))
     return p.t() @ p, q.t() @ q
 
 

@@ -9,10 +9,19 @@ from one_by_one import trainable_parameters
 from peft import LoraConfig, get_peft_model
 from support.float64 import Float64Throughout
 from support.oracle import loop_factors
-from tiny_models import VOCABULARY, Example, classification_losses, make_decoder, make_encoder
+from tiny_models import (
+    VOCABULARY,
+    Example,
+    classification_losses,
+    make_decoder,
+    make_encoder,
+    make_sequence_to_sequence,
+)
+from torch import nn
 
 from workers.gradients.collector import GradientCollector, RowGradients
 from workers.gradients.selection import select_trainable
+from workers.rows import Batch
 
 MADE = {"encoder": lambda: make_encoder("bert"), "decoder": lambda: make_decoder("llama")}
 LORA = {"encoder": ["query", "dense"], "decoder": ["q_proj", "down_proj"]}
@@ -48,6 +57,62 @@ def assert_factors(example: Example) -> None:
 def test_factors_of_lora_are_sums_over_rows_and_positions_whatever_the_padding(kind: str) -> None:
     saved = ["classifier"] if kind == "encoder" else None
     assert_factors(adapt(MADE[kind](), target_modules=LORA[kind], modules_to_save=saved))
+
+
+def test_factors_in_float32_do_not_depend_on_which_rows_share_a_batch() -> None:
+    """The shortest row has only its first token to learn: the gradient of its query is rounding throughout."""
+    example = make_decoder("llama", dtype=torch.float32)
+    model = get_peft_model(example.model, LoraConfig(r=2, init_lora_weights=False, target_modules=["q_proj"])).eval()
+    collector = GradientCollector(model, example.row_losses)
+    together, *alone = (
+        collector.collect(example.collate(rows), with_factors=True).factors
+        for rows in [example.rows, *([row] for row in example.rows)]
+    )
+    for name, pair in together.items():
+        for number, side in enumerate(pair):
+            expected = sum(factors[name][number] for factors in alone)
+            assert isinstance(expected, torch.Tensor)
+            assert (side - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+class _FirstTokens(nn.Module):
+    """Values and queries of attention with itself: the queries add nothing but rounding to the gradient."""
+
+    def __init__(self, rounding: float) -> None:
+        super().__init__()
+        self.query = nn.Linear(4, 4)
+        self.value = nn.Linear(4, 4)
+        self.rounding = rounding
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        values: torch.Tensor = self.value(x)
+        return values + self.rounding * self.query(x)
+
+
+@pytest.mark.parametrize("rounding", [0.0, 1e-9, -3e-8])
+def test_rounding_does_not_decide_whether_a_position_counts(rounding: float) -> None:
+    attention = _FirstTokens(rounding)
+    model = nn.Sequential(attention, nn.Flatten(), nn.Linear(8, 3)).eval().requires_grad_(False)
+    attention.query.requires_grad_(True)
+    x = torch.randn(5, 2, 4)
+
+    def losses(model: nn.Module, batch: Batch) -> torch.Tensor:
+        return nn.functional.cross_entropy(model(batch.inputs["x"]), batch.labels, reduction="none")
+
+    collector = GradientCollector(model, losses)
+    found = collector.collect(Batch({"x": x}, torch.tensor([0, 1, 2, 1, 0])), with_factors=True)
+    _, inputs = found.factors["0.query.weight"]
+    torch.testing.assert_close(inputs, x.flatten(0, 1).T @ x.flatten(0, 1))
+
+
+def test_positions_of_an_answer_say_nothing_of_the_question_at_the_same_places() -> None:
+    made = make_sequence_to_sequence()
+    example = Example(made.model, [made.rows[0], made.rows[4]], made.row_losses)
+    select_trainable(example.model, ["decoder.block.*.EncDecAttention.k"])
+    inputs = example.collate(example.rows).inputs
+    assert inputs["input_ids"].shape == inputs["decoder_input_ids"].shape
+    assert not inputs["attention_mask"].all()
+    assert_factors(example)
 
 
 def test_transposed_weights_have_their_factors_in_the_order_of_their_sides() -> None:
