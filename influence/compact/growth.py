@@ -1,7 +1,8 @@
 """A new version of a data set: rows that stay keep their codes, only new ones are computed.
 
-The basis stays what it was, so the grown index equals one built anew with that basis. What the basis misses of the
-new rows is measured (drift) and says when it should be fitted again.
+The basis stays what it was, so the grown index equals one built anew with that basis, but for rounding: products of
+other sizes add up in another order, which moves a code by a step at most. What the basis misses of the new rows is
+measured (drift) and says when it should be fitted again.
 """
 
 from collections import defaultdict

@@ -18,7 +18,7 @@ _GRADIENT_BYTES = {"cpu": 256 << 20, "cuda": 4 << 30}
 
 
 class TokenBudget:
-    """Tokens of a micro-batch, padding included. Gradients do not depend on it.
+    """Tokens of a micro-batch, padding included. Gradients depend on it by rounding alone.
 
     One made with `for_device` is probed on the work itself: it doubles for as long as that makes tokens faster.
     """

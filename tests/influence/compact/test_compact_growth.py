@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from influence.compact.codes import decode_codes
+from influence.compact.codes import Codes, decode_codes
 from influence.compact.encoder import Projected, fit_encoder
 from influence.compact.fidelity import measure_fidelity
 from influence.compact.growth import judge_drift, match_rows, regrow_codes, residual_share
@@ -17,6 +17,16 @@ keys = st.lists(st.sampled_from("abcdef"), max_size=12)
 
 def rows_of(projected: Projected, rows: np.ndarray) -> Projected:  # type: ignore[type-arg]
     return Projected(projected.codes[rows], projected.squared_norms[rows])
+
+
+def assert_same_codes(one: Codes, other: Codes) -> None:
+    """Equal but for rounding, which a product of another size does in another way: it moves a number by one step."""
+    assert one.values.shape == other.values.shape
+    for values, others in ((one.values, other.values), (one.norms, other.norms)):
+        steps = np.abs(values.astype(np.int64) - others.astype(np.int64))
+        assert steps.max() <= 1
+        assert (steps > 0).mean() < 1e-3
+    np.testing.assert_allclose(one.scales, other.scales, rtol=1e-5)
 
 
 def assert_same_moments(one: Moments, other: Moments) -> None:
@@ -51,9 +61,7 @@ def test_grown_and_shrunk_equals_rebuilt_with_the_same_basis(problem) -> None:  
     removed = rows_of(everything, old[plan.removed])
     grown = regrow_codes(plan, encoder.encode(rows_of(everything, old)), encoder.encode(added))
     rebuilt = encoder.encode(rows_of(everything, new))
-    np.testing.assert_array_equal(grown.values, rebuilt.values)
-    np.testing.assert_array_equal(grown.scales, rebuilt.scales)
-    np.testing.assert_array_equal(grown.norms, rebuilt.norms)
+    assert_same_codes(grown, rebuilt)
     before = encoder.sum_moments(rows_of(everything, old), joint=True)
     moments = before + encoder.sum_moments(added, joint=True) - encoder.sum_moments(removed, joint=True)
     assert_same_moments(moments, encoder.sum_moments(rows_of(everything, new), joint=True))

@@ -17,7 +17,7 @@ def test_waiting_queries_are_answered_by_one_pass(wait_until: Callable[..., None
     def scan(vectors: Floats) -> Floats:
         sizes.append(len(vectors))
         begun.set()
-        gate.wait(30)
+        gate.wait()
         return vectors @ CODES.T
 
     batcher, answers = ScanBatcher(scan), dict[int, Floats]()
@@ -28,7 +28,7 @@ def test_waiting_queries_are_answered_by_one_pass(wait_until: Callable[..., None
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
     threads[0].start()
-    assert begun.wait(30)
+    begun.wait()
     for thread in threads[1:]:
         thread.start()
     wait_until(lambda: len(batcher._waiting) == 3, "three queries wait")
@@ -37,7 +37,9 @@ def test_waiting_queries_are_answered_by_one_pass(wait_until: Callable[..., None
         thread.join()
     assert sizes == [2, 6]
     for number, question in enumerate(questions):
-        np.testing.assert_array_equal(answers[number], question @ CODES.T)
+        # A product of another size may add up in another order.
+        expected = question @ CODES.T
+        np.testing.assert_allclose(answers[number], expected, rtol=0, atol=1e-6 * max(1.0, np.abs(expected).max()))
 
 
 def test_a_pass_is_bounded() -> None:

@@ -106,7 +106,7 @@ def test_embeddings_are_kept_counted_and_computed_again_where_lost(
     name = keys.row_state(index.id, 0, f"{EMBEDDINGS}-0", 0)
     worker.store.connections.state.setrange(name, 100, b"junk")
     _, after = ask(worker, index.id, answered, examples=TEST)
-    np.testing.assert_array_equal(after, before)
+    np.testing.assert_allclose(after, before, atol=2e-3)
     assert worker.store.indexes.require(index.id).bytes == known.bytes
     worker.store.index_data.delete(index.id)
     assert not worker.store.connections.state.exists(name)
