@@ -10,6 +10,9 @@ from influence.store.connections import Connections, connect
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 
+#: How long a test waits for anything at most: only what hangs takes so long, however busy the machine.
+HANG_SECONDS = 300.0
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -42,7 +45,7 @@ def store(connections: Connections) -> Store:
 def wait_until() -> Callable[..., None]:
     """Wait for a condition instead of sleeping; fails with what was waited for."""
 
-    def wait(condition: Callable[[], object], what: str, timeout_seconds: float = 30.0) -> None:
+    def wait(condition: Callable[[], object], what: str, timeout_seconds: float = HANG_SECONDS) -> None:
         deadline = time.monotonic() + timeout_seconds
         while not condition():
             if time.monotonic() > deadline:

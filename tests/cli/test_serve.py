@@ -92,7 +92,7 @@ class Running:
     def finish(self) -> int:
         assert self.process.stdout is not None
         self.seen += self.process.stdout.read()
-        return self.process.wait(30)
+        return self.process.wait(300)
 
     def close(self) -> None:
         assert self.process.stdout is not None
@@ -198,7 +198,7 @@ def test_the_service_goes_on_when_nobody_reads_its_terminal(start: Start) -> Non
     running.process.stdout.close()
     assert httpx.get(f"{url}/health/ready").status_code == 200
     running.process.terminate()
-    assert running.process.wait(30) == 0
+    assert running.process.wait(300) == 0
 
 
 def test_port_zero_finds_a_free_port_and_a_taken_one_is_refused() -> None:

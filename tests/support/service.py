@@ -32,7 +32,11 @@ _CONFIG_FIELDS = ("peft_type", "task_type", "r", "lora_alpha", "target_modules",
 
 @contextmanager
 def idle_runtime(url: str, data_dir: Path, **settings: Any) -> Iterator[Runtime]:
-    """What a worker works with, without a worker that takes messages."""
+    """What a worker works with, without a worker that takes messages.
+
+    Its batches have a size of their own: one that is found by timing batches differs when the machine is busy.
+    """
+    settings.setdefault("token_budget", 1024)
     chosen = WorkerSettings(redis_url=url, data_dir=data_dir, device="cpu", cpu_threads=1, hub_offline=True, **settings)
     runtime = make_runtime(chosen, f"test-{new_id('w')}", torch.device("cpu"))
     yield runtime

@@ -12,7 +12,10 @@ from typing import Any
 
 import httpx
 
-READY_SECONDS = 90.0
+#: Longer than a service takes to end, however busy the machine.
+END_SECONDS = 300.0
+#: Longer than any job takes: the largest is a minute's work on an idle machine.
+JOB_SECONDS = 1200.0
 
 
 class Service:
@@ -20,7 +23,7 @@ class Service:
 
     def __init__(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         self.process = process
-        self.client = httpx.Client(base_url=url, timeout=120)
+        self.client = httpx.Client(base_url=url, timeout=600)
         self.log = log
 
     def post(self, path: str, **options: Any) -> Any:
@@ -35,10 +38,17 @@ class Service:
         assert response.status_code == 200, response.text
         return response.json()
 
-    def finish(self, job_id: str, wait_until: Callable[..., None], timeout_seconds: float = 90.0) -> Any:
+    def answer(self, path: str, wait_until: Callable[..., None], **options: Any) -> Any:
+        """POST what is answered at once, and wait for it where the machine is too busy for that."""
+        asked = self.post(path, headers={"Prefer": "wait=60"}, **options)
+        if asked["state"] in ("queued", "running"):
+            asked = self.get(self.finish(asked["job_id"], wait_until)["resource"])
+        return asked
+
+    def finish(self, job_id: str, wait_until: Callable[..., None]) -> Any:
         """Wait for a job's end."""
         final = ("succeeded", "failed", "cancelled")
-        wait_until(lambda: self.get(f"/v1/jobs/{job_id}")["state"] in final, f"{job_id} is final", timeout_seconds)
+        wait_until(lambda: self.get(f"/v1/jobs/{job_id}")["state"] in final, f"{job_id} is final", JOB_SECONDS)
         return self.get(f"/v1/jobs/{job_id}")
 
 
@@ -70,7 +80,7 @@ def serving(data_dir: Path, **environment: str) -> Iterator[Service]:
     finally:
         service.client.close()
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        process.wait(END_SECONDS)
 
 
 def wait_for_workers(service: Service, wait_until: Callable[..., None]) -> None:
@@ -83,4 +93,4 @@ def wait_for_workers(service: Service, wait_until: Callable[..., None]) -> None:
             assert service.process.poll() is None, service.log.read_text()
             return False
 
-    wait_until(ready, "the service is ready", READY_SECONDS)
+    wait_until(ready, "the service is ready")

@@ -45,7 +45,7 @@ def finished(wait_until: Callable[..., None]) -> Finished:
     """Wait for a job's end."""
 
     def wait(store: Store, job_id: str) -> Job:
-        wait_until(lambda: store.jobs.require(job_id).is_final, f"{job_id} is final", 60)
+        wait_until(lambda: store.jobs.require(job_id).is_final, f"{job_id} is final")
         return store.jobs.require(job_id)
 
     return wait

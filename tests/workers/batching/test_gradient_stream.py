@@ -118,7 +118,7 @@ def test_a_query_gets_the_lock_between_two_batches(rows: list[EncodedRow]) -> No
 
     thread = threading.Thread(target=query)
     thread.start()
-    thread.join(timeout=20)
+    thread.join()
     assert served.is_set()
     assert sum(len(positions) for positions, _ in stream) < len(rows)
 

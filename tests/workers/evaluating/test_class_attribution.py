@@ -80,13 +80,30 @@ def test_from_rows_to_a_report_with_both_losses(worker: Runtime, finished: Any) 
     assert found.report.figures["recall_by_chance"] == pytest.approx(0.1)
 
 
-def test_a_piece_computed_again_has_the_same_result(worker: Runtime) -> None:
+LOSSES = ("base_loss", "train_loss", "test_loss_before", "test_loss")
+
+
+def figures_of(result: dict[str, Any]) -> Any:
+    """All figures of a piece, one after another."""
+    scopes = [scope for by_title in result["scopes"].values() for scope in by_title.values()]
+    return np.concatenate([np.ravel(values) for scope in scopes for values in scope.values()])
+
+
+def test_a_piece_computed_again_in_other_batches_has_the_same_result(worker: Runtime) -> None:
     request = request_for(send(worker, TRAIN), methods=[{"method": "datainf"}], test_points=4)
     asked = submit_evaluation(worker.store, request, cancelled=True)
     kind, seen = ClassAttribution(size=TINY), list[tuple[int, int]]()
     first = kind.run(worker, asked, {"seed": 3}, lambda done, total: seen.append((done, total)))
-    assert first == kind.run(worker, asked, {"seed": 3}, lambda _done, _total: None)
-    assert first != kind.run(worker, asked, {"seed": 4}, lambda _done, _total: None)
+    worker.token_budget.tokens //= 4  # as on a machine that is slower or has less memory
+    again, other = (kind.run(worker, asked, {"seed": seed}, lambda _done, _total: None) for seed in (3, 4))
+    computed = {"scopes", *LOSSES}
+    assert {name: first[name] for name in first.keys() - computed} == {
+        name: again[name] for name in again.keys() - computed
+    }
+    assert [again[name] for name in LOSSES] == pytest.approx([first[name] for name in LOSSES], rel=1e-4)
+    assert [other[name] for name in LOSSES] != pytest.approx([first[name] for name in LOSSES], rel=1e-4)
+    # Rounding may turn two scores that are all but equal.
+    assert np.isclose(figures_of(again), figures_of(first), atol=1e-5).mean() > 0.95
     done, totals = zip(*seen, strict=True)
     assert list(done) == sorted(done)
     assert (done[-1], set(totals)) == (totals[0], {totals[0]})

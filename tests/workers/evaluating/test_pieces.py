@@ -102,7 +102,7 @@ def test_cancelling_stops_the_piece_in_hand_and_leaves_nothing(
         asked = submit_evaluation(store, squares_request(4))
         wait_until(lambda: kind.runs, "a piece is in hand")
         store.jobs.cancel(asked.job_id)
-        wait_until(lambda: store.queue.depth("build") == 0, "the queue is empty", 10)
+        wait_until(lambda: store.queue.depth("build") == 0, "the queue is empty")
     assert keys_of(store, asked) == []
     assert len(kind.runs) == 1
 

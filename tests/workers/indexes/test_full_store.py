@@ -47,7 +47,7 @@ def test_a_full_server_pauses_the_build_and_room_lets_it_go_on(
         wait_until(lambda: note_of(store, index.job_id) == "store_full", "the job says that it is paused")
         assert is_full(small.state)
         small.state.config_set("maxmemory", 0)
-        wait_until(lambda: store.jobs.require(index.job_id).is_final, "the build is done", 60)
+        wait_until(lambda: store.jobs.require(index.job_id).is_final, "the build is done")
     assert store.jobs.require(index.job_id).state == "succeeded"
     assert store.indexes.require(index.id).rows_indexed == 600
 

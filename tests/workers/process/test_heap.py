@@ -31,5 +31,5 @@ def test_a_worker_process_is_started_with_it(monkeypatch: pytest.MonkeyPatch, tm
     slot = Slot(0, "host-0")
     slot.tend()
     assert slot.process is not None
-    slot.process.wait(20)
+    slot.process.wait(300)
     assert told.read_text() == steady_heap(os.environ)["GLIBC_TUNABLES"]

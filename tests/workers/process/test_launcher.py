@@ -56,7 +56,7 @@ def test_stopping_ends_every_process(wait_until: Callable[..., None]) -> None:
     thread = threading.Thread(target=made.run)
     thread.start()
     made.stopping.set()
-    thread.join(20)
+    thread.join(300)
     assert not thread.is_alive()
 
 
