@@ -9,8 +9,16 @@ PIP_ARGS ?=
 URL     ?= http://127.0.0.1:8400
 ARGS    ?=
 
+# What other processors would compute with, as far as torch (and its MKL and oneDNN) and numpy (and its OpenBLAS) can be told:
+# the oldest instructions on one thread, and those of processors without AVX-512, as many of AMD are, on two.
+OLDEST  = OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default MKL_ENABLE_INSTRUCTIONS=SSE4_2 DNNL_MAX_CPU_ISA=SSE41 \
+          OPENBLAS_CORETYPE=Nehalem NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL AVX512_SPR"
+AVX2    = OMP_NUM_THREADS=2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 DNNL_MAX_CPU_ISA=AVX2 \
+          OPENBLAS_CORETYPE=Zen NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR"
+NUMERIC = tests/influence tests/workers
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test openapi screenshots bench-gradients lint format clean bench-index bench-evaluations
+.PHONY: help install demo test test-kernels openapi screenshots bench-gradients lint format clean bench-index bench-evaluations
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -30,6 +38,10 @@ demo: $(STAMP) ## Fine-tune a real encoder, start the service, find the planted 
 
 test: $(STAMP) ## Run all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+test-kernels: $(STAMP) ## Run the numeric tests with the instructions of other x86 processors
+	$(OLDEST) $(BIN)/python -m pytest $(NUMERIC) $(ARGS)
+	$(AVX2) $(BIN)/python -m pytest $(NUMERIC) $(ARGS)
 
 openapi: $(STAMP) ## Store the OpenAPI document after a change of the HTTP contract on purpose
 	DATAINF_TESTS_STORE_OPENAPI=1 $(BIN)/python -m pytest -q tests/app/http/test_openapi_document.py

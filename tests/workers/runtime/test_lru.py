@@ -78,7 +78,7 @@ class Gate:
     def load(self) -> str:
         self.loads += 1
         self.entered.set()
-        assert self.go.wait(20)
+        assert self.go.wait(300)
         return f"load {self.loads}"
 
 
@@ -91,29 +91,29 @@ def start(work: Callable[[], object]) -> threading.Thread:
 def test_threads_that_ask_together_share_one_load(wait_until: Callable[..., None]) -> None:
     kept, gate, found = Lru[str, str](2), Gate(), list[str]()
     threads = [start(lambda: found.append(kept.get("a", gate.load))) for _ in range(4)]
-    assert gate.entered.wait(20)
+    assert gate.entered.wait(300)
     gate.go.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(300)
     assert found == ["load 1"] * 4
 
 
 def test_another_key_is_loaded_meanwhile_unless_loads_are_serial() -> None:
     free, gate = Lru[str, str](2), Gate()
     thread = start(lambda: free.get("slow", gate.load))
-    assert gate.entered.wait(20)
+    assert gate.entered.wait(300)
     assert free.get("quick", lambda: "at once") == "at once"
     gate.go.set()
-    thread.join(20)
+    thread.join(300)
 
     serial, gate, order = Lru[str, str](2, serial=True), Gate(), list[str]()
     first = start(lambda: (serial.get("slow", gate.load), order.append("slow")))
-    assert gate.entered.wait(20)
+    assert gate.entered.wait(300)
     second = start(lambda: serial.get("quick", lambda: order.append("quick") or "later"))
     assert order == []
     gate.go.set()
-    first.join(20)
-    second.join(20)
+    first.join(300)
+    second.join(300)
     assert set(order) == {"slow", "quick"}
     assert gate.loads == 1
 
@@ -122,19 +122,19 @@ def test_a_hit_waits_for_no_load() -> None:
     kept, gate = Lru[str, str](2, serial=True), Gate()
     kept.put("here", "at once")
     thread = start(lambda: kept.get("slow", gate.load))
-    assert gate.entered.wait(20)
+    assert gate.entered.wait(300)
     assert kept.get("here", refuse) == "at once"
     gate.go.set()
-    thread.join(20)
+    thread.join(300)
 
 
 def test_what_is_forgotten_while_it_is_loaded_is_handed_out_and_not_kept() -> None:
     kept, gate, found = Lru[str, str](2), Gate(), list[str]()
     thread = start(lambda: found.append(kept.get("a", gate.load)))
-    assert gate.entered.wait(20)
+    assert gate.entered.wait(300)
     kept.forget(lambda key: key == "a")
     gate.go.set()
-    thread.join(20)
+    thread.join(300)
     assert found == ["load 1"]
     assert "a" not in kept
     assert kept.get("a", gate.load) == "load 2"
