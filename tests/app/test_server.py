@@ -46,9 +46,9 @@ def test_headers_that_do_not_come_cost_the_connection_and_a_slow_answer_does_not
     go_on = threading.Event()
     with (
         serving(go_on) as address,
-        socket.create_connection(address, timeout=20) as asking,
-        socket.create_connection(address, timeout=20) as silent,
-        socket.create_connection(address, timeout=20) as dawdling,
+        socket.create_connection(address, timeout=300) as asking,
+        socket.create_connection(address, timeout=300) as silent,
+        socket.create_connection(address, timeout=300) as dawdling,
     ):
         asking.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         dawdling.sendall(b"GET / HTTP/1.1\r\nHost: ")

@@ -38,7 +38,8 @@ def environment(**settings: str) -> dict[str, str]:
 def run_to_end(**settings: str) -> subprocess.CompletedProcess[str]:
     """An API that does not start."""
     command = [sys.executable, "-m", "app"]
-    return subprocess.run(command, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False)
+    options = {"capture_output": True, "text": True, "timeout": 300, "check": False}
+    return subprocess.run(command, env=environment(**settings), **options)
 
 
 @contextmanager
