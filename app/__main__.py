@@ -5,8 +5,8 @@ import sys
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from app.http.serving.server import serve
 from app.main import app_from
-from app.server import serve
 from app.settings import ApiSettings
 from influence.logs import configure_logs
 from influence.settings import EXIT_SETTINGS, describe_problems

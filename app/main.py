@@ -13,14 +13,14 @@ from app.checkpoints import routes as checkpoints
 from app.datasets import preview_routes as previews
 from app.datasets import routes as datasets
 from app.evaluations import routes as evaluations
-from app.http import health
 from app.http.context import Context
+from app.http.health import routes as health
+from app.http.health.metrics import Metrics
+from app.http.health.probe import Probe
 from app.http.limits import Places
-from app.http.metrics import Metrics
-from app.http.middleware import BodyLimit, RequestFrame
 from app.http.multipart import FORM_OVERHEAD_BYTES
-from app.http.probe import Probe
 from app.http.problems import Problem, install_handlers
+from app.http.serving.middleware import BodyLimit, RequestFrame
 from app.indexes import routes as indexes
 from app.jobs import routes as jobs
 from app.queries import method_routes as methods

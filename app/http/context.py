@@ -8,9 +8,9 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from app.http.health.metrics import Metrics
+from app.http.health.probe import Probe
 from app.http.limits import Places
-from app.http.metrics import Metrics
-from app.http.probe import Probe
 from app.settings import ApiSettings
 from influence.checkpoint_files.base_models import BaseModels
 from influence.contracts.job import Job

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_FIELD_BYTES = 1 << 20
+#: By RFC 2046.
+MAX_BOUNDARY_BYTES = 70
 #: Room in a body for boundaries and fields beside the file.
 FORM_OVERHEAD_BYTES = 4 << 20
 _FORM_HINT = "Send a multipart/form-data body, as 'curl -F' does."
@@ -64,8 +66,10 @@ def is_form(request: Request) -> bool:
 def _boundary(request: Request) -> bytes:
     _, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary", b"")
-    if not boundary:
-        raise InvalidRequest("The form's content type names no boundary.", hint=_FORM_HINT)
+    if not 1 <= len(boundary) <= MAX_BOUNDARY_BYTES:
+        raise InvalidRequest(
+            f"The form's content type names no boundary of 1 to {MAX_BOUNDARY_BYTES} bytes.", hint=_FORM_HINT
+        )
     return boundary
 
 

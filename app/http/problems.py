@@ -1,5 +1,6 @@
 """Every error leaves as application/problem+json (RFC 9457) with a stable code, a hint and the request's id."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from influence.errors import (
     Conflict,
@@ -40,6 +42,7 @@ log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
 _SHOWN_ERRORS = 20
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _SHOWN_CHARACTERS = 300
 #: What every POST can meet that names resources in a JSON body and starts long work.
 WORK_ERRORS = (NotFound, IdempotencyConflict, TooLarge, UnsupportedFormat, TooManyRequests)
@@ -63,6 +66,15 @@ class Problem(BaseModel):
     request_id: str = Field(examples=["req_01J9Z3K8Q4"])
 
 
+class ProblemResponse(JSONResponse):
+    """A problem; what of it is no Unicode, such as half of a surrogate pair in a name that is quoted, becomes '?'."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
 def describe_errors(*classes: type[DatainfError]) -> dict[int | str, dict[str, Any]]:
     """OpenAPI responses of a route: the codes by status."""
     by_status: dict[int, list[type[DatainfError]]] = {}
@@ -81,9 +93,7 @@ def describe_errors(*classes: type[DatainfError]) -> dict[int | str, dict[str, A
 def problem_response(error: DatainfError, request_id: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """Render an error."""
     content = {**error.problem(), "request_id": request_id}
-    return JSONResponse(
-        jsonable_encoder(content), error.status, headers={**_headers(error), **(headers or {})}, media_type=MEDIA_TYPE
-    )
+    return ProblemResponse(jsonable_encoder(content), error.status, headers={**_headers(error), **(headers or {})})
 
 
 def _headers(error: DatainfError) -> dict[str, str]:
@@ -131,6 +141,13 @@ def translate_http(error: HTTPException, method: str, path: str) -> DatainfError
     return InvalidRequest(str(error.detail)[:_SHOWN_CHARACTERS])
 
 
+def find_methods(request: Request) -> list[str]:
+    """All methods that the request's path takes; the framework names only those of the first route."""
+    scopes = {method: {**request.scope, "method": method} for method in _METHODS}
+    routes = request.app.routes
+    return [name for name, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)]
+
+
 def install_handlers(app: FastAPI) -> None:
     """Make every expected error a problem; the unexpected ones end in the outermost middleware."""
 
@@ -150,7 +167,8 @@ def install_handlers(app: FastAPI) -> None:
     def refuse_route(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         translated = translate_http(error, request.method, request.url.path)
-        return problem_response(translated, request.state.request_id, error.headers)
+        headers = {"Allow": ", ".join(find_methods(request))} if error.status_code == 405 else error.headers
+        return problem_response(translated, request.state.request_id, headers)
 
     app.add_exception_handler(DatainfError, refuse)
     app.add_exception_handler(StoreError, lose_store)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
@@ -12,6 +13,11 @@ from starlette.exceptions import HTTPException
 from influence.errors import DatainfError, InvalidRequest, UnsupportedFormat
 
 JSON_HINT = "Send valid JSON: UTF-8, no NaN or Infinity, no name twice in an object."
+
+
+#: Deeper than any row or request is; what reads and writes JSON by recursion ends at some hundreds.
+MAX_DEPTH = 100
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class StrictRequest(Request):
@@ -55,15 +61,44 @@ def require_json_type(request: Request) -> None:
 
 
 def parse_json(text: bytes | str) -> Any:
-    """Parse JSON; raises InvalidRequest for NaN, infinities, repeated names, bad UTF-8 and endless nesting."""
+    """Parse JSON; raises InvalidRequest for NaN, infinities, repeated names, bad UTF-8, halves of surrogate pairs and
+    nesting deeper than MAX_DEPTH: what is taken here can be written again."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique)
+        # Decoded here: json would take UTF-16, and halves of surrogate pairs as they stand.
+        known = text if isinstance(text, str) else text.decode("utf-8-sig")
+        value = json.loads(known, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique)
+        _check_depth(known, value)
+        if _SURROGATE.search(known):
+            _check_text(value)
+        return value
     except json.JSONDecodeError as error:
         raise InvalidRequest(
             f"The JSON breaks at line {error.lineno}, column {error.colno}: {error.msg}.", hint=JSON_HINT
         ) from error
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"The body is not JSON: {str(error)[:200]}.", hint=JSON_HINT) from error
+
+
+def _check_text(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("it holds half of a surrogate pair") from error
+
+
+def _check_depth(text: str, value: Any) -> None:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    layer = _containers([value])
+    for _ in range(MAX_DEPTH):
+        layer = [inner for outer in layer for inner in _containers(outer)]
+    if layer:
+        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
+
+
+def _containers(items: Any) -> list[Any]:
+    found = items.values() if isinstance(items, dict) else items
+    return [item for item in found if isinstance(item, dict | list)]
 
 
 def _refuse_constant(name: str) -> NoReturn:

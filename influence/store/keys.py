@@ -4,7 +4,12 @@ Roles: *state* is durable (records, queue, commits, norms) and nothing there has
 *cache* may be evicted and is computed again when missed. Both may be one server.
 """
 
+import re
+
+from influence.errors import NotFound
+
 PREFIX = "datainf:"
+_ID = re.compile(r"[a-z]+_[0-9A-Za-z]+")
 
 #: Dramatiq's namespace on the state server: its lists and hashes of messages. Owner: the queue.
 QUEUE_NAMESPACE = "datainf-queue"
@@ -23,10 +28,17 @@ WORKER_SECONDS = 15
 REPAIR_SECONDS = 600
 
 
+def checked(kind: str, resource_id: str) -> str:
+    """An id fit to be part of a key: another text could name what lies below a resource. Raises NotFound."""
+    if _ID.fullmatch(resource_id) is None:
+        raise NotFound(f"There is no {kind} '{resource_id[:80]}'.", hint="Ids look like 'idx_3f1c'.")
+    return resource_id
+
+
 def record(kind: str, record_id: str) -> str:
     """string, JSON · state · api creates, workers update · until deleted (queries, previews, audits, sweeps:
     QUERY_SECONDS once final)."""
-    return f"{PREFIX}{kind}:{record_id}"
+    return f"{PREFIX}{kind}:{checked(kind, record_id)}"
 
 
 def listing(kind: str) -> str:
@@ -36,7 +48,7 @@ def listing(kind: str) -> str:
 
 def job(job_id: str) -> str:
     """hash: record, state, progress fields, `shard:<i>` rows done · state · workers · JOB_SECONDS once final."""
-    return f"{PREFIX}job:{job_id}"
+    return f"{PREFIX}job:{checked('job', job_id)}"
 
 
 def job_events(job_id: str) -> str:

@@ -306,6 +306,7 @@ def running() -> Iterator[ContractServer]:
         uvicorn.Config(Starlette(routes=routes), host="127.0.0.1", port=0, log_level="error", ws="none", lifespan="off")
     )
     socket = server.config.bind_socket()
+    socket.listen()
     served.url = f"http://127.0.0.1:{socket.getsockname()[1]}"
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
     thread.start()

@@ -120,3 +120,35 @@ def test_hub_adapters_need_the_hub(make_client: Callable[..., TestClient]) -> No
     offline = make_client(hub_offline=True)
     answer = offline.post("/v1/checkpoints", json={"base_model": "org/base", "adapter": "org/adapter"})
     assert_problem(answer, 422, "invalid_request")
+
+
+def rewritten(adapter: Path, name: str, old: bytes, new: bytes) -> bytes:
+    """An adapter's zip with one file changed; a header of tensors keeps its length."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for file in adapter.iterdir():
+            content = file.read_bytes()
+            archive.writestr(file.name, content.replace(old, new) if file.name == name else content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("adapter_model.safetensors", b'"base_model', b'"\\ud800odel'),
+        ("adapter_model.safetensors", b'"base_model', b'"\xed\xa0\x80se_model'),
+        ("adapter_config.json", b'"task_type"', b'"\\ud800"'),
+        ("adapter_config.json", b'"query"', b'"\\ud800"'),
+        ("adapter_config.json", b'"LORA"', b'"\\ud800"'),
+        ("adapter_config.json", b'"query"', b"[" * 500 + b"]" * 500),
+        ("adapter_config.json", b'"query"', b"[" * 50_000 + b"]" * 50_000),
+    ],
+)
+def test_names_in_an_adapter_that_are_no_unicode_are_refused(
+    aliased: TestClient, tiny: TinyCheckpoint, name: str, old: bytes, new: bytes
+) -> None:
+    archive = rewritten(tiny.adapter, name, old, new)
+    assert archive != rewritten(tiny.adapter, name, b"", b"")
+    answer = send(aliased, archive)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["code"] != "internal"

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 from support.problems import assert_problem
 
-from app.http.middleware import choose_request_id
+from app.http.serving.middleware import choose_request_id
 from app.http.strict_json import parse_json
 from app.main import create_app
 from app.settings import ApiSettings

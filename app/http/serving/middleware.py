@@ -8,7 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.http.metrics import Metrics
+from app.http.health.metrics import Metrics
 from app.http.problems import problem_response
 from influence.digests import new_id
 from influence.errors import Internal, TooLarge

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from app.server import HeaderDeadline
+from app.http.serving.server import HeaderDeadline
 
 
 class Quick(HeaderDeadline):
@@ -31,6 +31,7 @@ def serving(answer_after: threading.Event) -> Iterator[tuple[str, int]]:
     )
     server = uvicorn.Server(config)
     listener = config.bind_socket()
+    listener.listen()
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

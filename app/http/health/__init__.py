@@ -1,0 +1,1 @@
+"""Probes and metrics: how the process and its store are."""

@@ -1,0 +1,1 @@
+"""Around the application: the server, and what every request passes."""
