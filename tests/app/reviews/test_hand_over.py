@@ -155,3 +155,13 @@ def test_rows_are_found_by_their_ids_too(reviewing: Reviewing) -> None:
     answer = hand_back(reviewing, '{"row_id": "row-00000002", "action": "remove", "note": "spam"}\n')
     assert answer.status_code == 200, answer.text
     assert reviewing.decisions() == {2: "remove"}
+
+
+def test_label_studio_itself_takes_configuration_tasks_and_annotations(decided: Reviewing) -> None:
+    label_interface = pytest.importorskip("label_studio_sdk.label_interface", reason="label-studio-sdk is not installed")
+    interface = label_interface.LabelInterface(export(decided, format="label-studio-config").text)
+    tasks = json.loads(export(decided, format="label-studio", mode="annotated").content)
+    for task in tasks:
+        annotations = task.pop("annotations", [])
+        assert interface.validate_task(task)
+        assert all(interface.validate_annotation(annotation) for annotation in annotations)
