@@ -158,8 +158,8 @@ def test_rows_are_found_by_their_ids_too(reviewing: Reviewing) -> None:
 
 
 def test_label_studio_itself_takes_configuration_tasks_and_annotations(decided: Reviewing) -> None:
-    label_interface = pytest.importorskip("label_studio_sdk.label_interface", reason="label-studio-sdk is not installed")
-    interface = label_interface.LabelInterface(export(decided, format="label-studio-config").text)
+    library = pytest.importorskip("label_studio_sdk.label_interface", reason="label-studio-sdk is not installed")
+    interface = library.LabelInterface(export(decided, format="label-studio-config").text)
     tasks = json.loads(export(decided, format="label-studio", mode="annotated").content)
     for task in tasks:
         annotations = task.pop("annotations", [])
