@@ -56,6 +56,11 @@ def job_events(job_id: str) -> str:
     return f"{PREFIX}events:{job_id}"
 
 
+def deletions() -> str:
+    """pub/sub channel: the id of an index that was deleted · api to workers · no lifetime."""
+    return f"{PREFIX}deleted-indexes"
+
+
 def commits(index_id: str) -> str:
     """hash shard -> ShardCommit JSON, written once each · state · workers · lives with the index."""
     return f"{PREFIX}index:{index_id}:commits"

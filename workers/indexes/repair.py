@@ -11,6 +11,7 @@ from influence.errors import ShardMissing
 from influence.store.data.chunks import DamagedChunk
 from workers.building.shard import collect_shard
 from workers.runtime.basis_sample import shard_moments
+from workers.runtime.deletions import drop_if_deleted, require_kept
 from workers.runtime.interrupts import check_stopping
 from workers.runtime.state import Runtime
 
@@ -29,6 +30,7 @@ def read_or_repair(runtime: Runtime, index: Index, shard: int, read: Callable[[]
         try:
             return read()
         except DamagedChunk as damage:
+            require_kept(runtime, index)
             log.warning("a shard is lost or damaged", index_id=index.id, shard=shard, cause=str(damage))
             if runtime.store.index_data.claim_repair(index.id, shard, runtime.name):
                 _repair(runtime, index, shard)
@@ -45,5 +47,6 @@ def _repair(runtime: Runtime, index: Index, shard: int) -> None:
         rows.write()
         # The index's moments hold this shard's share since it was finished.
         runtime.store.index_data.delete_parts(index.id, shard_moments(shard))
+        drop_if_deleted(runtime, index)
     finally:
         runtime.store.index_data.release_repair(index.id, shard)

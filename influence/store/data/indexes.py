@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from influence.contracts.index import ShardCommit
 from influence.store import keys
-from influence.store.data.chunks import read_array, read_into, write_array
+from influence.store.data.chunks import DamagedChunk, read_array, read_into, write_array
 
 _DELETE_BATCH = 500
 
@@ -34,6 +34,14 @@ class IndexData:
         """All commits by shard number."""
         found = self._state.hgetall(keys.commits(index_id))
         return {int(shard): ShardCommit.model_validate_json(text) for shard, text in found.items()}
+
+    def require_commits(self, index_id: str, shards: int) -> list[ShardCommit]:
+        """The commits of all shards in order. Raises DamagedChunk when some are lost."""
+        found = self.commits(index_id)
+        missing = [shard for shard in range(shards) if shard not in found]
+        if missing:
+            raise DamagedChunk(f"the commits of {len(missing)} of {shards} shards are lost")
+        return [found[shard] for shard in range(shards)]
 
     def is_committed(self, index_id: str, shard: int) -> bool:
         """Whether a shard is complete."""
@@ -98,6 +106,13 @@ class IndexData:
                 found[part[len(group) + 1 :]] = read_array(
                     self._state, partial(keys.index_state, index_id, part), shape, dtype
                 )
+        return found
+
+    def require_parts(self, index_id: str, group: str) -> dict[str, NDArray[np.generic]]:
+        """Read a group back that was written. Raises DamagedChunk."""
+        found = self.read_parts(index_id, group)
+        if not found:
+            raise DamagedChunk(f"the arrays '{group}' are lost")
         return found
 
     def delete_parts(self, index_id: str, group: str) -> None:
