@@ -24,8 +24,8 @@ JOB_SECONDS = 30 * 24 * 3600
 CHUNK_SECONDS = 30 * 24 * 3600
 #: A worker that has not been heard of for so long does not count as running.
 WORKER_SECONDS = 15
-#: A shard's repair is taken over by another worker after so long.
-REPAIR_SECONDS = 600
+#: A worker that repairs a shard has to be heard of so often; else another takes the repair over.
+REPAIR_SECONDS = 15
 
 
 def checked(kind: str, resource_id: str) -> str:
@@ -160,7 +160,8 @@ def review_history(review_id: str) -> str:
 
 
 def repair_lock(index_id: str, shard: int) -> str:
-    """string, worker name · state · the worker that computes a lost shard again · REPAIR_SECONDS."""
+    """string, who computes a lost shard again · state · that worker, and only while it holds it · REPAIR_SECONDS,
+    refreshed."""
     return f"{PREFIX}{{{index_id}.{shard}}}:repair"
 
 
