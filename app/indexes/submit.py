@@ -137,6 +137,10 @@ def delete_index(store: Store, index_id: str) -> None:
 
 
 def erase_index(store: Store, index_id: str) -> None:
-    """Remove data, then record: the other way round, a new build of the same id could lose its first shards."""
+    """Remove data, then record: the other way round, a new build of the same id could lose its first shards.
+
+    Then tell the workers, whose memory it leaves at once.
+    """
     store.index_data.delete(index_id)
     store.indexes.delete(index_id)
+    store.deletions.announce(index_id)

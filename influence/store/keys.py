@@ -24,8 +24,8 @@ JOB_SECONDS = 30 * 24 * 3600
 CHUNK_SECONDS = 30 * 24 * 3600
 #: A worker that has not been heard of for so long does not count as running.
 WORKER_SECONDS = 15
-#: A shard's repair is taken over by another worker after so long.
-REPAIR_SECONDS = 600
+#: A worker that repairs a shard has to be heard of so often; else another takes the repair over.
+REPAIR_SECONDS = 15
 
 
 def checked(kind: str, resource_id: str) -> str:
@@ -54,6 +54,11 @@ def job(job_id: str) -> str:
 def job_events(job_id: str) -> str:
     """pub/sub channel: a wake-up whenever the job changes · no lifetime."""
     return f"{PREFIX}events:{job_id}"
+
+
+def deletions() -> str:
+    """pub/sub channel: the id of an index that was deleted · api to workers · no lifetime."""
+    return f"{PREFIX}deleted-indexes"
 
 
 def commits(index_id: str) -> str:
@@ -155,7 +160,8 @@ def review_history(review_id: str) -> str:
 
 
 def repair_lock(index_id: str, shard: int) -> str:
-    """string, worker name · state · the worker that computes a lost shard again · REPAIR_SECONDS."""
+    """string, who computes a lost shard again · state · that worker, and only while it holds it · REPAIR_SECONDS,
+    refreshed."""
     return f"{PREFIX}{{{index_id}.{shard}}}:repair"
 
 

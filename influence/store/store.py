@@ -15,6 +15,7 @@ from influence.store.data.evaluations import EvaluationData
 from influence.store.data.indexes import IndexData
 from influence.store.data.reviews import ReviewData
 from influence.store.data.scores import QueryScores
+from influence.store.deletions import Deletions
 from influence.store.idempotency import Idempotency
 from influence.store.jobs import Jobs
 from influence.store.queue import Queue
@@ -46,6 +47,7 @@ class Store:
         self.queue = Queue(state)
         self.workers = Workers(state)
         self.idempotency = Idempotency(state)
+        self.deletions = Deletions(state)
 
     def ping(self) -> None:
         """Ask both servers for a sign of life; raises a StoreError."""

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.index import Index, ShardCommit
-from influence.errors import Cancelled, DoesNotFit
+from influence.errors import DoesNotFit
 from influence.store.data.chunks import DamagedChunk
 from workers.baselines.embeddings import embed_rows
 from workers.indexes.repair import read_or_repair
+from workers.runtime.deletions import drop_if_deleted
 from workers.runtime.interrupts import check_wanted
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_rows
@@ -42,13 +43,9 @@ class Piece:
 
 
 def cut_pieces(runtime: Runtime, index: Index) -> list[Piece]:
-    """All pieces of an index, in the order of its rows."""
-    commits = runtime.store.index_data.commits(index.id)
-    return [
-        Piece(commits[shard], number)
-        for shard in sorted(commits)
-        for number in range(-(-commits[shard].rows // PIECE_ROWS))
-    ]
+    """All pieces of an index, in the order of its rows. Raises DamagedChunk when commits are lost."""
+    commits = runtime.store.index_data.require_commits(index.id, index.shards)
+    return [Piece(commit, number) for commit in commits for number in range(-(-commit.rows // PIECE_ROWS))]
 
 
 def fill_embeddings(runtime: Runtime, index: Index, model: HotModel, job_id: str, until: float) -> bool:
@@ -76,16 +73,14 @@ def _report(runtime: Runtime, job_id: str, done: int) -> None:
 
 
 def write_embeddings(runtime: Runtime, index: Index, model: HotModel, piece: Piece) -> None:
-    """Embed one piece and keep it. Raises DoesNotFit, and Cancelled when the index was deleted meanwhile."""
+    """Embed one piece and keep it. Raises DoesNotFit, and NotFound when the index was deleted meanwhile."""
     data, shard = runtime.store.index_data, piece.commit.shard
     kept = read_row_state(runtime, index, piece.commit, "kept", "int64")[piece.rows]
     rows = open_rows(runtime, index.spec.dataset_id).read_many(kept.tolist())
     vectors = embed_rows(runtime, model, model.task.tokenise(rows)).half().numpy()
     _check_room(runtime, index, vectors.shape[1])
     data.write_rows(index.id, shard, piece.part, vectors)
-    if runtime.store.indexes.find(index.id) is None:
-        data.delete(index.id)
-        raise Cancelled(f"The index {index.id} was deleted.")
+    drop_if_deleted(runtime, index)
 
 
 def read_embeddings(runtime: Runtime, index: Index, model: HotModel, piece: Piece, width: int) -> NDArray[np.generic]:

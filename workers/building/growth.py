@@ -90,8 +90,8 @@ def _require_old(runtime: Runtime, index: Index, blocks: Sequence[Block]) -> Ind
 
 def _match(runtime: Runtime, index: Index, old: Index) -> Matched:
     data = runtime.store.index_data
-    commits = data.commits(old.id)
-    kept = np.concatenate([read_kept(data, old, shard, commits[shard].rows) for shard in range(old.shards)])
+    commits = data.require_commits(old.id, old.shards)
+    kept = np.concatenate([read_kept(data, old, commit.shard, commit.rows) for commit in commits])
     before, after = (open_rows(runtime, name).row_digests() for name in (old.spec.dataset_id, index.spec.dataset_id))
     plan = match_rows(_as_keys(before[kept]), _as_keys(after))
     if not (plan.source >= 0).any():
@@ -101,7 +101,7 @@ def _match(runtime: Runtime, index: Index, old: Index) -> Matched:
         )
     source = np.where(plan.source >= 0, kept[plan.source], -1)
     encoder, sample = runtime.encoders.get(data, old)
-    moments = unpack_moments(data.read_parts(old.id, MOMENTS))
+    moments = unpack_moments(data.require_parts(old.id, MOMENTS))
     rows = RowPlan(source, plan.added, kept[plan.removed])
     return Matched(old, encoder, sample, moments, rows, _read_late(data, old))
 

@@ -179,14 +179,17 @@ def sum_joint_moment(codes: Codes, layout: Layout) -> NDArray[np.float64]:
 
 
 def load_compact_index(runtime: Runtime, index: Index, report: Callable[[int], None]) -> CompactIndex:
-    """Read an index of compact storage; a lost shard is computed again, `report` hears of rows loaded."""
+    """Read an index of compact storage; a lost shard is computed again, `report` hears of rows loaded.
+
+    Raises DamagedChunk when commits, basis or moments are lost.
+    """
     data = runtime.store.index_data
-    commits = data.commits(index.id)
+    commits = data.require_commits(index.id, index.shards)
     encoder, _ = runtime.encoders.get(data, index)
     rows = read_compact_rows(
         data,
         index.id,
-        [commits[shard] for shard in range(index.shards)],
+        commits,
         encoder.layout.width,
         len(index.blocks),
         dtype=index.spec.code_dtype,
@@ -195,7 +198,7 @@ def load_compact_index(runtime: Runtime, index: Index, report: Callable[[int], N
     )
     return CompactIndex(
         encoder=encoder,
-        moments=unpack_moments(data.read_parts(index.id, MOMENTS)),
+        moments=unpack_moments(data.require_parts(index.id, MOMENTS)),
         codes=rows.codes,
         row_indexes=rows.row_indexes,
         losses=rows.losses,

@@ -93,12 +93,12 @@ class FullIndex:
 def load_full_index(runtime: Runtime, index: Index, report: Callable[[int], None]) -> FullIndex:
     """Read an index of full storage onto the device; `report` hears of rows loaded.
 
-    Raises ShardMissing when a lost shard is being computed by someone else and does not come in time.
+    Raises DamagedChunk when commits are lost, ShardMissing when a lost shard is being computed by someone else and does
+    not come in time.
     """
-    commits = runtime.store.index_data.commits(index.id)
     shards = []
-    for shard in range(index.shards):
-        shards.append(read_or_repair(runtime, index, shard, partial(_read, runtime, index, commits[shard])))
+    for commit in runtime.store.index_data.require_commits(index.id, index.shards):
+        shards.append(read_or_repair(runtime, index, commit.shard, partial(_read, runtime, index, commit)))
         report(sum(len(loaded["kept"]) for loaded in shards))
     shards = [loaded for loaded in shards if len(loaded["kept"])]
     norms = np.concatenate([loaded["norms"] for loaded in shards])

@@ -1,6 +1,6 @@
 """A ready index with its model, and its rows in memory: what a query, an audit or an evaluation works with."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from influence.contracts.index import Index
 from influence.methods.registry import get_offered
 from workers.indexes.compact import load_compact_index
 from workers.indexes.full import load_full_index
+from workers.runtime.deletions import require_kept
 from workers.runtime.hot_indexes import HotIndex, Scorer
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_model, require_ready
@@ -54,17 +55,29 @@ def require_offered(runtime: Runtime, index_id: str, *methods: str) -> Index:
 
 
 def open_hot(runtime: Runtime, index: Index, job_id: str) -> HotIndex:
-    """The rows of an index in memory; the job shows progress while they are loaded."""
+    """The rows of an index in memory; the job shows progress while they are loaded.
+
+    Raises NotFound when the index is deleted meanwhile: what was deleted is never kept, see workers.runtime.deletions.
+    """
 
     def report(rows: int) -> None:
         runtime.store.jobs.set_done(job_id, rows)
 
     def load() -> HotIndex:
         runtime.store.jobs.set_phase(job_id, "loading index", total=index.rows_indexed or index.rows)
-        is_full = index.spec.storage == "full"
-        return load_full_index(runtime, index, report) if is_full else load_compact_index(runtime, index, report)
+        try:
+            hot = _load(runtime, index, report)
+        finally:
+            require_kept(runtime, index)
+        return hot
 
     return runtime.hot_indexes.get(index, load)
+
+
+def _load(runtime: Runtime, index: Index, report: Callable[[int], None]) -> HotIndex:
+    if index.spec.storage == "full":
+        return load_full_index(runtime, index, report)
+    return load_compact_index(runtime, index, report)
 
 
 def score_all_points(score: Scorer, gradients: Mapping[str, Tensor]) -> NDArray[np.float32]:

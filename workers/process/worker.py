@@ -25,6 +25,7 @@ from workers.evaluating.registry import KINDS
 from workers.process.actors import register_build_actors, register_evaluation_actors, register_query_actors
 from workers.process.reaper import resubmit_lost_work
 from workers.process.threads import set_cpu_threads
+from workers.runtime.deletions import follow_deletions, forget_deleted
 from workers.runtime.encoders import Encoders
 from workers.runtime.fair_lock import FairLock
 from workers.runtime.gradient_cache import GradientCache
@@ -41,6 +42,8 @@ ANNOUNCE_SECONDS = 5.0
 REAP_SECONDS = 20.0
 #: Time for a micro-batch to end and its message to go back, when the process is asked to stop.
 STOP_MS = 5_000
+#: Time for a thread beside the work to see that the process ends.
+HELPER_SECONDS = 2.0
 
 
 def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> Runtime:
@@ -107,15 +110,21 @@ class WorkerProcess:
         """Work until the runtime's `stopping` is set, then give back what is not finished."""
         for worker in self._workers:
             worker.start()
-        keeper = threading.Thread(target=self._keep_house, daemon=True, name="housekeeping")
-        keeper.start()
+        helpers = [
+            threading.Thread(target=self._housekeep, daemon=True, name="housekeeping"),
+            threading.Thread(target=follow_deletions, args=(self.runtime,), daemon=True, name="deletions"),
+        ]
+        for helper in helpers:
+            helper.start()
         log.info("worker ready", name=self.runtime.name, device=str(self.runtime.device))
         self.runtime.stopping.wait()
         for worker in self._workers:
             worker.stop(timeout=STOP_MS)
+        for helper in helpers:
+            helper.join(HELPER_SECONDS)
         self.runtime.store.workers.withdraw(self.runtime.name)
 
-    def _keep_house(self) -> None:
+    def _housekeep(self) -> None:
         """Announce this worker and look for lost work, as long as the process lives."""
         elapsed = REAP_SECONDS
         while not self.runtime.stopping.is_set():
@@ -123,6 +132,7 @@ class WorkerProcess:
                 self.runtime.store.workers.announce(self.runtime.name, self._description())
                 if elapsed >= REAP_SECONDS:
                     resubmit_lost_work(self.runtime.store)
+                    forget_deleted(self.runtime)
                     elapsed = 0.0
             except (StoreError, DatainfError) as error:
                 log.warning("the store does not answer", error=str(error))

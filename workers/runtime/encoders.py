@@ -26,11 +26,15 @@ class Encoders:
         # An index that was deleted and built again has the same id, another job and perhaps another basis.
         return self._kept.get((index.id, index.job_id), lambda: self._read(data, index.id))
 
+    def builds(self) -> set[tuple[str, str]]:
+        """Ids and builds of the indexes that something is kept of."""
+        return {(key[0], key[1]) for key in self._kept}
+
     def forget(self, index_id: str) -> None:
         """Drop what belongs to an index that was deleted."""
         self._kept.forget(lambda key: key[0] == index_id)
 
     def _read(self, data: IndexData, index_id: str) -> tuple[Encoder, Sample]:
-        encoder = unpack_encoder(data.read_parts(index_id, ENCODER))
+        encoder = unpack_encoder(data.require_parts(index_id, ENCODER))
         on_device = encoder.basis.like(torch.zeros(0, dtype=torch.float32, device=self._device))
-        return replace(encoder, basis=on_device), Sample.from_arrays(data.read_parts(index_id, SAMPLE))
+        return replace(encoder, basis=on_device), Sample.from_arrays(data.require_parts(index_id, SAMPLE))

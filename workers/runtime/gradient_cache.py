@@ -40,6 +40,10 @@ class GradientCache:
                     self._rows.put(_key_of(index, row), values.clone())
         return torch.stack([known[row] for row in rows])
 
+    def builds(self) -> set[tuple[str, str]]:
+        """Ids and builds of the indexes that something is kept of."""
+        return {(key[0], key[1]) for key in self._rows}
+
     def forget(self, index_id: str) -> None:
         """Drop the rows of an index that was deleted."""
         self._rows.forget(lambda key: key[0] == index_id)

@@ -81,6 +81,10 @@ class HotIndexes:
         """Whether `get` would find it at once."""
         return (index.id, index.job_id, what) in self._hot
 
+    def builds(self) -> set[tuple[str, str]]:
+        """Ids and builds of the indexes that something is kept of."""
+        return {(key[0], key[1]) for key in self._hot}
+
     def forget(self, index_id: str) -> None:
         """Drop an index that was deleted."""
         self._hot.forget(lambda key: key[0] == index_id)

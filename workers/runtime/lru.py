@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, TypeVar
 
@@ -48,10 +48,10 @@ class Lru(Generic[Key, Value]):
         """What all values take."""
         return self._size
 
-    def keys(self) -> list[Key]:
-        """What is kept, the least recently used first."""
+    def __iter__(self) -> Iterator[Key]:
+        """Keys as they are now, the least recently used first."""
         with self._mutex:
-            return list(self._kept)
+            return iter(list(self._kept))
 
     def find(self, key: Key) -> Value | None:
         """The value if it is kept; it counts as used."""

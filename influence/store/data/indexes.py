@@ -14,9 +14,14 @@ from numpy.typing import NDArray
 
 from influence.contracts.index import ShardCommit
 from influence.store import keys
-from influence.store.data.chunks import read_array, read_into, write_array
+from influence.store.data.chunks import DamagedChunk, read_array, read_into, write_array
 
 _DELETE_BATCH = 500
+#: KEYS: a lock. ARGV: its holder, and for how many seconds more; 0 gives it back. Answers 1 when it was the holder's.
+_RENEW = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('EXPIRE', KEYS[1], ARGV[2])
+"""
 
 
 class IndexData:
@@ -25,6 +30,7 @@ class IndexData:
     def __init__(self, state: redis.Redis, cache: redis.Redis) -> None:
         self._state = state
         self._cache = cache
+        self._renew = state.register_script(_RENEW)
 
     def commit(self, index_id: str, commit: ShardCommit) -> bool:
         """Declare a shard complete; False when it was already."""
@@ -34,6 +40,14 @@ class IndexData:
         """All commits by shard number."""
         found = self._state.hgetall(keys.commits(index_id))
         return {int(shard): ShardCommit.model_validate_json(text) for shard, text in found.items()}
+
+    def require_commits(self, index_id: str, shards: int) -> list[ShardCommit]:
+        """The commits of all shards in order. Raises DamagedChunk when some are lost."""
+        found = self.commits(index_id)
+        missing = [shard for shard in range(shards) if shard not in found]
+        if missing:
+            raise DamagedChunk(f"the commits of {len(missing)} of {shards} shards are lost")
+        return [found[shard] for shard in range(shards)]
 
     def is_committed(self, index_id: str, shard: int) -> bool:
         """Whether a shard is complete."""
@@ -100,6 +114,13 @@ class IndexData:
                 )
         return found
 
+    def require_parts(self, index_id: str, group: str) -> dict[str, NDArray[np.generic]]:
+        """Read a group back that was written. Raises DamagedChunk."""
+        found = self.read_parts(index_id, group)
+        if not found:
+            raise DamagedChunk(f"the arrays '{group}' are lost")
+        return found
+
     def delete_parts(self, index_id: str, group: str) -> None:
         """Remove a group of whole-index arrays."""
         for field in self._state.hkeys(keys.manifest(index_id)):
@@ -108,14 +129,18 @@ class IndexData:
                 _delete_matching(self._state, keys.index_state(index_id, part, 0)[:-1] + "*")
                 self._state.hdel(keys.manifest(index_id), part)
 
-    def claim_repair(self, index_id: str, shard: int, worker: str) -> bool:
-        """Whether this worker is the one that computes a lost shard again."""
+    def claim_repair(self, index_id: str, shard: int, holder: str) -> bool:
+        """Whether `holder` is the one that computes a lost shard again, for the next REPAIR_SECONDS."""
         name = keys.repair_lock(index_id, shard)
-        return bool(self._state.set(name, worker, nx=True, ex=keys.REPAIR_SECONDS))
+        return bool(self._state.set(name, holder, nx=True, ex=keys.REPAIR_SECONDS))
 
-    def release_repair(self, index_id: str, shard: int) -> None:
-        """The repair is done or given up."""
-        self._state.delete(keys.repair_lock(index_id, shard))
+    def renew_repair(self, index_id: str, shard: int, holder: str) -> bool:
+        """Hold it for another REPAIR_SECONDS; False when it is another's by now."""
+        return bool(self._renew(keys=[keys.repair_lock(index_id, shard)], args=[holder, keys.REPAIR_SECONDS]))
+
+    def release_repair(self, index_id: str, shard: int, holder: str) -> None:
+        """The repair is done or given up; what is another's by now stays."""
+        self._renew(keys=[keys.repair_lock(index_id, shard)], args=[holder, 0])
 
     def delete(self, index_id: str) -> None:
         """Remove every key of an index but its record."""

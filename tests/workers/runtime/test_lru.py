@@ -22,24 +22,24 @@ def test_the_value_not_used_for_longest_leaves_first() -> None:
     for name in "abacada":
         assert ask(name) == name
     assert made == ["a", "b", "c", "d"]
-    assert kept.keys() == ["d", "a"]
+    assert list(kept) == ["d", "a"]
 
 
 def test_sizes_count_where_they_are_given() -> None:
     kept = Lru[str, bytes](10, size_of=len)
     for name, size in (("a", 4), ("b", 4), ("c", 5)):
         kept.get(name, lambda size=size: bytes(size))
-    assert (kept.keys(), kept.size) == (["b", "c"], 9)
+    assert (list(kept), kept.size) == (["b", "c"], 9)
     kept.put("d", bytes(10))
-    assert (kept.keys(), kept.size) == (["d"], 10)
+    assert (list(kept), kept.size) == (["d"], 10)
 
 
 def test_the_newest_value_stays_even_where_it_is_too_large_alone() -> None:
     kept = Lru[str, bytes](10, size_of=len)
     assert len(kept.get("large", lambda: bytes(11))) == 11
-    assert kept.keys() == ["large"]
+    assert list(kept) == ["large"]
     kept.get("small", lambda: bytes(1))
-    assert kept.keys() == ["small"]
+    assert list(kept) == ["small"]
 
 
 def test_room_is_made_before_the_next_value() -> None:
@@ -48,7 +48,7 @@ def test_room_is_made_before_the_next_value() -> None:
     kept.get("a", lambda: "a")
     kept.get("b", lambda: "b")
     seen = list[list[str]]()
-    kept.get("c", lambda: seen.append(kept.keys()) or "c")
+    kept.get("c", lambda: seen.append(list(kept)) or "c")
     assert seen == [["b"]]
     assert evictions == ["one left"]
 
@@ -147,7 +147,7 @@ def test_only_what_is_meant_is_forgotten() -> None:
         kept.put(name, bytes(10))
     kept.forget(lambda key: key == "idx_a")
     kept.forget(lambda key: key == "idx_c")
-    assert (kept.keys(), kept.size, evictions) == (["idx_b"], 10, ["left"])
+    assert (list(kept), kept.size, evictions) == (["idx_b"], 10, ["left"])
 
 
 def test_a_value_that_left_while_in_use_is_whole_for_its_user() -> None:

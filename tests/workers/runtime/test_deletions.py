@@ -1,0 +1,179 @@
+"""A deleted index leaves the memory of every worker process at once, and is never answered from there."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.rows import make_ticket_rows
+from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
+from support.tiny import TinyCheckpoint
+
+from app.indexes.submit import erase_index
+from influence.contracts.index import Index
+from influence.errors import NotFound
+from influence.store import keys
+from influence.store.embedded import EmbeddedServer
+from influence.store.store import Store
+from workers.indexes.open import open_hot
+from workers.queries.answer import answer_query
+from workers.runtime.deletions import forget_deleted, forget_index
+from workers.runtime.state import Runtime
+
+ROWS = make_ticket_rows(60)
+TEST = make_ticket_rows(2, seed=9)
+Wait = Callable[..., None]
+
+
+@pytest.fixture
+def two(server: EmbeddedServer, store: Store, tmp_path: Path) -> Iterator[tuple[Runtime, Runtime]]:
+    """Two worker processes' insides."""
+    with running_worker(server.url, tmp_path / "data") as one, running_worker(server.url, tmp_path / "data") as other:
+        yield one, other
+
+
+@pytest.fixture
+def build(
+    store: Store, two: tuple[Runtime, Runtime], classifier: TinyCheckpoint, finished: Any
+) -> Callable[..., Index]:
+    def make(**fields: Any) -> Index:
+        checkpoint = add_checkpoint(store, two[0].files, classifier, "sequence_classification")
+        dataset = add_dataset(store, two[0].files, ROWS, "classification")
+        index = submit_index(store, checkpoint, dataset, **fields)
+        assert finished(store, index.job_id).state == "succeeded", store.indexes.require(index.id).error
+        return store.indexes.require(index.id)
+
+    return make
+
+
+def held_bytes(runtime: Runtime) -> int:
+    return runtime.hot_indexes.bytes + runtime.gradient_cache.bytes + len(runtime.encoders.builds())
+
+
+def ask_both(two: tuple[Runtime, Runtime], index: Index, answered: Any) -> None:
+    """Let both processes answer, so that both have all of the index in memory."""
+    for runtime in two:
+        query = answered(runtime.store, submit_query(runtime.store, index.id, examples=TEST, exact=True))
+        answer_query(runtime, query)
+
+
+@pytest.mark.parametrize("storage", ["full", "compact"])
+def test_a_deletion_frees_the_memory_of_every_process(
+    store: Store, two: Any, build: Callable[..., Index], answered: Any, wait_until: Wait, storage: str
+) -> None:
+    index = build(storage=storage)
+    ask_both(two, index, answered)
+    assert all(held_bytes(runtime) for runtime in two)
+    erase_index(store, index.id)
+    # Long before the look that housekeeping takes, and without a query.
+    wait_until(lambda: not any(held_bytes(runtime) for runtime in two), "both have let it go", 5)
+
+
+def test_embeddings_of_a_deleted_index_go_too(
+    store: Store, two: Any, build: Callable[..., Index], finished: Any, wait_until: Wait
+) -> None:
+    index = build(storage="full")
+    job = submit_query(store, index.id, examples=TEST, method="embedding").job_id
+    assert finished(store, job).state == "succeeded"
+    assert any(runtime.hot_indexes.bytes for runtime in two)
+    erase_index(store, index.id)
+    wait_until(lambda: not any(runtime.hot_indexes.bytes for runtime in two), "both have let it go", 5)
+
+
+def test_other_indexes_stay_hot(
+    store: Store, two: Any, build: Callable[..., Index], answered: Any, wait_until: Wait
+) -> None:
+    gone, stays = build(storage="full"), build(storage="compact")
+    ask_both(two, gone, answered)
+    ask_both(two, stays, answered)
+    erase_index(store, gone.id)
+    wait_until(lambda: not any(runtime.hot_indexes.holds(gone) for runtime in two), "both have let it go", 5)
+    assert all(runtime.hot_indexes.holds(stays) for runtime in two)
+
+
+def test_an_index_that_is_built_anew_is_read_anew(
+    store: Store, two: Any, build: Callable[..., Index], answered: Any
+) -> None:
+    old = build(storage="full")
+    ask_both(two, old, answered)
+    before = [runtime.hot_indexes.get(old, lambda: pytest.fail("it is hot")) for runtime in two]
+    store.index_data.delete(old.id)
+    store.indexes.delete(old.id)  # as if the announcement was lost
+    new = build(storage="full")
+    assert new.id == old.id
+    ask_both(two, new, answered)
+    after = [runtime.hot_indexes.get(new, lambda: pytest.fail("it is hot")) for runtime in two]
+    assert all(one is not other for one, other in zip(before, after, strict=True))
+    for runtime in two:
+        forget_deleted(runtime)
+        assert runtime.hot_indexes.builds() <= {(new.id, new.job_id)}
+
+
+def test_a_lost_announcement_is_made_up_for(store: Store, two: Any, build: Callable[..., Index], answered: Any) -> None:
+    index = build(storage="compact")
+    ask_both(two, index, answered)
+    store.index_data.delete(index.id)
+    store.indexes.delete(index.id)
+    for runtime in two:
+        forget_deleted(runtime)
+        assert held_bytes(runtime) == 0
+
+
+def test_a_lost_subscription_is_taken_up_again(
+    store: Store, two: Any, build: Callable[..., Index], answered: Any, wait_until: Wait
+) -> None:
+    index = build(storage="full")
+    ask_both(two, index, answered)
+    store.connections.state.client_kill_filter(_type="pubsub")
+    channel = keys.deletions()
+    wait_until(lambda: store.connections.state.pubsub_numsub(channel)[0][1] == 2, "both listen again")
+    erase_index(store, index.id)
+    wait_until(lambda: not any(held_bytes(runtime) for runtime in two), "both have let it go", 5)
+
+
+def test_what_is_deleted_while_it_is_read_is_not_kept(store: Store, two: Any, build: Callable[..., Index]) -> None:
+    index = build(storage="full")
+    forget_index(two[0], index.id)
+    store.indexes.delete(index.id)  # its data is still there
+    with pytest.raises(NotFound, match="was deleted meanwhile"):
+        open_hot(two[0], index, index.job_id)
+    assert not two[0].hot_indexes.holds(index)
+
+
+def test_a_lost_shard_of_a_deleted_index_is_not_computed_again(
+    store: Store, two: Any, build: Callable[..., Index]
+) -> None:
+    index = build(storage="full")
+    forget_index(two[0], index.id)
+    erase_index(store, index.id)
+    with pytest.raises(NotFound):
+        open_hot(two[0], index, index.job_id)
+    assert not list(store.connections.state.scan_iter(match=keys.index_pattern(index.id)))
+
+
+def test_two_processes_delete_and_query_at_once(
+    store: Store, two: Any, build: Callable[..., Index], finished: Any, wait_until: Wait
+) -> None:
+    for _ in range(3):
+        index = build(storage="full")
+        queries, ended = [], threading.Event()
+
+        def ask(index: Index = index, queries: list[Any] = queries, ended: threading.Event = ended) -> None:
+            while not ended.is_set() and len(queries) < 200:
+                queries.append(submit_query(store, index.id, examples=TEST))
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        wait_until(lambda queries=queries: len(queries) > 3, "queries are under way")
+        erase_index(store, index.id)
+        wait_until(lambda queries=queries: len(queries) > 6, "and go on")
+        ended.set()
+        thread.join()
+        late = submit_query(store, index.id, examples=TEST)
+        assert finished(store, late.job_id).error["code"] == "not_found"
+        for query in queries:
+            job = finished(store, query.job_id)
+            assert job.state == "succeeded" or job.error["code"] == "not_found", job.error
+        wait_until(lambda: not any(held_bytes(runtime) for runtime in two), "both have let it go", 5)
+        assert not list(store.connections.state.scan_iter(match=keys.index_pattern(index.id)))

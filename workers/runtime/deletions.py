@@ -1,0 +1,58 @@
+"""What a process has in memory of an index leaves with the index, whether or not anybody asks for it again."""
+
+import structlog
+
+from influence.contracts.index import Index
+from influence.errors import NotFound
+from influence.store.connections import StoreError
+from workers.runtime.state import Runtime
+
+log = structlog.get_logger()
+
+#: How long a look for announcements waits: a process that is to end does so within this.
+_HEAR_SECONDS = 0.5
+_RETRY_SECONDS = 1.0
+
+
+def follow_deletions(runtime: Runtime) -> None:
+    """Forget deleted indexes as they are announced, until the process is to end."""
+    while not runtime.stopping.is_set():
+        try:
+            with runtime.store.deletions.listen() as hear:
+                forget_deleted(runtime)
+                while not runtime.stopping.is_set():
+                    if (index_id := hear(_HEAR_SECONDS)) is not None:
+                        forget_index(runtime, index_id)
+        except StoreError as error:
+            log.warning("announcements of deleted indexes are not heard", error=str(error))
+            runtime.stopping.wait(_RETRY_SECONDS)
+
+
+def forget_index(runtime: Runtime, index_id: str) -> None:
+    """Drop all that is in memory of an index; what is being loaded of it is not kept."""
+    runtime.hot_indexes.forget(index_id)
+    runtime.encoders.forget(index_id)
+    runtime.gradient_cache.forget(index_id)
+
+
+def forget_deleted(runtime: Runtime) -> None:
+    """Drop indexes that are gone or were built anew: an announcement may have been lost with a connection."""
+    held = runtime.hot_indexes.builds() | runtime.encoders.builds() | runtime.gradient_cache.builds()
+    for index_id, job_id in held:
+        current = runtime.store.indexes.find(index_id)
+        if current is None or current.job_id != job_id:
+            forget_index(runtime, index_id)
+
+
+def drop_if_deleted(runtime: Runtime, index: Index) -> None:
+    """After something was written for an index: remove it again if the index was deleted. Raises NotFound then."""
+    if runtime.store.indexes.find(index.id) is None:
+        runtime.store.index_data.delete(index.id)
+    require_kept(runtime, index)
+
+
+def require_kept(runtime: Runtime, index: Index) -> None:
+    """Raise NotFound when an index was deleted since its record was read, or built anew."""
+    current = runtime.store.indexes.find(index.id)
+    if current is None or current.job_id != index.job_id:
+        raise NotFound(f"The index {index.id} was deleted meanwhile.", hint="Build it again with the same request.")
