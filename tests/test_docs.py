@@ -8,6 +8,8 @@ import pytest
 from app.settings import ApiSettings
 from influence.auditing.signals import MEANINGS
 from influence.contracts.audit import AuditedRow, AuditRequest
+from influence.contracts.dataset import ROW_FORMS
+from influence.contracts.tasks import TASKS
 from influence.errors import DatainfError
 from influence.methods.baselines import BASELINES
 from influence.methods.registry import METHODS
@@ -37,6 +39,16 @@ def test_every_error_code_is_documented(error: type[DatainfError]) -> None:
 @pytest.mark.parametrize("name", sorted({*METHODS, *BASELINES}))
 def test_every_method_is_documented(name: str) -> None:
     assert f"`{name}`" in (DOCS / "method.md").read_text()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_is_documented(name: str) -> None:
+    assert f"| `{name}` |" in (DOCS / "tasks.md").read_text()
+
+
+@pytest.mark.parametrize("kind", ROW_FORMS)
+def test_every_kind_of_rows_is_documented(kind: str) -> None:
+    assert f"| {kind} |" in (DOCS / "api.md").read_text()
 
 
 @pytest.mark.parametrize("name", sorted(MEANINGS))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -49,12 +50,12 @@ def stream_table(store: Store, files: Files, audit: Audit, media_type: str) -> I
 
 
 def flatten_row(audit: Audit, row: Json) -> Json:
-    """One row of the table: where it stands, figures that the audit has, its words; messages as JSON text."""
+    """One row of the table: where it stands, figures that the audit has, its words; lists as JSON text."""
     words = row["row"]
-    texts = {
-        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for name in ROW_FORMS[audit.kind].words
-        if (value := words.get(name)) is not None
-    }
-    figures = {name: row[name] for name in _FIGURES if name in row}
+    texts = {name: _flat(value) for name in ROW_FORMS[audit.kind].words if (value := words.get(name)) is not None}
+    figures = {name: _flat(row[name]) for name in _FIGURES if name in row}
     return {"row_index": row["row_index"], "row_id": row["row_id"], **figures, **texts}
+
+
+def _flat(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value

@@ -92,7 +92,8 @@ def describe_rows(files: Files, audit: Audit, columns: Columns, positions: NDArr
             for row_index, row, fields in zip(
                 values["row_index"], file.read_many(values["row_index"]), _transpose(values), strict=True
             ):
-                yield {**fields, "row_index": row_index, "row_id": str(row.pop("id")), "row": row}
+                given = {"label": row["label"]} if "label" in row and "label" not in fields else {}
+                yield {**fields, **given, "row_index": row_index, "row_id": str(row.pop("id")), "row": row}
 
 
 def _list_values(audit: Audit, columns: Columns) -> dict[str, list[Any]]:

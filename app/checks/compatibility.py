@@ -1,15 +1,12 @@
 """Do rows fit a checkpoint, or the model that an evaluation trains? All that the records tell, before any loading."""
 
-from difflib import get_close_matches
-
+from app.checks.labels import check_labels
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.common import LossScope
-from influence.contracts.dataset import Dataset, RowKind
+from influence.contracts.dataset import ROW_FORMS, Dataset, RowKind
 from influence.contracts.evaluation import Subject
-from influence.contracts.tasks import TASKS, TaskName
-from influence.errors import InvalidRequest, LabelOutOfRange, LabelUnknown, RowsUnfit
-
-_SHOWN = 20
+from influence.contracts.tasks import TASKS, TaskDeclaration, TaskName, tasks_like
+from influence.errors import InvalidRequest, RowsUnfit
 
 
 def check_fit(checkpoint: Checkpoint | Subject, dataset: Dataset) -> None:
@@ -19,11 +16,23 @@ def check_fit(checkpoint: Checkpoint | Subject, dataset: Dataset) -> None:
     if dataset.kind not in fitting:
         raise RowsUnfit(
             f"The rows of {dataset.id} are of kind '{dataset.kind}', the checkpoint's task is '{checkpoint.task}'.",
-            hint=f"Send the data set with columns that make rows of kind {' or '.join(fitting)}.",
+            hint=_describe_fitting(checkpoint, dataset),
             extra={"kind": dataset.kind, "task": checkpoint.task, "fitting_kinds": list(fitting)},
         )
-    if task.has_classes:
-        _check_labels(checkpoint, dataset)
+    check_labels(checkpoint, dataset)
+
+
+def _describe_fitting(checkpoint: Checkpoint | Subject, dataset: Dataset) -> str:
+    """What to send instead: other columns, or the checkpoint by the task that takes such rows."""
+    task = TASKS[checkpoint.task]
+    roles = "; ".join(f"{' + '.join(ROW_FORMS[kind].plain_roles)} for {kind}" for kind in task.rows)
+    others = [other for other in tasks_like(task) if dataset.kind in other.rows and _admits(other, checkpoint)]
+    other = f", or the checkpoint with task {' or '.join(repr(other.name) for other in others)}" if others else ""
+    return f"Send the data set with 'columns' of these roles ({roles}){other}."
+
+
+def _admits(task: TaskDeclaration, checkpoint: Checkpoint | Subject) -> bool:
+    return task.head is None or task.head.admit(checkpoint.num_labels)
 
 
 def choose_loss(task: TaskName, kind: RowKind, wanted: LossScope | None) -> LossScope | None:
@@ -37,36 +46,3 @@ def choose_loss(task: TaskName, kind: RowKind, wanted: LossScope | None) -> Loss
             hint=f"Use {' or '.join(map(repr, offered))}." if offered else "Leave 'loss' out: it is the label's.",
         )
     return wanted
-
-
-def _check_labels(checkpoint: Checkpoint | Subject, dataset: Dataset) -> None:
-    names = checkpoint.label_names
-    counts: dict[str, int] = dataset.statistics.get("labels", {})
-    named = [label for label in counts if not _is_class_number(label) and label not in (names or ())]
-    if named:
-        _refuse_names(named, names, counts)
-    classes = checkpoint.num_labels
-    beyond = [label for label in counts if _is_class_number(label) and label not in (names or ())]
-    if classes is not None and (beyond := [label for label in beyond if int(label) >= classes]):
-        raise LabelOutOfRange(
-            f"Labels {', '.join(beyond[:_SHOWN])} lie outside the head, which has {classes} classes.",
-            hint=f"Use labels 0 to {classes - 1}, or the checkpoint that was trained on these labels.",
-            extra={"labels": beyond[:_SHOWN], "num_labels": classes, "rows": sum(counts[label] for label in beyond)},
-        )
-
-
-def _refuse_names(unknown: list[str], names: tuple[str, ...] | None, counts: dict[str, int]) -> None:
-    near = get_close_matches(unknown[0], names or (), 1)
-    if names is None:
-        hint = "Send 'label_names' with the checkpoint: the names in the order of the head's outputs."
-    else:
-        hint = (f"Did you mean '{near[0]}'? " if near else "") + f"The checkpoint knows {', '.join(names[:_SHOWN])}."
-    raise LabelUnknown(
-        f"Labels {', '.join(map(repr, unknown[:_SHOWN]))} are not known to the checkpoint.",
-        hint=hint,
-        extra={"labels": unknown[:_SHOWN], "rows": sum(counts[label] for label in unknown)},
-    )
-
-
-def _is_class_number(label: str) -> bool:
-    return label.isascii() and label.isdigit()

@@ -1,14 +1,15 @@
 """Do test points fit an index? All that can be told before any model is loaded."""
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from app.checks.compatibility import check_fit
+from app.checks.labels import check_example_labels
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import Index
 from influence.contracts.points import MAX_TEST_POINTS, PointSource, RowSelection
 from influence.contracts.tasks import TASKS
-from influence.errors import InvalidRequest, LabelOutOfRange, LabelUnknown, RowsUnfit
+from influence.errors import InvalidRequest, RowsUnfit
 from influence.rows.normalise import normalise_examples
 from influence.store.store import Store
 
@@ -19,15 +20,23 @@ def check_test_points(store: Store, index: Index, request: Asked) -> Asked:
     """The request with its examples in normal form. Raises NotFound, InvalidRequest, RowsRefused, UploadRefused."""
     dataset = store.datasets.require(index.spec.dataset_id)
     checkpoint = store.checkpoints.require(index.spec.checkpoint_id)
+    _check_target(request, checkpoint)
     if request.rows is not None:
         check_selection(store, request.rows, dataset, checkpoint, most=MAX_TEST_POINTS, what="test points")
         return request
     examples = normalise_examples(
         request.examples or [], dataset.kind, dataset.columns, label_names=checkpoint.label_names
     )
-    if TASKS[checkpoint.task].has_classes:
-        _check_example_labels(examples, checkpoint, needs_label=request.target == "label")
+    check_example_labels(examples, checkpoint, dataset.kind, needs_label=request.target == "label")
     return request.model_copy(update={"examples": examples})
+
+
+def _check_target(request: PointSource, checkpoint: Checkpoint) -> None:
+    if request.target == "prediction" and TASKS[checkpoint.task].answers == "number":
+        raise InvalidRequest(
+            "The squared error of a prediction against itself is 0, and so is every influence on it.",
+            hint="Give the test points the numbers that they should have, and leave 'target' out.",
+        )
 
 
 def count_test_points(store: Store, request: PointSource) -> int:
@@ -39,29 +48,6 @@ def count_test_points(store: Store, request: PointSource) -> int:
 
 def _count_rows(selection: RowSelection, dataset: Dataset) -> int:
     return dataset.rows if selection.row_indexes is None else len(selection.row_indexes)
-
-
-def _check_example_labels(examples: list[dict[str, Any]], checkpoint: Checkpoint, *, needs_label: bool) -> None:
-    for number, example in enumerate(examples):
-        label = example["label"]
-        if label is None and needs_label:
-            raise InvalidRequest(
-                f"Example {number} has no label.",
-                hint="Give every example its label, or ask with target 'prediction'.",
-                extra={"example_index": number},
-            )
-        if isinstance(label, str) and checkpoint.label_names is None:
-            raise LabelUnknown(
-                f"Example {number} has the label {label[:80]!r}, but the checkpoint's labels have no names.",
-                hint="Give class numbers, or send the checkpoint again with 'label_names'.",
-                extra={"example_index": number},
-            )
-        if isinstance(label, int) and checkpoint.num_labels is not None and label >= checkpoint.num_labels:
-            raise LabelOutOfRange(
-                f"Example {number} has the label {label}, the head has {checkpoint.num_labels} classes.",
-                hint=f"Use labels 0 to {checkpoint.num_labels - 1}.",
-                extra={"example_index": number, "num_labels": checkpoint.num_labels},
-            )
 
 
 def check_selection(

@@ -70,7 +70,7 @@ def subject_of_rows(context: Context, request: Experiment, dataset_id: str) -> t
     """A model to train on a data set. Raises NotFound, RowsUnfit, BaseModelNotFound and what a bad name gives."""
     dataset = context.store.datasets.require(dataset_id)
     task = training_task(dataset.kind)
-    if not task.has_classes:
+    if task.head is None:
         if request.base_model is None and not isinstance(request, ClassAttributionRequest):
             raise InvalidRequest(
                 "A causal language model is trained many times over, and no base model is named.",
@@ -78,7 +78,8 @@ def subject_of_rows(context: Context, request: Experiment, dataset_id: str) -> t
             )
         base = None if request.base_model is None else resolve_base_model(context, request.base_model, request.revision)
         return Subject(task=task.name, base_model=base, dataset_id=dataset.id), dataset
-    names, count = _labels(context, dataset)
+    numbers: int | None = dataset.statistics.get("numbers_per_row")
+    names, count = _labels(context, dataset) if numbers is None else (None, numbers)
     subject = Subject(
         task=task.name,
         base_model=_encoder(context, request),

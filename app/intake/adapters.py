@@ -12,23 +12,22 @@ from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.base_fit import check_base_fit
 from influence.checkpoint_files.config import MAX_CONFIG_BYTES, canonical_fields, parse_adapter_config
 from influence.checkpoint_files.finiteness import check_finite
-from influence.checkpoint_files.head import count_labels, find_label_names, find_task
+from influence.checkpoint_files.head import choose_label_names, count_labels, find_outputs
 from influence.checkpoint_files.names import name_tensors
 from influence.checkpoint_files.safetensors_header import read_header
-from influence.checkpoint_files.tensors import AdapterTensors, check_structure
+from influence.checkpoint_files.task import HeadFacts, find_problem_type, find_task
+from influence.checkpoint_files.tensors import check_structure
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import now
-from influence.contracts.tasks import TASKS, TaskName
+from influence.contracts.tasks import TaskName
 from influence.digests import digest_file, digest_json
 from influence.errors import (
     AdapterConfigRefused,
     AdapterMismatch,
-    InvalidRequest,
     PathNotAllowed,
     PickleRefused,
     TooLarge,
 )
-from influence.rows.labels import are_label_names
 
 CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE = "adapter_config.json", "adapter_model.safetensors", "config.json"
 #: All that is kept of an adapter folder.
@@ -72,13 +71,17 @@ def accept_adapter(
     header = read_header(folder / WEIGHTS_FILE)
     tensors = check_structure(config, name_tensors(folder / WEIGHTS_FILE, header))
     check_finite(folder / WEIGHTS_FILE, header)
-    found_task = find_task(config, task)
     base_files = BaseFiles(Path(base.location)) if base.kind == "path" else None
     base_tensors = base_files.tensors() if base_files else {}
-    num_labels = count_labels(found_task, tensors, {name: info.shape for name, info in base_tensors.items()})
+    base_shapes = {name: info.shape for name, info in base_tensors.items()}
+    model_config, base_config = _read_model_config(folder / MODEL_CONFIG_FILE), base_files.config if base_files else {}
+    head = HeadFacts(find_outputs(tensors, base_shapes), find_problem_type(model_config, base_config))
+    found_task = find_task(config, task, head)
+    num_labels = count_labels(found_task, tensors, base_shapes)
     if base_files:
         check_base_fit(config, tensors, base_tensors, base_files.config)
-    names = _label_names(folder, base_files, tensors, found_task, num_labels, label_names)
+    named = model_config or ({} if tensors.saved else base_config)
+    names = choose_label_names(found_task, num_labels, label_names, named)
     adapter_digest = digest_json({"config": canonical_fields(config), "weights": digest_file(folder / WEIGHTS_FILE)})
     identity = {
         "adapter": adapter_digest,
@@ -111,26 +114,8 @@ def _read_config(folder: Path) -> bytes:
         return stream.read(MAX_CONFIG_BYTES + 1)
 
 
-def _label_names(
-    folder: Path,
-    base_files: BaseFiles | None,
-    tensors: AdapterTensors,
-    task: TaskName,
-    num_labels: int | None,
-    asked: Sequence[str] | None,
-) -> tuple[str, ...] | None:
-    if not TASKS[task].has_classes:
-        return None
-    if asked is not None and not are_label_names(asked):
-        raise InvalidRequest("'label_names' must be different, non-empty names.")
-    beside = _read_model_config(folder / MODEL_CONFIG_FILE)
-    if not beside and base_files and not tensors.saved:
-        beside = base_files.config
-    return find_label_names(num_labels, asked, beside)
-
-
 def _read_model_config(file: Path) -> Mapping[str, Any]:
-    """The model configuration beside an adapter. Only names are taken from it, so a broken one is none."""
+    """The model configuration beside an adapter. Only names and the loss are taken from it: a broken one is none."""
     if not file.is_file() or file.stat().st_size > MAX_CONFIG_BYTES:
         return {}
     try:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +17,7 @@ from influence.contracts.dataset import Dataset, RowKind
 from influence.errors import DatainfError
 from influence.rows.columns import ColumnMap, choose_columns
 from influence.rows.file import RowFile, dataset_digest, write_rows
+from influence.rows.label_forms.detection import SAMPLE_ROWS, settle_kind
 from influence.rows.normalise import normalise_rows
 from influence.rows.statistics import RowStatistics
 
@@ -80,6 +82,7 @@ def accept_table(
 ) -> Dataset:
     """As `accept_dataset`, for a table that is open."""
     chosen = choose_columns(table.columns, columns)
+    chosen = settle_kind(chosen, islice(table.rows(chosen.used), SAMPLE_ROWS), typed=table.typed)
     known = label_names if label_names is not None else _class_names(table, chosen)
     rows = normalise_rows(table.rows(chosen.used), chosen, label_names=known, typed=table.typed)
     kept = keep_rows(rows, kind=rows.kind, label_names=lambda: rows.label_names, destination_root=destination_root)

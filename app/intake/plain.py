@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from influence.checkpoint_files.base_files import BaseFiles
-from influence.checkpoint_files.head import count_labels, find_label_names, find_plain_task
+from influence.checkpoint_files.head import choose_label_names, count_labels
 from influence.checkpoint_files.safetensors_header import TensorInfo
+from influence.checkpoint_files.task import find_plain_task
 from influence.checkpoint_files.tensors import AdapterTensors
 from influence.checkpoint_files.trainable import match_tensors, normalise_patterns
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import now
-from influence.contracts.tasks import TASKS, TaskName, listed_tasks
+from influence.contracts.tasks import TaskName, listed_tasks
 from influence.digests import digest_json
-from influence.errors import InvalidRequest, TaskMismatch
-from influence.rows.labels import are_label_names
+from influence.errors import TaskMismatch
 
 
 def accept_plain(
@@ -30,15 +30,13 @@ def accept_plain(
     UnreadableFile.
     """
     patterns = normalise_patterns(trainable)
-    if label_names is not None and not are_label_names(label_names):
-        raise InvalidRequest("'label_names' must be different, non-empty names.")
     files = BaseFiles(Path(model.location)) if model.kind == "path" else None
     tensors = files.tensors() if files else {}
     meant = match_tensors(patterns, tensors) if files else {}
     found_task = _find_task(task, files, tensors)
     num_labels = count_labels(found_task, AdapterTensors(), {name: info.shape for name, info in tensors.items()})
     config: Mapping[str, Any] = files.config if files else {}
-    names = find_label_names(num_labels, label_names, config) if TASKS[found_task].has_classes else None
+    names = choose_label_names(found_task, num_labels, label_names, config)
     identity = {
         "trainable": patterns,
         "base": model.digest or [model.location, model.revision],

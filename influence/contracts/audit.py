@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from influence.contracts.common import Frozen, Json, Request
-from influence.contracts.dataset import RowKind
+from influence.contracts.dataset import LabelValue, RowKind
 from influence.contracts.job import JobState
 from influence.contracts.points import RowSelection
 from influence.contracts.query import SIGN_CONVENTION, Direction
@@ -128,7 +128,7 @@ class AuditedRow(Frozen):
     row_id: str
     row: Json
     suspicion: float
-    label: int | str | None = None
+    label: LabelValue | None = None
     predicted_label: int | str | None = None
     probability: float | None = None
     predicted_probability: float | None = None

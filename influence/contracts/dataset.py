@@ -1,7 +1,7 @@
 """A data set: normalised rows, never reordered."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import combinations
 from typing import Annotated, Any, Literal
@@ -25,29 +25,49 @@ class Roles:
                 yield frozenset((*self.needed, *chosen))
 
 
+@dataclass(frozen=True, slots=True)
+class LabelForm:
+    """The label of a row: the role of the column that it comes from, and what it is in the field `label`.
+
+    `class`: the number or name of one class. `number`: a float, or a list of floats for a head of several outputs.
+    """
+
+    role: str
+    holds: Literal["class", "number"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowForm:
     """A kind of rows: the roles of columns that make one, beside `id` and the label, and the fields of its normal form.
 
-    `words`: the fields that people read. `label`: the role of the column that holds the label, which every row of a
-    data set has and a test point may lack. Rows without one may have the field `class`, where the columns name it.
+    `words`: the fields that people read. `label`: every row of a data set has it and a test point may lack it. Rows
+    without one may have the field `class`, where the columns name it.
     """
 
     name: str
     readings: tuple[Roles, ...]
     words: tuple[str, ...]
-    label: str | None = None
+    label: LabelForm | None = None
+
+    @property
+    def plain_roles(self) -> tuple[str, ...]:
+        """The shortest set of roles that makes a row, in the order in which people name them."""
+        return self.readings[0].needed + (() if self.label is None else (self.label.role,))
 
     def role_sets(self) -> Iterator[frozenset[str]]:
         """Every set of roles, the label's among them, that makes a row of a data set."""
-        label = frozenset(() if self.label is None else (self.label,))
+        label = frozenset(() if self.label is None else (self.label.role,))
         for reading in self.readings:
             yield from (roles | label for roles in reading.sets())
 
 
 CLASSIFICATION = RowForm(
-    name="classification", readings=(Roles(("text",), ("text_pair",)),), words=("text", "text_pair"), label="label"
+    name="classification",
+    readings=(Roles(("text",), ("text_pair",)),),
+    words=("text", "text_pair"),
+    label=LabelForm("label", "class"),
 )
+REGRESSION = replace(CLASSIFICATION, name="regression", label=LabelForm("score", "number"))
 COMPLETION = RowForm(
     name="completion",
     readings=(Roles(("prompt", "completion")), Roles(("instruction", "output"), ("input",))),
@@ -59,7 +79,9 @@ CONVERSATION = RowForm(
 TEXT = RowForm(name="text", readings=(Roles(("text",)),), words=("text",))
 
 #: Every kind of rows by name.
-ROW_FORMS: dict[str, RowForm] = {form.name: form for form in (CLASSIFICATION, COMPLETION, CONVERSATION, TEXT)}
+ROW_FORMS: dict[str, RowForm] = {
+    form.name: form for form in (CLASSIFICATION, REGRESSION, COMPLETION, CONVERSATION, TEXT)
+}
 
 
 def _check_kind(name: str) -> str:
@@ -72,6 +94,8 @@ def _kind_schema() -> dict[str, Any]:
     return {"type": "string", "enum": list(ROW_FORMS)}
 
 
+#: A label as requests and answers carry it.
+LabelValue = int | float | str | list[int | float | str]
 RowKind = Annotated[str, AfterValidator(_check_kind), WithJsonSchema(_kind_schema())]
 
 

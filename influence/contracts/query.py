@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from influence.contracts.common import Frozen, Json, Request
+from influence.contracts.dataset import LabelValue
 from influence.contracts.index import Calibration
 from influence.contracts.job import JobState
 from influence.contracts.points import PointSource
@@ -60,7 +61,7 @@ class ScoredRow(Frozen):
     row_index: int
     row_id: str
     row: Json
-    label: int | str | None = None
+    label: LabelValue | None = None
     influence: float
     score: float
     direction: Direction
@@ -84,7 +85,7 @@ class TestPointResult(Frozen):
 
     example: Json
     loss: float
-    predicted_label: int | str | None = None
+    predicted_label: LabelValue | None = None
     predicted_probability: float | None = None
     prediction: str | None = None
     helpful: tuple[ScoredRow, ...] = ()

@@ -5,21 +5,25 @@ asks the declaration, so that no other file knows a task by its name.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, WithJsonSchema
 
 from influence.contracts.common import LossScope
-from influence.contracts.dataset import CLASSIFICATION, COMPLETION, CONVERSATION, TEXT, RowKind
+from influence.contracts.dataset import CLASSIFICATION, COMPLETION, CONVERSATION, REGRESSION, TEXT, RowKind
 
 
 @dataclass(frozen=True, slots=True)
 class HeadOutputs:
-    """How many outputs the head that gives a task's answer may have; `most` is None where any number is right."""
+    """What the head that gives a task's answer may look like: `most` is None where any number of outputs is right.
+
+    `are_classes`: every output stands for a class, which may have a name.
+    """
 
     least: int
     most: int | None = None
+    are_classes: bool = False
 
     def admit(self, outputs: int | None) -> bool:
         """Whether a head with so many outputs can be the task's; None stands for a number that is not known yet."""
@@ -38,8 +42,9 @@ class TaskDeclaration:
     `rows`: the kinds of rows it takes, each with what `loss` may be there, the default first; none where the loss
     falls on the label. `peft_type`: what adapters of the task call it. `architectures`: how the class names of plain
     models of the task end. `auto_class`: the class of transformers that loads its models. `head`: outputs of the head
-    on top of the base model; None for the language model's own. `has_classes`: each row is of one of a few classes.
-    `answers`: a label, which one forward pass gives, or text, which is generated.
+    on top of the base model; None for the language model's own. `problem_type`: what a model's configuration calls
+    the loss of that head. `has_classes`: each row is of one of a few classes. `answers`: a label or a number, which
+    one forward pass gives, or text, which is generated.
     """
 
     name: str
@@ -48,19 +53,30 @@ class TaskDeclaration:
     architectures: tuple[str, ...]
     auto_class: str
     head: HeadOutputs | None = None
+    problem_type: str | None = None
     has_classes: bool = False
-    answers: Literal["label", "text"]
+    answers: Literal["label", "number", "text"]
 
 
 SEQUENCE_CLASSIFICATION = TaskDeclaration(
     name="sequence_classification",
     rows={CLASSIFICATION.name: ()},
+    head=HeadOutputs(2, are_classes=True),
+    problem_type="single_label_classification",
     peft_type="SEQ_CLS",
     architectures=("ForSequenceClassification",),
     auto_class="AutoModelForSequenceClassification",
-    head=HeadOutputs(2),
     has_classes=True,
     answers="label",
+)
+SEQUENCE_REGRESSION = replace(
+    SEQUENCE_CLASSIFICATION,
+    name="regression",
+    rows={REGRESSION.name: ()},
+    head=HeadOutputs(1),
+    problem_type="regression",
+    has_classes=False,
+    answers="number",
 )
 CAUSAL_LM = TaskDeclaration(
     name="causal_lm",
@@ -76,12 +92,25 @@ CAUSAL_LM = TaskDeclaration(
 )
 
 #: Every task by name. Where several fit, the first is taken.
-TASKS: dict[str, TaskDeclaration] = {task.name: task for task in (SEQUENCE_CLASSIFICATION, CAUSAL_LM)}
+TASKS: dict[str, TaskDeclaration] = {
+    task.name: task for task in (SEQUENCE_CLASSIFICATION, SEQUENCE_REGRESSION, CAUSAL_LM)
+}
 
 
 def training_task(kind: RowKind) -> TaskDeclaration:
     """The task that a model is trained for where nothing but its rows are known."""
     return next(task for task in TASKS.values() if kind in task.rows)
+
+
+def tasks_like(task: TaskDeclaration) -> list[TaskDeclaration]:
+    """Other tasks that adapters of the same type can be of."""
+    return [other for other in TASKS.values() if other.peft_type == task.peft_type and other.name != task.name]
+
+
+def names_classes(task: str) -> bool:
+    """Whether the outputs of a task's head are classes, so that `label_names` can name them."""
+    head = TASKS[task].head
+    return head is not None and head.are_classes
 
 
 def listed_tasks() -> str:

@@ -38,11 +38,13 @@ PAIRS = (
 LABEL_NAMES = ("label_text", "label_name", "label_names")
 #: The class of a row whose loss falls on text. Never guessed: `class` is what many call a label.
 CLASS = "class"
-ROLES = ("text", "text_pair", *(role for role in SYNONYMS if role != "text"), CLASS)
+#: Roles of the column that a label comes from: by `label`, which alone is guessed, the values say what kind it is.
+LABEL_ROLES = tuple(form.label.role for form in ROW_FORMS.values() if form.label is not None)
+ROLES = tuple(dict.fromkeys(("text", "text_pair", *SYNONYMS, *LABEL_ROLES, CLASS)))
 
 #: Roles that do not say what a row is.
 _BESIDE = frozenset({"id", CLASS})
-_CONTENT_ROLES = frozenset(ROLES) - _BESIDE - {"label"}
+_CONTENT_ROLES = frozenset(ROLES) - _BESIDE - frozenset(LABEL_ROLES)
 _SHOWN = 50
 # Bounds that only a hostile file comes near: synonyms tried a role, columns compared for closeness, length of a name.
 _TRIED = 8
@@ -79,7 +81,7 @@ def choose_columns(seen: Sequence[str], wanted: Mapping[str, str] | None = None)
     named = {role: column for role, column in wanted.items() if column}
     free = [column for column in seen if column != named.get(CLASS)]
     names = _Names(free, {role for role, column in wanted.items() if not column})
-    columns = named if _CONTENT_ROLES & named.keys() else _guess(names, named)
+    columns = named if _CONTENT_ROLES & named.keys() else _guess_around(names, named)
     kind = _kind_of(columns, seen)
     if "id" not in columns and len(ids := names.candidates("id", taken=columns.values())) == 1:
         columns = {**columns, "id": ids[0]}
@@ -146,6 +148,13 @@ class _Names:
             if len(found) == 1:
                 return found[0]
         return None
+
+
+def _guess_around(names: _Names, named: Mapping[str, str]) -> dict[str, str]:
+    """As `_guess`, for a label that is named by whatever role."""
+    role = next((role for role in LABEL_ROLES if role in named), "label")
+    found = _guess(names, {"label" if name == role else name: column for name, column in named.items()})
+    return {role if name == "label" else name: column for name, column in found.items()}
 
 
 def _guess(names: _Names, named: Mapping[str, str]) -> dict[str, str]:

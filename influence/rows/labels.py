@@ -1,9 +1,10 @@
 """Names of int labels: given by the caller, or learnt from a column that names each class one to one."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from influence.errors import InvalidRequest, LabelOutOfRange, LabelUnknown, RowsRefused
-from influence.rows.values import MAX_LABEL_CHARACTERS, UNWRITABLE, Label
+from influence.errors import BrokenRow, InvalidRequest, LabelOutOfRange, LabelUnknown, RowsRefused
+from influence.rows.values import MAX_LABEL_CHARACTERS, UNWRITABLE, Label, as_label
 
 #: More classes than this is a column of something else.
 MAX_LABELS = 100_000
@@ -24,6 +25,16 @@ class LabelBook:
         self._type: type | None = None
         self._seen: dict[Label, str | None] = {}
         self._one_to_one = True
+
+    def read(self, value: Any, column: str, *, typed: bool) -> Label | None:
+        """A label in normal form; None where the row has none. Raises BrokenRow without a row number."""
+        if isinstance(value, float) and value % 1 and value == value:
+            raise BrokenRow(
+                f"column {column!r} holds {value!r}, which is no class label.",
+                hint="Labels are class numbers (0, 1, ...) or class names. For numbers that the model predicts, name "
+                f'the column as \'score\': columns={{"score": "{column[:80]}"}}.',
+            )
+        return as_label(value, column, typed=typed)
 
     def check(self, label: Label) -> None:
         """Raise LabelOutOfRange, LabelUnknown or RowsRefused where `label` does not go with the rest."""

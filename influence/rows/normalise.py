@@ -6,10 +6,10 @@ from typing import Any
 from influence.contracts.dataset import ROW_FORMS, Roles, RowKind
 from influence.errors import BrokenRow, ColumnsUnmatched, DatainfError, RowsRefused
 from influence.rows.columns import CLASS, ColumnMap, choose_columns
-from influence.rows.labels import LabelBook
+from influence.rows.label_forms.books import Labels, open_book
 from influence.rows.messages import alpaca_prompt, as_messages
 from influence.rows.repeats import HashList
-from influence.rows.values import UNWRITABLE, Label, as_class, as_id, as_label, as_text
+from influence.rows.values import UNWRITABLE, as_class, as_id, as_text
 
 Source = Mapping[str, Any]
 Row = dict[str, Any]
@@ -30,9 +30,14 @@ class NormalisedRows:
         self.kind: RowKind = columns.kind
         self._source = source
         self._typed = typed
-        self._labels = LabelBook(label_names)
+        self._labels = open_book(columns.kind, label_names)
         self._ids = HashList() if "id" in columns.columns else None
         self._without_label: list[int] = []
+
+    @property
+    def _label_column(self) -> str | None:
+        form = ROW_FORMS[self.kind].label
+        return None if form is None else self.columns.columns[form.role]
 
     @property
     def label_names(self) -> tuple[str, ...] | None:
@@ -53,8 +58,8 @@ class NormalisedRows:
     def _row(self, index: int, source: Source) -> Row:
         columns = self.columns.columns
         content = read_content(source, columns)
-        if "label" in columns:
-            label = as_label(source.get(columns["label"]), columns["label"], typed=self._typed)
+        if (column := self._label_column) is not None:
+            label = self._labels.read(source.get(column), column, typed=self._typed)
             if label is None:
                 self._without_label.append(index)
             else:
@@ -74,7 +79,7 @@ class NormalisedRows:
 
     def _refuse_missing_labels(self) -> None:
         if rows := self._without_label:
-            column = self.columns.columns["label"]
+            column = self._label_column
             many = "At least " if len(rows) >= _NAMED_ROWS else ""
             raise RowsRefused(
                 f"{many}{len(rows)} rows have no label in column {column!r}, the first is row {rows[0]}.",
@@ -141,7 +146,7 @@ def normalise_examples(
     Fields go by the data set's own `columns` or by the names of the roles. Raises ColumnsUnmatched, BrokenRow or a
     RowsRefused with the example's index in `extra["example_index"]`.
     """
-    book = LabelBook(label_names)
+    book = open_book(kind, label_names)
     return [_guarded(_example, index, example, kind, columns or {}, book) for index, example in enumerate(examples)]
 
 
@@ -152,13 +157,13 @@ def _guarded(read: Callable[..., Row], index: int, *rest: Any) -> Row:
         raise _at("Example", "example_index", index, error) from error
 
 
-def _example(index: int, example: Source, kind: RowKind, columns: Mapping[str, str], book: LabelBook) -> Row:
+def _example(index: int, example: Source, kind: RowKind, columns: Mapping[str, str], book: Labels) -> Row:
     if not isinstance(example, Mapping):
         raise BrokenRow("is no object.", hint='An example is an object such as {"text": "..."}.')
     found = _example_columns(example, kind, columns)
     row = {"id": _example_id(index, example, columns), **read_content(example, found)}
-    if ROW_FORMS[kind].label is not None:
-        row["label"] = _example_label(example, columns, book)
+    if (form := ROW_FORMS[kind].label) is not None:
+        row["label"] = _example_label(example, form.role, columns, book)
     return row
 
 
@@ -189,9 +194,9 @@ def _field(example: Source, role: str, columns: Mapping[str, str]) -> str | None
     return next((name for name in (columns.get(role), role) if name is not None and name in example), None)
 
 
-def _example_label(example: Source, columns: Mapping[str, str], book: LabelBook) -> Label | None:
-    field = _field(example, "label", columns)
-    label = as_label(example[field], field, typed=True) if field else None
+def _example_label(example: Source, role: str, columns: Mapping[str, str], book: Labels) -> Any:
+    field = _field(example, role, columns) or _field(example, "label", columns)
+    label = book.read(example[field], field, typed=True) if field else None
     if label is not None:
         book.check(label)
     return label

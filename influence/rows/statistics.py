@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from influence.contracts.dataset import CLASSIFICATION, CONVERSATION, ROW_FORMS, RowKind, RowProblem
+from influence.contracts.dataset import CONVERSATION, ROW_FORMS, RowKind, RowProblem
 from influence.digests import canonical_json
 from influence.rows.columns import CLASS
 from influence.rows.file import content_hash_input
+from influence.rows.label_forms.figures import open_figures
 from influence.rows.normalise import Row
 from influence.rows.repeats import HashList
 
@@ -26,7 +27,7 @@ class RowStatistics:
         self.kind = kind
         self.rows = 0
         self._characters: dict[str, array[int]] = {}
-        self._labels: Counter[int | str] = Counter()
+        self._labels = open_figures(ROW_FORMS[kind])
         self._classes: Counter[str] = Counter()
         self._roles: Counter[str] = Counter()
         self._turns = array("q")
@@ -51,8 +52,8 @@ class RowStatistics:
             if len(self._empty) < _NAMED_ROWS:
                 self._empty.append(self.rows)
         self._contents.add(content_hash_input(row))
-        if self.kind == CLASSIFICATION.name:
-            self._labels[row["label"]] += 1
+        if self._labels is not None and row["label"] is not None:
+            self._labels.add(row["label"])
             self._texts.add(canonical_json(texts))
             self._label_hashes.add(canonical_json([texts, row["label"]]))
         if CLASS in row:
@@ -72,12 +73,8 @@ class RowStatistics:
         """Rows, characters, and per kind: labels; prompt and completion; turns and roles; classes of text rows."""
         figures: dict[str, Any] = {"rows": self.rows, "characters": _spread(self._characters.get("", array("q")))}
         figures |= {f"{name}_characters": _spread(sizes) for name, sizes in self._characters.items() if name}
-        if self.kind == CLASSIFICATION.name:
-            common = self._labels.most_common(_COUNTED_LABELS)
-            figures |= {
-                "labels": {str(label): count for label, count in sorted(common, key=_by_label)},
-                "classes": len(self._labels),
-            }
+        if self._labels is not None:
+            figures |= self._labels.summary()
         if self._classes:
             common_classes = self._classes.most_common(_COUNTED_LABELS)
             figures |= {"row_classes": dict(sorted(common_classes)), "classes": len(self._classes)}
@@ -95,7 +92,7 @@ class RowStatistics:
                 RowProblem(code="empty_text", count=self._empty_count, rows=tuple(self._empty), message=message)
             )
         found += _problem("duplicate", self._contents.repeats(), "rows equal an earlier row in all but the id.")
-        if self.kind == CLASSIFICATION.name:
+        if self._labels is not None:
             found += _problem(
                 "conflicting_label", self._conflicts(), "rows share their text with a row of another label."
             )
@@ -128,7 +125,3 @@ def _spread(sizes: "array[int]") -> dict[str, float]:
         "p95": round(p95, 1),
         "max": int(values.max()),
     }
-
-
-def _by_label(item: tuple[int | str, int]) -> tuple[bool, int | str]:
-    return isinstance(item[0], str), item[0]

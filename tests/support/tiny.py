@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -33,8 +34,8 @@ class TinyCheckpoint:
     adapter: Path
 
 
-def make_classifier(folder: Path, *, seed: int = 0, labels: int = len(LABELS)) -> TinyCheckpoint:
-    """A two-layer BERT with a LoRA adapter on query and value and a saved classifier."""
+def make_classifier(folder: Path, *, seed: int = 0, labels: int = len(LABELS), **fields: Any) -> TinyCheckpoint:
+    """A two-layer BERT with a LoRA adapter on query and value and a saved classifier; `fields` of its configuration."""
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=len(WORDS) + 5,
@@ -45,6 +46,7 @@ def make_classifier(folder: Path, *, seed: int = 0, labels: int = len(LABELS)) -
         max_position_embeddings=64,
         num_labels=labels,
         pad_token_id=0,
+        **fields,
     )
     base = BertForSequenceClassification(config)
     adapted = get_peft_model(

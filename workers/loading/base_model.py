@@ -12,6 +12,7 @@ from transformers.utils import logging as transformers_logging
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.tasks import TASKS, TaskName
 from influence.errors import BaseModelNotFound, TaskMismatch
+from workers.loading.head import refuse_other_head
 from workers.loading.placement import describe_placement, refuse_offloaded
 from workers.loading.quantised import describe_bits, keep_differentiable
 
@@ -45,6 +46,7 @@ def load_base_model(
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
         if checkpoint.num_labels is not None:
             config.num_labels = checkpoint.num_labels
+        refuse_other_head(checkpoint, config)
         model, report = _find_class(checkpoint.task).from_pretrained(
             str(folder),
             config=config,

@@ -146,7 +146,7 @@ def shows_prediction(model: HotModel, request: QueryRequest) -> bool:
 
     A class comes with one forward pass; a generated answer costs many, and is shown only where it is scored.
     """
-    return TASKS[model.task.name].answers == "label" and request.aggregate == "each"
+    return TASKS[model.task.name].answers != "text" and request.aggregate == "each"
 
 
 def find_terms(runtime: Runtime, query: Query) -> list[IndexTerm]:

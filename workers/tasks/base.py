@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.dataset import LabelValue
 from influence.contracts.index import GradientSettings
 from influence.contracts.tasks import TaskName
 from influence.errors import TaskMismatch
@@ -17,12 +18,12 @@ from workers.tasks.encoding import TextEncoder
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The model's own answer: a class (`label`, by name where names are known) or generated `text`.
+    """The model's own answer: a label (classes by name where names are known) or generated `text`.
 
     `probability` is that of the class, or of the whole text.
     """
 
-    label: int | str | None = None
+    label: LabelValue | None = None
     probability: float | None = None
     text: str | None = None
 

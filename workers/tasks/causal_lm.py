@@ -17,7 +17,7 @@ from workers.tasks.base import Materials, Prediction, RenderedRow
 from workers.tasks.chat import UnknownMask
 from workers.tasks.decoding import decode_greedily
 from workers.tasks.encoding import TextEncoder
-from workers.tasks.refusals import refuse_rows
+from workers.tasks.refusals import id_of, refuse_rows
 from workers.tasks.supervision import SCOPES, SupervisedText, Supervisor, before_answer, kind_of
 
 #: Tokens of an answer that takes the label's place.
@@ -51,7 +51,7 @@ class CausalLM:
         self._check_kinds(rows)
         texts = self._supervise(rows)
         cut = [len(text.ids) > self._encoder.limit for text in texts]
-        self._encoder.refuse_long([_id(row) for row in rows], cut)
+        self._encoder.refuse_long([id_of(row) for row in rows], cut)
         encoded = [self._encode(row, text, was_cut) for row, text, was_cut in zip(rows, texts, cut, strict=True)]
         masked = [row.row_id for row in encoded if all(label == IGNORED for label in row.labels[1:])]
         if masked:
@@ -94,7 +94,7 @@ class CausalLM:
         ids = text.ids[: self._encoder.limit]
         labels = [token if carries else IGNORED for token, carries in zip(ids, text.supervised, strict=False)]
         return EncodedRow(
-            _id(row), {"input_ids": ids, "attention_mask": [1] * len(ids)}, labels, len(ids), truncated=was_cut
+            id_of(row), {"input_ids": ids, "attention_mask": [1] * len(ids)}, labels, len(ids), truncated=was_cut
         )
 
     def _supervise(self, rows: Sequence[Row]) -> list[SupervisedText]:
@@ -105,7 +105,7 @@ class CausalLM:
             try:
                 texts.append(self._supervisor.encode(row))
             except UnknownMask as error:
-                unknown.append(_id(row))
+                unknown.append(id_of(row))
                 reason = reason or str(error)
         if unknown:
             refuse_rows(
@@ -121,7 +121,7 @@ class CausalLM:
         try:
             question = self._supervisor.encode_question(row)
         except UnknownMask as error:
-            refuse_rows(RowsUnfit, [_id(row)], f"without a question to answer: {error}", hint="Send target 'label'.")
+            refuse_rows(RowsUnfit, [id_of(row)], f"without a question to answer: {error}", hint="Send target 'label'.")
         if question is None:
             return None
         room = max(1, self._encoder.limit - MAX_ANSWER_TOKENS)
@@ -133,7 +133,7 @@ class CausalLM:
         )
 
     def _check_kinds(self, rows: Sequence[Row]) -> None:
-        unfit = [_id(row) for row in rows if kind_of(row) not in SCOPES]
+        unfit = [id_of(row) for row in rows if kind_of(row) not in SCOPES]
         if unfit:
             refuse_rows(
                 RowsUnfit,
@@ -141,7 +141,7 @@ class CausalLM:
                 "of a classification data set",
                 hint="This checkpoint is a language model: send prompt and completion, messages, or text alone.",
             )
-        other = [_id(row) for row in rows if self._scope is not None and self._scope not in SCOPES[kind_of(row)]]
+        other = [id_of(row) for row in rows if self._scope is not None and self._scope not in SCOPES[kind_of(row)]]
         if other:
             refuse_rows(
                 RowsUnfit,
@@ -149,7 +149,3 @@ class CausalLM:
                 f"that have no part called {self._scope!r}",
                 hint="Leave 'loss' out for what the rows imply: completion, assistant, or all of a plain text.",
             )
-
-
-def _id(row: Row) -> str:
-    return str(row.get("id", "?"))

@@ -4,9 +4,15 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from influence.errors import RowsRefused
+from workers.rows import Row
 
 #: Row ids spelt out in the sentence and in `extra`; a data set may have a million bad rows.
 _IDS_IN_DETAIL, _IDS_IN_EXTRA = 5, 100
+
+
+def id_of(row: Row) -> str:
+    """The id of a row for a sentence."""
+    return str(row.get("id", "?"))
 
 
 def refuse_rows(kind: type[RowsRefused], row_ids: Sequence[str], what: str, *, hint: str) -> NoReturn:

@@ -12,8 +12,9 @@ import pytest
 from influence.checkpoint_files.base_fit import check_base_fit
 from influence.checkpoint_files.config import AdapterConfig
 from influence.checkpoint_files.finiteness import check_finite
-from influence.checkpoint_files.head import count_labels, find_label_names, find_task
+from influence.checkpoint_files.head import count_labels, find_label_names
 from influence.checkpoint_files.safetensors_header import TensorInfo, read_header
+from influence.checkpoint_files.task import HeadFacts, find_task
 from influence.checkpoint_files.tensors import AdapterTensors, check_structure
 from influence.errors import AdapterMismatch, AdapterNotFinite, TaskMismatch, UnreadableFile
 
@@ -245,11 +246,11 @@ def test_transposed_weights_of_gpt2_fit() -> None:
 
 
 def test_task_follows_the_adapter_and_contradictions_are_refused() -> None:
-    assert find_task(config(), None) == "sequence_classification"
-    assert find_task(config(task_type=None), "causal_lm") == "causal_lm"
+    assert find_task(config(), None, HeadFacts()) == "sequence_classification"
+    assert find_task(config(task_type=None), "causal_lm", HeadFacts()) == "causal_lm"
     for fields, asked in [({}, "causal_lm"), ({"task_type": "SEQ_2_SEQ_LM"}, None), ({"task_type": None}, None)]:
         with pytest.raises(TaskMismatch):
-            find_task(config(**fields), asked)  # type: ignore[arg-type]
+            find_task(config(**fields), asked, HeadFacts())  # type: ignore[arg-type]
 
 
 def test_labels_are_counted_on_the_head() -> None:

@@ -48,7 +48,7 @@ def make_fresh_model(
         lock=runtime.device_lock,
         watch=watch,
     )
-    config = AdapterConfig.model_validate(adapter_fields(request.lora, "llama", "causal_lm"))
+    config = AdapterConfig.model_validate(adapter_fields(request.lora, "llama", subject.task))
     torch.manual_seed(seed)
     dropout = request.recipe.lora_dropout
     model = wrap_base(BaseModel(small, frozenset()), config, subject.task, dropout=dropout)

@@ -1,0 +1,103 @@
+"""Do labels fit the head of a checkpoint, or of the model that an evaluation trains?"""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.common import Json
+from influence.contracts.dataset import ROW_FORMS, Dataset, RowKind
+from influence.contracts.evaluation import Subject
+from influence.contracts.tasks import names_classes
+from influence.errors import InvalidRequest, LabelOutOfRange, LabelUnknown, RowsUnfit
+from influence.rows.label_forms.numbers import count_numbers
+
+_SHOWN = 20
+
+
+def check_labels(checkpoint: Checkpoint | Subject, dataset: Dataset) -> None:
+    """Raise LabelOutOfRange, LabelUnknown or RowsUnfit where a data set has labels that the head cannot have."""
+    if names_classes(checkpoint.task):
+        _check_classes(checkpoint, dataset)
+    if (numbers := dataset.statistics.get("numbers_per_row")) is not None:
+        _check_numbers(checkpoint, numbers, f"The rows of {dataset.id} have")
+
+
+def check_example_labels(examples: Sequence[Json], checkpoint: Checkpoint, kind: RowKind, *, needs_label: bool) -> None:
+    """Raise InvalidRequest, LabelOutOfRange, LabelUnknown or RowsUnfit where an example in normal form cannot be asked.
+
+    `needs_label` is False where the model's own answer takes the label's place.
+    """
+    form = ROW_FORMS[kind].label
+    if form is None:
+        return
+    for number, example in enumerate(examples):
+        label = example["label"]
+        if label is None and needs_label:
+            raise InvalidRequest(
+                f"Example {number} has no label.",
+                hint="Give every example its label, or ask with target 'prediction'.",
+                extra={"example_index": number},
+            )
+        if label is not None and form.holds == "number":
+            _check_numbers(checkpoint, count_numbers(label), f"Example {number} has")
+        elif label is not None and names_classes(checkpoint.task):
+            _check_class(label, checkpoint, number)
+
+
+def _check_class(label: int | str, checkpoint: Checkpoint, number: int) -> None:
+    if isinstance(label, str) and checkpoint.label_names is None:
+        raise LabelUnknown(
+            f"Example {number} has the label {label[:80]!r}, but the checkpoint's labels have no names.",
+            hint="Give class numbers, or send the checkpoint again with 'label_names'.",
+            extra={"example_index": number},
+        )
+    if isinstance(label, int) and checkpoint.num_labels is not None and label >= checkpoint.num_labels:
+        raise LabelOutOfRange(
+            f"Example {number} has the label {label}, the head has {checkpoint.num_labels} classes.",
+            hint=f"Use labels 0 to {checkpoint.num_labels - 1}.",
+            extra={"example_index": number, "num_labels": checkpoint.num_labels},
+        )
+
+
+def _check_classes(checkpoint: Checkpoint | Subject, dataset: Dataset) -> None:
+    names = checkpoint.label_names
+    counts: dict[str, int] = dataset.statistics.get("labels", {})
+    named = [label for label in counts if not _is_class_number(label) and label not in (names or ())]
+    if named:
+        _refuse_names(named, names, counts)
+    classes = checkpoint.num_labels
+    beyond = [label for label in counts if _is_class_number(label) and label not in (names or ())]
+    if classes is not None and (beyond := [label for label in beyond if int(label) >= classes]):
+        raise LabelOutOfRange(
+            f"Labels {', '.join(beyond[:_SHOWN])} lie outside the head, which has {classes} classes.",
+            hint=f"Use labels 0 to {classes - 1}, or the checkpoint that was trained on these labels.",
+            extra={"labels": beyond[:_SHOWN], "num_labels": classes, "rows": sum(counts[label] for label in beyond)},
+        )
+
+
+def _check_numbers(checkpoint: Checkpoint | Subject, numbers: int, opening: str) -> None:
+    outputs = checkpoint.num_labels
+    if outputs not in (None, numbers):
+        raise RowsUnfit(
+            f"{opening} {numbers} {'number' if numbers == 1 else 'numbers'} as label, the head has {outputs} "
+            f"{'output' if outputs == 1 else 'outputs'}.",
+            hint="Send one number per output of the head.",
+            extra={"numbers": numbers, "num_labels": outputs},
+        )
+
+
+def _refuse_names(unknown: list[str], names: tuple[str, ...] | None, counts: dict[str, int]) -> None:
+    near = get_close_matches(unknown[0], names or (), 1)
+    if names is None:
+        hint = "Send 'label_names' with the checkpoint: the names in the order of the head's outputs."
+    else:
+        hint = (f"Did you mean '{near[0]}'? " if near else "") + f"The checkpoint knows {', '.join(names[:_SHOWN])}."
+    raise LabelUnknown(
+        f"Labels {', '.join(map(repr, unknown[:_SHOWN]))} are not known to the checkpoint.",
+        hint=hint,
+        extra={"labels": unknown[:_SHOWN], "rows": sum(counts[label] for label in unknown)},
+    )
+
+
+def _is_class_number(label: str) -> bool:
+    return label.isascii() and label.isdigit()

@@ -1,0 +1,100 @@
+"""Which task an adapter or a plain model was trained for: as its files say, and as asked where they leave it open."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from influence.checkpoint_files.config import AdapterConfig
+from influence.checkpoint_files.head import head_outputs
+from influence.checkpoint_files.tensors import Shape
+from influence.contracts.tasks import TASKS, TaskDeclaration, TaskName, listed_tasks
+from influence.errors import TaskMismatch
+
+
+@dataclass(frozen=True, slots=True)
+class HeadFacts:
+    """What is known of the head that gives the answer: its outputs, and what a configuration calls its loss."""
+
+    outputs: int | None = None
+    problem_type: str | None = None
+
+
+def find_task(config: AdapterConfig, asked: TaskName | None, head: HeadFacts) -> TaskName:
+    """The adapter's task, by its type or the class of its base. Raises TaskMismatch where there is none, or another
+    than was asked for."""
+    if config.task_type is None:
+        trained_on = config.base_model_class or ""
+        fitting = [task for task in TASKS.values() if trained_on.endswith(task.architectures)]
+        if not fitting and asked is None:
+            raise TaskMismatch(
+                "The adapter does not say what task it was trained for.",
+                hint=f"Send 'task': {listed_tasks()}.",
+            )
+        known = fitting or [TASKS[str(asked)]]
+        return _choose(asked, known, head, f"The adapter was trained on a {trained_on}, not for {asked}.")
+    fitting = [task for task in TASKS.values() if task.peft_type == config.task_type]
+    if not fitting:
+        offered = ", ".join(f"{task.peft_type} ({task.name})" for task in TASKS.values())
+        raise TaskMismatch(
+            f"The adapter was trained for {config.task_type}, which is not scored.", hint=f"Offered are {offered}."
+        )
+    return _choose(asked, fitting, head, f"The adapter was trained for {config.task_type}, not for {asked}.")
+
+
+def find_plain_task(asked: TaskName | None, config: Mapping[str, Any], shapes: Mapping[str, Shape]) -> TaskName:
+    """Task of a plain model, by its own configuration where nothing was asked for. Raises TaskMismatch.
+
+    A classifier's head has to be among the model's own tensors (or be one that only the worker knows).
+    """
+    head = HeadFacts(head_outputs(shapes), find_problem_type(config))
+    written = [name for name in config.get("architectures") or () if isinstance(name, str)]
+    fitting = [task for task in TASKS.values() if any(name.endswith(task.architectures) for name in written)]
+    if fitting:
+        return _choose(asked, fitting, head, f"The model is a {written[0][:80]}, which was not trained for {asked}.")
+    if asked is None:
+        raise TaskMismatch(
+            f"The model ({', '.join(written)[:120] or 'of no stated architecture'}) does not say what task it was for.",
+            hint=f"Send 'task': {listed_tasks()}.",
+        )
+    if TASKS[asked].head is not None and head.outputs is None:
+        raise TaskMismatch(
+            "The model's files hold no classifier's head: it would be random.",
+            hint="Name the folder that the trained classifier was saved in, or send the adapter that was trained.",
+        )
+    return _choose(asked, [TASKS[asked]], head, "")
+
+
+def find_problem_type(*configs: Mapping[str, Any]) -> str | None:
+    """What the first of a model's configurations to say anything calls the loss of its head."""
+    said = (config.get("problem_type") for config in configs)
+    return next((name for name in said if isinstance(name, str)), None)
+
+
+def _choose(asked: TaskName | None, fitting: Sequence[TaskDeclaration], head: HeadFacts, refusal: str) -> TaskName:
+    """The task asked for where it is among the fitting ones, or the first that the head can be of."""
+    names = [task.name for task in fitting]
+    if asked not in (None, *names):
+        raise TaskMismatch(
+            refusal,
+            hint=f"Leave 'task' out or send {' or '.join(map(repr, names))}: with another head every score would be "
+            "nonsense.",
+        )
+    stated = [task for task in fitting if head.problem_type is None or task.problem_type in (None, head.problem_type)]
+    if not stated or asked not in (None, *(task.name for task in stated)):
+        raise _other_loss(asked, str(head.problem_type), stated)
+    if asked is not None:
+        return asked
+    possible = [task for task in stated if task.head is None or task.head.admit(head.outputs)]
+    return (possible or stated)[0].name
+
+
+def _other_loss(asked: TaskName | None, problem_type: str, stated: Sequence[TaskDeclaration]) -> TaskMismatch:
+    """The configuration names a loss that is not the one of the task."""
+    what = "which no task here has" if asked is None else f"and task {asked!r} has another"
+    names = " or ".join(repr(task.name) for task in stated)
+    return TaskMismatch(
+        f"The model's configuration says that its loss is {problem_type[:80]!r}, {what}.",
+        hint=(f"Leave 'task' out or send {names}. " if stated else "")
+        + "If training overrode it, send the trained model's config.json, with its 'problem_type', beside the adapter.",
+        extra={"problem_type": problem_type[:80]},
+    )

@@ -1,0 +1,1 @@
+"""What labels of every kind are: how they are recognised, read, checked and counted."""

@@ -1,0 +1,64 @@
+"""Figures on the labels of a data set, by what its labels are."""
+
+from array import array
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from influence.contracts.dataset import RowForm
+from influence.rows.label_forms.numbers import Numbers, count_numbers
+
+_COUNTED_LABELS = 1000
+
+
+class LabelFigures(Protocol):
+    """Takes up labels in normal form, one per row."""
+
+    def add(self, label: Any) -> None: ...
+
+    def summary(self) -> dict[str, Any]:
+        """What the statistics of a data set say of its labels."""
+
+
+class ClassFigures:
+    """Rows per class."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[int | str] = Counter()
+
+    def add(self, label: int | str) -> None:
+        self._counts[label] += 1
+
+    def summary(self) -> dict[str, Any]:
+        common = self._counts.most_common(_COUNTED_LABELS)
+        labels = {str(label): count for label, count in sorted(common, key=_by_label)}
+        return {"labels": labels, "classes": len(self._counts)}
+
+
+class NumberFigures:
+    """The spread of all numbers, and how many a row has."""
+
+    def __init__(self) -> None:
+        self._numbers = array("d")
+        self._width = 1
+
+    def add(self, label: Numbers) -> None:
+        self._width = count_numbers(label)
+        self._numbers.extend(label if isinstance(label, list) else [label])
+
+    def summary(self) -> dict[str, Any]:
+        mean = sum(self._numbers) / len(self._numbers)
+        spread = {"min": min(self._numbers), "mean": mean, "max": max(self._numbers)}
+        return {"numbers": spread, "numbers_per_row": self._width}
+
+
+_FIGURES: Mapping[str, type[ClassFigures] | type[NumberFigures]] = {"class": ClassFigures, "number": NumberFigures}
+
+
+def open_figures(form: RowForm) -> LabelFigures | None:
+    """Empty figures for rows of a kind; None where they have no label."""
+    return None if form.label is None else _FIGURES[form.label.holds]()
+
+
+def _by_label(item: tuple[int | str, int]) -> tuple[bool, int | str]:
+    return isinstance(item[0], str), item[0]
