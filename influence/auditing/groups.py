@@ -44,7 +44,9 @@ class GroupSums:
         """Scores (b, n) of some evaluation rows; NaN where the index left a row out."""
         known = np.nan_to_num(np.asarray(scores, dtype=np.float64))
         kept = self.groups >= 0
-        self._sums += [np.bincount(self.groups[kept], weights=row[kept], minlength=self.count) for row in known]
+        for row in known:
+            sums: Floats = np.bincount(self.groups[kept], weights=row[kept], minlength=self.count).astype(np.float64)
+            self._sums.append(sums)
         block = known.sum(axis=0)
         self._total = block if self._total is None else self._total + block
 
