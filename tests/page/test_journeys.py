@@ -27,6 +27,12 @@ def test_from_a_wrong_answer_to_the_row_that_taught_it(page: Page, story: Story)
     expect(page.locator(".asked")).to_contain_text("where is my refund")
 
 
+def test_influence_is_held_against_plain_similarity(page: Page, story: Story) -> None:
+    open_view(page, f"/ui/indexes/{story.index_id}/trace?dataset={story.dataset_id}&row=3")
+    page.get_by_role("button", name="Compare with plain similarity").click()
+    expect(page.locator(".beside")).to_contain_text("helpful rows are also among the 10 most similar ones")
+
+
 def test_a_review_by_keyboard_ends_in_a_cleaned_data_set(page: Page, story: Story, tmp_path: Path) -> None:
     open_view(page, f"/ui/audits/{story.audit_id}")
     page.get_by_role("button", name="Review these rows").click()

@@ -67,8 +67,10 @@ async function fillAnswer(element, made, context, point, ask) {
     marks: limits.map((row) => ({ value: row.score, kind: row.direction, text: `${row.row_id}: ${signed(row.score)}` })),
     onrange: (bounds) => { range.bounds = bounds; refill(); },
   }));
+  const beside = h("section", { class: "beside" });
   replace(element, summary(query, result), chart,
-    h("p", { class: "faint" }, "Scores of all rows, heights by square root; drag to see only rows in a range."), rows, foot(query));
+    h("p", { class: "faint" }, "Scores of all rows, heights by square root; drag to see only rows in a range."), rows, beside, foot(query));
+  showSimilarity(beside, query, result, context);
   refill();
   bindKeys({ help: showKeys });
   document.documentElement.dataset.answered = query.id;
@@ -106,6 +108,30 @@ function fillRows(element, result, context, bounds) {
     rows.length > 0 && rows[0].label !== null && [h("h3", null, "Labels among them"), mix(rows.map((row) => row.label), (label) => labelName(label, context.names))]);
   replace(element, h("div", { class: "butterfly" },
     side("helpful", "▲ Most helpful", helpful), side("harmful", "▼ Most harmful", harmful)));
+}
+
+/** Plain similarity beside influence: what it finds as well needs no influence to be found. */
+function showSimilarity(element, query, result, context) {
+  const baseline = context.methods.find((method) => method.is_baseline);
+  if (!baseline || query.method === baseline.name || !result.helpful.length) return;
+  const ask = () => attempt(async () => {
+    replace(element, h("p", { class: "faint" }, "Comparing …"));
+    const { examples, rows, target } = query.request;
+    const body = { ...(examples ? { examples } : { rows }), target, method: baseline.name, k: result.helpful.length, order: "helpful" };
+    let other = await post(`/v1/indexes/${query.index_id}/queries`, body, { Prefer: "wait=5" });
+    if (!other.results) {
+      await watchHere(element, other.job_id, context.signal);
+      other = await get(`/v1/queries/${other.id}`, context.signal);
+    }
+    if (!other.results) return void replace(element, problemBox(jobError(other.error)));
+    const similar = other.results[0].helpful;
+    const both = similar.filter((row) => result.helpful.some((mine) => mine.row_index === row.row_index));
+    const most = Math.max(...similar.map((row) => Math.abs(row.score)));
+    replace(element, h("h2", null, `Most similar (${baseline.title})`),
+      h("p", { class: "faint" }, `${both.length} of the ${result.helpful.length} most helpful rows are also among the ${similar.length} most similar ones.`),
+      rowList(similar, { most, names: context.names, open: (row) => openRow(row, other.results[0], context) }));
+  });
+  replace(element, h("button", { onclick: ask }, "Compare with plain similarity"));
 }
 
 const foot = (query) =>
