@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from influence.errors import InvalidRequest
 from influence.ranking import lowest_rows
 
+Floats = NDArray[np.float64]
+
 
 def pearson(left: ArrayLike, right: ArrayLike) -> float:
     """Correlation of two equally long rows of numbers, in -1..1, taken in float64.
@@ -39,6 +41,34 @@ def top_k_overlap(left: ArrayLike, right: ArrayLike, k: int) -> float:
     if not 0 < k <= len(a):
         raise InvalidRequest(f"k is {k}, but there are {len(a)} values.", hint=f"Ask for a k from 1 to {len(a)}.")
     return len(np.intersect1d(lowest_rows(-a, k), lowest_rows(-b, k))) / k
+
+
+def rank_correlations(true: Floats, other: Floats) -> Floats:
+    """Spearman's correlation (m,) of each row of two (m, n) score matrices; 1 where a row is all ties in both."""
+    left, right = (_centred_ranks(scores) for scores in (true, other))
+    sizes = np.sqrt((left * left).sum(1) * (right * right).sum(1))
+    alike = np.where((np.ptp(true, axis=1) == 0) & (np.ptp(other, axis=1) == 0), 1.0, 0.0)
+    return np.asarray(np.divide((left * right).sum(1), sizes, out=alike, where=sizes > 0), np.float64)
+
+
+def share_found(true: Floats, other: Floats, k: int, among: int) -> float:
+    """Share of the true k highest and k lowest that are among the other scores' `among` highest and lowest."""
+    shares = []
+    for sign in (1.0, -1.0):
+        best = np.argsort(-sign * true, axis=1, kind="stable")[:, :k]
+        seen = np.argsort(-sign * other, axis=1, kind="stable")[:, :among]
+        shares.append((best[:, :, None] == seen[:, None, :]).any(2).mean())
+    return float(np.mean(shares))
+
+
+def _centred_ranks(scores: Floats) -> Floats:
+    """Ranks with ties averaged, minus their mean."""
+    ranks = np.empty(scores.shape)
+    for row, values in enumerate(scores):
+        _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+        ends = np.cumsum(counts)
+        ranks[row] = (ends - (counts + 1) / 2)[place]
+    return np.asarray(ranks - ranks.mean(1, keepdims=True), np.float64)
 
 
 def _centred(values: ArrayLike) -> NDArray[np.float64]:

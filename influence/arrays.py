@@ -65,6 +65,12 @@ def row_dots(left: Array, right: Array) -> Array:
     return namespace(left).einsum("md,md->m", left, right)
 
 
+def inverse_roots(squares: Array) -> Array:
+    """1/sqrt of squared sizes (n,); 0 where a size is 0, so that a row without gradient scores 0, not NaN."""
+    empty = squares <= 0
+    return ~empty / (squares + empty) ** 0.5
+
+
 def chunk_rows(array: Array) -> int:
     """Rows to convert at a time so that the converted copy stays within `CHUNK_BYTES`."""
     item_bytes = 8 if compute_dtype(array) == "float64" else 4

@@ -21,7 +21,7 @@ class Normed(Protocol):
     def squared_norms(self) -> Array: ...
 
     @property
-    def parameters(self) -> int: ...
+    def width(self) -> int: ...
 
 
 def block_damping(mean_squared_norm: float, parameters: int, damping_scale: float) -> float:
@@ -40,8 +40,7 @@ def block_dampings(blocks: Mapping[str, Normed], damping_scale: float) -> dict[s
             hint="Leave damping_scale out to use the method's default.",
         )
     return {
-        name: block_damping(_mean_squared_norm(block), block.parameters, damping_scale)
-        for name, block in blocks.items()
+        name: block_damping(_mean_squared_norm(block), block.width, damping_scale) for name, block in blocks.items()
     }
 
 

@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.index.gradients import Gradients
+from influence.agreement import rank_correlations, share_found
+from influence.compact.coded_rows import CodedRows
 from influence.compact.codes import bytes_per_row
 from influence.compact.encoder import fit_encoder
-from influence.compact.fidelity import rank_correlations, share_found
-from influence.compact.moments import damping_of_rows
-from influence.compact.query import invert_datainf, query_vectors
-from influence.compact.rerank import exact_scores, full_directions
 from influence.compact.scan import scan_codes
 from influence.contracts.index import CodeDtype
+from influence.methods.codes.form import CodeForm
+from influence.methods.datainf import invert_datainf
 
 TOP = 10
 CANDIDATES = 40
@@ -95,10 +95,9 @@ def _coded(gradients: Gradients, chosen: NDArray[np.int64], rank: int, true: Sco
     encoder = fit_encoder([torch.from_numpy(block[chosen]) for block in gradients.train], rank=rank)
     encoder = encoder.like(gradients.train[0])
     rows = encoder.project(gradients.train)
-    moments = encoder.sum_moments(rows)
-    inverse = invert_datainf(encoder, moments, damping_of_rows(moments, encoder.parameters, 0.1))
-    vectors = query_vectors(encoder.layout, inverse, encoder.project(gradients.test).codes)
-    exact = exact_scores(full_directions(encoder.basis, inverse, gradients.test), gradients.train)
+    state = CodeForm(invert_datainf).prepare(CodedRows.encode(encoder, rows), 0.1)
+    vectors = state.vectors(encoder.project(gradients.test))
+    exact = -state.share_blocks(state.directions(gradients.test), gradients.train).sum(0)
     seconds = time.perf_counter() - started
     dtypes: tuple[CodeDtype, ...] = ("int8", "float16")
     for dtype in dtypes:

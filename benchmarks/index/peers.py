@@ -20,11 +20,12 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.index.fidelity import damping_of, score_blocks
 from benchmarks.index.gradients import Work, collect, reference_work
+from influence.agreement import rank_correlations
+from influence.compact.coded_rows import CodedRows
 from influence.compact.encoder import fit_encoder
-from influence.compact.fidelity import rank_correlations
-from influence.compact.moments import damping_of_rows
-from influence.compact.query import invert_datainf, query_vectors
 from influence.compact.scan import scan_codes
+from influence.methods.codes.form import CodeForm
+from influence.methods.datainf import invert_datainf
 
 RANK = 8
 
@@ -59,12 +60,12 @@ def run_ours(work: Work, damping: list[float]) -> Outcome:
     train = collect(Work(work.name, work.model, work.task, work.train, work.test[:1])).train
     encoder = fit_encoder([torch.from_numpy(block[:1000]) for block in train], rank=RANK).like(train[0])
     rows = encoder.project(train)
-    codes, moments = encoder.encode(rows), encoder.sum_moments(rows)
+    coded = CodedRows.encode(encoder, rows)
     built = time.perf_counter()
     test = collect(Work(work.name, work.model, work.task, work.test, work.test[:1])).train
-    inverse = invert_datainf(encoder, moments, damping_of_rows(moments, encoder.parameters, 0.1))
-    scores = scan_codes(codes, query_vectors(encoder.layout, inverse, encoder.project(test).codes))
-    return _outcome(scores, started, built, codes.nbytes, "compact, not re-ranked")
+    state = CodeForm(invert_datainf).prepare(coded, 0.1)
+    scores = scan_codes(coded.codes, state.vectors(encoder.project(test)))
+    return _outcome(scores, started, built, coded.codes.nbytes, "compact, not re-ranked")
 
 
 def run_loop(work: Work, damping: list[float]) -> Outcome:

@@ -13,8 +13,6 @@ from influence.contracts.index import CodeDtype, Storage, StorageDtype
 from influence.errors import DoesNotFit
 
 DEFAULT_SAMPLE_ROWS = 1024
-#: Beyond this many code numbers the moment over all blocks together is left out: it has the square of them.
-JOINT_WIDTH_LIMIT = 4096
 #: Redis holds a value in the next size of its allocator and a key beside it.
 _REDIS_OVERHEAD = 1.05
 _VALUE_BYTES = 4 << 20
@@ -112,8 +110,7 @@ def _fixed_bytes(parameters: Sequence[int], ranks: Sequence[int], width: int, sa
     total = sum(ranks)
     basis = sum(size * rank for size, rank in zip(parameters, ranks, strict=True))
     floats = basis + 2 * total * width + sample * (total + len(parameters))
-    joint = total**2 if total <= JOINT_WIDTH_LIMIT else 0
-    return 4 * floats + _MOMENT_BYTES * (2 * sum(rank**2 for rank in ranks) + joint)
+    return 4 * floats + _MOMENT_BYTES * 2 * sum(rank**2 for rank in ranks)
 
 
 def _shards(seconds: float) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from influence.arrays import Array, namespace
 from influence.compact.arrays import Float32s, to_numpy
@@ -27,6 +28,10 @@ class Projected:
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "Projected":
+        """Chosen rows, by position or mark."""
+        return Projected(self.codes[rows], self.squared_norms[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +59,9 @@ class Encoder:
         """The bytes to store of projected rows."""
         return encode_codes(self.layout.encode(rows.codes), rows.squared_norms, dtype)
 
-    def sum_moments(self, rows: Projected, *, joint: bool = False) -> Moments:
+    def sum_moments(self, rows: Projected) -> Moments:
         """The rows' share of the index's moments."""
-        return sum_moments(rows.codes, rows.squared_norms, self.basis.spans, self.damping, joint=joint)
+        return sum_moments(rows.codes, rows.squared_norms, self.basis.spans, self.damping)
 
 
 def fit_encoder(

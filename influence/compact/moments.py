@@ -22,8 +22,7 @@ _CHUNK_ROWS = 4096
 class Moments:
     """Sums over `rows` rows, taken with weights of `damping` (blocks,).
 
-    `weighted` and `plain` hold one (k_l, k_l) matrix a block, `energy` is (blocks,), `joint` (K, K) is the plain
-    moment over all blocks together, or None where it was not asked for.
+    `weighted` and `plain` hold one (k_l, k_l) matrix per block, `energy` is (blocks,).
     """
 
     rows: int
@@ -31,7 +30,6 @@ class Moments:
     weighted: tuple[Float64s, ...]
     plain: tuple[Float64s, ...]
     energy: Float64s
-    joint: Float64s | None = None
 
     def __add__(self, other: "Moments") -> "Moments":
         return _combine(self, other, 1)
@@ -40,23 +38,18 @@ class Moments:
         return _combine(self, other, -1)
 
 
-def sum_moments(
-    codes: Float32s, squared_norms: Float32s, spans: Sequence[slice], damping: Sequence[float], *, joint: bool = False
-) -> Moments:
+def sum_moments(codes: Float32s, squared_norms: Float32s, spans: Sequence[slice], damping: Sequence[float]) -> Moments:
     """Sums over rows with codes (n, K) and squared norms (n, blocks)."""
-    total = empty_moments(spans, damping, joint=joint)
+    total = empty_moments(spans, damping)
     for start, stop in chunks_of(len(codes), _CHUNK_ROWS):
-        part = _sum_chunk(codes[start:stop], squared_norms[start:stop], spans, total.damping, joint)
-        total = total + part
+        total = total + _sum_chunk(codes[start:stop], squared_norms[start:stop], spans, total.damping)
     return total
 
 
-def empty_moments(spans: Sequence[slice], damping: Sequence[float], *, joint: bool = False) -> Moments:
+def empty_moments(spans: Sequence[slice], damping: Sequence[float]) -> Moments:
     """The sum over no rows."""
     zeros = tuple(np.zeros((span.stop - span.start,) * 2) for span in spans)
-    width = spans[-1].stop if spans else 0
-    whole = np.zeros((width, width)) if joint else None
-    return Moments(0, np.asarray(damping, np.float64), zeros, zeros, np.zeros(len(spans)), whole)
+    return Moments(0, np.asarray(damping, np.float64), zeros, zeros, np.zeros(len(spans)))
 
 
 def mean_weighted(moments: Moments) -> tuple[Float64s, ...]:
@@ -86,9 +79,7 @@ def damping_of_rows(moments: Moments, parameters: Sequence[int], scale: float) -
     return [block_damping(float(mean), size, scale) for mean, size in zip(means, parameters, strict=True)]
 
 
-def _sum_chunk(
-    codes: Float32s, squared_norms: Float32s, spans: Sequence[slice], damping: Float64s, joint: bool
-) -> Moments:
+def _sum_chunk(codes: Float32s, squared_norms: Float32s, spans: Sequence[slice], damping: Float64s) -> Moments:
     wide, norms = np.asarray(codes, np.float64), np.asarray(squared_norms, np.float64)
     weights = norms + damping
     weights = np.divide(1.0, weights, out=np.zeros_like(weights), where=weights > 0)
@@ -99,7 +90,6 @@ def _sum_chunk(
         tuple((block.T * weights[:, index]) @ block for index, block in enumerate(blocks)),
         tuple(block.T @ block for block in blocks),
         norms.sum(0),
-        wide.T @ wide if joint else None,
     )
 
 
@@ -109,12 +99,10 @@ def _combine(left: Moments, right: Moments, sign: int) -> Moments:
             "Moments taken with different damping cannot be added.",
             hint="Take them again with the damping that the index's basis was fitted with.",
         )
-    whole = None if left.joint is None or right.joint is None else left.joint + sign * right.joint
     return Moments(
         left.rows + sign * right.rows,
         left.damping,
         tuple(one + sign * other for one, other in zip(left.weighted, right.weighted, strict=True)),
         tuple(one + sign * other for one, other in zip(left.plain, right.plain, strict=True)),
         left.energy + sign * right.energy,
-        whole,
     )

@@ -56,7 +56,7 @@ def unpack_encoder(arrays: Mapping[str, NDArray[Any]]) -> Encoder:
 
 def pack_moments(moments: Moments) -> Arrays:
     """Arrays of moments, float64; the blocks' matrices are flattened one after another."""
-    arrays = {
+    return {
         "rows": np.asarray([moments.rows], np.int64),
         "ranks": np.asarray([len(block) for block in moments.weighted], np.int64),
         "damping": moments.damping,
@@ -64,7 +64,6 @@ def pack_moments(moments: Moments) -> Arrays:
         "plain": np.concatenate([block.ravel() for block in moments.plain]),
         "energy": moments.energy,
     }
-    return arrays if moments.joint is None else {**arrays, "joint": moments.joint}
 
 
 def unpack_moments(arrays: Mapping[str, NDArray[Any]]) -> Moments:
@@ -74,7 +73,7 @@ def unpack_moments(arrays: Mapping[str, NDArray[Any]]) -> Moments:
         tuple(part.reshape(rank, rank) for part, rank in zip(_cut(arrays[name], ranks**2), ranks, strict=True))
         for name in ("weighted", "plain")
     )
-    return Moments(int(arrays["rows"][0]), arrays["damping"], weighted, plain, arrays["energy"], arrays.get("joint"))
+    return Moments(int(arrays["rows"][0]), arrays["damping"], weighted, plain, arrays["energy"])
 
 
 def _cut(flat: NDArray[Any], lengths: NDArray[np.int64]) -> list[NDArray[Any]]:

@@ -13,7 +13,7 @@ import numpy as np
 from influence.arrays import Array, namespace
 from influence.compact.arrays import Float64s, to_numpy
 from influence.compact.basis import Basis
-from influence.compact.query import Inverse
+from influence.compact.inverse import Inverse
 
 
 def full_directions(basis: Basis, inverse: Inverse, gradients: Sequence[Array]) -> list[Array]:
@@ -26,20 +26,10 @@ def full_directions(basis: Basis, inverse: Inverse, gradients: Sequence[Array]) 
     return [block * factor + inside for block, factor, inside in zip(gradients, factors, lifted, strict=True)]
 
 
-def exact_scores(directions: Sequence[Array], gradients: Sequence[Array]) -> Float64s:
-    """Scores (m, c) of rows with gradients (c, d_l) per block; positive is helpful."""
-    return sum_blocks(block_scores(directions, gradients))
-
-
 def block_scores(directions: Sequence[Array], gradients: Sequence[Array]) -> Float64s:
-    """The blocks' shares (blocks, m, c) of the exact scores."""
+    """The blocks' shares (blocks, m, c) of the scores of rows with gradients (c, d_l); positive is helpful."""
     pairs = zip(directions, gradients, strict=True)
     return np.stack([to_numpy(left @ right.T).astype(np.float64) for left, right in pairs])
-
-
-def sum_blocks(shares: Float64s) -> Float64s:
-    """Scores (m, c) from the blocks' shares."""
-    return np.asarray(shares.sum(0), np.float64)
 
 
 def choose_candidates(scores: Float64s, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

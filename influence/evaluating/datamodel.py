@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from influence.compact.fidelity import rank_correlations
+from influence.agreement import rank_correlations
 from influence.errors import InvalidRequest
 from influence.evaluating.statistics import RESAMPLES
 

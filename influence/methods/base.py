@@ -1,8 +1,8 @@
 """What all methods share: the verbs they have and the answer they give.
 
 A method is two verbs. `prepare` does once what depends on the index and the damping alone, `apply` scores test
-gradients. Both run on numpy arrays and torch tensors, on full gradients (n, d) and on codes (n, k): a code holds a
-row's coordinates in an orthonormal basis, so inner products of codes stand for inner products of gradients.
+gradients. Both run on numpy arrays and torch tensors. A method that can also answer from codes says how by `on_codes`;
+on which storages it is offered follows from that.
 """
 
 from abc import ABC, abstractmethod
@@ -14,6 +14,7 @@ from influence.arrays import Array
 from influence.contracts.index import Storage
 from influence.errors import MethodNotOffered
 from influence.methods.algebra.blocks import ALL_ROWS, TrainBlock, Vectors, project, score_on_self
+from influence.methods.codes.form import CodeForm
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,6 +23,12 @@ class Scores:
 
     influence: Array
     blocks: Mapping[str, Array] | None = None
+
+    def rescale(self, test_factors: Array | None, row_factors: Array) -> "Scores":
+        """Multiply scores, and their parts by block, by factors of test points (m,) and training rows (n,)."""
+        factors = row_factors[None, :] if test_factors is None else test_factors[:, None] * row_factors[None, :]
+        parts = None if self.blocks is None else {name: part * factors for name, part in self.blocks.items()}
+        return Scores(self.influence * factors, parts)
 
 
 class State(Protocol):
@@ -38,8 +45,9 @@ class Method(ABC, Generic[StateT]):
     """One way to score training rows. Instances are frozen; all that lasts is in the state.
 
     `default_damping_scale` is None where damping means nothing to the method. `stand_in` names the method to ask where
-    this one is not offered; a baseline is there to be compared with, not to be relied on. One that `needs_factors` is
-    prepared from blocks with their Kronecker factors; one that `needs_checkpoints` means something only as a sum.
+    this one is not offered. One that `needs_factors` is prepared from blocks with their Kronecker factors; one that
+    `needs_checkpoints` means something only as a sum; one that `is_iterative` passes over all rows tens of times for
+    every score, self-influence of each row included. `on_codes` is None where codes cannot hold what the method needs.
     """
 
     name: ClassVar[str]
@@ -47,42 +55,46 @@ class Method(ABC, Generic[StateT]):
     summary: ClassVar[str]
     cost: ClassVar[str]
     default_damping_scale: ClassVar[float | None]
-    storages: ClassVar[frozenset[Storage]] = frozenset({"full", "compact"})
-    has_self_influence: ClassVar[bool] = True
+    on_codes: ClassVar[CodeForm | None] = None
+    has_self_influence: ClassVar[bool] = False
     is_baseline: ClassVar[bool] = False
+    is_iterative: ClassVar[bool] = False
     needs_factors: ClassVar[bool] = False
     needs_checkpoints: ClassVar[bool] = False
     stand_in: ClassVar[str | None] = None
+
+    @property
+    def storages(self) -> frozenset[Storage]:
+        """Kinds of index that can answer."""
+        return frozenset({"full"} if self.on_codes is None else {"full", "compact"})
 
     @abstractmethod
     def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> StateT:
         """Do once what all queries at this damping share. None takes the method's default damping."""
 
     @abstractmethod
-    def apply(
-        self,
-        state: StateT,
-        test: Vectors,
-        *,
-        rows: Array | None = None,
-        per_block: bool = False,
-        test_squared_norms: Array | None = None,
-    ) -> Scores:
-        """Score test gradients: a block name to (m, width) array, in the basis of the index where compact.
+    def apply(self, state: StateT, test: Vectors, *, rows: Array | None = None, per_block: bool = False) -> Scores:
+        """Score test gradients: a block name to (m, width) array.
 
         `rows` (numpy indexes) restricts the answer to some training rows, `per_block` asks for its split by block.
-        `test_squared_norms` (m,), over all blocks, are those of the full test gradients; only methods that
-        normalise by them look at it, and without it they use the norms of what they are given.
         """
 
     def self_influence(self, state: StateT, rows: slice = ALL_ROWS) -> Array:
         """Score (n,) of every training row on itself, never negative; high = outlier or wrong label.
 
-        `rows` restricts the answer to consecutive rows, so that it can be had piece by piece.
+        `rows` restricts the answer to consecutive rows, so that it can be had piece by piece. Raises MethodNotOffered
+        for a method without.
         """
-        raise MethodNotOffered(
-            f"Method '{self.name}' has no self-influence.", hint="Ask for the self-influence of 'datainf' or 'exact'."
-        )
+        self.check_self_influence()
+        raise NotImplementedError(f"method '{self.name}' claims a self-influence that it does not define")
+
+    def check_self_influence(self) -> None:
+        """Raise MethodNotOffered for a method without self-influence, on whatever storage."""
+        if not self.has_self_influence:
+            raise MethodNotOffered(
+                f"Method '{self.name}' has no self-influence.",
+                hint="Ask for the self-influence of 'datainf' or 'exact'.",
+            )
 
     def damping_scale(self, requested: float | None) -> float:
         """The scale to use: the one asked for, else the method's default."""
@@ -93,28 +105,18 @@ class Method(ABC, Generic[StateT]):
 class LinearMethod(Method[StateT]):
     """A method whose influence is linear in the test gradient: `influence = - sum_l R_l X_l'`."""
 
+    has_self_influence: ClassVar[bool] = True
+
     @abstractmethod
     def directions(self, state: StateT, test: Vectors) -> dict[str, Array]:
-        """R (m, width) a block. A new row's influence is minus its inner product with R, summed over blocks."""
+        """R (m, width) per block. A new row's influence is minus its inner product with R, summed over blocks."""
 
-    @abstractmethod
-    def residual_weights(self, state: StateT) -> Mapping[str, float]:
-        """What the method multiplies a test gradient by where no training gradient lies: 1/lambda a block."""
-
-    def apply(
-        self,
-        state: StateT,
-        test: Vectors,
-        *,
-        rows: Array | None = None,
-        per_block: bool = False,
-        test_squared_norms: Array | None = None,
-    ) -> Scores:
+    def apply(self, state: StateT, test: Vectors, *, rows: Array | None = None, per_block: bool = False) -> Scores:
         return score_rows(state.blocks, self.directions(state, test), rows=rows, per_block=per_block)
 
     def self_influence(self, state: StateT, rows: slice = ALL_ROWS) -> Array:
-        weights = self.residual_weights(state)
-        return score_on_self(state.blocks, lambda chunk: self.directions(state, chunk), weights, rows)
+        self.check_self_influence()
+        return score_on_self(state.blocks, lambda chunk: self.directions(state, chunk), rows)
 
 
 def score_rows(blocks: Mapping[str, TrainBlock], directions: Vectors, *, rows: Array | None, per_block: bool) -> Scores:

@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from influence.arrays import Array, cast, row_dots
+from influence.arrays import Array, cast, inverse_roots, row_dots
 from influence.methods.algebra.blocks import TrainBlock, Vectors, check_blocks
 from influence.methods.base import Method, Scores, score_rows
-from influence.methods.normalised import inverse_roots, rescale
+from influence.methods.codes.form import CodeForm, squared_lengths
+from influence.methods.hessian_free import invert_nothing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CosineState:
-    """`row_factors` (n,) are 1/|g_k|, from the exact norms also where codes are kept."""
+    """`row_factors` (n,) are 1/|g_k|."""
 
     blocks: Mapping[str, TrainBlock]
     row_factors: Array
@@ -31,26 +32,16 @@ class Cosine(Method[CosineState]):
     summary: ClassVar[str] = "Angle between test and training gradients: rows with large gradients do not stand out."
     cost: ClassVar[str] = "one pass"
     default_damping_scale: ClassVar[float | None] = None
-    has_self_influence: ClassVar[bool] = False
+    on_codes: ClassVar[CodeForm | None] = CodeForm(invert_nothing, squared_lengths, squared_lengths)
 
     def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> CosineState:
         check_blocks(blocks)
         squares = sum(cast(block.squared_norms, block.dtype) for block in blocks.values())
         return CosineState(blocks, inverse_roots(squares))
 
-    def apply(
-        self,
-        state: CosineState,
-        test: Vectors,
-        *,
-        rows: Array | None = None,
-        per_block: bool = False,
-        test_squared_norms: Array | None = None,
-    ) -> Scores:
+    def apply(self, state: CosineState, test: Vectors, *, rows: Array | None = None, per_block: bool = False) -> Scores:
         vectors = {name: cast(test[name], block.dtype) for name, block in state.blocks.items()}
-        squares = test_squared_norms
-        if squares is None:
-            squares = sum(row_dots(part, part) for part in vectors.values())
+        squares = sum(row_dots(part, part) for part in vectors.values())
         scores = score_rows(state.blocks, vectors, rows=rows, per_block=per_block)
         row_factors = state.row_factors if rows is None else state.row_factors[rows]
-        return rescale(scores, inverse_roots(cast(squares, next(iter(state.blocks.values())).dtype)), row_factors)
+        return scores.rescale(inverse_roots(squares), row_factors)

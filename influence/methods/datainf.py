@@ -8,11 +8,15 @@ With T (m x d) test and X (n x d) training gradients: `B = (T X') / (lambda + ||
 `R = (T - B X / n) / lambda`, `influence = - R X'`. Source: Kwon et al. 2024, DataInf, equation 5.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from influence.arrays import Array, cast
+from influence.compact.coded_rows import CodedRows
+from influence.compact.inverse import Inverse, invert_dampings
 from influence.damping import DEFAULT_DAMPING_SCALE, block_dampings, inverse_damping
 from influence.methods.algebra.blocks import (
     MOMENT_WIDTH_LIMIT,
@@ -23,6 +27,7 @@ from influence.methods.algebra.blocks import (
     moment,
 )
 from influence.methods.base import LinearMethod
+from influence.methods.codes.form import CodeForm
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +41,14 @@ class DataInfState:
     moments: Mapping[str, Array]
 
 
+def invert_datainf(rows: CodedRows, damping: Sequence[float]) -> Inverse:
+    """(I - M_l) / lambda_l in code space. Any damping, without rebuilding."""
+    outside = invert_dampings(damping)
+    pairs = zip(rows.weighted_at(damping), outside, strict=True)
+    inside = [(np.eye(len(block)) - block) * factor for block, factor in pairs]
+    return Inverse(tuple(inside), rows.encoder.basis.spans, outside)
+
+
 class DataInf(LinearMethod[DataInfState]):
     """Two passes over full gradients per query; one over codes."""
 
@@ -44,6 +57,7 @@ class DataInf(LinearMethod[DataInfState]):
     summary: ClassVar[str] = "Closed form of the DataInf paper: fast, and close to the same from compact codes."
     cost: ClassVar[str] = "two passes over full gradients, one over codes"
     default_damping_scale: ClassVar[float | None] = DEFAULT_DAMPING_SCALE
+    on_codes: ClassVar[CodeForm | None] = CodeForm(invert_datainf)
 
     def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> DataInfState:
         rows = check_blocks(blocks)
@@ -55,9 +69,6 @@ class DataInf(LinearMethod[DataInfState]):
 
     def directions(self, state: DataInfState, test: Vectors) -> dict[str, Array]:
         return {name: _direction(state, name, cast(test[name], block.dtype)) for name, block in state.blocks.items()}
-
-    def residual_weights(self, state: DataInfState) -> dict[str, float]:
-        return {name: inverse_damping(damping) for name, damping in state.dampings.items()}
 
 
 def _weights(block: TrainBlock, damping: float) -> Array:

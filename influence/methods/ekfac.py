@@ -17,8 +17,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from influence.arrays import Array, cast, namespace, transfer, zeros
-from influence.contracts.index import Storage
-from influence.damping import block_dampings, inverse_damping
+from influence.damping import block_dampings
 from influence.errors import MethodNotOffered
 from influence.methods.algebra.blocks import TrainBlock, Vectors, check_blocks
 from influence.methods.base import LinearMethod
@@ -29,13 +28,12 @@ Eigenbasis = tuple[Array, Array]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EkfacState:
-    """Per block: the eigenbasis (none where the block has no factors), 1/(Lambda + lambda) (d,) in that basis, and
-    1/lambda; both inverses are 0 for a block without gradients."""
+    """Per block: the eigenbasis (none where the block has no factors) and 1/(Lambda + lambda) (d,) in that basis, 0 for
+    a block without gradients."""
 
     blocks: Mapping[str, TrainBlock]
     bases: Mapping[str, Eigenbasis]
     inverses: Mapping[str, Array]
-    residuals: Mapping[str, float]
 
 
 class Ekfac(LinearMethod[EkfacState]):
@@ -46,7 +44,6 @@ class Ekfac(LinearMethod[EkfacState]):
     summary: ClassVar[str] = "Gauss-Newton in the Kronecker factors' eigenbasis: no n x n system, any number of rows."
     cost: ClassVar[str] = "one pass; the first query decomposes the factors and passes over the rows once"
     default_damping_scale: ClassVar[float | None] = 0.1
-    storages: ClassVar[frozenset[Storage]] = frozenset({"full"})
     stand_in: ClassVar[str | None] = "exact"
     needs_factors: ClassVar[bool] = True
 
@@ -62,13 +59,10 @@ class Ekfac(LinearMethod[EkfacState]):
         inverses = {name: _invert(block, bases.get(name), dampings[name]) for name, block in blocks.items()}
         # The factors have served; the largest of a model take more memory than many rows.
         bare = {name: replace(block, factors=None) for name, block in blocks.items()}
-        return EkfacState(bare, bases, inverses, {name: inverse_damping(value) for name, value in dampings.items()})
+        return EkfacState(bare, bases, inverses)
 
     def directions(self, state: EkfacState, test: Vectors) -> dict[str, Array]:
         return {name: _direction(state, name, cast(test[name], block.dtype)) for name, block in state.blocks.items()}
-
-    def residual_weights(self, state: EkfacState) -> Mapping[str, float]:
-        return state.residuals
 
 
 def _decompose(block: TrainBlock) -> Eigenbasis:

@@ -5,13 +5,18 @@
 Source: Pruthi et al. 2020, TracIn; Charpiat et al. 2019.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from influence.arrays import Array, cast
+from influence.compact.coded_rows import CodedRows
+from influence.compact.inverse import Inverse
 from influence.methods.algebra.blocks import TrainBlock, Vectors, check_blocks
 from influence.methods.base import LinearMethod
+from influence.methods.codes.form import CodeForm
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,6 +24,12 @@ class HessianFreeState:
     """Nothing but the rows."""
 
     blocks: Mapping[str, TrainBlock]
+
+
+def invert_nothing(rows: CodedRows, damping: Sequence[float]) -> Inverse:
+    """The identity: plain gradient products, no curvature."""
+    basis = rows.encoder.basis
+    return Inverse(tuple(np.eye(rank) for rank in basis.ranks), basis.spans, np.ones(len(basis.ranks)))
 
 
 class HessianFree(LinearMethod[HessianFreeState]):
@@ -29,6 +40,7 @@ class HessianFree(LinearMethod[HessianFreeState]):
     summary: ClassVar[str] = "Inner product of test and training gradients: no curvature, no damping."
     cost: ClassVar[str] = "one pass"
     default_damping_scale: ClassVar[float | None] = None
+    on_codes: ClassVar[CodeForm | None] = CodeForm(invert_nothing)
 
     def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> HessianFreeState:
         check_blocks(blocks)
@@ -36,6 +48,3 @@ class HessianFree(LinearMethod[HessianFreeState]):
 
     def directions(self, state: HessianFreeState, test: Vectors) -> dict[str, Array]:
         return {name: cast(test[name], block.dtype) for name, block in state.blocks.items()}
-
-    def residual_weights(self, state: HessianFreeState) -> dict[str, float]:
-        return dict.fromkeys(state.blocks, 1.0)

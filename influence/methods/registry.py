@@ -13,13 +13,13 @@ from influence.methods.baselines import BASELINES, Baseline
 from influence.methods.cosine import Cosine
 from influence.methods.datainf import DataInf
 from influence.methods.ekfac import Ekfac
-from influence.methods.exact import Exact
 from influence.methods.hessian_free import HessianFree
-from influence.methods.joint import Joint
-from influence.methods.lissa import Lissa
-from influence.methods.lissa_paper import LissaPaper
-from influence.methods.proximal import Proximal
 from influence.methods.relative import Relative
+from influence.methods.solves.exact import Exact
+from influence.methods.solves.joint import Joint
+from influence.methods.solves.lissa import Lissa
+from influence.methods.solves.lissa_paper import LissaPaper
+from influence.methods.solves.proximal import Proximal
 from influence.methods.tracin import TracIn
 
 #: The method of a query that names none.

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from influence.arrays import Array
+from influence.arrays import Array, inverse_roots
 from influence.damping import DEFAULT_DAMPING_SCALE
 from influence.methods.algebra.blocks import TrainBlock, Vectors
 from influence.methods.base import Method, Scores
-from influence.methods.datainf import DataInf, DataInfState
-from influence.methods.normalised import inverse_roots, rescale
+from influence.methods.codes.form import CodeForm, squared_self_influence
+from influence.methods.datainf import DataInf, DataInfState, invert_datainf
 
 _DATAINF = DataInf()
 
@@ -39,20 +39,14 @@ class Relative(Method[RelativeState]):
     summary: ClassVar[str] = "DataInf over the root of self-influence: what is helpful for this point in particular."
     cost: ClassVar[str] = "two passes; the first query compares every row with all"
     default_damping_scale: ClassVar[float | None] = DEFAULT_DAMPING_SCALE
-    has_self_influence: ClassVar[bool] = False
+    on_codes: ClassVar[CodeForm | None] = CodeForm(invert_datainf, squared_self_influence)
 
     def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> RelativeState:
         inner = _DATAINF.prepare(blocks, self.damping_scale(damping_scale))
         return RelativeState(inner, inverse_roots(_DATAINF.self_influence(inner)))
 
     def apply(
-        self,
-        state: RelativeState,
-        test: Vectors,
-        *,
-        rows: Array | None = None,
-        per_block: bool = False,
-        test_squared_norms: Array | None = None,
+        self, state: RelativeState, test: Vectors, *, rows: Array | None = None, per_block: bool = False
     ) -> Scores:
         scores = _DATAINF.apply(state.inner, test, rows=rows, per_block=per_block)
-        return rescale(scores, None, state.row_factors if rows is None else state.row_factors[rows])
+        return scores.rescale(None, state.row_factors if rows is None else state.row_factors[rows])

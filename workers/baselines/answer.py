@@ -118,7 +118,6 @@ def load_embeddings(runtime: Runtime, index: Index, model: HotModel, width: int)
     block = TrainBlock(
         torch.from_numpy(np.concatenate(vectors)).to(runtime.device),
         torch.ones(sum(map(len, pieces)), device=runtime.device),
-        width,
     )
     return EmbeddingIndex(
         block,

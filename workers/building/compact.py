@@ -72,7 +72,7 @@ class CompactShard:
         return self.keep & self._reused.added
 
     def _pick(self, rows: NDArray[np.bool_]) -> Projected:
-        return Projected(self._codes[rows], self._norms[rows])
+        return Projected(self._codes, self._norms).take(rows)
 
     def write(self) -> tuple[int, int]:
         """Write codes of the kept rows and their share of the moments; answers (bytes, pieces)."""

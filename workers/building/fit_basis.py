@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from influence.compact.admission import DEFAULT_SAMPLE_ROWS
-from influence.compact.encoder import Encoder, Projected, fit_encoder
-from influence.compact.fidelity import Fidelity, measure_fidelity
+from influence.compact.encoder import Encoder, fit_encoder
 from influence.compact.packing import pack_encoder
 from influence.contracts.index import DEFAULT_RANK, Index
 from influence.errors import NonFiniteGradients
+from influence.methods.codes.fidelity import Fidelity, measure_fidelity
 from workers.gradients.finiteness import find_non_finite
 from workers.runtime.basis_sample import ENCODER, SAMPLE, Sample
 from workers.runtime.models import HotModel
@@ -50,12 +50,10 @@ def fit_index(runtime: Runtime, index: Index, model: HotModel, progress: JobProg
     both = np.concatenate([sampled, held_out])
     runtime.store.jobs.set_phase(index.job_id, "sampling", total=len(both))
     gradients, losses, keep = _collect(runtime, index, model, both, progress)
-    in_sample = np.flatnonzero(keep[: len(sampled)])
-    encoder = fit_encoder([block[in_sample] for block in gradients], rank=index.spec.rank or DEFAULT_RANK)
-    fidelity = _measure(index, encoder, gradients, np.arange(len(sampled), len(both))[keep[len(sampled) :]])
-    projected = encoder.project(gradients)
-    kept = Projected(projected.codes[keep], projected.squared_norms[keep])
-    sample = Sample(both[keep], kept, losses[keep])
+    fitted = int(keep[: len(sampled)].sum())
+    encoder = fit_encoder([block[:fitted] for block in gradients], rank=index.spec.rank or DEFAULT_RANK)
+    fidelity = _measure(index, encoder, gradients, np.arange(fitted, int(keep.sum())))
+    sample = Sample(both[keep], encoder.project(gradients), losses[keep])
     size = runtime.store.index_data.write_parts(index.id, ENCODER, pack_encoder(encoder))
     size += runtime.store.index_data.write_parts(index.id, SAMPLE, sample.to_arrays())
     return fidelity, size
@@ -64,15 +62,14 @@ def fit_index(runtime: Runtime, index: Index, model: HotModel, progress: JobProg
 def _measure(index: Index, encoder: Encoder, gradients: list[Tensor], held_out: NDArray[np.int64]) -> Fidelity | None:
     if len(held_out) < 3:
         return None
-    moments = encoder.sum_moments(encoder.sample)
-    asked = [block[held_out] for block in gradients]
-    return measure_fidelity(encoder, moments, asked, dtype=index.spec.code_dtype)
+    return measure_fidelity(encoder, gradients, held_out, dtype=index.spec.code_dtype)
 
 
 def _collect(
     runtime: Runtime, index: Index, model: HotModel, rows: NDArray[np.int64], progress: JobProgress
 ) -> tuple[list[Tensor], NDArray[np.float32], NDArray[np.bool_]]:
-    """Gradients (rows, d) a block, losses, and which rows are finite; applies the index's policy."""
+    """Gradients (kept rows, d) per block, losses (rows,), and which rows are finite and kept; applies the index's
+    policy."""
     encoded = model.task.tokenise(open_rows(runtime, index.spec.dataset_id).read_many(rows.tolist()))
     gradients = [
         torch.empty(len(rows), block.parameters, dtype=torch.float32, device=runtime.device) for block in index.blocks
@@ -87,7 +84,7 @@ def _collect(
         del found  # before the next batch is computed
     bad = [encoded[position].row_id for position in np.flatnonzero(~keep)]
     refuse_non_finite(index, bad)
-    return gradients, losses, keep
+    return (gradients if keep.all() else [block[keep] for block in gradients]), losses, keep
 
 
 def refuse_non_finite(index: Index, row_ids: list[str]) -> None:

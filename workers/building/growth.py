@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.compact.admission import Estimate, Rates, estimate_compact
-from influence.compact.encoder import Encoder, Projected
+from influence.compact.encoder import Encoder
 from influence.compact.growth import RowPlan, match_rows, residual_share
 from influence.compact.moments import Moments
 from influence.compact.packing import pack_encoder, pack_moments, unpack_moments
@@ -165,15 +165,14 @@ def _move_sample(matched: Matched) -> Sample:
     sample = matched.sample
     rows = places[sample.rows]
     order = np.argsort(rows, kind="stable")[int((rows < 0).sum()) :]
-    projected = Projected(sample.projected.codes[order], sample.projected.squared_norms[order])
-    return Sample(rows[order], projected, sample.losses[order])
+    return Sample(rows[order], sample.projected.take(order), sample.losses[order])
 
 
 def _sum_removed(runtime: Runtime, index: Index, model: HotModel, matched: Matched, progress: JobProgress) -> Moments:
     """Moments of the rows that left. Their exact codes are not stored, so their gradients are computed again."""
     removed, sample, encoder = matched.rows.removed, matched.sample, matched.encoder
     known = np.flatnonzero(np.isin(sample.rows, removed))
-    total = encoder.sum_moments(Projected(sample.projected.codes[known], sample.projected.squared_norms[known]))
+    total = encoder.sum_moments(sample.projected.take(known))
     unknown = np.setdiff1d(removed, sample.rows)
     file = open_rows(runtime, matched.old.spec.dataset_id)
     runtime.store.jobs.set_phase(index.job_id, "subtracting rows", total=len(unknown))

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from influence.compact.coded_rows import CodedRows
 from influence.compact.encoder import fit_encoder
 from influence.contracts.evaluation import MethodChoice
 from influence.errors import DoesNotFit, NonFiniteGradients
@@ -148,11 +149,8 @@ class Scorer:
             rows = len(gradients[0])
             sample = np.sort(np.random.default_rng(0).permutation(rows)[:_SAMPLE_ROWS])
             encoder = fit_encoder([block[torch.from_numpy(sample)] for block in gradients], rank=rank)
-            projected = encoder.project(gradients)
             self._compact[rank] = CompactIndex(
-                encoder,
-                encoder.sum_moments(projected),
-                encoder.encode(projected),
+                CodedRows.encode(encoder, encoder.project(gradients)),
                 np.arange(rows),
                 self.train.losses.astype(np.float32),
                 threads=torch.get_num_threads(),

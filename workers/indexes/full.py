@@ -106,7 +106,6 @@ def load_full_index(runtime: Runtime, index: Index, report: Callable[[int], None
         block.name: TrainBlock(
             gradients=tuple(_to_device(loaded["gradients"][number], runtime.device) for loaded in shards),
             squared_norms=_to_device(np.ascontiguousarray(norms[:, number]), runtime.device),
-            parameters=block.parameters,
         )
         for number, block in enumerate(index.blocks)
     }

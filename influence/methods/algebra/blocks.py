@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from influence.arrays import Array, cast, chunk_rows, compute_dtype, concatenate, dtype_name, row_dots, spans, zeros
 from influence.errors import InvalidRequest
@@ -10,7 +9,7 @@ from influence.errors import InvalidRequest
 #: A block name to a (m, width) array: test gradients, or what they become on the way to scores.
 Vectors = Mapping[str, Array]
 
-#: Widest block whose moment (width x width) is kept: codes, whose rows then need not be passed over to turn a vector.
+#: Widest block whose moment (width x width) is kept: its rows then need not be passed over to turn a vector.
 MOMENT_WIDTH_LIMIT = 512
 
 #: Bytes of float64 rows, all blocks of a group together, that are converted at a time.
@@ -24,28 +23,24 @@ ALL_ROWS = slice(None)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainBlock:
-    """One block's training gradients, or their codes.
+    """One block's training gradients.
 
-    `gradients` is (n, width) in any stored type, or a tuple of such arrays, one per shard. `scales` (n,), where
-    given, multiply the rows (integer codes). `squared_norms` (n,) are those of the full gradients, also where
-    `gradients` are codes. `parameters` is the block's true size d; width < d means codes. `factors`, where they were
-    collected, are the Kronecker factors (p, p) and (q, q) of a weight (p, q), up to a constant.
+    `gradients` is (n, width) in any stored type, or a tuple of such arrays, one per shard; `squared_norms` (n,) are
+    theirs. `factors`, where they were collected, are the Kronecker factors (p, p) and (q, q) of a weight (p, q), up to
+    a constant.
     """
 
     gradients: Array | tuple[Array, ...]
     squared_norms: Array
-    parameters: int
-    scales: Array | None = None
     factors: tuple[Array, Array] | None = None
 
     @classmethod
     def of(cls, gradients: Array | tuple[Array, ...]) -> "TrainBlock":
-        """A block of full gradients, squared norms taken here."""
+        """A block of gradients, squared norms taken here."""
         first = gradients[0] if isinstance(gradients, tuple) else gradients
-        width = int(first.shape[1])
-        bare = cls(gradients, zeros((0,), first), width)
+        bare = cls(gradients, zeros((0,), first))
         norms = [row_dots(rows, rows) for _, _, rows in bare.chunks()]
-        return cls(gradients, concatenate([bare.squared_norms, *norms], 0), width)
+        return cls(gradients, concatenate([bare.squared_norms, *norms], 0))
 
     @property
     def shards(self) -> tuple[Array, ...]:
@@ -60,10 +55,6 @@ class TrainBlock:
         return int(self.shards[0].shape[1])
 
     @property
-    def is_compact(self) -> bool:
-        return self.width < self.parameters
-
-    @property
     def dtype(self) -> str:
         """Type that this block is computed in: float64 where stored so, else float32."""
         return compute_dtype(self.shards[0])
@@ -73,8 +64,7 @@ class TrainBlock:
         offset = 0
         for shard in self.shards:
             for start, stop in spans(int(shard.shape[0]), chunk_rows(shard)):
-                rows = cast(shard[start:stop], dtype or self.dtype)
-                yield offset + start, offset + stop, self._scaled(rows, slice(offset + start, offset + stop))
+                yield offset + start, offset + stop, cast(shard[start:stop], dtype or self.dtype)
             offset += int(shard.shape[0])
 
     def between(self, start: int, stop: int, dtype: str | None = None) -> Array:
@@ -84,8 +74,7 @@ class TrainBlock:
             inside = slice(max(0, start - offset), max(0, stop - offset))
             parts.append(cast(shard[inside], dtype or self.dtype))
             offset += int(shard.shape[0])
-        rows = concatenate([part for part in parts if len(part)] or parts[:1], 0)
-        return self._scaled(rows, slice(start, stop))
+        return concatenate([part for part in parts if len(part)] or parts[:1], 0)
 
     def take(self, rows: Array) -> Array:
         """Selected rows (r, width) in the compute type; `rows` are numpy indexes in any order."""
@@ -96,12 +85,7 @@ class TrainBlock:
             if len(inside):
                 taken[inside] = cast(shard[rows[inside] - offset], self.dtype)
             offset += int(shard.shape[0])
-        return self._scaled(taken, rows)
-
-    def _scaled(self, rows: Array, selection: Any) -> Array:
-        if self.scales is None:
-            return rows
-        return rows * cast(self.scales[selection], dtype_name(rows))[:, None]
+        return taken
 
 
 def check_blocks(blocks: Mapping[str, TrainBlock]) -> int:
@@ -145,7 +129,7 @@ def covariance_product(block: TrainBlock, vectors: Array, weights: Array | None 
 
 
 def joint_covariance_product(blocks: Sequence[TrainBlock], vectors: Sequence[Array]) -> list[Array]:
-    """`1/n sum_i (sum_l <v_l, x_il>) x_i` a block for each of m vectors: [(m, width)], float64, in one pass."""
+    """`1/n sum_i (sum_l <v_l, x_il>) x_i` per block for each of m vectors: [(m, width)], float64, in one pass."""
     totals = [part * 0.0 for part in vectors]
     row_bytes = 8 * sum(block.width for block in blocks)
     for start, stop in spans(blocks[0].rows, max(1, JOINED_BYTES // row_bytes)):
@@ -165,16 +149,9 @@ def moment(block: TrainBlock, weights: Array | None = None) -> Array:
 
 
 def score_on_self(
-    blocks: Mapping[str, TrainBlock],
-    directions: Callable[[Vectors], Vectors],
-    residual_weights: Mapping[str, float],
-    rows: slice = ALL_ROWS,
+    blocks: Mapping[str, TrainBlock], directions: Callable[[Vectors], Vectors], rows: slice = ALL_ROWS
 ) -> Array:
-    """Score (n,) of each row, or of consecutive `rows`, on itself: `sum_l <r_l(x), x_l>`.
-
-    What codes leave out of a row lies outside the basis, where a method only multiplies by `residual_weights`
-    (1/lambda); the exact norms say how much it is.
-    """
+    """Score (n,) of each row, or of consecutive `rows`, on itself: `sum_l <r_l(x), x_l>`."""
     first, last, _ = rows.indices(check_blocks(blocks))
     row_bytes = 8 * sum(block.width for block in blocks.values())
     parts = []
@@ -182,10 +159,5 @@ def score_on_self(
         start, stop = first + offset, first + end
         taken = {name: block.between(start, stop) for name, block in blocks.items()}
         turned = directions(taken)
-        total = sum(row_dots(cast(turned[name], dtype_name(taken[name])), taken[name]) for name in blocks)
-        for name, block in blocks.items():
-            if block.is_compact:
-                missing = cast(block.squared_norms[start:stop], block.dtype) - row_dots(taken[name], taken[name])
-                total = total + residual_weights[name] * missing.clip(0)
-        parts.append(total)
+        parts.append(sum(row_dots(cast(turned[name], dtype_name(taken[name])), taken[name]) for name in blocks))
     return concatenate(parts, 0)

@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping
 
-from influence.arrays import Array, add_to_diagonal, cast, concatenate, spans, transfer, zeros
+from influence.arrays import Array, add_to_diagonal, concatenate, spans, transfer, zeros
 from influence.methods.algebra.blocks import JOINED_BYTES, TrainBlock
 from influence.methods.algebra.linear_algebra import add_gram, cholesky
 
 
 def joined_second_moment(blocks: Mapping[str, TrainBlock]) -> Array:
-    """`sum_i x_i x_i'` of all blocks joined in their order: (sum width, sum width), float64.
-
-    A sum over rows: those of shards add up to that of the index, and rows can be added or taken away.
-    """
+    """`sum_i x_i x_i'` of all blocks joined in their order: (sum width, sum width), float64."""
     names = list(blocks)
     first = blocks[names[0]]
     width = sum(block.width for block in blocks.values())
@@ -31,33 +28,13 @@ def factor_rows(blocks: Mapping[str, TrainBlock], scales: Mapping[str, float]) -
     return cholesky(add_to_diagonal(system, 1.0))
 
 
-def factor_coordinates(
-    blocks: Mapping[str, TrainBlock], scales: Mapping[str, float], second_moment: Array | None
-) -> Array:
-    """Cholesky factor of `D X'X D / n + I`, D the roots of the scales, order the joined width of the blocks named.
-
-    `second_moment`, of all `blocks` joined, stands for the rows where it is given.
-    """
+def factor_coordinates(blocks: Mapping[str, TrainBlock], scales: Mapping[str, float]) -> Array:
+    """Cholesky factor of `D X'X D / n + I`, D the roots of the scales, order the joined width of the blocks named."""
     members = {name: blocks[name] for name in scales}
-    if second_moment is None:
-        system = joined_second_moment(members)
-    else:
-        chosen = _positions(blocks, members)
-        system = cast(second_moment, "float64")[chosen][:, chosen]
+    system = joined_second_moment(members)
     roots = transfer(_spread(members, scales), system, "float64") ** 0.5
     rows = next(iter(members.values())).rows
     return cholesky(add_to_diagonal(system * roots * roots[:, None] / rows, 1.0))
-
-
-def _positions(blocks: Mapping[str, TrainBlock], members: Mapping[str, TrainBlock]) -> list[int]:
-    """Where the members' coordinates stand among those of all blocks joined."""
-    positions: list[int] = []
-    offset = 0
-    for name, block in blocks.items():
-        if name in members:
-            positions.extend(range(offset, offset + block.width))
-        offset += block.width
-    return positions
 
 
 def _spread(members: Mapping[str, TrainBlock], scales: Mapping[str, float]) -> list[float]:

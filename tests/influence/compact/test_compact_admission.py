@@ -40,7 +40,7 @@ def test_what_does_not_fit_is_refused_with_figures_and_a_way_out(redis: int, wor
 def test_the_estimate_is_what_a_build_stores(problem) -> None:  # type: ignore[no-untyped-def]
     encoder = fit_encoder(problem.train, rank=4)
     rows = encoder.project(problem.train)
-    arrays = {**pack_encoder(encoder), **pack_moments(encoder.sum_moments(rows, joint=True))}
+    arrays = {**pack_encoder(encoder), **pack_moments(encoder.sum_moments(rows))}
     stored = encoder.encode(rows).nbytes + sum(array.nbytes for array in arrays.values())
     parameters = [block.shape[1] for block in problem.train]
     estimate = estimate_compact(300, parameters, 4, RATES, sample_rows=300)
@@ -64,10 +64,8 @@ def test_encoder_and_moments_survive_being_stored(problem) -> None:  # type: ign
     codes = encoder.project(train).codes
     np.testing.assert_allclose(again.project(train).codes, codes, rtol=0, atol=1e-5 * np.abs(codes).max())
     np.testing.assert_array_equal(again.layout.mix, encoder.layout.mix)
-    for joint in (False, True):
-        moments = encoder.sum_moments(encoder.project(train), joint=joint)
-        back = unpack_moments(pack_moments(moments))
-        assert back.rows == moments.rows
-        assert (back.joint is None) == (not joint)
-        for left, right in zip([*back.weighted, *back.plain], [*moments.weighted, *moments.plain], strict=True):
-            np.testing.assert_array_equal(left, right)
+    moments = encoder.sum_moments(encoder.project(train))
+    back = unpack_moments(pack_moments(moments))
+    assert back.rows == moments.rows
+    for left, right in zip([*back.weighted, *back.plain], [*moments.weighted, *moments.plain], strict=True):
+        np.testing.assert_array_equal(left, right)

@@ -9,9 +9,10 @@ from dense_algebra import ORACLES, as_blocks, random_problem
 from influence import arrays
 from influence.errors import MethodNotOffered
 from influence.methods.algebra import blocks as passes
-from influence.methods.algebra import gauss_newton, linear_algebra, systems
+from influence.methods.algebra import linear_algebra, systems
 from influence.methods.algebra.linear_algebra import solve_cholesky
 from influence.methods.registry import METHODS
+from influence.methods.solves import gauss_newton
 
 
 @pytest.mark.parametrize("name", ["exact", "proximal", "joint"])

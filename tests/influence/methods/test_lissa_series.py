@@ -7,8 +7,8 @@ import pytest
 from dense_algebra import ORACLES, as_blocks, lissa, random_problem
 
 from influence.errors import MethodNotOffered
-from influence.methods.lissa import largest_eigenvalue
 from influence.methods.registry import METHODS
+from influence.methods.solves.lissa import largest_eigenvalue
 
 
 @pytest.mark.parametrize("iterations", [0, 1, 10])

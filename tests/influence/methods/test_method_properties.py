@@ -143,11 +143,9 @@ def test_proximal_is_exact_with_each_block_times_its_damping(seed, rows, scale):
 def test_a_block_without_gradients_contributes_nothing(name, seed, rows, dead):
     train, test = random_problem(seed, rows, (5, 12, 3), dead=dead)
     without = {key: value for key, value in train.items() if key != f"block{dead}"}
-    norms = sum(np.sum(value**2, 1) for value in test.values())
-    method = METHODS[name]
-    with_dead = method.apply(method.prepare(as_blocks(train), 0.5), test, test_squared_norms=norms)
-    expected = method.apply(method.prepare(as_blocks(without), 0.5), test, test_squared_norms=norms)
-    assert_same(with_dead.influence, expected.influence)
+    if name == "cosine":
+        test[f"block{dead}"] *= 0.0  # it would count in the test point's length
+    assert_same(influence_of(name, train, test), influence_of(name, without, test))
 
 
 @each_method

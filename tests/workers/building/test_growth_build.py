@@ -11,6 +11,7 @@ from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
 from support.tiny import TinyCheckpoint, make_classifier, poison_word
 
+from influence.compact.coded_rows import CodedRows
 from influence.compact.encoder import Projected
 from influence.compact.moments import Moments
 from influence.compact.packing import unpack_moments
@@ -99,7 +100,8 @@ def assert_equals_rebuild(worker: Runtime, index: Index, rows: Rows) -> None:
     np.testing.assert_allclose(list(index.damping.values()), lambdas, rtol=1e-5)
     test, _ = project_rows(worker, index, TEST)
     places, losses = np.arange(len(rows)), np.zeros(len(rows), np.float32)
-    one, other = (CompactIndex(encoder, m, c, places, losses) for m, c in ((moments, codes), (truth, rebuilt)))
+    grown, anew = CodedRows(encoder, moments, codes), CodedRows(encoder, truth, rebuilt)
+    one, other = (CompactIndex(coded, places, losses) for coded in (grown, anew))
     points = {str(number): block for number, block in enumerate(test)}
     found, wanted = (index.scorer("datainf", None)(points) for index in (one, other))
     np.testing.assert_allclose(found, wanted, atol=2e-3 * np.abs(wanted).max())

@@ -11,6 +11,7 @@ from influence.contracts.common import Json
 from influence.contracts.evaluation import Evaluation, MethodChoice, MislabelledRequest, Report
 from influence.errors import InvalidRequest
 from influence.evaluating.statistics import auc, precision_curve
+from influence.methods.registry import get_method
 from workers.evaluating.base import Watch
 from workers.evaluating.experiment_rows import Setting, read_setting
 from workers.evaluating.kinds.mislabelled_report import DEPTHS, make_report
@@ -23,8 +24,6 @@ DEFAULT_METHODS = tuple(
     for name in ("datainf", "hessian_free", "cosine", "exact", "joint", "proximal", "lissa", "lissa-paper")
 )
 _RESAMPLES = 400
-#: Methods whose self-influence is looked at; that of LiSSA would take hundreds of passes over all rows for each row.
-_SELF_INFLUENCE = frozenset({"datainf", "hessian_free", "exact", "joint", "proximal"})
 _LOSS = "training loss (baseline)"
 
 
@@ -61,11 +60,17 @@ def _signals(trail: Trail, choices: Sequence[MethodChoice], steps: Steps) -> dic
     """Numbers (n,) a signal, highest = most suspicious. Harmful rows have positive influence on the mean test loss."""
     assert trail.scorer is not None
     found = {choice.title: trail.influence[choice.title].mean(axis=0) for choice in choices}
-    for choice in choices:
-        if choice.storage == "full" and choice.checkpoints == 1 and choice.method in _SELF_INFLUENCE:
-            found[f"{choice.title}, self-influence"] = trail.scorer.self_influence(choice)
-            steps.touch()
+    for choice in filter(_shows_self_influence, choices):
+        found[f"{choice.title}, self-influence"] = trail.scorer.self_influence(choice)
+        steps.touch()
     return {**found, _LOSS: trail.scorer.train.losses}
+
+
+def _shows_self_influence(choice: MethodChoice) -> bool:
+    """Looked at where it is had: an iterative method would pass over all rows hundreds of times for each row."""
+    method = get_method(choice.method)
+    is_had = method.has_self_influence and not method.is_iterative
+    return is_had and choice.storage == "full" and choice.checkpoints == 1
 
 
 def _judge(values: Floats, setting: Setting, seed: int) -> Json:

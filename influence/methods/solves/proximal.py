@@ -10,11 +10,24 @@ Source of the step: Rockafellar 1976, proximal point algorithm; that it agrees b
 measured, see docs/method.md.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from influence.methods.algebra.gauss_newton import GaussNewton, GaussNewtonState, Group
+import numpy as np
+
+from influence.compact.coded_rows import CodedRows
+from influence.compact.inverse import Inverse
+from influence.methods.codes.form import CodeForm
+from influence.methods.solves.exact import invert_exactly
+from influence.methods.solves.gauss_newton import GaussNewton, Group
+
+
+def invert_proximally(rows: CodedRows, damping: Sequence[float]) -> Inverse:
+    """The exact inverse of each block times its lambda, in code space: (1/(n lambda_l) sum c c' + I)^-1."""
+    exact = invert_exactly(rows, damping)
+    inside = [block * scale for block, scale in zip(exact.inside, damping, strict=True)]
+    return Inverse(tuple(inside), exact.spans, (np.asarray(damping) > 0).astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -26,6 +39,7 @@ class Proximal(GaussNewton):
     summary: ClassVar[str] = "Gradient product less what the training set says anyway; agrees best with retraining."
     cost: ClassVar[str] = "one pass; the first query factors n x n systems"
     default_damping_scale: ClassVar[float | None] = 3.0
+    on_codes: ClassVar[CodeForm | None] = CodeForm(invert_proximally)
 
     def grouped(self, names: Sequence[str]) -> list[tuple[str, ...]]:
         return [(name,) for name in names]
@@ -34,6 +48,3 @@ class Proximal(GaussNewton):
         """lambda of the group's one block."""
         (inverse,) = group.inverse.values()
         return 1.0 / inverse
-
-    def residual_weights(self, state: GaussNewtonState) -> Mapping[str, float]:
-        return {name: float(inverse > 0) for name, inverse in state.inverse.items()}

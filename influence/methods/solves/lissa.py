@@ -18,7 +18,6 @@ from typing import ClassVar
 import numpy as np
 
 from influence.arrays import Array, cast, namespace, transfer
-from influence.contracts.index import Storage
 from influence.damping import block_dampings
 from influence.errors import MethodNotOffered
 from influence.methods.algebra.blocks import (
@@ -43,7 +42,7 @@ _SEED = 20240117
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LissaState:
-    """Per block: lambda as it enters H (negative in the paper's code), the step, and codes' moments."""
+    """Per block: lambda as it enters H (negative in the paper's code), the step, and narrow blocks' moments."""
 
     blocks: Mapping[str, TrainBlock]
     dampings: Mapping[str, float]
@@ -53,7 +52,7 @@ class LissaState:
 
 @dataclass(frozen=True)
 class Lissa(LinearMethod[LissaState]):
-    """`iterations` passes over the rows per query (over moments where codes are kept)."""
+    """`iterations` passes over the rows per query, over moments where blocks are narrow."""
 
     iterations: int = 200
 
@@ -62,7 +61,7 @@ class Lissa(LinearMethod[LissaState]):
     summary: ClassVar[str] = "The exact block solve by a truncated series, with a step that converges."
     cost: ClassVar[str] = "hundreds of passes"
     default_damping_scale: ClassVar[float | None] = 1.0
-    storages: ClassVar[frozenset[Storage]] = frozenset({"full"})
+    is_iterative: ClassVar[bool] = True
     stand_in: ClassVar[str | None] = "exact"
 
     def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> LissaState:
@@ -83,9 +82,6 @@ class Lissa(LinearMethod[LissaState]):
             )
         return turned
 
-    def residual_weights(self, state: LissaState) -> dict[str, float]:
-        return {name: self._sum_series_outside(state, name) for name in state.blocks}
-
     def step(self, block: TrainBlock, damping: float, known: Array | None) -> float:
         """Step of one block; 0, and so no contribution, where the block has no gradients."""
         return 1.0 / (STEP_MARGIN * (largest_eigenvalue(block, known) + damping)) if damping > 0 else 0.0
@@ -105,13 +101,6 @@ class Lissa(LinearMethod[LissaState]):
         for _ in range(self.iterations):
             turned = product(block, summed, state.moments.get(name)) + damping * summed
             summed = summed + step * (vector - turned)
-        return summed
-
-    def _sum_series_outside(self, state: LissaState, name: str) -> float:
-        step, damping = state.steps[name], state.dampings[name]
-        summed = self.start(step)
-        for _ in range(self.iterations):
-            summed += step * (1.0 - damping * summed)
         return summed
 
 

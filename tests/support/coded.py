@@ -1,11 +1,14 @@
-"""A small problem shaped like real ones: fast decaying spectra, loud and quiet rows, blocks of every awkward kind."""
+"""Gradients shaped like real ones, and the codes of an index made of them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
+
+from influence.compact.coded_rows import CodedRows
+from influence.compact.encoder import fit_encoder
+from influence.contracts.index import CodeDtype
 
 Blocks = list[NDArray[np.float64]]
 
@@ -23,6 +26,7 @@ class Problem:
 
 
 def draw_problem(seed: int, rows: int = 300, tests: int = 12) -> Problem:
+    """Fast decaying spectra, loud and quiet rows, blocks of every awkward kind."""
     rng = np.random.default_rng(seed)
     loudness = np.exp(rng.normal(size=rows + tests))
     shared = rng.normal(size=(rows + tests, 40)) * 0.8 ** np.arange(40)
@@ -35,27 +39,9 @@ def draw_problem(seed: int, rows: int = 300, tests: int = 12) -> Problem:
     return Problem([block[:rows] for block in blocks], [block[rows:] for block in blocks])
 
 
-def score_by_definition(problem: Problem, damping: list[float]) -> NDArray[np.float64]:
-    """-influence (m, n) of DataInf, block by block, in float64."""
-    total = np.zeros((len(problem.test[0]), len(problem.train[0])))
-    for train, test, scale in zip(problem.train, problem.test, damping, strict=True):
-        if scale == 0:
-            continue
-        weights = 1 / (scale + (train**2).sum(1))
-        total += (test - ((test @ train.T) * weights) @ train / len(train)) @ train.T / scale
-    return total
-
-
-@pytest.fixture(scope="session")
-def make_problem() -> Callable[..., Problem]:
-    return draw_problem
-
-
-@pytest.fixture(scope="session")
-def problem() -> Problem:
-    return draw_problem(0)
-
-
-@pytest.fixture(scope="session")
-def true_scores() -> Callable[[Problem, list[float]], NDArray[np.float64]]:
-    return score_by_definition
+def code_rows(
+    train: Any, *, rank: int, directions: int | None = None, sample: int | None = None, dtype: CodeDtype = "int8"
+) -> CodedRows:
+    """The rows of an index whose basis was fitted to the first `sample` of them, all by default."""
+    encoder = fit_encoder([block[:sample] for block in train], rank=rank, directions=directions)
+    return CodedRows.encode(encoder, encoder.project(train), dtype)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from influence.arrays import Array
-from influence.contracts.index import Storage
 from influence.damping import DEFAULT_DAMPING_SCALE
 from influence.methods.algebra.blocks import TrainBlock
-from influence.methods.lissa import Lissa
+from influence.methods.solves.lissa import Lissa
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,6 @@ class LissaPaper(Lissa):
     summary: ClassVar[str] = "LiSSA as published, damping with the wrong sign: to reproduce published numbers only."
     cost: ClassVar[str] = "tens of passes"
     default_damping_scale: ClassVar[float | None] = DEFAULT_DAMPING_SCALE
-    storages: ClassVar[frozenset[Storage]] = frozenset({"full"})
     has_self_influence: ClassVar[bool] = False
 
     def step(self, block: TrainBlock, damping: float, known: Array | None) -> float:

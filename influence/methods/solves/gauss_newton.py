@@ -1,4 +1,4 @@
-"""Gauss-Newton solves over groups of blocks: what `exact` and `joint` have in common.
+"""Gauss-Newton solves over groups of blocks: what `exact`, `proximal` and `joint` have in common.
 
 For a group of blocks with rows x_i, each block divided by sqrt(lambda_l), and test gradients t likewise:
 
@@ -56,10 +56,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GaussNewtonState:
-    """All blocks, 1/lambda of each (0 for a block without gradients, which stands in no group), the groups."""
+    """All blocks and the groups; a block without gradients is in no group."""
 
     blocks: Mapping[str, TrainBlock]
-    inverse: Mapping[str, float]
     groups: tuple[Group, ...]
 
 
@@ -74,30 +73,24 @@ class GaussNewton(LinearMethod[GaussNewtonState]):
     def grouped(self, names: Sequence[str]) -> list[tuple[str, ...]]:
         """Which blocks are solved together."""
 
-    def prepare(
-        self,
-        blocks: Mapping[str, TrainBlock],
-        damping_scale: float | None = None,
-        second_moment: Array | None = None,
-    ) -> GaussNewtonState:
-        """Factor the systems. `second_moment`, where the index keeps it, is `joined_second_moment(blocks)`:
-        with it no row is read."""
+    def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> GaussNewtonState:
+        """Factor the systems."""
         check_blocks(blocks)
         dampings = block_dampings(blocks, self.damping_scale(damping_scale))
         inverse = {name: inverse_damping(damping) for name, damping in dampings.items()}
         alive = [name for name in blocks if inverse[name] > 0]
         groups, left = [], self.factor_bytes_limit
         for names in self.grouped(alive):
-            form, order = self._choose(blocks, names, left, second_moment is not None)
+            form, order = self._choose(blocks, names, left)
             scales = {name: inverse[name] for name in names}
             factor = None
             if form == "rows":
                 factor = factor_rows(blocks, scales)
             elif form == "coordinates":
-                factor = factor_coordinates(blocks, scales, second_moment)
+                factor = factor_coordinates(blocks, scales)
             left -= 8 * order**2
             groups.append(Group(names, scales, form, factor))
-        return GaussNewtonState(blocks, inverse, tuple(groups))
+        return GaussNewtonState(blocks, tuple(groups))
 
     def directions(self, state: GaussNewtonState, test: Vectors) -> dict[str, Array]:
         turned = {name: cast(test[name], "float64") * 0.0 for name in state.blocks}
@@ -111,17 +104,8 @@ class GaussNewton(LinearMethod[GaussNewtonState]):
         """What a group's influence is multiplied by."""
         return 1.0
 
-    def residual_weights(self, state: GaussNewtonState) -> Mapping[str, float]:
-        return state.inverse
-
     def apply(
-        self,
-        state: GaussNewtonState,
-        test: Vectors,
-        *,
-        rows: Array | None = None,
-        per_block: bool = False,
-        test_squared_norms: Array | None = None,
+        self, state: GaussNewtonState, test: Vectors, *, rows: Array | None = None, per_block: bool = False
     ) -> Scores:
         if per_block or rows is not None:
             return score_rows(state.blocks, self.directions(state, test), rows=rows, per_block=per_block)
@@ -131,12 +115,10 @@ class GaussNewton(LinearMethod[GaussNewtonState]):
             total = total + _group_influence(state.blocks, group, test) * self.group_weight(group)
         return Scores(total)
 
-    def _choose(
-        self, blocks: Mapping[str, TrainBlock], names: Sequence[str], left: int, has_moment: bool
-    ) -> tuple[Form, int]:
+    def _choose(self, blocks: Mapping[str, TrainBlock], names: Sequence[str], left: int) -> tuple[Form, int]:
         rows = blocks[names[0]].rows
         width = sum(blocks[name].width for name in names)
-        order = width if has_moment else min(rows, width)
+        order = min(rows, width)
         if order > self.order_limit or 8 * order**2 > left:
             return "iterative", 0
         return ("coordinates" if order == width else "rows"), order
