@@ -9,6 +9,7 @@ DatainfError
 │   └── ColumnsUnmatched · ColumnsAmbiguous
 ├── CheckpointRefused       base model and adapter do not make a trustworthy model
 │   ├── AdapterConfigRefused · AdapterMismatch · AdapterNotFinite · NothingTrainable · UnsupportedModule
+│   ├── TokenizerRefused
 │   └── BaseModelNotFound · TaskMismatch
 ├── RowsRefused             rows that would give confident nonsense
 │   └── LabelOutOfRange · LabelUnknown · RowMasked · RowTooLong · RowsUnfit · NonFiniteGradients
@@ -168,6 +169,10 @@ class AdapterMismatch(CheckpointRefused):
 
 class AdapterNotFinite(CheckpointRefused):
     code, title = "adapter_not_finite", "The adapter holds NaN or infinite weights"
+
+
+class TokenizerRefused(CheckpointRefused):
+    code, title = "tokenizer_refused", "The adapter's own tokenizer or chat template is refused"
 
 
 class NothingTrainable(CheckpointRefused):

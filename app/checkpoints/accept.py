@@ -5,7 +5,8 @@ from pathlib import Path
 
 from app.http.context import Context
 from app.http.idempotency import Made
-from app.intake.adapters import accept_adapter, copy_adapter, unpack_adapter
+from app.intake.adapter_folder import copy_adapter, unpack_adapter
+from app.intake.adapters import accept_adapter
 from app.intake.archives import ArchiveLimits
 from app.intake.plain import accept_plain
 from influence.contracts.checkpoint import BaseModelRef, CheckpointRequest

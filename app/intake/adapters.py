@@ -2,21 +2,22 @@
 
 import json
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from app.intake.archives import DEFAULT_LIMITS, ArchiveLimits, extract_files
 from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.base_fit import check_base_fit
-from influence.checkpoint_files.config import MAX_CONFIG_BYTES, canonical_fields, parse_adapter_config
+from influence.checkpoint_files.config import MAX_CONFIG_BYTES, AdapterConfig, canonical_fields, parse_adapter_config
 from influence.checkpoint_files.finiteness import check_finite
+from influence.checkpoint_files.folders import CONFIG_FILE, MODEL_CONFIG_FILE, WEIGHTS_FILE
 from influence.checkpoint_files.head import choose_label_names, count_labels, find_outputs
 from influence.checkpoint_files.names import name_tensors
 from influence.checkpoint_files.safetensors_header import read_header
 from influence.checkpoint_files.task import HeadFacts, find_problem_type, find_task
 from influence.checkpoint_files.tensors import check_structure
+from influence.checkpoint_files.tokenizers.record import describe_tokenizer, keep_files
+from influence.checkpoint_files.tokenizers.settings import PIPELINE, TokenizerSettings, read_settings
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import now
 from influence.contracts.tasks import TaskName
@@ -24,38 +25,7 @@ from influence.digests import digest_file, digest_json
 from influence.errors import (
     AdapterConfigRefused,
     AdapterMismatch,
-    PathNotAllowed,
-    PickleRefused,
-    TooLarge,
 )
-
-CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE = "adapter_config.json", "adapter_model.safetensors", "config.json"
-#: All that is kept of an adapter folder.
-ADAPTER_FILES = (CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE)
-_PICKLED_WEIGHTS = ("adapter_model.bin", "adapter_model.pt", "pytorch_model.bin")
-
-
-def unpack_adapter(archive: Path, destination: Path, limits: ArchiveLimits = DEFAULT_LIMITS) -> None:
-    """Unpack the adapter's files of an uploaded zip. Raises UploadRefused."""
-    extract_files(archive, destination, ADAPTER_FILES, limits)
-
-
-def copy_adapter(source: Path, destination: Path, *, max_file_bytes: int, roots: Sequence[Path] = ()) -> None:
-    """Copy the adapter's files of a folder on this machine.
-
-    With `roots` (resolved), every file has to lie below one of them once links are followed. Raises PathNotAllowed,
-    PickleRefused, TooLarge.
-    """
-    for name in ADAPTER_FILES:
-        file = (source / name).resolve()
-        if roots and not any(file.is_relative_to(root) for root in roots):
-            raise PathNotAllowed(f"{source / name} leads out of the allowed roots.")
-        if not file.is_file():
-            continue
-        if file.stat().st_size > max_file_bytes:
-            raise TooLarge(f"{name} has more than {max_file_bytes} bytes.")
-        shutil.copyfile(file, destination / name)
-    _refuse_pickles_alone(source, destination)
 
 
 def accept_adapter(
@@ -72,6 +42,7 @@ def accept_adapter(
     tensors = check_structure(config, name_tensors(folder / WEIGHTS_FILE, header))
     check_finite(folder / WEIGHTS_FILE, header)
     base_files = BaseFiles(Path(base.location)) if base.kind == "path" else None
+    settings = read_settings(folder)
     base_tensors = base_files.tensors() if base_files else {}
     base_shapes = {name: info.shape for name, info in base_tensors.items()}
     model_config, base_config = _read_model_config(folder / MODEL_CONFIG_FILE), base_files.config if base_files else {}
@@ -82,7 +53,8 @@ def accept_adapter(
         check_base_fit(config, tensors, base_tensors, base_files.config)
     named = model_config or ({} if tensors.saved else base_config)
     names = choose_label_names(found_task, num_labels, label_names, named)
-    adapter_digest = digest_json({"config": canonical_fields(config), "weights": digest_file(folder / WEIGHTS_FILE)})
+    adapter_digest = _digest(folder, config, settings)
+    keep_files(folder, settings)
     identity = {
         "adapter": adapter_digest,
         "base": base.digest or [base.location, base.revision],
@@ -97,10 +69,20 @@ def accept_adapter(
         adapter_digest=adapter_digest,
         label_names=names,
         num_labels=num_labels,
+        tokenizer=describe_tokenizer(settings, None if base_files is None else base_files.folder),
         parameters=sum(map(math.prod, tensors.trained)),
         tensors=len(tensors.trained),
         created_at=now(),
     )
+
+
+def _digest(folder: Path, config: AdapterConfig, settings: TokenizerSettings | None) -> str:
+    """The address of an adapter's contents: what it computes with, and what it reads."""
+    contents: dict[str, Any] = {"config": canonical_fields(config), "weights": digest_file(folder / WEIGHTS_FILE)}
+    if settings is not None:
+        contents["tokenizer"] = settings.model_dump(mode="json", exclude={"files"})
+        contents["pipeline"] = digest_file(folder / PIPELINE) if settings.has_pipeline else None
+    return digest_json(contents)
 
 
 def _read_config(folder: Path) -> bytes:
@@ -123,9 +105,3 @@ def _read_model_config(file: Path) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _refuse_pickles_alone(source: Path, destination: Path) -> None:
-    pickled = [name for name in _PICKLED_WEIGHTS if (source / name).is_file()]
-    if pickled and not (destination / WEIGHTS_FILE).is_file():
-        raise PickleRefused(f"The adapter's weights are pickled ({pickled[0]}).")

@@ -5,17 +5,16 @@ import stat
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from influence.errors import PickleRefused, TooLarge, UnreadableFile, UnsafeArchive
+from influence.errors import TooLarge, UnreadableFile, UnsafeArchive
 
 _PIECE_BYTES = 1 << 20
 #: Small files may compress as well as they like.
 _RATIO_FREE_BYTES = 16 << 20
-_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".npy", ".joblib")
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 #: What macOS adds to every archive.
 _LITTER = re.compile(r"__MACOSX/.*|(.*/)?\.DS_Store")
@@ -39,23 +38,26 @@ DEFAULT_LIMITS = ArchiveLimits()
 
 
 def extract_files(
-    archive: Path, destination: Path, wanted: Collection[str], limits: ArchiveLimits = DEFAULT_LIMITS
+    archive: Path,
+    destination: Path,
+    choose: Callable[[Sequence[str]], Mapping[str, str]],
+    limits: ArchiveLimits = DEFAULT_LIMITS,
 ) -> list[str]:
-    """Write the `wanted` top-level files of a zip into a folder and answer their names; the rest is not unpacked.
+    """Write the files of a zip that `choose` wants (member -> name in the folder); the rest is not unpacked.
 
-    A single top folder is stripped. Every member has to be harmless, wanted or not. Raises UnsafeArchive, TooLarge,
-    PickleRefused, UnreadableFile.
+    Answers the names written. Every member has to be harmless in name and kind, wanted or not; only wanted ones are
+    opened. Raises UnsafeArchive, TooLarge, UnreadableFile, and what `choose` raises.
     """
     try:
         with archive.open("rb") as raw:
             _check_directory_size(raw, limits)
             with zipfile.ZipFile(raw) as opened:
                 members = _check_members(opened.infolist(), limits)
-                chosen = [(name, info) for name, info in _strip_top(members) if name in wanted]
+                chosen = choose([*members])
                 budget = limits.max_total_bytes
-                for name, info in chosen:
-                    budget -= _write(opened, info, destination / name, limits, budget)
-                return [name for name, _ in chosen]
+                for member, name in chosen.items():
+                    budget -= _write(opened, members[member], destination / name, limits, budget)
+                return [*chosen.values()]
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError, ValueError) as error:
         raise UnreadableFile(
             f"The archive cannot be read: {str(error)[:120]}.", hint="Send the adapter folder as an ordinary zip."
@@ -79,12 +81,12 @@ def _check_directory_size(raw: IO[bytes], limits: ArchiveLimits) -> None:
         )
 
 
-def _check_members(infos: Sequence[zipfile.ZipInfo], limits: ArchiveLimits) -> list[tuple[str, zipfile.ZipInfo]]:
+def _check_members(infos: Sequence[zipfile.ZipInfo], limits: ArchiveLimits) -> dict[str, zipfile.ZipInfo]:
     if len(infos) > limits.max_members:
         raise TooLarge(f"The archive has more than {limits.max_members} members.")
     _check_overlaps(infos)
     seen: set[str] = set()
-    members = []
+    members = {}
     for info in infos:
         name = _check_name(info)
         folded = unicodedata.normalize("NFC", name.rstrip("/")).casefold()
@@ -93,7 +95,7 @@ def _check_members(infos: Sequence[zipfile.ZipInfo], limits: ArchiveLimits) -> l
         seen.add(folded)
         _check_kind(info, name)
         if not info.is_dir() and not _LITTER.fullmatch(name):
-            members.append((name, info))
+            members[name] = info
     return members
 
 
@@ -132,18 +134,6 @@ def _check_kind(info: zipfile.ZipInfo, name: str) -> None:
         raise UnsafeArchive(f"{_shown(name)} is encrypted.")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise UnsafeArchive(f"{_shown(name)} is compressed in a way that is not taken.")
-    if name.lower().endswith(_PICKLES):
-        raise PickleRefused(
-            f"The archive holds {_shown(name)}, a pickled file.",
-            hint="Send adapter_config.json and adapter_model.safetensors; leave optimizer and training files out.",
-        )
-
-
-def _strip_top(members: list[tuple[str, zipfile.ZipInfo]]) -> list[tuple[str, zipfile.ZipInfo]]:
-    tops = {name.split("/")[0] for name, _ in members}
-    if len(tops) != 1 or any("/" not in name for name, _ in members):
-        return members
-    return [(name.partition("/")[2], info) for name, info in members]
 
 
 def _write(opened: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, limits: ArchiveLimits, budget: int) -> int:

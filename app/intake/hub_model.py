@@ -5,8 +5,8 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, hf_hub_download
 
-from app.intake.adapters import ADAPTER_FILES
 from app.intake.hub_errors import translate_hub_errors
+from influence.checkpoint_files.folders import choose_files
 from influence.contracts.checkpoint import BaseModelRef
 from influence.errors import TooLarge
 
@@ -24,13 +24,16 @@ def fetch_adapter(
         info = HfApi(endpoint=endpoint).model_info(
             hub_id, revision=revision, files_metadata=True, timeout=_TIMEOUT_SECONDS
         )
-        sizes = {file.rfilename: file.size or 0 for file in info.siblings or [] if file.rfilename in ADAPTER_FILES}
+        listed = {file.rfilename: file.size or 0 for file in info.siblings or []}
+        chosen = choose_files(listed)
+        sizes = {path: listed[path] for path in chosen}
         if sum(sizes.values()) > max_bytes:
             raise TooLarge(f"The adapter has {sum(sizes.values()):,} bytes.", extra={"max_bytes": max_bytes})
-        for name in sizes:
-            hf_hub_download(
-                hub_id, name, revision=info.sha, local_dir=folder, endpoint=endpoint, etag_timeout=_TIMEOUT_SECONDS
+        for path, name in chosen.items():
+            fetched = hf_hub_download(
+                hub_id, path, revision=info.sha, local_dir=folder, endpoint=endpoint, etag_timeout=_TIMEOUT_SECONDS
             )
+            Path(fetched).replace(folder / name)
 
 
 def pin_revision(base: BaseModelRef, *, endpoint: str | None = None) -> BaseModelRef:

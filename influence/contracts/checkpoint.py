@@ -47,6 +47,20 @@ class BaseModelRef(Frozen):
     digest: str | None = None
 
 
+class TokenizerRecord(Frozen):
+    """What turns text into ids: the adapter's own tokenizer where it was saved with one, else the base's.
+
+    `files` are those it was read from, `vocabulary` is the number of its ids. All but `source` are empty where the
+    base model is on the hub and decides.
+    """
+
+    source: Literal["adapter", "base"]
+    files: tuple[str, ...] = ()
+    vocabulary: int | None = None
+    chat_template_source: Literal["adapter", "base"] | None = None
+    chat_template_digest: str | None = None
+
+
 class Checkpoint(Frozen):
     """An accepted checkpoint. `adapter` is the allow-listed LoRA configuration, `adapter_digest` names its files.
 
@@ -62,6 +76,7 @@ class Checkpoint(Frozen):
     trainable: tuple[str, ...] | None = None
     label_names: tuple[str, ...] | None = None
     num_labels: int | None = None
+    tokenizer: TokenizerRecord | None = None
     parameters: int | None = None
     tensors: int | None = None
     created_at: datetime

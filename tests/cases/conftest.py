@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.cases import CASES
-from support.local_service import LocalService, local_service
+from support.uploads.cases import CASES
+from support.uploads.local_service import LocalService, local_service
 
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store

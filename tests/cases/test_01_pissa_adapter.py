@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 from peft import PeftModel
-from support.cases import LLAMA, assert_right, case_folder, read_json
-from support.local_service import LocalService
 from support.problems import assert_problem
+from support.uploads.cases import LLAMA, assert_right, case_folder, read_json
+from support.uploads.local_service import LocalService
 from transformers import AutoModelForCausalLM
 
 

@@ -1,7 +1,7 @@
 """An adapter trained without a task type: PEFT writes which class the base was, and nothing more is needed."""
 
-from support.cases import LLAMA, case_folder
-from support.local_service import LocalService
+from support.uploads.cases import LLAMA, case_folder
+from support.uploads.local_service import LocalService
 
 
 def test_it_is_taken_with_and_without_the_task(service: LocalService) -> None:

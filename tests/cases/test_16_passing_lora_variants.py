@@ -1,7 +1,7 @@
 """DoRA, rslora, patterns of ranks and of alphas together."""
 
-from support.cases import LLAMA, assert_right, case_folder, read_json
-from support.local_service import LocalService
+from support.uploads.cases import LLAMA, assert_right, case_folder, read_json
+from support.uploads.local_service import LocalService
 
 
 def test_it_gives_the_scores_of_what_peft_loads(service: LocalService) -> None:

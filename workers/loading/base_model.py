@@ -39,6 +39,8 @@ def load_base_model(
     Raises BaseModelNotFound, TaskMismatch, and UnsupportedModule where it does not fit the devices.
     Attention is torch's own scaled dot product: masked places get weight 0 exactly, so padding cannot leak.
     """
+    if not (folder / "config.json").is_file():
+        raise BaseModelNotFound(f"The folder of base model {checkpoint.base_model.name!r} has no config.json.")
     # What it would print, a random head above all, is looked at here and refused where it matters.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

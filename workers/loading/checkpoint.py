@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from influence.checkpoint_files.config import AdapterConfig
+from influence.checkpoint_files.tokenizers.record import load_settings
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.index import GradientSettings
 from influence.errors import BaseModelNotFound, TaskMismatch
@@ -16,10 +17,11 @@ from workers.loading.base_model import BaseModel, load_base_model
 from workers.loading.hub import fetch_base_model
 from workers.loading.placement import is_placed
 from workers.loading.plain import open_plain
-from workers.loading.tokenizer import load_tokenizer, pad_id_of, token_limit
+from workers.loading.tokenizer import load_own_tokenizer, load_template, load_tokenizer, pad_id_of, token_limit
 from workers.tasks.base import Materials, Task
 from workers.tasks.encoding import TextEncoder
 from workers.tasks.registry import MAKERS
+from workers.tasks.templates import TemplateProcess
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -57,6 +59,7 @@ def load_checkpoint(
     return _assemble(
         checkpoint,
         prepare,
+        adapter_folder,
         device=device,
         settings=settings,
         offline=offline,
@@ -68,6 +71,7 @@ def load_checkpoint(
 
 def make_untrained(
     checkpoint: Checkpoint,
+    adapter_folder: Path | None,
     *,
     device: torch.device,
     settings: GradientSettings,
@@ -77,6 +81,8 @@ def make_untrained(
     dropout: float,
 ) -> LoadedCheckpoint:
     """The checkpoint as before its training: a fresh adapter, and a fresh head where the base model has none.
+
+    `adapter_folder` is where its tokenizer lies, if it has one of its own.
 
     The weights depend on the seed alone. Raises CheckpointRefused, also for a plain model: what it was before its
     training is not known.
@@ -91,6 +97,7 @@ def make_untrained(
     return _assemble(
         checkpoint,
         lambda base: wrap_base(base, config, checkpoint.task, dropout=dropout),
+        adapter_folder,
         device=device,
         settings=settings,
         offline=offline,
@@ -102,6 +109,7 @@ def make_untrained(
 def _assemble(
     checkpoint: Checkpoint,
     prepare: Callable[[BaseModel], Any],
+    adapter_folder: Path | None,
     *,
     device: torch.device,
     settings: GradientSettings,
@@ -111,7 +119,6 @@ def _assemble(
     device_map: str = "",
 ) -> LoadedCheckpoint:
     folder = locate_base_model(checkpoint.base_model, cache_dir=cache_dir, offline=offline)
-    tokenizer = load_tokenizer(folder)
     base = load_base_model(
         checkpoint,
         folder,
@@ -120,6 +127,7 @@ def _assemble(
         load_in_bits=load_in_bits,
         device_map=device_map,
     )
+    tokenizer, is_template_own = _choose_tokenizer(folder, adapter_folder, base.model.config)
     # Where a classifier reads its answer depends on this id: it must be the one that batches are padded with.
     base.model.config.pad_token_id = pad_id = pad_id_of(tokenizer)
     model = prepare(base)
@@ -127,9 +135,25 @@ def _assemble(
         tokenizer,
         limit=token_limit(tokenizer, base.model.config, settings.max_length),
         on_too_long=settings.on_too_long,
+        templates=TemplateProcess() if is_template_own else None,
     )
     task = MAKERS[checkpoint.task](Materials(checkpoint, base.model, encoder, settings, pad_id))
     return LoadedCheckpoint(model if is_placed(base.model) else model.to(device), tokenizer, task)
+
+
+def _choose_tokenizer(base: Path, adapter: Path | None, config: Any) -> tuple[Any, bool]:
+    """The tokenizer that training read with, and whether its chat template came with the adapter."""
+    settings = None if adapter is None else load_settings(adapter)
+    if adapter is None or settings is None:
+        return load_tokenizer(base), False
+    is_own = settings.chat_template is not None
+    if settings.has_pipeline:
+        tokenizer = load_own_tokenizer(adapter, settings, config)
+        tokenizer.chat_template = settings.chat_template if is_own else load_template(base)
+    else:
+        tokenizer = load_tokenizer(base)
+        tokenizer.chat_template = settings.chat_template if is_own else tokenizer.chat_template
+    return tokenizer, is_own
 
 
 def locate_base_model(base: BaseModelRef, *, cache_dir: Path, offline: bool) -> Path:

@@ -1,16 +1,20 @@
-"""The base model's tokenizer, made safe for batches."""
+"""The base model's tokenizer, or the adapter's own, made safe for batches."""
 
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING
 
+from influence.checkpoint_files.tokenizers.settings import PIPELINE, TokenizerSettings
 from influence.errors import BaseModelNotFound
+from workers.tasks.panics import heed_panics
 
 #: Models that count positions from the padding id + 1, so that fewer of them are left for tokens.
 _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "mpnet", "longformer", "esm"})
 #: Tokenizers without a limit of their own state an absurd one.
 _NO_LIMIT = 1 << 24
+_PLAIN_INPUTS = ("input_ids", "attention_mask")
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -24,6 +28,37 @@ def load_tokenizer(folder: Path) -> Any:
         ) from error
     tokenizer.padding_side = tokenizer.truncation_side = "right"
     return tokenizer
+
+
+def load_own_tokenizer(folder: Path, settings: TokenizerSettings, config: Any) -> Any:
+    """An adapter's own tokenizer, made from tokenizer.json and settings alone. Raises TokenizerRefused.
+
+    `config` is the base model's: its usual tokenizer says which inputs the model takes.
+    """
+    usual = getattr(TOKENIZER_MAPPING.get(type(config), None), "model_input_names", _PLAIN_INPUTS)
+    with heed_panics():
+        tokenizer = PreTrainedTokenizerFast(
+            tokenizer_file=str(folder / PIPELINE),
+            **settings.special_tokens,
+            extra_special_tokens=list(settings.extra_special_tokens),
+            split_special_tokens=settings.split_special_tokens,
+            model_input_names=[name for name in usual if name in (settings.model_input_names or usual)],
+            model_max_length=settings.model_max_length or _NO_LIMIT,
+        )
+    # What tokenizer.json says of padding and cutting is how it was last used, not what it is.
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.padding_side = tokenizer.truncation_side = "right"
+    return tokenizer
+
+
+def load_template(base: Path) -> str | dict[str, str] | None:
+    """The base model's chat template, if it has one."""
+    try:
+        template: str | dict[str, str] | None = load_tokenizer(base).chat_template
+    except BaseModelNotFound:
+        return None
+    return template
 
 
 def pad_id_of(tokenizer: Any) -> int:

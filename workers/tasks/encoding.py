@@ -7,7 +7,12 @@ from typing import Any
 
 from influence.contracts.index import OnTooLong
 from influence.errors import RowTooLong
+from workers.tasks.panics import heed_panics
 from workers.tasks.refusals import refuse_rows
+from workers.tasks.templates import GIVEN, TemplateProcess
+
+#: Arguments of `apply_chat_template` that a template does not see.
+_OF_THE_TOKENIZER = frozenset({"tokenize", "return_dict", "return_assistant_tokens_mask"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +37,13 @@ class TextEncoder:
     Fast tokenizers keep their truncation setting in shared state and fail when two threads touch it: one lock.
     """
 
-    def __init__(self, tokenizer: Any, *, limit: int, on_too_long: OnTooLong) -> None:
+    def __init__(
+        self, tokenizer: Any, *, limit: int, on_too_long: OnTooLong, templates: TemplateProcess | None = None
+    ) -> None:
         self.tokenizer = tokenizer
         self.limit = limit
         self.on_too_long = on_too_long
+        self._templates = templates
         self._lock = threading.Lock()
 
     def encode_pairs(
@@ -45,7 +53,7 @@ class TextEncoder:
 
         Rows that are too long are cut in the way of the tokenizer, which keeps the special tokens.
         """
-        with self._lock:
+        with self._lock, heed_panics():
             found = self.tokenizer(list(texts), None if pairs is None else list(pairs), verbose=False)
             inputs = [{name: list(found[name][place]) for name in found} for place in range(len(texts))]
             cut = [len(row["input_ids"]) > self.limit for row in inputs]
@@ -58,7 +66,7 @@ class TextEncoder:
 
     def encode(self, text: str, *, special_tokens: bool) -> TokenisedText:
         """Ids of one text, uncut, with the characters of each token where the tokenizer knows them."""
-        with self._lock:
+        with self._lock, heed_panics():
             found = self.tokenizer(
                 text,
                 add_special_tokens=special_tokens,
@@ -70,9 +78,25 @@ class TextEncoder:
         return TokenisedText(list(found["input_ids"]), spans)
 
     def apply_template(self, messages: Sequence[Mapping[str, Any]], **how: Any) -> Any:
-        """What the tokenizer's chat template makes of a conversation; `how` is the tokenizer's."""
-        with self._lock:
+        """What the tokenizer's chat template makes of a conversation; `how` is the tokenizer's.
+
+        A template that came with an upload is rendered in a process of its own. Raises jinja2.TemplateError.
+        """
+        if self._templates is not None:
+            how = self._render_apart(self._templates, messages, how)
+        with self._lock, heed_panics():
             return self.tokenizer.apply_chat_template(list(messages), **how)
+
+    def _render_apart(
+        self, templates: TemplateProcess, messages: Sequence[Mapping[str, Any]], how: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The arguments with the conversation as it was rendered elsewhere."""
+        kept = {name: value for name, value in how.items() if name in _OF_THE_TOKENIZER}
+        seen = {name: value for name, value in how.items() if name not in _OF_THE_TOKENIZER}
+        template = self.tokenizer.get_chat_template(None, seen.get("tools"))
+        marks = bool(how.get("return_assistant_tokens_mask"))
+        values = {**self.tokenizer.special_tokens_map, **seen}
+        return {**kept, "chat_template": GIVEN, "parts": templates.render(template, messages, marks=marks, **values)}
 
     def refuse_long(self, row_ids: Sequence[str], cut: Sequence[bool]) -> None:
         """Raise RowTooLong naming the rows that were cut, where that is not wanted."""

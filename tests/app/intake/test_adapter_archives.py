@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from app.intake.archives import ArchiveLimits, extract_files
-from influence.errors import PickleRefused, TooLarge, UnreadableFile, UnsafeArchive, UploadRefused
+from influence.checkpoint_files.folders import choose_files
+from influence.errors import AdapterConfigRefused, PickleRefused, TooLarge, UnreadableFile, UnsafeArchive, UploadRefused
 
 WANTED = ("adapter_config.json", "adapter_model.safetensors")
+TRAINING = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "trainer_state.json", "README.md")
 LIMITS = ArchiveLimits(max_members=20, max_file_bytes=64 << 20, max_total_bytes=96 << 20)
 Member = tuple[str | zipfile.ZipInfo, bytes]
 
@@ -98,7 +100,7 @@ def zip64_end() -> bytes:
 
 
 def corrupt() -> bytes:
-    content = bytearray(make_zip((WANTED[1], bytes(range(256)) * 40), compression=zipfile.ZIP_STORED))
+    content = bytearray(make_zip((WANTED[1], bytes(range(256)) * 40), good()[0], compression=zipfile.ZIP_STORED))
     content[200] ^= 0xFF
     return bytes(content)
 
@@ -131,12 +133,18 @@ REFUSED: dict[str, tuple[Callable[[], bytes], type[UploadRefused]]] = {
     "overlapping members": (overlapping, UnsafeArchive),
     "zip64 end record": (zip64_end, UnsafeArchive),
     "bomb by ratio": (lambda: bomb(50 << 20), UnsafeArchive),
-    "bomb by size": (lambda: make_zip((WANTED[1], bytes(70 << 20)), compression=zipfile.ZIP_STORED), TooLarge),
+    "bomb by size": (
+        lambda: make_zip(good()[0], (WANTED[1], bytes(70 << 20)), compression=zipfile.ZIP_STORED),
+        TooLarge,
+    ),
     "bomb that lies": (lying_bomb, UnreadableFile),
     "too many members": (crowd, TooLarge),
     "hidden members": (hidden_crowd, TooLarge),
-    "pickled adapter": (named("adapter_model.bin"), PickleRefused),
-    "pickled optimizer in a folder": (named("checkpoint-10/optimizer.PT"), PickleRefused),
+    "pickled adapter": (lambda: make_zip(good()[0], ("adapter_model.bin", b"\x80")), PickleRefused),
+    "pickled adapter in a folder": (
+        lambda: make_zip(good("checkpoint-10/")[0], ("checkpoint-10/adapter_model.bin", b"\x80")),
+        PickleRefused,
+    ),
     "no zip": (lambda: b"this is no zip", UnreadableFile),
     "empty": (lambda: b"", UnreadableFile),
     "cut short": (lambda: make_zip(*good())[:-30], UnreadableFile),
@@ -152,7 +160,7 @@ def unpack(tmp_path: Path) -> Callable[[bytes], list[str]]:
         archive, folder = tmp_path / "upload.zip", tmp_path / "out"
         archive.write_bytes(content)
         folder.mkdir()
-        return extract_files(archive, folder, WANTED, LIMITS)
+        return extract_files(archive, folder, choose_files, LIMITS)
 
     return run
 
@@ -181,5 +189,46 @@ def test_plain_archive_is_unpacked(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(WANTED)
 
 
-def test_adapter_two_folders_down_is_not_looked_for(unpack: Callable[[bytes], list[str]]) -> None:
-    assert unpack(make_zip(*good("a/b/"))) == []
+@pytest.mark.parametrize("prefix", ["a/b/", "run/checkpoint-500/", "out/2026-01-01/lora/"])
+def test_adapter_is_found_wherever_its_configuration_is(prefix: str, unpack: Callable[[bytes], list[str]]) -> None:
+    assert sorted(unpack(make_zip(*good(prefix), ("a/notes.txt", b"x")))) == sorted(WANTED)
+
+
+@pytest.mark.parametrize("prefix", ["", "checkpoint-10/"])
+def test_training_state_is_skipped_unread(prefix: str, unpack: Callable[[bytes], list[str]], tmp_path: Path) -> None:
+    """Of what a trainer leaves beside an adapter nothing is opened: not even what is broken or would be too much."""
+    state = [(f"{prefix}{name}", b"\x80\x04broken") for name in TRAINING]
+    state += [(f"{prefix}runs/events.out", b"x"), (f"{prefix}global_step10/mp_rank_00.pt", bytes(50 << 20))]
+    assert sorted(unpack(make_zip(*good(prefix), *state))) == sorted(WANTED)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(WANTED)
+
+
+def test_pickled_copy_beside_safetensors_is_skipped(unpack: Callable[[bytes], list[str]]) -> None:
+    assert sorted(unpack(make_zip(*good(), ("adapter_model.bin", b"\x80")))) == sorted(WANTED)
+
+
+def test_tokenizer_lies_beside_the_adapter_or_around_it(unpack: Callable[[bytes], list[str]], tmp_path: Path) -> None:
+    outer = (("run/tokenizer.json", b"outer"), ("tokenizer.json", b"outermost"), ("other/tokenizer.json", b"x"))
+    found = unpack(make_zip(*good("run/last/"), *outer))
+    assert "tokenizer.json" in found
+    assert (tmp_path / "out" / "tokenizer.json").read_bytes() == b"outer"
+
+
+def test_tokenizer_of_its_own_wins_over_one_around_it(unpack: Callable[[bytes], list[str]], tmp_path: Path) -> None:
+    unpack(make_zip(*good("run/"), ("run/chat_template.jinja", b"own"), ("tokenizer.json", b"outer")))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [*WANTED, "chat_template.jinja"]
+
+
+def test_outermost_adapter_is_meant_and_equals_are_named(unpack: Callable[[bytes], list[str]], tmp_path: Path) -> None:
+    inner = (("reference/adapter_config.json", b"{}"), ("reference/adapter_model.safetensors", b"other"))
+    unpack(make_zip(*good(), *inner))
+    assert (tmp_path / "out" / WANTED[1]).read_bytes() == b"weights"
+    with pytest.raises(AdapterConfigRefused, match="2 adapters: a, b") as caught:
+        choose_files([*(f"a/{name}" for name in WANTED), *(f"b/{name}" for name in WANTED)])
+    assert "Send one of these folders" in caught.value.hint
+
+
+def test_plain_model_is_told_how_it_is_sent() -> None:
+    with pytest.raises(AdapterConfigRefused) as caught:
+        choose_files(["config.json", "model.safetensors"])
+    assert "'trainable'" in caught.value.hint

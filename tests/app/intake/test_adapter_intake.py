@@ -13,7 +13,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from support.tiny import LABELS, TinyCheckpoint, make_causal, make_classifier
 
-from app.intake.adapters import accept_adapter, copy_adapter, unpack_adapter
+from app.intake.adapter_folder import copy_adapter, unpack_adapter
+from app.intake.adapters import accept_adapter
 from influence.checkpoint_files.base_models import BaseModels
 from influence.contracts.checkpoint import BaseModelRef
 from influence.errors import (
@@ -174,7 +175,7 @@ def test_adapter_of_another_base_or_task_is_refused(
 
 def test_uploaded_zip_keeps_the_adapters_own_files(folder: Path, tmp_path: Path) -> None:
     buffer = io.BytesIO()
-    (folder / "tokenizer.json").write_text("{}")
+    (folder / "optimizer.pt").write_bytes(b"\x80")
     with zipfile.ZipFile(buffer, "w") as archive:
         for file in folder.iterdir():
             archive.write(file, f"my-run/{file.name}")

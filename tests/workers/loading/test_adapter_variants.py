@@ -12,8 +12,8 @@ import torch
 from peft import LoraConfig, PeftModel
 from peft.tuners.lora.config import BdLoraConfig, KasaConfig, MontecloraConfig, VeloraConfig
 from safetensors.torch import load_file, save_file
-from support.adapters import IDS, accept, load_accepted, logits_of_peft, make_adapter
 from support.tiny import TinyCheckpoint, make_causal
+from support.uploads.adapters import IDS, accept, load_accepted, logits_of_peft, make_adapter
 from transformers import AutoModelForCausalLM
 
 from influence.checkpoint_files.fields import FIELDS

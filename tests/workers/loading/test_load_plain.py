@@ -88,6 +88,7 @@ def test_it_cannot_be_trained_anew(plain: Path) -> None:
     with pytest.raises(TaskMismatch, match="trained anew"):
         make_untrained(
             checkpoint_of(plain, "classifier"),
+            None,
             device=torch.device("cpu"),
             settings=GradientSettings(),
             offline=True,

@@ -57,6 +57,7 @@ def _load(
 ) -> LoadedCheckpoint:
     return make_untrained(
         checkpoint,
+        runtime.files.adapter(checkpoint.adapter_digest) if checkpoint.adapter_digest else None,
         device=runtime.device,
         settings=settings,
         offline=runtime.settings.hub_offline,

@@ -44,6 +44,12 @@ class LocalService:
         name, content = ("rows.jsonl", to_jsonl(rows)) if not isinstance(rows, Path) else (rows.name, rows.read_bytes())
         return taken(self.client.post("/v1/datasets", files={"file": (name, content)}, data=fields))
 
+    def preview(self, checkpoint: dict[str, Any], dataset: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        """Rows as the checkpoint reads them."""
+        body = {"checkpoint_id": checkpoint["id"], **fields}
+        path = f"/v1/datasets/{dataset['id']}/preview"
+        return taken(self.client.post(path, json=body, headers={"Prefer": "wait=60"}))
+
     def index(self, checkpoint: dict[str, Any], dataset: dict[str, Any], **fields: Any) -> dict[str, Any]:
         """A built index."""
         body = {"checkpoint_id": checkpoint["id"], "dataset_id": dataset["id"], "max_length": 128, **fields}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-CASES = Path(__file__).resolve().parents[2].parent / "shared" / "cases"
+CASES = Path(__file__).resolve().parents[3].parent / "shared" / "cases"
 LLAMA, BERT = CASES / "00-bases" / "llama", CASES / "00-bases" / "bert"
 
 

@@ -1,0 +1,75 @@
+"""Which files of an upload are an adapter's own, by their names alone, however trainers lay their folders.
+
+An adapter lies where its adapter_config.json does; its tokenizer lies beside it or in a folder around it. Everything
+else that a trainer leaves (optimizer, scheduler, random states, logs) is nobody's business here and never opened.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+
+from influence.checkpoint_files.tokenizers.settings import TOKENIZER_FILES
+from influence.errors import AdapterConfigRefused, PickleRefused
+
+CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE = "adapter_config.json", "adapter_model.safetensors", "config.json"
+#: What is kept of the adapter's folder itself.
+OWN_FILES = (CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE)
+_PICKLED = ("adapter_model.bin", "adapter_model.pt")
+_SHOWN = 10
+
+
+def choose_files(names: Iterable[str]) -> dict[str, str]:
+    """The files of the one adapter among relative paths: path -> plain name.
+
+    Raises AdapterConfigRefused where there is none or more than one, PickleRefused where its weights are pickled only.
+    """
+    paths = {str(PurePosixPath(name)) for name in names}
+    folder = _choose_folder(paths)
+    own = {name: _join(folder, name) for name in OWN_FILES}
+    pickled = [name for name in _PICKLED if _join(folder, name) in paths]
+    if pickled and own[WEIGHTS_FILE] not in paths:
+        raise PickleRefused(f"The adapter's weights are pickled ({pickled[0]}).")
+    found = {**own, **_tokenizer_files(folder, paths)}
+    return {path: name for name, path in found.items() if path in paths}
+
+
+def find_folders(names: Iterable[str]) -> list[str]:
+    """Folders with an adapter, the outermost first; the empty name is the top."""
+    folders = {str(PurePosixPath(name).parent) for name in names if PurePosixPath(name).name == CONFIG_FILE}
+    return sorted(("" if folder == "." else folder for folder in folders), key=lambda folder: (_depth(folder), folder))
+
+
+def _choose_folder(paths: set[str]) -> str:
+    folders = find_folders(paths)
+    if not folders:
+        raise AdapterConfigRefused(
+            f"There is no {CONFIG_FILE}.",
+            hint="Send the folder that PEFT's save_pretrained wrote. A model that was trained whole is sent as "
+            "'base_model' with 'trainable' instead."
+            if any(PurePosixPath(path).name == MODEL_CONFIG_FILE for path in paths)
+            else "Send the folder that PEFT's save_pretrained wrote, not the base model's.",
+        )
+    outermost = [folder for folder in folders if _depth(folder) == _depth(folders[0])]
+    if len(outermost) > 1:
+        raise AdapterConfigRefused(
+            f"There are {len(outermost)} adapters: {', '.join(outermost[:_SHOWN])}.",
+            hint=f"Send one of these folders, for example {outermost[-1]}.",
+            extra={"folders": outermost[:100]},
+        )
+    return outermost[0]
+
+
+def _tokenizer_files(folder: str, paths: set[str]) -> Mapping[str, str]:
+    """Tokenizer files of the adapter's folder, or of the nearest folder around it that has any."""
+    while True:
+        found = {name: path for name in TOKENIZER_FILES if (path := _join(folder, name)) in paths}
+        if found or not folder:
+            return found
+        folder = str(PurePosixPath(folder).parent).removeprefix(".")
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _depth(folder: str) -> int:
+    return len(PurePosixPath(folder).parts)

@@ -1,0 +1,59 @@
+"""Chat templates of strangers, read but not run: what is no template, or reaches for Python's insides, is refused.
+
+What remains may still run without end; workers render it in a process of its own, within bounds.
+"""
+
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from influence.checkpoint_files.tokenizers.refusal import refuse_file
+
+MAX_TEMPLATE_CHARACTERS = 256 << 10
+
+
+class _Generation(Extension):
+    """The tag around an assistant's part, which transformers adds to the language."""
+
+    def __init__(self, environment: jinja2.Environment) -> None:
+        super().__init__(environment)
+        self.tags = {"generation"}
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def check_template(template: Any, file: str) -> None:
+    """Raise TokenizerRefused for what is no template, or one that asks for underscored attributes."""
+    if not isinstance(template, str):
+        raise refuse_file(file, "holds a chat template that is no text")
+    if len(template) > MAX_TEMPLATE_CHARACTERS:
+        raise refuse_file(file, f"holds a chat template of more than {MAX_TEMPLATE_CHARACTERS >> 10} KiB")
+    environment = ImmutableSandboxedEnvironment(extensions=[_Generation, loopcontrols])
+    try:
+        tree = environment.parse(template)
+        names = [node.attr for node in tree.find_all(nodes.Getattr)]
+        names += [
+            node.arg.value
+            for node in tree.find_all(nodes.Getitem)
+            if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str)
+        ]
+    except (jinja2.TemplateError, RecursionError) as error:
+        raise refuse_file(file, f"holds a chat template that cannot be read ({str(error)[:120]})") from error
+    inside = [name for name in names if name.startswith("_")]
+    if inside:
+        raise refuse_file(
+            file,
+            f"holds a chat template that asks for {inside[0][:60]!r}, which no conversation has",
+            "Send the chat template that the adapter was trained with.",
+        )
+    imported = [
+        type(node).__name__ for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends))
+    ]
+    if imported:
+        raise refuse_file(file, f"holds a chat template that reads other files ({imported[0]})")
