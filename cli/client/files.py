@@ -7,14 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from influence.errors import PickleRefused, UnreadableFile, UnsupportedFormat
-
-CONFIG, WEIGHTS, PICKLED_WEIGHTS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
+from influence.checkpoint_files.folders import CONFIG_FILE, WEIGHTS_FILE, choose_files, list_files
+from influence.errors import AdapterConfigRefused, UnreadableFile, UnsupportedFormat
 
 
 @contextmanager
 def open_adapter(path: Path) -> Iterator[IO[bytes]]:
-    """The zip to upload: the file itself, or the two files of a folder that matter, zipped in passing.
+    """The zip to upload: the file itself, or the files of a folder that matter, zipped in passing.
 
     Raises UnreadableFile, PickleRefused, UnsupportedFormat.
     """
@@ -28,27 +27,28 @@ def open_adapter(path: Path) -> Iterator[IO[bytes]]:
         if not zipfile.is_zipfile(stream):
             raise UnsupportedFormat(
                 f"{path} is neither a folder nor a zip.",
-                hint=f"Give the folder that holds {CONFIG} and {WEIGHTS}, or a zip of it.",
+                hint=f"Give the folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}, or a zip of it.",
             )
         stream.seek(0)
         yield stream
 
 
 def zip_folder(folder: Path, archive: IO[bytes]) -> None:
-    """Write the configuration and the weights; weights do not shrink, so nothing is compressed."""
-    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
-    if WEIGHTS in missing and (folder / PICKLED_WEIGHTS).exists():
-        raise PickleRefused(f"{folder} holds {PICKLED_WEIGHTS}, which is a pickle.")
-    if missing:
+    """Write the adapter's files, its tokenizer included; weights do not shrink, so nothing is compressed."""
+    try:
+        chosen = choose_files(list_files(folder))
+    except AdapterConfigRefused as error:
+        raise UnreadableFile(f"{folder} is not a PEFT adapter. {error.detail}", hint=error.hint) from error
+    if WEIGHTS_FILE not in chosen.values():
         raise UnreadableFile(
-            f"{folder} is not a PEFT adapter: {' and '.join(missing)} missing.",
+            f"{folder} is not a PEFT adapter: {WEIGHTS_FILE} missing.",
             hint="Give the folder that model.save_pretrained(folder) wrote.",
         )
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as target:
-        for name in (CONFIG, WEIGHTS):
+        for path, name in chosen.items():
             # A fixed time: the same adapter makes the same bytes.
             entry = zipfile.ZipInfo(name)
-            with (folder / name).open("rb") as source, target.open(entry, "w", force_zip64=True) as sink:
+            with (folder / path).open("rb") as source, target.open(entry, "w", force_zip64=True) as sink:
                 while piece := source.read(1 << 20):
                     sink.write(piece)
 

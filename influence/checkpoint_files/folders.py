@@ -4,17 +4,20 @@ An adapter lies where its adapter_config.json does; its tokenizer lies beside it
 else that a trainer leaves (optimizer, scheduler, random states, logs) is nobody's business here and never opened.
 """
 
-from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 
 from influence.checkpoint_files.tokenizers.settings import TOKENIZER_FILES
-from influence.errors import AdapterConfigRefused, PickleRefused
+from influence.errors import AdapterConfigRefused, PickleRefused, TooLarge
 
 CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE = "adapter_config.json", "adapter_model.safetensors", "config.json"
 #: What is kept of the adapter's folder itself.
 OWN_FILES = (CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE)
 _PICKLED = ("adapter_model.bin", "adapter_model.pt")
 _SHOWN = 10
+#: How deep an adapter may lie below a folder that is named, and how many files are looked at on the way.
+_MAX_DEPTH, _MAX_FILES = 4, 10_000
 
 
 def choose_files(names: Iterable[str]) -> dict[str, str]:
@@ -30,6 +33,19 @@ def choose_files(names: Iterable[str]) -> dict[str, str]:
         raise PickleRefused(f"The adapter's weights are pickled ({pickled[0]}).")
     found = {**own, **_tokenizer_files(folder, paths)}
     return {path: name for name, path in found.items() if path in paths}
+
+
+def list_files(top: Path) -> Iterator[str]:
+    """Files below a folder as relative paths; linked folders are not entered. Raises TooLarge."""
+    count = 0
+    for folder, folders, files in os.walk(top):
+        below = Path(folder).relative_to(top)
+        if len(below.parts) >= _MAX_DEPTH:
+            folders.clear()
+        count += len(files)
+        if count > _MAX_FILES:
+            raise TooLarge(f"{top} holds more than {_MAX_FILES} files.", hint="Name the adapter's own folder.")
+        yield from (str(below / name) for name in files)
 
 
 def find_folders(names: Iterable[str]) -> list[str]:

@@ -23,6 +23,7 @@ _PART = re.compile(
     r"\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_magnitude_vector|trainable_tokens_delta)"
     r"(?:\.(?!weight$|bias$)([A-Za-z0-9_\-]+))?(\.weight|\.bias)?$"
 )
+_PLAIN = re.compile(r"[\x21-\x7e]{1,1024}")
 _SAVED, _ORIGINAL = ".modules_to_save.", ".original_module."
 _DEFAULT = "default"
 
@@ -36,12 +37,18 @@ class Names:
 
 
 def read_names(names: Iterable[str]) -> Names:
-    """PEFT's own name of every tensor. Raises AdapterMismatch where a file holds more than one adapter.
+    """PEFT's own name of every tensor. Raises AdapterMismatch for odd names and files of more than one adapter.
 
     The copy of what a saved module replaced (`original_module`) has none: nothing is computed with it. Without a saved
     module it is the base's own weight, and so is what lies below trained rows of an embedding.
     """
     plain = {name: _WRAPPERS.sub("", name) for name in names}
+    odd = [name for name in plain if not _PLAIN.fullmatch(name)]
+    if odd:
+        raise AdapterMismatch(
+            f"{odd[0][:80]!a} is no name of a tensor.",
+            hint="Save the adapter again: model.save_pretrained(folder).",
+        )
     adapters = {found[2] for name in plain.values() if (found := _PART.search(name)) and found[2]}
     if len(adapters) > 1:
         raise AdapterMismatch(
