@@ -5,7 +5,9 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
+import structlog
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
 
 from app.audits import routes as audits
@@ -33,6 +35,8 @@ from influence.checkpoint_files.base_models import BaseModels
 from influence.store.connections import BRISK, PROMPT, connect, connect_async
 from influence.store.data.files import Files
 from influence.store.store import Store
+
+log = structlog.get_logger()
 
 DESCRIPTION = """Ask a fine-tuned model which training rows taught it a behaviour.
 
@@ -85,6 +89,8 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
 
     @asynccontextmanager
     async def live(_: FastAPI) -> AsyncIterator[None]:
+        for path in await run_in_threadpool(files.sweep):
+            log.info("removed what a killed process left", path=str(path))
         yield
         await context.events.aclose()
         context.probe.close()

@@ -15,9 +15,10 @@ DatainfError
 ├── Conflict                the resource is not in a state for this
 │   └── IndexNotReady · IndexFailed · ResourceInUse · IdempotencyConflict · Cancelled
 └── Unavailable             try again later
-    └── StoreUnavailable · NoWorker · WorkerDied · ShardMissing · OutOfMemory · DeviceLost · Internal
+    └── StoreUnavailable · DiskFull · NoWorker · WorkerDied · ShardMissing · OutOfMemory · DeviceLost · Internal
 """
 
+import errno
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -255,6 +256,11 @@ class StoreUnavailable(Unavailable):
     code, title = "store_unavailable", "The Redis server does not answer"
 
 
+class DiskFull(Unavailable):
+    status, code, title = 507, "disk_full", "The service's disk has no room left"
+    default_hint = "Ask the operator to free space in the data directory, then send it again."
+
+
 class NoWorker(Unavailable):
     code, title = "no_worker", "No worker is running"
     default_hint = "Start one with 'datainf worker'."
@@ -282,3 +288,8 @@ class DeviceLost(Unavailable):
 class Internal(Unavailable):
     status, code, title = 500, "internal", "Something broke on our side"
     default_hint = "Try again; if it happens again, report the request id."
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether a write failed for want of room: the disk's, a quota's, or that of a single file."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -43,12 +44,19 @@ def run_to_end(**settings: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def running_api(folder: Path, wait_until: Callable[..., None], **settings: str) -> Iterator[ApiProcess]:
-    """A process that serves on a free port until the block ends."""
+def running_api(
+    folder: Path, wait_until: Callable[..., None], *, max_file_bytes: int = resource.RLIM_INFINITY, **settings: str
+) -> Iterator[ApiProcess]:
+    """A process that serves on a free port until the block ends; no file that it writes may be larger."""
+
+    def bound_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, max_file_bytes))
+
     log = folder / "api.log"
     chosen = {"data_dir": str(folder / "data"), "port": "0", "log_json": "true", **settings}
     with log.open("wb") as stream:
-        process = subprocess.Popen([sys.executable, "-m", "app"], env=environment(**chosen), stderr=stream)
+        command = [sys.executable, "-m", "app"]
+        process = subprocess.Popen(command, env=environment(**chosen), stderr=stream, preexec_fn=bound_files)
     started = ApiProcess(process, log)
     try:
         wait_until(lambda: started.find_url() or process.poll() is not None, "the address is logged")
