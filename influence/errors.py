@@ -3,7 +3,8 @@
 DatainfError
 ├── RequestRefused          the request itself is wrong
 │   ├── InvalidRequest · UnknownMethod · MethodNotOffered · PathNotAllowed · DoesNotFit
-│   └── Unauthorised · NotFound · MethodNotAllowed · NotAcceptable · TooManyRequests
+│   ├── Unauthorised · HostNotAllowed · OriginNotAllowed · NotFound · MethodNotAllowed
+│   └── NotAcceptable · TooManyRequests
 ├── UploadRefused           bytes we were given cannot be used
 │   ├── EmptyFile · UnreadableFile · BrokenRow · TooLarge · UnsafeArchive · PickleRefused · UnsupportedFormat
 │   └── ColumnsUnmatched · ColumnsAmbiguous
@@ -89,6 +90,16 @@ class DoesNotFit(RequestRefused):
 class Unauthorised(RequestRefused):
     status, code, title = 401, "unauthorised", "An API key is needed"
     default_hint = "Send the header 'Authorization: Bearer <key>'."
+
+
+class HostNotAllowed(RequestRefused):
+    status, code, title = 403, "host_not_allowed", "Requests for this host are not taken"
+    default_hint = "Use http://127.0.0.1 with the port, or ask the operator to add the name to DATAINF_ALLOWED_HOSTS."
+
+
+class OriginNotAllowed(RequestRefused):
+    status, code, title = 403, "origin_not_allowed", "Pages of this origin may not change anything"
+    default_hint = "Ask the operator to add the origin to DATAINF_ALLOWED_ORIGINS."
 
 
 class NotFound(RequestRefused):

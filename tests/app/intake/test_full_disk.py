@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from starlette.testclient import TestClient
-from support.api_process import running_api
+from support.api import running_api
 from support.problems import assert_problem
 from support.tiny import make_classifier
 
