@@ -5,7 +5,10 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
+import structlog
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 
 from app.audits import routes as audits
@@ -21,6 +24,7 @@ from app.http.limits import Places
 from app.http.multipart import FORM_OVERHEAD_BYTES
 from app.http.problems import Problem, install_handlers
 from app.http.serving.middleware import BodyLimit, RequestFrame
+from app.http.serving.origins import CROSS_ORIGIN, OriginGuard
 from app.indexes import routes as indexes
 from app.jobs import routes as jobs
 from app.queries import method_routes as methods
@@ -28,11 +32,14 @@ from app.queries import routes as queries
 from app.reviews import routes as reviews
 from app.settings import ApiSettings
 from app.sweeps import routes as sweeps
+from app.ui import docs
 from app.ui import routes as page
 from influence.checkpoint_files.base_models import BaseModels
 from influence.store.connections import BRISK, PROMPT, connect, connect_async
 from influence.store.data.files import Files
 from influence.store.store import Store
+
+log = structlog.get_logger()
 
 DESCRIPTION = """Ask a fine-tuned model which training rows taught it a behaviour.
 
@@ -85,6 +92,8 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
 
     @asynccontextmanager
     async def live(_: FastAPI) -> AsyncIterator[None]:
+        for path in await run_in_threadpool(files.sweep):
+            log.info("removed what a killed process left", path=str(path))
         yield
         await context.events.aclose()
         context.probe.close()
@@ -95,14 +104,25 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
         description=DESCRIPTION,
         openapi_tags=TAGS,
         lifespan=live,
+        docs_url=None,
         redoc_url=None,
     )
     app.state.context = context
     app.add_middleware(BodyLimit, max_bytes=settings.max_request_bytes, uploads=_upload_limits(settings))
+    app.add_middleware(
+        OriginGuard,
+        hosts=settings.allowed_hosts,
+        origins=settings.allowed_origins,
+        has_keys=bool(settings.api_keys),
+    )
+    if settings.allowed_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CROSS_ORIGIN)
     app.add_middleware(RequestFrame, metrics=metrics)
     install_handlers(app)
     for module in _ROUTERS:
         app.include_router(module.router)
+    app.mount(docs.ASSETS_PATH, docs.ASSETS, name="docs")
+    app.include_router(docs.router)
     app.mount("/ui/static", page.PageFiles(directory=page.STATIC), name="ui")
     app.include_router(page.router)
     _describe(app)

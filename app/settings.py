@@ -1,11 +1,12 @@
 """Settings of the API process, read from the environment once."""
 
-import ipaddress
+import re
 
 from pydantic import Field, SecretStr, model_validator
 
-from influence.settings import StorageSettings
+from influence.settings import StorageSettings, is_loopback
 
+_ORIGIN = re.compile(r"https?://[^/?#*\s]+")
 #: Shorter keys can be guessed.
 MIN_KEY_CHARACTERS = 16
 
@@ -16,6 +17,14 @@ class ApiSettings(StorageSettings):
     host: str = Field("127.0.0.1", description="Address to listen on; any but loopback needs an API key.")
     port: int = Field(8321, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     api_keys: list[SecretStr] = Field([], description="JSON list of keys; none are asked for while it is empty.")
+    allowed_hosts: list[str] = Field(
+        [],
+        description="JSON list of host names that requests may be for, beside this machine's own; any, where it is "
+        "empty and keys are set.",
+    )
+    allowed_origins: list[str] = Field(
+        [], description="JSON list of origins, such as 'https://curate.example', whose pages may call from a browser."
+    )
     max_adapter_bytes: int = Field(512 << 20, ge=1, description="Largest adapter zip taken.")
     max_dataset_bytes: int = Field(2 << 30, ge=1, description="Largest data set file taken, also once unpacked.")
     max_rows: int = Field(10_000_000, ge=1, description="Most rows of a data set.")
@@ -36,14 +45,6 @@ class ApiSettings(StorageSettings):
             )
         if any(len(key.get_secret_value()) < MIN_KEY_CHARACTERS for key in self.api_keys):
             raise ValueError(f"an API key has to have at least {MIN_KEY_CHARACTERS} characters")
+        if unfit := [origin for origin in self.allowed_origins if not _ORIGIN.fullmatch(origin)]:
+            raise ValueError(f"{unfit[0]!r} is no origin: write scheme, host and port only, as in https://a.example")
         return self
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

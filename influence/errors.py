@@ -3,7 +3,8 @@
 DatainfError
 ├── RequestRefused          the request itself is wrong
 │   ├── InvalidRequest · UnknownMethod · MethodNotOffered · PathNotAllowed · DoesNotFit
-│   └── Unauthorised · NotFound · MethodNotAllowed · NotAcceptable · TooManyRequests
+│   ├── Unauthorised · HostNotAllowed · OriginNotAllowed · NotFound · MethodNotAllowed
+│   └── NotAcceptable · TooManyRequests
 ├── UploadRefused           bytes we were given cannot be used
 │   ├── EmptyFile · UnreadableFile · BrokenRow · TooLarge · UnsafeArchive · PickleRefused · UnsupportedFormat
 │   └── ColumnsUnmatched · ColumnsAmbiguous
@@ -16,9 +17,10 @@ DatainfError
 ├── Conflict                the resource is not in a state for this
 │   └── IndexNotReady · IndexFailed · ResourceInUse · IdempotencyConflict · Cancelled
 └── Unavailable             try again later
-    └── StoreUnavailable · NoWorker · WorkerDied · ShardMissing · OutOfMemory · DeviceLost · Internal
+    └── StoreUnavailable · DiskFull · NoWorker · WorkerDied · ShardMissing · OutOfMemory · DeviceLost · Internal
 """
 
+import errno
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -89,6 +91,16 @@ class DoesNotFit(RequestRefused):
 class Unauthorised(RequestRefused):
     status, code, title = 401, "unauthorised", "An API key is needed"
     default_hint = "Send the header 'Authorization: Bearer <key>'."
+
+
+class HostNotAllowed(RequestRefused):
+    status, code, title = 403, "host_not_allowed", "Requests for this host are not taken"
+    default_hint = "Use http://127.0.0.1 with the port, or ask the operator to add the name to DATAINF_ALLOWED_HOSTS."
+
+
+class OriginNotAllowed(RequestRefused):
+    status, code, title = 403, "origin_not_allowed", "Pages of this origin may not change anything"
+    default_hint = "Ask the operator to add the origin to DATAINF_ALLOWED_ORIGINS."
 
 
 class NotFound(RequestRefused):
@@ -260,6 +272,11 @@ class StoreUnavailable(Unavailable):
     code, title = "store_unavailable", "The Redis server does not answer"
 
 
+class DiskFull(Unavailable):
+    status, code, title = 507, "disk_full", "The service's disk has no room left"
+    default_hint = "Ask the operator to free space in the data directory, then send it again."
+
+
 class NoWorker(Unavailable):
     code, title = "no_worker", "No worker is running"
     default_hint = "Start one with 'datainf worker'."
@@ -287,3 +304,8 @@ class DeviceLost(Unavailable):
 class Internal(Unavailable):
     status, code, title = 500, "internal", "Something broke on our side"
     default_hint = "Try again; if it happens again, report the request id."
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether a write failed for want of room: the disk's, a quota's, or that of a single file."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -1,5 +1,6 @@
 """Settings that the API and the workers share, read from the environment (prefix DATAINF_) by each process once."""
 
+import ipaddress
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,14 @@ PREFIX = "DATAINF_"
 #: How a process says that its settings are wrong: to start it again would not help.
 EXIT_SETTINGS = 2
 _FIELD = re.compile(r'field "(\w+)"')
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address: known without asking a resolver."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class StorageSettings(BaseSettings):

@@ -12,7 +12,7 @@ from app.http.context import Context, Ctx
 from app.http.idempotency import Made, Once, OnceOnly
 from app.http.multipart import Upload, is_form, receive_upload
 from app.http.pagination import PageOf
-from app.http.problems import describe_errors
+from app.http.problems import UPLOAD_ERRORS, describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
 from influence.contracts.checkpoint import Checkpoint, CheckpointRequest
@@ -33,7 +33,6 @@ from influence.errors import (
     PickleRefused,
     ResourceInUse,
     TaskMismatch,
-    TooLarge,
     UnreadableFile,
     UnsafeArchive,
     UnsupportedFormat,
@@ -65,7 +64,7 @@ class CheckpointForm(RequestModel):
     responses={
         200: {"model": Checkpoint, "description": "The same content came before: this is its checkpoint."},
         **describe_errors(
-            TooLarge,
+            *UPLOAD_ERRORS,
             UnreadableFile,
             UnsafeArchive,
             PickleRefused,

@@ -13,7 +13,7 @@ from app.http.context import Context, Ctx
 from app.http.idempotency import Made, Once, OnceOnly
 from app.http.multipart import is_form, receive_upload
 from app.http.pagination import PageOf, RowsOf
-from app.http.problems import describe_errors
+from app.http.problems import UPLOAD_ERRORS, describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
 from app.intake.paths import resolve_allowed
@@ -33,7 +33,6 @@ from influence.errors import (
     PathNotAllowed,
     ResourceInUse,
     RowsRefused,
-    TooLarge,
     UnreadableFile,
     UnsupportedFormat,
 )
@@ -61,7 +60,7 @@ class DatasetForm(RequestModel):
     responses={
         200: {"model": Dataset, "description": "The same rows came before: this is their data set."},
         **describe_errors(
-            TooLarge,
+            *UPLOAD_ERRORS,
             EmptyFile,
             UnreadableFile,
             BrokenRow,

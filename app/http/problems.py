@@ -16,6 +16,7 @@ from starlette.routing import Match
 from influence.errors import (
     Conflict,
     DatainfError,
+    DiskFull,
     IdempotencyConflict,
     IndexFailed,
     IndexNotReady,
@@ -34,6 +35,7 @@ from influence.errors import (
     Unavailable,
     UnknownMethod,
     UnsupportedFormat,
+    is_disk_full,
 )
 from influence.store.connections import StoreError, StoreFullError
 
@@ -46,6 +48,8 @@ _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _SHOWN_CHARACTERS = 300
 #: What every POST can meet that names resources in a JSON body and starts long work.
 WORK_ERRORS = (NotFound, IdempotencyConflict, TooLarge, UnsupportedFormat, TooManyRequests)
+#: What sending files can meet.
+UPLOAD_ERRORS = (TooLarge, DiskFull)
 #: What asking an index by a method can meet.
 INDEX_ERRORS = (IndexNotReady, IndexFailed, UnknownMethod, MethodNotOffered)
 #: What rows can meet that a checkpoint is to read.
@@ -160,6 +164,13 @@ def install_handlers(app: FastAPI) -> None:
         log.error("the store does not answer", error=str(error))
         return problem_response(translate_store_error(error), request.state.request_id)
 
+    def refuse_full_disk(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, OSError)
+        if not is_disk_full(error):
+            raise error
+        log.error("the disk is full", error=str(error))
+        return problem_response(DiskFull("There is no room to write what was sent."), request.state.request_id)
+
     def refuse_fields(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         return problem_response(translate_validation(error.errors()), request.state.request_id)
@@ -172,5 +183,6 @@ def install_handlers(app: FastAPI) -> None:
 
     app.add_exception_handler(DatainfError, refuse)
     app.add_exception_handler(StoreError, lose_store)
+    app.add_exception_handler(OSError, refuse_full_disk)
     app.add_exception_handler(RequestValidationError, refuse_fields)
     app.add_exception_handler(HTTPException, refuse_route)

@@ -13,7 +13,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from influence.errors import InvalidRequest, NotFound, Unavailable
+from influence.errors import DiskFull, InvalidRequest, NotFound, Unavailable, is_disk_full
 
 
 @contextmanager
@@ -37,6 +37,8 @@ def translate_hub_errors(hub_id: str, revision: str | None, *, kind: str, exampl
             "The service does not reach for the hub.", hint=f"Upload the {sent}, or unset HF_HUB_OFFLINE."
         ) from error
     except (EntryNotFoundError, HfHubHTTPError, HTTPError, OSError) as error:
+        if isinstance(error, OSError) and is_disk_full(error):
+            raise DiskFull("There is no room for what the hub gives.") from error
         raise Unavailable(
             f"The hub does not give {called}: {_short(error)}.", hint=f"Try again later, or upload the {sent}."
         ) from error

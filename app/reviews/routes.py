@@ -14,7 +14,7 @@ from app.http.context import Ctx
 from app.http.idempotency import Made, OnceOnly
 from app.http.multipart import receive_upload
 from app.http.pagination import PageOf, RowParameters, check_bounds
-from app.http.problems import describe_errors
+from app.http.problems import UPLOAD_ERRORS, describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
 from app.reviews.decide import decide, decide_many, undo
@@ -47,7 +47,6 @@ from influence.errors import (
     LabelOutOfRange,
     LabelUnknown,
     NotFound,
-    TooLarge,
     UnreadableFile,
 )
 
@@ -260,7 +259,7 @@ def export(review_id: str, context: Ctx, caller: Caller, parameters: Annotated[E
             },
         }
     },
-    responses=describe_errors(*_DECISION_ERRORS, TooLarge, UnreadableFile),
+    responses=describe_errors(*_DECISION_ERRORS, *UPLOAD_ERRORS, UnreadableFile),
 )
 async def import_decisions(review_id: str, request: Request, context: Ctx, caller: Caller) -> Response:
     """Label Studio's JSON export, or CSV or JSON lines with `row_index` (or `row_id`) and `action`.

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from support.api import LocalClient
 
 from app.main import create_app
 from app.settings import ApiSettings
@@ -32,7 +33,7 @@ def make_client(store: Store, files: Files) -> Iterator[Callable[..., TestClient
         def make(**settings: Any) -> TestClient:
             chosen = ApiSettings(redis_url=store.connections.state_url, data_dir=files.root, **settings)
             app = create_app(chosen, store=store, files=files)
-            return stack.enter_context(TestClient(app, raise_server_exceptions=False))
+            return stack.enter_context(LocalClient(app))
 
         yield make
 

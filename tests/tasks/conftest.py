@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from starlette.testclient import TestClient
+from support.api import LocalClient
 from support.bench import Bench
 from support.service import running_worker
 
@@ -23,6 +23,6 @@ def bench(server: EmbeddedServer, store: Store, tmp_path: Path) -> Iterator[Benc
     )
     with (
         running_worker(server.url, files.root),
-        TestClient(create_app(settings, store=store, files=files), raise_server_exceptions=False) as client,
+        LocalClient(create_app(settings, store=store, files=files)) as client,
     ):
         yield Bench(client, store)

@@ -16,6 +16,14 @@ from influence.errors import Internal, TooLarge
 log = structlog.get_logger()
 
 REQUEST_ID_HEADER = "X-Request-Id"
+#: An answer is data: nothing in it runs, no page shows it as a part of its own. Pages of ours set their own policy.
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 #: Standard methods; anything else is counted as one, so that a client cannot make metrics grow.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -72,7 +80,7 @@ class RequestFrame:
 
 
 class _Answer:
-    """Notes the status that goes out and puts the request id on it."""
+    """Notes the status that goes out, puts the request id on it, and what keeps browsers from doing more with it."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
@@ -82,7 +90,10 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            MutableHeaders(scope=message)[REQUEST_ID_HEADER] = self._request_id
+            headers = MutableHeaders(scope=message)
+            headers[REQUEST_ID_HEADER] = self._request_id
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
         await self._send(message)
 
 

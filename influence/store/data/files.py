@@ -2,9 +2,15 @@
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+#: Longer than any upload is worked on without a byte being written.
+ABANDONED_SECONDS = 6 * 3600.0
+#: Rows on their way to their address, and downloads.
+_UNFINISHED = (".incoming-*", "incoming-*", "download-*")
 
 
 class Files:
@@ -36,6 +42,15 @@ class Files:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def sweep(self, *, older_than_seconds: float = ABANDONED_SECONDS) -> list[Path]:
+        """Remove what a process that was killed left half-made and nobody has written to for so long; answers what."""
+        before = time.time() - older_than_seconds
+        unfinished = [*self._scratch.iterdir(), *(path for mark in _UNFINISHED for path in self.datasets.glob(mark))]
+        abandoned = [path for path in unfinished if _last_written(path) < before]
+        for path in abandoned:
+            shutil.rmtree(path, ignore_errors=True)
+        return abandoned
+
     def keep(self, folder: Path, destination: Path) -> Path:
         """Move a finished folder to its address; what is there already wins, for it has the same content."""
         try:
@@ -48,3 +63,11 @@ class Files:
     def remove(self, folder: Path) -> None:
         """Delete a folder below the data directory."""
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _last_written(path: Path) -> float:
+    """When a folder or anything in it was last written; now where it just went away."""
+    try:
+        return max(found.lstat().st_mtime for found in (path, *path.rglob("*")))
+    except FileNotFoundError:
+        return time.time()

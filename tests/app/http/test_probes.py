@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from starlette.testclient import TestClient
+from support.api import LocalClient
 from support.problems import assert_problem
 
 from app.main import create_app
@@ -42,7 +42,7 @@ def test_probes_answer_while_the_server_hangs_and_requests_wait_for_it(
     files = Files(tmp_path / "data")
     with closing(connect(own_server.url, deadlines=patience)) as connections:
         app = create_app(ApiSettings(data_dir=files.root), store=Store(connections), files=files)
-        with TestClient(app, raise_server_exceptions=False) as client:
+        with LocalClient(app) as client:
             assert client.get("/health/ready").status_code == 200
             os.kill(own_server.process.pid, signal.SIGSTOP)
             answers: list[int] = []
@@ -67,6 +67,6 @@ def test_a_caller_is_told_that_the_server_does_not_answer(own_server: EmbeddedSe
     files = Files(tmp_path / "data")
     with closing(connect(own_server.url, deadlines=Deadlines(0.2, 0.2, 0))) as connections:
         app = create_app(ApiSettings(data_dir=files.root), store=Store(connections), files=files)
-        with TestClient(app, raise_server_exceptions=False) as client:
+        with LocalClient(app) as client:
             os.kill(own_server.process.pid, signal.SIGSTOP)
             assert_problem(client.get("/v1/jobs"), 503, "store_unavailable")

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
+from support.api import LocalClient
 from support.problems import assert_problem
 
 from app.http.serving.middleware import choose_request_id
@@ -107,7 +108,7 @@ def test_request_id_that_could_harm_a_log_is_replaced(given_id: str | None) -> N
 def test_store_that_is_gone_is_unavailable_but_the_process_lives(files: Files) -> None:
     connections = connect("unix:///nonexistent/redis.sock")
     app = create_app(ApiSettings(data_dir=files.root), store=Store(connections), files=files)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with LocalClient(app) as client:
         assert client.get("/health/live").json() == {"status": "live"}
         answer = client.get("/v1/jobs/job_0")
         assert_problem(answer, 503, "store_unavailable")
@@ -123,7 +124,7 @@ def test_what_nobody_foresaw_is_an_internal_error_without_a_traceback(store: Sto
     def break_down() -> None:
         raise ZeroDivisionError("secret detail")
 
-    with TestClient(app, raise_server_exceptions=False) as client, capture_logs() as logged:
+    with LocalClient(app) as client, capture_logs() as logged:
         answer = client.get("/broken")
     assert any(line["event"] == "request failed" and line["exc_info"] for line in logged)
     body = assert_problem(answer, 500, "internal")

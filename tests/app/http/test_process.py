@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from support.api_process import run_to_end, running_api
+from support.api import run_to_end, running_api
 
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store

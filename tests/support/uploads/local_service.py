@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from app.main import create_app
 from app.settings import ApiSettings
 from influence.store.store import Store
+from support.api import LocalClient
 from support.service import running_worker
 from workers.runtime.state import Runtime
 
@@ -90,7 +91,7 @@ def local_service(
     with running_worker(url, data_dir) as runtime:
         settings = ApiSettings(redis_url=url, data_dir=data_dir, allowed_roots=list(roots), hub_offline=True)
         application = create_app(settings, store=store, files=runtime.files)
-        with TestClient(application, raise_server_exceptions=False) as client:
+        with LocalClient(application) as client:
             wait_until(lambda: client.get("/health/ready").status_code == 200, "the worker is ready")
             yield LocalService(client, runtime, wait_until)
 

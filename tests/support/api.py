@@ -1,7 +1,8 @@
-"""`python -m app` as a process of its own, and what it logs."""
+"""The API as its callers meet it: in this process, or as a process of its own with its log."""
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp
+
+
+class LocalClient(TestClient):
+    """Speaks to 127.0.0.1: without keys the API takes no other host. Failures are answers, not exceptions."""
+
+    def __init__(self, app: ASGIApp, base_url: str = "http://127.0.0.1") -> None:
+        super().__init__(app, base_url=base_url, raise_server_exceptions=False)
 
 
 @dataclass
@@ -43,12 +54,19 @@ def run_to_end(**settings: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def running_api(folder: Path, wait_until: Callable[..., None], **settings: str) -> Iterator[ApiProcess]:
-    """A process that serves on a free port until the block ends."""
+def running_api(
+    folder: Path, wait_until: Callable[..., None], *, max_file_bytes: int = resource.RLIM_INFINITY, **settings: str
+) -> Iterator[ApiProcess]:
+    """A process that serves on a free port until the block ends; no file that it writes may be larger."""
+
+    def bound_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, max_file_bytes))
+
     log = folder / "api.log"
     chosen = {"data_dir": str(folder / "data"), "port": "0", "log_json": "true", **settings}
     with log.open("wb") as stream:
-        process = subprocess.Popen([sys.executable, "-m", "app"], env=environment(**chosen), stderr=stream)
+        command = [sys.executable, "-m", "app"]
+        process = subprocess.Popen(command, env=environment(**chosen), stderr=stream, preexec_fn=bound_files)
     started = ApiProcess(process, log)
     try:
         wait_until(lambda: started.find_url() or process.poll() is not None, "the address is logged")
