@@ -22,6 +22,7 @@ from workers.baselines.embedding_pieces import (
     read_row_state,
 )
 from workers.baselines.embeddings import VECTORS, collect_embeddings
+from workers.indexes.restore import restoring
 from workers.queries.answer import spread_rows
 from workers.queries.influence import Influence
 from workers.queries.opened import shows_prediction
@@ -63,7 +64,9 @@ def answer_baseline(runtime: Runtime, query: Query) -> None:
     with watch.phase("load_model"):
         model = open_model(runtime, index)
     is_hot = runtime.hot_indexes.holds(index, what=EMBEDDINGS)
-    if not is_hot and not fill_embeddings(runtime, index, model, query.job_id, slice_deadline()):
+    with restoring(runtime, index):
+        is_filled = is_hot or fill_embeddings(runtime, index, model, query.job_id, slice_deadline())
+    if not is_filled:
         runtime.store.queue.submit_following("answer_query", query_id=query.id)
         return
     with watch.phase("test_embeddings"):
@@ -72,7 +75,7 @@ def answer_baseline(runtime: Runtime, query: Query) -> None:
         )
         points = points.mean() if query.request.aggregate == "mean" else points
         vectors = points.gradients[VECTORS]
-    with watch.phase("load_index"):
+    with watch.phase("load_index"), restoring(runtime, index):
         hot = runtime.hot_indexes.get(
             index, lambda: load_embeddings(runtime, index, model, int(vectors.shape[1])), what=EMBEDDINGS
         )

@@ -21,7 +21,10 @@ from workers.runtime.state import Runtime
 
 
 def finish_index(runtime: Runtime, index: Index) -> None:
-    """Declare an index ready. Safe to run twice."""
+    """Declare an index ready. Safe to run twice.
+
+    Of one that was ready before, and whose shards were lost, all that was measured then still holds.
+    """
     commits = runtime.store.index_data.commits(index.id)
     if index.state == "succeeded":
         # A worker that died right after writing the record left its job running.
@@ -31,12 +34,23 @@ def finish_index(runtime: Runtime, index: Index) -> None:
         return
     runtime.store.jobs.set_phase(index.job_id, "finishing", total=index.rows)
     runtime.store.jobs.set_done(index.job_id, index.rows)
+    if index.ready_at is not None:
+        _drop_parts(runtime, index)
+        runtime.store.indexes.update(index.id, lambda current: current.model_copy(update={"state": "succeeded"}))
+        runtime.store.jobs.succeed(index.job_id)
+        return
     size, moments = _merge_moments(runtime, index) if index.spec.storage == "compact" else (0, None)
     kronecker = merge_kronecker(runtime, index) if index.spec.kronecker else KroneckerSums()
     runtime.store.indexes.update(
         index.id, lambda current: _ready(current, commits, size + kronecker.nbytes, moments, kronecker.without)
     )
     runtime.store.jobs.succeed(index.job_id)
+
+
+def _drop_parts(runtime: Runtime, index: Index) -> None:
+    """Remove what shards leave for a sum that was made before."""
+    for shard in range(index.shards):
+        runtime.store.index_data.delete_parts(index.id, shard_moments(shard))
 
 
 def _merge_moments(runtime: Runtime, index: Index) -> tuple[int, Moments]:

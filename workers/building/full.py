@@ -27,8 +27,8 @@ class FullShard:
         self._losses = np.zeros(rows, dtype=np.float32)
         self.keep = np.ones(rows, dtype=np.bool_)
         self.wanted = np.arange(rows)
-        # The factors of a finished index hold those of a shard that is computed again.
-        self.factors = ShardFactors() if index.spec.kronecker and index.state != "succeeded" else None
+        # The factors of an index that was ready hold those of a shard that is computed again.
+        self.factors = ShardFactors() if index.spec.kronecker and index.ready_at is None else None
 
     def put(self, positions: Sequence[int], found: RowGradients) -> None:
         """Take one micro-batch; rows that the storage dtype cannot hold are marked as not finite."""

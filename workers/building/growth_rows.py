@@ -67,9 +67,9 @@ def _read_source(data: IndexData, index: Index, shard: int, rows: int) -> NDArra
     try:
         return data.read_rows(index.id, shard, SOURCE, (rows,), "int64").astype(np.int64, copy=False)
     except DamagedChunk:
-        if index.state != "succeeded":
+        if index.ready_at is None:
             raise
-        # The moments of a finished index are summed; all that is wanted are the rows' codes, which can be computed.
+        # The moments of an index that was ready are summed; all that is wanted are codes, which can be computed.
         return np.full(rows, -1, np.int64)
 
 

@@ -84,11 +84,13 @@ def merge_kronecker(runtime: Runtime, index: Index) -> KroneckerSums:
 
 def read_factors(data: IndexData, index: Index) -> dict[str, Pair]:
     """Factors by block, means over the rows; none where the index was built without. Raises MethodNotOffered."""
+    if not index.spec.kronecker:
+        return {}
     try:
-        arrays = data.read_parts(index.id, KRONECKER)
+        arrays = data.require_parts(index.id, KRONECKER)
     except DamagedChunk as damage:
         raise MethodNotOffered(
             f"The Kronecker factors of {index.id} are lost: {damage}.",
             hint="Delete the index and build it again with kronecker true, or use another method.",
         ) from damage
-    return unpack_sums(arrays).means([block.name for block in index.blocks]) if arrays else {}
+    return unpack_sums(arrays).means([block.name for block in index.blocks])

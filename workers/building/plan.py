@@ -57,6 +57,9 @@ def shard_size(index: Index, shard: int) -> int:
 
 def _make_plan(runtime: Runtime, index: Index) -> Index:
     started = time.monotonic()
+    if runtime.store.index_data.count_commits(index.id):
+        # Shards of an index that lost its basis: they would not fit the new one.
+        runtime.store.index_data.delete(index.id)
     progress = JobProgress(runtime, index.job_id)
     runtime.store.jobs.set_phase(index.job_id, "loading model", total=1, unit="models")
     model = open_model(runtime, index)

@@ -11,6 +11,7 @@ from influence.contracts.index import Index
 from influence.methods.registry import get_offered
 from workers.indexes.compact import load_compact_index
 from workers.indexes.full import load_full_index
+from workers.indexes.restore import restoring
 from workers.runtime.deletions import require_kept
 from workers.runtime.hot_indexes import HotIndex, Scorer
 from workers.runtime.models import HotModel
@@ -36,7 +37,8 @@ def open_index(
 ) -> OpenedIndex:
     """Open a ready index that offers some methods.
 
-    Raises NotFound, IndexNotReady, MethodNotOffered before anything is loaded, then CheckpointRefused, ShardMissing.
+    Raises NotFound, IndexNotReady, MethodNotOffered before anything is loaded, then CheckpointRefused and what
+    `open_hot` raises.
     """
     watch = watch or Stopwatch()
     index = require_offered(runtime, index_id, *methods)
@@ -58,6 +60,8 @@ def open_hot(runtime: Runtime, index: Index, job_id: str) -> HotIndex:
     """The rows of an index in memory; the job shows progress while they are loaded.
 
     Raises NotFound when the index is deleted meanwhile: what was deleted is never kept, see workers.runtime.deletions.
+    A lost shard is computed again, or ShardMissing raised when another does so and takes long; for what a query cannot
+    compute the index is built again, and IndexNotReady raised.
     """
 
     def report(rows: int) -> None:
@@ -65,10 +69,9 @@ def open_hot(runtime: Runtime, index: Index, job_id: str) -> HotIndex:
 
     def load() -> HotIndex:
         runtime.store.jobs.set_phase(job_id, "loading index", total=index.rows_indexed or index.rows)
-        try:
+        with restoring(runtime, index):
             hot = _load(runtime, index, report)
-        finally:
-            require_kept(runtime, index)
+        require_kept(runtime, index)
         return hot
 
     return runtime.hot_indexes.get(index, load)

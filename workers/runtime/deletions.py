@@ -3,7 +3,7 @@
 import structlog
 
 from influence.contracts.index import Index
-from influence.errors import NotFound
+from influence.errors import IndexNotReady, NotFound
 from influence.store.connections import StoreError
 from workers.runtime.state import Runtime
 
@@ -52,7 +52,13 @@ def drop_if_deleted(runtime: Runtime, index: Index) -> None:
 
 
 def require_kept(runtime: Runtime, index: Index) -> None:
-    """Raise NotFound when an index was deleted since its record was read, or built anew."""
+    """Raise NotFound when an index was deleted since its record was read, IndexNotReady when it is built anew."""
     current = runtime.store.indexes.find(index.id)
-    if current is None or current.job_id != index.job_id:
+    if current is None:
         raise NotFound(f"The index {index.id} was deleted meanwhile.", hint="Build it again with the same request.")
+    if current.job_id != index.job_id:
+        raise IndexNotReady(
+            f"The index {index.id} was built anew meanwhile and is {current.state}.",
+            hint=f"Ask again once the job {current.job_id} is done.",
+            extra={"job_id": current.job_id},
+        )

@@ -10,11 +10,14 @@ from functools import partial
 
 import numpy as np
 import redis
+import structlog
 from numpy.typing import NDArray
 
 from influence.contracts.index import ShardCommit
 from influence.store import keys
 from influence.store.data.chunks import DamagedChunk, read_array, read_into, write_array
+
+log = structlog.get_logger()
 
 _DELETE_BATCH = 500
 #: KEYS: a lock. ARGV: its holder, and for how many seconds more; 0 gives it back. Answers 1 when it was the holder's.
@@ -37,9 +40,15 @@ class IndexData:
         return bool(self._state.hsetnx(keys.commits(index_id), str(commit.shard), commit.model_dump_json()))
 
     def commits(self, index_id: str) -> dict[int, ShardCommit]:
-        """All commits by shard number."""
-        found = self._state.hgetall(keys.commits(index_id))
-        return {int(shard): ShardCommit.model_validate_json(text) for shard, text in found.items()}
+        """All commits by shard number. One that cannot be read is removed: its shard counts as lost."""
+        name, found = keys.commits(index_id), {}
+        for field, text in self._state.hgetall(name).items():
+            try:
+                found[int(field)] = ShardCommit.model_validate_json(text)
+            except ValueError as error:
+                log.warning("a commit cannot be read", index_id=index_id, shard=repr(field), error=str(error)[:200])
+                self._state.hdel(name, field)
+        return found
 
     def require_commits(self, index_id: str, shards: int) -> list[ShardCommit]:
         """The commits of all shards in order. Raises DamagedChunk when some are lost."""
@@ -107,8 +116,9 @@ class IndexData:
         """Read a group back; empty when it was never written. Raises DamagedChunk."""
         found = {}
         for field, text in self._state.hgetall(keys.manifest(index_id)).items():
-            part, (shape, dtype) = _text(field), json.loads(text)
+            part = _text(field)
             if part.startswith(f"{group}."):
+                shape, dtype = _read_shape(part, text)
                 found[part[len(group) + 1 :]] = read_array(
                     self._state, partial(keys.index_state, index_id, part), shape, dtype
                 )
@@ -147,6 +157,14 @@ class IndexData:
         self._state.delete(keys.commits(index_id))
         for client in {id(c): c for c in (self._state, self._cache)}.values():
             _delete_matching(client, keys.index_pattern(index_id))
+
+
+def _read_shape(part: str, text: bytes | str) -> tuple[list[int], str]:
+    try:
+        shape, dtype = json.loads(text)
+        return [int(size) for size in shape], np.dtype(dtype).name
+    except (ValueError, TypeError) as error:
+        raise DamagedChunk(f"the manifest does not say what '{part}' is") from error
 
 
 def _text(value: bytes | str) -> str:

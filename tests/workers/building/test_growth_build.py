@@ -246,7 +246,7 @@ def test_a_plan_killed_halfway_and_shards_delivered_twice_change_nothing(
     assert finished(worker.store, index.job_id).state == "succeeded"
     first = worker.store.indexes.require(index.id)
     # As a worker that died before its record was written, and one that died before its messages were taken, leave it.
-    unplanned = {"state": "running", "shards": 0, "rows_per_shard": 0, "growth": None, "bytes": None}
+    unplanned = {"state": "running", "shards": 0, "rows_per_shard": 0, "growth": None, "bytes": None, "ready_at": None}
     worker.store.index_data.delete_parts(index.id, MOMENTS)
     worker.store.connections.state.delete(keys.commits(index.id))
     again = worker.store.indexes.update(index.id, lambda found: found.model_copy(update=unplanned))

@@ -90,7 +90,7 @@ def test_factors_count_among_the_bytes_and_parts_do_not_outlive_the_build(
     assert list(worker.store.connections.state.scan_iter(match=keys.index_pattern(rich.id))) == []
 
 
-_UNFINISHED = {"state": "running", "bytes": None, "warnings": ()}
+_UNFINISHED = {"state": "running", "bytes": None, "warnings": (), "ready_at": None}
 
 
 def test_rows_that_are_left_out_do_not_enter_the_factors(
