@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
@@ -16,7 +16,7 @@ class Quick(HeaderDeadline):
 
 
 @contextmanager
-def serving(answer_after: threading.Event) -> Iterator[tuple[str, int]]:
+def serving(listener: socket.socket, answer_after: threading.Event) -> Iterator[None]:
     """A server whose one answer waits for an event."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -26,33 +26,28 @@ def serving(answer_after: threading.Event) -> Iterator[tuple[str, int]]:
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    config = uvicorn.Config(
-        application, host="127.0.0.1", port=0, http=Quick, log_level="error", ws="none", lifespan="off"
-    )
-    server = uvicorn.Server(config)
-    listener = config.bind_socket()
-    listener.listen()
+    server = uvicorn.Server(uvicorn.Config(application, http=Quick, log_level="error", ws="none", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        yield listener.getsockname()
+        yield
     finally:
         answer_after.set()
         server.should_exit = True
         thread.join()
-        listener.close()
 
 
 def test_headers_that_do_not_come_cost_the_connection_and_a_slow_answer_does_not() -> None:
     go_on = threading.Event()
-    with (
-        serving(go_on) as address,
-        socket.create_connection(address, timeout=300) as asking,
-        socket.create_connection(address, timeout=300) as silent,
-        socket.create_connection(address, timeout=300) as dawdling,
-    ):
+    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
+        address = listener.getsockname()
+        asking, silent, dawdling = (
+            stack.enter_context(socket.create_connection(address, timeout=300)) for _ in range(3)
+        )
+        # Before anybody serves, or a busy machine might let the time for headers pass.
         asking.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         dawdling.sendall(b"GET / HTTP/1.1\r\nHost: ")
+        stack.enter_context(serving(listener, go_on))
         assert dawdling.recv(1) == b""
         assert silent.recv(1) == b""
         go_on.set()
