@@ -52,8 +52,9 @@ def full_folders(paths: list[Path]) -> Iterator[str]:
     """Folders with more than MAX_FOLDER_ENTRIES files and folders."""
     entries = {ancestor for path in paths if path.name not in _UNCOUNTED for ancestor in (path, *path.parents[:-1])}
     counts = Counter(str(entry.parent) for entry in entries)
+    # The top level holds what tools look for there by name.
     for folder, count in sorted(counts.items()):
-        if count > MAX_FOLDER_ENTRIES:
+        if count > MAX_FOLDER_ENTRIES and folder != ".":
             yield f"{folder}/: {count} entries, at most {MAX_FOLDER_ENTRIES}"
 
 
