@@ -1,7 +1,6 @@
 """`datainf serve`: Redis-protocol server, API and worker of one machine, under one supervisor."""
 
 import hashlib
-import ipaddress
 import os
 import socket
 import sys
@@ -63,7 +62,7 @@ def serve_command(
     """Run everything on this machine: the API, a worker and, unless DATAINF_REDIS_URL is set, a Redis-protocol server.
 
     Ctrl-C or SIGTERM ends it in order and exits with 0; a second one kills and exits with 130. Exit code 1: it could
-    not start or a part kept dying.
+    not start, or the API or the Redis-protocol server kept dying; a worker that does is tried again for ever.
     """
     with Output().reporting():
         code = serve(ServeOptions(host, port, data_dir, workers))
@@ -101,6 +100,9 @@ def serve(options: ServeOptions) -> int:
 
 def refuse_open_door(host: str, environment: Mapping[str, str]) -> None:
     """Raise InvalidRequest when others could reach the API without a key: better now than in a child's log."""
+    # Loaded here: it takes a tenth of the time in which every command starts.
+    from influence.settings import is_loopback
+
     keys = environment.get("DATAINF_API_KEYS", "").strip()
     if is_loopback(host) or keys not in ("", "[]"):
         return
@@ -108,14 +110,6 @@ def refuse_open_door(host: str, environment: Mapping[str, str]) -> None:
         f"The API would listen on {host} without asking for a key.",
         hint="Set DATAINF_API_KEYS to a JSON list of keys of at least 16 characters, or use --host 127.0.0.1.",
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def choose_port(host: str, port: int, *, wait_seconds: float = 0.0) -> int:
@@ -169,13 +163,13 @@ def child_environment(
 def make_posts(
     options: ServeOptions, environment: Mapping[str, str], data_dir: Path, sink: LineSink, server: EmbeddedServer | None
 ) -> list[Post]:
-    """All children in the order of starting."""
+    """All children in the order of starting. What is stored can be read without a worker, so that none is vital."""
     posts = [] if server is None else [Post(ServerChild(server), SERVER_STOP_SECONDS)]
     posts.append(Post(CommandChild("api", options.api_command, environment, sink), API_STOP_SECONDS))
     for number in range(options.workers):
         name = "worker" if options.workers == 1 else f"worker-{number}"
         told = {**environment, **worker_environment(environment, data_dir, number, options.workers)}
-        posts.append(Post(CommandChild(name, options.worker_command, told, sink), WORKER_STOP_SECONDS))
+        posts.append(Post(CommandChild(name, options.worker_command, told, sink), WORKER_STOP_SECONDS, is_vital=False))
     return posts
 
 

@@ -22,7 +22,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Patience:
-    """When a child's death counts as 'at once', how long to wait, when to give up. Seconds."""
+    """When a child's death counts as 'at once', how long to wait, how many such deaths are too many. Seconds."""
 
     short_life_seconds: float = SHORT_LIFE_SECONDS
     first_wait_seconds: float = FIRST_WAIT_SECONDS
@@ -32,10 +32,14 @@ class Patience:
 
 @dataclass
 class Post:
-    """A child and how its lives went. `stop_seconds` is how long it may take to end."""
+    """A child and how its lives went. `stop_seconds` is how long it may take to end.
+
+    The service ends with a child that `is_vital` and keeps dying; others are tried again for ever, ever more rarely.
+    """
 
     child: Child
     stop_seconds: float
+    is_vital: bool = True
     running: bool = False
     started_at: float = 0.0
     start_after: float = 0.0
@@ -60,14 +64,16 @@ class Supervisor:
     _starting: bool = field(default=False, init=False)
 
     def run(self) -> int:
-        """Supervise from the main thread; answers how many signals came. Raises Unavailable when a child keeps dying.
+        """Supervise from the main thread; answers how many signals came.
+
+        Raises Unavailable when a vital child keeps dying, or one whose settings are wrong.
 
         Whatever happens, no child is left running.
         """
         with self._signals_counted():
             try:
                 while not self.signals:
-                    self._tend()
+                    self._supervise()
                     time.sleep(POLL_SECONDS)
             except KeyboardInterrupt:
                 pass
@@ -92,13 +98,13 @@ class Supervisor:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _tend(self) -> None:
+    def _supervise(self) -> None:
         for post in self.posts:
             if self.signals:
                 return
             code = post.child.poll() if post.running else None
             if code is not None:
-                self._mourn(post, code)
+                self._restart_later(post, code)
             if not post.running and time.monotonic() >= post.start_after:
                 self._start(post)
         if not self._ready and all(post.running for post in self.posts) and self.is_ready():
@@ -118,26 +124,23 @@ class Supervisor:
             self._starting = False
         post.running = True
 
-    def _mourn(self, post: Post, code: int) -> None:
+    def _restart_later(self, post: Post, code: int) -> None:
         post.running = False
         short = time.monotonic() - post.started_at < self.patience.short_life_seconds
         post.short_lives = post.short_lives + 1 if short else 1
-        if post.short_lives >= self.patience.max_short_lives or (short and code == EXIT_SETTINGS):
-            self._give_up(post, code)
-        wait = self.patience.first_wait_seconds * 2 ** (post.short_lives - 1) if short else 0.0
+        keeps_dying = post.short_lives >= self.patience.max_short_lives
+        if (keeps_dying and post.is_vital) or (short and code == EXIT_SETTINGS):
+            raise Unavailable(
+                f"{_obituary(post, code)}.",
+                hint="Fix what the log above names, then start the service again.",
+                extra={"exit_code": code},
+            )
+        wait = self.patience.first_wait_seconds * 2 ** min(post.short_lives - 1, 20) if short else 0.0
         wait = min(wait, self.patience.last_wait_seconds)
         post.start_after = time.monotonic() + wait
-        self.tell(f"{post.child.name} {describe_exit(code)}; starting it again{f' in {wait:.1f} s' if wait else ''}.")
-
-    def _give_up(self, post: Post, code: int) -> None:
-        lines = post.child.last_lines()
-        often = f", {post.short_lives} times in a row" if post.short_lives > 1 else ""
-        said = "; its last lines: " + " | ".join(lines[-5:]) if lines else ""
-        raise Unavailable(
-            f"{post.child.name} {describe_exit(code)} right after its start{often}{said}.",
-            hint="Mend what the log above names, then start the service again.",
-            extra={"exit_code": code},
-        )
+        said = _obituary(post, code) if keeps_dying else f"{post.child.name} {describe_exit(code)}"
+        others = " The rest of the service goes on without it." if keeps_dying else ""
+        self.tell(f"{said}; starting it again{f' in {wait:.1f} s' if wait else ''}.{others}")
 
     def _stop(self) -> None:
         if self.signals == 1:
@@ -149,6 +152,14 @@ class Supervisor:
                 if self.signals <= 1:
                     self.tell(f"{child.name} does not end within {post.stop_seconds:.0f} s; killing it.")
                 child.kill()
+
+
+def _obituary(post: Post, code: int) -> str:
+    """How a child that keeps dying died, and what it said last."""
+    lines = post.child.last_lines()
+    often = f", {post.short_lives} times in a row" if post.short_lives > 1 else ""
+    said = "; its last lines: " + " | ".join(lines[-5:]) if lines else ""
+    return f"{post.child.name} {describe_exit(code)} right after its start{often}{said}"
 
 
 def describe_exit(code: int) -> str:

@@ -14,9 +14,10 @@ import httpx
 import pytest
 
 from cli.commands.serve import (
+    ServeOptions,
     child_environment,
     choose_port,
-    is_loopback,
+    make_posts,
     refuse_open_door,
     service_url,
     worker_environment,
@@ -218,8 +219,9 @@ def test_an_address_that_others_reach_needs_a_key() -> None:
     for keys in ({}, {"DATAINF_API_KEYS": ""}, {"DATAINF_API_KEYS": "[]"}):
         with pytest.raises(InvalidRequest, match="without asking for a key"):
             refuse_open_door("0.0.0.0", keys)
-    assert is_loopback("::1")
-    assert not is_loopback("example.org")
+    refuse_open_door("::1", {})
+    with pytest.raises(InvalidRequest, match="without asking for a key"):
+        refuse_open_door("example.org", {})
 
 
 def test_the_url_is_one_that_this_machine_reaches() -> None:
@@ -241,3 +243,9 @@ def test_a_given_server_is_left_as_it_is() -> None:
     told = child_environment({"DATAINF_REDIS_URL": "redis://elsewhere/0"}, None, "127.0.0.1", 1, Path("/data"))
     assert told["DATAINF_REDIS_URL"] == "redis://elsewhere/0"
     assert told["PYTHONSAFEPATH"] == "1"
+
+
+def test_only_workers_may_keep_dying() -> None:
+    options = ServeOptions("127.0.0.1", 1, Path("/data"), 2)
+    posts = make_posts(options, {}, Path("/data"), lambda *_: None, None)
+    assert {post.child.name: post.is_vital for post in posts} == {"api": True, "worker-0": False, "worker-1": False}

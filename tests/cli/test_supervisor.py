@@ -56,11 +56,16 @@ class Stage:
         command = (sys.executable, "-c", script, *arguments)
         return CommandChild(name, command, dict(os.environ), lambda name, line: self.heard.append((name, line)))
 
-    def run(self, *posts: Post, until: Callable[[], bool]) -> int:
+    def run(self, *posts: Post, until: Callable[[], bool], enough: Callable[[], bool] = lambda: False) -> int:
         def stop() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
-        return Supervisor(posts, self.told.append, until, stop, QUICK).run()
+        def tell(sentence: str) -> None:
+            self.told.append(sentence)
+            if enough() and not sentence.startswith("Stopping"):
+                stop()
+
+        return Supervisor(posts, tell, until, stop, QUICK).run()
 
 
 @pytest.fixture
@@ -80,6 +85,17 @@ def test_a_child_that_keeps_dying_ends_the_service_with_its_last_words(stage: St
     with pytest.raises(Unavailable, match=r"exit code 7 right after its start, 3 times in a row; .*no such thing"):
         stage.run(Post(healthy, PATIENT), Post(stage.child("api", DIES), PATIENT), until=lambda: False)
     assert healthy.poll() == -signal.SIGTERM
+
+
+def test_a_worker_that_keeps_dying_ends_nothing_and_is_tried_again_with_its_cause(stage: Stage) -> None:
+    api = stage.child("api", STAYS)
+    worker = Post(stage.child("worker", DIES), 5.0, is_vital=False)
+    signals = stage.run(Post(api, 5.0), worker, until=lambda: False, enough=lambda: worker.short_lives >= 6)
+    assert signals == 1
+    assert api.poll() == -signal.SIGTERM
+    named = [sentence for sentence in stage.told if "times in a row" in sentence]
+    assert len(named) >= 3
+    assert all("no such thing" in sentence and "goes on without it" in sentence for sentence in named)
 
 
 def test_wrong_settings_are_not_tried_again(stage: Stage) -> None:
