@@ -4,15 +4,15 @@ import sys
 
 import typer
 
-from cli.commands.audit import audit
+from cli.commands.audit import audit_command
 from cli.commands.build import build_command
-from cli.commands.cancel import cancel
+from cli.commands.cancel import cancel_command
 from cli.commands.evaluate import evaluate_command
 from cli.commands.processes import run_api, run_worker
-from cli.commands.query import query
+from cli.commands.query import query_command
 from cli.commands.serve import serve_command
-from cli.commands.status import status
-from cli.commands.sweep import sweep
+from cli.commands.status import status_command
+from cli.commands.sweep import sweep_command
 
 app = typer.Typer(
     help="Ask a fine-tuned model which training rows taught it a behaviour.",
@@ -26,12 +26,12 @@ _COMMANDS = {
     "api": run_api,
     "worker": run_worker,
     "build": build_command,
-    "query": query,
-    "audit": audit,
-    "sweep": sweep,
+    "query": query_command,
+    "audit": audit_command,
+    "sweep": sweep_command,
     "evaluate": evaluate_command,
-    "status": status,
-    "cancel": cancel,
+    "status": status_command,
+    "cancel": cancel_command,
 }
 for name, command in _COMMANDS.items():
     app.command(name)(command)

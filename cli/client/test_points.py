@@ -48,7 +48,9 @@ def choose_source(
 
 _PARAMETERS = tuple(signature(choose_source).parameters.values())
 #: The options of `choose_source`, to be added to a command.
-POINTS = Options(_PARAMETERS, lambda written: choose_source(**{one.name: written[one.name] for one in _PARAMETERS}))
+POINTS = Options(
+    _PARAMETERS, lambda written: choose_source(**{option.name: written[option.name] for option in _PARAMETERS})
+)
 
 
 def pair(texts: Sequence[str], labels: Sequence[str]) -> list[Json]:
@@ -69,7 +71,7 @@ def parse_label(label: str) -> int | str:
 
 def parse_rows(text: str) -> list[int]:
     """`1,2,10-12` -> [1, 2, 10, 11, 12]. Raises InvalidRequest."""
-    found: list[int] = []
+    indexes: list[int] = []
     for part in text.split(","):
         match = _RANGE.match(part.strip())
         if match is None:
@@ -79,8 +81,8 @@ def parse_rows(text: str) -> list[int]:
             raise InvalidRequest(
                 f"{part!r} is not a range of at most {MAX_TEST_POINTS} rows.", hint="Write the smaller row first."
             )
-        found.extend(range(first, last + 1))
-    return found
+        indexes.extend(range(first, last + 1))
+    return indexes
 
 
 def read_examples(file: Path) -> list[Json]:
@@ -100,10 +102,10 @@ def _parse_lines(lines: Iterable[bytes], what: str) -> list[Json]:
             row = json.loads(line)
         except ValueError as error:
             raise BrokenRow(
-                f"Line {number} of {what} is not JSON: {error}.", hint="Write one object a line."
+                f"Line {number} of {what} is not JSON: {error}.", hint="Write one object per line."
             ) from error
         if not isinstance(row, dict):
-            raise BrokenRow(f"Line {number} of {what} is not a JSON object.", hint="Write one object a line.")
+            raise BrokenRow(f"Line {number} of {what} is not a JSON object.", hint="Write one object per line.")
         if len(rows) == MAX_TEST_POINTS:
             raise InvalidRequest(
                 f"{what} holds more than {MAX_TEST_POINTS} rows.",

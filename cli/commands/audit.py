@@ -39,7 +39,7 @@ _SETTINGS = options_of(
 
 
 @client_command(_SETTINGS)
-def audit(
+def audit_command(
     service: Service,
     output: Output,
     settings: Json,
@@ -50,16 +50,16 @@ def audit(
 ) -> None:
     """Ask which labels of the training rows look wrong."""
     media_type = None if out is None else check_target(out)
-    found = run_audit(service, index_id, check_body(AuditRequest, settings, "audit"), output)
-    rows = read_top(service, found["id"], top)
+    finished = run_audit(service, index_id, check_body(AuditRequest, settings, "audit"), output)
+    rows = read_top(service, finished["id"], top)
     if out is not None and media_type is not None:
-        service.download(f"{resource_path(found['id'])}/table", out, media_type=media_type)
+        service.download(f"{resource_path(finished['id'])}/table", out, media_type=media_type)
         output.note(f"Table       {out}")
 
     def show() -> None:
-        show_audit(Audit.model_validate(found), [AuditedRow.model_validate(row) for row in rows], output)
+        show_audit(Audit.model_validate(finished), [AuditedRow.model_validate(row) for row in rows], output)
 
-    output.show({**found, "top": rows}, show)
+    output.show({**finished, "top": rows}, show)
 
 
 def run_audit(service: Service, index_id: str, body: Json, output: Output) -> Json:
@@ -117,15 +117,15 @@ def class_table(audit: Audit) -> Table:
     for name in ("rows", "mean loss", "model agrees", "mean suspicion"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("most suspicious", overflow="fold")
-    for found in audit.classes or ():
-        agrees = "" if found.accuracy is None else f"{found.accuracy:.1%}"
-        names = ", ".join(plain(suspect.row_id, 40) for suspect in found.most_suspicious)
+    for summary in audit.classes or ():
+        agrees = "" if summary.accuracy is None else f"{summary.accuracy:.1%}"
+        names = ", ".join(plain(suspect.row_id, 40) for suspect in summary.most_suspicious)
         table.add_row(
-            Text(plain(found.label, 80)),
-            count(found.rows),
-            f"{found.mean_loss:.3g}",
+            Text(plain(summary.label, 80)),
+            count(summary.rows),
+            f"{summary.mean_loss:.3g}",
             agrees,
-            f"{found.mean_suspicion:.2f}",
+            f"{summary.mean_suspicion:.2f}",
             Text(names),
         )
     return table

@@ -36,10 +36,10 @@ def client_command(*added: Options) -> Callable[[Callable[..., None]], Callable[
         parameters = inspect.signature(run, eval_str=True).parameters.values()
         own_parameters = [parameter for parameter in parameters if parameter.name not in _HANDED_OVER]
         names = [parameter.name for parameter in own_parameters]
-        everything = [*own_parameters, *(one for options in added for one in options.parameters), *_COMMON]
+        everything = [*own_parameters, *(parameter for options in added for parameter in options.parameters), *_COMMON]
         command.__doc__ = run.__doc__
         command.__signature__ = inspect.Signature(everything)  # type: ignore[attr-defined]
-        command.__annotations__ = {one.name: one.annotation for one in everything}
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in everything}
         return command
 
     return decorate

@@ -11,7 +11,7 @@ from influence.errors import InvalidRequest
 
 
 @client_command()
-def cancel(
+def cancel_command(
     service: Service,
     output: Output,
     *,
@@ -20,5 +20,5 @@ def cancel(
     """End a job and remove what it made so far."""
     if not job_id.startswith("job_"):
         raise InvalidRequest(f"{job_id[:80]!r} is not a job's id.", hint="See the jobs: datainf status.")
-    found = service.delete(resource_path(job_id))
-    output.show(found, lambda: output.say(f"{job_id}: {found.get('state', 'cancelled')}"))
+    job = service.delete(resource_path(job_id))
+    output.show(job, lambda: output.say(f"{job_id}: {job.get('state', 'cancelled')}"))

@@ -110,11 +110,11 @@ def make_folder(folder: Path) -> None:
         raise InvalidRequest(f"--out {folder} is no folder: {error.strerror}.", hint="Name another folder.") from error
 
 
-def write_report(service: Service, found: Json, folder: Path, output: Output) -> None:
+def write_report(service: Service, finished: Json, folder: Path, output: Output) -> None:
     """Write report.json, report.md and every picture as SVG and PNG."""
-    evaluation = Evaluation.model_validate(found)
+    evaluation = Evaluation.model_validate(finished)
     path = resource_path(evaluation.id)
-    (folder / "report.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    (folder / "report.json").write_text(json.dumps(finished, indent=2) + "\n", encoding="utf-8")
     (folder / "report.md").write_bytes(service.fetch(f"{path}/report.md"))
     pictures = () if evaluation.report is None else evaluation.report.pictures
     names = [f"{picture.name}.{ending}" for picture in pictures for ending in PICTURE_ENDINGS]

@@ -55,17 +55,17 @@ def parse_methods(text: str, option: str) -> list[Json]:
 
 
 def _parse_method(text: str, option: str) -> Json:
-    found = _METHOD.fullmatch(text)
-    if found is None:
+    match = _METHOD.fullmatch(text)
+    if match is None:
         raise InvalidRequest(f"{option}: {text[:80]!r} is not a method's name with its settings.", hint=_METHODS_HINT)
-    choice: Json = {"method": found["method"].strip()}
-    if found["damping"] is not None:
-        choice["damping_scale"] = _parse_damping(found["damping"], option)
-    if found["storage"] is not None:
-        choice["storage"] = found["storage"]
+    choice: Json = {"method": match["method"].strip()}
+    if match["damping"] is not None:
+        choice["damping_scale"] = _parse_damping(match["damping"], option)
+    if match["storage"] is not None:
+        choice["storage"] = match["storage"]
     for name in ("rank", "checkpoints"):
-        if found[name] is not None:
-            choice[name] = int(found[name])
+        if match[name] is not None:
+            choice[name] = int(match[name])
     return choice
 
 

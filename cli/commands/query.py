@@ -42,10 +42,10 @@ _SETTINGS = options_of(
 
 
 @client_command(POINTS, _SETTINGS)
-def query(service: Service, output: Output, settings: Json, *, index_id: AskedIndex) -> None:
+def query_command(service: Service, output: Output, settings: Json, *, index_id: AskedIndex) -> None:
     """Ask which training rows taught the model this."""
-    found = ask(service, index_id, check_body(QueryRequest, settings, "query"), output)
-    output.show(found, lambda: show_query(Query.model_validate(found), output.results))
+    answered = ask(service, index_id, check_body(QueryRequest, settings, "query"), output)
+    output.show(answered, lambda: show_query(Query.model_validate(answered), output.results))
 
 
 def ask(service: Service, index_id: str, body: Json, output: Output) -> Json:

@@ -19,7 +19,7 @@ _LISTED = 20
 
 
 @client_command()
-def status(
+def status_command(
     service: Service,
     output: Output,
     *,
@@ -32,8 +32,8 @@ def status(
         overview = read_overview(service)
         output.show(overview, lambda: show_overview(overview, output))
     else:
-        found = service.get(resource_path(resource_id))
-        output.show(found, lambda: show_resource(resource_id, found, output))
+        resource = service.get(resource_path(resource_id))
+        output.show(resource, lambda: show_resource(resource_id, resource, output))
 
 
 def read_overview(service: Service) -> Json:
@@ -49,8 +49,8 @@ def show_overview(overview: Json, output: Output) -> None:
     """Print the service's state and two lists."""
     ready = overview["ready"]
     workers = ready.get("workers")
-    told = f", {workers} worker{'' if workers == 1 else 's'}" if isinstance(workers, int) else ""
-    output.say(f"Service: {plain(ready.get('status', ready.get('detail', '?')), 200)}{told}")
+    counted = f", {workers} worker{'' if workers == 1 else 's'}" if isinstance(workers, int) else ""
+    output.say(f"Service: {plain(ready.get('status', ready.get('detail', '?')), 200)}{counted}")
     for note in ready.get("notes", []):
         output.say(f"  {plain(note, 200)}")
     _show_list(output, "Indexes", ("id", "state", "rows", "storage", "size"), [_index(i) for i in overview["indexes"]])

@@ -26,29 +26,29 @@ _SETTINGS = options_of(
 
 
 @client_command(POINTS, _SETTINGS)
-def sweep(service: Service, output: Output, settings: Json, *, index_id: AskedIndex) -> None:
+def sweep_command(service: Service, output: Output, settings: Json, *, index_id: AskedIndex) -> None:
     """Ask how much a method's rankings depend on its damping, and which damping agrees best with retraining."""
     body = check_body(SweepRequest, settings, "sweep")
     made = Sweep.model_validate(service.post(index_path(index_id, "sweeps"), body))
-    found = read_finished(service, made.job_id, made.id, output)
-    output.show(found, lambda: show_sweep(Sweep.model_validate(found), output.results))
+    finished = read_finished(service, made.job_id, made.id, output)
+    output.show(finished, lambda: show_sweep(Sweep.model_validate(finished), output.results))
 
 
-def show_sweep(found: Sweep, console: Console) -> None:
+def show_sweep(sweep: Sweep, console: Console) -> None:
     """Print one line per damping, then which dampings agree."""
-    if found.result is None:
+    if sweep.result is None:
         return
-    console.print(_against_default(found, found.result))
-    console.print(_pairs(found.result))
-    facts = f"{plain(found.id)} · {count(found.result.test_points)} test points, means over them"
-    console.print(Text(f"{facts} · {count(found.result.rows_scored)} rows scored", "dim"))
+    console.print(_against_default(sweep, sweep.result))
+    console.print(_pairs(sweep.result))
+    facts = f"{plain(sweep.id)} · {count(sweep.result.test_points)} test points, means over them"
+    console.print(Text(f"{facts} · {count(sweep.result.rows_scored)} rows scored", "dim"))
 
 
-def _against_default(found: Sweep, result: SweepResult) -> Table:
-    title = f"{plain(found.method)} against its default damping, {found.default_damping_scale:g}"
+def _against_default(sweep: Sweep, result: SweepResult) -> Table:
+    title = f"{plain(sweep.method)} against its default damping, {sweep.default_damping_scale:g}"
     table = Table(title=title, title_justify="left")
-    judged = ("LDS (interval)",) if found.evaluation_id is not None else ()
-    for column in ("damping scale", "Spearman", f"top {result.top} in common", *judged):
+    lds_column = ("LDS (interval)",) if sweep.evaluation_id is not None else ()
+    for column in ("damping scale", "Spearman", f"top {result.top} in common", *lds_column):
         table.add_column(column, justify="right", no_wrap=True)
     for row in result.rows:
         name = f"{row.damping_scale:g}" + (" (default)" if row.is_default else "")

@@ -99,12 +99,12 @@ def options_of(
 
     With `only` no other field is taken; with `within` they make up the object of that name.
     """
-    found: dict[str, list[type[BaseModel]]] = {}
+    owners_of: dict[str, list[type[BaseModel]]] = {}
     for model in models:
         for name in model.model_fields:
             if name not in leave_out and (only is None or name in only):
-                found.setdefault(name, []).append(model)
-    options = [_option(name, owners, len(models), spelled or {}) for name, owners in found.items()]
+                owners_of.setdefault(name, []).append(model)
+    options = [_option(name, owners, len(models), spelled or {}) for name, owners in owners_of.items()]
 
     def read(written: Json) -> Json:
         values = {

@@ -40,8 +40,8 @@ def describe(query: Query) -> str:
         total = query.milliseconds.get("total", sum(query.milliseconds.values()))
         parts.append(f"{total:.0f} ms")
     if query.checkpoints:
-        summed = ", ".join(f"{plain(found.index_id)} x {found.weight:g}" for found in query.checkpoints)
-        parts.append(f"summed over {summed}")
+        terms = ", ".join(f"{plain(summed.index_id)} x {summed.weight:g}" for summed in query.checkpoints)
+        parts.append(f"summed over {terms}")
     return " · ".join([*parts, *(plain(note, 200) for note in query.notes)])
 
 
@@ -62,8 +62,8 @@ def question_panel(result: TestPointResult, number: int, query: Query) -> Render
 
 
 def _rankings(result: TestPointResult) -> list[tuple[str, Sequence[ScoredRow]]]:
-    found = (("helpful", result.helpful), ("harmful", result.harmful), ("absolute", result.absolute))
-    return [(name, rows) for name, rows in found if rows]
+    rankings = (("helpful", result.helpful), ("harmful", result.harmful), ("absolute", result.absolute))
+    return [(name, rows) for name, rows in rankings if rows]
 
 
 def ranking_table(name: str, rows: Sequence[ScoredRow]) -> Table:

@@ -30,7 +30,7 @@ class StoreCollector(Collector):
         for state in _STATES:
             jobs.add_metric([state], counts[state])
         yield jobs
-        yield GaugeMetricFamily("datainf_workers", "Workers heard of lately", value=len(self._store.workers.alive()))
+        yield GaugeMetricFamily("datainf_workers", "Workers running", value=len(self._store.workers.alive()))
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """Nothing: so that registering does not read the store."""

@@ -1,5 +1,6 @@
 """Queries over HTTP: checked before they are queued, answered in time or later, all scores to download."""
 
+import asyncio
 import io
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from starlette.testclient import TestClient
 from support.answered import finish_query
 from support.problems import assert_problem
 
+from app.http.prefer_wait import find_wait
 from influence.contracts.preview import PreviewRow
 from influence.store.store import Store
 
@@ -67,6 +69,24 @@ def test_a_result_that_is_late_is_answered_with_the_job(
 ) -> None:
     answer = ask(client, ready_index, wait=1)
     assert (answer.status_code, answer.json()["state"]) == (202, "queued")
+
+
+def test_no_caller_waits_longer_than_the_operator_lets_it(
+    make_client: Callable[..., TestClient], ready_index: dict[str, Any], worker: None
+) -> None:
+    client = make_client(max_wait_seconds=0.5)
+    answer = ask(client, ready_index, wait=900_000)
+    assert (answer.status_code, answer.json()["state"]) == (202, "queued")
+    assert answer.headers["preference-applied"] == "wait=0.5"
+
+
+@pytest.mark.parametrize("most", [0, 0.5, 60])
+def test_a_wait_is_cut_to_the_maximum_and_a_shorter_one_stays(
+    make_client: Callable[..., TestClient], most: float
+) -> None:
+    context = make_client(max_wait_seconds=most).app.state.context  # type: ignore[attr-defined]
+    waits = [asyncio.run(find_wait(context, prefer)) for prefer in ("wait=100", "wait=0", "respond-async", None)]
+    assert waits == [min(100.0, most), 0.0, None, None]
 
 
 def test_a_query_that_fails_while_the_caller_waits_is_answered_with_its_error(
