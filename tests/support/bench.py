@@ -3,13 +3,19 @@
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from starlette.testclient import TestClient
 
+from app.main import create_app
+from app.settings import ApiSettings
+from influence.store.data.files import Files
 from influence.store.store import Store
+from support.api import LocalClient
+from support.service import running_worker
 from support.tiny import TinyCheckpoint
 
 _ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "config.json")
@@ -48,6 +54,10 @@ class Bench:
         """An answered query."""
         return self._done(f"/v1/indexes/{index['id']}/queries", fields)
 
+    def sweep(self, index: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        """A finished sweep over dampings."""
+        return self._done(f"/v1/indexes/{index['id']}/sweeps", fields)
+
     def audit(self, index: dict[str, Any], **fields: Any) -> dict[str, Any]:
         """A finished audit."""
         return self._done(f"/v1/indexes/{index['id']}/audits", fields)
@@ -72,6 +82,17 @@ class Bench:
         found = answer.json()
         assert found["state"] == "succeeded", found
         return dict(found)
+
+
+@contextmanager
+def open_bench(url: str, store: Store, folder: Path) -> Iterator[Bench]:
+    """The API and a worker over one store, their files under `folder`/data, until the block ends."""
+    files = Files(folder / "data")
+    settings = ApiSettings(
+        redis_url=url, data_dir=files.root, allowed_roots=(folder,), hub_offline=True, max_wait_seconds=100
+    )
+    with running_worker(url, files.root), LocalClient(create_app(settings, store=store, files=files)) as client:
+        yield Bench(client, store)
 
 
 def zip_adapter(folder: Path) -> bytes:
