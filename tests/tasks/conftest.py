@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from support.api import LocalClient
-from support.bench import Bench
 from support.service import running_worker
+from support.trials.bench import Bench
 
 from app.main import create_app
 from app.settings import ApiSettings
