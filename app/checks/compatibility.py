@@ -25,7 +25,7 @@ def check_fit(checkpoint: Checkpoint | Subject, dataset: Dataset) -> None:
 def _describe_fitting(checkpoint: Checkpoint | Subject, dataset: Dataset) -> str:
     """What to send instead: other columns, or the checkpoint by the task that takes such rows."""
     task = TASKS[checkpoint.task]
-    roles = "; ".join(f"{' + '.join(ROW_FORMS[kind].plain_roles)} for {kind}" for kind in task.rows)
+    roles = "; ".join(f"{' + '.join(ROW_FORMS[kind].readings[0].plain)} for {kind}" for kind in task.rows)
     others = [other for other in tasks_like(task) if dataset.kind in other.rows and _admits(other, checkpoint)]
     other = f", or the checkpoint with task {' or '.join(repr(other.name) for other in others)}" if others else ""
     return f"Send the data set with 'columns' of these roles ({roles}){other}."

@@ -18,6 +18,13 @@ def check_labels(checkpoint: Checkpoint | Subject, dataset: Dataset) -> None:
     """Raise LabelOutOfRange, LabelUnknown or RowsUnfit where a data set has labels that the head cannot have."""
     if names_classes(checkpoint.task):
         _check_classes(checkpoint, dataset)
+    width = dataset.statistics.get("label_vector")
+    if width is not None and checkpoint.num_labels not in (None, width):
+        raise RowsUnfit(
+            f"The labels of {dataset.id} have {width} places, the head has {checkpoint.num_labels} outputs.",
+            hint="Send label vectors with one place per output of the head, in its order.",
+            extra={"label_vector": width, "num_labels": checkpoint.num_labels},
+        )
     if (numbers := dataset.statistics.get("numbers_per_row")) is not None:
         _check_numbers(checkpoint, numbers, f"The rows of {dataset.id} have")
 
@@ -38,10 +45,11 @@ def check_example_labels(examples: Sequence[Json], checkpoint: Checkpoint, kind:
                 hint="Give every example its label, or ask with target 'prediction'.",
                 extra={"example_index": number},
             )
-        if label is not None and form.holds == "number":
+        if label is not None and form == "number":
             _check_numbers(checkpoint, count_numbers(label), f"Example {number} has")
         elif label is not None and names_classes(checkpoint.task):
-            _check_class(label, checkpoint, number)
+            for one in label if isinstance(label, list) else [label]:
+                _check_class(one, checkpoint, number)
 
 
 def _check_class(label: int | str, checkpoint: Checkpoint, number: int) -> None:

@@ -25,7 +25,11 @@ def check_test_points(store: Store, index: Index, request: Asked) -> Asked:
         check_selection(store, request.rows, dataset, checkpoint, most=MAX_TEST_POINTS, what="test points")
         return request
     examples = normalise_examples(
-        request.examples or [], dataset.kind, dataset.columns, label_names=checkpoint.label_names
+        request.examples or [],
+        dataset.kind,
+        dataset.columns,
+        label_names=checkpoint.label_names,
+        classes=checkpoint.num_labels,
     )
     check_example_labels(examples, checkpoint, dataset.kind, needs_label=request.target == "label")
     return request.model_copy(update={"examples": examples})

@@ -105,6 +105,8 @@ def _encoder(context: Context, request: Experiment) -> BaseModelRef:
 def _labels(context: Context, dataset: Dataset) -> tuple[tuple[str, ...] | None, int]:
     """Names of the classes where they have any, in the order of the head, and their number."""
     names, counts = dataset.label_names, dataset.statistics["labels"]
+    if (width := dataset.statistics.get("label_vector")) is not None:
+        return names, width
     if names is None and _are_named(context, dataset):
         names = tuple(sorted(counts))
     count = len(names) if names is not None else 1 + max(map(int, counts))
@@ -121,4 +123,5 @@ def _labels(context: Context, dataset: Dataset) -> tuple[tuple[str, ...] | None,
 def _are_named(context: Context, dataset: Dataset) -> bool:
     """Whether labels are names: statistics write a class number and a name '3' alike, rows do not."""
     with RowFile(context.files.dataset(dataset.id)) as file:
-        return isinstance(file.read(0, 1)[0]["label"], str)
+        first = next((label for row in file if (label := row["label"]) != []), None)
+    return isinstance(first[0] if isinstance(first, list) else first, str)

@@ -11,10 +11,10 @@ from influence.checkpoint_files.base_fit import check_base_fit
 from influence.checkpoint_files.config import MAX_CONFIG_BYTES, AdapterConfig, canonical_fields, parse_adapter_config
 from influence.checkpoint_files.finiteness import check_finite
 from influence.checkpoint_files.folders import CONFIG_FILE, MODEL_CONFIG_FILE, WEIGHTS_FILE
-from influence.checkpoint_files.head import choose_label_names, count_labels, find_outputs
 from influence.checkpoint_files.names import name_tensors
 from influence.checkpoint_files.safetensors_header import read_header
-from influence.checkpoint_files.task import HeadFacts, find_problem_type, find_task
+from influence.checkpoint_files.task.find import HeadFacts, find_problem_type, find_task
+from influence.checkpoint_files.task.head import choose_label_names, count_labels, find_outputs
 from influence.checkpoint_files.tensors import check_structure
 from influence.checkpoint_files.tokenizers.record import describe_tokenizer, keep_files
 from influence.checkpoint_files.tokenizers.settings import PIPELINE, TokenizerSettings, read_settings

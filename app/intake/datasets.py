@@ -90,7 +90,7 @@ def accept_table(
         update={
             "name": name[:MAX_NAME_CHARACTERS] if name else None,
             "columns": chosen.columns,
-            "statistics": {**kept.statistics, "format": table.format, **_template(chosen)},
+            "statistics": {**kept.statistics, **rows.label_facts, "format": table.format, **_template(chosen)},
         }
     )
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from influence.checkpoint_files.base_files import BaseFiles
-from influence.checkpoint_files.head import choose_label_names, count_labels
 from influence.checkpoint_files.safetensors_header import TensorInfo
-from influence.checkpoint_files.task import find_plain_task
+from influence.checkpoint_files.task.find import find_plain_task
+from influence.checkpoint_files.task.head import choose_label_names, count_labels
 from influence.checkpoint_files.tensors import AdapterTensors
 from influence.checkpoint_files.trainable import match_tensors, normalise_patterns
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint

@@ -9,7 +9,7 @@ from app.http.media_types import CSV_MEDIA_TYPE, JSON_MEDIA_TYPE, JSONL_MEDIA_TY
 from app.http.table_stream import stream_rows
 from app.reviews.label_studio import label_config, stream_tasks
 from influence.contracts.common import Json
-from influence.contracts.dataset import Dataset
+from influence.contracts.dataset import ROW_FORMS, Dataset
 from influence.contracts.review import Decision, ExportMode, Review
 from influence.rows.file import RowFile
 from influence.store.data.files import Files
@@ -68,13 +68,19 @@ def _cells(dataset: Dataset, row_index: int, row: Json, decision: Decision | Non
     is_relabelled = decision is not None and decision.action == "relabel"
     label = decision.label if decision is not None and is_relabelled and not with_decision else given
     cells: Json = {"row_index": row_index}
-    for role, value in {**row, **({} if given is None else {"label": label})}.items():
-        cells[dataset.columns.get(role, role)] = _cell(value)
+    for name, value in {**row, **({} if given is None else {"label": label})}.items():
+        cells[_column_of(dataset, name)] = _cell(value)
     if dataset.label_names and isinstance(label, int):
         cells["label_name"] = dataset.label_names[label]
     if with_decision:
         cells |= _decision_cells(decision)
     return cells
+
+
+def _column_of(dataset: Dataset, name: str) -> str:
+    """The data set's own column of a field of a row; a label's goes by the role that says what it is."""
+    roles = ROW_FORMS[dataset.kind].label_roles if name == "label" else ()
+    return next((dataset.columns[role] for role in (name, *roles) if role in dataset.columns), name)
 
 
 def _decision_cells(decision: Decision | None) -> Json:
@@ -91,8 +97,8 @@ def _decision_cells(decision: Decision | None) -> Json:
 
 def _types(dataset: Dataset, first: Json, with_decision: bool) -> dict[str, type]:
     types: dict[str, type] = {"row_index": int}
-    for role, value in first.items():
-        types[dataset.columns.get(role, role)] = int if isinstance(value, int) else str
+    for name, value in first.items():
+        types[_column_of(dataset, name)] = type(value) if isinstance(value, int | float) else str
     # A pair, a class or a label may be missing in the first row and be there in another.
     for role, column in dataset.columns.items():
         if role not in first and role != "id":

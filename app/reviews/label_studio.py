@@ -9,7 +9,7 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from influence.contracts.common import Json
-from influence.contracts.dataset import Dataset
+from influence.contracts.dataset import ROW_FORMS, Dataset
 from influence.contracts.review import Decision
 
 #: The choice that a reviewer takes to have a row removed.
@@ -18,8 +18,8 @@ FROM_NAME, TO_NAME = "label", "text"
 
 
 def label_config(dataset: Dataset) -> str:
-    """The labelling interface: the text, and one choice per label that the rows have."""
-    names = dataset.label_names or tuple(map(str, dataset.statistics.get("labels", {})))
+    """The labelling interface: the text, and one choice per class that the rows have."""
+    names = (dataset.label_names or tuple(map(str, dataset.statistics.get("labels", {})))) if _is_class(dataset) else ()
     choices = "".join(f"    <Choice value={quoteattr(name)}/>\n" for name in (*names, REMOVE_CHOICE))
     return (
         f'<View>\n  <Text name="{TO_NAME}" value="$text"/>\n  <Header value="Label as given: $given_label"/>\n'
@@ -39,9 +39,9 @@ def stream_tasks(dataset: Dataset, rows: Iterable[tuple[int, Json, Decision | No
 
 def _task(dataset: Dataset, row_index: int, row: Json, decision: Decision | None) -> Json:
     given = _spell(dataset, row.get("label"))
-    data: Json = {"text": _text(row), "row_index": row_index, "row_id": str(row["id"]), "given_label": given}
+    data: Json = {"text": _text(dataset, row), "row_index": row_index, "row_id": str(row["id"]), "given_label": given}
     task: Json = {"id": row_index + 1, "data": data}
-    choice = _choice(dataset, given, decision)
+    choice = _choice(dataset, given if _is_class(dataset) else None, decision)
     if choice is not None:
         task["annotations"] = [{"result": [_result(choice)]}]
     return task
@@ -65,9 +65,12 @@ def _spell(dataset: Dataset, label: Any) -> str | None:
     return dataset.label_names[label] if dataset.label_names and isinstance(label, int) else str(label)
 
 
-def _text(row: Json) -> str:
-    if "text" in row:
-        return str(row["text"]) if row.get("text_pair") is None else f"{row['text']}\n\n{row['text_pair']}"
-    if "prompt" in row:
-        return f"{row['prompt']}\n\n{row['completion']}"
+def _is_class(dataset: Dataset) -> bool:
+    return ROW_FORMS[dataset.kind].label == "class"
+
+
+def _text(dataset: Dataset, row: Json) -> str:
+    if "messages" not in row:
+        words = [row[name] for name in ROW_FORMS[dataset.kind].words if row.get(name) is not None]
+        return "\n\n".join(" ".join(map(str, word)) if isinstance(word, list) else str(word) for word in words)
     return "\n".join(f"{turn['role']}: {turn.get('content') or ''}" for turn in row["messages"])

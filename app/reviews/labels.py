@@ -21,11 +21,13 @@ class LabelWriter:
     def write(self, label: int | str) -> int | str:
         """The label as the rows have it.
 
-        Raises InvalidRequest where rows have no labels, LabelUnknown and LabelOutOfRange.
+        Raises InvalidRequest where rows have no labels or none that are one class, LabelUnknown and LabelOutOfRange.
         """
-        if ROW_FORMS[self._dataset.kind].label is None:
+        form = ROW_FORMS[self._dataset.kind].label
+        if form != "class":
+            what = "have no label" if form is None else "have labels that are not one class: no review writes them"
             raise InvalidRequest(
-                f"Rows of kind '{self._dataset.kind}' have no label.", hint="Keep them, remove them, or decide later."
+                f"Rows of kind '{self._dataset.kind}' {what}.", hint="Keep them, remove them, or decide later."
             )
         return self._number(label) if self._is_numbered else self._name(label)
 

@@ -1,7 +1,7 @@
 """A data set: normalised rows, never reordered."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
 from typing import Annotated, Any, Literal
@@ -13,35 +13,35 @@ from influence.contracts.common import Frozen, Json, Request
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Roles of columns that make a row together: all of `needed` with any of `optional`."""
+    """Roles of columns that make a row together: all of `needed` with any of `optional`, and that of the label."""
 
     needed: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    label: str | None = None
+
+    @property
+    def plain(self) -> tuple[str, ...]:
+        """The fewest roles that make a row of a data set."""
+        return self.needed if self.label is None else (*self.needed, self.label)
 
     def sets(self) -> Iterator[frozenset[str]]:
         """Every complete set of these roles."""
         for count in range(len(self.optional) + 1):
             for chosen in combinations(self.optional, count):
-                yield frozenset((*self.needed, *chosen))
+                yield frozenset((*self.plain, *chosen))
 
 
-@dataclass(frozen=True, slots=True)
-class LabelForm:
-    """The label of a row: the role of the column that it comes from, and what it is in the field `label`.
-
-    `class`: the number or name of one class. `number`: a float, or a list of floats for a head of several outputs.
-    """
-
-    role: str
-    holds: Literal["class", "number"]
+#: What the field `label` of a row holds. `class`: the number or name of one class. `number`: a float, or a list of
+#: floats for a head of several outputs. `classes`: a list of numbers or names of classes, none of them twice.
+LabelForm = Literal["class", "number", "classes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowForm:
-    """A kind of rows: the roles of columns that make one, beside `id` and the label, and the fields of its normal form.
+    """A kind of rows: the roles of columns that make one, beside `id`, and the fields of its normal form.
 
-    `words`: the fields that people read. `label`: every row of a data set has it and a test point may lack it. Rows
-    without one may have the field `class`, where the columns name it.
+    `words`: the fields that people read. `label`: what is in the field `label`, which every row of a data set has and
+    a test point may lack. Rows without one may have the field `class`, where the columns name it.
     """
 
     name: str
@@ -50,24 +50,26 @@ class RowForm:
     label: LabelForm | None = None
 
     @property
-    def plain_roles(self) -> tuple[str, ...]:
-        """The shortest set of roles that makes a row, in the order in which people name them."""
-        return self.readings[0].needed + (() if self.label is None else (self.label.role,))
+    def label_roles(self) -> tuple[str, ...]:
+        """The roles of columns that the label can come from."""
+        return tuple(reading.label for reading in self.readings if reading.label is not None)
 
     def role_sets(self) -> Iterator[frozenset[str]]:
         """Every set of roles, the label's among them, that makes a row of a data set."""
-        label = frozenset(() if self.label is None else (self.label.role,))
         for reading in self.readings:
-            yield from (roles | label for roles in reading.sets())
+            yield from reading.sets()
 
 
-CLASSIFICATION = RowForm(
-    name="classification",
-    readings=(Roles(("text",), ("text_pair",)),),
-    words=("text", "text_pair"),
-    label=LabelForm("label", "class"),
-)
-REGRESSION = replace(CLASSIFICATION, name="regression", label=LabelForm("score", "number"))
+def _texts_with(name: str, label: LabelForm, *roles: str) -> RowForm:
+    """A text or a pair of texts, with a label that comes from a column of one of the roles."""
+    readings = tuple(Roles(("text",), ("text_pair",), role) for role in roles)
+    return RowForm(name=name, readings=readings, words=("text", "text_pair"), label=label)
+
+
+CLASSIFICATION = _texts_with("classification", "class", "label")
+REGRESSION = _texts_with("regression", "number", "score")
+#: From lists of classes, or from vectors with a 1 for every class that a row has and a 0 for the others.
+MULTI_LABEL = _texts_with("multi_label_classification", "classes", "labels", "label_vector")
 COMPLETION = RowForm(
     name="completion",
     readings=(Roles(("prompt", "completion")), Roles(("instruction", "output"), ("input",))),
@@ -78,10 +80,9 @@ CONVERSATION = RowForm(
 )
 TEXT = RowForm(name="text", readings=(Roles(("text",)),), words=("text",))
 
+_FORMS = (CLASSIFICATION, REGRESSION, MULTI_LABEL, COMPLETION, CONVERSATION, TEXT)
 #: Every kind of rows by name.
-ROW_FORMS: dict[str, RowForm] = {
-    form.name: form for form in (CLASSIFICATION, REGRESSION, COMPLETION, CONVERSATION, TEXT)
-}
+ROW_FORMS: dict[str, RowForm] = {form.name: form for form in _FORMS}
 
 
 def _check_kind(name: str) -> str:

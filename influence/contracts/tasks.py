@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, WithJsonSchema
 
 from influence.contracts.common import LossScope
-from influence.contracts.dataset import CLASSIFICATION, COMPLETION, CONVERSATION, REGRESSION, TEXT, RowKind
+from influence.contracts.dataset import CLASSIFICATION, COMPLETION, CONVERSATION, MULTI_LABEL, REGRESSION, TEXT, RowKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class TaskDeclaration:
     falls on the label. `peft_type`: what adapters of the task call it. `architectures`: how the class names of plain
     models of the task end. `auto_class`: the class of transformers that loads its models. `head`: outputs of the head
     on top of the base model; None for the language model's own. `problem_type`: what a model's configuration calls
-    the loss of that head. `has_classes`: each row is of one of a few classes. `answers`: a label or a number, which
-    one forward pass gives, or text, which is generated.
+    the loss of that head. `has_classes`: each row is of one of a few classes, not of several. `answers`: a label or a
+    number, which one forward pass gives, or text, which is generated.
     """
 
     name: str
@@ -78,6 +78,14 @@ SEQUENCE_REGRESSION = replace(
     has_classes=False,
     answers="number",
 )
+MULTI_LABEL_CLASSIFICATION = replace(
+    SEQUENCE_CLASSIFICATION,
+    name="multi_label_classification",
+    rows={MULTI_LABEL.name: ()},
+    head=HeadOutputs(1, are_classes=True),
+    problem_type="multi_label_classification",
+    has_classes=False,
+)
 CAUSAL_LM = TaskDeclaration(
     name="causal_lm",
     rows={
@@ -91,10 +99,9 @@ CAUSAL_LM = TaskDeclaration(
     answers="text",
 )
 
+_TASKS = (SEQUENCE_CLASSIFICATION, SEQUENCE_REGRESSION, MULTI_LABEL_CLASSIFICATION, CAUSAL_LM)
 #: Every task by name. Where several fit, the first is taken.
-TASKS: dict[str, TaskDeclaration] = {
-    task.name: task for task in (SEQUENCE_CLASSIFICATION, SEQUENCE_REGRESSION, CAUSAL_LM)
-}
+TASKS: dict[str, TaskDeclaration] = {task.name: task for task in _TASKS}
 
 
 def training_task(kind: RowKind) -> TaskDeclaration:

@@ -39,7 +39,7 @@ LABEL_NAMES = ("label_text", "label_name", "label_names")
 #: The class of a row whose loss falls on text. Never guessed: `class` is what many call a label.
 CLASS = "class"
 #: Roles of the column that a label comes from: by `label`, which alone is guessed, the values say what kind it is.
-LABEL_ROLES = tuple(form.label.role for form in ROW_FORMS.values() if form.label is not None)
+LABEL_ROLES = tuple(role for form in ROW_FORMS.values() for role in form.label_roles)
 ROLES = tuple(dict.fromkeys(("text", "text_pair", *SYNONYMS, *LABEL_ROLES, CLASS)))
 
 #: Roles that do not say what a row is.

@@ -26,7 +26,7 @@ class LabelBook:
         self._seen: dict[Label, str | None] = {}
         self._one_to_one = True
 
-    def read(self, value: Any, column: str, *, typed: bool) -> Label | None:
+    def read(self, value: Any, column: str, *, role: str, typed: bool) -> Label | None:
         """A label in normal form; None where the row has none. Raises BrokenRow without a row number."""
         if isinstance(value, float) and value % 1 and value == value:
             raise BrokenRow(
@@ -69,6 +69,10 @@ class LabelBook:
             self._seen[label] = name if isinstance(name, str) and len(name) <= MAX_LABEL_CHARACTERS else None
         elif self._seen[label] != name:
             self._one_to_one = False
+
+    def facts(self) -> dict[str, int]:
+        """Counts say all that is to be known."""
+        return {}
 
     def names(self) -> tuple[str, ...] | None:
         """Names in the order of the classes: the given ones, or those learnt when they cover 0..n-1 one to one."""

@@ -31,18 +31,20 @@ class NormalisedRows:
         self._source = source
         self._typed = typed
         self._labels = open_book(columns.kind, label_names)
+        roles = ROW_FORMS[columns.kind].label_roles
+        self._label_role = next((role for role in roles if role in columns.columns), None)
         self._ids = HashList() if "id" in columns.columns else None
         self._without_label: list[int] = []
-
-    @property
-    def _label_column(self) -> str | None:
-        form = ROW_FORMS[self.kind].label
-        return None if form is None else self.columns.columns[form.role]
 
     @property
     def label_names(self) -> tuple[str, ...] | None:
         """Class names in order, or None where they are not known."""
         return self._labels.names()
+
+    @property
+    def label_facts(self) -> dict[str, int]:
+        """What is known of the labels beside names and counts, after the last row."""
+        return self._labels.facts()
 
     def __iter__(self) -> Iterator[Row]:
         for index, source in enumerate(self._source):
@@ -58,8 +60,9 @@ class NormalisedRows:
     def _row(self, index: int, source: Source) -> Row:
         columns = self.columns.columns
         content = read_content(source, columns)
-        if (column := self._label_column) is not None:
-            label = self._labels.read(source.get(column), column, typed=self._typed)
+        if (role := self._label_role) is not None:
+            column = columns[role]
+            label = self._labels.read(source.get(column), column, role=role, typed=self._typed)
             if label is None:
                 self._without_label.append(index)
             else:
@@ -79,7 +82,7 @@ class NormalisedRows:
 
     def _refuse_missing_labels(self) -> None:
         if rows := self._without_label:
-            column = self._label_column
+            column = self.columns.columns[str(self._label_role)]
             many = "At least " if len(rows) >= _NAMED_ROWS else ""
             raise RowsRefused(
                 f"{many}{len(rows)} rows have no label in column {column!r}, the first is row {rows[0]}.",
@@ -140,13 +143,15 @@ def normalise_examples(
     columns: Mapping[str, str] | None = None,
     *,
     label_names: Sequence[str] | None = None,
+    classes: int | None = None,
 ) -> list[Row]:
     """Query examples in the normal form of `kind`; a missing label is None.
 
-    Fields go by the data set's own `columns` or by the names of the roles. Raises ColumnsUnmatched, BrokenRow or a
-    RowsRefused with the example's index in `extra["example_index"]`.
+    `classes` is how many the model has, where that is known. Fields go by the data set's own `columns` or by the names
+    of the roles. Raises ColumnsUnmatched, BrokenRow or a RowsRefused with the example's index in
+    `extra["example_index"]`.
     """
-    book = open_book(kind, label_names)
+    book = open_book(kind, label_names, classes)
     return [_guarded(_example, index, example, kind, columns or {}, book) for index, example in enumerate(examples)]
 
 
@@ -162,8 +167,8 @@ def _example(index: int, example: Source, kind: RowKind, columns: Mapping[str, s
         raise BrokenRow("is no object.", hint='An example is an object such as {"text": "..."}.')
     found = _example_columns(example, kind, columns)
     row = {"id": _example_id(index, example, columns), **read_content(example, found)}
-    if (form := ROW_FORMS[kind].label) is not None:
-        row["label"] = _example_label(example, form.role, columns, book)
+    if ROW_FORMS[kind].label is not None:
+        row["label"] = _example_label(example, kind, columns, book)
     return row
 
 
@@ -194,9 +199,13 @@ def _field(example: Source, role: str, columns: Mapping[str, str]) -> str | None
     return next((name for name in (columns.get(role), role) if name is not None and name in example), None)
 
 
-def _example_label(example: Source, role: str, columns: Mapping[str, str], book: Labels) -> Any:
-    field = _field(example, role, columns) or _field(example, "label", columns)
-    label = book.read(example[field], field, typed=True) if field else None
+def _example_label(example: Source, kind: RowKind, columns: Mapping[str, str], book: Labels) -> Any:
+    """By a role's field, or by `label`, which is then what the data set's own column is."""
+    roles = ROW_FORMS[kind].label_roles
+    own = next((role for role in roles if role in columns), roles[0])
+    fields = {role: field for role in (own, *roles) if (field := _field(example, role, columns))}
+    role, field = next(iter(fields.items()), (own, "label" if "label" in example else None))
+    label = book.read(example[field], field, role=role, typed=True) if field else None
     if label is not None:
         book.check(label)
     return label

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from support.bench import Bench, open_bench
+from support.trials.bench import Bench, open_bench
 from support.oracle import loop_gradients
 from support.problems import assert_problem
 from support.rows import make_ticket_rows

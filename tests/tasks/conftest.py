@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.bench import Bench, open_bench
+from support.trials.bench import Bench, open_bench
 
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store

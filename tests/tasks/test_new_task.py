@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.bench import Bench
 from support.oracle import dense_datainf, loop_gradients
 from support.problems import assert_problem
 from support.rows import make_completion_rows, make_ticket_rows
 from support.tiny import LABELS, TinyCheckpoint, make_classifier
+from support.trials.bench import Bench
 from torch import Tensor
 
 from influence.contracts.dataset import CLASSIFICATION

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.bench import Bench
-from support.exactness import assert_rows_exact, load_tiny
 from support.oracle import dense_datainf, loop_gradients
 from support.problems import assert_problem
 from support.rows import make_ticket_rows
-from support.shown import show, show_suspects
 from support.tiny import TinyCheckpoint, make_classifier
+from support.trials.bench import Bench
+from support.trials.exactness import assert_rows_exact, load_tiny
+from support.trials.shown import show, show_suspects
 
 from app.intake.adapters import accept_adapter
 from influence.contracts.checkpoint import BaseModelRef

@@ -2,9 +2,16 @@
 
 from collections.abc import Callable
 
-from influence.contracts.tasks import CAUSAL_LM, SEQUENCE_CLASSIFICATION, SEQUENCE_REGRESSION, TaskName
+from influence.contracts.tasks import (
+    CAUSAL_LM,
+    MULTI_LABEL_CLASSIFICATION,
+    SEQUENCE_CLASSIFICATION,
+    SEQUENCE_REGRESSION,
+    TaskName,
+)
 from workers.tasks.base import Materials, Task
 from workers.tasks.causal_lm import CausalLM
+from workers.tasks.multi_label_classification import MultiLabelClassification
 from workers.tasks.regression import Regression
 from workers.tasks.sequence_classification import SequenceClassification
 
@@ -12,5 +19,6 @@ from workers.tasks.sequence_classification import SequenceClassification
 MAKERS: dict[TaskName, Callable[[Materials], Task]] = {
     SEQUENCE_CLASSIFICATION.name: SequenceClassification.make,
     SEQUENCE_REGRESSION.name: Regression.make,
+    MULTI_LABEL_CLASSIFICATION.name: MultiLabelClassification.make,
     CAUSAL_LM.name: CausalLM.make,
 }

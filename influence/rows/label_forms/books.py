@@ -1,9 +1,10 @@
 """Which book reads and checks the labels of a kind of rows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from influence.contracts.dataset import ROW_FORMS, RowKind
+from influence.rows.label_forms.class_sets import ClassSetBook
 from influence.rows.label_forms.numbers import NumberBook
 from influence.rows.labels import LabelBook
 
@@ -11,8 +12,8 @@ from influence.rows.labels import LabelBook
 class Labels(Protocol):
     """The labels of one data set, taken up row by row. Refusals are without a row number; the caller adds it."""
 
-    def read(self, value: Any, column: str, *, typed: bool) -> Any:
-        """A label in normal form; None where the row has none. Raises BrokenRow."""
+    def read(self, value: Any, column: str, *, role: str, typed: bool) -> Any:
+        """A label in normal form; None where the row has none. Raises BrokenRow and RowsRefused."""
 
     def check(self, label: Any) -> None:
         """Raise RowsRefused where a label in normal form cannot be one of this data set."""
@@ -23,11 +24,16 @@ class Labels(Protocol):
     def names(self) -> tuple[str, ...] | None:
         """Names of the classes in order, or None where they are not known or there are none."""
 
+    def facts(self) -> dict[str, int]:
+        """What statistics say of the labels beside their counts, once all were taken up."""
 
-_BOOKS: Mapping[str, Callable[[Sequence[str] | None], Labels]] = {"class": LabelBook, "number": NumberBook}
 
+def open_book(kind: RowKind, label_names: Sequence[str] | None, classes: int | None = None) -> Labels:
+    """An empty book for rows of a kind; `classes` is how many there are, where that is known.
 
-def open_book(kind: RowKind, label_names: Sequence[str] | None) -> Labels:
-    """An empty book for rows of a kind. Raises InvalidRequest for names that are none, or where labels have none."""
+    Raises InvalidRequest for names that are none, or where labels have none.
+    """
     form = ROW_FORMS[kind].label
-    return _BOOKS["class" if form is None else form.holds](label_names)
+    if form == "number":
+        return NumberBook(label_names)
+    return ClassSetBook(label_names, classes) if form == "classes" else LabelBook(label_names)

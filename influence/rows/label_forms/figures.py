@@ -2,11 +2,11 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from influence.contracts.dataset import RowForm
-from influence.rows.label_forms.numbers import Numbers, count_numbers
+from influence.contracts.dataset import LabelForm, RowForm
+from influence.rows.label_forms.numbers import Numbers
 
 _COUNTED_LABELS = 1000
 
@@ -35,29 +35,47 @@ class ClassFigures:
         return {"labels": labels, "classes": len(self._counts)}
 
 
+class ClassSetFigures(ClassFigures):
+    """Rows per class, and rows without any."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._without = 0
+
+    def add(self, label: Any) -> None:
+        self._without += not label
+        for one in label:
+            super().add(one)
+
+    def summary(self) -> dict[str, Any]:
+        return {**super().summary(), "rows_without_class": self._without}
+
+
 class NumberFigures:
     """The spread of all numbers, and how many a row has."""
 
     def __init__(self) -> None:
         self._numbers = array("d")
-        self._width = 1
 
     def add(self, label: Numbers) -> None:
-        self._width = count_numbers(label)
         self._numbers.extend(label if isinstance(label, list) else [label])
 
     def summary(self) -> dict[str, Any]:
         mean = sum(self._numbers) / len(self._numbers)
         spread = {"min": min(self._numbers), "mean": mean, "max": max(self._numbers)}
-        return {"numbers": spread, "numbers_per_row": self._width}
+        return {"numbers": spread}
 
 
-_FIGURES: Mapping[str, type[ClassFigures] | type[NumberFigures]] = {"class": ClassFigures, "number": NumberFigures}
+_FIGURES: Mapping[LabelForm, Callable[[], LabelFigures]] = {
+    "class": ClassFigures,
+    "number": NumberFigures,
+    "classes": ClassSetFigures,
+}
 
 
 def open_figures(form: RowForm) -> LabelFigures | None:
     """Empty figures for rows of a kind; None where they have no label."""
-    return None if form.label is None else _FIGURES[form.label.holds]()
+    return None if form.label is None else _FIGURES[form.label]()
 
 
 def _by_label(item: tuple[int | str, int]) -> tuple[bool, int | str]:

@@ -28,7 +28,7 @@ class NumberBook:
             )
         self.width: int | None = None
 
-    def read(self, value: Any, column: str, *, typed: bool) -> Numbers | None:
+    def read(self, value: Any, column: str, *, role: str, typed: bool) -> Numbers | None:
         """A label in normal form; None where the row has none. A string that writes a number is one, in any source.
 
         Raises BrokenRow without a row number.
@@ -57,6 +57,10 @@ class NumberBook:
 
     def names(self) -> None:
         """Numbers have no names."""
+
+    def facts(self) -> dict[str, int]:
+        """How many numbers every row has."""
+        return {} if self.width is None else {"numbers_per_row": self.width}
 
 
 def count_numbers(label: Numbers) -> int:

@@ -12,9 +12,9 @@ import pytest
 from influence.checkpoint_files.base_fit import check_base_fit
 from influence.checkpoint_files.config import AdapterConfig
 from influence.checkpoint_files.finiteness import check_finite
-from influence.checkpoint_files.head import count_labels, find_label_names
 from influence.checkpoint_files.safetensors_header import TensorInfo, read_header
-from influence.checkpoint_files.task import HeadFacts, find_task
+from influence.checkpoint_files.task.find import HeadFacts, find_task
+from influence.checkpoint_files.task.head import count_labels, find_label_names
 from influence.checkpoint_files.tensors import AdapterTensors, check_structure
 from influence.errors import AdapterMismatch, AdapterNotFinite, TaskMismatch, UnreadableFile
 

@@ -3,7 +3,7 @@
 import contextlib
 
 import torch
-from support.float64 import Float64Throughout
+from support.trials.float64 import Float64Throughout
 from tiny_models import Example
 from torch import Tensor, nn
 

@@ -8,7 +8,7 @@ import torch
 from accelerate import dispatch_model
 from one_by_one import assert_exact, gradients_one_by_one
 from peft import LoraConfig, get_peft_model
-from support.float64 import Float64Throughout
+from support.trials.float64 import Float64Throughout
 from tiny_models import Example, make_decoder, make_encoder
 
 from workers.gradients.collector import GradientCollector

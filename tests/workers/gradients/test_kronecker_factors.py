@@ -7,8 +7,8 @@ import torch
 import transformers as hf
 from one_by_one import trainable_parameters
 from peft import LoraConfig, get_peft_model
-from support.float64 import Float64Throughout
 from support.oracle import loop_factors
+from support.trials.float64 import Float64Throughout
 from tiny_models import (
     VOCABULARY,
     Example,

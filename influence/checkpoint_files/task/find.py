@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from influence.checkpoint_files.config import AdapterConfig
-from influence.checkpoint_files.head import head_outputs
+from influence.checkpoint_files.task.head import head_outputs
 from influence.checkpoint_files.tensors import Shape
 from influence.contracts.tasks import TASKS, TaskDeclaration, TaskName, listed_tasks
 from influence.errors import TaskMismatch

@@ -10,8 +10,8 @@ from torch import Tensor
 from app.intake.adapters import accept_adapter
 from influence.contracts.checkpoint import BaseModelRef
 from influence.contracts.index import GradientSettings
-from support.float64 import Float64Throughout
 from support.tiny import TinyCheckpoint
+from support.trials.float64 import Float64Throughout
 from workers.gradients.collector import GradientCollector
 from workers.gradients.naming import readable_name
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
