@@ -6,7 +6,7 @@ from tiny_models import Example, make_decoder, make_encoder, make_rows
 from torch import Tensor, nn
 
 from workers.batching.budget import TokenBudget
-from workers.batching.stream import stream_gradients
+from workers.batching.stream import BatchOptions, stream_gradients
 from workers.gradients.collector import GradientCollector
 from workers.gradients.finiteness import find_non_finite
 from workers.gradients.losses import row_mean_cross_entropy, supervised_logits
@@ -25,7 +25,7 @@ def streamed(example: Example, collector: GradientCollector, tokens: int, rows: 
     """(rows, d) by block, in the order of `rows`, from batches of so many tokens."""
     found = {block.name: torch.zeros(len(rows), block.parameters).double() for block in collector.blocks}
     budget = TokenBudget(tokens)
-    for positions, gradients in stream_gradients(collector, rows, example.collate, device=CPU, budget=budget):
+    for positions, gradients in stream_gradients(collector, rows, example.collate, BatchOptions(CPU, budget)):
         for name, values in gradients.blocks.items():
             found[name][positions] = values
     return found
