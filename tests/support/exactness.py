@@ -13,7 +13,7 @@ from influence.contracts.index import GradientSettings
 from support.float64 import Float64Throughout
 from support.tiny import TinyCheckpoint
 from workers.gradients.collector import GradientCollector
-from workers.gradients.naming import readable_name
+from workers.gradients.trainable import readable_name
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
 from workers.loading.options import LoadOptions
 

@@ -29,8 +29,8 @@ ROWS = 24
 
 def rated_rows(count: int, *, seed: int = 0, outputs: int = 1) -> list[dict[str, Any]]:
     """Tickets with numbers as labels, which float32 holds exactly."""
-    chance = np.random.default_rng(seed)
-    labels = (chance.integers(-255, 256, size=(count, outputs)) / 64).tolist()
+    rng = np.random.default_rng(seed)
+    labels = (rng.integers(-255, 256, size=(count, outputs)) / 64).tolist()
     rows = make_ticket_rows(count, seed=seed)
     return [{**row, "label": numbers if outputs > 1 else numbers[0]} for row, numbers in zip(rows, labels, strict=True)]
 

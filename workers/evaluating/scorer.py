@@ -19,7 +19,6 @@ from influence.methods.registry import get_method
 from workers.batching.stream import stream_gradients
 from workers.building.kronecker import ShardFactors
 from workers.gradients.collector import GradientCollector
-from workers.gradients.finiteness import find_non_finite
 from workers.indexes.compact import CompactIndex
 from workers.rows import EncodedRow
 from workers.runtime.row_stream import batch_options
@@ -64,7 +63,7 @@ def collect(
     losses, factors = np.empty(len(encoded)), ShardFactors()
     stream = stream_gradients(collector, encoded, task.collate, batch_options(runtime), with_factors=with_factors)
     for positions, found in stream:
-        _refuse_non_finite([encoded[positions[row]].row_id for row in find_non_finite(found)])
+        _refuse_non_finite([encoded[positions[row]].row_id for row in found.find_non_finite()])
         losses[positions] = found.losses.double().cpu().numpy()
         for name, values in found.blocks.items():
             blocks[name][positions] = values.float()
