@@ -41,7 +41,7 @@ def fresh(classifier: TinyCheckpoint, seed: int) -> LoadedCheckpoint:
         created_at=now(),
     )
     settings = GradientSettings(max_length=64)
-    return make_untrained(checkpoint, settings, LoadOptions(cache_dir=Path("unused")), seed=seed, dropout=0.1)
+    return make_untrained(checkpoint, None, settings, LoadOptions(cache_dir=Path("unused")), seed=seed, dropout=0.1)
 
 
 def trained(classifier: TinyCheckpoint, recipe: TrainingRecipe) -> torch.Tensor:
