@@ -124,8 +124,8 @@ def _train(
     settings: TrainingSettings,
     watch: Watcher,
 ) -> None:
-    chance = random.Random(settings.seed)
-    plan = [batch for _ in range(settings.epochs) for batch in batch_by_length(encoded, settings.batch_rows, chance)]
+    rng = random.Random(settings.seed)
+    plan = [batch for _ in range(settings.epochs) for batch in batch_by_length(encoded, settings.batch_rows, rng)]
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = transformers.get_linear_schedule_with_warmup(
@@ -145,11 +145,11 @@ def _train(
     model.eval()
 
 
-def batch_by_length(encoded: Sequence[Sequence[int]], batch_rows: int, chance: random.Random) -> Iterator[list[int]]:
+def batch_by_length(encoded: Sequence[Sequence[int]], batch_rows: int, rng: random.Random) -> Iterator[list[int]]:
     """Every row once, rows of similar length together, the batches and ties in random order."""
-    order = sorted(range(len(encoded)), key=lambda row: (len(encoded[row]), chance.random()))
+    order = sorted(range(len(encoded)), key=lambda row: (len(encoded[row]), rng.random()))
     batches = [order[start : start + batch_rows] for start in range(0, len(order), batch_rows)]
-    chance.shuffle(batches)
+    rng.shuffle(batches)
     yield from batches
 
 

@@ -17,7 +17,7 @@ from influence.evaluating.dampings import TOP, mean_overlap, mean_rank_correlati
 from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.registry import METHODS
 from workers.batching.budget import TokenBudget
-from workers.batching.stream import stream_gradients
+from workers.batching.stream import BatchOptions, stream_gradients
 from workers.building.kronecker import ShardFactors
 from workers.gradients.collector import GradientCollector
 from workers.rows import Row
@@ -36,8 +36,7 @@ def collect(
         collector,
         work.task.tokenise(rows),
         work.task.collate,
-        device=device,
-        budget=TokenBudget.for_device(device),
+        BatchOptions(device, TokenBudget.for_device(device)),
         with_factors=factors is not None,
     ):
         if factors is not None:

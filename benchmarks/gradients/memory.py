@@ -24,7 +24,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from benchmarks.gradients.workloads import classification_losses
 from workers.batching.budget import TokenBudget
 from workers.batching.collate import collate_rows
-from workers.batching.stream import stream_gradients
+from workers.batching.stream import BatchOptions, stream_gradients
 from workers.gradients.collector import GradientCollector
 from workers.process.heap import steady_heap
 from workers.rows import Batch, EncodedRow
@@ -88,7 +88,7 @@ def read_peak_bytes() -> int:
 
 def _stream(collector: GradientCollector, budget: TokenBudget, rows: list[EncodedRow]) -> float:
     total = 0.0
-    for _, found in stream_gradients(collector, rows, _collate, device=_DEVICE, budget=budget):
+    for _, found in stream_gradients(collector, rows, _collate, BatchOptions(_DEVICE, budget)):
         total += sum(float(values.square().sum()) for values in found.blocks.values())
         del found  # as a shard does
     return total

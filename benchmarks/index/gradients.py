@@ -15,7 +15,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from workers.batching.budget import TokenBudget
-from workers.batching.stream import stream_gradients
+from workers.batching.stream import BatchOptions, stream_gradients
 from workers.gradients.collector import GradientCollector
 from workers.rows import Row
 from workers.tasks.encoding import TextEncoder
@@ -117,7 +117,7 @@ def _stream(collector: GradientCollector, task: Any, rows: Sequence[Row]) -> lis
     device = torch.device("cpu")
     budget = TokenBudget.for_device(device)
     for positions, batch in stream_gradients(
-        collector, task.tokenise(rows), task.collate, device=device, budget=budget
+        collector, task.tokenise(rows), task.collate, BatchOptions(device, budget)
     ):
         for block, values in zip(found, batch.blocks.values(), strict=True):
             block[positions] = values.numpy()

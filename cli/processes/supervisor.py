@@ -9,25 +9,11 @@ from types import FrameType
 
 from cli.processes.children import Child, wait_for_end
 from influence.errors import DatainfError, Unavailable
+from influence.restarts import Lives, describe_exit
+from influence.settings import EXIT_SETTINGS
 
 POLL_SECONDS = 0.1
-#: A child that lives shorter than this died at start. Waiting doubles from the first figure to the last.
-SHORT_LIFE_SECONDS = 10.0
-FIRST_WAIT_SECONDS, LAST_WAIT_SECONDS = 0.5, 10.0
-MAX_SHORT_LIVES = 5
-#: How a child says that its settings are wrong: to start it again would not help.
-EXIT_SETTINGS = 2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@dataclass(frozen=True)
-class Patience:
-    """When a child's death counts as 'at once', how long to wait, how many such deaths are too many. Seconds."""
-
-    short_life_seconds: float = SHORT_LIFE_SECONDS
-    first_wait_seconds: float = FIRST_WAIT_SECONDS
-    last_wait_seconds: float = LAST_WAIT_SECONDS
-    max_short_lives: int = MAX_SHORT_LIVES
 
 
 @dataclass
@@ -41,9 +27,7 @@ class Post:
     stop_seconds: float
     is_vital: bool = True
     running: bool = False
-    started_at: float = 0.0
-    start_after: float = 0.0
-    short_lives: int = 0
+    lives: Lives = field(default_factory=Lives)
 
 
 @dataclass
@@ -58,7 +42,6 @@ class Supervisor:
     tell: Callable[[str], None]
     is_ready: Callable[[], bool]
     on_ready: Callable[[], None]
-    patience: Patience = Patience()
     signals: int = 0
     _ready: bool = field(default=False, init=False)
     _starting: bool = field(default=False, init=False)
@@ -105,19 +88,19 @@ class Supervisor:
             code = post.child.poll() if post.running else None
             if code is not None:
                 self._restart_later(post, code)
-            if not post.running and time.monotonic() >= post.start_after:
+            if not post.running and post.lives.may_begin:
                 self._start(post)
         if not self._ready and all(post.running for post in self.posts) and self.is_ready():
             self._ready = True
             self.on_ready()
 
     def _start(self, post: Post) -> None:
-        post.started_at = time.monotonic()
+        post.lives.begin()
         self._starting = True
         try:
             post.child.start()
         except DatainfError as error:
-            if post.short_lives == 0:
+            if not post.lives.ended:
                 raise
             self.tell(f"{post.child.name} cannot be started: {error.detail}")
         finally:
@@ -126,18 +109,14 @@ class Supervisor:
 
     def _restart_later(self, post: Post, code: int) -> None:
         post.running = False
-        short = time.monotonic() - post.started_at < self.patience.short_life_seconds
-        post.short_lives = post.short_lives + 1 if short else 1
-        keeps_dying = post.short_lives >= self.patience.max_short_lives
-        if (keeps_dying and post.is_vital) or (short and code == EXIT_SETTINGS):
+        wait = post.lives.end()
+        keeps_dying = post.lives.are_too_short
+        if (keeps_dying and post.is_vital) or (post.lives.short_lives and code == EXIT_SETTINGS):
             raise Unavailable(
                 f"{_obituary(post, code)}.",
                 hint="Fix what the log above names, then start the service again.",
                 extra={"exit_code": code},
             )
-        wait = self.patience.first_wait_seconds * 2 ** min(post.short_lives - 1, 20) if short else 0.0
-        wait = min(wait, self.patience.last_wait_seconds)
-        post.start_after = time.monotonic() + wait
         said = _obituary(post, code) if keeps_dying else f"{post.child.name} {describe_exit(code)}"
         others = " The rest of the service goes on without it." if keeps_dying else ""
         self.tell(f"{said}; starting it again{f' in {wait:.1f} s' if wait else ''}.{others}")
@@ -157,15 +136,6 @@ class Supervisor:
 def _obituary(post: Post, code: int) -> str:
     """How a child that keeps dying died, and what it said last."""
     lines = post.child.last_lines()
-    often = f", {post.short_lives} times in a row" if post.short_lives > 1 else ""
+    often = f", {post.lives.short_lives} times in a row" if post.lives.short_lives > 1 else ""
     said = "; its last lines: " + " | ".join(lines[-5:]) if lines else ""
     return f"{post.child.name} {describe_exit(code)} right after its start{often}{said}"
-
-
-def describe_exit(code: int) -> str:
-    """What an exit code says, in words."""
-    if code == -signal.SIGKILL:
-        return "was killed, perhaps by the kernel for want of memory"
-    if code < 0:
-        return f"was ended by signal {-code}"
-    return f"ended with exit code {code}"

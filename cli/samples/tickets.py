@@ -58,16 +58,16 @@ class TicketSet:
 
 def make_tickets(settings: TicketSettings) -> TicketSet:
     """The data set of a seed: intents evenly spread, no two tickets alike, the two parts drawn from one stream."""
-    chance = random.Random(settings.seed)
+    rng = random.Random(settings.seed)
     total = settings.train_rows + settings.heldout_rows
     names = [LABEL_NAMES[index % len(LABEL_NAMES)] for index in range(total)]
-    chance.shuffle(names)
-    texts = _distinct_texts(names, chance)
+    rng.shuffle(names)
+    texts = _distinct_texts(names, rng)
     rows = [
         Ticket(_ticket_id(index, settings.train_rows), text, name, name)
         for index, (name, text) in enumerate(zip(names, texts, strict=True))
     ]
-    train = _mislabel(rows[: settings.train_rows], settings.wrong_share, chance)
+    train = _mislabel(rows[: settings.train_rows], settings.wrong_share, rng)
     return TicketSet(tuple(train), tuple(rows[settings.train_rows :]))
 
 
@@ -75,13 +75,13 @@ def _ticket_id(index: int, train_rows: int) -> str:
     return f"train-{index:04d}" if index < train_rows else f"heldout-{index - train_rows:04d}"
 
 
-def _distinct_texts(names: Iterable[str], chance: random.Random) -> Iterator[str]:
+def _distinct_texts(names: Iterable[str], rng: random.Random) -> Iterator[str]:
     """One text a name, each unlike all before it."""
     seen: list[frozenset[str]] = []
     for name in names:
         words, text = frozenset[str](), ""
         while not words or any(_overlap(words, other) > MOST_OVERLAP for other in seen):
-            text = write_ticket(_BY_NAME[name], chance)
+            text = write_ticket(_BY_NAME[name], rng)
             words = words_of(text)
         seen.append(words)
         yield text
@@ -97,33 +97,33 @@ def _overlap(left: frozenset[str], right: frozenset[str]) -> float:
     return shared / (len(left) + len(right) - shared)
 
 
-def write_ticket(intent: Intent, chance: random.Random) -> str:
+def write_ticket(intent: Intent, rng: random.Random) -> str:
     """One ticket that wants what `intent` stands for."""
-    kind = chance.random()
+    kind = rng.random()
     if kind < VAGUE_SHARE:
         fitting = [pattern for pattern, names in VAGUE if intent.name in names]
-        return set_temper(_say(chance.choice(fitting), chance), chance)
+        return set_temper(_say(rng.choice(fitting), rng), rng)
     if kind < VAGUE_SHARE + CRY_SHARE:
-        text = _say(chance.choice(intent.cries), chance)
-        text = f"{text} {_say(chance.choice(CLOSINGS), chance)}".strip() if chance.random() < 0.5 else text
+        text = _say(rng.choice(intent.cries), rng)
+        text = f"{text} {_say(rng.choice(CLOSINGS), rng)}".strip() if rng.random() < 0.5 else text
     else:
-        text = _letter(intent, chance, is_hard=kind < VAGUE_SHARE + CRY_SHARE + HARD_SHARE)
-    text = set_temper(text, chance)
-    return mistype(text, chance) if chance.random() < TYPO_SHARE else text
+        text = _letter(intent, rng, is_hard=kind < VAGUE_SHARE + CRY_SHARE + HARD_SHARE)
+    text = set_temper(text, rng)
+    return mistype(text, rng) if rng.random() < TYPO_SHARE else text
 
 
-def _letter(intent: Intent, chance: random.Random, *, is_hard: bool) -> str:
+def _letter(intent: Intent, rng: random.Random, *, is_hard: bool) -> str:
     """Greeting, story, request, closing; each but the core may be missing."""
-    body = _hard_body(intent, chance) if is_hard else _plain_body(intent, chance)
-    if chance.random() < 0.35:
-        body.insert(chance.randint(0, len(body)), _say(chance.choice(ASIDES), chance))
-    parts = [_say(chance.choice(GREETINGS), chance), *body, _say(chance.choice(CLOSINGS), chance)]
+    body = _hard_body(intent, rng) if is_hard else _plain_body(intent, rng)
+    if rng.random() < 0.35:
+        body.insert(rng.randint(0, len(body)), _say(rng.choice(ASIDES), rng))
+    parts = [_say(rng.choice(GREETINGS), rng), *body, _say(rng.choice(CLOSINGS), rng)]
     return " ".join(part for part in parts if part)
 
 
-def _plain_body(intent: Intent, chance: random.Random) -> list[str]:
-    story, request = _sentence(intent.situations, chance), _sentence(intent.asks, chance)
-    length = chance.random()
+def _plain_body(intent: Intent, rng: random.Random) -> list[str]:
+    story, request = _sentence(intent.situations, rng), _sentence(intent.asks, rng)
+    length = rng.random()
     if length < 0.15:
         return [request]
     if length < 0.3:
@@ -131,35 +131,35 @@ def _plain_body(intent: Intent, chance: random.Random) -> list[str]:
     if length < 0.4:
         return [request, story]
     if length < 0.55:
-        return [story, request, _sentence(intent.asks, chance)]
+        return [story, request, _sentence(intent.asks, rng)]
     return [story, request]
 
 
-def _hard_body(intent: Intent, chance: random.Random) -> list[str]:
+def _hard_body(intent: Intent, rng: random.Random) -> list[str]:
     """Another intent's story before this intent's request, or an old story that is over."""
-    other = _BY_NAME[chance.choice(intent.neighbours)]
-    request = _sentence(intent.asks, chance)
-    if chance.random() < 0.6:
-        return [_sentence(other.situations, chance), request]
-    story = _say(chance.choice(other.situations), chance).rstrip(".")
-    return [f"{story}{_say(chance.choice(BRIDGES), chance)} {request}"]
+    other = _BY_NAME[rng.choice(intent.neighbours)]
+    request = _sentence(intent.asks, rng)
+    if rng.random() < 0.6:
+        return [_sentence(other.situations, rng), request]
+    story = _say(rng.choice(other.situations), rng).rstrip(".")
+    return [f"{story}{_say(rng.choice(BRIDGES), rng)} {request}"]
 
 
-def _sentence(patterns: tuple[str, ...], chance: random.Random) -> str:
-    text = _say(chance.choice(patterns), chance)
+def _sentence(patterns: tuple[str, ...], rng: random.Random) -> str:
+    text = _say(rng.choice(patterns), rng)
     text = text[0].upper() + text[1:]
     return text if text[-1] in ".?!" else f"{text}."
 
 
-def _say(pattern: str, chance: random.Random) -> str:
-    return expand(pattern, chance, SLOTS)
+def _say(pattern: str, rng: random.Random) -> str:
+    return expand(pattern, rng, SLOTS)
 
 
-def _mislabel(rows: list[Ticket], share: float, chance: random.Random) -> list[Ticket]:
+def _mislabel(rows: list[Ticket], share: float, rng: random.Random) -> list[Ticket]:
     """Give exactly `share` of the rows another label, each wrong one equally likely."""
-    chosen = set(chance.sample(range(len(rows)), round(share * len(rows))))
+    chosen = set(rng.sample(range(len(rows)), round(share * len(rows))))
     return [
-        replace(row, label=chance.choice([name for name in LABEL_NAMES if name != row.true_label]))
+        replace(row, label=rng.choice([name for name in LABEL_NAMES if name != row.true_label]))
         if index in chosen
         else row
         for index, row in enumerate(rows)

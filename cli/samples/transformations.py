@@ -49,7 +49,7 @@ TRANSFORMATIONS: Mapping[str, Transformation] = {
 
 def _one_of(words: str) -> Slot:
     choices = words.split(", ")
-    return lambda chance: chance.choice(choices)
+    return lambda rng: rng.choice(choices)
 
 
 _SLOTS: Mapping[str, Slot] = {
@@ -72,21 +72,21 @@ _PATTERNS = (
 
 def make_transformations(settings: TransformationSettings) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """(training, test) rows `{id, prompt, completion, class}`, no sentence twice, from one stream of a seed."""
-    chance = random.Random(settings.seed)
+    rng = random.Random(settings.seed)
     total = settings.train_rows + settings.test_rows
     names = [list(TRANSFORMATIONS)[index % len(TRANSFORMATIONS)] for index in range(total)]
     train_names, test_names = names[: settings.train_rows], names[settings.train_rows :]
-    chance.shuffle(train_names)
-    sentences = _sentences(chance)
+    rng.shuffle(train_names)
+    sentences = _sentences(rng)
     train = [_row(f"train-{place:04d}", name, next(sentences)) for place, name in enumerate(train_names)]
     test = [_row(f"test-{place:04d}", name, next(sentences)) for place, name in enumerate(test_names)]
     return train, test
 
 
-def _sentences(chance: random.Random) -> Iterator[str]:
+def _sentences(rng: random.Random) -> Iterator[str]:
     seen: set[str] = set()
     while True:
-        sentence = expand(chance.choice(_PATTERNS), chance, _SLOTS)
+        sentence = expand(rng.choice(_PATTERNS), rng, _SLOTS)
         if sentence not in seen:
             seen.add(sentence)
             yield sentence

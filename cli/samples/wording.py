@@ -72,18 +72,18 @@ _VOUCHERS = ("SPRING", "WELCOME", "HOME", "FRIEND", "SAVE")
 
 
 def _one_of(words: tuple[str, ...]) -> Slot:
-    return lambda chance: chance.choice(words)
+    return lambda rng: rng.choice(words)
 
 
-def _amount(chance: random.Random) -> str:
-    value = chance.choice((chance.uniform(3, 30), chance.uniform(30, 400)))
-    return chance.choice(("${:.2f}", "{:.2f} EUR", "£{:.0f}", "{:.0f} euros", "€{:.2f}")).format(value)
+def _amount(rng: random.Random) -> str:
+    value = rng.choice((rng.uniform(3, 30), rng.uniform(30, 400)))
+    return rng.choice(("${:.2f}", "{:.2f} EUR", "£{:.0f}", "{:.0f} euros", "€{:.2f}")).format(value)
 
 
-def _date(chance: random.Random) -> str:
-    day, month = chance.randint(1, 28), chance.choice(_MONTHS)
-    weekday = chance.choice(("Monday", "Tuesday", "last Friday", "Thursday", "the weekend"))
-    return chance.choice((f"{day} {month}", f"{month} {day}", f"{day}/{chance.randint(1, 12)}", weekday))
+def _date(rng: random.Random) -> str:
+    day, month = rng.randint(1, 28), rng.choice(_MONTHS)
+    weekday = rng.choice(("Monday", "Tuesday", "last Friday", "Thursday", "the weekend"))
+    return rng.choice((f"{day} {month}", f"{month} {day}", f"{day}/{rng.randint(1, 12)}", weekday))
 
 
 SLOTS: dict[str, Slot] = {
@@ -95,12 +95,12 @@ SLOTS: dict[str, Slot] = {
     "month": _one_of(_MONTHS),
     "amount": _amount,
     "date": _date,
-    "order": lambda chance: f"{chance.choice(('#', '', 'no. '))}{chance.randint(10_000, 99_999)}",
-    "invoice": lambda chance: f"{chance.choice(('INV-', 'R', ''))}{chance.randint(2_000, 9_999)}",
-    "voucher": lambda chance: f"{chance.choice(_VOUCHERS)}{chance.choice((10, 15, 20))}",
-    "version": lambda chance: f"{chance.randint(3, 6)}.{chance.randint(0, 14)}",
-    "error": lambda chance: f"{chance.choice('EFT')}{chance.randint(10, 99)}",
-    "days": lambda chance: str(chance.randint(3, 25)),
+    "order": lambda rng: f"{rng.choice(('#', '', 'no. '))}{rng.randint(10_000, 99_999)}",
+    "invoice": lambda rng: f"{rng.choice(('INV-', 'R', ''))}{rng.randint(2_000, 9_999)}",
+    "voucher": lambda rng: f"{rng.choice(_VOUCHERS)}{rng.choice((10, 15, 20))}",
+    "version": lambda rng: f"{rng.randint(3, 6)}.{rng.randint(0, 14)}",
+    "error": lambda rng: f"{rng.choice('EFT')}{rng.randint(10, 99)}",
+    "days": lambda rng: str(rng.randint(3, 25)),
 }
 
 GREETINGS = (
@@ -156,13 +156,13 @@ BRIDGES = (
 )
 
 
-def mistype(text: str, chance: random.Random) -> str:
+def mistype(text: str, rng: random.Random) -> str:
     """Swap, drop, double or miss a letter in one to three places inside words."""
-    for _ in range(chance.randint(1, 3)):
+    for _ in range(rng.randint(1, 3)):
         places = [index for index in range(1, len(text) - 2) if text[index : index + 2].isalpha()]
         if not places:
             return text
-        text = chance.choice(_SLIPS)(text, chance.choice(places))
+        text = rng.choice(_SLIPS)(text, rng.choice(places))
     return text
 
 
@@ -173,15 +173,15 @@ _SLIPS: tuple[Callable[[str, int], str], ...] = (
 )
 
 
-def set_temper(text: str, chance: random.Random) -> str:
+def set_temper(text: str, rng: random.Random) -> str:
     """Careless, shouting or worked-up writers; most leave a text as it is."""
-    mood = chance.random()
+    mood = rng.random()
     if mood < 0.16:
         return text.lower().replace("'", "")
     if mood < 0.20:
         return text.upper()
     if mood < 0.27:
-        return text.rstrip(".?!") + chance.choice(("!!!", "???", "?!", " :(", "..."))
+        return text.rstrip(".?!") + rng.choice(("!!!", "???", "?!", " :(", "..."))
     if mood < 0.31:
         return text.replace(". ", ", ").replace("Please", "pls").replace("please", "pls")
     return text

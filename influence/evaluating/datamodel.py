@@ -48,11 +48,11 @@ def ratio_interval(
     """
     if below.mean() <= 0:
         return math.nan, math.nan, math.nan
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     drawn = np.empty(RESAMPLES)
     for sample in range(RESAMPLES):
-        rows = np.concatenate([own[chance.integers(0, len(own), len(own))] for own in members])
+        rows = np.concatenate([own[rng.integers(0, len(own), len(own))] for own in members])
         drawn[sample] = _ratio(above[rows], below[rows])
     low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return _ratio(above, below), float(low), float(high)
@@ -91,10 +91,10 @@ def calibrate(left_out_scores: ArrayLike, changes: ArrayLike, *, seed: int, leve
     interval is a bootstrap over subsets. Raises InvalidRequest where scores or changes do not vary.
     """
     x, y = _centred(left_out_scores), _centred(changes)
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     scales = []
     for _ in range(RESAMPLES):
-        rows = chance.integers(0, len(x), len(x))
+        rows = rng.integers(0, len(x), len(x))
         drawn_x, drawn_y = x[rows] - x[rows].mean(), y[rows] - y[rows].mean()
         if (power := float(drawn_x @ drawn_x)) > 0:
             scales.append(float(drawn_x @ drawn_y) / power)

@@ -39,16 +39,16 @@ def draw_rows(
 
     Without one (None), test points are held out of the training rows. A wrong label is another class, each as likely.
     """
-    chance = np.random.default_rng(_ROWS_STREAM + seed)
-    order = chance.permutation(count)
+    rng = np.random.default_rng(_ROWS_STREAM + seed)
+    order = rng.permutation(count)
     held_out = order[:0]
     if test_count is None:
         size = count_held_out(count, test_points)
         held_out, order = order[-size:], order[:-size]
     train = order[: rows or len(order)]
-    flipped = chance.permutation(len(train))[: int(len(train) * flip_share)] if flip_share else order[:0]
-    shifts = np.asarray([chance.integers(1, classes) for _ in flipped], np.int64)
-    test = held_out if test_count is None else chance.permutation(test_count)[:test_points]
+    flipped = rng.permutation(len(train))[: int(len(train) * flip_share)] if flip_share else order[:0]
+    shifts = np.asarray([rng.integers(1, classes) for _ in flipped], np.int64)
+    test = held_out if test_count is None else rng.permutation(test_count)[:test_points]
     return Draw(train, test, flipped, shifts)
 
 
@@ -64,11 +64,11 @@ def flip(label: int, shift: int, classes: int) -> int:
 
 def draw_subsets(rows: int, count: int, share: float, *, seed: int) -> NDArray[np.bool_]:
     """Random subsets (count, rows) of `share` of the rows each, at least one row in and one out."""
-    chance = np.random.default_rng(_SUBSETS_STREAM + seed)
+    rng = np.random.default_rng(_SUBSETS_STREAM + seed)
     size = min(max(1, int(rows * share)), rows - 1)
     chosen = np.zeros((count, rows), dtype=np.bool_)
     for subset in chosen:
-        subset[chance.permutation(rows)[:size]] = True
+        subset[rng.permutation(rows)[:size]] = True
     return chosen
 
 

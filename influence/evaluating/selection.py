@@ -14,13 +14,13 @@ def spread_over_classes(classes: Sequence[str], count: int, *, seed: int) -> Row
     Classes take turns in random order until they have no rows left: numbers of two that have differ by one at most.
     """
     names, members = np.unique(np.asarray(classes), return_inverse=True)
-    chance = np.random.default_rng(seed)
-    shuffled = chance.permutation(len(classes))
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(len(classes))
     turn = np.empty(len(classes), dtype=np.int64)
     for number in range(len(names)):
         own = shuffled[members[shuffled] == number]
         turn[own] = np.arange(len(own))
-    first = chance.permutation(len(names))[members]
+    first = rng.permutation(len(names))[members]
     return np.sort(np.lexsort((first, turn))[:count]).astype(np.int64)
 
 

@@ -61,9 +61,9 @@ def bootstrap_interval(values: ArrayLike, *, seed: int, level: float = 0.95) -> 
     Raises InvalidRequest for no values or values that are not finite.
     """
     numbers = _finite(values)
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     # One sample at a time: all at once would take RESAMPLES x n numbers.
-    means = [numbers[chance.integers(0, len(numbers), len(numbers))].mean() for _ in range(RESAMPLES)]
+    means = [numbers[rng.integers(0, len(numbers), len(numbers))].mean() for _ in range(RESAMPLES)]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from cli.processes.children import CommandChild
-from cli.processes.supervisor import Patience, Post, Supervisor, describe_exit
+from cli.processes.supervisor import Post, Supervisor
 from influence.errors import Unavailable
+from influence.restarts import Lives, Patience
 
 QUICK = Patience(short_life_seconds=300.0, first_wait_seconds=0.01, last_wait_seconds=0.02, max_short_lives=3)
 #: Seconds to end in: no child here takes so long, however busy the machine.
@@ -65,7 +66,9 @@ class Stage:
             if enough() and not sentence.startswith("Stopping"):
                 stop()
 
-        return Supervisor(posts, tell, until, stop, QUICK).run()
+        for post in posts:
+            post.lives = Lives(QUICK)
+        return Supervisor(posts, tell, until, stop).run()
 
 
 @pytest.fixture
@@ -90,7 +93,7 @@ def test_a_child_that_keeps_dying_ends_the_service_with_its_last_words(stage: St
 def test_a_worker_that_keeps_dying_ends_nothing_and_is_tried_again_with_its_cause(stage: Stage) -> None:
     api = stage.child("api", STAYS)
     worker = Post(stage.child("worker", DIES), 5.0, is_vital=False)
-    signals = stage.run(Post(api, 5.0), worker, until=lambda: False, enough=lambda: worker.short_lives >= 6)
+    signals = stage.run(Post(api, 5.0), worker, until=lambda: False, enough=lambda: worker.lives.short_lives >= 6)
     assert signals == 1
     assert api.poll() == -signal.SIGTERM
     named = [sentence for sentence in stage.told if "times in a row" in sentence]
@@ -140,8 +143,3 @@ def test_control_characters_of_a_child_do_not_reach_the_terminal(stage: Stage) -
     script = "import time; print('a\\x1b[2Jb\\u202ec', flush=True); time.sleep(600)"
     stage.run(Post(stage.child("api", script), PATIENT), until=lambda: bool(stage.heard))
     assert stage.heard == [("api", "a\\x1b[2Jb\\u202ec")]
-
-
-def test_an_exit_by_the_kernel_is_named() -> None:
-    assert "want of memory" in describe_exit(-signal.SIGKILL)
-    assert describe_exit(-signal.SIGSEGV) == "was ended by signal 11"

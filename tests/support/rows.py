@@ -8,12 +8,12 @@ from support.tiny import LABELS, WORDS
 
 def make_ticket_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
     """Classification rows of varied length."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     return [
         {
             "id": f"t{number}",
-            "text": " ".join(chance.choices(WORDS, k=chance.randint(2, 14))),
-            "label": chance.choice(LABELS),
+            "text": " ".join(rng.choices(WORDS, k=rng.randint(2, 14))),
+            "label": rng.choice(LABELS),
         }
         for number in range(count)
     ]
@@ -21,12 +21,12 @@ def make_ticket_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
 
 def make_completion_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
     """Prompt and completion rows."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     return [
         {
             "id": f"c{number}",
-            "prompt": " ".join(chance.choices(WORDS, k=chance.randint(2, 8))),
-            "completion": " ".join(chance.choices(WORDS, k=chance.randint(1, 6))),
+            "prompt": " ".join(rng.choices(WORDS, k=rng.randint(2, 8))),
+            "completion": " ".join(rng.choices(WORDS, k=rng.randint(1, 6))),
         }
         for number in range(count)
     ]

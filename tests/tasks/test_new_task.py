@@ -23,6 +23,7 @@ from influence.contracts.tasks import TASKS, HeadOutputs, TaskDeclaration
 from influence.store.data.files import Files
 from workers.batching.collate import collate_rows
 from workers.loading.checkpoint import load_checkpoint
+from workers.loading.options import LoadOptions
 from workers.rows import Batch, EncodedRow, Row
 from workers.tasks.base import Materials, Prediction, RenderedRow
 from workers.tasks.registry import MAKERS
@@ -103,10 +104,8 @@ def test_a_new_task_goes_all_the_way_from_upload_to_scores(bench: Bench, tiny: T
     loaded = load_checkpoint(
         bench.store.checkpoints.require(checkpoint["id"]),
         Files(tmp_path / "data").adapter(checkpoint["adapter_digest"]),
-        device=torch.device("cpu"),
-        settings=GradientSettings(max_length=64),
-        offline=True,
-        cache_dir=tmp_path,
+        GradientSettings(max_length=64),
+        LoadOptions(cache_dir=tmp_path),
     )
     truth = dense_datainf(loop_gradients(loaded, asked), loop_gradients(loaded, rows))
     np.testing.assert_allclose(found, truth, atol=1e-4 * np.abs(truth).max())

@@ -22,14 +22,15 @@ from influence.contracts.checkpoint import BaseModelRef
 from influence.contracts.index import GradientSettings
 from influence.errors import TaskMismatch
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
+from workers.loading.options import LoadOptions
 
 ROWS = 24
 
 
 def rated_rows(count: int, *, seed: int = 0, outputs: int = 1) -> list[dict[str, Any]]:
     """Tickets with numbers as labels, which float32 holds exactly."""
-    chance = np.random.default_rng(seed)
-    labels = (chance.integers(-255, 256, size=(count, outputs)) / 64).tolist()
+    rng = np.random.default_rng(seed)
+    labels = (rng.integers(-255, 256, size=(count, outputs)) / 64).tolist()
     rows = make_ticket_rows(count, seed=seed)
     return [{**row, "label": numbers if outputs > 1 else numbers[0]} for row, numbers in zip(rows, labels, strict=True)]
 
@@ -214,9 +215,8 @@ def test_a_head_on_the_hub_is_checked_by_the_worker_that_loads_it(tmp_path: Path
     hub = BaseModelRef(name="a/b", kind="hub", location="a/b", revision=commit)
     for task, refused in (("sequence_classification", True), ("regression", False)):
         checkpoint = accept_adapter(stated.adapter, hub, task=task)
-        how = {"device": torch.device("cpu"), "settings": GradientSettings(), "offline": True, "cache_dir": tmp_path}
         with pytest.raises(TaskMismatch, match="'regression'") if refused else nullcontext():
-            load_checkpoint(checkpoint, stated.adapter, **how)
+            load_checkpoint(checkpoint, stated.adapter, GradientSettings(), LoadOptions(cache_dir=tmp_path))
 
 
 def test_a_head_that_leaves_its_task_open_is_what_was_asked_for(bench: Bench, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from torch import Tensor
 from influence.errors import NonFiniteGradients
 from influence.store.data.chunks import DamagedChunk
 from workers.auditing.stages import Subject
-from workers.gradients.finiteness import find_non_finite
 from workers.runtime.open import open_rows
 from workers.runtime.row_stream import stream_rows
 
@@ -53,7 +52,7 @@ class EvaluationStage:
         runtime, model = self._subject.runtime, self._subject.model
         encoded = model.task.tokenise(self._file.read_many(self._rows[self._done : self._done + self._rows_per_piece]))
         for positions, found in stream_rows(runtime, model, encoded):
-            if bad := find_non_finite(found):
+            if bad := found.find_non_finite():
                 names = ", ".join(encoded[positions[row]].row_id for row in bad[:5])
                 raise NonFiniteGradients(f"Evaluation rows with NaN or infinite gradients: {names}.")
             sums = [

@@ -1,5 +1,6 @@
 """Last step of an audit: columns from the stages' parts, suspicion, summary; then the audit is ready."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,29 @@ from influence.contracts.audit import Audit, ClassSummary, Confusion, Suspect
 from influence.contracts.common import Json, now
 from influence.errors import NonFiniteGradients
 from influence.store import keys
-from workers.auditing.stages import Subject
-from workers.auditing.work import Work
+from workers.auditing.evaluation import EvaluationStage
+from workers.auditing.labels import LabelStage
+from workers.auditing.self_influence import SelfInfluenceStage
+from workers.auditing.stages import Stage, Subject
 from workers.runtime.open import open_rows
 from workers.runtime.state import Runtime
 
 Table = dict[str, NDArray[Any]]
 _TOO_MANY_CLASSES = "There are too many classes for a confusion matrix; filter the rows by 'disagree' instead."
+
+
+@dataclass(frozen=True)
+class Work:
+    """Stages in the order in which they are worked on; None where no signal needs one."""
+
+    labels: LabelStage | None
+    evaluation: EvaluationStage | None
+    self_influence: SelfInfluenceStage | None
+
+    @property
+    def stages(self) -> list[Stage]:
+        found: list[Stage | None] = [self.labels, self.evaluation, self.self_influence]
+        return [stage for stage in found if stage is not None]
 
 
 def finish_audit(subject: Subject, work: Work) -> bool:

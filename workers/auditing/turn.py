@@ -7,11 +7,10 @@ from influence.auditing.signals import has_classes
 from influence.contracts.audit import Audit
 from influence.errors import WorkerDied
 from workers.auditing.evaluation import EvaluationStage
-from workers.auditing.finish import close_audit, finish_audit
+from workers.auditing.finish import Work, close_audit, finish_audit
 from workers.auditing.labels import LabelStage
 from workers.auditing.self_influence import SelfInfluenceStage
 from workers.auditing.stages import Stage, Subject
-from workers.auditing.work import Work
 from workers.indexes.open import open_index
 from workers.runtime.interrupts import check_wanted
 from workers.runtime.state import Runtime

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
@@ -22,6 +22,15 @@ _CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")
 
 
 @dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """Where batches are computed, how large they may be, and the lock that is held for one of them at a time."""
+
+    device: torch.device
+    budget: TokenBudget
+    lock: AbstractContextManager[object] = field(default_factory=nullcontext)
+
+
+@dataclass(frozen=True, slots=True)
 class _Prepared:
     """A batch on the device: `positions` of its rows and the length of the longest."""
 
@@ -34,11 +43,8 @@ def stream_gradients(
     collector: GradientCollector,
     encoded: Sequence[EncodedRow],
     collate: Collate,
+    options: BatchOptions,
     *,
-    device: torch.device,
-    budget: TokenBudget,
-    lock: AbstractContextManager[object] | None = None,
-    max_rows: int = MAX_ROWS,
     with_factors: bool = False,
 ) -> Iterator[tuple[list[int], RowGradients]]:
     """Yield (positions in `encoded`, their gradients) batch by batch, longest rows first.
@@ -51,23 +57,21 @@ def stream_gradients(
     def collect(batch: Batch, tokens: int) -> RowGradients:
         started = time.perf_counter()
         found = collector.collect(batch, with_factors=with_factors)
-        if budget.growing:
+        if options.budget.growing:
             found.losses.sum().item()  # waits for the device
-            budget.observe(tokens, time.perf_counter() - started)
+            options.budget.observe(tokens, time.perf_counter() - started)
         return found
 
-    most = min(max_rows, most_rows(sum(block.parameters for block in collector.blocks), device))
-    yield from stream_batches(collect, encoded, collate, device=device, budget=budget, lock=lock, max_rows=most)
+    most = min(MAX_ROWS, most_rows(sum(block.parameters for block in collector.blocks), options.device))
+    yield from stream_batches(collect, encoded, collate, options, max_rows=most)
 
 
 def stream_batches(
     compute: Callable[[Batch, int], Found],
     encoded: Sequence[EncodedRow],
     collate: Collate,
+    options: BatchOptions,
     *,
-    device: torch.device,
-    budget: TokenBudget,
-    lock: AbstractContextManager[object] | None = None,
     max_rows: int = MAX_ROWS,
 ) -> Iterator[tuple[list[int], Found]]:
     """Yield (positions in `encoded`, what `compute` makes of a batch of so many tokens), longest rows first.
@@ -81,14 +85,14 @@ def stream_batches(
     def prepare(start: int) -> _Prepared | None:
         if start >= len(order):
             return None
-        stop = end_of_batch(lengths, order, start, token_budget=budget.tokens, max_rows=max_rows)
+        stop = end_of_batch(lengths, order, start, token_budget=options.budget.tokens, max_rows=max_rows)
         positions = order[start:stop]
         batch = collate([encoded[position] for position in positions])
-        return _Prepared(positions, max(lengths[positions[0]], 1), _move(batch, device))
+        return _Prepared(positions, max(lengths[positions[0]], 1), _move(batch, options.device))
 
     prepared = prepare(start)
     while prepared is not None:
-        found = _compute(compute, prepared, lock or nullcontext(), device, budget)
+        found = _compute(compute, prepared, options)
         if found is None:
             prepared = prepare(start)
             continue
@@ -101,20 +105,18 @@ def stream_batches(
 def _compute(
     compute: Callable[[Batch, int], Found],
     work: _Prepared,
-    lock: AbstractContextManager[object],
-    device: torch.device,
-    budget: TokenBudget,
+    options: BatchOptions,
 ) -> Found | None:
     """What is made of a batch, or None when it did not fit and the budget is smaller now."""
     try:
-        with lock:
+        with options.lock:
             return compute(work.batch, len(work.positions) * work.longest)
     except (RuntimeError, MemoryError) as error:
-        _explain(error, work, device)
+        _explain(error, work, options.device)
     # Only here, with the exception and all that it held gone, can memory be given back.
-    if device.type == "cuda":
+    if options.device.type == "cuda":
         torch.cuda.empty_cache()
-    budget.halve(rows=len(work.positions), longest=work.longest)
+    options.budget.halve(rows=len(work.positions), longest=work.longest)
     return None
 
 

@@ -12,7 +12,6 @@ from influence.compact.packing import pack_moments
 from influence.contracts.index import Index
 from workers.building.growth_rows import read_reused
 from workers.gradients.collector import RowGradients
-from workers.gradients.finiteness import find_non_finite
 from workers.runtime.basis_sample import Sample, shard_moments
 from workers.runtime.state import Runtime
 
@@ -47,7 +46,7 @@ class CompactShard:
     def put(self, positions: Sequence[int], found: RowGradients) -> None:
         """Take one micro-batch; `positions` are places in the shard."""
         self._losses[positions] = found.losses.float().cpu().numpy()
-        bad = find_non_finite(found)
+        bad = found.find_non_finite()
         self.keep[[positions[row] for row in bad]] = False
         projected = self._encoder.project([block.float() for block in found.blocks.values()])
         self._codes[positions] = projected.codes

@@ -15,7 +15,6 @@ from influence.compact.packing import pack_encoder
 from influence.contracts.index import DEFAULT_RANK, Index
 from influence.errors import NonFiniteGradients
 from influence.methods.codes.fidelity import Fidelity, measure_fidelity
-from workers.gradients.finiteness import find_non_finite
 from workers.runtime.basis_sample import ENCODER, SAMPLE, Sample
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_rows
@@ -78,7 +77,7 @@ def _collect(
     keep = np.ones(len(rows), dtype=np.bool_)
     for positions, found in stream_rows(runtime, model, encoded, progress.report):
         losses[positions] = found.losses.float().cpu().numpy()
-        keep[[positions[row] for row in find_non_finite(found)]] = False
+        keep[[positions[row] for row in found.find_non_finite()]] = False
         for block, values in zip(gradients, found.blocks.values(), strict=True):
             block[positions] = values.float()
         del found  # before the next batch is computed

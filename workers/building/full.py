@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from influence.contracts.index import Index
 from workers.building.kronecker import ShardFactors, shard_kronecker
 from workers.gradients.collector import RowGradients
-from workers.gradients.finiteness import find_non_finite
 from workers.runtime.state import Runtime
 
 
@@ -33,7 +32,7 @@ class FullShard:
     def put(self, positions: Sequence[int], found: RowGradients) -> None:
         """Take one micro-batch; rows that the storage dtype cannot hold are marked as not finite."""
         self._losses[positions] = found.losses.float().cpu().numpy()
-        self.keep[[positions[row] for row in find_non_finite(found)]] = False
+        self.keep[[positions[row] for row in found.find_non_finite()]] = False
         for block, gradients in enumerate(found.blocks.values()):
             values = gradients.cpu().numpy()
             self._norms[positions, block] = np.einsum("nd,nd->n", values, values, dtype=np.float64)

@@ -22,7 +22,6 @@ from influence.store.data.chunks import DamagedChunk
 from influence.store.data.indexes import IndexData
 from workers.building.growth_rows import read_kept
 from workers.building.wait_for_memory import retry_while_full
-from workers.gradients.finiteness import find_non_finite
 from workers.runtime.basis_sample import ENCODER, LATE, MOMENTS, OLD_MOMENTS, SAMPLE, SOURCE, Sample
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_rows, require_ready
@@ -180,7 +179,7 @@ def _sum_removed(runtime: Runtime, index: Index, model: HotModel, matched: Match
     for start in range(0, len(unknown), _REMOVED_ROWS):
         encoded = model.task.tokenise(file.read_many(unknown[start : start + _REMOVED_ROWS].tolist()))
         for positions, found in stream_rows(runtime, model, encoded):
-            _require_finite([encoded[positions[row]].row_id for row in find_non_finite(found)])
+            _require_finite([encoded[positions[row]].row_id for row in found.find_non_finite()])
             total = total + encoder.sum_moments(encoder.project([block.float() for block in found.blocks.values()]))
             done += len(positions)
             progress.report(done)

@@ -5,7 +5,7 @@ signs, no control characters, nothing longer than a line.
 """
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,6 +41,17 @@ _STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "legend.frameon": False,
 }
+
+
+def with_interval(label: str, x: Sequence[float | str], figures: Sequence[Mapping[str, Any]], value: str) -> Series:
+    """A series with an interval from the figures at each x: the value under that name, its ends as `low` and `high`."""
+    y, low, high = (tuple(at_x[name] for at_x in figures) for name in (value, "low", "high"))
+    return Series(label=label, x=tuple(x), y=y, low=low, high=high)
+
+
+def curves(figures: Mapping[str, Mapping[str, Any]], x: Sequence[int], value: str) -> tuple[Series, ...]:
+    """A series with intervals for each of `figures`, which are by its label and then by x as JSON names it."""
+    return tuple(with_interval(label, x, [by_x[str(at)] for at in x], value) for label, by_x in figures.items())
 
 
 def draw_svg(picture: Picture) -> bytes:

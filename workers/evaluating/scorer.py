@@ -19,9 +19,9 @@ from influence.methods.registry import get_method
 from workers.batching.stream import stream_gradients
 from workers.building.kronecker import ShardFactors
 from workers.gradients.collector import GradientCollector
-from workers.gradients.finiteness import find_non_finite
 from workers.indexes.compact import CompactIndex
 from workers.rows import EncodedRow
+from workers.runtime.row_stream import batch_options
 from workers.runtime.state import Runtime
 from workers.tasks.base import Task
 
@@ -61,17 +61,9 @@ def collect(
         block.name: torch.empty(len(encoded), block.parameters, device=runtime.device) for block in collector.blocks
     }
     losses, factors = np.empty(len(encoded)), ShardFactors()
-    stream = stream_gradients(
-        collector,
-        encoded,
-        task.collate,
-        device=runtime.device,
-        budget=runtime.token_budget,
-        lock=runtime.device_lock,
-        with_factors=with_factors,
-    )
+    stream = stream_gradients(collector, encoded, task.collate, batch_options(runtime), with_factors=with_factors)
     for positions, found in stream:
-        _refuse_non_finite([encoded[positions[row]].row_id for row in find_non_finite(found)])
+        _refuse_non_finite([encoded[positions[row]].row_id for row in found.find_non_finite()])
         losses[positions] = found.losses.double().cpu().numpy()
         for name, values in found.blocks.items():
             blocks[name][positions] = values.float()

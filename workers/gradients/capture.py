@@ -45,7 +45,7 @@ class _Replay:
     delta: Tensor
 
 
-class Pass:
+class BatchPass:
     """Gradients of one batch for the tensors of `sites`; LoRA layers in `fused` are one step of the graph each.
 
     `gradients` (B, d) by block name are sums over all uses of a tensor; a tensor that nothing used has none.

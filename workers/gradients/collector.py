@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from influence.contracts.index import Block, Precision
 from influence.errors import NothingTrainable
 from workers.gradients.agreement import find_disagreements, is_conclusive
-from workers.gradients.capture import Factors, Pass
+from workers.gradients.capture import BatchPass, Factors
 from workers.gradients.fused import find_fused
 from workers.gradients.row_loop import loop_gradients, row_gradients
 from workers.gradients.sites import group_by_module
@@ -41,6 +41,11 @@ class RowGradients:
     losses: Tensor
     blocks: dict[str, Tensor]
     factors: Mapping[str, Factors] = field(default_factory=dict)
+
+    def find_non_finite(self) -> list[int]:
+        """Rows with a NaN or infinite loss or gradient, which poisons every score: one sum per block shows it."""
+        sums = torch.stack([self.losses.double(), *(g.sum(dim=1).double() for g in self.blocks.values())])
+        return torch.nonzero(~torch.isfinite(sums).all(dim=0)).flatten().tolist()
 
 
 class GradientCollector:
@@ -111,7 +116,7 @@ class GradientCollector:
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Factors]]:
         sites = group_by_module(tensors)
         factors_of = self.model if with_factors else None
-        work = Pass(sites, batch, find_fused(self.model, sites), factors_of=factors_of)
+        work = BatchPass(sites, batch, find_fused(self.model, sites), factors_of=factors_of)
         with self._training_only(tensors):
             losses = work.run(lambda: self._losses_of(batch))
             with self._autocast(batch):

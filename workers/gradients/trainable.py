@@ -1,5 +1,6 @@
 """Which tensors of a model are trainable, and which modules use each of them."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -7,10 +8,10 @@ import torch
 from torch import nn
 
 from influence.errors import UnsupportedModule
-from workers.gradients.naming import readable_name
 
 #: Modules that only hold parameters for the module around them and are never called.
 _HOLDERS = (nn.ParameterDict, nn.ParameterList)
+_WRAPPING = re.compile(r"^(base_model\.model\.|base_model\.)|\.(default|base_layer|modules_to_save)(?=\.|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,14 @@ def _unique_names(names: list[str]) -> list[str]:
     """Readable names; the whole name where two would be the same (adapters nested in one module)."""
     counts = Counter(map(readable_name, names))
     return [readable if counts[readable := readable_name(name)] == 1 else name for name in names]
+
+
+def readable_name(parameter_name: str) -> str:
+    """`base_model.model.bert.x.lora_A.default.weight` becomes `bert.x.lora_A.weight`: without adapters' wrapping.
+
+    Two different parameters never share a name: only wrapping that every adapter adds is dropped.
+    """
+    return _WRAPPING.sub("", parameter_name)
 
 
 def is_bias(name: str) -> bool:

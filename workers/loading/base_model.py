@@ -13,6 +13,7 @@ from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.tasks import TASKS, TaskName
 from influence.errors import BaseModelNotFound, TaskMismatch
 from workers.loading.head import refuse_other_head
+from workers.loading.options import LoadOptions
 from workers.loading.placement import describe_placement, refuse_offloaded
 from workers.loading.quantised import describe_bits, keep_differentiable
 
@@ -25,16 +26,8 @@ class BaseModel:
     random: frozenset[str]
 
 
-def load_base_model(
-    checkpoint: Checkpoint,
-    folder: Path,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-    load_in_bits: int | None,
-    device_map: str = "",
-) -> BaseModel:
-    """Load safetensors from a local folder, spread over GPUs by `device_map` where it is given.
+def load_base_model(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype, options: LoadOptions) -> BaseModel:
+    """Load safetensors from a local folder.
 
     Raises BaseModelNotFound, TaskMismatch, and UnsupportedModule where it does not fit the devices.
     Attention is torch's own scaled dot product: masked places get weight 0 exactly, so padding cannot leak.
@@ -58,8 +51,8 @@ def load_base_model(
             use_safetensors=True,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
-            **describe_placement(device, device_map=device_map, in_bits=load_in_bits is not None),
-            **_quantisation(checkpoint, config, dtype, load_in_bits),
+            **describe_placement(options),
+            **_quantisation(checkpoint, config, dtype, options.load_in_bits),
         )
     except (OSError, ImportError, KeyError, RuntimeError) as error:
         raise BaseModelNotFound(
@@ -71,7 +64,7 @@ def load_base_model(
             f"The base model {checkpoint.base_model.name!r} cannot be used for {checkpoint.task}: {_first_line(error)}",
             hint="Check that the adapter was trained on this base model and for this task.",
         ) from error
-    refuse_offloaded(model, device)
+    refuse_offloaded(model, options.device)
     keep_differentiable(model)
     mismatched = {entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"]}
     return BaseModel(model, frozenset(report["missing_keys"]) | frozenset(mismatched))

@@ -15,6 +15,7 @@ from influence.errors import BaseModelNotFound, TaskMismatch
 from workers.loading.adapter import attach_adapter, wrap_base
 from workers.loading.base_model import BaseModel, load_base_model
 from workers.loading.hub import fetch_base_model
+from workers.loading.options import LoadOptions
 from workers.loading.placement import is_placed
 from workers.loading.plain import open_plain
 from workers.loading.tokenizer import load_own_tokenizer, load_template, load_tokenizer, pad_id_of, token_limit
@@ -38,13 +39,8 @@ class LoadedCheckpoint:
 def load_checkpoint(
     checkpoint: Checkpoint,
     adapter_folder: Path | None,
-    *,
-    device: torch.device,
     settings: GradientSettings,
-    offline: bool,
-    cache_dir: Path,
-    load_in_bits: int | None = None,
-    device_map: str = "",
+    options: LoadOptions,
 ) -> LoadedCheckpoint:
     """Load from local files, or a pinned revision of the hub. Raises CheckpointRefused and UnreadableFile.
 
@@ -56,27 +52,16 @@ def load_checkpoint(
             return open_plain(base, checkpoint.trainable or ())
         return attach_adapter(base, AdapterConfig.model_validate(checkpoint.adapter), adapter_folder, checkpoint.task)
 
-    return _assemble(
-        checkpoint,
-        prepare,
-        adapter_folder,
-        device=device,
-        settings=settings,
-        offline=offline,
-        cache_dir=cache_dir,
-        load_in_bits=None if adapter_folder is None else load_in_bits,
-        device_map=device_map,
-    )
+    options = options.unquantised() if adapter_folder is None else options
+    return _assemble(checkpoint, prepare, adapter_folder, settings, options)
 
 
 def make_untrained(
     checkpoint: Checkpoint,
     adapter_folder: Path | None,
-    *,
-    device: torch.device,
     settings: GradientSettings,
-    offline: bool,
-    cache_dir: Path,
+    options: LoadOptions,
+    *,
     seed: int,
     dropout: float,
 ) -> LoadedCheckpoint:
@@ -94,39 +79,22 @@ def make_untrained(
         )
     config = AdapterConfig.model_validate(checkpoint.adapter)
     torch.manual_seed(seed)
-    return _assemble(
-        checkpoint,
-        lambda base: wrap_base(base, config, checkpoint.task, dropout=dropout),
-        adapter_folder,
-        device=device,
-        settings=settings,
-        offline=offline,
-        cache_dir=cache_dir,
-        load_in_bits=None,
-    )
+
+    def prepare(base: BaseModel) -> Any:
+        return wrap_base(base, config, checkpoint.task, dropout=dropout)
+
+    return _assemble(checkpoint, prepare, adapter_folder, settings, options.unquantised())
 
 
 def _assemble(
     checkpoint: Checkpoint,
     prepare: Callable[[BaseModel], Any],
     adapter_folder: Path | None,
-    *,
-    device: torch.device,
     settings: GradientSettings,
-    offline: bool,
-    cache_dir: Path,
-    load_in_bits: int | None,
-    device_map: str = "",
+    options: LoadOptions,
 ) -> LoadedCheckpoint:
-    folder = locate_base_model(checkpoint.base_model, cache_dir=cache_dir, offline=offline)
-    base = load_base_model(
-        checkpoint,
-        folder,
-        device=device,
-        dtype=_DTYPES[settings.precision],
-        load_in_bits=load_in_bits,
-        device_map=device_map,
-    )
+    folder = locate_base_model(checkpoint.base_model, options)
+    base = load_base_model(checkpoint, folder, _DTYPES[settings.precision], options)
     tokenizer, is_template_own = _choose_tokenizer(folder, adapter_folder, base.model.config)
     # Where a classifier reads its answer depends on this id: it must be the one that batches are padded with.
     base.model.config.pad_token_id = pad_id = pad_id_of(tokenizer)
@@ -138,7 +106,7 @@ def _assemble(
         templates=TemplateProcess() if is_template_own else None,
     )
     task = MAKERS[checkpoint.task](Materials(checkpoint, base.model, encoder, settings, pad_id))
-    return LoadedCheckpoint(model if is_placed(base.model) else model.to(device), tokenizer, task)
+    return LoadedCheckpoint(model if is_placed(base.model) else model.to(options.device), tokenizer, task)
 
 
 def _choose_tokenizer(base: Path, adapter: Path | None, config: Any) -> tuple[Any, bool]:
@@ -156,10 +124,10 @@ def _choose_tokenizer(base: Path, adapter: Path | None, config: Any) -> tuple[An
     return tokenizer, is_own
 
 
-def locate_base_model(base: BaseModelRef, *, cache_dir: Path, offline: bool) -> Path:
+def locate_base_model(base: BaseModelRef, options: LoadOptions) -> Path:
     """Folder of a base model's files. Raises BaseModelNotFound."""
     if base.kind == "hub":
-        return fetch_base_model(base, cache_dir=cache_dir, offline=offline)
+        return fetch_base_model(base, cache_dir=options.cache_dir, offline=options.offline)
     folder = Path(base.location)
     if not folder.is_dir():
         raise BaseModelNotFound(f"The folder of base model {base.name!r} is gone.")

@@ -5,17 +5,18 @@ from typing import Any
 import torch
 
 from influence.errors import UnsupportedModule
+from workers.loading.options import LoadOptions
 
 _NAMES_SHOWN = 3
 
 
-def describe_placement(device: torch.device, *, device_map: str, in_bits: bool) -> dict[str, Any]:
+def describe_placement(options: LoadOptions) -> dict[str, Any]:
     """How `from_pretrained` places weights: spread by `device_map` where there are GPUs, at once on the one device
     where quantised, else on the CPU first (no entry).
     """
-    if device_map and device.type == "cuda":
-        return {"device_map": device_map}
-    return {"device_map": {"": device}} if in_bits else {}
+    if options.device_map and options.device.type == "cuda":
+        return {"device_map": options.device_map}
+    return {} if options.load_in_bits is None else {"device_map": {"": options.device}}
 
 
 def is_placed(model: Any) -> bool:

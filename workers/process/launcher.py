@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from influence.logs import configure_logs
+from influence.restarts import Lives, Patience, describe_exit
 from influence.settings import EXIT_SETTINGS, describe_problems
 from influence.store.embedded import die_with_parent
 from workers.process.heap import steady_heap
@@ -25,9 +26,8 @@ log = structlog.get_logger()
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 12.0
-#: A process that lives shorter than this died at start; waiting doubles from the first figure to the last.
-_SHORT_LIFE_SECONDS = 10.0
-_FIRST_WAIT_SECONDS, _LAST_WAIT_SECONDS = 0.5, 30.0
+#: Whoever runs workers alone is told of the trouble by the log; they are tried again for ever, ever more rarely.
+_PATIENCE = Patience(last_wait_seconds=30.0)
 
 
 def count_processes(wanted: str, device_map: str = "") -> int:
@@ -50,26 +50,21 @@ class Slot:
     number: int
     name: str
     process: subprocess.Popen[bytes] | None = None
-    started_at: float = 0.0
-    wait_seconds: float = _FIRST_WAIT_SECONDS
-    start_after: float = 0.0
+    lives: Lives = field(default_factory=lambda: Lives(_PATIENCE))
 
-    def tend(self) -> None:
+    def supervise(self) -> None:
         """Start the process if it is not running and its waiting time is over."""
         if self.process is not None and self.process.poll() is not None:
-            self._mourn(self.process.returncode)
-        if self.process is None and time.monotonic() >= self.start_after:
+            self._restart_later(self.process.returncode)
+        if self.process is None and self.lives.may_begin:
             command = [sys.executable, "-m", "workers.process.worker", "--slot", str(self.number), "--name", self.name]
             self.process = subprocess.Popen(command, env=steady_heap(os.environ), preexec_fn=die_with_parent)
-            self.started_at = time.monotonic()
+            self.lives.begin()
 
-    def _mourn(self, code: int) -> None:
-        lived = time.monotonic() - self.started_at
-        short = lived < _SHORT_LIFE_SECONDS
-        self.wait_seconds = min(self.wait_seconds * 2, _LAST_WAIT_SECONDS) if short else _FIRST_WAIT_SECONDS
-        self.start_after = time.monotonic() + (self.wait_seconds if short else 0.0)
-        cause = "killed, perhaps by the kernel for want of memory" if code == -signal.SIGKILL else f"exit code {code}"
-        log.warning("worker process died and is started again", slot=self.number, cause=cause)
+    def _restart_later(self, code: int) -> None:
+        wait = self.lives.end()
+        cause = describe_exit(code)
+        log.warning("a worker process ended and is started again", slot=self.number, cause=cause, wait_seconds=wait)
         self.process = None
 
 
@@ -82,11 +77,11 @@ class Launcher:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
-        """Tend the slots, then end them."""
+        """Supervise the slots, then end them."""
         slots = [Slot(number, f"{self.name}-{number}") for number in range(self.count)]
         while not self.stopping.is_set():
             for slot in slots:
-                slot.tend()
+                slot.supervise()
             self.stopping.wait(POLL_SECONDS)
         self._stop([slot.process for slot in slots if slot.process is not None])
 

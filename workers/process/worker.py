@@ -22,6 +22,7 @@ from influence.store.store import Store
 from workers.batching.budget import TokenBudget
 from workers.evaluating.base import EvaluationKind
 from workers.evaluating.registry import KINDS
+from workers.loading.options import LoadOptions
 from workers.process.actors import register_build_actors, register_evaluation_actors, register_query_actors
 from workers.process.reaper import resubmit_lost_work
 from workers.process.threads import set_cpu_threads
@@ -51,16 +52,14 @@ def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> R
     store = Store(connect(settings.redis_url, settings.cache_url))
     files = Files(settings.data_dir)
     device_lock = FairLock()
-    models = Models(
-        device,
-        adapters=files.adapters,
-        hub_cache=files.hub,
+    options = LoadOptions(
+        cache_dir=files.hub,
+        device=device,
         offline=settings.hub_offline,
-        capacity=settings.hot_models,
         load_in_bits=settings.load_in_bits,
         device_map=settings.device_map,
-        device_lock=device_lock,
     )
+    models = Models(files.adapters, options, capacity=settings.hot_models, device_lock=device_lock)
     budget = TokenBudget(settings.token_budget) if settings.token_budget else TokenBudget.for_device(device)
     return Runtime(
         name=name,
@@ -68,6 +67,7 @@ def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> R
         store=store,
         files=files,
         device=device,
+        load_options=options,
         models=models,
         token_budget=budget,
         hot_indexes=HotIndexes(settings.memory_budget_bytes),

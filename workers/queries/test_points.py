@@ -9,7 +9,6 @@ from torch import Tensor
 
 from influence.contracts.points import PointSource
 from influence.errors import NonFiniteGradients
-from workers.gradients.finiteness import find_non_finite
 from workers.rows import Row
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_rows
@@ -89,7 +88,7 @@ def collect_gradients(runtime: Runtime, model: HotModel, rows: Sequence[Row]) ->
     losses = torch.empty(len(rows), dtype=torch.float32)
     gradients: dict[str, Tensor] = {}
     for positions, found in stream_rows(runtime, model, encoded):
-        if bad := find_non_finite(found):
+        if bad := found.find_non_finite():
             names = [encoded[positions[row]].row_id for row in bad]
             raise NonFiniteGradients(
                 f"Test points with NaN or infinite gradients: {', '.join(names[:5])}.",

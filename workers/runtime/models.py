@@ -11,6 +11,7 @@ from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.index import GradientSettings
 from workers.gradients.collector import GradientCollector
 from workers.loading.checkpoint import load_checkpoint
+from workers.loading.options import LoadOptions
 from workers.runtime.lru import Lru
 from workers.tasks.base import Task
 
@@ -38,22 +39,14 @@ class Models:
 
     def __init__(
         self,
-        device: torch.device,
-        *,
         adapters: Path,
-        hub_cache: Path,
-        offline: bool,
+        options: LoadOptions,
+        *,
         capacity: int,
-        load_in_bits: int | None = None,
-        device_map: str = "",
         device_lock: AbstractContextManager[object] | None = None,
     ) -> None:
-        self._device = device
         self._adapters = adapters
-        self._hub_cache = hub_cache
-        self._offline = offline
-        self._load_in_bits = load_in_bits
-        self._device_map = device_map
+        self._options = options
         self._device_lock = device_lock or nullcontext()
         # A model that leaves makes room before the next is loaded; two loads at once would mix their default types.
         self._hot: Lru[tuple[str, str], HotModel] = Lru(capacity, reserve=1, serial=True, on_evict=self._give_back)
@@ -64,7 +57,7 @@ class Models:
         return self._hot.get(key, lambda: self._load_alone(checkpoint, settings))
 
     def _give_back(self) -> None:
-        if self._device.type == "cuda":
+        if self._options.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def _load_alone(self, checkpoint: Checkpoint, settings: GradientSettings) -> HotModel:
@@ -74,15 +67,9 @@ class Models:
         return loaded
 
     def _load(self, checkpoint: Checkpoint, settings: GradientSettings) -> HotModel:
+        digest = checkpoint.adapter_digest
         loaded = load_checkpoint(
-            checkpoint,
-            None if checkpoint.adapter_digest is None else self._adapters / checkpoint.adapter_digest,
-            device=self._device,
-            settings=settings,
-            offline=self._offline,
-            cache_dir=self._hub_cache,
-            load_in_bits=self._load_in_bits,
-            device_map=self._device_map,
+            checkpoint, None if digest is None else self._adapters / digest, settings, self._options
         )
         collector = GradientCollector(
             loaded.model, loaded.task.row_losses, include_bias=settings.include_bias, precision=settings.precision

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from workers.batching.stream import stream_batches, stream_gradients
+from workers.batching.stream import BatchOptions, stream_batches, stream_gradients
 from workers.gradients.collector import RowGradients
 from workers.rows import Batch, EncodedRow
 from workers.runtime.models import HotModel
@@ -26,9 +26,7 @@ def stream_rows(
         model.collector,
         encoded,
         model.task.collate,
-        device=runtime.device,
-        budget=runtime.token_budget,
-        lock=runtime.device_lock,
+        batch_options(runtime),
         with_factors=with_factors,
     ):
         yield positions, found
@@ -50,11 +48,9 @@ def stream_forward(
         with torch.no_grad():
             return compute(model.model, batch)
 
-    yield from stream_batches(
-        run,
-        encoded,
-        model.task.collate,
-        device=runtime.device,
-        budget=runtime.token_budget,
-        lock=runtime.device_lock,
-    )
+    yield from stream_batches(run, encoded, model.task.collate, batch_options(runtime))
+
+
+def batch_options(runtime: Runtime) -> BatchOptions:
+    """This process's device, token budget and device lock."""
+    return BatchOptions(runtime.device, runtime.token_budget, runtime.device_lock)

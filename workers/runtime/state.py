@@ -8,6 +8,7 @@ import torch
 from influence.store.data.files import Files
 from influence.store.store import Store
 from workers.batching.budget import TokenBudget
+from workers.loading.options import LoadOptions
 from workers.runtime.encoders import Encoders
 from workers.runtime.fair_lock import FairLock
 from workers.runtime.gradient_cache import GradientCache
@@ -29,6 +30,7 @@ class Runtime:
     store: Store
     files: Files
     device: torch.device
+    load_options: LoadOptions
     models: Models
     hot_indexes: HotIndexes
     token_budget: TokenBudget

@@ -40,7 +40,7 @@ def train(
     The lock is held for one step at a time; `watch` hears of (steps done, all steps) outside it and may raise.
     Raises NonFiniteGradients when the loss stops being a number.
     """
-    chance, randomness = random.Random(recipe.seed), Randomness(recipe.seed, device)
+    rng, randomness = random.Random(recipe.seed), Randomness(recipe.seed, device)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     steps = count_steps(len(encoded), recipe)
@@ -49,7 +49,7 @@ def train(
     for number in range(1, recipe.epochs + 1):
         model.train()
         rates, losses = list[float](), list[float]()
-        for rows in batch_by_length([row.length for row in encoded], recipe.batch_rows, chance):
+        for rows in batch_by_length([row.length for row in encoded], recipe.batch_rows, rng):
             with lock or nullcontext(), randomness.in_place():
                 rates.append(float(schedule.get_last_lr()[0]))
                 losses.append(_step(model, task, [encoded[row] for row in rows], weights, optimiser, recipe, device))
@@ -98,11 +98,11 @@ def learning_rate_factor(step: int, steps: int, recipe: TrainingRecipe) -> float
     return max(0.0, (steps - step) / max(1, steps - warmup))
 
 
-def batch_by_length(lengths: Sequence[int], batch_rows: int, chance: random.Random) -> Iterator[list[int]]:
+def batch_by_length(lengths: Sequence[int], batch_rows: int, rng: random.Random) -> Iterator[list[int]]:
     """Positions, each once: rows of like length together, batches and ties in random order."""
-    order = sorted(range(len(lengths)), key=lambda row: (lengths[row], chance.random()))
+    order = sorted(range(len(lengths)), key=lambda row: (lengths[row], rng.random()))
     batches = [order[start : start + batch_rows] for start in range(0, len(order), batch_rows)]
-    chance.shuffle(batches)
+    rng.shuffle(batches)
     yield from batches
 
 

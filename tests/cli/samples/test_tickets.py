@@ -81,10 +81,10 @@ def test_files_hold_the_rows_and_the_record_of_what_was_planted(tickets: TicketS
 
 def test_every_pattern_can_be_expanded() -> None:
     patterns = [pattern for intent in INTENTS for pattern in (*intent.situations, *intent.asks, *intent.cries)]
-    chance = random.Random(0)
+    rng = random.Random(0)
     for pattern in (*patterns, *ASIDES, *BRIDGES, *CLOSINGS, *GREETINGS, *(pattern for pattern, _ in VAGUE)):
         for _ in range(20):
-            assert not set(expand(pattern, chance, SLOTS)) & set("{}|"), pattern
+            assert not set(expand(pattern, rng, SLOTS)) & set("{}|"), pattern
 
 
 def test_neighbours_and_vague_cries_name_intents() -> None:

@@ -12,8 +12,8 @@ from influence.evaluating.draws import draw_subsets
 
 
 def test_scores_are_spearman_over_subsets_of_each_test_point() -> None:
-    chance = np.random.default_rng(0)
-    predicted, measured = chance.normal(size=(2, 12, 5))
+    rng = np.random.default_rng(0)
+    predicted, measured = rng.normal(size=(2, 12, 5))
     measured[3] = measured[4]
     found = linear_datamodelling_scores(predicted, measured)
     assert found == pytest.approx([spearmanr(predicted[:, j], measured[:, j]).statistic for j in range(5)], abs=1e-12)
@@ -22,8 +22,8 @@ def test_scores_are_spearman_over_subsets_of_each_test_point() -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 1000), st.floats(0.01, 100), st.floats(-5, 5))
 def test_a_world_that_is_a_sum_over_rows_is_predicted_perfectly(seed: int, factor: float, offset: float) -> None:
-    chance = np.random.default_rng(seed)
-    influence = chance.normal(size=(3, 40))
+    rng = np.random.default_rng(seed)
+    influence = rng.normal(size=(3, 40))
     subsets = draw_subsets(40, 10, 0.5, seed=seed)
     losses = offset + factor * subsets @ influence.T
     predicted = predict_losses(influence, subsets)
@@ -37,9 +37,9 @@ def test_one_subset_is_refused() -> None:
 
 
 def test_a_ratio_has_an_interval_around_it_and_none_without_a_base() -> None:
-    chance = np.random.default_rng(0)
-    below = chance.normal(0.2, 0.05, 100)
-    above = 2 * below + chance.normal(0, 0.05, 100)
+    rng = np.random.default_rng(0)
+    below = rng.normal(0.2, 0.05, 100)
+    above = 2 * below + rng.normal(0, 0.05, 100)
     ratio, low, high = ratio_interval(above, below, np.repeat([0, 1], 50), seed=0)
     assert low < ratio < high
     assert ratio == pytest.approx(2.0, abs=0.1)
@@ -47,9 +47,9 @@ def test_a_ratio_has_an_interval_around_it_and_none_without_a_base() -> None:
 
 
 def test_a_known_scale_is_found_within_its_interval() -> None:
-    chance = np.random.default_rng(1)
-    sums = chance.normal(3.0, 2.0, 60)
-    changes = 0.5 + 0.04 * sums + chance.normal(0, 0.02, 60)
+    rng = np.random.default_rng(1)
+    sums = rng.normal(3.0, 2.0, 60)
+    changes = 0.5 + 0.04 * sums + rng.normal(0, 0.02, 60)
     found = calibrate(sums, changes, seed=0)
     assert found.low < 0.04 < found.high
     assert found.is_useful
@@ -59,8 +59,8 @@ def test_a_known_scale_is_found_within_its_interval() -> None:
 
 
 def test_scores_that_say_nothing_have_no_useful_scale() -> None:
-    chance = np.random.default_rng(2)
-    assert not calibrate(chance.normal(size=40), chance.normal(size=40), seed=0).is_useful
+    rng = np.random.default_rng(2)
+    assert not calibrate(rng.normal(size=40), rng.normal(size=40), seed=0).is_useful
 
 
 def test_scores_that_do_not_vary_are_refused() -> None:

@@ -13,8 +13,9 @@ from influence.contracts.index import GradientSettings
 from support.tiny import TinyCheckpoint
 from support.trials.float64 import Float64Throughout
 from workers.gradients.collector import GradientCollector
-from workers.gradients.naming import readable_name
+from workers.gradients.trainable import readable_name
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
+from workers.loading.options import LoadOptions
 
 TOLERANCE = 1e-10
 #: The loss () of one row by hand: of the model and the row as it was sent.
@@ -27,10 +28,8 @@ def load_tiny(tiny: TinyCheckpoint, *, task: str | None = None, **settings: Any)
     loaded = load_checkpoint(
         accept_adapter(tiny.adapter, base, task=task),
         tiny.adapter,
-        device=torch.device("cpu"),
-        settings=GradientSettings(**{"max_length": 64, **settings}),
-        offline=True,
-        cache_dir=Path(tiny.base),
+        GradientSettings(**{"max_length": 64, **settings}),
+        LoadOptions(cache_dir=Path(tiny.base)),
     )
     loaded.model.double()
     return loaded

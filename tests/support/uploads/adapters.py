@@ -14,6 +14,7 @@ from influence.checkpoint_files.base_models import BaseModels
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.index import GradientSettings
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
+from workers.loading.options import LoadOptions
 
 IDS = torch.tensor([[1, 7, 8, 9, 2], [1, 20, 21, 22, 2]])
 
@@ -60,8 +61,6 @@ def load_accepted(checkpoint: Checkpoint, adapter: Path, **settings: Any) -> Loa
     return load_checkpoint(
         checkpoint,
         adapter,
-        device=torch.device("cpu"),
-        settings=GradientSettings(**settings),
-        offline=True,
-        cache_dir=adapter,
+        GradientSettings(**settings),
+        LoadOptions(cache_dir=adapter),
     )

@@ -26,6 +26,7 @@ from influence.store.store import Store
 from workers.auditing.labels import judge_labels
 from workers.auditing.turn import audit_index
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
+from workers.loading.options import LoadOptions
 from workers.process.reaper import resubmit_lost_work
 from workers.runtime.state import Runtime
 
@@ -47,10 +48,8 @@ def load(runtime: Runtime, checkpoint: Checkpoint) -> LoadedCheckpoint:
     return load_checkpoint(
         checkpoint,
         runtime.files.adapter(checkpoint.adapter_digest),
-        device=torch.device("cpu"),
-        settings=GradientSettings(max_length=64),
-        offline=True,
-        cache_dir=runtime.files.hub,
+        GradientSettings(max_length=64),
+        LoadOptions(cache_dir=runtime.files.hub),
     )
 
 

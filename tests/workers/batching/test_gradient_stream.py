@@ -2,6 +2,7 @@
 
 import threading
 import weakref
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from influence.errors import DeviceLost, OutOfMemory
 from workers.batching.budget import TokenBudget
 from workers.batching.collate import collate_rows
-from workers.batching.stream import stream_gradients
+from workers.batching.stream import BatchOptions, stream_gradients
 from workers.gradients.collector import GradientCollector
 from workers.rows import Batch, EncodedRow
 from workers.runtime.fair_lock import FairLock
@@ -57,7 +58,9 @@ def rows() -> list[EncodedRow]:
 def gather(model: nn.Module, rows: list[EncodedRow], budget: TokenBudget, lock: FairLock | None = None) -> Tensor:
     collector = GradientCollector(model.eval(), losses)
     found = torch.full((len(rows), 12), torch.nan)
-    for positions, gradients in stream_gradients(collector, rows, collate, device=CPU, budget=budget, lock=lock):  # type: ignore[arg-type]
+    for positions, gradients in stream_gradients(
+        collector, rows, collate, BatchOptions(CPU, budget, lock or nullcontext())
+    ):  # type: ignore[arg-type]
         assert found[positions].isnan().all()
         found[positions] = gradients.blocks["head.weight"]
     return found
@@ -93,7 +96,7 @@ def test_a_device_that_disappears_is_told_from_a_batch_too_large(rows: list[Enco
 
     collector = GradientCollector(Classifier().eval(), losses_of_a_dead_device)
     with pytest.raises(DeviceLost, match="device not ready") as refused:
-        next(stream_gradients(collector, rows, collate, device=CPU, budget=TokenBudget(10)))  # type: ignore[arg-type]
+        next(stream_gradients(collector, rows, collate, BatchOptions(CPU, TokenBudget(10))))  # type: ignore[arg-type]
     assert refused.value.hint
 
 
@@ -103,13 +106,13 @@ def test_other_errors_stay_what_they_are(rows: list[EncodedRow]) -> None:
 
     collector = GradientCollector(Classifier().eval(), losses_with_a_bug)
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        next(stream_gradients(collector, rows, collate, device=CPU, budget=TokenBudget(10)))  # type: ignore[arg-type]
+        next(stream_gradients(collector, rows, collate, BatchOptions(CPU, TokenBudget(10))))  # type: ignore[arg-type]
 
 
 def test_a_query_gets_the_lock_between_two_batches(rows: list[EncodedRow]) -> None:
     lock, served = FairLock(), threading.Event()
     collector = GradientCollector(Classifier().eval(), losses)
-    stream = stream_gradients(collector, rows, collate, device=CPU, budget=TokenBudget(9), lock=lock)  # type: ignore[arg-type]
+    stream = stream_gradients(collector, rows, collate, BatchOptions(CPU, TokenBudget(9), lock))  # type: ignore[arg-type]
     next(stream)
 
     def query() -> None:
@@ -143,7 +146,7 @@ class Witness(Classifier):
 def test_a_batch_that_was_let_go_is_gone_before_the_next(rows: list[EncodedRow]) -> None:
     model = Witness()
     collector = GradientCollector(model.eval(), losses)
-    for _, found in stream_gradients(collector, rows, collate, device=CPU, budget=TokenBudget(12)):  # type: ignore[arg-type]
+    for _, found in stream_gradients(collector, rows, collate, BatchOptions(CPU, TokenBudget(12))):  # type: ignore[arg-type]
         model.made += [weakref.ref(values) for values in found.blocks.values()]
         del found
     assert len(model.made) > 2

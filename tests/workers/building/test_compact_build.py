@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from support.oracle import dense_datainf, loop_gradients
 from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
@@ -18,6 +17,7 @@ from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 from workers.loading.checkpoint import load_checkpoint
+from workers.loading.options import LoadOptions
 from workers.runtime.basis_sample import shard_moments
 from workers.runtime.state import Runtime
 
@@ -29,10 +29,8 @@ def truth_of(runtime: Runtime, checkpoint: Checkpoint, rows: list[dict[str, Any]
     loaded = load_checkpoint(
         checkpoint,
         runtime.files.adapter(checkpoint.adapter_digest),
-        device=torch.device("cpu"),
-        settings=GradientSettings(max_length=64),
-        offline=True,
-        cache_dir=runtime.files.hub,
+        GradientSettings(max_length=64),
+        LoadOptions(cache_dir=runtime.files.hub),
     )
     return dense_datainf(loop_gradients(loaded, TEST), loop_gradients(loaded, rows))
 

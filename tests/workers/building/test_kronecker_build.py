@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from support.oracle import dense_ekfac, loop_factors, loop_gradients
 from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
@@ -21,6 +20,7 @@ from influence.store.store import Store
 from workers.building.finish import finish_index
 from workers.building.kronecker import KRONECKER, read_factors, shard_kronecker
 from workers.loading.checkpoint import load_checkpoint
+from workers.loading.options import LoadOptions
 from workers.runtime.state import Runtime
 
 ROWS = make_ticket_rows(60)
@@ -31,10 +31,8 @@ def oracle_scores(runtime: Runtime, checkpoint: Checkpoint) -> Any:
     loaded = load_checkpoint(
         checkpoint,
         runtime.files.adapter(checkpoint.adapter_digest),
-        device=torch.device("cpu"),
-        settings=GradientSettings(max_length=64),
-        offline=True,
-        cache_dir=runtime.files.hub,
+        GradientSettings(max_length=64),
+        LoadOptions(cache_dir=runtime.files.hub),
     )
     train, test = loop_gradients(loaded, ROWS), loop_gradients(loaded, TEST)
     task, model = loaded.task, loaded.model

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from support.oracle import dense_datainf, loop_gradients
 from support.rows import make_ticket_rows
 from support.service import add_dataset, submit_index, submit_query
@@ -18,6 +17,7 @@ from influence.contracts.common import now
 from influence.contracts.index import GradientSettings
 from influence.contracts.preview import Preview, PreviewRequest
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
+from workers.loading.options import LoadOptions
 from workers.runtime.state import Runtime
 
 ROWS = 30
@@ -37,10 +37,8 @@ def load(worker: Runtime, checkpoint: Checkpoint) -> LoadedCheckpoint:
     return load_checkpoint(
         checkpoint,
         None,
-        device=torch.device("cpu"),
-        settings=GradientSettings(max_length=64),
-        offline=True,
-        cache_dir=worker.files.hub,
+        GradientSettings(max_length=64),
+        LoadOptions(cache_dir=worker.files.hub),
     )
 
 

@@ -8,7 +8,7 @@ from tiny_models import Example
 from torch import Tensor, nn
 
 from workers.gradients.collector import GradientCollector
-from workers.gradients.naming import readable_name
+from workers.gradients.trainable import readable_name
 
 #: Against a model's largest block, a gradient smaller than this is zero in float64 arithmetic.
 ROUNDING = 1e-14

@@ -6,9 +6,8 @@ from tiny_models import Example, make_decoder, make_encoder, make_rows
 from torch import Tensor, nn
 
 from workers.batching.budget import TokenBudget
-from workers.batching.stream import stream_gradients
+from workers.batching.stream import BatchOptions, stream_gradients
 from workers.gradients.collector import GradientCollector
-from workers.gradients.finiteness import find_non_finite
 from workers.gradients.losses import row_mean_cross_entropy, supervised_logits
 from workers.gradients.selection import select_trainable
 from workers.rows import Batch, EncodedRow
@@ -25,7 +24,7 @@ def streamed(example: Example, collector: GradientCollector, tokens: int, rows: 
     """(rows, d) by block, in the order of `rows`, from batches of so many tokens."""
     found = {block.name: torch.zeros(len(rows), block.parameters).double() for block in collector.blocks}
     budget = TokenBudget(tokens)
-    for positions, gradients in stream_gradients(collector, rows, example.collate, device=CPU, budget=budget):
+    for positions, gradients in stream_gradients(collector, rows, example.collate, BatchOptions(CPU, budget)):
         for name, values in gradients.blocks.items():
             found[name][positions] = values
     return found
@@ -65,8 +64,8 @@ def test_a_row_that_is_not_finite_is_named_and_does_not_touch_its_neighbours() -
         return losses * torch.tensor([1.0, float("nan"), 1.0, float("inf"), 1.0])[: len(losses)]
 
     poisoned = GradientCollector(example.model, losses_with_a_poisoned_row).collect(example.collate(example.rows))
-    assert find_non_finite(clean) == []
-    assert find_non_finite(poisoned) == [1, 3]
+    assert clean.find_non_finite() == []
+    assert poisoned.find_non_finite() == [1, 3]
     for name, values in clean.blocks.items():
         assert torch.equal(poisoned.blocks[name][[0, 2, 4]], values[[0, 2, 4]])
 

@@ -30,6 +30,7 @@ from influence.contracts.tasks import TaskName
 from influence.errors import AdapterMismatch, AdapterNotFinite, BaseModelNotFound, DatainfError, TaskMismatch
 from workers.gradients.collector import GradientCollector
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
+from workers.loading.options import LoadOptions
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "reference" / "sst2_r8" / "adapter"
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -58,10 +59,8 @@ def load(base: Path, adapter: Path, task: TaskName, *, precision: Any = "float32
     return load_checkpoint(
         checkpoint_of(base, adapter, task, **fields),
         adapter,
-        device=torch.device("cpu"),
-        settings=GradientSettings(precision=precision),
-        offline=True,
-        cache_dir=base,
+        GradientSettings(precision=precision),
+        LoadOptions(cache_dir=base),
     )
 
 
@@ -269,10 +268,8 @@ def test_hub_model_that_is_not_in_the_cache_is_refused_offline(classifier: TinyC
         load_checkpoint(
             checkpoint.model_copy(update={"base_model": hub}),
             classifier.adapter,
-            device=torch.device("cpu"),
-            settings=GradientSettings(),
-            offline=True,
-            cache_dir=tmp_path,
+            GradientSettings(),
+            LoadOptions(cache_dir=tmp_path),
         )
 
 
@@ -284,10 +281,8 @@ def test_hub_model_in_the_cache_is_loaded_offline(classifier: TinyCheckpoint, tm
     loaded = load_checkpoint(
         checkpoint,
         classifier.adapter,
-        device=torch.device("cpu"),
-        settings=GradientSettings(),
-        offline=True,
-        cache_dir=tmp_path,
+        GradientSettings(),
+        LoadOptions(cache_dir=tmp_path),
     )
     assert loaded.task.name == "sequence_classification"
 
@@ -297,10 +292,8 @@ def test_loss_scope_means_nothing_to_a_classifier(classifier: TinyCheckpoint) ->
         load_checkpoint(
             checkpoint_of(classifier.base, classifier.adapter, "sequence_classification"),
             classifier.adapter,
-            device=torch.device("cpu"),
-            settings=GradientSettings(loss="all"),
-            offline=True,
-            cache_dir=classifier.base,
+            GradientSettings(loss="all"),
+            LoadOptions(cache_dir=classifier.base),
         )
 
 

@@ -16,6 +16,7 @@ from influence.contracts.index import GradientSettings
 from influence.errors import NothingTrainable, TaskMismatch, UnsupportedModule
 from workers.gradients.selection import select_trainable
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint, make_untrained
+from workers.loading.options import LoadOptions
 
 IDS = torch.tensor([[1, 7, 8, 9, 2]])
 
@@ -35,10 +36,8 @@ def load(checkpoint: Checkpoint) -> LoadedCheckpoint:
     return load_checkpoint(
         checkpoint,
         None,
-        device=torch.device("cpu"),
-        settings=GradientSettings(),
-        offline=True,
-        cache_dir=Path("/nowhere"),
+        GradientSettings(),
+        LoadOptions(cache_dir=Path("/nowhere")),
     )
 
 
@@ -89,10 +88,8 @@ def test_it_cannot_be_trained_anew(plain: Path) -> None:
         make_untrained(
             checkpoint_of(plain, "classifier"),
             None,
-            device=torch.device("cpu"),
-            settings=GradientSettings(),
-            offline=True,
-            cache_dir=plain,
+            GradientSettings(),
+            LoadOptions(cache_dir=plain),
             seed=0,
             dropout=0.0,
         )

@@ -18,6 +18,7 @@ from influence.errors import BaseModelNotFound
 from workers.gradients.collector import GradientCollector
 from workers.loading import quantised
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
+from workers.loading.options import LoadOptions
 from workers.rows import Batch
 
 ROWS = 5
@@ -51,11 +52,8 @@ def load(tiny: TinyCheckpoint, task: TaskName, bits: int, precision: Precision =
     return load_checkpoint(
         checkpoint,
         tiny.adapter,
-        device=torch.device("cpu"),
-        settings=GradientSettings(precision=precision),
-        offline=True,
-        cache_dir=Path("/nowhere"),
-        load_in_bits=bits,
+        GradientSettings(precision=precision),
+        LoadOptions(cache_dir=Path("/nowhere"), load_in_bits=bits),
     )
 
 

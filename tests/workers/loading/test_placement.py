@@ -1,6 +1,7 @@
 """Where weights lie: spread over GPUs where that is asked for, never half of them elsewhere."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,16 +9,20 @@ from support.tiny import make_causal
 from transformers import AutoModelForCausalLM
 
 from influence.errors import UnsupportedModule
+from workers.loading.options import LoadOptions
 from workers.loading.placement import describe_placement, is_placed, refuse_offloaded
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
 
 def test_a_map_is_for_gpus_alone() -> None:
-    assert describe_placement(GPU, device_map="balanced", in_bits=False) == {"device_map": "balanced"}
-    assert describe_placement(GPU, device_map="auto", in_bits=True) == {"device_map": "auto"}
-    assert describe_placement(GPU, device_map="", in_bits=True) == {"device_map": {"": GPU}}
-    assert describe_placement(CPU, device_map="auto", in_bits=False) == {}
+    def describe(device: torch.device, **options: Any) -> dict[str, Any]:
+        return describe_placement(LoadOptions(Path("unused"), device, **options))
+
+    assert describe(GPU, device_map="balanced") == {"device_map": "balanced"}
+    assert describe(GPU, device_map="auto", load_in_bits=4) == {"device_map": "auto"}
+    assert describe(GPU, load_in_bits=8) == {"device_map": {"": GPU}}
+    assert describe(CPU, device_map="auto") == {}
 
 
 def test_a_layer_on_disk_is_refused_by_name(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_a_worker_process_is_started_with_it(monkeypatch: pytest.MonkeyPatch, tm
     command = [sys.executable, "-c", f"import os; open({str(told)!r}, 'w').write(os.environ['GLIBC_TUNABLES'])"]
     monkeypatch.setattr(launcher.subprocess, "Popen", lambda _command, **options: original(command, **options))
     slot = Slot(0, "host-0")
-    slot.tend()
+    slot.supervise()
     assert slot.process is not None
     slot.process.wait(300)
     assert told.read_text() == steady_heap(os.environ)["GLIBC_TUNABLES"]

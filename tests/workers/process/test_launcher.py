@@ -34,14 +34,14 @@ def sleeper(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("sleeper")
 def test_a_killed_process_is_started_again(wait_until: Callable[..., None]) -> None:
     slot = Slot(0, "host-0")
-    slot.tend()
+    slot.supervise()
     assert slot.process is not None
     first = slot.process
     first.kill()
     first.wait()
 
     def replaced() -> bool:
-        slot.tend()
+        slot.supervise()
         return slot.process is not None and slot.process.pid != first.pid
 
     wait_until(replaced, "a new process runs")

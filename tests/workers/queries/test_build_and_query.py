@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from support.oracle import dense_datainf, loop_gradients
 from support.rows import make_completion_rows, make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
@@ -20,6 +19,7 @@ from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 from workers.building.finish import finish_index
 from workers.loading.checkpoint import load_checkpoint
+from workers.loading.options import LoadOptions
 from workers.runtime.state import Runtime
 
 ROWS = 60
@@ -29,10 +29,8 @@ def oracle_scores(runtime: Runtime, checkpoint: Checkpoint, test: list[dict[str,
     loaded = load_checkpoint(
         checkpoint,
         runtime.files.adapter(checkpoint.adapter_digest),
-        device=torch.device("cpu"),
-        settings=GradientSettings(max_length=64),
-        offline=True,
-        cache_dir=runtime.files.hub,
+        GradientSettings(max_length=64),
+        LoadOptions(cache_dir=runtime.files.hub),
     )
     return dense_datainf(loop_gradients(loaded, test), loop_gradients(loaded, train))
 

@@ -21,6 +21,7 @@ from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 from workers.baselines.embedding_pieces import EMBEDDINGS
 from workers.loading.checkpoint import load_checkpoint
+from workers.loading.options import LoadOptions
 from workers.runtime.state import Runtime
 
 TEST = make_ticket_rows(3, seed=9)
@@ -34,10 +35,8 @@ def embed_one_by_one(runtime: Runtime, checkpoint: Checkpoint, rows: list[dict[s
     loaded = load_checkpoint(
         checkpoint,
         runtime.files.adapter(checkpoint.adapter_digest),
-        device=torch.device("cpu"),
-        settings=GradientSettings(max_length=64),
-        offline=True,
-        cache_dir=runtime.files.hub,
+        GradientSettings(max_length=64),
+        LoadOptions(cache_dir=runtime.files.hub),
     )
     model, found = loaded.model.double(), []
     for row in loaded.task.tokenise(rows):

@@ -15,6 +15,7 @@ from influence.contracts.common import now
 from influence.contracts.index import GradientSettings
 from influence.errors import LabelOutOfRange, LabelUnknown, RowsRefused, RowsUnfit, RowTooLong
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
+from workers.loading.options import LoadOptions
 
 
 def load(
@@ -35,10 +36,8 @@ def load(
     return load_checkpoint(
         checkpoint,
         adapter,
-        device=torch.device("cpu"),
-        settings=GradientSettings(**settings),
-        offline=True,
-        cache_dir=base,
+        GradientSettings(**settings),
+        LoadOptions(cache_dir=base),
     )
 
 

@@ -18,6 +18,7 @@ from influence.contracts.index import GradientSettings
 from influence.contracts.training import TrainingRecipe
 from influence.errors import Cancelled, NonFiniteGradients
 from workers.loading.checkpoint import LoadedCheckpoint, make_untrained
+from workers.loading.options import LoadOptions
 from workers.training.loop import Epoch, batch_by_length, learning_rate_factor, measure_losses, train
 
 CPU = torch.device("cpu")
@@ -40,9 +41,7 @@ def fresh(classifier: TinyCheckpoint, seed: int) -> LoadedCheckpoint:
         created_at=now(),
     )
     settings = GradientSettings(max_length=64)
-    return make_untrained(
-        checkpoint, device=CPU, settings=settings, offline=True, cache_dir=Path("unused"), seed=seed, dropout=0.1
-    )
+    return make_untrained(checkpoint, None, settings, LoadOptions(cache_dir=Path("unused")), seed=seed, dropout=0.1)
 
 
 def trained(classifier: TinyCheckpoint, recipe: TrainingRecipe) -> torch.Tensor:

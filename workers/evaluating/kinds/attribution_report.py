@@ -10,7 +10,7 @@ from influence.contracts.evaluation import Cell, Picture, Report, Series, Table
 from influence.evaluating.statistics import mean_and_interval
 from workers.evaluating.kinds.attribution_reading import CHANCE_AUC, make_reading
 from workers.evaluating.kinds.attribution_scores import CURVE
-from workers.evaluating.series import with_interval
+from workers.evaluating.pictures import with_interval
 
 SCOPES = ("completion", "prompt")
 #: What is measured a test row, and its name in tables.

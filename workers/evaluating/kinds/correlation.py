@@ -25,8 +25,8 @@ from influence.evaluating.statistics import mean_and_interval
 from influence.reporting.numbers import count_of
 from workers.evaluating.base import Watch
 from workers.evaluating.experiment_rows import read_setting
+from workers.evaluating.pictures import curves
 from workers.evaluating.run import Floats, rounded, score_run
-from workers.evaluating.series import curves
 from workers.evaluating.training_progress import Steps
 from workers.runtime.state import Runtime
 

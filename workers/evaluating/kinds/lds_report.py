@@ -10,7 +10,7 @@ from influence.contracts.common import Json
 from influence.contracts.evaluation import Cell, LdsRequest, Picture, Report, Table
 from influence.evaluating.datamodel import linear_datamodelling_scores, ratio_interval
 from influence.evaluating.statistics import mean_and_interval
-from workers.evaluating.series import with_interval
+from workers.evaluating.pictures import with_interval
 
 _SEED = 0
 Floats = NDArray[np.float64]

@@ -9,7 +9,7 @@ from influence.contracts.common import Json
 from influence.contracts.evaluation import Cell, LeaveOutRequest, Picture, Report, Table
 from influence.evaluating.statistics import mean_and_interval
 from influence.reporting.numbers import count_of
-from workers.evaluating.series import curves
+from workers.evaluating.pictures import curves
 
 #: Ways of choosing rows beside those of the methods.
 NOTHING, AT_RANDOM = "nothing", "at random"

@@ -77,10 +77,10 @@ def _judge(values: Floats, setting: Setting, seed: int) -> Json:
     """AUC of the rows, of the rows drawn anew (wrong and right ones apart), and recall and precision by depth."""
     marks = setting.flipped
     wrong, right = np.flatnonzero(marks), np.flatnonzero(~marks)
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     drawn = []
     for _ in range(_RESAMPLES):
-        rows = np.concatenate([part[chance.integers(0, len(part), len(part))] for part in (wrong, right)])
+        rows = np.concatenate([part[rng.integers(0, len(part), len(part))] for part in (wrong, right)])
         drawn.append(auc(values[rows], marks[rows]))
     recall, precision = precision_curve(values, marks)
     places = np.maximum(np.round(np.asarray(DEPTHS) * len(values)).astype(int), 1) - 1

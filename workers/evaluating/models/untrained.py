@@ -55,21 +55,13 @@ def load_base(
 def _load(
     runtime: Runtime, checkpoint: Checkpoint, settings: GradientSettings, *, seed: int, dropout: float
 ) -> LoadedCheckpoint:
-    return make_untrained(
-        checkpoint,
-        runtime.files.adapter(checkpoint.adapter_digest) if checkpoint.adapter_digest else None,
-        device=runtime.device,
-        settings=settings,
-        offline=runtime.settings.hub_offline,
-        cache_dir=runtime.files.hub,
-        seed=seed,
-        dropout=dropout,
-    )
+    adapter = runtime.files.adapter(checkpoint.adapter_digest) if checkpoint.adapter_digest else None
+    return make_untrained(checkpoint, adapter, settings, runtime.load_options, seed=seed, dropout=dropout)
 
 
 def find_model_type(runtime: Runtime, base: BaseModelRef) -> str:
     """What architecture a base model is, such as `bert`. Raises BaseModelNotFound."""
-    folder = locate_base_model(base, cache_dir=runtime.files.hub, offline=runtime.settings.hub_offline)
+    folder = locate_base_model(base, runtime.load_options)
     config: Any = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     return str(config.model_type)
 
