@@ -27,7 +27,7 @@ def check_test_points(store: Store, index: Index, request: Asked) -> Asked:
     examples = normalise_examples(
         request.examples or [], dataset.kind, dataset.columns, label_names=checkpoint.label_names
     )
-    check_example_labels(examples, checkpoint, dataset.kind, needs_label=request.target == "label")
+    check_example_labels(examples, checkpoint, dataset, needs_label=request.target == "label")
     return request.model_copy(update={"examples": examples})
 
 
