@@ -5,10 +5,11 @@ from difflib import get_close_matches
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.common import Json
-from influence.contracts.dataset import ROW_FORMS, Dataset, RowKind
+from influence.contracts.dataset import ROW_FORMS, Dataset
 from influence.contracts.evaluation import Subject
 from influence.contracts.tasks import names_classes
 from influence.errors import InvalidRequest, LabelOutOfRange, LabelUnknown, RowsUnfit
+from influence.rows.class_order import names_by_number
 from influence.rows.label_forms.numbers import count_numbers
 
 _SHOWN = 20
@@ -29,12 +30,14 @@ def check_labels(checkpoint: Checkpoint | Subject, dataset: Dataset) -> None:
         _check_numbers(checkpoint, numbers, f"The rows of {dataset.id} have")
 
 
-def check_example_labels(examples: Sequence[Json], checkpoint: Checkpoint, kind: RowKind, *, needs_label: bool) -> None:
+def check_example_labels(
+    examples: Sequence[Json], checkpoint: Checkpoint, dataset: Dataset, *, needs_label: bool
+) -> None:
     """Raise InvalidRequest, LabelOutOfRange, LabelUnknown or RowsUnfit where an example in normal form cannot be asked.
 
     `needs_label` is False where the model's own answer takes the label's place.
     """
-    form = ROW_FORMS[kind].label
+    form = ROW_FORMS[dataset.kind].label
     if form is None:
         return
     for number, example in enumerate(examples):
@@ -50,6 +53,7 @@ def check_example_labels(examples: Sequence[Json], checkpoint: Checkpoint, kind:
         elif label is not None and names_classes(checkpoint.task):
             for one in label if isinstance(label, list) else [label]:
                 _check_class(one, checkpoint, number)
+                _refuse_ambiguous(one, checkpoint, dataset, number)
 
 
 def _check_class(label: int | str, checkpoint: Checkpoint, number: int) -> None:
@@ -67,8 +71,24 @@ def _check_class(label: int | str, checkpoint: Checkpoint, number: int) -> None:
         )
 
 
+def _refuse_ambiguous(label: int | str, checkpoint: Checkpoint, dataset: Dataset, number: int) -> None:
+    """A number means one class to the data set that was indexed and another one to the head."""
+    names = names_by_number(dataset.label_names, checkpoint.label_names)
+    if names is None or not isinstance(label, int) or checkpoint.label_names is None:
+        return
+    of_rows = names[label] if label < len(names) else None
+    of_head = checkpoint.label_names[label] if label < len(checkpoint.label_names) else None
+    if of_rows != of_head:
+        raise LabelUnknown(
+            f"Example {number} has the label {label}: {of_rows!r} to the data set, {of_head!r} to the head.",
+            hint=f'Give the name, for example "label": "{of_head}".',
+            extra={"example_index": number},
+        )
+
+
 def _check_classes(checkpoint: Checkpoint | Subject, dataset: Dataset) -> None:
     names = checkpoint.label_names
+    names_by_number(dataset.label_names, names)
     counts: dict[str, int] = dataset.statistics.get("labels", {})
     named = [label for label in counts if not _is_class_number(label) and label not in (names or ())]
     if named:

@@ -31,7 +31,7 @@ def check_test_points(store: Store, index: Index, request: Asked) -> Asked:
         label_names=checkpoint.label_names,
         classes=checkpoint.num_labels,
     )
-    check_example_labels(examples, checkpoint, dataset.kind, needs_label=request.target == "label")
+    check_example_labels(examples, checkpoint, dataset, needs_label=request.target == "label")
     return request.model_copy(update={"examples": examples})
 
 

@@ -2,6 +2,7 @@
 
 from influence.contracts.index import GRADIENT_VERSION, GradientSettings, Index, IndexSpec
 from influence.errors import IndexFailed, IndexNotReady, InvalidRequest
+from influence.rows.class_order import names_by_number
 from influence.store.store import Store
 
 
@@ -36,6 +37,21 @@ def check_growth(store: Store, spec: IndexSpec, old_id: str) -> None:
             hint="Gradients of two checkpoints do not mix: leave 'grow_from' out.",
         )
     _check_gradients(old, spec)
+    _check_classes(store, old, spec)
+
+
+def _check_classes(store: Store, old: Index, spec: IndexSpec) -> None:
+    """Rows are matched by what they say, and a class number may say another class in another data set."""
+    model = store.checkpoints.require(spec.checkpoint_id).label_names
+    before, now = (
+        names_by_number(store.datasets.require(dataset_id).label_names, model)
+        for dataset_id in (old.spec.dataset_id, spec.dataset_id)
+    )
+    if before != now:
+        raise InvalidRequest(
+            f"The data sets of {old.id} and of the request number their classes in different orders.",
+            hint="Send the data set with its classes in the same order as before, or leave 'grow_from' out.",
+        )
 
 
 def _check_gradients(old: Index, spec: IndexSpec) -> None:

@@ -20,7 +20,7 @@ from influence.checkpoint_files.tokenizers.record import describe_tokenizer, kee
 from influence.checkpoint_files.tokenizers.settings import PIPELINE, TokenizerSettings, read_settings
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import now
-from influence.contracts.tasks import TaskName
+from influence.contracts.tasks import TASKS, TaskName
 from influence.digests import digest_file, digest_json
 from influence.errors import (
     AdapterConfigRefused,
@@ -51,16 +51,19 @@ def accept_adapter(
     num_labels = count_labels(found_task, tensors, base_shapes)
     if base_files:
         check_base_fit(config, tensors, base_tensors, base_files.config)
+    pad_token_id = _padding_beside(model_config) if TASKS[found_task].head is not None else None
     named = model_config or ({} if tensors.saved else base_config)
     names = choose_label_names(found_task, num_labels, label_names, named)
     adapter_digest = _digest(folder, config, settings)
     keep_files(folder, settings)
-    identity = {
+    identity: dict[str, Any] = {
         "adapter": adapter_digest,
         "base": base.digest or [base.location, base.revision],
         "task": found_task,
         "label_names": names,
     }
+    if pad_token_id is not None:
+        identity["pad_token_id"] = pad_token_id
     return Checkpoint(
         id=f"ckpt_{digest_json(identity)}",
         base_model=base,
@@ -69,7 +72,7 @@ def accept_adapter(
         adapter_digest=adapter_digest,
         label_names=names,
         num_labels=num_labels,
-        tokenizer=describe_tokenizer(settings, None if base_files is None else base_files.folder),
+        tokenizer=describe_tokenizer(settings, None if base_files is None else base_files.folder, pad_token_id),
         parameters=sum(map(math.prod, tensors.trained)),
         tensors=len(tensors.trained),
         created_at=now(),
@@ -83,6 +86,11 @@ def _digest(folder: Path, config: AdapterConfig, settings: TokenizerSettings | N
         contents["tokenizer"] = settings.model_dump(mode="json", exclude={"files"})
         contents["pipeline"] = digest_file(folder / PIPELINE) if settings.has_pipeline else None
     return digest_json(contents)
+
+
+def _padding_beside(model_config: Mapping[str, Any]) -> int | None:
+    found = model_config.get("pad_token_id")
+    return found if type(found) is int and found >= 0 else None
 
 
 def _read_config(folder: Path) -> bytes:

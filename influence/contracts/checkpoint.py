@@ -50,13 +50,15 @@ class BaseModelRef(Frozen):
 class TokenizerRecord(Frozen):
     """What turns text into ids: the adapter's own tokenizer where it was saved with one, else the base's.
 
-    `files` are those it was read from, `vocabulary` is the number of its ids. All but `source` are empty where the
-    base model is on the hub and decides.
+    `files` are those it was read from, `vocabulary` is the number of its ids. `pad_token_id` is there where the upload
+    names the padding id, by which a classifying decoder finds the end of a row; else the base's configuration decides.
+    All but `source` are empty where the base model is on the hub and decides.
     """
 
     source: Literal["adapter", "base"]
     files: tuple[str, ...] = ()
     vocabulary: int | None = None
+    pad_token_id: int | None = None
     chat_template_source: Literal["adapter", "base"] | None = None
     chat_template_digest: str | None = None
 

@@ -114,11 +114,13 @@ class RowFile:
     """Random access to the rows of a folder that `write_rows` made.
 
     Opening checks the sizes of all files against each other and every row read is checked against its hash;
-    `verify()` reads everything. Raises NotFound (no such folder) and Internal (damaged).
+    `verify()` reads everything. Raises NotFound (no such folder) and Internal (damaged). With `class_names` a class
+    number becomes the name of that number.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, class_names: Sequence[str] | None = None) -> None:
         self.folder = folder
+        self._class_names = class_names
         self.summary = self._read_summary()
         self._offsets: NDArray[np.int64] = self._map("offsets.i64", np.dtype("<i8"), 1, self.summary.rows + 1)[:, 0]
         self._hashes: NDArray[np.uint8] = self._map("hashes.b16", np.dtype("u1"), HASH_BYTES, self.summary.rows)
@@ -136,10 +138,10 @@ class RowFile:
 
     def read_many(self, indexes: Iterable[int]) -> list[dict[str, Any]]:
         """Rows in the order of `indexes`. Raises NotFound for an index outside 0..rows-1."""
-        return [self._row(int(index)) for index in indexes]
+        return [self._named(self._row(int(index))) for index in indexes]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return map(self._row, range(len(self)))
+        return (self._named(self._row(index)) for index in range(len(self)))
 
     def row_digests(self) -> NDArray[np.uint8]:
         """Hashes of the rows' contents without their ids; shape (rows, 16), uint8, read-only."""
@@ -177,6 +179,12 @@ class RowFile:
         if not isinstance(row, dict) or hash_bytes(content_hash_input(row)) != self._hashes[index].tobytes():
             self._damaged(f"row {index} is not what was written")
         return row
+
+    def _named(self, row: dict[str, Any]) -> dict[str, Any]:
+        label = row.get("label")
+        if self._class_names is None or not isinstance(label, int):
+            return row
+        return {**row, "label": self._class_names[label]}
 
     def _read_summary(self) -> RowFileSummary:
         try:

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from support.trials.bench import Bench, open_bench
 from support.oracle import loop_gradients
 from support.problems import assert_problem
 from support.rows import make_ticket_rows
 from support.tiny import TinyCheckpoint, make_classifier
+from support.trials.bench import Bench, open_bench
 
 from influence.arrays import Array
 from influence.compact.coded_rows import CodedRows

@@ -25,7 +25,7 @@ class EvaluationStage:
         selection = subject.audit.request.evaluation
         assert selection is not None
         self._subject = subject
-        self._file = open_rows(subject.runtime, selection.dataset_id)
+        self._file = open_rows(subject.runtime, selection.dataset_id, subject.model)
         self._rows: Sequence[int] = range(len(self._file)) if selection.row_indexes is None else selection.row_indexes
         self._rows_per_piece = subject.rows_in(_SECONDS, least=_FEWEST_ROWS, most=_MOST_ROWS)
         self.total = len(self._rows)

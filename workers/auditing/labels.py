@@ -9,7 +9,7 @@ from influence.auditing.signals import CLASS_SIGNALS
 from influence.errors import NonFiniteGradients, RowsUnfit
 from workers.auditing.stages import RowStage, Subject
 from workers.rows import Batch, EncodedRow
-from workers.runtime.open import open_rows
+from workers.runtime.open import open_indexed_rows
 from workers.runtime.row_stream import stream_forward
 from workers.tasks.base import Classifier
 
@@ -31,7 +31,7 @@ class LabelStage(RowStage):
         if not isinstance(task, Classifier):
             raise RowsUnfit(f"Rows of task '{task.name}' have no class.", hint="Leave the class signals out.")
         self._task: Classifier = task
-        self._file = open_rows(subject.runtime, subject.index.spec.dataset_id)
+        self._file = open_indexed_rows(subject.runtime, subject.index)
         self._predicts = bool(CLASS_SIGNALS & set(subject.audit.signal_names))
 
     def compute(self, rows: slice) -> NDArray[np.float32]:

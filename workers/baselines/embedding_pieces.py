@@ -14,7 +14,7 @@ from workers.indexes.repair import read_or_repair
 from workers.runtime.deletions import drop_if_deleted
 from workers.runtime.interrupts import check_wanted
 from workers.runtime.models import HotModel
-from workers.runtime.open import open_rows
+from workers.runtime.open import open_indexed_rows
 from workers.runtime.state import Runtime
 
 #: Row state of a shard: embeddings (rows, width) float16, so many rows a piece.
@@ -76,7 +76,7 @@ def write_embeddings(runtime: Runtime, index: Index, model: HotModel, piece: Pie
     """Embed one piece and keep it. Raises DoesNotFit, and NotFound when the index was deleted meanwhile."""
     data, shard = runtime.store.index_data, piece.commit.shard
     kept = read_row_state(runtime, index, piece.commit, "kept", "int64")[piece.rows]
-    rows = open_rows(runtime, index.spec.dataset_id).read_many(kept.tolist())
+    rows = open_indexed_rows(runtime, index).read_many(kept.tolist())
     vectors = embed_rows(runtime, model, model.task.tokenise(rows)).half().numpy()
     _check_room(runtime, index, vectors.shape[1])
     data.write_rows(index.id, shard, piece.part, vectors)

@@ -17,7 +17,7 @@ from influence.errors import NonFiniteGradients
 from influence.methods.codes.fidelity import Fidelity, measure_fidelity
 from workers.runtime.basis_sample import ENCODER, SAMPLE, Sample
 from workers.runtime.models import HotModel
-from workers.runtime.open import open_rows
+from workers.runtime.open import open_indexed_rows
 from workers.runtime.progress import JobProgress
 from workers.runtime.row_stream import stream_rows
 from workers.runtime.state import Runtime
@@ -69,7 +69,7 @@ def _collect(
 ) -> tuple[list[Tensor], NDArray[np.float32], NDArray[np.bool_]]:
     """Gradients (kept rows, d) per block, losses (rows,), and which rows are finite and kept; applies the index's
     policy."""
-    encoded = model.task.tokenise(open_rows(runtime, index.spec.dataset_id).read_many(rows.tolist()))
+    encoded = model.task.tokenise(open_indexed_rows(runtime, index).read_many(rows.tolist()))
     gradients = [
         torch.empty(len(rows), block.parameters, dtype=torch.float32, device=runtime.device) for block in index.blocks
     ]

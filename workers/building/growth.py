@@ -24,7 +24,7 @@ from workers.building.growth_rows import read_kept
 from workers.building.wait_for_memory import retry_while_full
 from workers.runtime.basis_sample import ENCODER, LATE, MOMENTS, OLD_MOMENTS, SAMPLE, SOURCE, Sample
 from workers.runtime.models import HotModel
-from workers.runtime.open import open_rows, require_ready
+from workers.runtime.open import open_indexed_rows, open_rows, require_ready
 from workers.runtime.progress import JobProgress
 from workers.runtime.row_stream import stream_rows
 from workers.runtime.state import Runtime
@@ -173,7 +173,7 @@ def _sum_removed(runtime: Runtime, index: Index, model: HotModel, matched: Match
     known = np.flatnonzero(np.isin(sample.rows, removed))
     total = encoder.sum_moments(sample.projected.take(known))
     unknown = np.setdiff1d(removed, sample.rows)
-    file = open_rows(runtime, matched.old.spec.dataset_id)
+    file = open_indexed_rows(runtime, matched.old)
     runtime.store.jobs.set_phase(index.job_id, "subtracting rows", total=len(unknown))
     done = 0
     for start in range(0, len(unknown), _REMOVED_ROWS):

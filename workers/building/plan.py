@@ -115,7 +115,7 @@ def check_rows(
     runtime: Runtime, model: HotModel, dataset: Dataset, index: Index, progress: JobProgress
 ) -> tuple[list[EncodedRow], int]:
     """Tokenise every row once, so that a bad row is named before any work; answers a sample and the cut rows."""
-    rows = open_rows(runtime, dataset.id)
+    rows = open_rows(runtime, dataset.id, model)
     runtime.store.jobs.set_phase(index.job_id, "checking rows", total=dataset.rows)
     truncated, sample = 0, list[EncodedRow]()
     for start in range(0, dataset.rows, _CHECK_ROWS):

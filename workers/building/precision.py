@@ -13,7 +13,7 @@ from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.datainf import DataInf
 from workers.rows import EncodedRow
 from workers.runtime.models import HotModel
-from workers.runtime.open import open_checkpoint, open_rows
+from workers.runtime.open import open_checkpoint, open_indexed_rows
 from workers.runtime.row_stream import stream_rows
 from workers.runtime.state import Runtime
 
@@ -62,7 +62,7 @@ def measure_precision(runtime: Runtime, index: Index, model: HotModel) -> Json |
 
 
 def _read_rows(runtime: Runtime, index: Index, model: HotModel) -> list[EncodedRow]:
-    file = open_rows(runtime, index.spec.dataset_id)
+    file = open_indexed_rows(runtime, index)
     picks = np.unique(np.linspace(0, index.rows - 1, min(COMPARED_ROWS, index.rows)).astype(int))
     return model.task.tokenise(file.read_many(picks.tolist()))
 

@@ -20,7 +20,7 @@ from workers.gradients.collector import RowGradients
 from workers.rows import EncodedRow
 from workers.runtime.interrupts import require_wanted
 from workers.runtime.models import HotModel
-from workers.runtime.open import open_model, open_rows
+from workers.runtime.open import open_indexed_rows, open_model
 from workers.runtime.progress import JobProgress
 from workers.runtime.row_stream import stream_rows
 from workers.runtime.state import Runtime
@@ -124,5 +124,5 @@ def collect_shard(
 
 def _tokenise(runtime: Runtime, model: HotModel, index: Index, shard: int) -> list[EncodedRow]:
     start = shard * index.rows_per_shard
-    rows = open_rows(runtime, index.spec.dataset_id)
+    rows = open_indexed_rows(runtime, index)
     return model.task.tokenise(list(rows.read(start, start + shard_size(index, shard))))

@@ -11,7 +11,7 @@ from influence.contracts.index import Index
 from influence.errors import InvalidRequest
 from influence.evaluating.draws import draw_rows, flip
 from workers.rows import Row
-from workers.runtime.open import open_rows
+from workers.runtime.open import open_indexed_rows, open_rows
 from workers.runtime.state import Runtime
 
 
@@ -34,9 +34,9 @@ def read_setting(runtime: Runtime, evaluation: Evaluation, *, seed: int, flip_sh
     request, subject = evaluation.request, evaluation.subject
     if flip_share and not subject.num_labels:
         raise InvalidRequest("Only labels of a classifier can be flipped.", hint="Send rows with a text and a label.")
-    with open_rows(runtime, subject.dataset_id) as file:
+    with open_rows(runtime, subject.dataset_id, subject) as file:
         other = request.evaluation_dataset_id
-        with open_rows(runtime, other or subject.dataset_id) as test_file:
+        with open_rows(runtime, other or subject.dataset_id, subject) as test_file:
             draw = draw_rows(
                 len(file),
                 None if other is None else len(test_file),
@@ -77,7 +77,7 @@ def _read_indexed(runtime: Runtime, evaluation: Evaluation, flip_share: float) -
         )
     index = runtime.store.indexes.require(str(request.index_id))
     train = read_indexed_rows(runtime, index)
-    with open_rows(runtime, request.evaluation_dataset_id) as file:
+    with open_rows(runtime, request.evaluation_dataset_id, evaluation.subject) as file:
         chosen = np.random.default_rng(0).permutation(len(file))[: request.test_points]
         return Setting(train, list(file.read_many(chosen.tolist())), np.zeros(len(train), dtype=np.bool_))
 
@@ -85,5 +85,5 @@ def _read_indexed(runtime: Runtime, evaluation: Evaluation, flip_share: float) -
 def read_indexed_rows(runtime: Runtime, index: Index) -> list[Row]:
     """The rows that an index holds, in its order: those of its data set without the ones left out."""
     skipped = set(index.skipped_rows)
-    with open_rows(runtime, index.spec.dataset_id) as file:
+    with open_indexed_rows(runtime, index) as file:
         return [row for row in file.read() if str(row["id"]) not in skipped]

@@ -21,6 +21,7 @@ from workers.loading.plain import open_plain
 from workers.loading.tokenizer import load_own_tokenizer, load_template, load_tokenizer, pad_id_of, token_limit
 from workers.tasks.base import Materials, Task
 from workers.tasks.encoding import TextEncoder
+from workers.tasks.padding import configured_padding
 from workers.tasks.registry import MAKERS
 from workers.tasks.templates import TemplateProcess
 
@@ -96,8 +97,10 @@ def _assemble(
     folder = locate_base_model(checkpoint.base_model, options)
     base = load_base_model(checkpoint, folder, _DTYPES[settings.precision], options)
     tokenizer, is_template_own = _choose_tokenizer(folder, adapter_folder, base.model.config)
-    # Where a classifier reads its answer depends on this id: it must be the one that batches are padded with.
-    base.model.config.pad_token_id = pad_id = pad_id_of(tokenizer)
+    own_padding = None if checkpoint.tokenizer is None else checkpoint.tokenizer.pad_token_id
+    if own_padding is not None:
+        base.model.config.get_text_config().pad_token_id = own_padding
+    entries = len(base.model.get_input_embeddings().weight)
     model = prepare(base)
     encoder = TextEncoder(
         tokenizer,
@@ -105,7 +108,15 @@ def _assemble(
         on_too_long=settings.on_too_long,
         templates=TemplateProcess() if is_template_own else None,
     )
-    task = MAKERS[checkpoint.task](Materials(checkpoint, base.model, encoder, settings, pad_id))
+    materials = Materials(
+        checkpoint,
+        base.model,
+        encoder,
+        settings,
+        pad_id=pad_id_of(tokenizer, entries),
+        head_pad_id=configured_padding(base.model.config, entries),
+    )
+    task = MAKERS[checkpoint.task](materials)
     return LoadedCheckpoint(model if is_placed(base.model) else model.to(options.device), tokenizer, task)
 
 

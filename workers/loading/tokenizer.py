@@ -61,10 +61,10 @@ def load_template(base: Path) -> str | dict[str, str] | None:
     return template
 
 
-def pad_id_of(tokenizer: Any) -> int:
-    """Id that padding is made of. What it stands for does not matter: padded places are masked out."""
+def pad_id_of(tokenizer: Any, entries: int) -> int:
+    """Id that padding is made of, one of the embeddings' `entries`. It is not read: padded places are masked out."""
     candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id, 0)
-    return next(int(found) for found in candidates if found is not None)
+    return next(int(found) for found in candidates if found is not None and found < entries)
 
 
 def token_limit(tokenizer: Any, config: Any, max_length: int) -> int:

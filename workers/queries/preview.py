@@ -14,7 +14,7 @@ def preview_rows(runtime: Runtime, preview: Preview) -> None:
         precision=request.precision, max_length=request.max_length, on_too_long=request.on_too_long, loss=request.loss
     )
     model = open_checkpoint(runtime, preview.checkpoint_id, settings)
-    file = open_rows(runtime, preview.dataset_id)
+    file = open_rows(runtime, preview.dataset_id, model)
     first = range(request.offset, min(request.offset + DEFAULT_PREVIEW_ROWS, len(file)))
     indexes = list(first) if request.row_indexes is None else request.row_indexes
     shown = []

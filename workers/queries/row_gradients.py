@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from influence.contracts.index import Index
-from workers.runtime.open import open_model, open_rows
+from workers.runtime.open import open_indexed_rows, open_model
 from workers.runtime.row_stream import stream_rows
 from workers.runtime.state import Runtime
 
@@ -20,7 +20,7 @@ def read_row_gradients(runtime: Runtime, index: Index, row_indexes: NDArray[np.i
 
 def _compute(runtime: Runtime, index: Index, row_indexes: Sequence[int]) -> Tensor:
     model = open_model(runtime, index)
-    encoded = model.task.tokenise(open_rows(runtime, index.spec.dataset_id).read_many(row_indexes))
+    encoded = model.task.tokenise(open_indexed_rows(runtime, index).read_many(row_indexes))
     gradients = torch.empty(len(row_indexes), index.parameters or 0, dtype=torch.float32, device=runtime.device)
     for positions, found in stream_rows(runtime, model, encoded):
         gradients[positions] = torch.cat([block.float() for block in found.blocks.values()], dim=1)

@@ -56,7 +56,7 @@ def make_test_points(
 
     With target `prediction` the model's own answer takes the label's place. Raises NonFiniteGradients naming rows.
     """
-    rows = _read_rows(runtime, asked)
+    rows = _read_rows(runtime, asked, model)
     unasked: list[Prediction | None] = [None] * len(rows)
     predictions = _predict(runtime, model, rows) if predict or asked.target == "prediction" else unasked
     if asked.target == "prediction":
@@ -69,10 +69,10 @@ def make_test_points(
     return TestPoints(rows, losses, predictions, gradients)
 
 
-def _read_rows(runtime: Runtime, asked: PointSource) -> list[Row]:
+def _read_rows(runtime: Runtime, asked: PointSource, model: HotModel) -> list[Row]:
     if asked.rows is None:
         return [dict(example) for example in asked.examples or []]
-    file = open_rows(runtime, asked.rows.dataset_id)
+    file = open_rows(runtime, asked.rows.dataset_id, model)
     wanted = asked.rows.row_indexes
     return list(file.read(0, len(file)) if wanted is None else file.read_many(wanted))
 

@@ -20,10 +20,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class HotModel:
-    """A loaded checkpoint with the settings that its gradients are taken with."""
+    """A loaded checkpoint with the settings that its gradients are taken with, and the names of its classes."""
 
     collector: GradientCollector
     task: Task
+    label_names: tuple[str, ...] | None = None
 
     @property
     def model(self) -> torch.nn.Module:
@@ -74,4 +75,4 @@ class Models:
         collector = GradientCollector(
             loaded.model, loaded.task.row_losses, include_bias=settings.include_bias, precision=settings.precision
         )
-        return HotModel(collector, loaded.task)
+        return HotModel(collector, loaded.task, checkpoint.label_names)

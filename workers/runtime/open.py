@@ -1,7 +1,10 @@
 """What an index's record names, brought to hand: the index itself, its model, its rows."""
 
+from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.evaluation import Subject
 from influence.contracts.index import GradientSettings, Index
 from influence.errors import IndexNotReady
+from influence.rows.class_order import names_by_number
 from influence.rows.file import RowFile
 from workers.runtime.models import HotModel
 from workers.runtime.state import Runtime
@@ -25,6 +28,17 @@ def open_checkpoint(runtime: Runtime, checkpoint_id: str, settings: GradientSett
     return runtime.models.get(runtime.store.checkpoints.require(checkpoint_id), settings)
 
 
-def open_rows(runtime: Runtime, dataset_id: str) -> RowFile:
-    """The rows of a data set. Raises NotFound, Internal where its files are damaged."""
-    return RowFile(runtime.files.dataset(dataset_id))
+def open_rows(runtime: Runtime, dataset_id: str, model: Checkpoint | Subject | HotModel | None = None) -> RowFile:
+    """The rows of a data set, for a model with its own order of classes by the names that the model gives them.
+
+    Raises NotFound, LabelUnknown, Internal where the files are damaged.
+    """
+    if model is None:
+        return RowFile(runtime.files.dataset(dataset_id))
+    names = names_by_number(runtime.store.datasets.require(dataset_id).label_names, model.label_names)
+    return RowFile(runtime.files.dataset(dataset_id), names)
+
+
+def open_indexed_rows(runtime: Runtime, index: Index) -> RowFile:
+    """The rows of an index, as its checkpoint reads them. Raises what `open_rows` does."""
+    return open_rows(runtime, index.spec.dataset_id, runtime.store.checkpoints.require(index.spec.checkpoint_id))

@@ -43,13 +43,18 @@ class RenderedRow:
 
 @dataclass(frozen=True, slots=True)
 class Materials:
-    """What a task is made of: a loaded base model with its checkpoint, and how gradients are to be taken."""
+    """What a task is made of: a loaded base model with its checkpoint, and how gradients are to be taken.
+
+    `pad_id` is an id to fill batches with where nothing is read from it; `head_pad_id` is the configuration's own, by
+    which a classifying decoder finds the end of a row, if there is one.
+    """
 
     checkpoint: Checkpoint
     model: Any
     encoder: TextEncoder
     settings: GradientSettings
     pad_id: int
+    head_pad_id: int | None = None
 
     def stop_ids(self) -> list[int]:
         """Tokens that end what the model writes."""

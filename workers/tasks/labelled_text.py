@@ -1,6 +1,7 @@
 """What tasks share whose rows are a text, or a pair of texts, with a label that a head is to give."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from workers.batching.collate import collate_rows
 from workers.rows import Batch, EncodedRow, Row
 from workers.tasks.base import Prediction, RenderedRow
 from workers.tasks.encoding import TextEncoder
+from workers.tasks.padding import choose_filler, told_padding
 from workers.tasks.refusals import id_of, refuse_rows
 
 #: Rows that are predicted at once.
@@ -26,7 +28,8 @@ class LabelledText:
     #: What stands in the label's place where it is not looked at.
     no_label: Any = 0
 
-    def __init__(self, encoder: TextEncoder, *, pad_id: int) -> None:
+    def __init__(self, encoder: TextEncoder, *, pad_id: int | None) -> None:
+        """`pad_id` is the padding id of the model's configuration, if it has one."""
         self._encoder = encoder
         self._pad_id = pad_id
 
@@ -44,7 +47,13 @@ class LabelledText:
         return self._encode(rows, self.read_labels(rows))
 
     def collate(self, rows: Sequence[EncodedRow]) -> Batch:
-        return collate_rows(rows, pad_token_id=self._pad_id)
+        return collate_rows(rows, pad_token_id=choose_filler(rows) if self._pad_id is None else self._pad_id)
+
+    def logits(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        """What the head gives for each row of a batch (B, C), as it would for the row alone."""
+        with told_padding(model, batch) if self._pad_id is None else nullcontext():
+            found: Tensor = model(**batch.inputs).logits
+        return found
 
     @torch.no_grad()
     def predict(self, model: torch.nn.Module, rows: Sequence[Row]) -> list[Prediction | None]:
@@ -55,7 +64,7 @@ class LabelledText:
         found: list[Prediction | None] = []
         for start in range(0, len(rows), _PREDICT_ROWS):
             batch = self.collate(encoded[start : start + _PREDICT_ROWS]).to(device)
-            found += self.answer(model(**batch.inputs).logits.float().cpu())
+            found += self.answer(self.logits(model, batch).float().cpu())
         return found
 
     def with_prediction(self, row: Row, prediction: Prediction) -> Row:

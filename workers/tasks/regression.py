@@ -21,7 +21,7 @@ class Regression(LabelledText):
 
     name: TaskName = SEQUENCE_REGRESSION.name
 
-    def __init__(self, encoder: TextEncoder, *, pad_id: int, outputs: int) -> None:
+    def __init__(self, encoder: TextEncoder, *, pad_id: int | None, outputs: int) -> None:
         super().__init__(encoder, pad_id=pad_id)
         self._outputs = outputs
         self.no_label = [0.0] * outputs
@@ -30,10 +30,10 @@ class Regression(LabelledText):
     def make(cls, materials: Materials) -> "Regression":
         """The task of a loaded checkpoint. Raises TaskMismatch for a loss scope: the loss falls on the label."""
         materials.refuse_scope()
-        return cls(materials.encoder, pad_id=materials.pad_id, outputs=int(materials.model.config.num_labels))
+        return cls(materials.encoder, pad_id=materials.head_pad_id, outputs=int(materials.model.config.num_labels))
 
     def row_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
-        return row_squared_error(model(**batch.inputs).logits, batch.labels)
+        return row_squared_error(self.logits(model, batch), batch.labels)
 
     def read_labels(self, rows: Sequence[Row]) -> list[list[float]]:
         """As many floats per row as the head has outputs. Raises RowsUnfit naming the rows."""

@@ -20,7 +20,7 @@ class SequenceClassification(LabelledText):
     name: TaskName = SEQUENCE_CLASSIFICATION.name
 
     def __init__(
-        self, encoder: TextEncoder, *, pad_id: int, num_labels: int, label_names: Sequence[str] | None = None
+        self, encoder: TextEncoder, *, pad_id: int | None, num_labels: int, label_names: Sequence[str] | None = None
     ) -> None:
         super().__init__(encoder, pad_id=pad_id)
         self._classes = ClassLabels(num_labels, label_names)
@@ -31,17 +31,16 @@ class SequenceClassification(LabelledText):
         materials.refuse_scope()
         return cls(
             materials.encoder,
-            pad_id=materials.pad_id,
+            pad_id=materials.head_pad_id,
             num_labels=int(materials.model.config.num_labels),
             label_names=materials.checkpoint.label_names,
         )
 
     def row_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
-        return row_cross_entropy(model(**batch.inputs).logits, batch.labels)
+        return row_cross_entropy(self.logits(model, batch), batch.labels)
 
     def class_probabilities(self, model: torch.nn.Module, batch: Batch) -> Tensor:
-        chances: Tensor = model(**batch.inputs).logits.float().softmax(dim=-1)
-        return chances
+        return self.logits(model, batch).float().softmax(dim=-1)
 
     def answer(self, outputs: Tensor) -> list[Prediction]:
         """The most probable class of each row; the first of equals."""

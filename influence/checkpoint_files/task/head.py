@@ -104,5 +104,5 @@ def find_label_names(
         return None
     names = [listed.get(str(place)) for place in range(num_labels)]
     spelt = [name for name in names if isinstance(name, str) and 0 < len(name) <= 512]
-    says_nothing = all(name == f"LABEL_{place}" for place, name in enumerate(spelt))
+    says_nothing = all(name in (f"LABEL_{place}", str(place)) for place, name in enumerate(spelt))
     return tuple(spelt) if len(set(spelt)) == num_labels and not says_nothing else None

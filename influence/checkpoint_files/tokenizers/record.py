@@ -12,8 +12,13 @@ from influence.errors import TokenizerRefused
 SETTINGS_FILE = "tokenizer_settings.json"
 
 
-def describe_tokenizer(settings: TokenizerSettings | None, base: Path | None) -> TokenizerRecord:
-    """The record of an adapter's own tokenizer, or else of the base's; `base` is None where that is on the hub."""
+def describe_tokenizer(
+    settings: TokenizerSettings | None, base: Path | None, pad_token_id: int | None = None
+) -> TokenizerRecord:
+    """The record of an adapter's own tokenizer, or else of the base's; `base` is None where that is on the hub.
+
+    `pad_token_id` is what a model's configuration beside the adapter names, which goes before the tokenizer's.
+    """
     beside = None if base is None else _read_trusted(base)
     used = settings if settings is not None and settings.has_pipeline else beside
     own_template = settings.chat_template if settings is not None else None
@@ -22,6 +27,7 @@ def describe_tokenizer(settings: TokenizerSettings | None, base: Path | None) ->
         source="base" if used is beside else "adapter",
         files=settings.files if settings is not None else beside.files if beside is not None else (),
         vocabulary=None if used is None else used.vocabulary,
+        pad_token_id=pad_token_id if settings is None or pad_token_id is not None else settings.pad_token_id,
         chat_template_source=None if template is None else "base" if own_template is None else "adapter",
         chat_template_digest=None if template is None else digest_json(template),
     )

@@ -54,6 +54,7 @@ class TokenizerSettings(Frozen):
     has_pipeline: bool
     files: tuple[str, ...]
     vocabulary: int | None = None
+    pad_token_id: int | None = None
     special_tokens: dict[str, str] = Field({})
     extra_special_tokens: tuple[str, ...] = ()
     model_max_length: int | None = Field(None, ge=1)
@@ -78,11 +79,13 @@ def read_settings(folder: Path) -> TokenizerSettings | None:
     ids = _ids_of(pipeline)
     _check_added(_read(folder, ADDED), config, ids)
     names = config.get("model_input_names")
+    special_tokens = _special_tokens(config, _read(folder, SPECIAL), ids)
     return TokenizerSettings(
         has_pipeline=True,
         files=tuple(name for name in present if name not in _OTHER_FORMS),
         vocabulary=max(ids.values(), default=-1) + 1,
-        special_tokens=_special_tokens(config, _read(folder, SPECIAL), ids),
+        pad_token_id=ids.get(special_tokens.get("pad_token", "")),
+        special_tokens=special_tokens,
         extra_special_tokens=_extra_tokens(config, ids),
         model_max_length=_length(config.get("model_max_length")),
         split_special_tokens=config.get("split_special_tokens") is True,

@@ -53,6 +53,14 @@ def test_what_a_tokenizer_is_made_from_is_read(folder: Path) -> None:
     assert isinstance(found.chat_template, str)
 
 
+def test_padding_id_is_that_of_the_configuration_beside_the_adapter_or_else_the_tokenizers(folder: Path) -> None:
+    change(folder, CONFIG, pad_token="[SEP]")
+    settings = read_settings(folder)
+    assert describe_tokenizer(settings, None).pad_token_id == 2
+    assert describe_tokenizer(settings, None, 5).pad_token_id == 5
+    assert describe_tokenizer(None, None).pad_token_id is None
+
+
 def test_only_what_is_read_is_kept(folder: Path) -> None:
     (folder / "adapter_config.json").write_text("{}")
     (folder / "optimizer.pt").write_text("")

@@ -1,0 +1,37 @@
+"""Numbers of classes from a data set's order to a model's: by the names that both sides have."""
+
+from collections.abc import Sequence
+
+from influence.errors import LabelUnknown
+
+_SHOWN = 20
+
+
+def names_by_number(rows: Sequence[str] | None, model: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The model's name of each class number of the rows; None where the numbers mean the same or a side has no names.
+
+    Names are the same but for case. Raises LabelUnknown, showing both orders, where the rows name a class that the
+    model does not.
+    """
+    if rows is None or model is None:
+        return None
+    spelt = {_fold(name): name for name in model}
+    unknown = [name for name in rows if _fold(name) not in spelt]
+    if unknown or len(spelt) < len(model) or len({*map(_fold, rows)}) < len(rows):
+        raise LabelUnknown(
+            f"The data set numbers its classes {_listed(rows)}, the checkpoint {_listed(model)}.",
+            hint="Send the data set with 'label_names' that call each class as the checkpoint does, in the order of "
+            "its own numbers; or the checkpoint with the names of its head's outputs in their order.",
+            extra={"dataset_label_names": list(rows[:100]), "checkpoint_label_names": list(model[:100])},
+        )
+    named = tuple(spelt[_fold(name)] for name in rows)
+    return None if named == tuple(model[: len(named)]) else named
+
+
+def _fold(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(f"{number} {name!r}" for number, name in enumerate(names[:_SHOWN]))
+    return f"{shown}, ..." if len(names) > _SHOWN else shown

@@ -1,0 +1,45 @@
+"""Class numbers of a data set and of a model, matched by the names that both give."""
+
+from pathlib import Path
+
+import pytest
+
+from influence.errors import LabelUnknown
+from influence.rows.class_order import names_by_number
+from influence.rows.file import RowFile, write_rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "model", "named"),
+    [
+        (("b", "a"), ("a", "b"), ("b", "a")),
+        (("a", "b"), ("a", "b"), None),
+        (None, ("a", "b"), None),
+        (("a", "b"), None, None),
+        (("negative", "positive"), ("POSITIVE", "NEGATIVE"), ("NEGATIVE", "POSITIVE")),
+        (("c", "a"), ("a", "b", "c"), ("c", "a")),
+        (("a", "b"), ("a", "b", "c"), None),
+    ],
+)
+def test_names_decide_where_both_sides_have_them(rows: object, model: object, named: object) -> None:
+    assert names_by_number(rows, model) == named  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rows", "model"), [(("a", "x"), ("a", "b")), (("a", "b", "c"), ("a", "b")), (("a", "A"), ("a", "b"))]
+)
+def test_names_that_the_model_does_not_have_are_refused_with_both_orders(
+    rows: tuple[str, ...], model: tuple[str, ...]
+) -> None:
+    with pytest.raises(LabelUnknown, match="the checkpoint 0 'a', 1 'b'") as caught:
+        names_by_number(rows, model)
+    assert caught.value.extra["dataset_label_names"] == list(rows)
+
+
+def test_rows_are_read_with_names_in_the_place_of_numbers(tmp_path: Path) -> None:
+    rows = [{"id": "0", "text": "a", "label": 1}, {"id": "1", "text": "b", "label": None}]
+    write_rows(tmp_path / "rows", rows)
+    with RowFile(tmp_path / "rows", ("no", "yes")) as file:
+        assert [row["label"] for row in file.read()] == ["yes", None]
+        assert [row["label"] for row in file] == ["yes", None]
+        file.verify()
