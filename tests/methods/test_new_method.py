@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-import torch
 from support.oracle import loop_gradients
 from support.problems import assert_problem
 from support.rows import make_ticket_rows
@@ -30,6 +29,7 @@ from influence.store.data.files import Files
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 from workers.loading.checkpoint import load_checkpoint
+from workers.loading.options import LoadOptions
 
 ROWS = make_ticket_rows(80)
 TEST = make_ticket_rows(3, seed=9)
@@ -93,10 +93,8 @@ def write_out(bench: Bench, index: dict[str, Any], folder: Path) -> tuple[Any, A
     loaded = load_checkpoint(
         checkpoint,
         Files(folder / "data").adapter(checkpoint.adapter_digest),
-        device=torch.device("cpu"),
-        settings=GradientSettings(max_length=64),
-        offline=True,
-        cache_dir=folder,
+        GradientSettings(max_length=64),
+        LoadOptions(cache_dir=folder),
     )
     test, train = loop_gradients(loaded, TEST), loop_gradients(loaded, ROWS)
     dampings = [0.5 * float((block**2).sum(1).mean()) / block.shape[1] for block in train]
