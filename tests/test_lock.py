@@ -1,0 +1,35 @@
+"""What `make install` installs is pinned twice alike: by name for containers, by name and hash for everyone else."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+#: Installed on its own: which build of it fits depends on the machine.
+_APART = {"torch"}
+
+
+def pins(path: Path) -> dict[str, str]:
+    """Name -> version of every `name==version` line."""
+    found = re.findall(r"^([A-Za-z0-9._-]+)==([^\s\\;]+)", path.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found}
+
+
+def test_the_lock_pins_what_the_constraints_pin() -> None:
+    constraints = pins(ROOT / "constraints.txt")
+    locked = pins(ROOT / "requirements.lock")
+    assert locked == {name: version for name, version in constraints.items() if name not in _APART}, "run 'make lock'"
+
+
+def test_every_locked_version_has_hashes() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    entries = re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE)
+    pinned = [entry for entry in entries if "==" in entry.partition("\n")[0]]
+    assert pinned
+    assert all("--hash=sha256:" in entry for entry in pinned)
+
+
+def test_a_name_is_pinned_once() -> None:
+    names = [
+        line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
+    ]
+    assert len(names) == len(set(names))
