@@ -18,38 +18,53 @@ from app.settings import ApiSettings
 STOP_SECONDS = 10
 #: A caller who has not sent a request's headers after so long is cut off.
 HEADER_SECONDS = 10.0
+#: So is one who has not sent another byte of a body for so long.
+BODY_SECONDS = 60.0
 EXIT_NOT_STARTED = 3
 
 
-class HeaderDeadline(H11Protocol):
-    """Closes a connection on which no request's headers come in time: it would hold its place for ever."""
+class CallerDeadline(H11Protocol):
+    """Closes a connection whose caller keeps it waiting: for a request's headers, or for more of a body that it began.
+
+    It would hold its place, and what was received of an upload, for ever.
+    """
 
     header_seconds = HEADER_SECONDS
+    body_seconds = BODY_SECONDS
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._expect_headers()
+        self._expect(self.header_seconds)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.conn.their_state is h11.IDLE:
-            self._expect_headers()
-        else:
-            self._forget_headers()
+        state = self.conn.their_state
+        if state is h11.SEND_BODY:
+            self._forget()
+            self._expect(self.body_seconds)
+        elif state is not h11.IDLE:
+            self._forget()
+        elif self._deadline is None:
+            self._expect(self.header_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._forget_headers()
+        self._forget()
         super().connection_lost(exc)
 
-    def _expect_headers(self) -> None:
-        if self._deadline is None:
-            self._deadline = self.loop.call_later(self.header_seconds, self.transport.close)
+    def _expect(self, seconds: float) -> None:
+        self._deadline = self.loop.call_later(seconds, self._give_up, seconds)
 
-    def _forget_headers(self) -> None:
+    def _forget(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _give_up(self, seconds: float) -> None:
+        if self.transport.is_reading():
+            self.transport.close()
+        else:  # it is us who keep the caller waiting
+            self._expect(seconds)
 
 
 class Server(uvicorn.Server):
@@ -77,7 +92,7 @@ def serve(app: FastAPI, settings: ApiSettings) -> None:
         app,
         host=settings.host,
         port=settings.port,
-        http=HeaderDeadline,
+        http=CallerDeadline,
         ws="none",
         log_config=None,
         access_log=False,

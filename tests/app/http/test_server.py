@@ -1,4 +1,4 @@
-"""A caller who dawdles over a request's headers is cut off; one whose request is being answered is not."""
+"""A caller who dawdles over a request is cut off; one whose request is being answered is not."""
 
 import socket
 import threading
@@ -8,11 +8,12 @@ from contextlib import ExitStack, contextmanager
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from app.http.serving.server import HeaderDeadline
+from app.http.serving.server import CallerDeadline
 
 
-class Quick(HeaderDeadline):
+class Quick(CallerDeadline):
     header_seconds = 0.2
+    body_seconds = 0.3
 
 
 @contextmanager
@@ -37,18 +38,20 @@ def serving(listener: socket.socket, answer_after: threading.Event) -> Iterator[
         thread.join()
 
 
-def test_headers_that_do_not_come_cost_the_connection_and_a_slow_answer_does_not() -> None:
+def test_a_request_that_does_not_come_costs_the_connection_and_a_slow_answer_does_not() -> None:
     go_on = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
         address = listener.getsockname()
-        asking, silent, dawdling = (
-            stack.enter_context(socket.create_connection(address, timeout=300)) for _ in range(3)
+        asking, silent, dawdling, uploading = (
+            stack.enter_context(socket.create_connection(address, timeout=300)) for _ in range(4)
         )
         # Before anybody serves, or a busy machine might let the time for headers pass.
         asking.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         dawdling.sendall(b"GET / HTTP/1.1\r\nHost: ")
+        uploading.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
         stack.enter_context(serving(listener, go_on))
         assert dawdling.recv(1) == b""
+        assert uploading.recv(1) == b""
         assert silent.recv(1) == b""
         go_on.set()
         assert asking.recv(100).startswith(b"HTTP/1.1 204")
