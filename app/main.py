@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
@@ -47,32 +47,20 @@ Send a **checkpoint** (base model + LoRA adapter) and a **data set**, build an *
 `score > 0` is helpful: training on the row lowered the loss of the test point. `influence = -score`.
 Errors are `application/problem+json` with a stable `code` and a `hint` that says what to do next.
 """
-TAGS = [
-    {"name": "checkpoints", "description": "Base model and adapter, addressed by the digest of their files."},
-    {"name": "datasets", "description": "Rows, addressed by the digest of their normal form."},
-    {"name": "indexes", "description": "All that is cached for a checkpoint and a data set."},
-    {"name": "queries", "description": "Test points scored against an index."},
-    {"name": "audits", "description": "Every training row with what speaks for a wrong label."},
-    {"name": "reviews", "description": "What people decided about the rows of a data set."},
-    {"name": "sweeps", "description": "How much a method's rankings depend on its damping."},
-    {"name": "evaluations", "description": "Experiments that train again to say which scores to trust."},
-    {"name": "jobs", "description": "Long work: watch it, cancel it."},
-    {"name": "health", "description": "Probes and metrics."},
-]
-_ROUTERS = (
-    checkpoints,
-    datasets,
-    previews,
-    indexes,
-    methods,
-    queries,
-    audits,
-    reviews,
-    sweeps,
-    evaluations,
-    jobs,
-    health,
-)
+#: The tags of the document in their order, each with what it is about and the routes that carry it.
+RESOURCES: dict[str, tuple[str, tuple[APIRouter, ...]]] = {
+    "checkpoints": ("Base model and adapter, addressed by the digest of their files.", (checkpoints.router,)),
+    "datasets": ("Rows, addressed by the digest of their normal form.", (datasets.router, previews.router)),
+    "indexes": ("All that is cached for a checkpoint and a data set.", (indexes.router,)),
+    "queries": ("Test points scored against an index.", (methods.router, queries.router)),
+    "audits": ("Training rows ranked by evidence that their label is wrong.", (audits.router,)),
+    "reviews": ("What people decided about the rows of a data set.", (reviews.router,)),
+    "sweeps": ("How much a method's rankings depend on its damping.", (sweeps.router,)),
+    "evaluations": ("Experiments that train again to say which scores to trust.", (evaluations.router,)),
+    "jobs": ("Long work: watch it, cancel it.", (jobs.router,)),
+    "health": ("Probes and metrics.", (health.router,)),
+}
+TAGS = [{"name": name, "description": about} for name, (about, _) in RESOURCES.items()]
 
 
 def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
@@ -119,8 +107,9 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CROSS_ORIGIN)
     app.add_middleware(RequestFrame, metrics=metrics)
     install_handlers(app)
-    for module in _ROUTERS:
-        app.include_router(module.router)
+    for _, routers in RESOURCES.values():
+        for router in routers:
+            app.include_router(router)
     app.mount(docs.ASSETS_PATH, docs.ASSETS, name="docs")
     app.include_router(docs.router)
     app.mount("/ui/static", page.PageFiles(directory=page.STATIC), name="ui")

@@ -7,7 +7,7 @@ from fastapi.responses import StreamingResponse
 
 from app.audits.export import choose_media_type, stream_table
 from app.audits.rows import AuditRowParameters, read_page
-from app.audits.submit import delete_audit, submit_audit
+from app.audits.submit import submit_audit
 from app.http.auth import Caller
 from app.http.context import Ctx
 from app.http.idempotency import OnceOnly
@@ -15,13 +15,13 @@ from app.http.media_types import VARY, Accept
 from app.http.pagination import PageOf, check_bounds
 from app.http.prefer_wait import Wait
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.http.responses import answer_work, json_response
+from app.http.responses import json_response, respond_to_submission
 from app.http.strict_json import StrictRoute
 from app.http.table_stream import SUFFIXES
-from app.presenting import present_work
 from influence.contracts.audit import Audit, AuditedRowPage, AuditRequest
 from influence.contracts.common import Page
 from influence.errors import Conflict, NotAcceptable, NotFound, NoWorker
+from influence.store.work import delete, with_job_state
 
 router = APIRouter(tags=["audits"], route_class=StrictRoute)
 
@@ -58,14 +58,14 @@ async def create_audit(
     Answers 202 at once; with `Prefer: wait=N` 200 and the summary if it is there in time.
     """
     store = context.store
-    return await answer_work(
+    return await respond_to_submission(
         request,
         context,
         once,
         body,
         wait,
         submit=lambda: submit_audit(store, index_id, body),
-        read=lambda audit_id: present_work(store, store.audits.require(audit_id)),
+        records=store.audits,
         needs_worker=True,
     )
 
@@ -75,14 +75,14 @@ def list_audits(context: Ctx, caller: Caller, page: PageOf) -> Response:
     """Newest first, without `classes` and `confusion`, which can be large."""
     found = context.store.audits.page(limit=page.length, after=page.after)
     bare = [audit.model_copy(update={"classes": None, "confusion": None}) for audit in found.data]
-    shown = [present_work(context.store, audit) for audit in bare]
+    shown = [with_job_state(context.store, audit) for audit in bare]
     return json_response(found.model_copy(update={"data": shown}))
 
 
 @router.get("/v1/audits/{audit_id}", response_model=Audit, summary="Read an audit", responses=describe_errors(NotFound))
 def read_audit(audit_id: str, context: Ctx, caller: Caller) -> Response:
     """State, signals, figures by class and the confusion matrix, for seven days after they were made."""
-    return json_response(present_work(context.store, context.store.audits.require(audit_id)))
+    return json_response(with_job_state(context.store, context.store.audits.require(audit_id)))
 
 
 @router.get(
@@ -96,7 +96,7 @@ def read_rows(
 ) -> Response:
     """Training rows with their signals and text, the most suspicious first unless `sort` and `order` say otherwise."""
     bounds = check_bounds(context, parameters)
-    audit = present_work(context.store, context.store.audits.require(audit_id))
+    audit = with_job_state(context.store, context.store.audits.require(audit_id))
     return json_response(read_page(context.store, context.files, audit, parameters, bounds))
 
 
@@ -116,7 +116,7 @@ def read_rows(
 def read_table(audit_id: str, context: Ctx, caller: Caller, accept: Accept) -> Response:
     """`text/csv`, `application/jsonl` or `application/vnd.apache.parquet`."""
     media_type = choose_media_type(accept)
-    audit = present_work(context.store, context.store.audits.require(audit_id))
+    audit = with_job_state(context.store, context.store.audits.require(audit_id))
     pieces = stream_table(context.store, context.files, audit, media_type)
     name = f"{audit.id}.{SUFFIXES[media_type]}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', **VARY}
@@ -126,5 +126,5 @@ def read_table(audit_id: str, context: Ctx, caller: Caller, accept: Accept) -> R
 @router.delete("/v1/audits/{audit_id}", status_code=204, summary="Delete an audit", responses=describe_errors(NotFound))
 def remove_audit(audit_id: str, context: Ctx, caller: Caller) -> Response:
     """Removes summary and rows; an audit that is still worked on is cancelled first."""
-    delete_audit(context.store, audit_id)
+    delete(context.store, context.store.audits.require(audit_id))
     return Response(status_code=204)

@@ -1,23 +1,23 @@
-"""Audits: from a request to a job, and from a finished audit to its rows."""
+"""Audits: from a request to a job."""
 
 from collections.abc import Mapping
 
 from app.checks.readiness import require_ready
 from app.checks.test_points import check_selection
-from app.http.idempotency import Made
+from app.http.idempotency import Accepted
 from influence.auditing.signals import CLASS_SIGNALS, describe_signals, offered_signals
 from influence.contracts.audit import MAX_EVALUATION_ROWS, Audit, AuditRequest, Signal, SignalUse
 from influence.contracts.checkpoint import Checkpoint
-from influence.contracts.common import now
-from influence.digests import new_id
+from influence.contracts.work import AUDIT
 from influence.errors import InvalidRequest, MethodNotOffered
 from influence.methods.registry import METHODS, get_offered
 from influence.store.store import Store
+from influence.store.work import accept
 
 _SAME_ROWS = "The evaluation rows are training rows: their influence says what was learnt, not what was learnt wrong."
 
 
-def submit_audit(store: Store, index_id: str, request: AuditRequest) -> Made:
+def submit_audit(store: Store, index_id: str, request: AuditRequest) -> Accepted:
     """Check an audit and put it on the queue.
 
     Raises NotFound, IndexNotReady, IndexFailed, UnknownMethod, MethodNotOffered, InvalidRequest, RowsRefused.
@@ -42,10 +42,8 @@ def submit_audit(store: Store, index_id: str, request: AuditRequest) -> Made:
     if request.damping_scale is not None and not is_damped:
         notes.append(f"Method '{request.method}' has no damping; damping_scale had no effect.")
     audit = Audit(
-        id=new_id("aud"),
+        **AUDIT.begin(),
         index_id=index_id,
-        job_id=new_id("job"),
-        state="queued",
         request=request,
         method=request.method,
         damping_scale=method.damping_scale(request.damping_scale) if is_damped else None,
@@ -57,12 +55,9 @@ def submit_audit(store: Store, index_id: str, request: AuditRequest) -> Made:
         rows=index.rows,
         storage=index.spec.storage,
         notes=tuple(notes),
-        created_at=now(),
     )
-    store.jobs.create(audit.job_id, "audit", audit.id, f"/v1/audits/{audit.id}")
-    store.audits.create(audit)
-    store.queue.submit("audit_index", audit_id=audit.id)
-    return Made(audit.id, audit.job_id)
+    accept(store, audit)
+    return Accepted(audit.id, audit.job_id)
 
 
 def choose_signals(request: AuditRequest, checkpoint: Checkpoint) -> tuple[tuple[SignalUse, ...], list[str]]:
@@ -132,11 +127,3 @@ def _no_self_influence(method: str) -> MethodNotOffered:
         hint=f"Use one of {', '.join(offered)}, or leave 'self_influence' out of 'signals'.",
         extra={"methods": offered},
     )
-
-
-def delete_audit(store: Store, audit_id: str) -> None:
-    """Stop the work if there is any and remove everything of the audit. Raises NotFound."""
-    audit = store.audits.require(audit_id)
-    store.jobs.cancel(audit.job_id)
-    store.audit_data.delete(audit_id)
-    store.audits.delete(audit_id)

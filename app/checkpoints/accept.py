@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app.http.context import Context
-from app.http.idempotency import Made
+from app.http.idempotency import Accepted
 from app.intake.adapter_folder import copy_adapter, unpack_adapter
 from app.intake.adapters import accept_adapter
 from app.intake.archives import ArchiveLimits
@@ -25,7 +25,7 @@ def accept_upload(
     revision: str | None,
     task: TaskName | None,
     label_names: Sequence[str] | None,
-) -> Made:
+) -> Accepted:
     """A zip of an adapter folder. Raises UploadRefused, CheckpointRefused, RequestRefused."""
     most = context.settings.max_adapter_bytes * _MAX_EXPANSION
     limits = ArchiveLimits(max_file_bytes=most, max_total_bytes=most)
@@ -34,7 +34,7 @@ def accept_upload(
     )
 
 
-def accept_named(context: Context, request: CheckpointRequest) -> Made:
+def accept_named(context: Context, request: CheckpointRequest) -> Accepted:
     """A folder under the allowed roots, or a hub id. Raises UploadRefused, CheckpointRefused, RequestRefused."""
     if request.adapter is None:
         return accept_trained(
@@ -74,11 +74,11 @@ def accept_trained(
     revision: str | None,
     task: TaskName | None,
     label_names: Sequence[str] | None,
-) -> Made:
+) -> Accepted:
     """A plain model of which some weights were trained. Raises CheckpointRefused, RequestRefused, UnreadableFile."""
     model = resolve_base_model(context, base_model, revision)
     checkpoint = accept_plain(model, trainable, task=task, label_names=label_names)
-    return Made(checkpoint.id, is_new=context.store.checkpoints.create(checkpoint))
+    return Accepted(checkpoint.id, is_new=context.store.checkpoints.create(checkpoint))
 
 
 def _accept(
@@ -88,7 +88,7 @@ def _accept(
     revision: str | None,
     task: TaskName | None,
     label_names: Sequence[str] | None,
-) -> Made:
+) -> Accepted:
     base = resolve_base_model(context, base_model, revision)
     with context.files.scratch() as scratch:
         folder = scratch / "adapter"
@@ -97,7 +97,7 @@ def _accept(
         checkpoint = accept_adapter(folder, base, task=task, label_names=label_names)
         assert checkpoint.adapter_digest is not None
         context.files.keep(folder, context.files.adapter(checkpoint.adapter_digest))
-    return Made(checkpoint.id, is_new=context.store.checkpoints.create(checkpoint))
+    return Accepted(checkpoint.id, is_new=context.store.checkpoints.create(checkpoint))
 
 
 def resolve_base_model(context: Context, name: str, revision: str | None) -> BaseModelRef:

@@ -5,11 +5,11 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from app.checkpoints.accept import accept_named, accept_trained, accept_upload
-from app.checks.references import refuse_used
+from app.checks.references import refuse_referenced
 from app.http.auth import Caller
 from app.http.bodies import describe_body, read_fields, read_json
 from app.http.context import Context, Ctx
-from app.http.idempotency import Made, Once, OnceOnly
+from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
 from app.http.multipart import Upload, is_form, receive_upload
 from app.http.pagination import PageOf
 from app.http.problems import UPLOAD_ERRORS, describe_errors
@@ -37,6 +37,7 @@ from influence.errors import (
     UnsafeArchive,
     UnsupportedFormat,
 )
+from influence.store.work import delete_dependents
 
 router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"], route_class=StrictRoute)
 
@@ -93,7 +94,7 @@ async def create_checkpoint(request: Request, context: Ctx, caller: Caller, once
     return json_response(checkpoint, 201 if made.is_new else 200, headers)
 
 
-async def _take_form(request: Request, context: Context, once: Once) -> Made:
+async def _take_form(request: Request, context: Context, once: IdempotentRun) -> Accepted:
     with context.files.scratch() as folder:
         upload = await receive_upload(
             request,
@@ -107,7 +108,7 @@ async def _take_form(request: Request, context: Context, once: Once) -> Made:
         return await run_in_threadpool(once.run, upload.digest, lambda: _accept_form(context, upload, form))
 
 
-def _accept_form(context: Context, upload: Upload, form: CheckpointForm) -> Made:
+def _accept_form(context: Context, upload: Upload, form: CheckpointForm) -> Accepted:
     fields = form.model_dump(exclude={"trainable"})
     if (upload.filename is None) == (form.trainable is None):
         raise InvalidRequest(
@@ -120,7 +121,7 @@ def _accept_form(context: Context, upload: Upload, form: CheckpointForm) -> Made
     return accept_upload(context, upload.path, **fields)
 
 
-async def _take_json(request: Request, context: Context, once: Once) -> Made:
+async def _take_json(request: Request, context: Context, once: IdempotentRun) -> Accepted:
     body = await read_json(request, CheckpointRequest)
     return await run_in_threadpool(once.run, digest_json(body.model_dump()), lambda: accept_named(context, body))
 
@@ -146,9 +147,13 @@ def read_checkpoint(checkpoint_id: str, context: Ctx, caller: Caller) -> Respons
     responses=describe_errors(NotFound, ResourceInUse),
 )
 def remove_checkpoint(checkpoint_id: str, context: Ctx, caller: Caller) -> Response:
-    """Refused while an index stands on it. The adapter's files go with the last checkpoint that has them."""
+    """Refused while an index depends on it; previews by it go with it.
+
+    The adapter's files go with the last checkpoint that has them.
+    """
     checkpoint = context.store.checkpoints.require(checkpoint_id)
-    refuse_used(context.store, checkpoint_id)
+    refuse_referenced(context.store, checkpoint_id)
+    delete_dependents(context.store, checkpoint_id)
     context.store.checkpoints.delete(checkpoint_id)
     digest = checkpoint.adapter_digest
     if digest is not None and all(other.adapter_digest != digest for other in context.store.checkpoints.all()):

@@ -9,7 +9,7 @@ from influence.contracts.tasks import TASKS, TaskDeclaration, TaskName, tasks_li
 from influence.errors import InvalidRequest, RowsUnfit
 
 
-def check_fit(checkpoint: Checkpoint | Subject, dataset: Dataset) -> None:
+def check_compatible(checkpoint: Checkpoint | Subject, dataset: Dataset) -> None:
     """Raise RowsUnfit, LabelOutOfRange or LabelUnknown where the rows cannot be scored with the model."""
     task = TASKS[checkpoint.task]
     fitting = tuple(task.rows)

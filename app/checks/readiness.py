@@ -2,15 +2,15 @@
 
 from app.http.limits import RETRY_SECONDS
 from app.http.prefer_wait import retry_after_seconds
-from app.presenting import present_work
 from influence.contracts.index import Index
 from influence.errors import IndexFailed, IndexNotReady, NoWorker, TooManyRequests
 from influence.store.store import Store
+from influence.store.work import with_job_state
 
 
 def require_ready(store: Store, index_id: str) -> Index:
     """An index that can be queried. Raises NotFound, IndexNotReady with the progress, IndexFailed with the cause."""
-    index = present_work(store, store.indexes.require(index_id))
+    index = with_job_state(store, store.indexes.require(index_id))
     if index.state in ("failed", "cancelled"):
         raise IndexFailed(
             f"The index {index_id} has {index.state}.", extra={"error": index.error, "job_id": index.job_id}

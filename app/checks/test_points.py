@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from app.checks.compatibility import check_fit
+from app.checks.compatibility import check_compatible
 from app.checks.labels import check_example_labels
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
@@ -64,7 +64,7 @@ def check_selection(
             f"The rows of {dataset.id} are of kind '{dataset.kind}', those of the index '{indexed.kind}'.",
             hint=f"Name a data set of kind '{indexed.kind}'.",
         )
-    check_fit(checkpoint, dataset)
+    check_compatible(checkpoint, dataset)
     check_row_indexes(selection.row_indexes, dataset)
     count = _count_rows(selection, dataset)
     if not 1 <= count <= most:

@@ -2,17 +2,17 @@
 
 from fastapi import APIRouter, Request, Response
 
+from app.datasets.preview_submit import submit_preview
 from app.http.auth import Caller
 from app.http.context import Ctx
 from app.http.idempotency import OnceOnly
 from app.http.prefer_wait import Wait
 from app.http.problems import ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.http.responses import answer_work, json_response
+from app.http.responses import json_response, respond_to_submission
 from app.http.strict_json import StrictRoute
-from app.presenting import present_work
-from app.queries.submit import submit_preview
 from influence.contracts.preview import Preview, PreviewRequest
 from influence.errors import NotFound, NoWorker
+from influence.store.work import delete, with_job_state
 
 router = APIRouter(tags=["datasets"], route_class=StrictRoute)
 
@@ -38,14 +38,14 @@ async def create_preview(
     """
     store = context.store
     seconds = min(DEFAULT_WAIT_SECONDS, context.settings.max_wait_seconds) if wait is None else wait
-    return await answer_work(
+    return await respond_to_submission(
         request,
         context,
         once,
         body,
         seconds,
         submit=lambda: submit_preview(store, dataset_id, body),
-        read=lambda preview_id: present_work(store, store.previews.require(preview_id)),
+        records=store.previews,
         needs_worker=True,
     )
 
@@ -55,4 +55,13 @@ async def create_preview(
 )
 def read_preview(preview_id: str, context: Ctx, caller: Caller) -> Response:
     """The rows again, for seven days after they were made."""
-    return json_response(present_work(context.store, context.store.previews.require(preview_id)))
+    return json_response(with_job_state(context.store, context.store.previews.require(preview_id)))
+
+
+@router.delete(
+    "/v1/previews/{preview_id}", status_code=204, summary="Delete a preview", responses=describe_errors(NotFound)
+)
+def remove_preview(preview_id: str, context: Ctx, caller: Caller) -> Response:
+    """Removes the rows; a preview that is still worked on is cancelled first."""
+    delete(context.store, context.store.previews.require(preview_id))
+    return Response(status_code=204)

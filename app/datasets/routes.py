@@ -6,11 +6,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
-from app.checks.references import refuse_used
+from app.checks.references import refuse_referenced
 from app.http.auth import Caller
 from app.http.bodies import describe_body, read_fields, read_json
 from app.http.context import Context, Ctx
-from app.http.idempotency import Made, Once, OnceOnly
+from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
 from app.http.multipart import is_form, receive_upload
 from app.http.pagination import PageOf, RowsOf
 from app.http.problems import UPLOAD_ERRORS, describe_errors
@@ -37,6 +37,7 @@ from influence.errors import (
     UnsupportedFormat,
 )
 from influence.rows.file import RowFile
+from influence.store.work import delete_dependents
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute)
 
@@ -86,7 +87,7 @@ async def create_dataset(request: Request, context: Ctx, caller: Caller, once: O
     return json_response(dataset, 201 if made.is_new else 200, headers)
 
 
-async def _take_form(request: Request, context: Context, once: Once) -> Made:
+async def _take_form(request: Request, context: Context, once: IdempotentRun) -> Accepted:
     with context.files.scratch() as folder:
         upload = await receive_upload(
             request,
@@ -100,7 +101,7 @@ async def _take_form(request: Request, context: Context, once: Once) -> Made:
         return await run_in_threadpool(once.run, upload.digest, lambda: _accept(context, source))
 
 
-async def _take_json(request: Request, context: Context, once: Once) -> Made:
+async def _take_json(request: Request, context: Context, once: IdempotentRun) -> Accepted:
     body = await read_json(request, DatasetRequest)
     source = body.model_dump(exclude={"path", "hub_id", "revision"})
     if (body.path is None) == (body.hub_id is None):
@@ -115,7 +116,7 @@ async def _take_json(request: Request, context: Context, once: Once) -> Made:
     return await run_in_threadpool(once.run, digest_json(body.model_dump()), lambda: _accept(context, source))
 
 
-def _accept(context: Context, source: dict[str, Any]) -> Made:
+def _accept(context: Context, source: dict[str, Any]) -> Accepted:
     # Loading the table readers (pyarrow, the hub client) takes longer than the API may take to start.
     from app.intake.datasets import accept_dataset, accept_hub_dataset
     from app.intake.table_limits import TableLimits
@@ -123,7 +124,7 @@ def _accept(context: Context, source: dict[str, Any]) -> Made:
     limits = TableLimits(max_bytes=context.settings.max_dataset_bytes, max_rows=context.settings.max_rows)
     accept = accept_hub_dataset if "hub_id" in source else accept_dataset
     dataset = accept(**source, limits=limits, destination_root=context.files.datasets)
-    return Made(dataset.id, is_new=context.store.datasets.create(dataset))
+    return Accepted(dataset.id, is_new=context.store.datasets.create(dataset))
 
 
 @router.get("", response_model=Page[Dataset], summary="List data sets", responses=describe_errors(NotFound))
@@ -157,9 +158,10 @@ def read_rows(dataset_id: str, context: Ctx, caller: Caller, rows: RowsOf) -> Re
     "/{dataset_id}", status_code=204, summary="Delete a data set", responses=describe_errors(NotFound, ResourceInUse)
 )
 def remove_dataset(dataset_id: str, context: Ctx, caller: Caller) -> Response:
-    """Refused while an index stands on it."""
+    """Refused while an index depends on it; queries, sweeps, audits and previews of its rows go with it."""
     context.store.datasets.require(dataset_id)
-    refuse_used(context.store, dataset_id)
+    refuse_referenced(context.store, dataset_id)
+    delete_dependents(context.store, dataset_id)
     context.store.datasets.delete(dataset_id)
     context.files.remove(context.files.dataset(dataset_id))
     return Response(status_code=204)

@@ -1,6 +1,6 @@
 """Can an experiment be made? All that the records tell, before a worker spends hours on it."""
 
-from app.checks.compatibility import check_fit
+from app.checks.compatibility import check_compatible
 from influence.contracts.dataset import COMPLETION, Dataset
 from influence.contracts.evaluation import (
     MAX_PIECES,
@@ -149,7 +149,7 @@ def _check_test_rows(request: EvaluationRequest, subject: Subject, dataset: Data
             f"The rows of {tested.id} are of kind '{tested.kind}', the training rows '{dataset.kind}'.",
             hint=f"Name evaluation rows of kind '{dataset.kind}'.",
         )
-    check_fit(subject, tested)
+    check_compatible(subject, tested)
     if isinstance(request, ClassAttributionRequest):
         _require_classes(tested)
         known = dataset.statistics["row_classes"]

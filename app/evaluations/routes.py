@@ -4,21 +4,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Request, Response
 
-from app.evaluations.submit import delete_evaluation, require_report, submit_evaluation
+from app.evaluations.submit import require_report, submit_evaluation
 from app.http.auth import Caller
-from app.http.context import Context, Ctx
+from app.http.context import Ctx
 from app.http.idempotency import OnceOnly
 from app.http.media_types import JSON_MEDIA_TYPE, MARKDOWN_MEDIA_TYPE, VARY, Accept, negotiate
 from app.http.pagination import PageOf
 from app.http.prefer_wait import Wait
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.http.responses import answer_work, json_response
+from app.http.responses import json_response, respond_to_submission
 from app.http.strict_json import StrictRoute
-from app.presenting import present_work
 from influence.contracts.common import Page
 from influence.contracts.evaluation import Evaluation, EvaluationRequest, Report
 from influence.errors import BaseModelNotFound, Conflict, NotAcceptable, NotFound, PathNotAllowed
 from influence.reporting.markdown import to_markdown
+from influence.store.work import delete, with_job_state
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"], route_class=StrictRoute)
 
@@ -66,26 +66,22 @@ async def create_evaluation(
 
     Minutes to hours of work; answers 202 with the job in `Location`. One that failed is sent again as it was.
     """
-    return await answer_work(
+    return await respond_to_submission(
         request,
         context,
         once,
         body,
         wait,
         submit=lambda: submit_evaluation(context, body),
-        read=lambda evaluation_id: _read(context, evaluation_id),
+        records=context.store.evaluations,
     )
-
-
-def _read(context: Context, evaluation_id: str) -> Evaluation:
-    return present_work(context.store, context.store.evaluations.require(evaluation_id))
 
 
 @router.get("", response_model=Page[Evaluation], summary="List evaluations", responses=describe_errors(NotFound))
 def list_evaluations(context: Ctx, caller: Caller, page: PageOf) -> Response:
     """Newest first, without their reports."""
     found = context.store.evaluations.page(limit=page.length, after=page.after)
-    shown = [present_work(context.store, one).model_copy(update={"report": None}) for one in found.data]
+    shown = [with_job_state(context.store, one).model_copy(update={"report": None}) for one in found.data]
     return json_response(found.model_copy(update={"data": shown}))
 
 
@@ -94,13 +90,13 @@ def list_evaluations(context: Ctx, caller: Caller, page: PageOf) -> Response:
 )
 def read_evaluation(evaluation_id: str, context: Ctx, caller: Caller) -> Response:
     """State, progress, what was asked, and the report once it is there."""
-    return json_response(_read(context, evaluation_id))
+    return json_response(with_job_state(context.store, context.store.evaluations.require(evaluation_id)))
 
 
 @router.delete("/{evaluation_id}", status_code=204, summary="Delete an evaluation", responses=describe_errors(NotFound))
 def remove_evaluation(evaluation_id: str, context: Ctx, caller: Caller) -> Response:
     """Removes the evaluation with all it found; work at hand is cancelled first."""
-    delete_evaluation(context.store, evaluation_id)
+    delete(context.store, context.store.evaluations.require(evaluation_id))
     return Response(status_code=204)
 
 

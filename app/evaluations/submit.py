@@ -4,18 +4,16 @@ from app.checks.compatibility import choose_loss
 from app.evaluations.feasibility import check_indexed_methods, check_methods, check_rows, check_size, check_source
 from app.evaluations.subject import subject_of_index, subject_of_rows
 from app.http.context import Context
-from app.http.idempotency import Made
-from app.presenting import present_work
-from influence.contracts.common import now
+from app.http.idempotency import Accepted
 from influence.contracts.dataset import Dataset
 from influence.contracts.evaluation import Evaluation, EvaluationRequest, Report, Subject
-from influence.contracts.job import FINAL_STATES
-from influence.digests import new_id
+from influence.contracts.work import EVALUATION
 from influence.errors import Conflict
 from influence.store.store import Store
+from influence.store.work import accept, with_job_state
 
 
-def submit_evaluation(context: Context, request: EvaluationRequest) -> Made:
+def submit_evaluation(context: Context, request: EvaluationRequest) -> Accepted:
     """Check a request, resolve what it names, and put the work on the queue.
 
     Raises NotFound, InvalidRequest, UnknownMethod, MethodNotOffered, IndexNotReady, IndexFailed, RowsRefused and
@@ -27,14 +25,9 @@ def submit_evaluation(context: Context, request: EvaluationRequest) -> Made:
     check_methods(request)
     settled, subject, dataset = _settle(context, request)
     check_rows(store, settled, subject, dataset)
-    evaluation_id, job_id = new_id("eval"), new_id("job")
-    evaluation = Evaluation(
-        id=evaluation_id, job_id=job_id, state="queued", request=settled, subject=subject, created_at=now()
-    )
-    store.jobs.create(job_id, "evaluation", evaluation_id, f"/v1/evaluations/{evaluation_id}")
-    store.evaluations.create(evaluation)
-    store.queue.submit("plan_evaluation", evaluation_id=evaluation_id)
-    return Made(evaluation_id, job_id)
+    evaluation = Evaluation(**EVALUATION.begin(), request=settled, subject=subject)
+    accept(store, evaluation)
+    return Accepted(evaluation.id, evaluation.job_id)
 
 
 def _settle(context: Context, request: EvaluationRequest) -> tuple[EvaluationRequest, Subject, Dataset]:
@@ -53,20 +46,11 @@ def _settle(context: Context, request: EvaluationRequest) -> tuple[EvaluationReq
 
 def require_report(store: Store, evaluation_id: str) -> tuple[Evaluation, Report]:
     """A finished evaluation with its report. Raises NotFound, and Conflict with its state before it is finished."""
-    evaluation = present_work(store, store.evaluations.require(evaluation_id))
+    evaluation = with_job_state(store, store.evaluations.require(evaluation_id))
     if evaluation.report is None:
-        waiting = evaluation.state not in FINAL_STATES
         raise Conflict(
             f"The evaluation {evaluation_id} has no report: it is {evaluation.state}.",
-            hint=f"Wait for the job {evaluation.job_id}." if waiting else "Send the request again.",
+            hint=f"Wait for the job {evaluation.job_id}." if not evaluation.is_final else "Send the request again.",
             extra={"job_id": evaluation.job_id, "state": evaluation.state, "error": evaluation.error},
         )
     return evaluation, evaluation.report
-
-
-def delete_evaluation(store: Store, evaluation_id: str) -> None:
-    """Stop the work if it is not done and remove everything of the evaluation. Raises NotFound."""
-    evaluation = store.evaluations.require(evaluation_id)
-    store.jobs.cancel(evaluation.job_id)
-    store.evaluation_data.delete(evaluation_id)
-    store.evaluations.delete(evaluation_id)

@@ -22,7 +22,7 @@ REPLAYED_HEADER = "Idempotent-Replayed"
 
 
 @dataclass(frozen=True)
-class Made:
+class Accepted:
     """What a POST made or found: the resource's id, the job that works on it, and whether it is new."""
 
     resource_id: str
@@ -36,13 +36,13 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Once:
+class IdempotentRun:
     """Runs work at most once for a key; without a key it simply runs it."""
 
     memory: Idempotency
     key_digest: str | None
 
-    def run(self, body_digest: str, work: Callable[[], Made]) -> Made:
+    def run(self, body_digest: str, work: Callable[[], Accepted]) -> Accepted:
         """The work's outcome, or the remembered one. Raises IdempotencyConflict; work that raises is not remembered."""
         if self.key_digest is None:
             return work()
@@ -56,10 +56,10 @@ class Once:
         if isinstance(earlier, dict):
             if earlier["body_digest"] != body_digest:
                 raise IdempotencyConflict("This Idempotency-Key came with another body before.")
-            return Made(earlier["resource_id"], earlier["job_id"], earlier["is_new"], is_replayed=True)
+            return Accepted(earlier["resource_id"], earlier["job_id"], earlier["is_new"], is_replayed=True)
         return self._remember(self.key_digest, body_digest, work)
 
-    def _remember(self, key_digest: str, body_digest: str, work: Callable[[], Made]) -> Made:
+    def _remember(self, key_digest: str, body_digest: str, work: Callable[[], Accepted]) -> Accepted:
         try:
             made = work()
         except BaseException:
@@ -83,10 +83,10 @@ async def find_once(
         str | None,
         Header(min_length=1, max_length=255, description="The same key within 24 hours does the work once."),
     ] = None,
-) -> Once:
+) -> IdempotentRun:
     """The key belongs to this caller and this path."""
     name = None if idempotency_key is None else digest_json([caller, request.url.path, idempotency_key])
-    return Once(context.store.idempotency, name)
+    return IdempotentRun(context.store.idempotency, name)
 
 
-OnceOnly = Annotated[Once, Depends(find_once)]
+OnceOnly = Annotated[IdempotentRun, Depends(find_once)]

@@ -8,13 +8,13 @@ from app.http.idempotency import OnceOnly
 from app.http.pagination import PageOf
 from app.http.prefer_wait import Wait
 from app.http.problems import ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.http.responses import answer_work, json_response
+from app.http.responses import json_response, respond_to_submission
 from app.http.strict_json import StrictRoute
-from app.indexes.submit import delete_index, submit_index
-from app.presenting import present_work
+from app.indexes.submit import submit_index
 from influence.contracts.common import Page
 from influence.contracts.index import Index, IndexRequest
 from influence.errors import DoesNotFit, IndexFailed, IndexNotReady, NotFound
+from influence.store.work import delete, with_job_state
 
 router = APIRouter(prefix="/v1/indexes", tags=["indexes"], route_class=StrictRoute)
 
@@ -37,14 +37,14 @@ async def create_index(
     Answers 202 with the job in `Location`. An index that failed is built again by sending the same request.
     """
     store = context.store
-    return await answer_work(
+    return await respond_to_submission(
         request,
         context,
         once,
         body,
         wait,
         submit=lambda: submit_index(store, body, budget_bytes=context.settings.storage_budget_bytes),
-        read=lambda index_id: present_work(store, store.indexes.require(index_id)),
+        records=store.indexes,
     )
 
 
@@ -52,18 +52,18 @@ async def create_index(
 def list_indexes(context: Ctx, caller: Caller, page: PageOf) -> Response:
     """Newest first."""
     found = context.store.indexes.page(limit=page.length, after=page.after)
-    shown = [present_work(context.store, index) for index in found.data]
+    shown = [with_job_state(context.store, index) for index in found.data]
     return json_response(found.model_copy(update={"data": shown}))
 
 
 @router.get("/{index_id}", response_model=Index, summary="Read an index", responses=describe_errors(NotFound))
 def read_index(index_id: str, context: Ctx, caller: Caller) -> Response:
     """State, sizes, damping, fidelity, timings; the job's progress while it is built."""
-    return json_response(present_work(context.store, context.store.indexes.require(index_id)))
+    return json_response(with_job_state(context.store, context.store.indexes.require(index_id)))
 
 
 @router.delete("/{index_id}", status_code=204, summary="Delete an index", responses=describe_errors(NotFound))
 def remove_index(index_id: str, context: Ctx, caller: Caller) -> Response:
-    """Removes the index and all it keeps in Redis; a build is cancelled first."""
-    delete_index(context.store, index_id)
+    """Removes the index with all it keeps and every query, sweep and audit of it; a build is cancelled first."""
+    delete(context.store, context.store.indexes.require(index_id))
     return Response(status_code=204)

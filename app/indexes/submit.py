@@ -1,19 +1,19 @@
-"""Indexes: from a request to a build, and what a record and its job say together."""
+"""Indexes: from a request to a build."""
 
-from app.checks.compatibility import check_fit, choose_loss
-from app.http.idempotency import Made
+from app.checks.compatibility import check_compatible, choose_loss
+from app.http.idempotency import Accepted
 from app.indexes.growth import check_growth
 from influence.contracts.checkpoint import Checkpoint
-from influence.contracts.common import now
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import GradientSettings, Index, IndexRequest, IndexSpec, Storage
-from influence.contracts.job import FINAL_STATES, Job
-from influence.digests import digest_json, new_id
+from influence.contracts.work import INDEX
+from influence.digests import digest_json
 from influence.errors import DoesNotFit, EmptyFile, InvalidRequest
 from influence.store.store import Store
+from influence.store.work import accept, is_dead
 
 
-def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> Made:
+def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> Accepted:
     """The index of a request: the one that exists, or a new build.
 
     Raises NotFound, RowsRefused, InvalidRequest, DoesNotFit, IndexNotReady or IndexFailed (the one to grow from).
@@ -22,15 +22,17 @@ def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> M
     dataset = store.datasets.require(request.dataset_id)
     if dataset.rows == 0:
         raise EmptyFile(f"The data set {dataset.id} holds no rows.", hint="Send a data set with rows.")
-    check_fit(checkpoint, dataset)
+    check_compatible(checkpoint, dataset)
     spec = resolve_spec(request, checkpoint, dataset, budget_bytes=budget_bytes)
     index_id = index_address(spec)
     existing = store.indexes.find(index_id)
-    if existing is not None and not _is_dead(store, existing):
-        return Made(index_id, existing.job_id, is_new=False)
+    if existing is not None and not is_dead(store, existing):
+        return Accepted(index_id, existing.job_id, is_new=False)
     if spec.grow_from is not None:
         check_growth(store, spec, spec.grow_from)
-    return _start_build(store, index_id, spec, dataset, is_known=existing is not None)
+    fresh = Index(**INDEX.begin(index_id), spec=spec, rows=dataset.rows)
+    kept = accept(store, fresh)
+    return Accepted(index_id, kept.job_id, is_new=kept.job_id == fresh.job_id)
 
 
 def index_address(spec: IndexSpec) -> str:
@@ -100,47 +102,3 @@ def _choose_grown(request: IndexRequest) -> Storage:
             hint="Leave 'storage' out, or build the index without 'grow_from'.",
         )
     return "compact"
-
-
-def _start_build(store: Store, index_id: str, spec: IndexSpec, dataset: Dataset, *, is_known: bool) -> Made:
-    # The job comes first: a record without a job would look like a build for ever, a job without a record harms no one.
-    job = store.jobs.create(new_id("job"), "index", index_id, f"/v1/indexes/{index_id}")
-    fresh = Index(id=index_id, job_id=job.id, state="queued", spec=spec, rows=dataset.rows, created_at=now())
-    if is_known or not store.indexes.create(fresh):
-        winner = store.indexes.update(index_id, lambda current: _revive(store, current, job))
-        if winner.job_id != job.id:
-            store.jobs.delete(job.id)
-            return Made(index_id, winner.job_id, is_new=False)
-    store.queue.submit("plan_index", index_id=index_id)
-    return Made(index_id, job.id)
-
-
-def _revive(store: Store, current: Index, job: Job) -> Index:
-    """A dead build under a new job, unless another request was faster. Shards that are committed stay."""
-    if not _is_dead(store, current):
-        return current
-    return current.model_copy(update={"state": "queued", "job_id": job.id, "error": None})
-
-
-def _is_dead(store: Store, index: Index) -> bool:
-    if index.state == "succeeded":
-        return False
-    job_state = store.jobs.state(index.job_id)
-    return index.state in FINAL_STATES or job_state in (None, "failed", "cancelled")
-
-
-def delete_index(store: Store, index_id: str) -> None:
-    """Stop the build if there is one and remove everything of the index. Raises NotFound."""
-    index = store.indexes.require(index_id)
-    store.jobs.cancel(index.job_id)
-    erase_index(store, index_id)
-
-
-def erase_index(store: Store, index_id: str) -> None:
-    """Remove data, then record: the other way round, a new build of the same id could lose its first shards.
-
-    Then tell the workers, whose memory it leaves at once.
-    """
-    store.index_data.delete(index_id)
-    store.indexes.delete(index_id)
-    store.deletions.announce(index_id)

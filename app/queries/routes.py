@@ -11,13 +11,13 @@ from app.http.idempotency import OnceOnly
 from app.http.media_types import JSON_MEDIA_TYPE, PARQUET_MEDIA_TYPE, VARY, Accept, negotiate
 from app.http.prefer_wait import Wait
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.http.responses import answer_work, json_response
+from app.http.responses import json_response, respond_to_submission
 from app.http.strict_json import StrictRoute
-from app.presenting import present_work
 from app.queries.scores import find_scores, stream_json, to_parquet
 from app.queries.submit import submit_query
 from influence.contracts.query import Query, QueryRequest
 from influence.errors import BrokenRow, ColumnsUnmatched, IndexNotReady, NotAcceptable, NotFound, NoWorker
+from influence.store.work import delete, with_job_state
 
 router = APIRouter(tags=["queries"], route_class=StrictRoute)
 
@@ -62,14 +62,14 @@ async def create_query(
     Answers 202 at once; with `Prefer: wait=N` 200 and the whole result if it is there in time.
     """
     store = context.store
-    return await answer_work(
+    return await respond_to_submission(
         request,
         context,
         once,
         body,
         wait,
         submit=lambda: submit_query(store, index_id, body),
-        read=lambda query_id: present_work(store, store.queries.require(query_id)),
+        records=store.queries,
         needs_worker=True,
     )
 
@@ -77,7 +77,7 @@ async def create_query(
 @router.get("/v1/queries/{query_id}", response_model=Query, summary="Read a query", responses=describe_errors(NotFound))
 def read_query(query_id: str, context: Ctx, caller: Caller) -> Response:
     """The results again, for seven days after they were made."""
-    return json_response(present_work(context.store, context.store.queries.require(query_id)))
+    return json_response(with_job_state(context.store, context.store.queries.require(query_id)))
 
 
 @router.get(
@@ -99,8 +99,15 @@ def read_query(query_id: str, context: Ctx, caller: Caller) -> Response:
 def read_scores(query_id: str, context: Ctx, caller: Caller, accept: Accept) -> Response:
     """JSON, or Parquet with one column per test point under `Accept: application/vnd.apache.parquet`."""
     media_type = negotiate(accept, (JSON_MEDIA_TYPE, PARQUET_MEDIA_TYPE))
-    query = present_work(context.store, context.store.queries.require(query_id))
+    query = with_job_state(context.store, context.store.queries.require(query_id))
     scores = find_scores(context.store, query)
     if media_type == PARQUET_MEDIA_TYPE:
         return Response(to_parquet(scores), media_type=media_type, headers=VARY)
     return StreamingResponse(stream_json(query.id, scores), media_type=media_type, headers=VARY)
+
+
+@router.delete("/v1/queries/{query_id}", status_code=204, summary="Delete a query", responses=describe_errors(NotFound))
+def remove_query(query_id: str, context: Ctx, caller: Caller) -> Response:
+    """Removes results and scores; a query that is still worked on is cancelled first."""
+    delete(context.store, context.store.queries.require(query_id))
+    return Response(status_code=204)

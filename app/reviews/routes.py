@@ -11,7 +11,7 @@ from pydantic import Field
 from app.http.auth import Caller
 from app.http.bodies import read_fields
 from app.http.context import Ctx
-from app.http.idempotency import Made, OnceOnly
+from app.http.idempotency import Accepted, OnceOnly
 from app.http.multipart import receive_upload
 from app.http.pagination import PageOf, RowParameters, check_bounds
 from app.http.problems import UPLOAD_ERRORS, describe_errors
@@ -86,7 +86,7 @@ class HandbackForm(RequestModel):
 )
 def begin_review(body: ReviewRequest, context: Ctx, caller: Caller, once: OnceOnly) -> Response:
     """A review keeps what people decide about the rows of a data set; the rows themselves never change."""
-    made = once.run(digest_json(body.model_dump(mode="json")), lambda: Made(create_review(context.store, body).id))
+    made = once.run(digest_json(body.model_dump(mode="json")), lambda: Accepted(create_review(context.store, body).id))
     review = with_progress(context.store, context.store.reviews.require(made.resource_id))
     return json_response(review, 201, {"Location": f"/v1/reviews/{review.id}", **made.headers})
 

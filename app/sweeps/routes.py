@@ -7,12 +7,12 @@ from app.http.context import Ctx
 from app.http.idempotency import OnceOnly
 from app.http.prefer_wait import Wait
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.http.responses import answer_work, json_response
+from app.http.responses import json_response, respond_to_submission
 from app.http.strict_json import StrictRoute
-from app.presenting import present_work
 from app.sweeps.submit import submit_sweep
 from influence.contracts.sweep import Sweep, SweepRequest
 from influence.errors import BrokenRow, ColumnsUnmatched, NotFound, NoWorker
+from influence.store.work import delete, with_job_state
 
 router = APIRouter(tags=["sweeps"], route_class=StrictRoute)
 
@@ -35,14 +35,14 @@ async def create_sweep(
     Answers 202 at once; with `Prefer: wait=N` 200 and the result if it is there in time.
     """
     store = context.store
-    return await answer_work(
+    return await respond_to_submission(
         request,
         context,
         once,
         body,
         wait,
         submit=lambda: submit_sweep(store, index_id, body),
-        read=lambda sweep_id: present_work(store, store.sweeps.require(sweep_id)),
+        records=store.sweeps,
         needs_worker=True,
     )
 
@@ -50,4 +50,11 @@ async def create_sweep(
 @router.get("/v1/sweeps/{sweep_id}", response_model=Sweep, summary="Read a sweep", responses=describe_errors(NotFound))
 def read_sweep(sweep_id: str, context: Ctx, caller: Caller) -> Response:
     """The result again, for seven days after it was made."""
-    return json_response(present_work(context.store, context.store.sweeps.require(sweep_id)))
+    return json_response(with_job_state(context.store, context.store.sweeps.require(sweep_id)))
+
+
+@router.delete("/v1/sweeps/{sweep_id}", status_code=204, summary="Delete a sweep", responses=describe_errors(NotFound))
+def remove_sweep(sweep_id: str, context: Ctx, caller: Caller) -> Response:
+    """Removes the result; a sweep that is still worked on is cancelled first."""
+    delete(context.store, context.store.sweeps.require(sweep_id))
+    return Response(status_code=204)

@@ -4,19 +4,19 @@ from typing import Any
 
 from app.checks.readiness import require_ready
 from app.checks.test_points import check_test_points, count_test_points
-from app.http.idempotency import Made
-from influence.contracts.common import now
+from app.http.idempotency import Accepted
 from influence.contracts.evaluation import Evaluation
 from influence.contracts.sweep import DEFAULT_STEPS, MAX_SWEEP_POINTS, Sweep, SweepRequest
-from influence.digests import new_id
+from influence.contracts.work import SWEEP
 from influence.errors import InvalidRequest, MethodNotOffered
 from influence.evaluating.dampings import choose_scales
 from influence.methods.base import Method
 from influence.methods.registry import METHODS, get_offered
 from influence.store.store import Store
+from influence.store.work import accept
 
 
-def submit_sweep(store: Store, index_id: str, request: SweepRequest) -> Made:
+def submit_sweep(store: Store, index_id: str, request: SweepRequest) -> Accepted:
     """Check a sweep and put it on the queue.
 
     Raises NotFound, IndexNotReady, IndexFailed, UnknownMethod, MethodNotOffered, InvalidRequest, RowsRefused,
@@ -33,24 +33,18 @@ def submit_sweep(store: Store, index_id: str, request: SweepRequest) -> Made:
             hint="Name fewer: a hundred say how the ranking depends on damping.",
             extra={"test_points": points, "max_test_points": MAX_SWEEP_POINTS},
         )
-    sweep_id, job_id = new_id("swp"), new_id("job")
     sweep = Sweep(
-        id=sweep_id,
+        **SWEEP.begin(),
         index_id=index_id,
-        job_id=job_id,
-        state="queued",
         request=checked,
         method=method.name,
         damping_scales=choose_scales(request.damping_scales, default, DEFAULT_STEPS),
         default_damping_scale=default,
         storage=index.spec.storage,
         evaluation_id=_find_evaluation(store, index_id, request.evaluation_id),
-        created_at=now(),
     )
-    store.jobs.create(job_id, "sweep", sweep_id, f"/v1/sweeps/{sweep_id}")
-    store.sweeps.create(sweep)
-    store.queue.submit("sweep_dampings", sweep_id=sweep_id)
-    return Made(sweep_id, job_id)
+    accept(store, sweep)
+    return Accepted(sweep.id, sweep.job_id)
 
 
 def _find_evaluation(store: Store, index_id: str, wanted: str | None) -> str | None:

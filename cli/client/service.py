@@ -10,6 +10,7 @@ import httpx
 
 from cli.printing.text import plain
 from influence.contracts.common import Json
+from influence.contracts.work import WORK_KINDS
 from influence.errors import DatainfError, InvalidRequest, Unavailable
 
 DEFAULT_URL = "http://127.0.0.1:8321"
@@ -20,12 +21,8 @@ _SHOWN_CHARACTERS = 300
 COLLECTIONS = {
     "ckpt": "checkpoints",
     "ds": "datasets",
-    "idx": "indexes",
-    "qry": "queries",
-    "eval": "evaluations",
-    "swp": "sweeps",
-    "aud": "audits",
     "job": "jobs",
+    **{kind.prefix: kind.collection for kind in WORK_KINDS},
 }
 
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from influence.contracts.common import Frozen, Json, Request
 from influence.contracts.dataset import LabelValue, RowKind
-from influence.contracts.job import JobState
+from influence.contracts.job import WorkRecord
 from influence.contracts.points import RowSelection
 from influence.contracts.query import SIGN_CONVENTION, Direction
 from influence.contracts.tasks import TaskName
@@ -77,16 +77,13 @@ class Confusion(Frozen):
     counts: tuple[tuple[int, ...], ...]
 
 
-class Audit(Frozen):
+class Audit(WorkRecord):
     """An audit and, once its job succeeded, its summary; the rows are read apart, for they grow with the data set.
 
     `columns` are those that its table has. `not_audited` names rows that the index left out.
     """
 
-    id: str
     index_id: str
-    job_id: str
-    state: JobState
     request: AuditRequest
     method: str
     damping_scale: float | None = None
@@ -108,9 +105,12 @@ class Audit(Frozen):
     storage: str | None = None
     fidelity: Json | None = None
     notes: tuple[str, ...] = ()
-    error: Json | None = None
-    created_at: datetime
     finished_at: datetime | None = None
+
+    @property
+    def sources(self) -> frozenset[str]:
+        trusted = () if self.request.evaluation is None else (self.request.evaluation.dataset_id,)
+        return frozenset({self.index_id, self.dataset_id, *trusted})
 
     @property
     def signal_names(self) -> tuple[Signal, ...]:

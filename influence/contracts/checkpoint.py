@@ -1,11 +1,10 @@
 """A checkpoint: a base model and what was trained of it, an adapter or weights of its own."""
 
-from datetime import datetime
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from influence.contracts.common import Frozen, Json, Request
+from influence.contracts.common import Frozen, Json, Record, Request
 from influence.contracts.tasks import TaskName, listed_tasks
 
 
@@ -63,14 +62,13 @@ class TokenizerRecord(Frozen):
     chat_template_digest: str | None = None
 
 
-class Checkpoint(Frozen):
+class Checkpoint(Record):
     """An accepted checkpoint. `adapter` is the allow-listed LoRA configuration, `adapter_digest` names its files.
 
     A plain model has neither, but `trainable`: patterns of the modules that gradients are taken of. `parameters` and
     `tensors` are null where its files are on the hub.
     """
 
-    id: str
     base_model: BaseModelRef
     task: TaskName
     adapter: Json | None = None
@@ -81,4 +79,3 @@ class Checkpoint(Frozen):
     tokenizer: TokenizerRecord | None = None
     parameters: int | None = None
     tensors: int | None = None
-    created_at: datetime

@@ -15,6 +15,13 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
 
+class Record(Frozen):
+    """What is kept under an id."""
+
+    id: str
+    created_at: datetime
+
+
 class Request(BaseModel):
     """A request body: immutable, and a field we do not know is refused rather than ignored."""
 

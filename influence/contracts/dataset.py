@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from influence.contracts.common import Frozen, Json, Request
+from influence.contracts.common import Frozen, Json, Record, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +135,12 @@ class DerivedFrom(Frozen):
     at: datetime
 
 
-class Dataset(Frozen):
+class Dataset(Record):
     """An accepted data set. `statistics` holds counts (labels, characters), `problems` what looks wrong.
 
     `derived_from` is there when a review made it of another one.
     """
 
-    id: str
     name: str | None = None
     kind: RowKind
     columns: dict[str, str]
@@ -151,7 +150,6 @@ class Dataset(Frozen):
     statistics: Json
     problems: tuple[RowProblem, ...] = ()
     derived_from: DerivedFrom | None = None
-    created_at: datetime
 
 
 class DatasetRow(Frozen):

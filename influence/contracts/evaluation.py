@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from influence.contracts.checkpoint import BaseModelRef
 from influence.contracts.common import Frozen, Json, LossScope, Request
 from influence.contracts.index import DEFAULT_RANK, Storage
-from influence.contracts.job import JobState, Progress
+from influence.contracts.job import Progress, WorkRecord
 from influence.contracts.query import Direction
 from influence.contracts.tasks import TaskName
 from influence.contracts.training import TrainingRecipe
@@ -219,17 +219,17 @@ class Report(Frozen):
     figures: Json = Field({}, description="Numbers for programs: intervals, seeds, what each piece measured.")
 
 
-class Evaluation(Frozen):
+class Evaluation(WorkRecord):
     """An evaluation as the API shows it. `progress` is the job's while it runs."""
 
-    id: str
-    job_id: str
-    state: JobState
     request: EvaluationRequest
     subject: Subject
     pieces: int = 0
     report: Report | None = None
-    error: Json | None = None
     progress: Progress | None = None
-    created_at: datetime
     finished_at: datetime | None = None
+
+    @property
+    def sources(self) -> frozenset[str]:
+        named = (self.request.index_id, self.subject.dataset_id, self.request.evaluation_dataset_id)
+        return frozenset(source for source in named if source is not None)

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from influence.contracts.common import Frozen, Json, LossScope, Request
-from influence.contracts.job import JobState, Progress
+from influence.contracts.job import Progress, WorkRecord
 
 Storage = Literal["full", "compact"]
 StorageChoice = Literal["auto", "full", "compact"]
@@ -115,7 +115,7 @@ class Calibration(Frozen):
     is_useful: bool
 
 
-class Index(Frozen):
+class Index(WorkRecord):
     """An index as the API shows it. Sizes are bytes in Redis; `damping` is lambda a block at scale 0.1.
 
     `embedding_bytes`, part of `bytes`, is null until the baseline `embedding` is first asked for.
@@ -123,9 +123,6 @@ class Index(Frozen):
     `progress` is the job's while the index is being built; it is not stored with the record.
     """
 
-    id: str
-    job_id: str
-    state: JobState
     spec: IndexSpec
     rows: int
     rows_indexed: int | None = None
@@ -146,10 +143,12 @@ class Index(Frozen):
     estimate: Json | None = None
     timings: dict[str, float] | None = None
     warnings: tuple[str, ...] = ()
-    error: Json | None = None
     progress: Progress | None = None
-    created_at: datetime
     ready_at: datetime | None = None
+
+    @property
+    def sources(self) -> frozenset[str]:
+        return frozenset({self.spec.checkpoint_id, self.spec.dataset_id})
 
 
 class ShardCommit(Frozen):

@@ -1,9 +1,10 @@
 """Long work and how it is doing."""
 
+from abc import abstractmethod
 from datetime import datetime
 from typing import Literal
 
-from influence.contracts.common import Frozen, Json
+from influence.contracts.common import Frozen, Json, Record
 
 JobKind = Literal["index", "query", "preview", "audit", "sweep", "evaluation"]
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -35,6 +36,23 @@ class Job(Frozen):
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL_STATES
+
+
+class WorkRecord(Record):
+    """A resource that long work makes, with the job that carries it out. Every kind of work has a subclass."""
+
+    job_id: str
+    state: JobState
+    error: Json | None = None
+
+    @property
+    @abstractmethod
+    def sources(self) -> frozenset[str]:
+        """Ids of the resources that it is made from, and may quote."""
 
     @property
     def is_final(self) -> bool:

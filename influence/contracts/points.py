@@ -34,3 +34,8 @@ class PointSource(Request):
         if (self.examples is None) == (self.rows is None):
             raise ValueError("give either 'examples' or 'rows'")
         return self
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Ids of the data sets that the points come from."""
+        return frozenset() if self.rows is None else frozenset({self.rows.dataset_id})

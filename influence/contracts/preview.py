@@ -1,12 +1,10 @@
 """A preview: what a few rows look like to the model, before anything is built."""
 
-from datetime import datetime
-
 from pydantic import Field, model_validator
 
-from influence.contracts.common import Frozen, Json, LossScope, Request
+from influence.contracts.common import Frozen, LossScope, Request
 from influence.contracts.index import OnTooLong, Precision
-from influence.contracts.job import JobState
+from influence.contracts.job import WorkRecord
 
 MAX_PREVIEW_ROWS = 20
 DEFAULT_PREVIEW_ROWS = 5
@@ -43,15 +41,14 @@ class PreviewRow(Frozen):
     truncated: bool = False
 
 
-class Preview(Frozen):
+class Preview(WorkRecord):
     """A preview and, once its job succeeded, its rows."""
 
-    id: str
-    job_id: str
-    state: JobState
     dataset_id: str
     checkpoint_id: str
     request: PreviewRequest
     rows: tuple[PreviewRow, ...] | None = None
-    error: Json | None = None
-    created_at: datetime
+
+    @property
+    def sources(self) -> frozenset[str]:
+        return frozenset({self.dataset_id, self.checkpoint_id})

@@ -1,6 +1,5 @@
 """A query: test points scored against an index. One sign convention: score = -influence, positive is helpful."""
 
-from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
@@ -8,7 +7,7 @@ from pydantic import Field
 from influence.contracts.common import Frozen, Json, Request
 from influence.contracts.dataset import LabelValue
 from influence.contracts.index import Calibration
-from influence.contracts.job import JobState
+from influence.contracts.job import WorkRecord
 from influence.contracts.points import PointSource
 
 Order = Literal["helpful", "harmful", "absolute", "both"]
@@ -103,16 +102,13 @@ class SummedCheckpoint(Frozen):
     weight: float
 
 
-class Query(Frozen):
+class Query(WorkRecord):
     """A query and, once its job succeeded, its results. `checkpoints` are those summed over, the asked one first.
 
     `calibration` is what turns scores into predicted changes of loss, where an evaluation found that they say any.
     """
 
-    id: str
     index_id: str
-    job_id: str
-    state: JobState
     request: QueryRequest
     method: str
     sign_convention: str = SIGN_CONVENTION
@@ -125,5 +121,8 @@ class Query(Frozen):
     milliseconds: dict[str, float] | None = None
     notes: tuple[str, ...] = ()
     results: tuple[TestPointResult, ...] | None = None
-    error: Json | None = None
-    created_at: datetime
+
+    @property
+    def sources(self) -> frozenset[str]:
+        summed = (checkpoint.index_id for checkpoint in self.checkpoints or ())
+        return frozenset({self.index_id, *summed, *self.request.sources})

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from influence.contracts.audit import AuditSort
-from influence.contracts.common import Frozen, Json, Request
+from influence.contracts.common import Frozen, Json, Record, Request
 
 Action = Literal["keep", "relabel", "remove", "later"]
 ExportMode = Literal["cleaned", "annotated", "removed"]
@@ -188,17 +188,15 @@ class ReviewProgress(Frozen):
     hit_rate: float | None = None
 
 
-class Review(Frozen):
+class Review(Record):
     """A review as the API shows it; `version` counts its changes, `progress` is made when it is read."""
 
-    id: str
     dataset_id: str
     audit_id: str | None = None
     name: str | None = None
     rows: int
     version: int = 0
     progress: ReviewProgress | None = None
-    created_at: datetime
 
 
 class ApplyAnswer(Frozen):

@@ -1,12 +1,11 @@
 """A sweep: how much a method's rankings depend on its damping, for some test points of an index."""
 
-from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from influence.contracts.common import Frozen, Json
-from influence.contracts.job import JobState
+from influence.contracts.common import Frozen
+from influence.contracts.job import WorkRecord
 from influence.contracts.points import PointSource
 
 #: All scores at all dampings are compared at once.
@@ -68,13 +67,10 @@ class SweepResult(Frozen):
     rows_scored: int
 
 
-class Sweep(Frozen):
+class Sweep(WorkRecord):
     """A sweep and, once its job succeeded, its result."""
 
-    id: str
     index_id: str
-    job_id: str
-    state: JobState
     request: SweepRequest
     method: str
     damping_scales: tuple[float, ...]
@@ -82,6 +78,8 @@ class Sweep(Frozen):
     storage: str
     evaluation_id: str | None = None
     result: SweepResult | None = None
-    error: Json | None = None
     milliseconds: dict[str, float] | None = None
-    created_at: datetime
+
+    @property
+    def sources(self) -> frozenset[str]:
+        return frozenset({self.index_id, *self.request.sources})

@@ -50,6 +50,7 @@ class Jobs:
         }
         self._client.hset(keys.job(job_id), mapping=fields)
         self._client.zadd(keys.listing("job"), {job_id: int(job.created_at.timestamp() * 1000)})
+        self._client.sadd(keys.open_jobs(), job_id)
         return job
 
     def find(self, job_id: str) -> Job | None:
@@ -95,6 +96,15 @@ class Jobs:
         ids = cast("list[bytes]", self._client.zrevrange(keys.listing("job"), start, -1))
         return [job_id.decode() for job_id in ids]
 
+    def open(self) -> list[Job]:
+        """The jobs that are not over."""
+        ids = [member.decode() for member in cast("set[bytes]", self._client.smembers(keys.open_jobs()))]
+        found = {job_id: self.find(job_id) for job_id in sorted(ids)}
+        over = [job_id for job_id, job in found.items() if job is None or job.is_final]
+        if over:  # who ended it died right then
+            self._client.srem(keys.open_jobs(), *over)
+        return [job for job in found.values() if job is not None and not job.is_final]
+
     def count_by_state(self, newest: int = 1000) -> Counter[str]:
         """How many of the newest jobs are in each state."""
         ids = cast("list[bytes]", self._client.zrevrange(keys.listing("job"), 0, newest - 1))
@@ -109,8 +119,8 @@ class Jobs:
         return None if state is None else cast("JobState", _text(state))
 
     def is_cancelled(self, job_id: str) -> bool:
-        """Whether work on the job should stop: cancelled, or gone altogether."""
-        return self.state(job_id) in (None, "cancelled")
+        """Whether work on the job should stop: cancelled, failed elsewhere, or gone altogether."""
+        return self.state(job_id) in (None, "cancelled", "failed")
 
     def start(self, job_id: str) -> bool:
         """queued -> running; also True when it runs already."""
@@ -157,9 +167,26 @@ class Jobs:
         """running -> succeeded."""
         return self._finish(job_id, "succeeded", "queued,running")
 
-    def fail(self, job_id: str, error: Json) -> bool:
-        """queued or running -> failed, with a problem object."""
-        return self._finish(job_id, "failed", "queued,running", error=json.dumps(error))
+    def fail(self, job_id: str, error: Json, lifetime_seconds: int | None = None) -> bool:
+        """queued or running -> failed, with a problem object; it may quote what should not be kept for JOB_SECONDS."""
+        moved = self._finish(job_id, "failed", "queued,running", error=json.dumps(error))
+        if moved and lifetime_seconds is not None:
+            self._client.expire(keys.job(job_id), lifetime_seconds)
+        return moved
+
+    def forget_error(self, job_id: str) -> None:
+        """Remove what went wrong from a job's record."""
+        self._client.hdel(keys.job(job_id), "error")
+
+    def forget_errors(self, resource_id: str) -> None:
+        """Remove what went wrong from all jobs that worked on a resource."""
+        ids = self._ids_following(None)
+        pipeline = self._client.pipeline(transaction=False)
+        for job_id in ids:
+            pipeline.hget(keys.job(job_id), "record")
+        for job_id, record in zip(ids, pipeline.execute(), strict=True):
+            if record is not None and json.loads(record)["resource_id"] == resource_id:
+                self.forget_error(job_id)
 
     def cancel(self, job_id: str) -> bool:
         """queued or running -> cancelled; False when the job was final already."""
@@ -169,11 +196,13 @@ class Jobs:
         """Remove the job's record."""
         self._client.delete(keys.job(job_id))
         self._client.zrem(keys.listing("job"), job_id)
+        self._client.srem(keys.open_jobs(), job_id)
 
     def _finish(self, job_id: str, state: JobState, leaves: str, **fields: str) -> bool:
         moved = self._move(job_id, leaves, {"state": state, "finished_at": now().isoformat(), **fields})
         if moved:
             self._client.expire(keys.job(job_id), keys.JOB_SECONDS)
+            self._client.srem(keys.open_jobs(), job_id)
         return moved
 
     def _move(self, job_id: str, leaves: str, fields: dict[str, str]) -> bool:

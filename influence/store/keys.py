@@ -16,8 +16,6 @@ QUEUE_NAMESPACE = "datainf-queue"
 
 #: How long the answer to an Idempotency-Key is remembered.
 IDEMPOTENCY_SECONDS = 24 * 3600
-#: How long a finished query or audit can be read again.
-QUERY_SECONDS = 7 * 24 * 3600
 #: How long a finished job can be read.
 JOB_SECONDS = 30 * 24 * 3600
 #: Lifetime of a full-gradient chunk, refreshed on use.
@@ -36,8 +34,7 @@ def checked(kind: str, resource_id: str) -> str:
 
 
 def record(kind: str, record_id: str) -> str:
-    """string, JSON · state · api creates, workers update · until deleted (queries, previews, audits, sweeps:
-    QUERY_SECONDS once final)."""
+    """string, JSON · state · api creates, workers update · until deleted, or for its kind's lifetime once final."""
     return f"{PREFIX}{kind}:{checked(kind, record_id)}"
 
 
@@ -49,6 +46,11 @@ def listing(kind: str) -> str:
 def job(job_id: str) -> str:
     """hash: record, state, progress fields, `shard:<i>` rows done · state · workers · JOB_SECONDS once final."""
     return f"{PREFIX}job:{checked('job', job_id)}"
+
+
+def open_jobs() -> str:
+    """set of job ids · state · api, workers · members leave when their jobs are over."""
+    return f"{PREFIX}jobs:open"
 
 
 def job_events(job_id: str) -> str:
@@ -87,7 +89,7 @@ def gradients(index_id: str, shard: int, block: int, piece: int) -> str:
 
 
 def query_scores(query_id: str, piece: int) -> str:
-    """string, chunk (test points x rows) · state · workers · QUERY_SECONDS."""
+    """string, chunk (test points x rows) · state · workers · ANSWER_SECONDS."""
     return f"{PREFIX}query:{query_id}:scores:{piece}"
 
 
@@ -107,19 +109,19 @@ def evaluation_pictures(evaluation_id: str) -> str:
 
 
 def audit_column(audit_id: str, column: str, piece: int) -> str:
-    """string, chunk (rows audited,) · state · workers · QUERY_SECONDS."""
+    """string, chunk (rows audited,) · state · workers · ANSWER_SECONDS."""
     return f"{PREFIX}audit:{{{audit_id}}}:column:{column}:{piece}"
 
 
 def audit_parts(audit_id: str, stage: str) -> str:
     """hash part number -> chunk, rows of an audit under way · state · workers · until its table is written, at most
-    QUERY_SECONDS."""
+    ANSWER_SECONDS."""
     return f"{PREFIX}audit:{{{audit_id}}}:parts:{stage}"
 
 
 def audit_sum(audit_id: str, rows: int, piece: int) -> str:
     """string, chunk: sum of the first `rows` evaluation gradients · state · workers · until the next sum is written,
-    at most QUERY_SECONDS."""
+    at most ANSWER_SECONDS."""
     return f"{PREFIX}audit:{{{audit_id}}}:sum:{rows}:{piece}"
 
 

@@ -1,44 +1,17 @@
 """The work queue: a small port over Dramatiq's Redis broker.
 
-Messages are JSON: an actor's name and plain keyword arguments. `build` carries planning, shards and finishing, of
-indexes and of evaluations; `query` carries everything that a person waits for, so that it never stands behind a build.
+Messages are JSON: an actor's name and plain keyword arguments. An actor's queue is that of its kind of work.
 """
 
 import json
-from typing import Any, Literal
+from typing import Any
 
 import redis
 from dramatiq import Message, Middleware
 from dramatiq.brokers.redis import RedisBroker
 
+from influence.contracts.work import KIND_OF_ACTOR, QUEUES, QueueName
 from influence.store import keys
-
-QueueName = Literal["build", "query"]
-QUEUES: tuple[QueueName, ...] = ("build", "query")
-ActorName = Literal[
-    "plan_index",
-    "compute_shard",
-    "finish_index",
-    "plan_evaluation",
-    "evaluate_piece",
-    "finish_evaluation",
-    "answer_query",
-    "preview_rows",
-    "audit_index",
-    "sweep_dampings",
-]
-_QUEUE_OF: dict[str, QueueName] = {
-    "plan_index": "build",
-    "compute_shard": "build",
-    "finish_index": "build",
-    "plan_evaluation": "build",
-    "evaluate_piece": "build",
-    "finish_evaluation": "build",
-    "answer_query": "query",
-    "preview_rows": "query",
-    "audit_index": "query",
-    "sweep_dampings": "query",
-}
 
 #: Longer than any stretch in which a worker holds the interpreter, such as loading a model.
 HEARTBEAT_TIMEOUT_MS = 45_000
@@ -69,10 +42,10 @@ class Queue:
         self._client = client
         self._broker = make_broker(client)
 
-    def submit(self, actor: ActorName, **arguments: Any) -> None:
+    def submit(self, actor: str, **arguments: Any) -> None:
         """Put one message on the actor's queue. Delivery is at least once."""
         message: Message[Any] = Message(
-            queue_name=_QUEUE_OF[actor], actor_name=actor, args=(), kwargs=arguments, options={}
+            queue_name=KIND_OF_ACTOR[actor].queue, actor_name=actor, args=(), kwargs=arguments, options={}
         )
         self._broker.enqueue(message)
 
@@ -85,13 +58,13 @@ class Queue:
         ]
         return [(message["actor_name"], message["kwargs"]) for message in map(json.loads, texts)]
 
-    def submit_following(self, actor: ActorName, **arguments: Any) -> None:
+    def submit_following(self, actor: str, **arguments: Any) -> None:
         """Put the next turn of work that is done in turns on the queue, unless a message beside this one stands for it.
 
         Called by the one who works on a message of the same actor and arguments: a message that was delivered twice
         would otherwise have two followers for ever.
         """
-        if self.waiting(_QUEUE_OF[actor]).count((actor, arguments)) < 2:
+        if self.waiting(KIND_OF_ACTOR[actor].queue).count((actor, arguments)) < 2:
             self.submit(actor, **arguments)
 
     def depth(self, queue: QueueName) -> int:

@@ -1,15 +1,22 @@
-"""JSON records with a listing: checkpoints, data sets, indexes, queries, evaluations."""
+"""JSON records with a listing: checkpoints, data sets, and what long work makes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar, cast
 
 import redis
 
-from influence.contracts.common import Frozen, Page
+from influence.contracts.common import Page, Record
+from influence.contracts.job import WorkRecord
+from influence.contracts.work import WorkKind
 from influence.errors import NotFound
 from influence.store import keys
 
-Model = TypeVar("Model", bound=Frozen)
+Model = TypeVar("Model", bound=Record)
+Made = TypeVar("Made", bound=WorkRecord)
+Result = TypeVar("Result")
+
+#: Records that are read at a time where all are wanted: one may be megabytes large.
+_BATCH = 50
 
 
 class Records(Generic[Model]):
@@ -22,11 +29,23 @@ class Records(Generic[Model]):
 
     def create(self, record: Model) -> bool:
         """Keep a new record; False when the id exists already."""
-        record_id = _id_of(record)
-        created = self._client.set(keys.record(self._kind, record_id), record.model_dump_json(), nx=True)
-        moment_ms = int(record.created_at.timestamp() * 1000)  # type: ignore[attr-defined]
-        self._client.zadd(keys.listing(self._kind), {record_id: moment_ms}, nx=True)
-        return bool(created)
+        return self.claim(record, lambda _: False) is record
+
+    def claim(self, record: Model, is_free: Callable[[Model], bool]) -> Model:
+        """Keep a record where its id has none, or one that `is_free`; answers the one that is kept now."""
+        name = keys.record(self._kind, record.id)
+
+        def attempt(pipeline: redis.client.Pipeline) -> Model:
+            text = pipeline.get(name)
+            current = None if text is None else self._model.model_validate_json(text)
+            pipeline.multi()
+            if current is not None and not is_free(current):
+                return current
+            pipeline.set(name, record.model_dump_json())
+            pipeline.zadd(keys.listing(self._kind), {record.id: int(record.created_at.timestamp() * 1000)})
+            return record
+
+        return self._transact(name, attempt)
 
     def find(self, record_id: str) -> Model | None:
         """The record, or None."""
@@ -53,9 +72,12 @@ class Records(Generic[Model]):
             pipeline.set(name, changed.model_dump_json(), keepttl=True)
             return changed
 
+        return self._transact(name, attempt)
+
+    def _transact(self, name: str, attempt: Callable[[redis.client.Pipeline], Result]) -> Result:
         # redis-py's annotation forgets that the callable's value is handed back.
         run = cast("Callable[..., Any]", self._client.transaction)
-        return cast("Model", run(attempt, name, value_from_callable=True))
+        return cast("Result", run(attempt, name, value_from_callable=True))
 
     def expire(self, record_id: str, lifetime_seconds: int) -> None:
         """Give a finished record a lifetime."""
@@ -66,12 +88,25 @@ class Records(Generic[Model]):
         self._client.zrem(keys.listing(self._kind), record_id)
         return bool(self._client.delete(keys.record(self._kind, record_id)))
 
+    def delete_if(self, record_id: str, condition: Callable[[Model], bool]) -> None:
+        """Remove a record, if there is one and it is as it should be at that moment."""
+        name = keys.record(self._kind, record_id)
+
+        def attempt(pipeline: redis.client.Pipeline) -> None:
+            text = pipeline.get(name)
+            pipeline.multi()
+            if text is not None and condition(self._model.model_validate_json(text)):
+                pipeline.delete(name)
+                pipeline.zrem(keys.listing(self._kind), record_id)
+
+        self._transact(name, attempt)
+
     def page(self, *, limit: int, after: str | None = None) -> Page[Model]:
         """Newest first; `after` is the last id of the page before."""
         found = self._following(limit + 1, after)
         data = found[:limit]
         more = len(found) > limit
-        return Page[Model](data=data, has_more=more, next=_id_of(data[-1]) if more else None)
+        return Page[Model](data=data, has_more=more, next=data[-1].id if more else None)
 
     def _following(self, count: int, after: str | None) -> list[Model]:
         position = 0
@@ -101,8 +136,29 @@ class Records(Generic[Model]):
 
     def all(self) -> list[Model]:
         """Every record, newest first. For kinds of which there are few."""
-        return self._read(cast("list[bytes]", self._client.zrevrange(keys.listing(self._kind), 0, -1)))
+        return list(self.each())
+
+    def each(self) -> Iterator[Model]:
+        """Every record, newest first, with some of them in memory at a time."""
+        ids = cast("list[bytes]", self._client.zrevrange(keys.listing(self._kind), 0, -1))
+        for start in range(0, len(ids), _BATCH):
+            yield from self._read(ids[start : start + _BATCH])
 
 
-def _id_of(record: Frozen) -> str:
-    return str(record.id)  # type: ignore[attr-defined]
+class WorkRecords(Records[Made]):
+    """The records of one kind of long work.
+
+    `delete_data` removes what a record keeps beside itself, `delete_work` what of it only unfinished work needs.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        kind: WorkKind[Made],
+        delete_data: Callable[[Made], None] = lambda _: None,
+        delete_work: Callable[[Made], None] = lambda _: None,
+    ) -> None:
+        super().__init__(client, kind.name, kind.record)
+        self.kind = kind
+        self.delete_data = delete_data
+        self.delete_work = delete_work

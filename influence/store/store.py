@@ -1,14 +1,12 @@
 """The store: one object that holds every way to what is kept."""
 
-from influence.contracts.audit import Audit
+from typing import Any, TypeVar
+
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
-from influence.contracts.evaluation import Evaluation
-from influence.contracts.index import Index
-from influence.contracts.preview import Preview
-from influence.contracts.query import Query
+from influence.contracts.job import WorkRecord
 from influence.contracts.review import Review
-from influence.contracts.sweep import Sweep
+from influence.contracts.work import AUDIT, EVALUATION, INDEX, PREVIEW, QUERY, SWEEP, kind_of
 from influence.store.connections import Connections
 from influence.store.data.audits import AuditData
 from influence.store.data.evaluations import EvaluationData
@@ -19,8 +17,10 @@ from influence.store.deletions import Deletions
 from influence.store.idempotency import Idempotency
 from influence.store.jobs import Jobs
 from influence.store.queue import Queue
-from influence.store.records import Records
+from influence.store.records import Records, WorkRecords
 from influence.store.workers import Workers
+
+Made = TypeVar("Made", bound=WorkRecord)
 
 
 class Store:
@@ -31,23 +31,36 @@ class Store:
         self.connections = connections
         self.checkpoints: Records[Checkpoint] = Records(state, "checkpoint", Checkpoint)
         self.datasets: Records[Dataset] = Records(state, "dataset", Dataset)
-        self.indexes: Records[Index] = Records(state, "index", Index)
-        self.queries: Records[Query] = Records(state, "query", Query)
-        self.sweeps: Records[Sweep] = Records(state, "sweep", Sweep)
-        self.previews: Records[Preview] = Records(state, "preview", Preview)
-        self.evaluations: Records[Evaluation] = Records(state, "evaluation", Evaluation)
-        self.audits: Records[Audit] = Records(state, "audit", Audit)
         self.reviews: Records[Review] = Records(state, "review", Review)
         self.review_data = ReviewData(state)
-        self.jobs = Jobs(state)
         self.index_data = IndexData(state, cache)
         self.evaluation_data = EvaluationData(state)
         self.scores = QueryScores(state)
         self.audit_data = AuditData(state)
+        # Each kind of work with what removes its own data, and what only unfinished work needs of it.
+        self.indexes = WorkRecords(state, INDEX, lambda index: self.index_data.delete(index.id))
+        self.queries = WorkRecords(state, QUERY, lambda query: self.scores.delete(query.id))
+        self.previews = WorkRecords(state, PREVIEW)
+        self.audits = WorkRecords(
+            state,
+            AUDIT,
+            lambda audit: self.audit_data.delete(audit.id),
+            lambda audit: self.audit_data.delete_work(audit.id),
+        )
+        self.sweeps = WorkRecords(state, SWEEP)
+        self.evaluations = WorkRecords(state, EVALUATION, lambda made: self.evaluation_data.delete(made.id))
+        self.work: dict[str, WorkRecords[Any]] = {
+            found.kind.name: found for found in vars(self).values() if isinstance(found, WorkRecords)
+        }
+        self.jobs = Jobs(state)
         self.queue = Queue(state)
         self.workers = Workers(state)
         self.idempotency = Idempotency(state)
         self.deletions = Deletions(state)
+
+    def records_of(self, record: Made) -> WorkRecords[Made]:
+        """Where such records are kept."""
+        return self.work[kind_of(record).name]
 
     def ping(self) -> None:
         """Ask both servers for a sign of life; raises a StoreError."""

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from influence.contracts.common import Json, now
+from influence.contracts.common import Json
 from influence.contracts.evaluation import Evaluation, LdsRequest, Picture, Report, Series, Subject, Table
-from influence.digests import new_id
+from influence.contracts.work import EVALUATION
 from influence.store.store import Store
+from influence.store.work import accept, keep
 from workers.evaluating.base import Watch
 from workers.runtime.state import Runtime
 
@@ -53,17 +54,16 @@ def submit_evaluation(
     store: Store, request: Any, *, queued: bool = True, cancelled: bool = False, **subject: Any
 ) -> Evaluation:
     """Ask for an evaluation, as `POST /v1/evaluations` does once it has checked the request."""
-    evaluation_id, job_id = new_id("eval"), new_id("job")
     about = {"task": "causal_lm", "base_model": None, "dataset_id": "ds_a", **subject}
-    evaluation = Evaluation(
-        id=evaluation_id, job_id=job_id, state="queued", request=request, subject=Subject(**about), created_at=now()
-    )
-    store.jobs.create(job_id, "evaluation", evaluation_id, f"/v1/evaluations/{evaluation_id}")
+    evaluation = Evaluation(**EVALUATION.begin(), request=request, subject=Subject(**about))
     if cancelled:  # before there is a record: a worker would find it without a message, and begin
-        store.jobs.cancel(job_id)
-    store.evaluations.create(evaluation)
-    if queued and not cancelled:
-        store.queue.submit("plan_evaluation", evaluation_id=evaluation_id)
+        store.jobs.create(evaluation.job_id, "evaluation", evaluation.id, EVALUATION.path(evaluation.id))
+        store.jobs.cancel(evaluation.job_id)
+        store.evaluations.create(evaluation)
+    elif queued:
+        accept(store, evaluation)
+    else:
+        keep(store, evaluation)
     return evaluation
 
 

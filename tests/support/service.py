@@ -16,10 +16,13 @@ from influence.contracts.index import GradientSettings, Index, IndexSpec
 from influence.contracts.query import Query, QueryRequest, SummedCheckpoint
 from influence.contracts.sweep import Sweep, SweepRequest
 from influence.contracts.tasks import TaskName
+from influence.contracts.work import INDEX, QUERY, SWEEP
 from influence.digests import digest_json, new_id
 from influence.rows.file import write_rows
+from influence.store import keys
 from influence.store.data.files import Files
 from influence.store.store import Store
+from influence.store.work import accept, keep, send
 from support.tiny import LABELS, TinyCheckpoint
 from workers.evaluating.base import EvaluationKind
 from workers.evaluating.registry import KINDS
@@ -98,11 +101,15 @@ def submit_index(store: Store, checkpoint: Checkpoint, dataset: Dataset, **field
     """Ask for an index, as `POST /v1/indexes` does."""
     gradients = GradientSettings(**fields.pop("gradients", {"max_length": 64}))
     spec = IndexSpec(checkpoint_id=checkpoint.id, dataset_id=dataset.id, gradients=gradients, **fields)
-    index_id, job_id = f"idx_{digest_json(spec.model_dump(mode='json'))}", new_id("job")
-    index = Index(id=index_id, job_id=job_id, state="queued", spec=spec, rows=dataset.rows, created_at=now())
-    store.indexes.create(index)
-    store.jobs.create(job_id, "index", index_id, f"/v1/indexes/{index_id}")
-    store.queue.submit("plan_index", index_id=index_id)
+    index_id = f"idx_{digest_json(spec.model_dump(mode='json'))}"
+    return accept(store, Index(**INDEX.begin(index_id), spec=spec, rows=dataset.rows))
+
+
+def reopen_index(store: Store, index_id: str, **changes: Any) -> Index:
+    """An index as a worker leaves it that died before the build's end: changed, with its job running."""
+    unfinished = {"state": "running", "ready_at": None, **changes}
+    index = store.indexes.update(index_id, lambda found: found.model_copy(update=unfinished))
+    store.connections.state.hset(keys.job(index.job_id), "state", "running")
     return index
 
 
@@ -121,20 +128,14 @@ def submit_query(
         for index, weight in summed
     ]
     query = Query(
-        id=new_id("qry"),
+        **QUERY.begin(),
         index_id=index_id,
-        job_id=new_id("job"),
-        state="queued",
         request=request,
         method=request.method,
         checkpoints=tuple(checkpoints) or None,
         notes=notes,
-        created_at=now(),
     )
-    store.queries.create(query)
-    store.jobs.create(query.job_id, "query", query.id, f"/v1/queries/{query.id}")
-    store.queue.submit("answer_query", query_id=query.id)
-    return query
+    return accept(store, query)
 
 
 def submit_sweep(
@@ -150,21 +151,17 @@ def submit_sweep(
 ) -> Sweep:
     """Ask for a sweep, as `POST /v1/indexes/{id}/sweeps` does; `cancelled` before it is on the queue."""
     sweep = Sweep(
-        id=new_id("swp"),
+        **SWEEP.begin(),
         index_id=index_id,
-        job_id=new_id("job"),
-        state="queued",
         request=SweepRequest(**source),
         method=method,
         damping_scales=scales,
         default_damping_scale=default,
         storage="full",
         evaluation_id=evaluation_id,
-        created_at=now(),
     )
-    store.sweeps.create(sweep)
-    store.jobs.create(sweep.job_id, "sweep", sweep.id, f"/v1/sweeps/{sweep.id}")
+    keep(store, sweep)
     if cancelled:
         store.jobs.cancel(sweep.job_id)
-    store.queue.submit("sweep_dampings", sweep_id=sweep.id)
+    send(store, sweep)
     return sweep

@@ -10,15 +10,14 @@ from influence.auditing.classes import ClassFigures, count_confusions, summarise
 from influence.auditing.signals import CLASS_SIGNALS, measure_oddness
 from influence.auditing.suspicion import rank_suspicion
 from influence.contracts.audit import Audit, ClassSummary, Confusion, Suspect
-from influence.contracts.common import Json, now
+from influence.contracts.common import Json
 from influence.errors import NonFiniteGradients
-from influence.store import keys
+from influence.store.work import finish
 from workers.auditing.evaluation import EvaluationStage
 from workers.auditing.labels import LabelStage
 from workers.auditing.self_influence import SelfInfluenceStage
 from workers.auditing.stages import Stage, Subject
 from workers.runtime.open import open_rows
-from workers.runtime.state import Runtime
 
 Table = dict[str, NDArray[Any]]
 _TOO_MANY_CLASSES = "There are too many classes for a confusion matrix; filter the rows by 'disagree' instead."
@@ -46,26 +45,16 @@ def finish_audit(subject: Subject, work: Work) -> bool:
         return False
     runtime.store.audit_data.write_columns(audit.id, table)
     found: Json = {
-        "state": "succeeded",
         "rows_audited": subject.rows,
         "columns": tuple(table),
-        "finished_at": now(),
         "not_audited": subject.index.skipped_rows,
         "fidelity": subject.index.fidelity,
         **_summarise(subject, table),
     }
     if work.evaluation is not None:
         found |= {"evaluation_rows": work.evaluation.total, "evaluation_loss": work.evaluation.mean_loss}
-    runtime.store.audits.update(audit.id, lambda current: current.model_copy(update=found))
-    close_audit(runtime, audit)
+    finish(runtime.store, audit, lambda current: current.model_copy(update=found))
     return True
-
-
-def close_audit(runtime: Runtime, audit: Audit) -> None:
-    """The summary stands: its lifetime begins, the work's parts go, and whoever waits for the job is woken."""
-    runtime.store.audits.expire(audit.id, keys.QUERY_SECONDS)
-    runtime.store.audit_data.delete_work(audit.id)
-    runtime.store.jobs.succeed(audit.job_id)
 
 
 def make_table(subject: Subject, work: Work) -> Table | None:

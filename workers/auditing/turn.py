@@ -1,13 +1,13 @@
 """One turn of an audit: as many pieces as fit a second, then the others on the queue; the last turn finishes it."""
 
 import time
-from functools import partial
 
 from influence.auditing.signals import has_classes
 from influence.contracts.audit import Audit
 from influence.errors import WorkerDied
+from influence.store.work import send_following
 from workers.auditing.evaluation import EvaluationStage
-from workers.auditing.finish import Work, close_audit, finish_audit
+from workers.auditing.finish import Work, finish_audit
 from workers.auditing.labels import LabelStage
 from workers.auditing.self_influence import SelfInfluenceStage
 from workers.auditing.stages import Stage, Subject
@@ -27,9 +27,6 @@ def audit_index(runtime: Runtime, audit: Audit) -> None:
 
     Raises IndexNotReady, Cancelled, RowsRefused for rows whose signals are not numbers, WorkerDied.
     """
-    if audit.state == "succeeded":  # a worker died between the last two writes
-        close_audit(runtime, audit)
-        return
     if runtime.store.jobs.count_attempt(audit.job_id, _TURN) > MAX_ATTEMPTS:
         raise WorkerDied(f"A turn of the audit was begun {MAX_ATTEMPTS} times and never ended.")
     opened = open_index(runtime, audit.index_id, audit.job_id, audit.method)
@@ -38,9 +35,9 @@ def audit_index(runtime: Runtime, audit: Audit) -> None:
     until = slice_deadline()
     if all(complete(subject, stage, until) for stage in work.stages) and finish_audit(subject, work):
         return
-    check_wanted(runtime, audit.job_id, partial(runtime.store.audit_data.delete, audit.id))
+    check_wanted(runtime, audit.job_id)
     runtime.store.jobs.clear_attempts(audit.job_id, _TURN)
-    runtime.store.queue.submit_following("audit_index", audit_id=audit.id)
+    send_following(runtime.store, audit)
 
 
 def make_work(subject: Subject) -> Work:
@@ -60,7 +57,7 @@ def complete(subject: Subject, stage: Stage, until: float) -> bool:
         runtime.store.jobs.continue_phase(job_id, stage.phase, total=stage.total)
     while stage.done < stage.total:
         stage.advance()
-        check_wanted(runtime, job_id, partial(runtime.store.audit_data.delete, subject.audit.id))
+        check_wanted(runtime, job_id)
         runtime.store.jobs.set_done(job_id, min(stage.done, stage.total))
         if time.monotonic() > until:
             break

@@ -12,7 +12,7 @@ from influence.contracts.index import Index
 from influence.contracts.query import Query
 from influence.methods.algebra.blocks import TrainBlock, project
 from influence.methods.baselines import BASELINES
-from influence.store import keys
+from influence.store.work import finish, send_following
 from workers.baselines.embedding_pieces import (
     EMBEDDINGS,
     count_bytes,
@@ -67,7 +67,7 @@ def answer_baseline(runtime: Runtime, query: Query) -> None:
     with restoring(runtime, index):
         is_filled = is_hot or fill_embeddings(runtime, index, model, query.job_id, slice_deadline())
     if not is_filled:
-        runtime.store.queue.submit_following("answer_query", query_id=query.id)
+        send_following(runtime.store, query)
         return
     with watch.phase("test_embeddings"):
         points = make_test_points(
@@ -100,16 +100,13 @@ def _store(
         results = builder.build(rank_points(found, query.request))
         runtime.store.scores.write(query.id, spread_rows(influence, hot.row_indexes, index.rows))
     answer: Json = {
-        "state": "succeeded",
         "results": tuple(results),
         "rows_scored": influence.shape[1],
         "storage": index.spec.storage,
         "milliseconds": watch.finish(),
         "notes": tuple(dict.fromkeys((*query.notes, BASELINES[query.request.method].note))),
     }
-    runtime.store.queries.update(query.id, lambda current: current.model_copy(update=answer))
-    runtime.store.queries.expire(query.id, keys.QUERY_SECONDS)
-    runtime.store.jobs.succeed(query.job_id)
+    finish(runtime.store, query, lambda current: current.model_copy(update=answer))
 
 
 def load_embeddings(runtime: Runtime, index: Index, model: HotModel, width: int) -> EmbeddingIndex:

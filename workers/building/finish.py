@@ -15,6 +15,7 @@ from influence.damping import block_damping
 from influence.errors import RowsUnfit
 from influence.methods.algebra.kronecker_factors import KroneckerSums
 from influence.methods.datainf import DataInf
+from influence.store.work import finish
 from workers.building.kronecker import merge_kronecker
 from workers.runtime.basis_sample import MOMENTS, OLD_MOMENTS, shard_moments
 from workers.runtime.state import Runtime
@@ -26,25 +27,21 @@ def finish_index(runtime: Runtime, index: Index) -> None:
     Of one that was ready before, and whose shards were lost, all that was measured then still holds.
     """
     commits = runtime.store.index_data.commits(index.id)
-    if index.state == "succeeded":
-        # A worker that died right after writing the record left its job running.
-        runtime.store.jobs.succeed(index.job_id)
-        return
     if len(commits) < index.shards:
         return
     runtime.store.jobs.set_phase(index.job_id, "finishing", total=index.rows)
     runtime.store.jobs.set_done(index.job_id, index.rows)
     if index.ready_at is not None:
         _drop_parts(runtime, index)
-        runtime.store.indexes.update(index.id, lambda current: current.model_copy(update={"state": "succeeded"}))
-        runtime.store.jobs.succeed(index.job_id)
+        finish(runtime.store, index, lambda current: current)
         return
     size, moments = _merge_moments(runtime, index) if index.spec.storage == "compact" else (0, None)
     kronecker = merge_kronecker(runtime, index) if index.spec.kronecker else KroneckerSums()
-    runtime.store.indexes.update(
-        index.id, lambda current: _ready(current, commits, size + kronecker.nbytes, moments, kronecker.without)
+    finish(
+        runtime.store,
+        index,
+        lambda current: _ready(current, commits, size + kronecker.nbytes, moments, kronecker.without),
     )
-    runtime.store.jobs.succeed(index.job_id)
 
 
 def _drop_parts(runtime: Runtime, index: Index) -> None:
@@ -87,7 +84,6 @@ def _ready(
     growth = None if index.growth is None else finish_growth(index.growth, list(commits.values()), rows)
     return index.model_copy(
         update={
-            "state": "succeeded",
             "rows_indexed": rows,
             "skipped_rows": skipped,
             "bytes": size,

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from influence.compact.admission import Estimate, Rates, check_fits, estimate_compact, estimate_full
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import DEFAULT_RANK, Block, Index, IndexSpec
+from influence.store.work import advance, send
 from workers.building.fit_basis import fit_index
 from workers.building.growth import match_old, store_growth
 from workers.building.precision import measure_precision
@@ -44,9 +44,9 @@ def plan_index(runtime: Runtime, index: Index) -> None:
         if shard in committed:
             runtime.store.jobs.set_done(index.job_id, shard_size(index, shard), shard=shard)
         else:
-            runtime.store.queue.submit("compute_shard", index_id=index.id, shard=shard)
+            send(runtime.store, index, "compute_shard", shard=shard)
     if len(committed) == index.shards:
-        runtime.store.queue.submit("finish_index", index_id=index.id)
+        send(runtime.store, index, "finish_index")
 
 
 def shard_size(index: Index, shard: int) -> int:
@@ -96,19 +96,9 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
         fidelity, size = fit_index(runtime, index.model_copy(update=plan), model, progress)
         plan |= {"bytes": size, "fidelity": None if fidelity is None else fidelity.to_json()}
     plan["precision_fidelity"] = measure_precision(runtime, index.model_copy(update=plan), model)
-    require_wanted(runtime, index.job_id, partial(drop_build, runtime, index))
+    require_wanted(runtime, index.job_id)
     plan["timings"] = {"plan_seconds": round(time.monotonic() - started, 3)}
-    return runtime.store.indexes.update(index.id, lambda current: current.model_copy(update=plan))
-
-
-def drop_build(runtime: Runtime, index: Index) -> None:
-    """Remove what a cancelled build wrote, unless the index is being built anew: its data are that build's then.
-
-    What a failed build committed stays for the next attempt.
-    """
-    current = runtime.store.indexes.find(index.id)
-    if runtime.store.jobs.is_cancelled(index.job_id) and (current is None or current.job_id == index.job_id):
-        runtime.store.index_data.delete(index.id)
+    return advance(runtime.store, index, lambda current: current.model_copy(update=plan))
 
 
 def check_rows(

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.index import Index, ShardCommit
-from influence.errors import Cancelled, WorkerDied
+from influence.errors import WorkerDied
+from influence.store.work import send
 from workers.building.compact import CompactShard
 from workers.building.fit_basis import refuse_non_finite
 from workers.building.full import FullShard
 from workers.building.kronecker import ShardFactors
-from workers.building.plan import drop_build, shard_size
+from workers.building.plan import shard_size
 from workers.building.wait_for_memory import retry_while_full
 from workers.gradients.collector import RowGradients
 from workers.rows import EncodedRow
@@ -63,7 +64,7 @@ def compute_shard(runtime: Runtime, index: Index, shard: int) -> None:
         _check_attempts(runtime, index, shard)
         _compute_and_commit(runtime, index, shard)
     if runtime.store.index_data.count_commits(index.id) == index.shards:
-        runtime.store.queue.submit("finish_index", index_id=index.id)
+        send(runtime.store, index, "finish_index")
 
 
 def _check_attempts(runtime: Runtime, index: Index, shard: int) -> None:
@@ -75,23 +76,19 @@ def _check_attempts(runtime: Runtime, index: Index, shard: int) -> None:
 def _compute_and_commit(runtime: Runtime, index: Index, shard: int) -> None:
     started = time.monotonic()
     row_ids, rows = collect_shard(runtime, index, shard, JobProgress(runtime, index.job_id, shard=shard))
-    try:
-        size, chunks = retry_while_full(runtime, index.job_id, rows.write)
-        commit = ShardCommit(
-            shard=shard,
-            rows=int(rows.keep.sum()),
-            bytes=size,
-            chunks=chunks,
-            skipped=tuple(row_id for row_id, keep in zip(row_ids, rows.keep, strict=True) if not keep),
-            seconds=round(time.monotonic() - started, 3),
-            squared_norm_sums=tuple(rows.squared_norm_sums.tolist()),
-            **rows.drift,
-        )
-        retry_while_full(runtime, index.job_id, partial(runtime.store.index_data.commit, index.id, commit))
-        JobProgress(runtime, index.job_id, shard=shard).report(len(row_ids), last=True)
-    except Cancelled:
-        drop_build(runtime, index)
-        raise
+    size, chunks = retry_while_full(runtime, index.job_id, rows.write)
+    commit = ShardCommit(
+        shard=shard,
+        rows=int(rows.keep.sum()),
+        bytes=size,
+        chunks=chunks,
+        skipped=tuple(row_id for row_id, keep in zip(row_ids, rows.keep, strict=True) if not keep),
+        seconds=round(time.monotonic() - started, 3),
+        squared_norm_sums=tuple(rows.squared_norm_sums.tolist()),
+        **rows.drift,
+    )
+    retry_while_full(runtime, index.job_id, partial(runtime.store.index_data.commit, index.id, commit))
+    JobProgress(runtime, index.job_id, shard=shard).report(len(row_ids), last=True)
 
 
 def collect_shard(

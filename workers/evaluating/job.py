@@ -1,16 +1,15 @@
 """The three steps of an evaluation: plan it, compute its pieces, make the report."""
 
 from functools import partial
-from typing import Any
 
-from influence.contracts.common import Json, now
+from influence.contracts.common import Json
 from influence.contracts.evaluation import MAX_PIECES, Evaluation
-from influence.contracts.job import FINAL_STATES
 from influence.errors import InvalidRequest, WorkerDied
+from influence.store.work import advance, finish, send
 from workers.building.wait_for_memory import retry_while_full
 from workers.evaluating.base import Concluding, EvaluationKind
 from workers.evaluating.pictures import draw_png, draw_svg
-from workers.evaluating.progress import PIECE_STEPS, drop_evaluation, piece_progress, watch_piece
+from workers.evaluating.progress import PIECE_STEPS, piece_progress, watch_piece
 from workers.runtime.interrupts import ShutdownRequested, require_wanted
 from workers.runtime.state import Runtime
 
@@ -26,17 +25,18 @@ def plan_evaluation(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKi
     store = runtime.store
     store.jobs.set_phase(evaluation.job_id, "planning", total=1, unit="plans")
     count = len(_find_plan(runtime, evaluation, kind))
-    require_wanted(runtime, evaluation.job_id, partial(drop_evaluation, runtime, evaluation))
-    _advance(runtime, evaluation, state="running", pieces=count)
+    require_wanted(runtime, evaluation.job_id)
+    planned: Json = {"state": "running", "pieces": count}
+    advance(store, evaluation, lambda current: current.model_copy(update=planned))
     store.jobs.set_phase(evaluation.job_id, "pieces", total=PIECE_STEPS * count, unit="steps")
     done = store.evaluation_data.pieces_done(evaluation.id)
     for piece in range(count):
         if piece in done:
             store.jobs.set_done(evaluation.job_id, PIECE_STEPS, shard=piece)
         else:
-            store.queue.submit("evaluate_piece", evaluation_id=evaluation.id, piece=piece)
+            send(store, evaluation, "evaluate_piece", piece=piece)
     if len(done) == count:
-        store.queue.submit("finish_evaluation", evaluation_id=evaluation.id)
+        send(store, evaluation, "finish_evaluation")
 
 
 def _find_plan(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKind) -> list[Json]:
@@ -64,7 +64,7 @@ def evaluate_piece(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKin
     if not data.has_result(evaluation.id, piece):
         _compute(runtime, evaluation, kind, piece)
     if len(data.pieces_done(evaluation.id)) == evaluation.pieces:
-        runtime.store.queue.submit("finish_evaluation", evaluation_id=evaluation.id)
+        send(runtime.store, evaluation, "finish_evaluation")
 
 
 def _compute(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKind, piece: int) -> None:
@@ -85,9 +85,6 @@ def _compute(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKind, pie
 
 def finish_evaluation(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKind) -> None:
     """Make the report and its pictures. Safe to run twice."""
-    if evaluation.state == "succeeded":  # a worker died between the last two writes
-        runtime.store.jobs.succeed(evaluation.job_id)
-        return
     data = runtime.store.evaluation_data
     plan, results = data.plan(evaluation.id) or [], data.results(evaluation.id)
     if not plan or len(results) < len(plan):
@@ -98,17 +95,7 @@ def finish_evaluation(runtime: Runtime, evaluation: Evaluation, kind: Evaluation
         for ending, draw in (("svg", draw_svg), ("png", draw_png)):
             keep = partial(data.keep_picture, evaluation.id, f"{picture.name}.{ending}", draw(picture))
             retry_while_full(runtime, evaluation.job_id, keep)
-    require_wanted(runtime, evaluation.job_id, partial(drop_evaluation, runtime, evaluation))
+    require_wanted(runtime, evaluation.job_id)
     if isinstance(kind, Concluding):
         kind.conclude(runtime, evaluation, report)
-    _advance(runtime, evaluation, state="succeeded", report=report, finished_at=now())
-    runtime.store.jobs.succeed(evaluation.job_id)
-
-
-def _advance(runtime: Runtime, evaluation: Evaluation, **changes: Any) -> None:
-    """Change the record, unless it has come to its end meanwhile."""
-
-    def change(found: Evaluation) -> Evaluation:
-        return found if found.state in FINAL_STATES else found.model_copy(update=changes)
-
-    runtime.store.evaluations.update(evaluation.id, change)
+    finish(runtime.store, evaluation, lambda current: current.model_copy(update={"report": report}))

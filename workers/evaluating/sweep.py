@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from influence.contracts.sweep import Sweep
 from influence.errors import DoesNotFit
 from influence.evaluating.dampings import compare_dampings
-from influence.store import keys
+from influence.store.work import finish
 from workers.evaluating.retraining import Judge, read_judge
 from workers.indexes.open import open_index, score_all_points
 from workers.queries.test_points import TestPoints, make_test_points
@@ -29,10 +29,8 @@ def sweep_dampings(runtime: Runtime, sweep: Sweep) -> None:
         influence, agreement = _score_all(runtime, sweep, hot, points, judge)
     with watch.phase("compare"):
         result = compare_dampings(influence, sweep.default_damping_scale, agreement)
-    done = {"state": "succeeded", "result": result, "milliseconds": watch.finish()}
-    runtime.store.sweeps.update(sweep.id, lambda current: current.model_copy(update=done))
-    runtime.store.sweeps.expire(sweep.id, keys.QUERY_SECONDS)
-    runtime.store.jobs.succeed(sweep.job_id)
+    done = {"result": result, "milliseconds": watch.finish()}
+    finish(runtime.store, sweep, lambda current: current.model_copy(update=done))
 
 
 def _check_room(runtime: Runtime, sweep: Sweep, hot: HotIndex, points: TestPoints) -> None:

@@ -8,9 +8,11 @@ import structlog
 
 from influence.contracts.index import Index
 from influence.contracts.job import Job
+from influence.contracts.work import INDEX
 from influence.digests import new_id
 from influence.errors import IndexNotReady, NotFound
 from influence.store.data.chunks import DamagedChunk
+from influence.store.work import send
 from workers.runtime.basis_sample import MOMENTS
 from workers.runtime.deletions import forget_index, require_kept
 from workers.runtime.state import Runtime
@@ -40,7 +42,7 @@ def compute_again(runtime: Runtime, index: Index, damage: DamagedChunk) -> NoRet
     """
     forget_index(runtime, index.id)
     jobs, is_whole = runtime.store.jobs, has_whole_parts(runtime, index)
-    job = jobs.create(new_id("job"), "index", index.id, f"/v1/indexes/{index.id}")
+    job = jobs.create(new_id("job"), "index", index.id, INDEX.path(index.id))
     try:
         current = runtime.store.indexes.update(index.id, lambda found: _reopen(found, index, job, is_whole=is_whole))
     except NotFound:
@@ -48,7 +50,7 @@ def compute_again(runtime: Runtime, index: Index, damage: DamagedChunk) -> NoRet
         raise
     if current.job_id == job.id:
         log.warning("a ready index lost a part and is computed again", index_id=index.id, cause=str(damage))
-        runtime.store.queue.submit("plan_index", index_id=index.id)
+        send(runtime.store, current)
     else:
         jobs.delete(job.id)
     raise IndexNotReady(

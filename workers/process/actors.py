@@ -6,7 +6,8 @@ it any more; anything else is tried again and fails the job at the last attempt.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 import dramatiq
 import structlog
@@ -14,18 +15,14 @@ import torch
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import CurrentMessage
 
-from influence.contracts.audit import Audit
-from influence.contracts.common import now
 from influence.contracts.evaluation import Evaluation
-from influence.contracts.index import Index
-from influence.contracts.preview import Preview
+from influence.contracts.job import WorkRecord
 from influence.contracts.query import Query
-from influence.contracts.sweep import Sweep
+from influence.contracts.work import WORK_KINDS, QueueName, WorkKind
 from influence.errors import Cancelled, DatainfError, DeviceLost, Internal, OutOfMemory
 from influence.methods.baselines import BASELINES
-from influence.store import keys
 from influence.store.connections import StoreConnectionError, StoreFullError
-from influence.store.records import Records
+from influence.store.work import close, drop_unwanted, fail
 from workers.auditing.turn import audit_index
 from workers.baselines.answer import answer_baseline
 from workers.building.finish import finish_index
@@ -42,69 +39,34 @@ from workers.runtime.state import Runtime
 
 log = structlog.get_logger()
 
-Work = TypeVar("Work", Index, Query, Preview, Sweep, Audit, Evaluation)
+#: `step(runtime, record, **arguments)`; the arguments are the message's beside the record's id.
+Step = Callable[..., None]
 
 #: Attempts at a message that fails for no reason known to us.
 MAX_ATTEMPTS = 3
 
 
-def register_build_actors(runtime: Runtime, broker: RedisBroker) -> None:
-    """Planning, shards and finishing."""
-
-    def run(index_id: str, work: Callable[..., None], **arguments: Any) -> None:
-        _work_on(runtime, "index", runtime.store.indexes, index_id, work, _fail, **arguments)
-
-    def plan(index_id: str) -> None:
-        run(index_id, plan_index)
-
-    def shard(index_id: str, shard: int) -> None:
-        run(index_id, compute_shard, shard=shard)
-
-    def finish(index_id: str) -> None:
-        run(index_id, finish_index)
-
-    _declare(broker, "build", {"plan_index": plan, "compute_shard": shard, "finish_index": finish})
+def make_steps(kinds: Mapping[str, EvaluationKind]) -> dict[str, Step]:
+    """The function behind each actor of all kinds of work; `kinds` are those of evaluations."""
+    return {
+        "plan_index": plan_index,
+        "compute_shard": compute_shard,
+        "finish_index": finish_index,
+        "plan_evaluation": _for_its_kind(kinds, plan_evaluation),
+        "evaluate_piece": _for_its_kind(kinds, evaluate_piece),
+        "finish_evaluation": _for_its_kind(kinds, finish_evaluation),
+        "answer_query": _answer,
+        "preview_rows": preview_rows,
+        "sweep_dampings": sweep_dampings,
+        "audit_index": audit_index,
+    }
 
 
-def register_evaluation_actors(runtime: Runtime, broker: RedisBroker, kinds: Mapping[str, EvaluationKind]) -> None:
-    """Experiments: each step takes its turn with the builds, and queries wait for neither."""
+def _for_its_kind(kinds: Mapping[str, EvaluationKind], step: Step) -> Step:
+    def work(runtime: Runtime, evaluation: Evaluation, **arguments: Any) -> None:
+        step(runtime, evaluation, find_kind(kinds, evaluation.request.kind), **arguments)
 
-    def run(evaluation_id: str, step: Callable[..., None], **arguments: Any) -> None:
-        def work(runtime: Runtime, found: Evaluation, **arguments: Any) -> None:
-            step(runtime, found, find_kind(kinds, found.request.kind), **arguments)
-
-        _work_on(runtime, "evaluation", runtime.store.evaluations, evaluation_id, work, _fail_evaluation, **arguments)
-
-    def plan(evaluation_id: str) -> None:
-        run(evaluation_id, plan_evaluation)
-
-    def compute(evaluation_id: str, piece: int) -> None:
-        run(evaluation_id, evaluate_piece, piece=piece)
-
-    def finish(evaluation_id: str) -> None:
-        run(evaluation_id, finish_evaluation)
-
-    _declare(broker, "build", {"plan_evaluation": plan, "evaluate_piece": compute, "finish_evaluation": finish})
-
-
-def register_query_actors(runtime: Runtime, broker: RedisBroker) -> None:
-    """What a person waits for."""
-    store = runtime.store
-
-    def query(query_id: str) -> None:
-        _work_on(runtime, "query", store.queries, query_id, _answer, _fail_answer)
-
-    def preview(preview_id: str) -> None:
-        _work_on(runtime, "preview", store.previews, preview_id, preview_rows, _fail_answer)
-
-    def sweep(sweep_id: str) -> None:
-        _work_on(runtime, "sweep", store.sweeps, sweep_id, sweep_dampings, _fail_answer)
-
-    def audit(audit_id: str) -> None:
-        _work_on(runtime, "audit", store.audits, audit_id, audit_index, _fail_audit)
-
-    actors = {"answer_query": query, "preview_rows": preview, "sweep_dampings": sweep, "audit_index": audit}
-    _declare(broker, "query", actors)
+    return work
 
 
 def _answer(runtime: Runtime, query: Query) -> None:
@@ -112,48 +74,41 @@ def _answer(runtime: Runtime, query: Query) -> None:
     answer(runtime, query)
 
 
-def _work_on(
-    runtime: Runtime,
-    kind: str,
-    records: Records[Work],
-    record_id: str,
-    work: Callable[..., None],
-    fail: Callable[[Runtime, Records[Work], str, DatainfError], None],
-    **arguments: Any,
-) -> None:
-    """Call `work(runtime, record, **arguments)` if it is still wanted, and `fail` with the caller's answer if it fails.
+def register_actors(runtime: Runtime, broker: RedisBroker, queue: QueueName, steps: Mapping[str, Step]) -> None:
+    """Declare the actors of one queue."""
+    for kind in WORK_KINDS:
+        for actor in kind.actors if kind.queue == queue else ():
+            work = partial(work_on, runtime, kind, steps[actor])
+            dramatiq.actor(actor_name=actor, queue_name=queue, broker=broker)(work)
 
-    Its log lines name the record, by its kind, and the job.
-    """
-    found = records.find(record_id)
-    if found is None or not runtime.store.jobs.start(found.job_id):
+
+def work_on(runtime: Runtime, kind: WorkKind[Any], step: Step, **arguments: Any) -> None:
+    """Take a step if it is still wanted. Its log lines name the record, by its kind, and the job."""
+    store, record_id = runtime.store, arguments.pop(kind.argument)
+    record = store.work[kind.name].find(record_id)
+    if record is None or not store.jobs.start(record.job_id):
         return
-    names = {"job_id": found.job_id, f"{kind}_id": record_id, **arguments}
+    if record.is_final:  # a worker died between writing the record and ending the job
+        close(store, record)
+        return
+    names = {"job_id": record.job_id, kind.argument: record_id, **arguments}
     with structlog.contextvars.bound_contextvars(**names):
-        _guard(
-            runtime,
-            lambda: work(runtime, found, **arguments),
-            lambda error: fail(runtime, records, record_id, error),
-        )
+        _guard(runtime, record, lambda: step(runtime, record, **arguments))
 
 
-def _declare(broker: RedisBroker, queue: str, functions: dict[str, Callable[..., None]]) -> None:
-    for name, function in functions.items():
-        dramatiq.actor(actor_name=name, queue_name=queue, broker=broker)(function)
-
-
-def _guard(runtime: Runtime, work: Callable[[], None], fail: Callable[[DatainfError], None]) -> None:
+def _guard(runtime: Runtime, record: WorkRecord, work: Callable[[], None]) -> None:
     try:
         work()
     except Cancelled:
-        log.info("work stopped: its job was cancelled")
+        log.info("work stopped: its job is over")
+        drop_unwanted(runtime.store, record)
     except (DeviceLost, torch.AcceleratorError) as error:
-        _end_process(runtime, error, fail)
+        _end_process(runtime, record, error)
     except DatainfError as error:
         log.warning("work refused", code=error.code, detail=error.detail)
-        fail(error)
+        _fail(runtime, record, error)
     except torch.OutOfMemoryError as error:
-        fail(OutOfMemory(str(error).splitlines()[0]))
+        _fail(runtime, record, OutOfMemory(str(error).splitlines()[0]))
     except (*StoreConnectionError, StoreFullError):
         raise
     except ShutdownRequested as error:
@@ -162,10 +117,11 @@ def _guard(runtime: Runtime, work: Callable[[], None], fail: Callable[[DatainfEr
         log.exception("work failed", attempt=_attempt())
         if _attempt() < MAX_ATTEMPTS:
             raise
-        fail(Internal("The worker met an error that it does not know.", hint="See the worker's log for this job."))
+        unknown = Internal("The worker hit an unexpected error.", hint="See the worker's log for this job.")
+        _fail(runtime, record, unknown)
 
 
-def _end_process(runtime: Runtime, error: Exception, fail: Callable[[DatainfError], None]) -> None:
+def _end_process(runtime: Runtime, record: WorkRecord, error: Exception) -> None:
     """Give the message back, for another process or this one's successor, and ask this process to end."""
     cause = str(error).splitlines()[0]
     lost = error if isinstance(error, DeviceLost) else DeviceLost(f"{runtime.device} stopped answering: {cause}.")
@@ -173,32 +129,13 @@ def _end_process(runtime: Runtime, error: Exception, fail: Callable[[DatainfErro
     runtime.stopping.set()
     if _attempt() < MAX_ATTEMPTS:
         raise lost
-    fail(lost)
+    _fail(runtime, record, lost)
+
+
+def _fail(runtime: Runtime, record: WorkRecord, error: DatainfError) -> None:
+    fail(runtime.store, record, error.problem())
 
 
 def _attempt() -> int:
     message = CurrentMessage.get_current_message()
     return 1 if message is None else 1 + int(message.options.get("retries", 0))
-
-
-def _fail_evaluation(runtime: Runtime, records: Records[Evaluation], evaluation_id: str, error: DatainfError) -> None:
-    _fail(runtime, records, evaluation_id, error, finished_at=now())
-    runtime.store.evaluation_data.delete(evaluation_id)
-
-
-def _fail_answer(runtime: Runtime, records: Records[Work], record_id: str, error: DatainfError) -> None:
-    records.expire(record_id, keys.QUERY_SECONDS)
-    _fail(runtime, records, record_id, error)
-
-
-def _fail_audit(runtime: Runtime, records: Records[Audit], audit_id: str, error: DatainfError) -> None:
-    runtime.store.audit_data.delete(audit_id)
-    if records.find(audit_id) is not None:  # not deleted meanwhile
-        _fail_answer(runtime, records, audit_id, error)
-
-
-def _fail(runtime: Runtime, records: Records[Work], record_id: str, error: DatainfError, **changes: Any) -> None:
-    """Write the problem into the record first: a job that is over promises that its record says how it went."""
-    failed = {"state": "failed", "error": error.problem(), **changes}
-    record = records.update(record_id, lambda found: found.model_copy(update=failed))
-    runtime.store.jobs.fail(record.job_id, error.problem())

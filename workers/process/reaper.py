@@ -4,15 +4,17 @@ Messages can vanish: a server that lost its last second, a message retried to de
 what is missing, so the queue can always be made whole again.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import structlog
 
-from influence.contracts.audit import Audit
 from influence.contracts.evaluation import Evaluation
 from influence.contracts.index import Index
-from influence.contracts.job import FINAL_STATES
+from influence.contracts.job import WorkRecord
+from influence.contracts.work import QUEUES
 from influence.store.store import Store
+from influence.store.work import address
 
 log = structlog.get_logger()
 
@@ -21,61 +23,56 @@ Message = tuple[str, dict[str, Any]]
 
 def resubmit_lost_work(store: Store) -> int:
     """Submit what no message stands for any more; answers how many messages were added."""
-    return _resubmit_builds(store) + _resubmit_audits(store)
-
-
-def _resubmit_audits(store: Store) -> int:
-    """An audit is worked on in turns: the message of the next one is all that keeps it going."""
-    going = [audit for audit in store.audits.all() if _is_wanted(store, audit)]
-    waiting = (
-        [arguments for actor, arguments in store.queue.waiting("query") if actor == "audit_index"] if going else []
-    )
-    lost = [audit.id for audit in going if {"audit_id": audit.id} not in waiting]
-    for audit_id in lost:
-        log.warning("work without a message is submitted again", actor="audit_index", audit_id=audit_id)
-        store.queue.submit("audit_index", audit_id=audit_id)
-    return len(lost)
-
-
-def _resubmit_builds(store: Store) -> int:
-    """Builds of indexes, and evaluations, which take their turns with them."""
-    indexes = [index for index in store.indexes.all() if _is_wanted(store, index)]
-    evaluations = [evaluation for evaluation in store.evaluations.all() if _is_wanted(store, evaluation)]
-    if not indexes and not evaluations:
+    going = list(_records_at_work(store))
+    if not going:
         return 0
     # Before what is missing: work that ends in between is then neither missing nor submitted again.
-    waiting = {_identity(actor, arguments) for actor, arguments in store.queue.waiting("build")}
-    missing = [message for index in indexes for message in _missing_of_index(store, index)]
-    missing += [message for evaluation in evaluations for message in _missing_of_evaluation(store, evaluation)]
-    lost = [(actor, arguments) for actor, arguments in missing if _identity(actor, arguments) not in waiting]
+    waiting = {_identity(message) for queue in QUEUES for message in store.queue.waiting(queue)}
+    missing = [message for record in going for message in _find_missing(store, record)]
+    lost = [message for message in missing if _identity(message) not in waiting]
     for actor, arguments in lost:
         log.warning("work without a message is submitted again", actor=actor, **arguments)
-        store.queue.submit(actor, **arguments)  # type: ignore[arg-type]
+        store.queue.submit(actor, **arguments)
     return len(lost)
 
 
-def _is_wanted(store: Store, work: Index | Evaluation | Audit) -> bool:
-    return work.state not in FINAL_STATES and not store.jobs.is_cancelled(work.job_id)
+def _records_at_work(store: Store) -> Iterator[WorkRecord]:
+    for job in store.jobs.open():
+        record = store.work[job.kind].find(job.resource_id)
+        if record is not None and record.job_id == job.id:
+            yield record
 
 
-def _missing_of_index(store: Store, index: Index) -> list[Message]:
+def _find_missing(store: Store, record: WorkRecord) -> Iterable[Message]:
+    """Messages of which at least one has to wait while the work is not over."""
+    if store.jobs.state(record.job_id) not in ("queued", "running"):
+        return ()
+    if isinstance(record, Index):
+        return _missing_of_index(store, record)
+    if isinstance(record, Evaluation):
+        return _missing_of_evaluation(store, record)
+    return (address(store, record),)
+
+
+def _missing_of_index(store: Store, index: Index) -> Iterable[Message]:
     if not index.shards:
-        return [("plan_index", {"index_id": index.id})]
+        return (address(store, index),)
     committed = store.index_data.commits(index.id)
     missing = [shard for shard in range(index.shards) if shard not in committed]
     if not missing:
-        return [("finish_index", {"index_id": index.id})]
-    return [("compute_shard", {"index_id": index.id, "shard": shard}) for shard in missing]
+        return (address(store, index, "finish_index"),)
+    return (address(store, index, "compute_shard", shard=shard) for shard in missing)
 
 
-def _missing_of_evaluation(store: Store, evaluation: Evaluation) -> list[Message]:
+def _missing_of_evaluation(store: Store, evaluation: Evaluation) -> Iterable[Message]:
     if not evaluation.pieces:
-        return [("plan_evaluation", {"evaluation_id": evaluation.id})]
+        return (address(store, evaluation),)
     missing = set(range(evaluation.pieces)) - store.evaluation_data.pieces_done(evaluation.id)
     if not missing:
-        return [("finish_evaluation", {"evaluation_id": evaluation.id})]
-    return [("evaluate_piece", {"evaluation_id": evaluation.id, "piece": piece}) for piece in sorted(missing)]
+        return (address(store, evaluation, "finish_evaluation"),)
+    return (address(store, evaluation, "evaluate_piece", piece=piece) for piece in sorted(missing))
 
 
-def _identity(actor: str, arguments: dict[str, Any]) -> tuple[Any, ...]:
+def _identity(message: Message) -> tuple[Any, ...]:
+    actor, arguments = message
     return (actor, *sorted(arguments.items()))

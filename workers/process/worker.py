@@ -7,23 +7,28 @@ import socket
 import threading
 from collections.abc import Mapping
 from types import FrameType
+from typing import Any
 
 import dramatiq
 import structlog
 import torch
 from dramatiq.middleware import CurrentMessage, Retries
 
+from influence.contracts.work import QueueName
 from influence.errors import DatainfError
 from influence.logs import configure_logs
 from influence.store.connections import StoreError, connect
 from influence.store.data.files import Files
-from influence.store.queue import QueueName, make_broker
+from influence.store.queue import make_broker
 from influence.store.store import Store
 from workers.batching.budget import TokenBudget
 from workers.evaluating.base import EvaluationKind
 from workers.evaluating.registry import KINDS
 from workers.loading.options import LoadOptions
-from workers.process.actors import register_build_actors, register_evaluation_actors, register_query_actors
+from workers.process.actors import (
+    make_steps,
+    register_actors,
+)
 from workers.process.reaper import resubmit_lost_work
 from workers.process.threads import set_cpu_threads
 from workers.runtime.deletions import follow_deletions, forget_deleted
@@ -77,6 +82,13 @@ def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> R
     )
 
 
+class NoTracebacks(dramatiq.Middleware):
+    """Keeps tracebacks, which `Retries` adds, out of messages: one may quote a row. The log has them."""
+
+    def before_enqueue(self, broker: dramatiq.Broker, message: dramatiq.Message[Any], delay: int | None) -> None:
+        message.options.pop("traceback", None)
+
+
 class WorkerProcess:
     """Consumes both queues until asked to stop.
 
@@ -86,22 +98,18 @@ class WorkerProcess:
 
     def __init__(self, runtime: Runtime, *, kinds: Mapping[str, EvaluationKind] = KINDS) -> None:
         self.runtime = runtime
-        self._kinds = kinds
+        self._steps = make_steps(kinds)
         self._workers = [
             self._make_worker("build", threads=1, poll_ms=BUILD_POLL_MS),
             self._make_worker("query", threads=runtime.settings.query_threads, poll_ms=QUERY_POLL_MS),
         ]
 
     def _make_worker(self, queue: QueueName, *, threads: int, poll_ms: int) -> dramatiq.Worker:
-        middleware = [Retries(max_retries=10, min_backoff=500, max_backoff=15_000), CurrentMessage()]
+        middleware = [Retries(max_retries=10, min_backoff=500, max_backoff=15_000), CurrentMessage(), NoTracebacks()]
         broker = make_broker(self.runtime.store.connections.state, queues=(queue,), middleware=middleware)
         broker.broker_id = f"{self.runtime.name}:{queue}"
         self.runtime.store.queue.reclaim(broker.broker_id)
-        if queue == "build":
-            register_build_actors(self.runtime, broker)
-            register_evaluation_actors(self.runtime, broker, self._kinds)
-        else:
-            register_query_actors(self.runtime, broker)
+        register_actors(self.runtime, broker, queue, self._steps)
         worker = dramatiq.Worker(broker, worker_timeout=poll_ms, worker_threads=threads)
         worker.queue_prefetch = threads
         return worker

@@ -11,7 +11,7 @@ from influence.contracts.index import Calibration
 from influence.contracts.query import Query, TestPointResult
 from influence.methods.registry import get_method
 from influence.ranking import Ranking
-from influence.store import keys
+from influence.store.work import advance, finish
 from workers.queries.contributions import Contributions, block_contributions
 from workers.queries.influence import Influence
 from workers.queries.opened import OpenedIndexes, find_terms
@@ -42,8 +42,6 @@ def answer_query(runtime: Runtime, query: Query) -> None:
     influence = sum_influence(indexes)
     answer = (_answer_exactly if indexes.are_full else _answer_from_codes)(runtime, query, indexes, influence)
     _store(runtime, query, indexes, answer)
-    runtime.store.queries.expire(query.id, keys.QUERY_SECONDS)
-    runtime.store.jobs.succeed(query.job_id)
 
 
 def sum_influence(indexes: OpenedIndexes) -> Influence:
@@ -95,7 +93,6 @@ def _store(runtime: Runtime, query: Query, indexes: OpenedIndexes, answer: Answe
         runtime.store.scores.write(query.id, spread_rows(influence.values, influence.row_indexes, index.rows))
     storages = {term.index.spec.storage for term in indexes.terms}
     fields: Mapping[str, Any] = {
-        "state": "succeeded" if is_final else "running",
         "results": tuple(results),
         "calibration": calibration,
         "rows_scored": len(influence.row_indexes),
@@ -104,8 +101,10 @@ def _store(runtime: Runtime, query: Query, indexes: OpenedIndexes, answer: Answe
         "milliseconds": indexes.watch.finish(),
         "damping_scale": scale if method.default_damping_scale is not None else None,
     }
-    runtime.store.queries.update(
-        query.id,
+    write = finish if is_final else advance
+    write(
+        runtime.store,
+        query,
         lambda current: current.model_copy(update={**fields, "notes": renew_notes(current.notes, answer.notes)}),
     )
 

@@ -2,7 +2,7 @@
 
 from influence.contracts.index import GradientSettings
 from influence.contracts.preview import DEFAULT_PREVIEW_ROWS, Preview, PreviewRow
-from influence.store import keys
+from influence.store.work import finish
 from workers.runtime.open import open_checkpoint, open_rows
 from workers.runtime.state import Runtime
 
@@ -30,8 +30,4 @@ def preview_rows(runtime: Runtime, preview: Preview) -> None:
                 truncated=view.truncated,
             )
         )
-    runtime.store.previews.update(
-        preview.id, lambda current: current.model_copy(update={"state": "succeeded", "rows": tuple(shown)})
-    )
-    runtime.store.previews.expire(preview.id, keys.QUERY_SECONDS)
-    runtime.store.jobs.succeed(preview.job_id)
+    finish(runtime.store, preview, lambda current: current.model_copy(update={"rows": tuple(shown)}))

@@ -5,6 +5,7 @@ import structlog
 from influence.contracts.index import Index
 from influence.errors import IndexNotReady, NotFound
 from influence.store.connections import StoreError
+from influence.store.work import drop_unwanted
 from workers.runtime.state import Runtime
 
 log = structlog.get_logger()
@@ -46,15 +47,14 @@ def forget_deleted(runtime: Runtime) -> None:
 
 def drop_if_deleted(runtime: Runtime, index: Index) -> None:
     """After something was written for an index: remove it again if the index was deleted. Raises NotFound then."""
-    if runtime.store.indexes.find(index.id) is None:
-        runtime.store.index_data.delete(index.id)
+    drop_unwanted(runtime.store, index)
     require_kept(runtime, index)
 
 
 def require_kept(runtime: Runtime, index: Index) -> None:
     """Raise NotFound when an index was deleted since its record was read, IndexNotReady when it is built anew."""
     current = runtime.store.indexes.find(index.id)
-    if current is None:
+    if current is None or current.state == "cancelled":  # a record on its way out is marked so
         raise NotFound(f"The index {index.id} was deleted meanwhile.", hint="Build it again with the same request.")
     if current.job_id != index.job_id:
         raise IndexNotReady(

@@ -1,7 +1,5 @@
 """The two reasons to stop work in hand: its job is over, or the process is asked to end."""
 
-from collections.abc import Callable
-
 from influence.errors import Cancelled
 from workers.runtime.state import Runtime
 
@@ -16,18 +14,17 @@ def check_stopping(runtime: Runtime) -> None:
         raise ShutdownRequested
 
 
-def check_wanted(runtime: Runtime, job_id: str, clear_up: Callable[[], None] = lambda: None) -> None:
+def check_wanted(runtime: Runtime, job_id: str) -> None:
     """Between pieces of work: raise ShutdownRequested, or what `require_wanted` raises."""
     check_stopping(runtime)
-    require_wanted(runtime, job_id, clear_up)
+    require_wanted(runtime, job_id)
 
 
-def require_wanted(runtime: Runtime, job_id: str, clear_up: Callable[[], None] = lambda: None) -> None:
-    """Raise Cancelled, after `clear_up`, when nobody wants the job any more: cancelled, deleted, or failed elsewhere.
+def require_wanted(runtime: Runtime, job_id: str) -> None:
+    """Raise Cancelled when nobody wants the job any more: cancelled, deleted, or failed elsewhere.
 
-    Whoever ended it cleared up at that moment; what was written since would stay for ever.
+    Whoever called for the work removes then what it wrote (see influence.store.work).
     """
     state = runtime.store.jobs.state(job_id)
     if state in (None, "failed", "cancelled"):
-        clear_up()
         raise Cancelled(f"The job is over: {state or 'deleted'}.")

@@ -3,7 +3,7 @@
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.evaluation import Subject
 from influence.contracts.index import GradientSettings, Index
-from influence.errors import IndexNotReady
+from influence.errors import IndexNotReady, NotFound
 from influence.rows.class_order import names_by_number
 from influence.rows.file import RowFile
 from workers.runtime.models import HotModel
@@ -13,6 +13,8 @@ from workers.runtime.state import Runtime
 def require_ready(runtime: Runtime, index_id: str, *, hint: str | None = None) -> Index:
     """The record of an index that can be asked. Raises NotFound, IndexNotReady."""
     index = runtime.store.indexes.require(index_id)
+    if index.state == "cancelled":  # its record is on its way out
+        raise NotFound(f"The index {index_id} was deleted.", hint="Build it again with the same request.")
     if index.state != "succeeded":
         raise IndexNotReady(f"Index {index.id} is {index.state}.", hint=hint)
     return index

@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-from collections.abc import Callable
 
 from influence.store.connections import StoreFullError
 from workers.runtime.interrupts import check_stopping, require_wanted
@@ -15,18 +14,10 @@ _REPORT_SECONDS = 0.2
 class JobProgress:
     """Reports units done, of the whole phase or of one shard, and raises when the work should stop."""
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        job_id: str,
-        *,
-        shard: int | None = None,
-        clear_up: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, runtime: Runtime, job_id: str, *, shard: int | None = None) -> None:
         self._runtime = runtime
         self._job_id = job_id
         self._shard = shard
-        self._clear_up = clear_up
         self._last = 0.0
 
     def report(self, done: int, *, last: bool = False) -> None:
@@ -38,7 +29,7 @@ class JobProgress:
         if not last and time.monotonic() - self._last < _REPORT_SECONDS:
             return
         self._last = time.monotonic()
-        require_wanted(self._runtime, self._job_id, self._clear_up)
+        require_wanted(self._runtime, self._job_id)
         # A server without room for a number has none for the work either: that write waits, this one need not.
         with contextlib.suppress(StoreFullError):
             self._runtime.store.jobs.set_done(self._job_id, done, shard=self._shard)

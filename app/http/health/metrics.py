@@ -7,7 +7,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from influence.contracts.job import FINAL_STATES
-from influence.store.queue import QUEUES
+from influence.contracts.work import QUEUES
 from influence.store.store import Store
 
 _STATES = ("queued", "running", *sorted(FINAL_STATES))

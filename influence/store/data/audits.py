@@ -12,6 +12,7 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
+from influence.contracts.work import ANSWER_SECONDS
 from influence.store import keys
 from influence.store.data.chunks import DamagedChunk, pack, read_array, unpack, write_array
 
@@ -19,7 +20,7 @@ _DELETE_BATCH = 500
 
 
 class AuditData:
-    """Columns (rows audited,) of finished audits, parts and sums of those under way; all for QUERY_SECONDS."""
+    """Columns (rows audited,) of finished audits, parts and sums of those under way; all for ANSWER_SECONDS."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -28,7 +29,7 @@ class AuditData:
         """Keep the table for as long as the audit's record."""
         for name, array in columns.items():
             write_array(
-                self._client, partial(keys.audit_column, audit_id, name), array, lifetime_seconds=keys.QUERY_SECONDS
+                self._client, partial(keys.audit_column, audit_id, name), array, lifetime_seconds=ANSWER_SECONDS
             )
 
     def read_columns(self, audit_id: str, rows: int, dtypes: Mapping[str, str]) -> dict[str, NDArray[Any]] | None:
@@ -47,7 +48,7 @@ class AuditData:
         name = keys.audit_parts(audit_id, stage)
         pipeline = self._client.pipeline()
         pipeline.hsetnx(name, str(part), value)
-        pipeline.expire(name, keys.QUERY_SECONDS)
+        pipeline.expire(name, ANSWER_SECONDS)
         pipeline.execute()
 
     def missing_parts(self, audit_id: str, stage: str, parts: int) -> list[int]:
@@ -68,9 +69,9 @@ class AuditData:
         """Keep a sum over the first `rows` evaluation rows; it replaces the one before."""
         name = keys.audit_parts(audit_id, "evaluation")
         before = self.sum_rows(audit_id)
-        write_array(self._client, partial(keys.audit_sum, audit_id, rows), total, lifetime_seconds=keys.QUERY_SECONDS)
+        write_array(self._client, partial(keys.audit_sum, audit_id, rows), total, lifetime_seconds=ANSWER_SECONDS)
         self._client.hset(name, "rows", rows)
-        self._client.expire(name, keys.QUERY_SECONDS)
+        self._client.expire(name, ANSWER_SECONDS)
         if before not in (0, rows):
             self._delete_matching(keys.audit_sum(audit_id, before, 0)[:-1] + "*")
 

@@ -4,6 +4,7 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
+from influence.contracts.work import ANSWER_SECONDS
 from influence.store import keys
 from influence.store.data.chunks import DamagedChunk, read_array, write_array
 
@@ -20,7 +21,7 @@ class QueryScores:
             self._client,
             lambda piece: keys.query_scores(query_id, piece),
             influence.astype(np.float32, copy=False),
-            lifetime_seconds=keys.QUERY_SECONDS,
+            lifetime_seconds=ANSWER_SECONDS,
         )
 
     def read(self, query_id: str, test_points: int, rows: int) -> NDArray[np.float32] | None:
@@ -35,5 +36,6 @@ class QueryScores:
 
     def delete(self, query_id: str) -> None:
         """Remove the scores."""
-        for name in self._client.scan_iter(match=keys.query_scores(query_id, 0)[:-1] + "*"):
-            self._client.unlink(name)
+        piece = 0
+        while self._client.unlink(keys.query_scores(query_id, piece)):
+            piece += 1

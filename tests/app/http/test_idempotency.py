@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 from support.problems import assert_problem
 
-from app.http.idempotency import Made, Once
+from app.http.idempotency import Accepted, IdempotentRun
 from influence.contracts.checkpoint import Checkpoint
 from influence.errors import IdempotencyConflict
 from influence.store.store import Store
@@ -70,13 +70,13 @@ def test_a_request_that_was_refused_frees_its_key(client: TestClient, ready_inde
 def test_a_request_whose_twin_is_still_running_is_told_to_come_back(
     client: TestClient, ready_index: dict[str, Any], store: Store
 ) -> None:
-    def meet_twin() -> Made:
+    def meet_twin() -> Accepted:
         with pytest.raises(IdempotencyConflict) as met:
-            Once(store.idempotency, "key").run("body", lambda: Made("never"))
+            IdempotentRun(store.idempotency, "key").run("body", lambda: Accepted("never"))
         assert met.value.extra["retry_after_seconds"] > 0
-        return Made("first")
+        return Accepted("first")
 
-    assert Once(store.idempotency, "key").run("body", meet_twin).resource_id == "first"
+    assert IdempotentRun(store.idempotency, "key").run("body", meet_twin).resource_id == "first"
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256])

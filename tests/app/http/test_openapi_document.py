@@ -24,10 +24,10 @@ def test_the_document_is_the_stored_one_but_for_wording(client: TestClient) -> N
     )
 
 
-def test_wording_does_not_count_and_names_do() -> None:
-    schema = {"properties": {"title": {"type": "string", "title": "Title"}}, "description": "One."}
-    reworded = {"properties": {"title": {"type": "string"}}, "description": "Another."}
-    renamed = {"properties": {"name": {"type": "string"}}}
+def test_wording_and_order_do_not_count_and_names_do() -> None:
+    schema = {"properties": {"title": {"type": "string", "title": "Title"}}, "required": ["a", "b"], "summary": "One."}
+    reworded = {"required": ["b", "a"], "properties": {"title": {"type": "string"}}, "summary": "Another."}
+    renamed = {"properties": {"name": {"type": "string"}}, "required": ["a", "b"]}
     assert _structure(schema) == _structure(reworded) != _structure(renamed)
 
 
@@ -36,6 +36,8 @@ def _structure(value: Any) -> Any:
     if isinstance(value, list):
         return [_structure(item) for item in value]
     if isinstance(value, dict):
+        if isinstance(value.get("required"), list):
+            value = {**value, "required": sorted(value["required"])}
         kept = {name: item for name, item in value.items() if not (name in _WORDING and isinstance(item, str))}
         return {name: _structure(item) for name, item in kept.items() if name != "version"}
     return value

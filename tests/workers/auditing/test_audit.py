@@ -19,14 +19,17 @@ from influence.contracts.audit import Audit
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import GradientSettings, Index
-from influence.errors import Cancelled, WorkerDied
+from influence.contracts.work import AUDIT
+from influence.errors import WorkerDied
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
+from influence.store.work import cancel
 from workers.auditing.labels import judge_labels
 from workers.auditing.turn import audit_index
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
 from workers.loading.options import LoadOptions
+from workers.process.actors import work_on
 from workers.process.reaper import resubmit_lost_work
 from workers.runtime.state import Runtime
 
@@ -275,19 +278,23 @@ def test_an_audit_that_kills_its_workers_fails_in_the_end(halted: tuple[Runtime,
 
 def test_a_worker_that_dies_after_the_summary_leaves_nothing_to_compute(halted: tuple[Runtime, Audit]) -> None:
     worker, audit = halted
-    done = worker.store.audits.update(audit.id, lambda found: found.model_copy(update={"state": "succeeded"}))
+    worker.store.audits.update(audit.id, lambda found: found.model_copy(update={"state": "succeeded"}))
     worker.store.audit_data.commit_part(audit.id, "labels", 0, np.zeros(3))
-    audit_index(worker, done)
+    work_on(worker, AUDIT, audit_index, audit_id=audit.id)
     assert worker.store.jobs.state(audit.job_id) == "succeeded"
     assert list(worker.store.connections.state.scan_iter(match=keys.audit_pattern(audit.id))) == []
 
 
 def test_a_cancelled_audit_leaves_nothing_behind(halted: tuple[Runtime, Audit]) -> None:
     worker, audit = halted
+
+    def cancel_at_once(runtime: Runtime, audit: Audit) -> None:
+        cancel(runtime.store, audit.job_id)
+        audit_index(runtime, audit)
+
     audit_index(worker, audit)
-    worker.store.jobs.cancel(audit.job_id)
-    with pytest.raises(Cancelled):
-        audit_index(worker, audit)
+    work_on(worker, AUDIT, cancel_at_once, audit_id=audit.id)
+    assert worker.store.audits.require(audit.id).state == "cancelled"
     assert list(worker.store.connections.state.scan_iter(match=keys.audit_pattern(audit.id))) == []
     assert resubmit_lost_work(worker.store) == 0
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from support.rows import make_ticket_rows
-from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
+from support.service import add_checkpoint, add_dataset, reopen_index, running_worker, submit_index, submit_query
 from support.tiny import TinyCheckpoint, make_classifier, poison_word
 
 from influence.compact.coded_rows import CodedRows
@@ -18,12 +18,14 @@ from influence.compact.packing import unpack_moments
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.index import Index
 from influence.contracts.job import Job
+from influence.errors import Cancelled
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
+from influence.store.work import drop_unwanted
 from workers.building.compact_rows import CompactRows, read_compact_rows
 from workers.building.finish import finish_index
-from workers.building.plan import drop_build, plan_index
+from workers.building.plan import plan_index
 from workers.building.shard import compute_shard
 from workers.indexes.compact import CompactIndex
 from workers.runtime.basis_sample import MOMENTS
@@ -246,16 +248,15 @@ def test_a_plan_killed_halfway_and_shards_delivered_twice_change_nothing(
     assert finished(worker.store, index.job_id).state == "succeeded"
     first = worker.store.indexes.require(index.id)
     # As a worker that died before its record was written, and one that died before its messages were taken, leave it.
-    unplanned = {"state": "running", "shards": 0, "rows_per_shard": 0, "growth": None, "bytes": None, "ready_at": None}
     worker.store.index_data.delete_parts(index.id, MOMENTS)
     worker.store.connections.state.delete(keys.commits(index.id))
-    again = worker.store.indexes.update(index.id, lambda found: found.model_copy(update=unplanned))
-    plan_index(worker, again)
+    plan_index(worker, reopen_index(worker.store, index.id, shards=0, rows_per_shard=0, growth=None, bytes=None))
     planned = worker.store.indexes.require(index.id)
     for shard in [*range(planned.shards), *range(planned.shards)]:
         compute_shard(worker, planned, shard)
     finish_index(worker, planned)
-    finish_index(worker, worker.store.indexes.require(index.id))
+    with pytest.raises(Cancelled):
+        finish_index(worker, planned)
     second = worker.store.indexes.require(index.id)
     assert second.growth == first.growth
     assert second.state == "succeeded"
@@ -293,8 +294,10 @@ def test_what_a_cancelled_plan_wrote_is_removed_but_not_what_a_newer_build_did(
     old = build(OLD)
     index = build(OLD + NEW, grow_from=old.id)
     worker.store.jobs.delete(index.job_id)
-    newer = worker.store.indexes.update(index.id, lambda found: found.model_copy(update={"job_id": "job_newer"}))
-    drop_build(worker, index)
+    newer = worker.store.indexes.update(
+        index.id, lambda found: found.model_copy(update={"job_id": "job_newer", "state": "running"})
+    )
+    drop_unwanted(worker.store, index)
     assert worker.store.index_data.read_parts(index.id, MOMENTS)
-    drop_build(worker, newer)
+    drop_unwanted(worker.store, newer)
     assert not worker.store.index_data.read_parts(index.id, MOMENTS)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.oracle import dense_ekfac, loop_factors, loop_gradients
 from support.rows import make_ticket_rows
-from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
+from support.service import add_checkpoint, add_dataset, reopen_index, running_worker, submit_index, submit_query
 from support.tiny import TinyCheckpoint, make_classifier, poison_word
 
 from influence.contracts.checkpoint import Checkpoint
@@ -82,13 +82,10 @@ def test_factors_count_among_the_bytes_and_parts_do_not_outlive_the_build(
     assert rich.estimate is not None
     assert rich.estimate["redis_bytes"] > (plain.estimate or {})["redis_bytes"]
     assert worker.store.index_data.read_parts(rich.id, shard_kronecker(0)) == {}
-    finish_index(worker, worker.store.indexes.update(rich.id, lambda found: found.model_copy(update=_UNFINISHED)))
+    finish_index(worker, reopen_index(worker.store, rich.id, bytes=None, warnings=()))
     assert worker.store.indexes.require(rich.id).bytes == rich.bytes
     worker.store.index_data.delete(rich.id)
     assert list(worker.store.connections.state.scan_iter(match=keys.index_pattern(rich.id))) == []
-
-
-_UNFINISHED = {"state": "running", "bytes": None, "warnings": (), "ready_at": None}
 
 
 def test_rows_that_are_left_out_do_not_enter_the_factors(

@@ -13,9 +13,10 @@ from support.tiny import make_plain
 from app.intake.plain import accept_plain
 from influence.checkpoint_files.base_models import BaseModels
 from influence.contracts.checkpoint import Checkpoint
-from influence.contracts.common import now
 from influence.contracts.index import GradientSettings
 from influence.contracts.preview import Preview, PreviewRequest
+from influence.contracts.work import PREVIEW
+from influence.store.work import accept
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
 from workers.loading.options import LoadOptions
 from workers.runtime.state import Runtime
@@ -70,18 +71,8 @@ def test_a_compact_index_of_it_answers(worker: Runtime, plain: Checkpoint, finis
 def test_rows_can_be_previewed_with_it(worker: Runtime, plain: Checkpoint, finished: Any) -> None:
     dataset = add_dataset(worker.store, worker.files, make_ticket_rows(3), "classification")
     request = PreviewRequest(checkpoint_id=plain.id, max_length=64)
-    preview = Preview(
-        id="prv_1",
-        job_id="job_1",
-        state="queued",
-        dataset_id=dataset.id,
-        checkpoint_id=plain.id,
-        request=request,
-        created_at=now(),
-    )
-    worker.store.previews.create(preview)
-    worker.store.jobs.create(preview.job_id, "preview", preview.id, f"/v1/previews/{preview.id}")
-    worker.store.queue.submit("preview_rows", preview_id=preview.id)
+    preview = Preview(**PREVIEW.begin(), dataset_id=dataset.id, checkpoint_id=plain.id, request=request)
+    accept(worker.store, preview)
     assert finished(worker.store, preview.job_id).state == "succeeded"
     shown = worker.store.previews.require(preview.id).rows
     assert shown is not None

@@ -10,12 +10,14 @@ from support.evaluations import Squares, squares_request, submit_evaluation
 from support.service import idle_runtime, running_worker
 
 from influence.contracts.evaluation import Evaluation
-from influence.errors import RowsUnfit
+from influence.contracts.work import EVALUATION
+from influence.errors import Cancelled, RowsUnfit
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 from workers.evaluating.job import MAX_ATTEMPTS, evaluate_piece, finish_evaluation, plan_evaluation
 from workers.evaluating.progress import PIECE_STEPS
+from workers.process.actors import make_steps, work_on
 from workers.process.reaper import resubmit_lost_work
 from workers.runtime.state import Runtime
 
@@ -172,7 +174,8 @@ def test_a_plan_is_made_once_and_a_result_counts_once(
         assert [number for _, number in kind.runs] == [0, 1, 2, 3]
         assert not store.evaluation_data.keep_result(asked.id, 0, {"square": -1})
         finish_evaluation(runtime, planned, kind)
-        finish_evaluation(runtime, store.evaluations.require(asked.id), kind)
+        with pytest.raises(Cancelled):
+            finish_evaluation(runtime, planned, kind)
     assert store.evaluations.require(asked.id).report.figures == {"squares": [0, 1, 4, 9]}
 
 
@@ -183,7 +186,7 @@ def test_a_job_whose_worker_died_behind_its_report_ends_all_the_same(
     store.jobs.start(asked.job_id)
     store.evaluations.update(asked.id, lambda found: found.model_copy(update={"state": "succeeded", "pieces": 4}))
     with idle_runtime(server.url, tmp_path / "data") as runtime:
-        finish_evaluation(runtime, store.evaluations.require(asked.id), kind)
+        work_on(runtime, EVALUATION, make_steps({"lds": kind})["finish_evaluation"], evaluation_id=asked.id)
     assert store.jobs.require(asked.job_id).state == "succeeded"
 
 

@@ -17,7 +17,7 @@ from influence.contracts.index import GradientSettings
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
-from workers.building.finish import finish_index
+from influence.store.work import send
 from workers.loading.checkpoint import load_checkpoint
 from workers.loading.options import LoadOptions
 from workers.runtime.state import Runtime
@@ -187,5 +187,5 @@ def test_a_worker_that_died_after_writing_the_record_leaves_no_job_running(
     index = submit_index(worker.store, checkpoint, dataset, storage="full")
     assert finished(worker.store, index.job_id).state == "succeeded"
     worker.store.connections.state.hset(keys.job(index.job_id), "state", "running")
-    finish_index(worker, worker.store.indexes.require(index.id))
-    assert worker.store.jobs.require(index.job_id).state == "succeeded"
+    send(worker.store, index, "finish_index")
+    assert finished(worker.store, index.job_id).state == "succeeded"

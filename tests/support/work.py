@@ -1,0 +1,76 @@
+"""A record of every kind of long work, with data of its own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from influence.auditing.signals import describe_signals
+from influence.contracts.audit import AuditRequest
+from influence.contracts.evaluation import LdsRequest, Subject
+from influence.contracts.index import IndexSpec
+from influence.contracts.job import WorkRecord
+from influence.contracts.preview import PreviewRequest
+from influence.contracts.query import QueryRequest
+from influence.contracts.sweep import SweepRequest
+from influence.contracts.work import WorkKind
+from influence.store.store import Store
+
+EXAMPLE = {"text": "late parcel", "label": 0}
+
+#: Fields of a record beside those that all kinds have.
+_FIELDS: dict[str, dict[str, Any]] = {
+    "index": {"spec": IndexSpec(checkpoint_id="ckpt_a", dataset_id="ds_a", storage="full"), "rows": 30},
+    "query": {"index_id": "idx_a", "request": QueryRequest(examples=[EXAMPLE]), "method": "datainf"},
+    "preview": {
+        "dataset_id": "ds_a",
+        "checkpoint_id": "ckpt_a",
+        "request": PreviewRequest(checkpoint_id="ckpt_a"),
+    },
+    "audit": {
+        "index_id": "idx_a",
+        "request": AuditRequest(),
+        "method": "datainf",
+        "signals": describe_signals(("loss",), {}),
+        "dataset_id": "ds_a",
+        "kind": "classification",
+        "task": "sequence_classification",
+        "rows": 30,
+    },
+    "sweep": {
+        "index_id": "idx_a",
+        "request": SweepRequest(examples=[EXAMPLE]),
+        "method": "datainf",
+        "damping_scales": (0.1, 1.0),
+        "default_damping_scale": 0.1,
+        "storage": "full",
+    },
+    "evaluation": {
+        "request": LdsRequest(kind="lds", dataset_id="ds_a"),
+        "subject": Subject(task="causal_lm", base_model=None, dataset_id="ds_a"),
+    },
+}
+
+_WRITE: dict[str, Callable[[Store, Any], object]] = {
+    "index": lambda store, index: store.index_data.write_rows(index.id, 0, "norms", np.ones((2, 3), np.float32)),
+    "query": lambda store, query: store.scores.write(query.id, np.ones((1, 30), np.float32)),
+    "audit": lambda store, audit: store.audit_data.commit_part(audit.id, "labels", 0, np.ones(3)),
+    "evaluation": lambda store, evaluation: store.evaluation_data.keep_result(evaluation.id, 0, {"square": 1}),
+}
+
+
+def make_work(kind: WorkKind[Any], **changes: Any) -> Any:
+    """A new record of a kind, not kept yet."""
+    return kind.record(**{**kind.begin(), **_FIELDS[kind.name], **changes})
+
+
+def write_data(store: Store, record: WorkRecord) -> None:
+    """What work on a record keeps beside it, where its kind keeps anything."""
+    kind = store.records_of(record).kind
+    if kind.name in _WRITE:
+        _WRITE[kind.name](store, record)
+
+
+def keys_about(store: Store, record_id: str) -> list[bytes]:
+    """Keys whose names hold an id."""
+    return sorted(name for name in store.connections.state.scan_iter() if record_id.encode() in name)
