@@ -1,8 +1,11 @@
 """What an evaluation is about: its model, rows and labels, resolved once when the request is accepted."""
 
+from pathlib import Path
+
 from app.checkpoints.accept import resolve_base_model
 from app.checks.readiness import require_ready
 from app.http.context import Context
+from influence.checkpoint_files.base_files import BaseFiles
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.evaluation import (
@@ -69,20 +72,20 @@ def _require_retrainable(request: Experiment, checkpoint: Checkpoint) -> None:
 def subject_of_rows(context: Context, request: Experiment, dataset_id: str) -> tuple[Subject, Dataset]:
     """A model to train on a data set. Raises NotFound, RowsUnfit, BaseModelNotFound and what a bad name gives."""
     dataset = context.store.datasets.require(dataset_id)
-    task = training_task(dataset.kind)
+    base = None if request.base_model is None else resolve_base_model(context, request.base_model, request.revision)
+    task = training_task(dataset.kind, _architectures(base))
     if task.head is None:
         if request.base_model is None and not isinstance(request, ClassAttributionRequest):
             raise InvalidRequest(
-                "A causal language model is trained many times over, and no base model is named.",
+                "A language model is trained many times over, and no base model is named.",
                 hint="Name an alias, path or hub id in 'base_model'.",
             )
-        base = None if request.base_model is None else resolve_base_model(context, request.base_model, request.revision)
         return Subject(task=task.name, base_model=base, dataset_id=dataset.id), dataset
     numbers: int | None = dataset.statistics.get("numbers_per_row")
     names, count = _labels(context, dataset) if numbers is None else (None, numbers)
     subject = Subject(
         task=task.name,
-        base_model=_encoder(context, request),
+        base_model=base or _default_encoder(context),
         dataset_id=dataset.id,
         num_labels=count,
         label_names=names,
@@ -90,9 +93,13 @@ def subject_of_rows(context: Context, request: Experiment, dataset_id: str) -> t
     return subject, dataset
 
 
-def _encoder(context: Context, request: Experiment) -> BaseModelRef:
-    if request.base_model is not None:
-        return resolve_base_model(context, request.base_model, request.revision)
+def _architectures(base: BaseModelRef | None) -> list[str]:
+    """Classes of a base model on this machine, as its configuration says; only a worker reads one on the hub."""
+    config = BaseFiles(Path(base.location)).config if base is not None and base.kind == "path" else {}
+    return [name for name in config.get("architectures") or () if isinstance(name, str)]
+
+
+def _default_encoder(context: Context) -> BaseModelRef:
     try:
         return resolve_base_model(context, DEFAULT_BASE_MODEL, None)
     except BaseModelNotFound as error:

@@ -4,7 +4,7 @@ What a task does with rows and a model is a class of its own, registered in work
 asks the declaration, so that no other file knows a task by its name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -98,15 +98,25 @@ CAUSAL_LM = TaskDeclaration(
     auto_class="AutoModelForCausalLM",
     answers="text",
 )
+SEQ2SEQ_LM = TaskDeclaration(
+    name="seq2seq_lm",
+    rows={COMPLETION.name: ("completion",)},
+    peft_type="SEQ_2_SEQ_LM",
+    architectures=("ForConditionalGeneration", "MarianMTModel"),
+    auto_class="AutoModelForSeq2SeqLM",
+    answers="text",
+)
 
-_TASKS = (SEQUENCE_CLASSIFICATION, SEQUENCE_REGRESSION, MULTI_LABEL_CLASSIFICATION, CAUSAL_LM)
+_TASKS = (SEQUENCE_CLASSIFICATION, SEQUENCE_REGRESSION, MULTI_LABEL_CLASSIFICATION, CAUSAL_LM, SEQ2SEQ_LM)
 #: Every task by name. Where several fit, the first is taken.
 TASKS: dict[str, TaskDeclaration] = {task.name: task for task in _TASKS}
 
 
-def training_task(kind: RowKind) -> TaskDeclaration:
-    """The task that a model is trained for where nothing but its rows are known."""
-    return next(task for task in TASKS.values() if kind in task.rows)
+def training_task(kind: RowKind, architectures: Sequence[str] = ()) -> TaskDeclaration:
+    """The task that a base model is trained for on rows of a kind: that of its own class where it takes such rows."""
+    fitting = [task for task in TASKS.values() if kind in task.rows]
+    of_model = [task for task in fitting if any(name.endswith(task.architectures) for name in architectures)]
+    return (of_model or fitting)[0]
 
 
 def tasks_like(task: TaskDeclaration) -> list[TaskDeclaration]:

@@ -9,6 +9,8 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
     BertConfig,
     BertForSequenceClassification,
     DebertaV2Config,
@@ -16,6 +18,8 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
 )
 
 #: The whole vocabulary.
@@ -112,6 +116,26 @@ def make_causal(folder: Path, *, seed: int = 0) -> TinyCheckpoint:
     base = LlamaForCausalLM(config)
     lora = LoraConfig(task_type="CAUSAL_LM", r=2, lora_alpha=4, target_modules=["q_proj", "v_proj"])
     return _save(folder, config, get_peft_model(base, lora))
+
+
+def make_seq2seq(folder: Path, *, kind: str = "t5") -> TinyCheckpoint:
+    """A two-layer T5 or BART with a LoRA adapter on the queries and values of encoder, decoder and what joins them."""
+    torch.manual_seed(0)
+    size = {"vocab_size": len(WORDS) + 5, "d_model": 32, "pad_token_id": 0, "eos_token_id": 2}
+    if kind == "t5":
+        sizes = {"d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0}
+        config: Any = T5Config(**size, **sizes)
+        base: Any = T5ForConditionalGeneration(config)
+    else:
+        layers = {f"{side}_{what}": n for side in ("encoder", "decoder") for what, n in _BART.items()}
+        config = BartConfig(**size, **layers, bos_token_id=1, max_position_embeddings=64, forced_bos_token_id=1)
+        base = BartForConditionalGeneration(config)
+    targets = ["q", "v"] if kind == "t5" else ["q_proj", "v_proj"]
+    lora = LoraConfig(task_type="SEQ_2_SEQ_LM", r=2, target_modules=targets)
+    return _save(folder, config, get_peft_model(base, lora))
+
+
+_BART = {"layers": 2, "attention_heads": 4, "ffn_dim": 48}
 
 
 def poison_word(tiny: TinyCheckpoint, word: str) -> None:

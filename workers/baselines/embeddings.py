@@ -1,6 +1,7 @@
 """Embeddings of rows under the checkpoint: what the baseline `embedding` compares.
 
-An embedding is the mean of the last hidden states over a row's own tokens, at length 1.
+An embedding is the mean of the last hidden states over a row's own tokens, at length 1; of an encoder-decoder the
+decoder's, over the completion.
 """
 
 from collections.abc import Sequence
@@ -25,14 +26,19 @@ def embed_batch(model: nn.Module, batch: Batch) -> Tensor:
     """
     found = getattr(model, "get_base_model", lambda: model)()
     encoder = getattr(found, "base_model", found)
-    hidden = getattr(encoder(**batch.inputs), "last_hidden_state", None)
+    mask_name = "attention_mask"
+    if "decoder_attention_mask" in batch.inputs:
+        hidden = found(**batch.inputs, output_hidden_states=True).decoder_hidden_states[-1]
+        mask_name = "decoder_attention_mask"
+    else:
+        hidden = getattr(encoder(**batch.inputs), "last_hidden_state", None)
     if hidden is None:
         raise UnsupportedModule(
             f"A {type(encoder).__name__} tells no hidden states, so its rows have no embedding.",
             hint="Use an influence method; GET /v1/methods lists them.",
         )
     # The last layer of a base that is spread over GPUs lies elsewhere than the first.
-    mask = batch.inputs["attention_mask"][:, :, None].to(hidden.device, torch.float32)
+    mask = batch.inputs[mask_name][:, :, None].to(hidden.device, torch.float32)
     mean = (hidden.float() * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1.0)
     return nn.functional.normalize(mean, dim=1)
 

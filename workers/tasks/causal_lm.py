@@ -15,13 +15,10 @@ from workers.gradients.losses import row_mean_cross_entropy, supervised_logits
 from workers.rows import IGNORED, Batch, EncodedRow, Row
 from workers.tasks.base import Materials, Prediction, RenderedRow
 from workers.tasks.chat import UnknownMask
-from workers.tasks.decoding import decode_greedily
+from workers.tasks.decoding import MAX_ANSWER_TOKENS, decode_greedily
 from workers.tasks.encoding import TextEncoder
 from workers.tasks.refusals import id_of, refuse_rows
 from workers.tasks.supervision import SCOPES, SupervisedText, Supervisor, before_answer, kind_of
-
-#: Tokens of an answer that takes the label's place.
-MAX_ANSWER_TOKENS = 64
 
 
 class CausalLM:

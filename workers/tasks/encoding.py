@@ -64,6 +64,19 @@ class TextEncoder:
                 inputs[place] = {name: list(short[name]) for name in short}
         return inputs, cut
 
+    def encode_targets(self, texts: Sequence[str]) -> tuple[list[list[int]], list[bool]]:
+        """Ids of each text as the answer of an encoder-decoder, cut to `limit`, and which were cut."""
+        if not texts:
+            return [], []
+        with self._lock:
+            found = self.tokenizer(text_target=list(texts), verbose=False)["input_ids"]
+            cut = [len(ids) > self.limit for ids in found]
+            ids = [list(whole) for whole in found]
+            for place in (place for place, is_long in enumerate(cut) if is_long):
+                short = self.tokenizer(text_target=texts[place], truncation=True, max_length=self.limit)
+                ids[place] = list(short["input_ids"])
+        return ids, cut
+
     def encode(self, text: str, *, special_tokens: bool) -> TokenisedText:
         """Ids of one text, uncut, with the characters of each token where the tokenizer knows them."""
         with self._lock, heed_panics():

@@ -2,23 +2,15 @@
 
 from collections.abc import Callable
 
-from influence.contracts.tasks import (
-    CAUSAL_LM,
-    MULTI_LABEL_CLASSIFICATION,
-    SEQUENCE_CLASSIFICATION,
-    SEQUENCE_REGRESSION,
-    TaskName,
-)
+from influence.contracts.tasks import TaskName
 from workers.tasks.base import Materials, Task
 from workers.tasks.causal_lm import CausalLM
 from workers.tasks.multi_label_classification import MultiLabelClassification
 from workers.tasks.regression import Regression
 from workers.tasks.sequence_classification import SequenceClassification
+from workers.tasks.sequence_to_sequence import SequenceToSequence
+
+_CLASSES = (SequenceClassification, Regression, MultiLabelClassification, CausalLM, SequenceToSequence)
 
 #: Makes the task of a loaded checkpoint; may raise TaskMismatch.
-MAKERS: dict[TaskName, Callable[[Materials], Task]] = {
-    SEQUENCE_CLASSIFICATION.name: SequenceClassification.make,
-    SEQUENCE_REGRESSION.name: Regression.make,
-    MULTI_LABEL_CLASSIFICATION.name: MultiLabelClassification.make,
-    CAUSAL_LM.name: CausalLM.make,
-}
+MAKERS: dict[TaskName, Callable[[Materials], Task]] = {task.name: task.make for task in _CLASSES}

@@ -42,6 +42,11 @@ def kind_of(row: Row) -> RowKind:
     return CLASSIFICATION.name if "label" in row or "text_pair" in row else TEXT.name
 
 
+def holds_completion(row: Row) -> bool:
+    """Whether a normalised row is a prompt with its completion."""
+    return kind_of(row) == COMPLETION.name
+
+
 class Supervisor:
     """Encodes rows for a causal language model."""
 
