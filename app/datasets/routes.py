@@ -119,7 +119,7 @@ async def _take_json(request: Request, context: Context, once: IdempotentRun) ->
 def _accept(context: Context, source: dict[str, Any]) -> Accepted:
     # Loading the table readers (pyarrow, the hub client) takes longer than the API may take to start.
     from app.intake.datasets import accept_dataset, accept_hub_dataset
-    from app.intake.table_limits import TableLimits
+    from app.intake.tables.limits import TableLimits
 
     limits = TableLimits(max_bytes=context.settings.max_dataset_bytes, max_rows=context.settings.max_rows)
     accept = accept_hub_dataset if "hub_id" in source else accept_dataset

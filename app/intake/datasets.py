@@ -10,8 +10,8 @@ from typing import Any
 from ulid import ULID
 
 from app.intake.hub_dataset import fetch_split
-from app.intake.table_limits import TableLimits
-from app.intake.tables import Table, join_tables, open_table
+from app.intake.tables.limits import TableLimits
+from app.intake.tables.opening import Table, join_tables, open_table
 from influence.contracts.common import now
 from influence.contracts.dataset import Dataset, RowKind
 from influence.errors import DatainfError

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.intake.table_limits import TableLimits
-from app.intake.tables import Table, open_table
+from app.intake.tables.limits import TableLimits
+from app.intake.tables.opening import Table, open_table
 from influence.errors import DatainfError
 
 ROWS: list[dict[str, Any]] = [

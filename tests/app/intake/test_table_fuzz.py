@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.intake.datasets import accept_dataset
-from app.intake.table_limits import TableLimits
+from app.intake.tables.limits import TableLimits
 from influence.contracts.dataset import RowKind
 from influence.errors import ColumnsAmbiguous, DatainfError
 from influence.rows.columns import ROLES, SYNONYMS, choose_columns

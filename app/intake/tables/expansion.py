@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.intake.table_limits import Source, TableLimits, check_columns, refuse_size
+from app.intake.tables.limits import Source, TableLimits, check_columns, refuse_size
 from influence.errors import TooLarge, UnreadableFile, UnsupportedFormat
 from influence.rows.labels import are_label_names
 

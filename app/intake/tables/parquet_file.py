@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.intake.table_expansion import check_schema, class_names, expand, refusing
-from app.intake.table_limits import Source, TableLimits, refuse_size
+from app.intake.tables.expansion import check_schema, class_names, expand, refusing
+from app.intake.tables.limits import Source, TableLimits, refuse_size
 
 _BATCH_ROWS = 1024
 _METADATA_BYTES = 64 << 20

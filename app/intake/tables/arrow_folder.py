@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from app.intake.table_expansion import check_schema, class_names, expand, refusing
-from app.intake.table_limits import Source, TableLimits, refuse_size
+from app.intake.tables.expansion import check_schema, class_names, expand, refusing
+from app.intake.tables.limits import Source, TableLimits, refuse_size
 from influence.errors import InvalidRequest, UnreadableFile, UnsupportedFormat
 
 _METADATA_BYTES = 64 << 20

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
-from app.intake.table_limits import Source, TableLimits, check_columns, refuse_line, refuse_size
+from app.intake.tables.limits import Source, TableLimits, check_columns, refuse_line, refuse_size
 from influence.errors import EmptyFile, UnreadableFile
 
 _DELIMITERS = ",;\t|"

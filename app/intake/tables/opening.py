@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 
-from app.intake.table_arrow import ArrowFolder
-from app.intake.table_csv import read_csv
-from app.intake.table_json import read_json_array, read_jsonl
-from app.intake.table_limits import Source, TableLimits, count_rows, refuse_size
-from app.intake.table_parquet import ParquetTable
+from app.intake.tables.arrow_folder import ArrowFolder
+from app.intake.tables.csv_file import read_csv
+from app.intake.tables.json_file import read_json_array, read_jsonl
+from app.intake.tables.limits import Source, TableLimits, count_rows, refuse_size
+from app.intake.tables.parquet_file import ParquetTable
 from influence.errors import EmptyFile, NotFound, UnreadableFile, UnsupportedFormat
 
 #: Rows of a JSON file whose fields are taken to be its columns.

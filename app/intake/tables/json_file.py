@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from app.intake.table_limits import Source, TableLimits, check_columns, refuse_line, refuse_size
+from app.intake.tables.limits import Source, TableLimits, check_columns, refuse_line, refuse_size
 
 _HINT = "Write one JSON object a line (JSONL), or one JSON array of objects."
 _PIECE_BYTES = 1 << 18
