@@ -7,6 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from app.checks.references import refuse_referenced
+from app.datasets.record import keep_record
 from app.http.auth import Caller
 from app.http.bodies import describe_body, read_fields, read_json
 from app.http.context import Context, Ctx
@@ -124,7 +125,7 @@ def _accept(context: Context, source: dict[str, Any]) -> Accepted:
     limits = TableLimits(max_bytes=context.settings.max_dataset_bytes, max_rows=context.settings.max_rows)
     accept = accept_hub_dataset if "hub_id" in source else accept_dataset
     dataset = accept(**source, limits=limits, destination_root=context.files.datasets)
-    return Accepted(dataset.id, is_new=context.store.datasets.create(dataset))
+    return keep_record(context.store, dataset, is_named=source.get("name") is not None)
 
 
 @router.get("", response_model=Page[Dataset], summary="List data sets", responses=describe_errors(NotFound))
@@ -141,13 +142,13 @@ def read_dataset(dataset_id: str, context: Ctx, caller: Caller) -> Response:
 
 @router.get("/{dataset_id}/rows", response_model=RowPage, summary="Read rows", responses=describe_errors(NotFound))
 def read_rows(dataset_id: str, context: Ctx, caller: Caller, rows: RowsOf) -> Response:
-    """Normalised rows in their order."""
+    """Normalised rows in their order, with what their metadata columns hold."""
     dataset = context.store.datasets.require(dataset_id)
     stop = min(rows.offset + rows.length, dataset.rows)
     with RowFile(context.files.dataset(dataset_id)) as file:
         found = file.read(rows.offset, stop)
     data = [
-        DatasetRow(row_index=index, row_id=str(row.pop("id")), row=row)
+        DatasetRow(row_index=index, row_id=str(row.pop("id")), metadata=row.pop("metadata", None), row=row)
         for index, row in enumerate(found, start=rows.offset)
     ]
     more = stop < dataset.rows

@@ -30,7 +30,7 @@ def test_rows_come_in_their_order_in_slices(client: TestClient) -> None:
     dataset_id = send(client).json()["id"]
     page = client.get(f"/v1/datasets/{dataset_id}/rows?offset=1&length=1").json()
     assert page == {
-        "data": [{"row_index": 1, "row_id": "row-00000001", "row": {"text": "b", "label": 1}}],
+        "data": [{"row_index": 1, "row_id": "row-00000001", "row": {"text": "b", "label": 1}, "metadata": None}],
         "has_more": True,
         "next": 2,
         "rows": 3,
