@@ -30,6 +30,7 @@ from influence.errors import (
     IdempotencyConflict,
     InvalidRequest,
     LabelOutOfRange,
+    LabelUnknown,
     NotFound,
     PathNotAllowed,
     ResourceInUse,
@@ -58,7 +59,9 @@ class DatasetForm(RequestModel):
     status_code=201,
     response_model=Dataset,
     summary="Send a data set",
-    openapi_extra=describe_body(DatasetRequest, DatasetForm, "file", "JSONL, a JSON array, CSV or Parquet."),
+    openapi_extra=describe_body(
+        DatasetRequest, DatasetForm, "file", "JSONL, a JSON array, CSV, TSV or Parquet; text files may be gzip or zstd."
+    ),
     responses={
         200: {"model": Dataset, "description": "The same rows came before: this is their data set."},
         **describe_errors(
@@ -71,6 +74,7 @@ class DatasetForm(RequestModel):
             ColumnsAmbiguous,
             RowsRefused,
             LabelOutOfRange,
+            LabelUnknown,
             PathNotAllowed,
             NotFound,
             IdempotencyConflict,

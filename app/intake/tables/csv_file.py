@@ -124,7 +124,7 @@ class _JoinedLines:
     def __init__(self, delimiter: str) -> None:
         self._delimiter = delimiter
         self._row = 0
-        self._lines = 1
+        self._lines = 0
         self._rows: list[int] = []
         self._count = 0
         self._first_line = 0
@@ -146,7 +146,7 @@ class _JoinedLines:
         """Raise UnreadableFile: quotes as frames and quotes as characters give different rows, and both fit."""
         raise UnreadableFile(
             f"A quoted field spans lines and holds the delimiter (it ends in line {self._first_line}); without quoting "
-            f"every line is a row: {self._lines - 1} rows instead of {self._row}.",
+            f"every line is a row: {self._lines} rows instead of {self._row}.",
             hint="Double every quote that is just a character and put such fields in quotes, or send JSON lines.",
             extra={"line": self._first_line},
         )

@@ -34,7 +34,8 @@ def read_context(
     source: Mapping[str, Any], columns: Mapping[str, str], messages: Messages, *, filled: bool
 ) -> dict[str, Any]:
     """`messages` with the system prompt before them; tools, documents and template arguments where a row has any."""
-    found: dict[str, Any] = {"messages": _with_system(source.get(columns.get("system", "")), columns, messages)}
+    system = source.get(columns["system"]) if "system" in columns else None
+    found: dict[str, Any] = {"messages": _with_system(system, columns, messages)}
     for role in ("tools", "documents"):
         if role in columns and (items := as_objects(source.get(columns[role]), columns[role], role, filled=filled)):
             found[role] = items
