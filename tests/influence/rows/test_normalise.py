@@ -88,7 +88,7 @@ def test_rows_without_a_label_are_all_named() -> None:
 
 
 def test_an_empty_field_of_a_csv_is_a_missing_label() -> None:
-    with pytest.raises(RowsRefused, match="have no label"):
+    with pytest.raises(RowsRefused, match="no label in"):
         list(normalised([{"text": "a", "label": ""}], text_types={}))
 
 
