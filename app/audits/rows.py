@@ -93,7 +93,8 @@ def describe_rows(files: Files, audit: Audit, columns: Columns, positions: NDArr
                 values["row_index"], file.read_many(values["row_index"]), _transpose(values), strict=True
             ):
                 given = {"label": row["label"]} if "label" in row and "label" not in fields else {}
-                yield {**fields, **given, "row_index": row_index, "row_id": str(row.pop("id")), "row": row}
+                about = {"row_id": str(row.pop("id")), "metadata": row.pop("metadata", None)}
+                yield {**fields, **given, "row_index": row_index, **about, "row": row}
 
 
 def _list_values(audit: Audit, columns: Columns) -> dict[str, list[Any]]:

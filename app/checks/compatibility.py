@@ -3,7 +3,7 @@
 from app.checks.labels import check_labels
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.common import LossScope
-from influence.contracts.dataset import ROW_FORMS, Dataset, RowKind
+from influence.contracts.dataset import ROW_FORMS, Dataset
 from influence.contracts.evaluation import Subject
 from influence.contracts.tasks import TASKS, TaskDeclaration, TaskName, tasks_like
 from influence.errors import InvalidRequest, RowsUnfit
@@ -35,14 +35,14 @@ def _admits(task: TaskDeclaration, checkpoint: Checkpoint | Subject) -> bool:
     return task.head is None or task.head.admit(checkpoint.num_labels)
 
 
-def choose_loss(task: TaskName, kind: RowKind, wanted: LossScope | None) -> LossScope | None:
+def choose_loss(task: TaskName, dataset: Dataset, wanted: LossScope | None) -> LossScope | None:
     """The tokens that carry loss; None where it falls on the label. Raises InvalidRequest for a scope not offered."""
-    offered = TASKS[task].rows[kind]
+    offered = TASKS[task].rows[dataset.kind]
     if wanted is None:
-        return offered[0] if offered else None
+        return dataset.implied_loss or (offered[0] if offered else None)
     if wanted not in offered:
         raise InvalidRequest(
-            f"Rows of kind '{kind}' have no loss scope '{wanted}'.",
+            f"Rows of kind '{dataset.kind}' have no loss scope '{wanted}'.",
             hint=f"Use {' or '.join(map(repr, offered))}." if offered else "Leave 'loss' out: it is the label's.",
         )
     return wanted

@@ -1,7 +1,8 @@
 """Do labels fit the head of a checkpoint, or of the model that an evaluation trains?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from typing import NoReturn
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.common import Json
@@ -10,7 +11,9 @@ from influence.contracts.evaluation import Subject
 from influence.contracts.tasks import names_classes
 from influence.errors import InvalidRequest, LabelOutOfRange, LabelUnknown, RowsUnfit
 from influence.rows.class_order import names_by_number
+from influence.rows.label_forms.class_values import Form
 from influence.rows.label_forms.numbers import count_numbers
+from influence.rows.labels import is_ambiguous
 
 _SHOWN = 20
 
@@ -90,17 +93,31 @@ def _check_classes(checkpoint: Checkpoint | Subject, dataset: Dataset) -> None:
     names = checkpoint.label_names
     names_by_number(dataset.label_names, names)
     counts: dict[str, int] = dataset.statistics.get("labels", {})
-    named = [label for label in counts if not _is_class_number(label) and label not in (names or ())]
+    form: Form | None = dataset.statistics.get("label_form")
+    unknown = [label for label in counts if label not in (names or ())]
+    named = [label for label in unknown if form == "name" or not _is_class_number(label)]
     if named:
         _refuse_names(named, names, counts)
+    if form is not None and names is not None and dataset.label_names is None and is_ambiguous(form, names):
+        _refuse_form(form, names, counts)
     classes = checkpoint.num_labels
-    beyond = [label for label in counts if _is_class_number(label) and label not in (names or ())]
-    if classes is not None and (beyond := [label for label in beyond if int(label) >= classes]):
+    numbers = [label for label in (unknown if form is None else counts) if form != "name"]
+    if classes is not None and (beyond := [label for label in numbers if int(label) >= classes]):
         raise LabelOutOfRange(
             f"Labels {', '.join(beyond[:_SHOWN])} lie outside the head, which has {classes} classes.",
             hint=f"Use labels 0 to {classes - 1}, or the checkpoint that was trained on these labels.",
             extra={"labels": beyond[:_SHOWN], "num_labels": classes, "rows": sum(counts[label] for label in beyond)},
         )
+
+
+def _refuse_form(form: Form, names: Sequence[str], counts: Mapping[str, int]) -> NoReturn:
+    raise LabelUnknown(
+        f"The labels are {'class numbers' if form == 'number' else 'truth values'}, and so are the checkpoint's names, "
+        "in another order: which class is meant cannot be told.",
+        hint="Send the data set with 'label_names', and its labels as texts: they are then read as names. "
+        f"The checkpoint knows {', '.join(map(repr, names[:_SHOWN]))}.",
+        extra={"labels": list(counts)[:_SHOWN], "label_names": list(names[:_SHOWN])},
+    )
 
 
 def _check_numbers(checkpoint: Checkpoint | Subject, numbers: int, opening: str) -> None:

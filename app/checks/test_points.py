@@ -10,7 +10,7 @@ from influence.contracts.index import Index
 from influence.contracts.points import MAX_TEST_POINTS, PointSource, RowSelection
 from influence.contracts.tasks import TASKS
 from influence.errors import InvalidRequest, RowsUnfit
-from influence.rows.normalise import normalise_examples
+from influence.rows.examples import normalise_examples
 from influence.store.store import Store
 
 Asked = TypeVar("Asked", bound=PointSource)
@@ -28,6 +28,7 @@ def check_test_points(store: Store, index: Index, request: Asked) -> Asked:
         request.examples or [],
         dataset.kind,
         dataset.columns,
+        beside=dataset.metadata_columns,
         label_names=checkpoint.label_names,
         classes=checkpoint.num_labels,
     )

@@ -7,6 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from app.checks.references import refuse_referenced
+from app.datasets.record import keep_record
 from app.http.auth import Caller
 from app.http.bodies import describe_body, read_fields, read_json
 from app.http.context import Context, Ctx
@@ -29,6 +30,7 @@ from influence.errors import (
     IdempotencyConflict,
     InvalidRequest,
     LabelOutOfRange,
+    LabelUnknown,
     NotFound,
     PathNotAllowed,
     ResourceInUse,
@@ -57,7 +59,9 @@ class DatasetForm(RequestModel):
     status_code=201,
     response_model=Dataset,
     summary="Send a data set",
-    openapi_extra=describe_body(DatasetRequest, DatasetForm, "file", "JSONL, a JSON array, CSV or Parquet."),
+    openapi_extra=describe_body(
+        DatasetRequest, DatasetForm, "file", "JSONL, a JSON array, CSV, TSV or Parquet; text files may be gzip or zstd."
+    ),
     responses={
         200: {"model": Dataset, "description": "The same rows came before: this is their data set."},
         **describe_errors(
@@ -70,6 +74,7 @@ class DatasetForm(RequestModel):
             ColumnsAmbiguous,
             RowsRefused,
             LabelOutOfRange,
+            LabelUnknown,
             PathNotAllowed,
             NotFound,
             IdempotencyConflict,
@@ -119,12 +124,12 @@ async def _take_json(request: Request, context: Context, once: IdempotentRun) ->
 def _accept(context: Context, source: dict[str, Any]) -> Accepted:
     # Loading the table readers (pyarrow, the hub client) takes longer than the API may take to start.
     from app.intake.datasets import accept_dataset, accept_hub_dataset
-    from app.intake.table_limits import TableLimits
+    from app.intake.tables.limits import TableLimits
 
     limits = TableLimits(max_bytes=context.settings.max_dataset_bytes, max_rows=context.settings.max_rows)
     accept = accept_hub_dataset if "hub_id" in source else accept_dataset
     dataset = accept(**source, limits=limits, destination_root=context.files.datasets)
-    return Accepted(dataset.id, is_new=context.store.datasets.create(dataset))
+    return keep_record(context.store, dataset, is_named=source.get("name") is not None)
 
 
 @router.get("", response_model=Page[Dataset], summary="List data sets", responses=describe_errors(NotFound))
@@ -141,13 +146,13 @@ def read_dataset(dataset_id: str, context: Ctx, caller: Caller) -> Response:
 
 @router.get("/{dataset_id}/rows", response_model=RowPage, summary="Read rows", responses=describe_errors(NotFound))
 def read_rows(dataset_id: str, context: Ctx, caller: Caller, rows: RowsOf) -> Response:
-    """Normalised rows in their order."""
+    """Normalised rows in their order, with what their metadata columns hold."""
     dataset = context.store.datasets.require(dataset_id)
     stop = min(rows.offset + rows.length, dataset.rows)
     with RowFile(context.files.dataset(dataset_id)) as file:
         found = file.read(rows.offset, stop)
     data = [
-        DatasetRow(row_index=index, row_id=str(row.pop("id")), row=row)
+        DatasetRow(row_index=index, row_id=str(row.pop("id")), metadata=row.pop("metadata", None), row=row)
         for index, row in enumerate(found, start=rows.offset)
     ]
     more = stop < dataset.rows

@@ -20,7 +20,7 @@ _READ_BYTES = 1 << 18
 
 
 def stream_rows(rows: Iterable[Json], media_type: str, types: Mapping[str, type] | None = None) -> Iterator[bytes]:
-    """Rows of flat cells as pieces of a file. `types`, name to str, int or float, are those of the first row's cells
+    """Rows of flat cells as pieces of a file. `types`, name to str, int, float or bool, are those of the first row
     where they are left out; CSV and Parquet have just these columns."""
     following = iter(rows)
     if media_type == JSONL_MEDIA_TYPE:
@@ -59,7 +59,7 @@ def _stream_parquet(rows: Iterator[Json], types: Mapping[str, type]) -> Iterator
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
     schema = pa.schema([(name, kinds[kind]) for name, kind in types.items()])
     with tempfile.TemporaryFile(prefix="datainf-table-") as file:
         with pq.ParquetWriter(file, schema) as writer:

@@ -52,7 +52,7 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
         precision=request.precision,
         max_length=request.max_length,
         on_too_long=request.on_too_long,
-        loss=choose_loss(checkpoint.task, dataset.kind, request.loss),
+        loss=choose_loss(checkpoint.task, dataset, request.loss),
         include_bias=request.include_bias,
     )
     return IndexSpec(

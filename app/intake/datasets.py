@@ -10,15 +10,19 @@ from typing import Any
 from ulid import ULID
 
 from app.intake.hub_dataset import fetch_split
-from app.intake.table_limits import TableLimits
-from app.intake.tables import Table, join_tables, open_table
+from app.intake.tables.exports import name_label
+from app.intake.tables.json_shapes import name_wrapper
+from app.intake.tables.limits import TableLimits
+from app.intake.tables.opening import join_tables, open_table
+from app.intake.tables.table import Table
 from influence.contracts.common import now
-from influence.contracts.dataset import Dataset, RowKind
-from influence.errors import DatainfError
+from influence.contracts.dataset import Dataset, RowKind, RowProblem
+from influence.errors import ColumnsUnmatched, DatainfError
 from influence.rows.columns import ColumnMap, choose_columns
 from influence.rows.file import RowFile, dataset_digest, write_rows
+from influence.rows.findings import list_names
 from influence.rows.label_forms.detection import SAMPLE_ROWS, settle_kind
-from influence.rows.normalise import normalise_rows
+from influence.rows.normalise import NormalisedRows, normalise_rows
 from influence.rows.statistics import RowStatistics
 
 MAX_NAME_CHARACTERS = 200
@@ -81,16 +85,31 @@ def accept_table(
     destination_root: Path,
 ) -> Dataset:
     """As `accept_dataset`, for a table that is open."""
-    chosen = choose_columns(table.columns, columns)
-    chosen = settle_kind(chosen, islice(table.rows(chosen.used), SAMPLE_ROWS), typed=table.typed)
+    chosen = _settle_columns(table, columns)
     known = label_names if label_names is not None else _class_names(table, chosen)
-    rows = normalise_rows(table.rows(chosen.used), chosen, label_names=known, typed=table.typed)
-    kept = keep_rows(rows, kind=rows.kind, label_names=lambda: rows.label_names, destination_root=destination_root)
+    skipped = _unkept(table, chosen)
+    rows = normalise_rows(
+        table.rows([column for column in table.columns if column not in skipped]),
+        chosen,
+        label_names=known,
+        numbered=label_names is None,
+        text_types=table.text_types,
+        filled=table.filled,
+    )
+    kept = keep_rows(
+        rows,
+        kind=rows.kind,
+        columns=chosen.columns,
+        label_names=lambda: rows.label_names,
+        destination_root=destination_root,
+    )
     return kept.model_copy(
         update={
             "name": name[:MAX_NAME_CHARACTERS] if name else None,
-            "columns": chosen.columns,
-            "statistics": {**kept.statistics, **rows.label_facts, "format": table.format, **_template(chosen)},
+            "metadata_columns": rows.metadata_columns,
+            "format": table.format,
+            "statistics": {**kept.statistics, **rows.label_facts, **_reading(rows, table, chosen)},
+            "problems": (*table.problems, *_skipping(skipped, kept.rows), *rows.problems, *kept.problems),
         }
     )
 
@@ -99,6 +118,7 @@ def keep_rows(
     rows: Iterable[dict[str, Any]],
     *,
     kind: RowKind,
+    columns: Mapping[str, str],
     label_names: Callable[[], Sequence[str] | None],
     destination_root: Path,
 ) -> Dataset:
@@ -110,12 +130,12 @@ def keep_rows(
     staging = destination_root / f"incoming-{ULID()}"
     summary = write_rows(staging, statistics.watch(rows))
     names = label_names()
-    dataset_id = f"ds_{dataset_digest(kind, names, summary)}"
+    dataset_id = f"ds_{dataset_digest(kind, names, columns, summary)}"
     _settle(staging, destination_root / dataset_id)
     return Dataset(
         id=dataset_id,
         kind=kind,
-        columns={},
+        columns=dict(columns),
         rows=summary.rows,
         bytes=summary.bytes,
         label_names=tuple(names) if names is not None else None,
@@ -125,12 +145,43 @@ def keep_rows(
     )
 
 
+def _settle_columns(table: Table, columns: Mapping[str, str] | None) -> ColumnMap:
+    try:
+        chosen = choose_columns(table.columns, name_label(table, columns), types=table.types)
+        sample = islice(table.rows(list(chosen.columns.values())), SAMPLE_ROWS)
+        return settle_kind(chosen, sample, typed=table.text_types is None)
+    except ColumnsUnmatched as error:
+        if table.only_row is not None and columns is None:
+            raise name_wrapper(table.only_row, error) from error
+        raise
+
+
 def _class_names(table: Table, chosen: ColumnMap) -> tuple[str, ...] | None:
     return table.class_names.get(chosen.columns["label"]) if "label" in chosen.columns else None
 
 
-def _template(chosen: ColumnMap) -> dict[str, str]:
-    return {"prompt_template": "alpaca"} if "instruction" in chosen.columns else {}
+def _unkept(table: Table, chosen: ColumnMap) -> list[str]:
+    """Columns that play no role and hold nothing that JSON can: bytes, and types that only Arrow knows."""
+    read = {*chosen.columns.values(), chosen.label_name, *chosen.unreadable}
+    return [
+        column
+        for column in table.columns
+        if column not in read and (kinds := table.types.get(column)) and kinds <= {"bytes", "other"}
+    ]
+
+
+def _skipping(columns: Sequence[str], rows: int) -> tuple[RowProblem, ...]:
+    if not columns:
+        return ()
+    message = f"Not kept, for no JSON can hold their values: the columns {list_names(columns)}."
+    return (RowProblem(code="metadata_not_kept", count=rows, rows=(), message=message, names=tuple(columns)),)
+
+
+def _reading(rows: NormalisedRows, table: Table, chosen: ColumnMap) -> dict[str, str]:
+    """How the rows were read: format, form of the labels, template of the prompts."""
+    form = {"label_form": rows.label_form} if rows.label_form else {}
+    template = {"prompt_template": "alpaca"} if "instruction" in chosen.columns else {}
+    return {"format": table.format.name, **form, **template}
 
 
 def _settle(staging: Path, folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from huggingface_hub import HfApi, hf_hub_download
 
 from app.intake.hub_errors import translate_hub_errors
-from app.intake.table_limits import TableLimits, refuse_size
+from app.intake.tables.limits import TableLimits, refuse_size
 from influence.errors import InvalidRequest, NotFound
 
 DEFAULT_SPLIT = "train"

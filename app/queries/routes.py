@@ -16,7 +16,15 @@ from app.http.strict_json import StrictRoute
 from app.queries.scores import find_scores, stream_json, to_parquet
 from app.queries.submit import submit_query
 from influence.contracts.query import Query, QueryRequest
-from influence.errors import BrokenRow, ColumnsUnmatched, IndexNotReady, NotAcceptable, NotFound, NoWorker
+from influence.errors import (
+    BrokenRow,
+    ColumnsAmbiguous,
+    ColumnsUnmatched,
+    IndexNotReady,
+    NotAcceptable,
+    NotFound,
+    NoWorker,
+)
 from influence.store.work import delete, with_job_state
 
 router = APIRouter(tags=["queries"], route_class=StrictRoute)
@@ -45,7 +53,9 @@ EXAMPLES = {
     summary="Ask which training rows taught this",
     responses={
         200: {"model": Query, "description": "The result, which was there within `Prefer: wait=N`."},
-        **describe_errors(*INDEX_ERRORS, *ROW_ERRORS, ColumnsUnmatched, BrokenRow, NoWorker, *WORK_ERRORS),
+        **describe_errors(
+            *INDEX_ERRORS, *ROW_ERRORS, ColumnsUnmatched, ColumnsAmbiguous, BrokenRow, NoWorker, *WORK_ERRORS
+        ),
     },
 )
 async def create_query(

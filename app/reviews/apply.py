@@ -12,6 +12,8 @@ from influence.rows.file import RowFile
 from influence.store.data.files import Files
 from influence.store.store import Store
 
+_CARRIED = ("format", "label_form", "prompt_template")
+
 
 def apply_review(store: Store, files: Files, review: Review) -> ApplyAnswer:
     """Make the derived data set; the same decisions again give the same one.
@@ -51,6 +53,11 @@ def apply_review(store: Store, files: Files, review: Review) -> ApplyAnswer:
     )
 
 
+def _carried(source: Dataset) -> dict[str, Any]:
+    """What the statistics of the source say about how its rows were read."""
+    return {name: source.statistics[name] for name in _CARRIED if name in source.statistics}
+
+
 def effective_decisions(store: Store, review: Review) -> dict[int, Decision]:
     """Decisions that change rows, by row."""
     found = store.review_data.scan(review.id)
@@ -74,6 +81,7 @@ def _keep(
         derived = keep_rows(
             cleaned_rows(file, decisions),
             kind=source.kind,
+            columns=source.columns,
             label_names=lambda: source.label_names,
             destination_root=files.datasets,
         )
@@ -81,8 +89,9 @@ def _keep(
     return derived.model_copy(
         update={
             "name": name[:200],
-            "columns": source.columns,
-            "statistics": {**derived.statistics, "format": source.statistics.get("format")},
+            "metadata_columns": source.metadata_columns,
+            "format": source.format,
+            "statistics": {**derived.statistics, **_carried(source)},
             "derived_from": manifest,
         }
     )

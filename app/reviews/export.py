@@ -9,12 +9,13 @@ from app.http.media_types import CSV_MEDIA_TYPE, JSON_MEDIA_TYPE, JSONL_MEDIA_TY
 from app.http.table_stream import stream_rows
 from app.reviews.label_studio import label_config, stream_tasks
 from influence.contracts.common import Json
-from influence.contracts.dataset import ROW_FORMS, Dataset
+from influence.contracts.dataset import ROW_FORMS, Dataset, MetadataType
 from influence.contracts.review import Decision, ExportMode, Review
 from influence.rows.file import RowFile
 from influence.store.data.files import Files
 from influence.store.store import Store
 
+_METADATA_TYPES: dict[MetadataType, type] = {"number": float, "boolean": bool}
 #: What a decision adds to a row of mode `annotated`; `import` reads the same columns.
 _DECISION_TYPES: dict[str, type] = {"action": str, "reviewed_label": str, "note": str, "by": str, "decided_at": str}
 
@@ -68,8 +69,11 @@ def _cells(dataset: Dataset, row_index: int, row: Json, decision: Decision | Non
     is_relabelled = decision is not None and decision.action == "relabel"
     label = decision.label if decision is not None and is_relabelled and not with_decision else given
     cells: Json = {"row_index": row_index}
-    for name, value in {**row, **({} if given is None else {"label": label})}.items():
+    metadata = row.get("metadata") or {}
+    for name, value in {**_content(row), **({} if given is None else {"label": label})}.items():
         cells[_column_of(dataset, name)] = _cell(value)
+    for name in (name for name in dataset.metadata_columns if name not in cells):
+        cells[name] = _metadata_cell(metadata.get(name), dataset.metadata_columns[name])
     if dataset.label_names and isinstance(label, int):
         cells["label_name"] = dataset.label_names[label]
     if with_decision:
@@ -97,15 +101,26 @@ def _decision_cells(decision: Decision | None) -> Json:
 
 def _types(dataset: Dataset, first: Json, with_decision: bool) -> dict[str, type]:
     types: dict[str, type] = {"row_index": int}
-    for name, value in first.items():
+    for name, value in _content(first).items():
         types[_column_of(dataset, name)] = type(value) if isinstance(value, int | float) else str
     # A pair, a class or a label may be missing in the first row and be there in another.
     for role, column in dataset.columns.items():
         if role not in first and role != "id":
             types.setdefault(column, str)
+    for name, kind in dataset.metadata_columns.items():
+        types.setdefault(name, _METADATA_TYPES.get(kind, str))
     if dataset.label_names and isinstance(first.get("label"), int):
         types["label_name"] = str
     return {**types, **(_DECISION_TYPES if with_decision else {})}
+
+
+def _content(row: Json) -> Json:
+    return {name: value for name, value in row.items() if name != "metadata"}
+
+
+def _metadata_cell(value: Any, kind: MetadataType) -> Any:
+    is_text = value is None or isinstance(value, str)
+    return value if is_text or kind in _METADATA_TYPES else json.dumps(value, ensure_ascii=False)
 
 
 def _cell(value: Any) -> Any:

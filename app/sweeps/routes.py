@@ -11,7 +11,7 @@ from app.http.responses import json_response, respond_to_submission
 from app.http.strict_json import StrictRoute
 from app.sweeps.submit import submit_sweep
 from influence.contracts.sweep import Sweep, SweepRequest
-from influence.errors import BrokenRow, ColumnsUnmatched, NotFound, NoWorker
+from influence.errors import BrokenRow, ColumnsAmbiguous, ColumnsUnmatched, NotFound, NoWorker
 from influence.store.work import delete, with_job_state
 
 router = APIRouter(tags=["sweeps"], route_class=StrictRoute)
@@ -24,7 +24,9 @@ router = APIRouter(tags=["sweeps"], route_class=StrictRoute)
     summary="Ask how much rankings depend on damping",
     responses={
         200: {"model": Sweep, "description": "The result, which was there within `Prefer: wait=N`."},
-        **describe_errors(*INDEX_ERRORS, *ROW_ERRORS, ColumnsUnmatched, BrokenRow, NoWorker, *WORK_ERRORS),
+        **describe_errors(
+            *INDEX_ERRORS, *ROW_ERRORS, ColumnsUnmatched, ColumnsAmbiguous, BrokenRow, NoWorker, *WORK_ERRORS
+        ),
     },
 )
 async def create_sweep(

@@ -127,6 +127,7 @@ class AuditedRow(Frozen):
     row_index: int
     row_id: str
     row: Json
+    metadata: Json | None = None
     suspicion: float
     label: LabelValue | None = None
     predicted_label: int | str | None = None

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from influence.contracts.common import Frozen, Json, Record, Request
+from influence.contracts.common import Frozen, Json, LossScope, Record, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,18 @@ class RowForm:
     """A kind of rows: the roles of columns that make one, beside `id`, and the fields of its normal form.
 
     `words`: the fields that people read. `label`: what is in the field `label`, which every row of a data set has and
-    a test point may lack. Rows without one may have the field `class`, where the columns name it.
+    a test point may lack. Rows without one may have the field `class`, where the columns name it. `of_lists`: readings
+    whose columns hold lists of messages; where they hold text, the rows are of another kind. `context`: roles beside
+    those of any reading, found by their names, that a chat template reads. What plays no role is the field `metadata`
+    of a row of any kind.
     """
 
     name: str
     readings: tuple[Roles, ...]
     words: tuple[str, ...]
     label: LabelForm | None = None
+    of_lists: tuple[Roles, ...] = ()
+    context: tuple[str, ...] = ()
 
     @property
     def label_roles(self) -> tuple[str, ...]:
@@ -75,8 +80,14 @@ COMPLETION = RowForm(
     readings=(Roles(("prompt", "completion")), Roles(("instruction", "output"), ("input",))),
     words=("prompt", "completion"),
 )
+#: Fields: messages, tools?, documents?, chat_template_kwargs?, and completion_from?, the place of the first message of
+#: the completion where prompt and completion are lists.
 CONVERSATION = RowForm(
-    name="conversation", readings=(Roles(("messages",)), Roles(("conversations",))), words=("messages",)
+    name="conversation",
+    readings=(Roles(("messages",)), Roles(("conversations",))),
+    words=("messages",),
+    of_lists=(Roles(("prompt", "completion")),),
+    context=("system", "tools", "documents", "chat_template_kwargs"),
 )
 TEXT = RowForm(name="text", readings=(Roles(("text",)),), words=("text",))
 
@@ -100,6 +111,28 @@ LabelValue = int | float | str | list[int | float | str]
 RowKind = Annotated[str, AfterValidator(_check_kind), WithJsonSchema(_kind_schema())]
 
 
+#: What the values of a metadata column are; `json` is anything nested or mixed.
+MetadataType = Literal["string", "number", "boolean", "time", "json"]
+FormatName = Literal["jsonl", "json", "csv", "parquet", "arrow"]
+Compression = Literal["gzip", "zstd"]
+Encoding = Literal["utf-8", "utf-16"]
+Quoting = Literal["double", "none"]
+Export = Literal["argilla", "cleanlab", "label-studio"]
+ProblemCode = Literal[
+    "columns_not_read",
+    "conflicting_label",
+    "duplicate",
+    "empty_text",
+    "label_names_not_learnt",
+    "lines_joined",
+    "metadata_not_kept",
+    "missing_label",
+    "roles_renamed",
+    "similar_labels",
+    "truth_labels",
+]
+
+
 class DatasetRequest(Request):
     """JSON form of `POST /v1/datasets`: a path under the allowed roots or a hub id."""
 
@@ -112,13 +145,29 @@ class DatasetRequest(Request):
     name: str | None = None
 
 
-class RowProblem(Frozen):
-    """Something worth knowing about rows: `rows` are the first row indexes concerned, `count` is all of them."""
+class DatasetFormat(Frozen):
+    """How the file was read. `quoting` says whether double quotes frame fields or are plain characters; it and
+    `delimiter` are of CSV alone. `export` names the tool whose export the rows are."""
 
-    code: Literal["empty_text", "duplicate", "missing_label", "conflicting_label"]
+    name: FormatName
+    compression: Compression | None = None
+    encoding: Encoding | None = None
+    delimiter: str | None = None
+    quoting: Quoting | None = None
+    export: Export | None = None
+
+
+class RowProblem(Frozen):
+    """Something worth knowing about rows: `rows` are the first row indexes concerned, `count` is all of them.
+
+    `names` are the columns, roles or labels that it is about.
+    """
+
+    code: ProblemCode
     count: int
     rows: tuple[int, ...]
     message: str
+    names: tuple[str, ...] = ()
 
 
 class DerivedFrom(Frozen):
@@ -138,26 +187,38 @@ class DerivedFrom(Frozen):
 class Dataset(Record):
     """An accepted data set. `statistics` holds counts (labels, characters), `problems` what looks wrong.
 
-    `derived_from` is there when a review made it of another one.
+    The id stands for the rows with their metadata, their kind, the label names and `columns`. `metadata_columns` play
+    no role: they stay with the rows, and no model reads them. `derived_from` is there when a review made it of another
+    one.
     """
 
     name: str | None = None
     kind: RowKind
     columns: dict[str, str]
+    metadata_columns: dict[str, MetadataType] = Field(default_factory=dict)
     rows: int
     bytes: int
     label_names: tuple[str, ...] | None = None
+    format: DatasetFormat | None = None
     statistics: Json
     problems: tuple[RowProblem, ...] = ()
     derived_from: DerivedFrom | None = None
 
+    @property
+    def implied_loss(self) -> LossScope | None:
+        """Where the loss falls by what the columns are, whatever is usual for the kind: a completion set apart."""
+        readings = ROW_FORMS[self.kind].of_lists
+        is_apart = any(self.columns.keys() >= set(reading.needed) for reading in readings)
+        return "completion" if is_apart else None
+
 
 class DatasetRow(Frozen):
-    """One row as the API shows it."""
+    """One row as the API shows it; `metadata` is what its columns without a role hold, by name."""
 
     row_index: int
     row_id: str
     row: Json
+    metadata: Json | None = None
 
 
 class RowPage(Frozen):

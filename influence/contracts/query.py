@@ -60,6 +60,7 @@ class ScoredRow(Frozen):
     row_index: int
     row_id: str
     row: Json
+    metadata: Json | None = None
     label: LabelValue | None = None
     influence: float
     score: float

@@ -1,105 +1,90 @@
 """Which column plays which role. Guessed only where the names leave one reading; named columns always win."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import product
 
 from influence.contracts.dataset import ROW_FORMS, RowKind
 from influence.digests import canonical_json
 from influence.errors import ColumnsAmbiguous, ColumnsUnmatched, InvalidRequest
-from influence.rows.values import UNWRITABLE
-
-#: Role -> the names it goes by, the role's own name first. Compared in lower case with `_` for space, dot and dash.
-SYNONYMS: dict[str, tuple[str, ...]] = {
-    "text": ("text", "sentence", "review", "content", "document", "utterance", "body", "tweet", "message"),
-    "label": ("label", "labels", "label_id", "intent", "category", "class", "target", "sentiment", "y"),
-    "id": ("id", "uid", "row_id", "example_id", "guid", "uuid", "idx"),
-    "prompt": ("prompt", "question", "query", "input", "source"),
-    "completion": ("completion", "response", "answer", "output", "target"),
-    "messages": ("messages",),
-    "conversations": ("conversations", "conversation", "dialog", "dialogue"),
-    "instruction": ("instruction",),
-    "input": ("input", "context"),
-    "output": ("output", "response", "answer", "completion"),
-}
-PAIRS = (
-    ("text", "text_pair"),
-    ("text1", "text2"),
-    ("text_a", "text_b"),
-    ("sentence1", "sentence2"),
-    ("sentence_a", "sentence_b"),
-    ("premise", "hypothesis"),
-    ("question1", "question2"),
-    ("question", "sentence"),
-    ("question", "answer"),
+from influence.rows.findings import list_names
+from influence.rows.metadata import MAX_NAME_CHARACTERS, can_be_named
+from influence.rows.roles import (
+    BESIDE,
+    CLASS,
+    CONTENT,
+    CONTEXT,
+    KINDS,
+    KINDS_OF_LISTS,
+    LABEL_NAMES,
+    LABEL_ROLES,
+    PAIRS,
+    ROLES,
+    SYNONYMS,
+    UNREADABLE,
+    key_of,
 )
-#: Columns that give an int label its name.
-LABEL_NAMES = ("label_text", "label_name", "label_names")
-#: The class of a row whose loss falls on text. Never guessed: `class` is what many call a label.
-CLASS = "class"
-#: Roles of the column that a label comes from: by `label`, which alone is guessed, the values say what kind it is.
-LABEL_ROLES = tuple(role for form in ROW_FORMS.values() for role in form.label_roles)
-ROLES = tuple(dict.fromkeys(("text", "text_pair", *SYNONYMS, *LABEL_ROLES, CLASS)))
+from influence.rows.shapes import Types, suggest_columns
+from influence.rows.values import ValueKind
 
-#: Roles that do not say what a row is.
-_BESIDE = frozenset({"id", CLASS})
-_CONTENT_ROLES = frozenset(ROLES) - _BESIDE - frozenset(LABEL_ROLES)
 _SHOWN = 50
-# Bounds that only a hostile file comes near: synonyms tried a role, columns compared for closeness, length of a name.
+# Bounds that only a hostile file comes near: synonyms tried a role, columns compared for closeness.
 _TRIED = 8
 _COMPARED = 200
-_MAX_NAME_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnMap:
-    """Role to column, the kind of row they make, and the column that names the int labels, if any."""
+    """Role to column, the kind of row they make, and the column that names the int labels, if any.
+
+    `unreadable` columns may have carried loss or context that rows of this kind cannot hold: a row in which one is not
+    empty has to be refused.
+    """
 
     kind: RowKind
     columns: dict[str, str]
     label_name: str | None = None
-
-    @property
-    def used(self) -> list[str]:
-        """The columns that a reader has to produce."""
-        return [*self.columns.values(), *([self.label_name] if self.label_name else [])]
+    unreadable: frozenset[str] = field(default_factory=frozenset)
 
 
-def choose_columns(seen: Sequence[str], wanted: Mapping[str, str] | None = None) -> ColumnMap:
-    """Decide what the columns mean.
+def choose_columns(
+    seen: Sequence[str], wanted: Mapping[str, str] | None = None, *, types: Types | None = None
+) -> ColumnMap:
+    """Decide what the columns mean; `types` says what kinds of values they hold, where that is known.
 
-    `wanted` maps roles to columns. Once it names a column of content it is taken as complete, but for `id`, which
-    is still found by name; an empty string leaves a role out. `class` has to be named to be kept. Without content in
-    `wanted` the rest is guessed.
+    `wanted` maps roles to columns. Once it names a column of content it is taken as complete, but for `id` and what a
+    chat template reads, which are still found by name; an empty string leaves a role, or a column that a guess would
+    not pass over, out. `class` has to be named to be kept. Without content in `wanted` the rest is guessed.
     Raises InvalidRequest (no such role), ColumnsUnmatched, ColumnsAmbiguous.
     """
     wanted = dict(wanted or {})
     # A column that cannot be written in a request cannot be named in one: it is carried past, like any unused one.
-    seen = [column for column in seen if _can_be_named(column)]
+    seen = [column for column in seen if can_be_named(column)]
     _check_wanted(seen, wanted)
     named = {role: column for role, column in wanted.items() if column}
+    left_out = {role for role, column in wanted.items() if not column}
     free = [column for column in seen if column != named.get(CLASS)]
-    names = _Names(free, {role for role, column in wanted.items() if not column})
-    columns = named if _CONTENT_ROLES & named.keys() else _guess_around(names, named)
-    kind = _kind_of(columns, seen)
-    if "id" not in columns and len(ids := names.candidates("id", taken=columns.values())) == 1:
-        columns = {**columns, "id": ids[0]}
-    return ColumnMap(kind, columns, names.label_name(columns))
+    names = _Names(free, left_out)
+    is_named = bool(CONTENT & named.keys())
+    columns = named if is_named else _guess_around(names, named, types or {})
+    kind = _kind_of(columns, seen, types or {})
+    columns |= _found_beside(names, columns, kind)
+    return ColumnMap(kind, columns, names.label_name(columns), names.unreadable(columns, kind, is_named, types or {}))
 
 
 def _check_wanted(seen: Sequence[str], wanted: Mapping[str, str]) -> None:
     for role, column in wanted.items():
-        if role not in ROLES:
+        if role not in ROLES and (column or key_of(role) not in UNREADABLE):
             near = get_close_matches(role, ROLES, 1, 0.5)
             raise InvalidRequest(
                 f"'columns' names the role {role[:80]!r}, which does not exist.",
                 hint=(f"Did you mean {near[0]!r}? " if near else "") + f"The roles are {', '.join(ROLES)}.",
             )
-        if column and not _can_be_named(column):
+        if column and not can_be_named(column):
             raise InvalidRequest(
                 f"'columns' names no possible column for the role {role!r}.",
-                hint=f"Column names have at most {_MAX_NAME_CHARACTERS} characters, none of them NUL.",
+                hint=f"Column names have at most {MAX_NAME_CHARACTERS} characters, none of them NUL.",
             )
     for role, column in wanted.items():
         if column and column not in seen:
@@ -118,13 +103,14 @@ class _Names:
         self.left_out = left_out
         self.by_key: dict[str, list[str]] = {}
         for column in seen:
-            self.by_key.setdefault(_key(column), []).append(column)
+            self.by_key.setdefault(key_of(column), []).append(column)
 
     def candidates(self, role: str, *, taken: Iterable[str] = ()) -> list[str]:
         """Columns that may play `role`: the role's own name alone where it is there, else every synonym."""
         if role in self.left_out:
             return []
-        for keys in (SYNONYMS[role][:1], SYNONYMS[role][1:]):
+        known = SYNONYMS.get(role) or CONTEXT[role]
+        for keys in (known[:1], known[1:]):
             if found := [column for key in keys for column in self.by_key.get(key, []) if column not in taken]:
                 return found[:_TRIED]
         return []
@@ -142,22 +128,61 @@ class _Names:
         """The column that names int labels: `label_text` or `label_name`, or the label's own name with that ending."""
         if "label" not in columns:
             return None
-        own = _key(columns["label"])
+        own = key_of(columns["label"])
         for key in (*LABEL_NAMES, f"{own}_text", f"{own}_name"):
             found = [column for column in self.by_key.get(key, []) if column not in columns.values()]
             if len(found) == 1:
                 return found[0]
         return None
 
+    def unreadable(self, columns: Mapping[str, str], kind: RowKind, is_named: bool, types: Types) -> frozenset[str]:
+        """Columns that may have carried loss or context, and that rows of this kind cannot hold.
 
-def _guess_around(names: _Names, named: Mapping[str, str]) -> dict[str, str]:
+        Columns of content that were named by the caller say that the others carried no loss.
+        """
+        form = ROW_FORMS[kind]
+        if form.label is not None:
+            return frozenset()
+        left_out = {key_of(role) for role in self.left_out}
+        keys = {key for role, names in CONTEXT.items() for key in names if role not in form.context} | (
+            set() if is_named else UNREADABLE
+        )
+        for role in CONTEXT.keys() & self.left_out:
+            keys -= set(CONTEXT[role])
+        found = {column for key in keys - left_out for column in self.by_key.get(key, [])}
+        if not is_named and "completion" in columns and "label" not in self.left_out:
+            # A truth value beside a completion says whether it is a good one: unpaired preferences.
+            found |= {column for column in self.candidates("label") if types.get(column, {"other"}) <= _TRUTHS}
+        return frozenset(found - set(columns.values()))
+
+
+_TRUTHS: frozenset[ValueKind] = frozenset({"truth", "nothing"})
+_LISTS: frozenset[ValueKind] = frozenset({"list", "nothing"})
+
+
+def _found_beside(names: _Names, columns: Mapping[str, str], kind: RowKind) -> dict[str, str]:
+    """The id, and what a chat template reads, where one column has the name."""
+    roles = ("id", *ROW_FORMS[kind].context)
+    found = {role: names.candidates(role, taken=columns.values()) for role in roles if role not in columns}
+    ambiguous = {role: columns for role, columns in found.items() if len(columns) > 1 and role != "id"}
+    if ambiguous:
+        role, both = next(iter(ambiguous.items()))
+        raise ColumnsAmbiguous(
+            f"The columns {list_names(both)} may all be the role {role!r}.",
+            hint=_send({**columns, role: both[0]}, "Say which one you mean, for instance with"),
+            extra={"columns_seen": both[:_SHOWN]},
+        )
+    return {role: columns[0] for role, columns in found.items() if len(columns) == 1}
+
+
+def _guess_around(names: _Names, named: Mapping[str, str], types: Types) -> dict[str, str]:
     """As `_guess`, for a label that is named by whatever role."""
     role = next((role for role in LABEL_ROLES if role in named), "label")
-    found = _guess(names, {"label" if name == role else name: column for name, column in named.items()})
+    found = _guess(names, {"label" if name == role else name: column for name, column in named.items()}, types)
     return {role if name == "label" else name: column for name, column in found.items()}
 
 
-def _guess(names: _Names, named: Mapping[str, str]) -> dict[str, str]:
+def _guess(names: _Names, named: Mapping[str, str], types: Types) -> dict[str, str]:
     """The one reading of the names that keeps to `named`, or an error that lists what there is."""
     readings = [
         dict(reading)
@@ -170,20 +195,23 @@ def _guess(names: _Names, named: Mapping[str, str]) -> dict[str, str]:
     seen = [column for columns in names.by_key.values() for column in columns]
     if unique:
         raise ColumnsAmbiguous(
-            f"The columns {_listed(seen)} can be read in {len(unique)} ways.",
+            f"The columns {list_names(seen)} can be read in {len(unique)} ways.",
             hint=_send(unique[0], "Say which one you mean, for instance with"),
             extra={"columns_seen": seen[:_SHOWN], "readings": unique[:10]},
         )
-    suggestion = _suggest(seen, names)
+    if not seen:
+        raise ColumnsUnmatched("The rows have no columns.", hint="Give every row its fields.")
+    suggestion = suggest_columns(seen, types)
+    mapping = _send(suggestion.columns) if suggestion.columns else ""
     raise ColumnsUnmatched(
-        f"The columns {_listed(seen)} do not say which one is the text." if seen else "The rows have no columns.",
-        hint=_send(suggestion),
-        extra={"columns_seen": seen[:_SHOWN], "suggestion": suggestion},
+        f"The columns {list_names(seen)} {suggestion.what}.",
+        hint=f"{suggestion.hint} {mapping}".strip(),
+        extra={"columns_seen": seen[:_SHOWN], "suggestion": suggestion.columns or None},
     )
 
 
 def _beside(named: Mapping[str, str]) -> set[tuple[str, str]]:
-    return {(role, column) for role, column in named.items() if role in _BESIDE}
+    return {(role, column) for role, column in named.items() if role in BESIDE}
 
 
 def _readings(names: _Names, label: str | None) -> list[dict[str, str]]:
@@ -223,53 +251,36 @@ def _classifications(names: _Names, labels: Sequence[str]) -> list[dict[str, str
     return readings + [{"text": text, "label": label} for text, label in product(texts, labels) if text != label]
 
 
-def _kind_of(columns: Mapping[str, str], seen: Sequence[str]) -> RowKind:
-    roles = frozenset(columns) - _BESIDE
-    kinds = {known: form.name for form in ROW_FORMS.values() for known in form.role_sets()}
-    if (kind := kinds.get(roles)) is not None:
-        if ROW_FORMS[kind].label is not None and CLASS in columns:
-            raise ColumnsUnmatched(
-                "Rows with a label have no class beside it.",
-                hint="Leave the role 'class' out, or name the column as 'label'.",
-                extra={"columns_seen": list(seen)[:_SHOWN]},
-            )
-        return kind
-    whole = [sorted(known) for known in kinds]
-    raise ColumnsUnmatched(
-        f"The roles {_listed(sorted(roles))} do not make a row.",
-        hint=f"Name one of these sets of roles: {'; '.join(' + '.join(roles) for roles in whole)}.",
-        extra={"columns_seen": list(seen)[:_SHOWN]},
-    )
+def _kind_of(columns: Mapping[str, str], seen: Sequence[str], types: Types) -> RowKind:
+    roles = frozenset(columns) - BESIDE
+    kind = KINDS.get(roles)
+    if kind is None:
+        whole = [sorted(known) for known in KINDS]
+        raise ColumnsUnmatched(
+            f"The roles {list_names(sorted(roles))} do not make a row.",
+            hint=f"Name one of these sets of roles: {'; '.join(' + '.join(roles) for roles in whole)}.",
+            extra={"columns_seen": list(seen)[:_SHOWN]},
+        )
+    if roles in KINDS_OF_LISTS and all(_holds_lists(columns[role], types) for role in roles):
+        kind = KINDS_OF_LISTS[roles]
+    form = ROW_FORMS[kind]
+    if form.label is not None and CLASS in columns:
+        raise ColumnsUnmatched(
+            "Rows with a label have no class beside it.",
+            hint="Leave the role 'class' out, or name the column as 'label'.",
+            extra={"columns_seen": list(seen)[:_SHOWN]},
+        )
+    if context := (CONTEXT.keys() & columns.keys()) - set(form.context):
+        raise ColumnsUnmatched(
+            f"Rows of kind '{kind}' have no part {list_names(sorted(context))}: no chat template reads them.",
+            hint="Send such rows as 'messages', or as 'prompt' and 'completion' that are lists of messages.",
+            extra={"columns_seen": list(seen)[:_SHOWN]},
+        )
+    return kind
 
 
-def _suggest(seen: Sequence[str], names: _Names) -> dict[str, str]:
-    """The likeliest mapping by closeness of names: something to start from, never applied by itself."""
-    labels = names.labels()
-    label = labels[0] if labels else _nearest("label", seen, 0.6)
-    text = _nearest("text", [column for column in seen if column != label], 0.0) or "<text column>"
-    return {"text": text, "label": label} if label else {"text": text}
-
-
-def _nearest(role: str, columns: Sequence[str], cutoff: float) -> str | None:
-    by_key = {_key(column): column for column in reversed(columns[:_COMPARED])}
-    for name in SYNONYMS[role]:
-        if inside := [column for key, column in by_key.items() if name in key.split("_")]:
-            return inside[-1]
-    found = get_close_matches(role, list(by_key), 1, cutoff)
-    return by_key[found[0]] if found else None
-
-
-def _can_be_named(column: str) -> bool:
-    return 0 < len(column) <= _MAX_NAME_CHARACTERS and not UNWRITABLE.search(column)
-
-
-def _key(column: str) -> str:
-    return column.strip().lower().replace(" ", "_").replace("-", "_").replace(".", "_")
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name[:80]) for name in names[:12])
-    return shown + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+def _holds_lists(column: str, types: Types) -> bool:
+    return types.get(column, frozenset()) <= _LISTS and "list" in types.get(column, ())
 
 
 def _send(columns: Mapping[str, str], opening: str = "Send") -> str:

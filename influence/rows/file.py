@@ -2,7 +2,7 @@
 
 rows.jsonl      one normalised row a line
 offsets.i64     rows + 1 little-endian int64: where each line begins, then where the last one ends
-hashes.b16      16 bytes per row over its content without the id, to match rows between versions of a data set
+hashes.b16      16 bytes per row over its content without id and metadata, to match rows between versions of a data set
 summary.json    rows, bytes, digest; written last
 """
 
@@ -11,7 +11,7 @@ import json
 import mmap
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -27,6 +27,7 @@ from influence.rows.repeats import HASH_BYTES, hash_bytes
 
 #: Raised when the files change their form.
 FORMAT_VERSION = 1
+_NO_CONTENT = frozenset({"id", "metadata"})
 _NAMES = ("rows.jsonl", "offsets.i64", "hashes.b16", "summary.json")
 
 
@@ -40,15 +41,24 @@ class RowFileSummary:
     version: int = FORMAT_VERSION
 
 
-def dataset_digest(kind: RowKind, label_names: Sequence[str] | None, summary: RowFileSummary) -> str:
-    """The address of a data set: its kind, label names and normalised rows in their order."""
-    names = list(label_names) if label_names is not None else None
-    return digest_json({"version": FORMAT_VERSION, "kind": kind, "label_names": names, "rows": summary.digest})
+def dataset_digest(
+    kind: RowKind, label_names: Sequence[str] | None, columns: Mapping[str, str], summary: RowFileSummary
+) -> str:
+    """The address of a data set: its kind, label names, columns by role, and normalised rows in their order."""
+    return digest_json(
+        {
+            "version": FORMAT_VERSION,
+            "kind": kind,
+            "label_names": list(label_names) if label_names is not None else None,
+            "columns": dict(columns),
+            "rows": summary.digest,
+        }
+    )
 
 
 def content_hash_input(row: dict[str, Any]) -> bytes:
-    """What a row says, without its id, as bytes."""
-    return canonical_json({name: value for name, value in row.items() if name != "id"})
+    """What a row says to a model, without its id and metadata, as bytes."""
+    return canonical_json({name: value for name, value in row.items() if name not in _NO_CONTENT})
 
 
 def write_rows(folder: Path, rows: Iterable[dict[str, Any]]) -> RowFileSummary:
@@ -113,9 +123,9 @@ def _sync(folder: Path) -> None:
 class RowFile:
     """Random access to the rows of a folder that `write_rows` made.
 
-    Opening checks the sizes of all files against each other and every row read is checked against its hash;
-    `verify()` reads everything. Raises NotFound (no such folder) and Internal (damaged). With `class_names` a class
-    number becomes the name of that number.
+    Opening checks the sizes of all files against each other, and the content of every row read is checked against its
+    hash; `verify()` reads everything, metadata too. Raises NotFound (no such folder) and Internal (damaged). With
+    `class_names` a class number becomes the name of that number.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str] | None = None) -> None:

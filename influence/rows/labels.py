@@ -4,37 +4,63 @@ from collections.abc import Sequence
 from typing import Any
 
 from influence.errors import BrokenRow, InvalidRequest, LabelOutOfRange, LabelUnknown, RowsRefused
-from influence.rows.values import MAX_LABEL_CHARACTERS, UNWRITABLE, Label, as_label
+from influence.rows.label_forms.class_values import (
+    FORMS,
+    MAX_LABEL_CHARACTERS,
+    Form,
+    NoLabel,
+    Reading,
+    looks_whole,
+    read_label,
+)
+from influence.rows.values import UNWRITABLE, Label
 
 #: More classes than this is a column of something else.
 MAX_LABELS = 100_000
+_TRUTH_PLACES = {"false": 0, "no": 0, "true": 1, "yes": 1}
 
 
 class LabelBook:
     """Checks the labels of a data set one by one and knows the names at the end.
 
     All labels are ints or all are names. With `given` names an int must lie in their range and a name must be
-    one of them. Memory is bounded by MAX_LABELS names.
+    one of them. `numbered` says that the names came with the class numbers (a schema's class labels), so that a number
+    can only be a class number. Memory is bounded by MAX_LABELS names.
     """
 
-    def __init__(self, given: Sequence[str] | None = None) -> None:
+    def __init__(self, given: Sequence[str] | None = None, *, numbered: bool = False) -> None:
         self.given = tuple(given) if given is not None else None
         if self.given is not None:
             _check_names(self.given)
         self._known = frozenset(self.given or ())
+        self._numbered = numbered
         self._type: type | None = None
         self._seen: dict[Label, str | None] = {}
-        self._one_to_one = True
+        self.is_one_to_one = True
 
     def read(self, value: Any, column: str, *, role: str, typed: bool) -> Label | None:
-        """A label in normal form; None where the row has none. Raises BrokenRow without a row number."""
-        if isinstance(value, float) and value % 1 and value == value:
-            raise BrokenRow(
-                f"column {column!r} holds {value!r}, which is no class label.",
-                hint="Labels are class numbers (0, 1, ...) or class names. For numbers that the model predicts, name "
-                f'the column as \'score\': columns={{"score": "{column[:80]}"}}.',
+        """A label in normal form; None where the row has none. Raises BrokenRow and RowsRefused without a row."""
+        found = self.read_cell(value, column, typed=typed)
+        if isinstance(found, Reading):
+            return found.label
+        if found.reason == "several":
+            raise BrokenRow(f"column {column!r} holds several labels.", hint="Give one class number or name.")
+        return None
+
+    def read_cell(self, value: Any, column: str, *, typed: bool) -> Reading | NoLabel:
+        """What a cell says. Raises BrokenRow, and RowsRefused for a number that may be meant as one of the names."""
+        found = read_label(value, column, typed=typed, names=self._known)
+        if isinstance(found, Reading) and isinstance(found.label, int) and not self._numbered:
+            self._refuse_ambiguous(found.label, found.form)
+        return found
+
+    def _refuse_ambiguous(self, label: int, form: Form) -> None:
+        if self.given is not None and 0 <= label < len(self.given) and is_ambiguous(form, self.given):
+            raise RowsRefused(
+                f"label {label} is {FORMS[form]}, and the label names are, too, in another order: class {label} is "
+                f"called {self.given[label]!r}.",
+                hint="Write the labels as texts, which are read as names.",
             )
-        return as_label(value, column, typed=typed)
 
     def check(self, label: Label) -> None:
         """Raise LabelOutOfRange, LabelUnknown or RowsRefused where `label` does not go with the rest."""
@@ -68,7 +94,7 @@ class LabelBook:
                 )
             self._seen[label] = name if isinstance(name, str) and len(name) <= MAX_LABEL_CHARACTERS else None
         elif self._seen[label] != name:
-            self._one_to_one = False
+            self.is_one_to_one = False
 
     def facts(self) -> dict[str, int]:
         """Counts say all that is to be known."""
@@ -76,10 +102,19 @@ class LabelBook:
 
     def names(self) -> tuple[str, ...] | None:
         """Names in the order of the classes: the given ones, or those learnt when they cover 0..n-1 one to one."""
-        if self.given is not None or not self._one_to_one or self._type is not int:
+        if self.given is not None or not self.is_one_to_one or self._type is not int:
             return self.given
         names = tuple(name for label in range(len(self._seen)) if (name := self._seen.get(label)))
         return names if len(names) == len(self._seen) and are_label_names(names) else None
+
+
+def is_ambiguous(form: Form, names: Sequence[str]) -> bool:
+    """Whether a label in this form may be meant as a name: names look like it and do not stand at their own place."""
+    if form == "name":
+        return False
+    if form == "truth":
+        return any(_TRUTH_PLACES.get(name.strip().lower(), place) != place for place, name in enumerate(names))
+    return any(looks_whole(name) and name != str(place) for place, name in enumerate(names))
 
 
 def are_label_names(names: Sequence[object]) -> bool:

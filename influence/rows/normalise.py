@@ -1,40 +1,64 @@
-"""Rows as they come -> rows in the normal form of their kind. Order is kept; no row is dropped or mended."""
+"""Rows as they come -> rows in the normal form of their kind. Order is kept; no row is dropped or changed."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from influence.contracts.dataset import ROW_FORMS, Roles, RowKind
-from influence.errors import BrokenRow, ColumnsUnmatched, DatainfError, RowsRefused
-from influence.rows.columns import CLASS, ColumnMap, choose_columns
-from influence.rows.label_forms.books import Labels, open_book
-from influence.rows.messages import alpaca_prompt, as_messages
+from influence.contracts.dataset import ROW_FORMS, MetadataType, RowKind, RowProblem
+from influence.errors import BrokenRow, ColumnsAmbiguous, DatainfError, RowsRefused
+from influence.rows.columns import ColumnMap
+from influence.rows.content import Row, Source, read_content
+from influence.rows.conversations.context import is_empty
+from influence.rows.findings import NAMED_ROWS, Findings
+from influence.rows.label_forms.all_rows import DatasetLabels
+from influence.rows.label_forms.books import open_book
+from influence.rows.label_forms.class_values import Form, as_class
+from influence.rows.metadata import MetadataReader
 from influence.rows.repeats import HashList
-from influence.rows.values import UNWRITABLE, as_class, as_id, as_text
-
-Source = Mapping[str, Any]
-Row = dict[str, Any]
-_NAMED_ROWS = 20
+from influence.rows.roles import CLASS, name_to_leave_out
+from influence.rows.values import as_id, describe
 
 
 class NormalisedRows:
     """A stream of normalised rows, to be iterated once.
 
-    `label_names` is complete after the last row. Raises BrokenRow and RowsRefused with the row's index, counted
-    from 0, in `extra["row_index"]` or `extra["row_indexes"]`.
+    `label_names`, `label_form`, `metadata_columns` and `problems` are complete after the last row. Raises BrokenRow,
+    ColumnsAmbiguous and RowsRefused with the row's index, counted from 0, in `extra["row_index"]` or
+    `extra["row_indexes"]`.
     """
 
     def __init__(
-        self, source: Iterable[Source], columns: ColumnMap, label_names: Sequence[str] | None, typed: bool
+        self,
+        source: Iterable[Source],
+        columns: ColumnMap,
+        label_names: Sequence[str] | None,
+        *,
+        numbered: bool,
+        text_types: Mapping[str, MetadataType] | None,
+        filled: bool,
     ) -> None:
-        self.columns = columns
         self.kind: RowKind = columns.kind
+        self._columns = columns.columns
+        self._unreadable = columns.unreadable
         self._source = source
-        self._typed = typed
-        self._labels = open_book(columns.kind, label_names)
+        self._typed = text_types is None
+        self._filled = filled
+        self._findings = Findings()
+        # Names that are given leave a column of names nothing to do.
+        self._label_name = columns.label_name if label_names is None else None
         roles = ROW_FORMS[columns.kind].label_roles
         self._label_role = next((role for role in roles if role in columns.columns), None)
+        book = open_book(columns.kind, label_names, numbered=numbered)
+        self._labels = DatasetLabels(
+            book,
+            columns.columns[self._label_role] if self._label_role else "",
+            self._findings,
+            role=self._label_role or "",
+            naming_column=self._label_name,
+        )
+        used = {*columns.columns.values(), *([self._label_name] if self._label_name else [])}
+        self._metadata = MetadataReader(used, self._findings, text_types=text_types, filled=filled)
         self._ids = HashList() if "id" in columns.columns else None
-        self._without_label: list[int] = []
 
     @property
     def label_names(self) -> tuple[str, ...] | None:
@@ -46,53 +70,61 @@ class NormalisedRows:
         """What is known of the labels beside names and counts, after the last row."""
         return self._labels.facts()
 
+    @property
+    def label_form(self) -> Form | None:
+        """How the labels were written: as class numbers, as truth values or as names."""
+        return self._labels.form
+
+    @property
+    def metadata_columns(self) -> dict[str, MetadataType]:
+        """Columns that play no role, with the type of their values."""
+        return self._metadata.columns()
+
+    @property
+    def problems(self) -> tuple[RowProblem, ...]:
+        """What is worth knowing about how the rows were read."""
+        return self._findings.problems()
+
     def __iter__(self) -> Iterator[Row]:
         for index, source in enumerate(self._source):
             try:
                 yield self._row(index, source)
-            except (BrokenRow, RowsRefused) as error:
-                raise _at("Row", "row_index", index, error) from error
-            if len(self._without_label) >= _NAMED_ROWS:
-                break
-        self._refuse_missing_labels()
+            except (BrokenRow, ColumnsAmbiguous, RowsRefused) as error:
+                raise at_place("Row", "row_index", index, error) from error
+        self._labels.finish()
         self._refuse_repeated_ids()
 
     def _row(self, index: int, source: Source) -> Row:
-        columns = self.columns.columns
-        content = read_content(source, columns)
-        if (role := self._label_role) is not None:
-            column = columns[role]
-            label = self._labels.read(source.get(column), column, role=role, typed=self._typed)
-            if label is None:
-                self._without_label.append(index)
-            else:
-                self._labels.add(label, source.get(self.columns.label_name) if self.columns.label_name else None)
-            content["label"] = label
+        columns = self._columns
+        self._refuse_unreadable(source)
+        renamed = partial(self._findings.note, "roles_renamed", row=index)
+        row: Row = {"id": self._id(index, source)}
+        row |= read_content(source, columns, self.kind, filled=self._filled, renamed=renamed)
+        if self._label_role is not None:
+            name = source.get(self._label_name) if self._label_name else None
+            row["label"] = self._labels.add(index, source.get(columns[self._label_role]), name, typed=self._typed)
         if CLASS in columns:
-            content[CLASS] = as_class(source.get(columns[CLASS]), columns[CLASS], typed=self._typed)
-        return {"id": self._id(index, source), **content}
+            row[CLASS] = as_class(source.get(columns[CLASS]), columns[CLASS], typed=self._typed)
+        if metadata := self._metadata.read(index, source):
+            row["metadata"] = metadata
+        return row
+
+    def _refuse_unreadable(self, source: Source) -> None:
+        for column in self._unreadable & source.keys():
+            if not is_empty(source[column]):
+                refuse_unreadable(column, source[column], self.kind, self._columns)
 
     def _id(self, index: int, source: Source) -> str:
         if self._ids is None:
             return row_id(index)
-        column = self.columns.columns["id"]
+        column = self._columns["id"]
         name = as_id(source.get(column), column)
         self._ids.add(name.encode())
         return name
 
-    def _refuse_missing_labels(self) -> None:
-        if rows := self._without_label:
-            column = self.columns.columns[str(self._label_role)]
-            many = "At least " if len(rows) >= _NAMED_ROWS else ""
-            raise RowsRefused(
-                f"{many}{len(rows)} rows have no label in column {column!r}, the first is row {rows[0]}.",
-                hint="Label or drop these rows; every row of a data set of this kind needs a label.",
-                extra={"row_indexes": rows},
-            )
-
     def _refuse_repeated_ids(self) -> None:
         if self._ids is not None and (repeats := self._ids.repeats()).size:
-            rows = [int(row) for row in repeats[:_NAMED_ROWS]]
+            rows = [int(row) for row in repeats[:NAMED_ROWS]]
             raise RowsRefused(
                 f"{repeats.size} rows repeat the id of an earlier row, the first is row {rows[0]}.",
                 hint='Make the ids unique, or send columns with "id": "" for ids made from row numbers.',
@@ -101,10 +133,20 @@ class NormalisedRows:
 
 
 def normalise_rows(
-    source: Iterable[Source], columns: ColumnMap, *, label_names: Sequence[str] | None = None, typed: bool = True
+    source: Iterable[Source],
+    columns: ColumnMap,
+    *,
+    label_names: Sequence[str] | None = None,
+    numbered: bool = False,
+    text_types: Mapping[str, MetadataType] | None = None,
+    filled: bool = False,
 ) -> NormalisedRows:
-    """Stream rows in normal form. `typed` is False where every value is a string (CSV)."""
-    return NormalisedRows(source, columns, label_names, typed)
+    """Stream rows in normal form.
+
+    `numbered`: the label names came with the class numbers. `text_types`: every value is a string (CSV), and this is
+    what those of each column are. `filled`: objects are filled with nulls (Parquet).
+    """
+    return NormalisedRows(source, columns, label_names, numbered=numbered, text_types=text_types, filled=filled)
 
 
 def row_id(index: int) -> str:
@@ -112,110 +154,18 @@ def row_id(index: int) -> str:
     return f"row-{index:08d}"
 
 
-def read_content(source: Source, columns: Mapping[str, str]) -> Row:
-    """The fields of a row beside id and label, in normal form. Raises BrokenRow without a row number."""
-    if "prompt" in columns:
-        return {role: as_text(source.get(columns[role]), columns[role]) for role in ("prompt", "completion")}
-    if "instruction" in columns:
-        return _alpaca(source, columns)
-    for role in ("messages", "conversations"):
-        if role in columns:
-            return {"messages": as_messages(source.get(columns[role]), columns[role])}
-    return {
-        role: as_text(source.get(columns[role]), columns[role]) for role in ("text", "text_pair") if role in columns
-    }
-
-
-def _alpaca(source: Source, columns: Mapping[str, str]) -> Row:
-    given = source.get(columns["input"]) if "input" in columns else None
-    return {
-        "prompt": alpaca_prompt(
-            as_text(source.get(columns["instruction"]), columns["instruction"]),
-            as_text(given, columns["input"]) if given is not None else "",
-        ),
-        "completion": as_text(source.get(columns["output"]), columns["output"]),
-    }
-
-
-def normalise_examples(
-    examples: Sequence[Source],
-    kind: RowKind,
-    columns: Mapping[str, str] | None = None,
-    *,
-    label_names: Sequence[str] | None = None,
-    classes: int | None = None,
-) -> list[Row]:
-    """Query examples in the normal form of `kind`; a missing label is None.
-
-    `classes` is how many the model has, where that is known. Fields go by the data set's own `columns` or by the names
-    of the roles. Raises ColumnsUnmatched, BrokenRow or a RowsRefused with the example's index in
-    `extra["example_index"]`.
-    """
-    book = open_book(kind, label_names, classes)
-    return [_guarded(_example, index, example, kind, columns or {}, book) for index, example in enumerate(examples)]
-
-
-def _guarded(read: Callable[..., Row], index: int, *rest: Any) -> Row:
-    try:
-        return read(index, *rest)
-    except (BrokenRow, RowsRefused, ColumnsUnmatched) as error:
-        raise _at("Example", "example_index", index, error) from error
-
-
-def _example(index: int, example: Source, kind: RowKind, columns: Mapping[str, str], book: Labels) -> Row:
-    if not isinstance(example, Mapping):
-        raise BrokenRow("is no object.", hint='An example is an object such as {"text": "..."}.')
-    found = _example_columns(example, kind, columns)
-    row = {"id": _example_id(index, example, columns), **read_content(example, found)}
-    if ROW_FORMS[kind].label is not None:
-        row["label"] = _example_label(example, kind, columns, book)
-    return row
-
-
-def _example_columns(example: Source, kind: RowKind, columns: Mapping[str, str]) -> dict[str, str]:
-    readings = ROW_FORMS[kind].readings
-    for reading in readings:
-        fields = _fields(example, reading, columns)
-        if fields.keys() >= set(reading.needed):
-            return fields
-    names = [str(name) for name in example]
-    guessed = choose_columns(names) if ROW_FORMS[kind].label is None else None
-    if guessed is not None and guessed.kind == kind:
-        return guessed.columns
-    wanted = " or ".join(" + ".join(map(repr, reading.needed)) for reading in readings)
-    raise ColumnsUnmatched(
-        f"has no {wanted}.",
-        hint=f"Give the fields {wanted}, or the names of the data set's own columns.",
-        extra={"columns_seen": [name[:80] for name in names if not UNWRITABLE.search(name)][:50]},
+def refuse_unreadable(column: str, value: Any, kind: RowKind, columns: Mapping[str, str]) -> None:
+    """Raise ColumnsAmbiguous for a value that may have carried loss or context and that no row of this kind holds."""
+    raise ColumnsAmbiguous(
+        f"column {column!r} holds {describe(value)}: training may have read it, and rows of kind '{kind}' have no "
+        "place for it.",
+        hint=f'If training did not read it, send columns with "{name_to_leave_out(column)}": "": it then stays with '
+        "the rows as metadata. If it did, send the rows as 'messages' with 'system' and 'tools' beside them, or put "
+        "it into the text as in training.",
+        extra={"column": column, "columns": dict(columns)},
     )
 
 
-def _fields(example: Source, reading: Roles, columns: Mapping[str, str]) -> dict[str, str]:
-    roles = (*reading.needed, *reading.optional)
-    return {role: field for role in roles if (field := _field(example, role, columns))}
-
-
-def _field(example: Source, role: str, columns: Mapping[str, str]) -> str | None:
-    return next((name for name in (columns.get(role), role) if name is not None and name in example), None)
-
-
-def _example_label(example: Source, kind: RowKind, columns: Mapping[str, str], book: Labels) -> Any:
-    """By a role's field, or by `label`, which is then what the data set's own column is."""
-    roles = ROW_FORMS[kind].label_roles
-    own = next((role for role in roles if role in columns), roles[0])
-    fields = {role: field for role in (own, *roles) if (field := _field(example, role, columns))}
-    role, field = next(iter(fields.items()), (own, "label" if "label" in example else None))
-    label = book.read(example[field], field, role=role, typed=True) if field else None
-    if label is not None:
-        book.check(label)
-    return label
-
-
-def _example_id(index: int, example: Source, columns: Mapping[str, str]) -> str:
-    field = _field(example, "id", columns)
-    return as_id(example[field], field) if field and example[field] is not None else f"example-{index}"
-
-
-def _at(noun: str, key: str, index: int, error: DatainfError) -> DatainfError:
+def at_place(noun: str, key: str, index: int, error: DatainfError) -> DatainfError:
     """The same error with the place it happened at."""
     return type(error)(f"{noun} {index}: {error.detail}", hint=error.hint, extra={**error.extra, key: index})

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from influence.contracts.dataset import CONVERSATION, ROW_FORMS, RowKind, RowProblem
 from influence.digests import canonical_json
-from influence.rows.columns import CLASS
+from influence.rows.content import Row
+from influence.rows.conversations.messages import text_of
 from influence.rows.file import content_hash_input
+from influence.rows.findings import NAMED_ROWS
 from influence.rows.label_forms.figures import open_figures
-from influence.rows.normalise import Row
 from influence.rows.repeats import HashList
+from influence.rows.roles import CLASS
 
-_NAMED_ROWS = 20
 _COUNTED_LABELS = 1000
 
 
@@ -49,7 +50,7 @@ class RowStatistics:
             self._characters.setdefault(name, array("q")).append(len(text))
         if any(not text.strip() for text in texts.values()):
             self._empty_count += 1
-            if len(self._empty) < _NAMED_ROWS:
+            if len(self._empty) < NAMED_ROWS:
                 self._empty.append(self.rows)
         self._contents.add(content_hash_input(row))
         if self._labels is not None and row["label"] is not None:
@@ -67,7 +68,7 @@ class RowStatistics:
         self._roles.update(roles)
         self._turns.append(len(roles))
         self._without_assistant += "assistant" not in roles
-        return {"messages": "".join(message["content"] for message in row["messages"])}
+        return {"messages": text_of(row["messages"])}
 
     def summary(self) -> dict[str, Any]:
         """Rows, characters, and per kind: labels; prompt and completion; turns and roles; classes of text rows."""
@@ -110,7 +111,7 @@ class RowStatistics:
 def _problem(code: Any, rows: NDArray[np.int64], message: str) -> list[RowProblem]:
     if not rows.size:
         return []
-    named = tuple(int(row) for row in rows[:_NAMED_ROWS])
+    named = tuple(int(row) for row in rows[:NAMED_ROWS])
     return [RowProblem(code=code, count=int(rows.size), rows=named, message=f"{rows.size} {message}")]
 
 

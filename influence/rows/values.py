@@ -1,31 +1,60 @@
 """One value of one row in its normal form. Refusals are BrokenRow without a row number; the caller adds it."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import date, time, timedelta
+from typing import Any, Literal
 
 from influence.digests import canonical_json
 from influence.errors import BrokenRow
 
 MAX_ID_CHARACTERS = 512
-MAX_LABEL_CHARACTERS = 1024
 MAX_JSON_DEPTH = 32
 Label = int | str
 #: The largest int that every reader of JSON keeps exactly.
-_MAX_INT = 2**53
-_SURROGATE = re.compile("[\ud800-\udfff]")
+MAX_INT = 2**53
 UNWRITABLE = re.compile("[\0\ud800-\udfff]")
-#: A class number in a source without types; "3.0" is what a nullable int column becomes in CSV.
-_WHOLE = re.compile(r"(-?[0-9]{1,15})(?:\.0)?")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+#: What a value is, as JSON and Arrow tell values apart.
+ValueKind = Literal["nothing", "truth", "number", "text", "time", "bytes", "list", "object", "other"]
+_KINDS: dict[type, ValueKind] = {
+    type(None): "nothing",
+    bool: "truth",
+    int: "number",
+    float: "number",
+    str: "text",
+    bytes: "bytes",
+    list: "list",
+    tuple: "list",
+    dict: "object",
+}
+#: What to do where text is needed and something else lies there.
+_TEXT_HINTS: dict[ValueKind, str] = {
+    "nothing": "Drop the rows without text, or name another column in 'columns'.",
+    "truth": "Name the column that holds the text in 'columns'; a truth value is none.",
+    "number": 'Write numbers that are meant as text in quotes, such as "42", or name the column that holds the text.',
+    "time": "Write times that are meant as text as strings, or name the column that holds the text.",
+    "bytes": "Decode the bytes to text before sending; pictures and sound cannot be scored.",
+    "object": "Send the field inside it that holds the text as a column of its own.",
+    "other": "Convert the column to strings.",
+}
+
+
+def kind_of_value(value: Any) -> ValueKind:
+    """What a value is."""
+    found = _KINDS.get(type(value))
+    if found is not None:
+        return found
+    if isinstance(value, Mapping):
+        return "object"
+    return "time" if isinstance(value, date | time | timedelta) else "other"
 
 
 def as_text(value: Any, column: str) -> str:
     """A string that can be written as UTF-8 and shown: no half surrogate pairs, no NUL."""
     if not isinstance(value, str):
-        raise BrokenRow(
-            f"column {column!r} holds {_kind(value)} where text is needed.",
-            hint="Drop the rows without text, or name another column in 'columns'.",
-        )
+        raise BrokenRow(f"column {column!r} holds {describe(value)} where text is needed.", hint=_text_hint(value))
     if _SURROGATE.search(value):
         raise BrokenRow(
             f"column {column!r} holds half of a surrogate pair, which is no character.",
@@ -38,95 +67,85 @@ def as_text(value: Any, column: str) -> str:
     return value
 
 
+def _text_hint(value: Any) -> str:
+    if not isinstance(value, list | tuple):
+        if isinstance(value, Mapping) and value.keys() & {"bytes", "path", "array"}:
+            return _TEXT_HINTS["bytes"]
+        return _TEXT_HINTS[kind_of_value(value)]
+    if are_messages(value):
+        return (
+            "A list of messages makes a conversation: name its column as 'messages', or send both 'prompt' and "
+            "'completion' as lists of messages in every row."
+        )
+    if value and all(isinstance(item, int | float) for item in value):
+        return "These look like token ids or numbers: send the text that they were made of."
+    if value and all(isinstance(item, str) for item in value):
+        return "One row has one text: join the parts as they were joined in training, or send one row per text."
+    return "Send the text itself: a list of values cannot be read as one."
+
+
+def are_messages(value: Any) -> bool:
+    """Whether a value looks like a list of messages: objects with a role or a speaker."""
+    return (
+        isinstance(value, Sequence)
+        and not isinstance(value, str | bytes)
+        and bool(value)
+        and all(isinstance(item, Mapping) and item.keys() & {"role", "from"} for item in value)
+    )
+
+
 def as_id(value: Any, column: str) -> str:
     """A row id as a string; ints are written out."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise BrokenRow(
-            f"column {column!r} holds {_kind(value)} where an id is needed.",
+            f"column {column!r} holds {describe(value)} where an id is needed.",
             hint='Give every row an id, or send columns with "id": "" for ids made from row numbers.',
         )
-    text = as_text(str(value) if isinstance(value, str) or abs(value) < _MAX_INT**2 else "", column)
+    text = as_text(str(value) if isinstance(value, str) or abs(value) < MAX_INT**2 else "", column)
     if not text.strip() or len(text) > MAX_ID_CHARACTERS:
         raise BrokenRow(
             f"column {column!r} holds an empty id or one of more than {MAX_ID_CHARACTERS} characters.",
-            hint='Mend the id, or send columns with "id": "" for ids made from row numbers.',
+            hint='Fix the id, or send columns with "id": "" for ids made from row numbers.',
         )
     return text
 
 
-def as_label(value: Any, column: str, *, typed: bool) -> Label | None:
-    """A class as an int or a name; None where the row has none.
+def as_json(value: Any, column: str, *, filled: bool = False) -> Any:
+    """A JSON value that can be written again: no NaN, no bytes, no times.
 
-    Bools become 0 and 1 and whole floats become ints, because tables store classes so (a nullable int column
-    comes out of pandas as floats); other floats are refused. In an untyped source (CSV) "3" is the int 3.
+    `filled` says that the source fills fields that a row does not have with nulls, as Parquet does: these are dropped
+    from objects. Nulls that were written stay.
     """
-    if value is None or (isinstance(value, float) and value != value):
-        return None
-    if isinstance(value, str):
-        return _named_label(value, column, typed=typed)
-    if isinstance(value, bool | int | float) and abs(value) < _MAX_INT and value == int(value):
-        return int(value)
-    raise BrokenRow(
-        f"column {column!r} holds {_kind(value)}, which is no class label.",
-        hint="Labels are class numbers (0, 1, ...) or class names.",
-    )
-
-
-def as_class(value: Any, column: str, *, typed: bool) -> str:
-    """The name of a row's class; class numbers are written out. Raises BrokenRow, also where there is none."""
-    label = as_label(value, column, typed=typed)
-    if label is None:
-        raise BrokenRow(
-            f"column {column!r} holds nothing where a class is needed.",
-            hint="Give every row its class, drop the rows without one, or leave the role 'class' out of 'columns'.",
-        )
-    return str(label)
-
-
-def _named_label(value: str, column: str, *, typed: bool) -> Label | None:
-    text = as_text(value, column)
-    if not text.strip():
-        return None
-    if len(text) > MAX_LABEL_CHARACTERS:
-        raise BrokenRow(
-            f"column {column!r} holds a label of {len(text)} characters.",
-            hint="Name the column of class labels in 'columns'.",
-        )
-    if not typed and (number := _WHOLE.fullmatch(text.strip())):
-        return int(number[1])
-    return text
-
-
-def as_json(value: Any, column: str) -> Any:
-    """A JSON value that can be written again: no NaN, no bytes, no times; nulls inside objects are dropped."""
     try:
-        kept = _without_nulls(value, MAX_JSON_DEPTH)
+        kept = _plain(value, MAX_JSON_DEPTH, filled)
         canonical_json(kept)
     except (TypeError, ValueError) as error:
         raise BrokenRow(
-            f"column {column!r} holds something that is no JSON.", hint=f"Mend it: {str(error)[:200]}."
+            f"column {column!r} holds something that is no JSON.", hint=f"Fix it: {str(error)[:200]}."
         ) from error
     return kept
 
 
-def _without_nulls(value: Any, depth: int) -> Any:
-    # Parquet fills the fields that other rows have with nulls; the row as it was written had none.
+def _plain(value: Any, depth: int, filled: bool) -> Any:
     if depth == 0:
         raise ValueError(f"it is nested more than {MAX_JSON_DEPTH} deep")
     if isinstance(value, Mapping):
-        return {str(key): _without_nulls(item, depth - 1) for key, item in value.items() if item is not None}
+        return {
+            str(key): _plain(item, depth - 1, filled) for key, item in value.items() if item is not None or not filled
+        }
     if isinstance(value, list | tuple):
-        return [_without_nulls(item, depth - 1) for item in value]
+        return [_plain(item, depth - 1, filled) for item in value]
     return value
 
 
-def _kind(value: Any) -> str:
+def describe(value: Any) -> str:
+    """What a refused value is, in a few words."""
     if value is None:
         return "nothing"
     if isinstance(value, bool | int | float | str):
         return (
             f"{str(value)[:40]!r} ({type(value).__name__})"
-            if not isinstance(value, int) or abs(value) < _MAX_INT
+            if not isinstance(value, int) or abs(value) < MAX_INT
             else "a huge int"
         )
     return f"a {type(value).__name__}"

@@ -63,7 +63,7 @@ class ResultBuilder:
         rows = self._describe(number, shown_rows(ranking))
         prediction = points.predictions[number]
         return TestPointResult(
-            example=_without_id(points.rows[number]),
+            example=_content_of(points.rows[number]),
             loss=points.losses[number],
             predicted_label=None if prediction is None else prediction.label,
             predicted_probability=None if prediction is None else prediction.probability,
@@ -113,7 +113,8 @@ class ResultBuilder:
             rank=0,
             row_index=row_index,
             row_id=str(row["id"]),
-            row=_without_id(row),
+            row=_content_of(row),
+            metadata=row.get("metadata"),
             label=row.get("label"),
             influence=influence,
             score=0.0 - influence,
@@ -129,5 +130,5 @@ def _ranked(rows: Mapping[int, ScoredRow], order: Positions) -> tuple[ScoredRow,
     return tuple(rows[int(position)].model_copy(update={"rank": rank}) for rank, position in enumerate(order, start=1))
 
 
-def _without_id(row: Row) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name != "id"}
+def _content_of(row: Row) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in ("id", "metadata")}

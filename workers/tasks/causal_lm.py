@@ -15,10 +15,11 @@ from workers.gradients.losses import row_mean_cross_entropy, supervised_logits
 from workers.rows import IGNORED, Batch, EncodedRow, Row
 from workers.tasks.base import Materials, Prediction, RenderedRow
 from workers.tasks.chat import UnknownMask
+from workers.tasks.conversation import Conversation
 from workers.tasks.decoding import MAX_ANSWER_TOKENS, decode_greedily
 from workers.tasks.encoding import TextEncoder
 from workers.tasks.refusals import id_of, refuse_rows
-from workers.tasks.supervision import SCOPES, SupervisedText, Supervisor, before_answer, kind_of
+from workers.tasks.supervision import SCOPES, SupervisedText, Supervisor, kind_of
 
 
 class CausalLM:
@@ -76,7 +77,8 @@ class CausalLM:
         text = prediction.text or ""
         if kind_of(row) == COMPLETION.name:
             return {**row, "completion": text}
-        return {**row, "messages": [*before_answer(row["messages"]), {"role": "assistant", "content": text}]}
+        asked = Conversation.of(row).before_answer().messages
+        return {**row, "messages": [*asked, {"role": "assistant", "content": text}]}
 
     def render(self, row: Row) -> RenderedRow:
         self._check_kinds([row])

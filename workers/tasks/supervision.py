@@ -17,7 +17,8 @@ from influence.contracts.common import LossScope
 from influence.contracts.dataset import CLASSIFICATION, COMPLETION, CONVERSATION, TEXT, RowKind
 from influence.contracts.tasks import CAUSAL_LM
 from workers.rows import Row
-from workers.tasks.chat import ChatRenderer, Messages, UnknownMask
+from workers.tasks.chat import ChatRenderer, UnknownMask
+from workers.tasks.conversation import Conversation
 from workers.tasks.encoding import TextEncoder
 
 #: What each kind of row can mean; the first is the default.
@@ -64,7 +65,7 @@ class Supervisor:
         """Ids and supervision of one row. Raises UnknownMask where the supervised tokens cannot be known."""
         kind = kind_of(row)
         if kind == CONVERSATION.name:
-            text, tokens, supervised = self._chat.encode(row["messages"], self.scope_of(kind))
+            text, tokens, supervised = self._chat.encode(Conversation.of(row), self.scope_of(kind))
             return SupervisedText(text, tokens.ids, supervised)
         if kind == COMPLETION.name and self.scope_of(kind) == "completion":
             return self._completion(str(row["prompt"]), str(row["completion"]))
@@ -79,8 +80,8 @@ class Supervisor:
             ids = self._encoder.encode(str(row["prompt"]), special_tokens=True).ids
             return ids[:-1] if ids and ids[-1] == self._eos else ids
         if kind == CONVERSATION.name:
-            asked = before_answer(row["messages"])
-            if not asked:
+            asked = Conversation.of(row).before_answer()
+            if not asked.messages:
                 raise UnknownMask("nothing stands before the assistant's turn")
             question = self._chat.render(asked, ask=True)
             return self._encoder.encode(question, special_tokens=False).ids
@@ -105,8 +106,3 @@ class Supervisor:
 
     def _ended(self, ids: Sequence[int]) -> list[int]:
         return [*ids] if self._eos is None or (ids and ids[-1] == self._eos) else [*ids, self._eos]
-
-
-def before_answer(messages: Messages) -> Messages:
-    """The conversation without its last turn where that is the assistant's."""
-    return messages[:-1] if messages[-1]["role"] == "assistant" else messages

@@ -28,12 +28,17 @@ class Labels(Protocol):
         """What statistics say of the labels beside their counts, once all were taken up."""
 
 
-def open_book(kind: RowKind, label_names: Sequence[str] | None, classes: int | None = None) -> Labels:
-    """An empty book for rows of a kind; `classes` is how many there are, where that is known.
+def open_book(
+    kind: RowKind, label_names: Sequence[str] | None, classes: int | None = None, *, numbered: bool = False
+) -> Labels:
+    """An empty book for rows of a kind; `classes` is how many there are, where that is known, `numbered` as in
+    `LabelBook`.
 
     Raises InvalidRequest for names that are none, or where labels have none.
     """
     form = ROW_FORMS[kind].label
     if form == "number":
         return NumberBook(label_names)
-    return ClassSetBook(label_names, classes) if form == "classes" else LabelBook(label_names)
+    if form == "classes":
+        return ClassSetBook(label_names, classes)
+    return LabelBook(label_names, numbered=numbered)

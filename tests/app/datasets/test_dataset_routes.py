@@ -30,13 +30,47 @@ def test_rows_come_in_their_order_in_slices(client: TestClient) -> None:
     dataset_id = send(client).json()["id"]
     page = client.get(f"/v1/datasets/{dataset_id}/rows?offset=1&length=1").json()
     assert page == {
-        "data": [{"row_index": 1, "row_id": "row-00000001", "row": {"text": "b", "label": 1}}],
+        "data": [{"row_index": 1, "row_id": "row-00000001", "row": {"text": "b", "label": 1}, "metadata": None}],
         "has_more": True,
         "next": 2,
         "rows": 3,
     }
     assert client.get(f"/v1/datasets/{dataset_id}/rows?offset=9").json()["data"] == []
     assert_problem(client.get(f"/v1/datasets/{dataset_id}/rows?offset=-1"), 422, "invalid_request")
+
+
+NOTED = '{"text": "a", "label": 0, "source": "web", "score": 1}\n{"text": "b", "label": 1, "at": "2024-05-01"}\n'
+
+
+def test_columns_without_a_role_stay_with_the_rows(client: TestClient) -> None:
+    dataset = send(client, NOTED).json()
+    assert dataset["metadata_columns"] == {"source": "string", "score": "number", "at": "time"}
+    (problem,) = dataset["problems"]
+    assert (problem["code"], problem["count"], problem["rows"]) == ("columns_not_read", 2, [0, 1])
+    assert problem["names"] == ["source", "score", "at"]
+    rows = client.get(f"/v1/datasets/{dataset['id']}/rows").json()["data"]
+    assert [row["metadata"] for row in rows] == [{"source": "web", "score": 1}, {"at": "2024-05-01"}]
+    assert [row["row"] for row in rows] == [{"text": "a", "label": 0}, {"text": "b", "label": 1}]
+
+
+def test_the_same_rows_with_other_metadata_are_another_data_set(client: TestClient) -> None:
+    ids = {send(client, content).json()["id"] for content in (NOTED, NOTED.replace("web", "app"), NOTED)}
+    assert len(ids) == 2
+    assert len({send(client, ROWS.replace('"text"', name)).json()["id"] for name in ('"text"', '"body"')}) == 2
+
+
+def test_the_same_rows_again_say_how_they_came_this_time(client: TestClient) -> None:
+    csv = "text,label\na,0\nb,1\nc,0\n"
+    first, again = send(client, ROWS, name="mine").json(), send(client, csv, "rows.csv").json()
+    assert (first["id"], first["name"], first["created_at"]) == (again["id"], again["name"], again["created_at"])
+    assert (first["format"]["name"], again["format"]["name"]) == ("jsonl", "csv")
+    assert send(client, csv, "rows.csv", name="ours").json()["name"] == "ours"
+    assert client.get(f"/v1/datasets/{first['id']}").json()["name"] == "ours"
+
+
+def test_the_format_says_how_a_file_was_read(client: TestClient) -> None:
+    found = send(client, "text;label\na;0\nb;1\n", "rows.csv").json()["format"]
+    assert (found["name"], found["delimiter"], found["quoting"], found["encoding"]) == ("csv", ";", "double", "utf-8")
 
 
 def test_columns_and_label_names_are_fields_of_the_form(client: TestClient) -> None:

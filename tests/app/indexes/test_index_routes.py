@@ -104,6 +104,7 @@ def test_factors_are_part_of_the_index_and_of_full_storage_only(
     [
         ('{"text": "a", "label": 3}\n', 422, "label_out_of_range"),
         ('{"text": "a", "label": "biling"}\n', 422, "label_unknown"),
+        ('{"text": "a", "label": "1"}\n', 422, "label_unknown"),
         ('{"text": "a"}\n', 422, "rows_unfit"),
         ('{"prompt": "a", "completion": "b"}\n', 422, "rows_unfit"),
     ],
@@ -113,6 +114,48 @@ def test_rows_that_cannot_fit_the_checkpoint_are_refused_before_any_work(
 ) -> None:
     assert_problem(ask(client, checkpoint, send_rows(client, rows)), status, code)
     assert store.queue.waiting("build") == []
+
+
+def test_numbers_are_not_taken_for_names_that_are_numbers(
+    client: TestClient, checkpoint: Checkpoint, store: Store
+) -> None:
+    stars = checkpoint.model_copy(update={"id": "ckpt_stars", "label_names": ("1", "2", "3")})
+    store.checkpoints.create(stars)
+    for name, content in (("a.csv", "text,label\na,1\nb,2\n"), ("a.jsonl", '{"text": "a", "label": 1}\n')):
+        sent = client.post("/v1/datasets", files={"file": (name, content)}).json()["id"]
+        body = assert_problem(ask(client, stars, sent), 422, "label_unknown")
+        assert "'label_names'" in body["hint"]
+        assert ask(client, checkpoint, sent).status_code == 202
+    named = {"files": {"file": ("a.csv", "text,label\na,1\nb,2\n")}, "data": {"label_names": '["1", "2", "3"]'}}
+    sent = client.post("/v1/datasets", **named).json()["id"]
+    assert ask(client, stars, sent).status_code == 202
+
+
+def test_truth_values_are_not_taken_for_names_in_another_order(
+    client: TestClient, checkpoint: Checkpoint, store: Store
+) -> None:
+    truths = checkpoint.model_copy(update={"id": "ckpt_truths", "label_names": ("True", "False"), "num_labels": 2})
+    store.checkpoints.create(truths)
+    sent = send_rows(client, '{"text": "a", "label": true}\n{"text": "b", "label": false}\n')
+    assert_problem(ask(client, truths, sent), 422, "label_unknown")
+    assert ask(client, checkpoint, sent).status_code == 202
+
+
+def test_a_prompt_set_apart_decides_where_the_loss_falls(
+    client: TestClient, checkpoint: Checkpoint, store: Store
+) -> None:
+    writer = checkpoint.model_copy(
+        update={"id": "ckpt_lm", "task": "causal_lm", "label_names": None, "num_labels": None}
+    )
+    store.checkpoints.create(writer)
+    talk = '[{"role": "user", "content": "q"}], "completion": [{"role": "assistant", "content": "a"}]'
+    apart, whole = (
+        send_rows(client, f'{{"prompt": {talk}}}\n'),
+        send_rows(client, '{"messages": [{"role": "assistant", "content": "a"}]}\n'),
+    )
+    assert ask(client, writer, apart).json()["spec"]["gradients"]["loss"] == "completion"
+    assert ask(client, writer, whole).json()["spec"]["gradients"]["loss"] == "assistant"
+    assert ask(client, writer, apart, loss="all").json()["spec"]["gradients"]["loss"] == "all"
 
 
 def test_a_label_close_to_a_known_one_is_suggested(client: TestClient, checkpoint: Checkpoint) -> None:

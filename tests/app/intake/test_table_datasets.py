@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.intake.datasets import accept_dataset
-from app.intake.table_limits import TableLimits
+from app.intake.tables.limits import TableLimits
 from influence.contracts.dataset import Dataset
 from influence.errors import DatainfError
 from influence.rows.file import RowFile

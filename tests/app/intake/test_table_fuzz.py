@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.intake.datasets import accept_dataset
-from app.intake.table_limits import TableLimits
+from app.intake.tables.limits import TableLimits
 from influence.contracts.dataset import RowKind
 from influence.errors import ColumnsAmbiguous, DatainfError
-from influence.rows.columns import ROLES, SYNONYMS, choose_columns
+from influence.rows.columns import choose_columns
+from influence.rows.examples import normalise_examples
 from influence.rows.file import RowFile
-from influence.rows.normalise import normalise_examples
+from influence.rows.roles import ROLES, SYNONYMS
 
 NAMES = sorted(
     {name for names in SYNONYMS.values() for name in names} | set(ROLES) | {"role", "content", "from", "value"}

@@ -15,7 +15,7 @@ from huggingface_hub import constants
 
 from app.intake.datasets import accept_hub_dataset
 from app.intake.hub_dataset import files_of_split
-from app.intake.table_limits import TableLimits
+from app.intake.tables.limits import TableLimits
 from influence.contracts.dataset import Dataset
 from influence.errors import DatainfError, InvalidRequest, NotFound, TooLarge, Unavailable
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.intake.table_limits import TableLimits
-from app.intake.tables import open_table
+from app.intake.tables.limits import TableLimits
+from app.intake.tables.opening import open_table
 from influence.errors import DatainfError, TooLarge
 
 LIMITS = TableLimits(max_bytes=1 << 20, max_rows=100, max_row_bytes=10_000, max_columns=10)

@@ -45,20 +45,21 @@ def test_the_digest_counts_content_and_order(tmp_path: Path) -> None:
     assert len(digests) == 3
 
 
-def test_the_address_counts_kind_and_label_names() -> None:
+def test_the_address_counts_kind_label_names_and_columns() -> None:
     summary = RowFileSummary(1, 10, "d" * 40)
     addresses = {
-        dataset_digest("text", None, summary),
-        dataset_digest("classification", None, summary),
-        dataset_digest("classification", ["a", "b"], summary),
-        dataset_digest("classification", ["b", "a"], summary),
+        dataset_digest("text", None, {}, summary),
+        dataset_digest("classification", None, {}, summary),
+        dataset_digest("classification", None, {"text": "body"}, summary),
+        dataset_digest("classification", ["a", "b"], {}, summary),
+        dataset_digest("classification", ["b", "a"], {}, summary),
     }
-    assert len(addresses) == 4
-    assert dataset_digest("classification", ("a", "b"), summary) in addresses
+    assert len(addresses) == 5
+    assert dataset_digest("classification", ("a", "b"), {}, summary) in addresses
 
 
-def test_row_digests_leave_the_id_out(tmp_path: Path) -> None:
-    rows = [{"id": "a", "text": "t"}, {"id": "b", "text": "t"}, {"id": "a", "text": "u"}]
+def test_row_digests_leave_id_and_metadata_out(tmp_path: Path) -> None:
+    rows = [{"id": "a", "text": "t"}, {"id": "b", "text": "t", "metadata": {"x": 1}}, {"id": "a", "text": "u"}]
     write_rows(tmp_path / "rows", rows)
     with RowFile(tmp_path / "rows") as file:
         digests = file.row_digests()

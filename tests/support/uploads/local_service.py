@@ -45,6 +45,15 @@ class LocalService:
         name, content = ("rows.jsonl", to_jsonl(rows)) if not isinstance(rows, Path) else (rows.name, rows.read_bytes())
         return taken(self.client.post("/v1/datasets", files={"file": (name, content)}, data=fields))
 
+    def send_dataset(self, file: Path, **fields: str) -> Any:
+        """The answer to a file of rows."""
+        return self.client.post("/v1/datasets", files={"file": (file.name, file.read_bytes())}, data=fields)
+
+    def rows(self, dataset: dict[str, Any]) -> list[dict[str, Any]]:
+        """The first rows of a data set, as it shows them."""
+        page = taken(self.client.get(f"/v1/datasets/{dataset['id']}/rows", params={"length": 100}))
+        return list(page["data"])
+
     def preview(self, checkpoint: dict[str, Any], dataset: dict[str, Any], **fields: Any) -> dict[str, Any]:
         """Rows as the checkpoint reads them."""
         body = {"checkpoint_id": checkpoint["id"], **fields}

@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.intake.table_expansion import check_schema, class_names, expand, refusing
-from app.intake.table_limits import Source, TableLimits, refuse_size
+from app.intake.tables.expansion import check_schema, class_names, expand, refusing, value_kinds
+from app.intake.tables.limits import Source, TableLimits, refuse_size
 
 _BATCH_ROWS = 1024
 _METADATA_BYTES = 64 << 20
@@ -21,6 +21,7 @@ class ParquetTable:
         with refusing("Parquet file"), self._open() as file:
             metadata, schema = file.metadata, file.schema_arrow
             self.columns = [str(name) for name in schema.names]
+            self.types = value_kinds(schema)
             self.class_names = class_names(schema)
             self._texts = _text_leaves(file)
             rows = metadata.num_rows

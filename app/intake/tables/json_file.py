@@ -2,35 +2,62 @@
 
 import codecs
 import json
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from app.intake.table_limits import Source, TableLimits, check_columns, refuse_line, refuse_size
+from app.intake.tables.json_shapes import refuse_columns_of_rows
+from app.intake.tables.limits import Source, TableLimits, check_columns, count_rows, refuse_line, refuse_size
+from app.intake.tables.table import Table, scan_rows
+from app.intake.tables.text_source import TextSource
+from influence.contracts.dataset import DatasetFormat, FormatName
 
-_HINT = "Write one JSON object a line (JSONL), or one JSON array of objects."
+_HINT = "Write one JSON object per line (JSONL), or one JSON array of objects."
+_LIST_HINT = "Write each row as an object that names its fields, such as with orient='records' of a data frame."
+_CSV_HINT = "If the file is CSV, send it under a name ending in .csv. JSON lines hold one object per line."
 _PIECE_BYTES = 1 << 18
 _SPACE = " \t\r\n"
 
 
-def read_jsonl(path: Path, limits: TableLimits) -> Iterator[Source]:
+def open_jsonl(source: TextSource) -> Table:
+    """One object per line. Raises UnreadableFile where a lone object holds columns, and as `read_jsonl` does."""
+    return _table("jsonl", source, read_jsonl)
+
+
+def open_json_array(source: TextSource) -> Table:
+    """One array of objects."""
+    return _table("json", source, read_json_array)
+
+
+def _table(name: FormatName, source: TextSource, read: Callable[[TextSource], Iterator[Source]]) -> Table:
+    scan = scan_rows(count_rows(read(source), source.limits), source.limits)
+    if scan.only_row is not None and name == "jsonl":
+        refuse_columns_of_rows(scan.only_row)
+    return Table(
+        DatasetFormat(name=name, compression=source.compression, encoding=source.encoding),
+        scan.columns,
+        lambda _: read(source),
+        types=scan.types,
+        only_row=scan.only_row,
+    )
+
+
+def read_jsonl(source: TextSource) -> Iterator[Source]:
     """Objects of a JSON Lines file; blank lines are passed over. Raises BrokenRow with `extra["line"]`, TooLarge."""
-    with path.open("rb") as file:
+    limits = source.limits
+    with source.open() as file:
         number = 0
         while line := file.readline(limits.max_row_bytes + 2):
             number += 1
             if len(line) > limits.max_row_bytes + 1:
                 refuse_size(f"a row of more than {limits.max_row_bytes} bytes in line {number}", limits)
-            if number == 1:
-                line = line.removeprefix(codecs.BOM_UTF8)
             if line.strip():
                 yield _parse_line(line, number, limits)
 
 
-def read_json_array(path: Path, limits: TableLimits) -> Iterator[Source]:
+def read_json_array(source: TextSource) -> Iterator[Source]:
     """Objects of one JSON array, holding no more than a few rows in memory. Raises as `read_jsonl` does."""
-    with path.open("rb") as file:
-        text = _Text(file, limits)
+    with source.open() as file:
+        text = _Text(file, source.limits)
         text.skip_space()
         text.expect("[")
         if text.peek() != "]":
@@ -43,6 +70,19 @@ def read_json_array(path: Path, limits: TableLimits) -> Iterator[Source]:
             refuse_line(text.line, "there is more after the end of the array", _HINT)
 
 
+def read_lone_object(source: TextSource) -> Source | None:
+    """The one object that a file holds over several lines; None where it is something else, or larger than a row."""
+    with source.open() as file:
+        content = file.read(source.limits.max_row_bytes + 1)
+    if len(content) > source.limits.max_row_bytes:
+        return None
+    try:
+        value = _DECODER.decode(content.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
 class _Text:
     """A window on the characters of a file, refilled as it is consumed."""
 
@@ -50,7 +90,7 @@ class _Text:
         self.line = 1
         self._file = file
         self._limits = limits
-        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._buffer, self._position, self._ended = "", 0, False
 
     def peek(self) -> str:
@@ -78,7 +118,7 @@ class _Text:
     def take_object(self) -> Source:
         """The next object. Tries what is there and reads as much again for as long as that may help."""
         if self.peek() != "{":
-            refuse_line(self.line, "the array holds something that is no object", _HINT)
+            refuse_line(self.line, "the array holds something that is no object", _LIST_HINT)
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._buffer, self._position)
@@ -118,9 +158,10 @@ def _parse_line(line: bytes, number: int, limits: TableLimits) -> Source:
     except UnicodeDecodeError:
         refuse_line(number, "it is not UTF-8", "Save the file as UTF-8.")
     except (ValueError, RecursionError) as error:
-        _refuse_json(error, number)
+        looks_like_csv = number == 1 and not line.lstrip().startswith((b"{", b"["))
+        _refuse_json(error, number, _CSV_HINT if looks_like_csv else _HINT)
     if not isinstance(value, dict):
-        refuse_line(number, "it holds no JSON object", _HINT)
+        refuse_line(number, "it holds no JSON object", _LIST_HINT)
     return _checked(value, number, limits)
 
 
@@ -129,14 +170,14 @@ def _checked(value: Source, line: int, limits: TableLimits) -> Source:
     return value
 
 
-def _refuse_json(error: Exception, line: int) -> None:
+def _refuse_json(error: Exception, line: int, hint: str = _HINT) -> None:
     if isinstance(error, RecursionError):
         refuse_line(
             line, "it is nested too deeply", "Rows are flat objects; keep lists and objects inside them shallow."
         )
     if isinstance(error, json.JSONDecodeError):
-        refuse_line(line, f"it is not valid JSON ({error.msg}, character {error.colno})", _HINT)
-    refuse_line(line, f"it is not valid JSON ({str(error)[:100]})", _HINT)
+        refuse_line(line, f"it is not valid JSON ({error.msg}, character {error.colno})", hint)
+    refuse_line(line, f"it is not valid JSON ({str(error)[:100]})", hint)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Source:

@@ -1,16 +1,17 @@
 """Columnar batches -> dicts, with expanded bytes counted before they exist; and what a schema tells about classes."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.intake.table_limits import Source, TableLimits, check_columns, refuse_size
+from app.intake.tables.limits import Source, TableLimits, check_columns, refuse_size
 from influence.errors import TooLarge, UnreadableFile, UnsupportedFormat
 from influence.rows.labels import are_label_names
+from influence.rows.values import ValueKind
 
 #: Rows become Python objects in pieces of about this many bytes.
 _PIECE_BYTES = 8 << 20
@@ -80,6 +81,34 @@ def _dictionary_bytes(array: pa.DictionaryArray) -> int:
         return 8 * len(array)
     lengths = pc.cast(pc.binary_length(values), pa.int64())
     return int(pc.sum(pc.take(lengths, array.indices)).as_py() or 0)
+
+
+def value_kinds(schema: pa.Schema) -> dict[str, frozenset[ValueKind]]:
+    """Column -> the kind of values that its type holds."""
+    return {str(field.name): frozenset({_kind_of_type(field.type)}) for field in schema}
+
+
+def _kind_of_type(kind: pa.DataType) -> ValueKind:
+    if pa.types.is_dictionary(kind):
+        return _kind_of_type(kind.value_type)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return "text"
+    if pa.types.is_nested(kind):
+        return "object" if pa.types.is_struct(kind) or pa.types.is_map(kind) else "list"
+    return next((name for test, name in _KINDS_OF_TYPES if test(kind)), "other")
+
+
+_KINDS_OF_TYPES: tuple[tuple[Callable[[pa.DataType], bool], ValueKind], ...] = (
+    (pa.types.is_null, "nothing"),
+    (pa.types.is_boolean, "truth"),
+    (pa.types.is_integer, "number"),
+    (pa.types.is_floating, "number"),
+    (pa.types.is_decimal, "number"),
+    (pa.types.is_temporal, "time"),
+    (pa.types.is_binary, "bytes"),
+    (pa.types.is_large_binary, "bytes"),
+    (pa.types.is_fixed_size_binary, "bytes"),
+)
 
 
 def class_names(schema: pa.Schema) -> ClassNames:

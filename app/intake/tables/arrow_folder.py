@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from app.intake.table_expansion import check_schema, class_names, expand, refusing
-from app.intake.table_limits import Source, TableLimits, refuse_size
+from app.intake.tables.expansion import check_schema, class_names, expand, refusing, value_kinds
+from app.intake.tables.limits import Source, TableLimits, refuse_size
 from influence.errors import InvalidRequest, UnreadableFile, UnsupportedFormat
 
 _METADATA_BYTES = 64 << 20
@@ -22,9 +22,15 @@ class ArrowFolder:
         self._files = _arrow_files(_split_folder(folder, split))
         if (size := sum(file.stat().st_size for file in self._files)) > limits.max_bytes:
             refuse_size(f"{size} bytes", limits)
-        with refusing("Arrow file"), pa.OSFile(str(self._files[0])) as source, pa.ipc.open_stream(source) as reader:
-            schema = reader.schema
+        schemas = [_read_schema(file) for file in self._files]
+        schema = schemas[0]
+        if any(other.names != schema.names for other in schemas):
+            raise UnreadableFile(
+                "The Arrow files of the folder do not have the same columns.",
+                hint="Save the data set again with save_to_disk.",
+            )
         self.columns = [str(name) for name in schema.names]
+        self.types = value_kinds(schema)
         self.class_names = class_names(schema)
         check_schema(self.columns, limits)
 
@@ -41,6 +47,11 @@ class ArrowFolder:
                     # Offsets in a file are just numbers until they are checked: a wrong one reads foreign memory.
                     kept.validate(full=True)
                     yield kept
+
+
+def _read_schema(path: Path) -> pa.Schema:
+    with refusing("Arrow file"), pa.OSFile(str(path)) as source, pa.ipc.open_stream(source) as reader:
+        return reader.schema
 
 
 def _split_folder(folder: Path, split: str | None) -> Path:

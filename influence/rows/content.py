@@ -1,0 +1,68 @@
+"""What a row says, in the normal form of its kind: all that a score depends on but the label."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from influence.contracts.dataset import CONVERSATION, RowKind
+from influence.errors import BrokenRow
+from influence.rows.conversations.context import is_empty, read_context
+from influence.rows.conversations.messages import Renamed, alpaca_prompt, as_messages
+from influence.rows.values import as_text, describe
+
+Source = Mapping[str, Any]
+Row = dict[str, Any]
+
+
+def read_content(
+    source: Source,
+    columns: Mapping[str, str],
+    kind: RowKind,
+    *,
+    filled: bool = False,
+    renamed: Renamed = lambda _: None,
+) -> Row:
+    """The fields of a row beside id, label and metadata. Raises BrokenRow without a row number.
+
+    `filled` says that the source fills objects with nulls, as Parquet does.
+    """
+    if kind == CONVERSATION.name:
+        return _conversation(source, columns, filled, renamed)
+    if "prompt" in columns:
+        return {role: as_text(source.get(columns[role]), columns[role]) for role in ("prompt", "completion")}
+    if "instruction" in columns:
+        return _alpaca(source, columns)
+    return {
+        role: as_text(source.get(columns[role]), columns[role]) for role in ("text", "text_pair") if role in columns
+    }
+
+
+def _conversation(source: Source, columns: Mapping[str, str], filled: bool, renamed: Renamed) -> Row:
+    if "prompt" not in columns:
+        column = columns.get("messages") or columns["conversations"]
+        messages = as_messages(source.get(column), column, filled=filled, renamed=renamed)
+        return read_context(source, columns, messages, filled=filled)
+    prompt, completion = (
+        _part(source.get(columns[role]), columns[role], filled, renamed) for role in ("prompt", "completion")
+    )
+    row = read_context(source, columns, [*prompt, *completion], filled=filled)
+    return {**row, "completion_from": len(row["messages"]) - len(completion)}
+
+
+def _part(value: Any, column: str, filled: bool, renamed: Renamed) -> list[dict[str, Any]]:
+    if not isinstance(value, list | tuple):
+        raise BrokenRow(
+            f"column {column!r} holds {describe(value)} where a list of messages is needed.",
+            hint="Write prompt and completion both as lists of messages, in every row, or both as text.",
+        )
+    return as_messages(value, column, filled=filled, renamed=renamed)
+
+
+def _alpaca(source: Source, columns: Mapping[str, str]) -> Row:
+    given = source.get(columns["input"]) if "input" in columns else None
+    return {
+        "prompt": alpaca_prompt(
+            as_text(source.get(columns["instruction"]), columns["instruction"]),
+            "" if is_empty(given) and not isinstance(given, str) else as_text(given, columns["input"]),
+        ),
+        "completion": as_text(source.get(columns["output"]), columns["output"]),
+    }

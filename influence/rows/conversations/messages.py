@@ -1,0 +1,195 @@
+"""Conversations and instructions in their normal form: every field of a message that a template may read stays."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from influence.errors import BrokenRow
+from influence.rows.values import as_json, as_text, describe, kind_of_value
+
+#: Roles that chat templates know, kept as they are written.
+ROLES = ("system", "developer", "user", "assistant", "tool", "function", "ipython", "observation")
+#: What a speaker is called in published data sets -> the role that it is for chat templates.
+_RENAMED = {"human": "user", "gpt": "assistant", "model": "assistant"}
+#: The same where the speaker stands under `from`, as in ShareGPT's form.
+_SPEAKERS = {"function": "tool", "observation": "tool"}
+#: Fields that say whether a turn carried loss.
+LOSS_FIELDS = ("weight", "train")
+_TEXT_PART = "text"
+_OWN_FIELDS = frozenset({"role", "from", "content", "value"})
+#: Hears of a role that was read under another name.
+Renamed = Callable[[str], None]
+
+# The prompts of the Stanford Alpaca recipe, byte for byte: a model tuned on them knows no other form.
+_WITH_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{}\n\n### Input:\n{}\n\n### Response:\n"
+)
+_WITHOUT_INPUT = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{}\n\n### Response:\n"
+)
+
+
+def alpaca_prompt(instruction: str, given: str) -> str:
+    """The standard Alpaca prompt; the shorter form where there is no input."""
+    return _WITH_INPUT.format(instruction, given) if given else _WITHOUT_INPUT.format(instruction)
+
+
+def as_messages(
+    value: Any, column: str, *, filled: bool = False, renamed: Renamed = lambda _: None
+) -> list[dict[str, Any]]:
+    """A conversation as `[{role, content, ...}]`.
+
+    From role/content or from/value messages, a struct of lists (which is how Arrow stores a sequence of dicts), or a
+    JSON string of either. `filled` is as in `as_json`.
+    """
+    if isinstance(value, str):
+        value = parse_json(value, column, what="list of messages")
+    if isinstance(value, Mapping):
+        value = _unzipped(value, column)
+    if not isinstance(value, list | tuple) or not value:
+        raise BrokenRow(f"column {column!r} holds {describe(value)} where messages are needed.", hint=_hint(value))
+    return [_message(item, f"{column}[{place}]", filled, renamed) for place, item in enumerate(value)]
+
+
+def parse_json(text: str, column: str, *, what: str) -> Any:
+    """What a JSON string holds, for columns that formats without lists store so."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BrokenRow(
+            f"column {column!r} holds text that is no JSON {what}.",
+            hint=f"Store the {what} as such, or as a JSON string of it; plain text belongs to the role 'text'.",
+        ) from error
+
+
+def _hint(value: Any) -> str:
+    if kind_of_value(value) == "nothing" or value == [] or value == ():
+        return "Drop the rows without messages, or name another column in 'columns'."
+    if kind_of_value(value) in ("number", "truth", "time", "bytes", "other"):
+        return "Name the column that holds the conversation in 'columns'."
+    return 'A conversation is a list such as [{"role": "user", "content": "..."}].'
+
+
+def _unzipped(value: Mapping[str, Any], column: str) -> list[dict[str, Any]]:
+    """`{"role": [...], "content": [...]}` -> a list of messages."""
+    lists = {name: items for name, items in value.items() if isinstance(items, list | tuple)}
+    sizes = {len(items) for items in lists.values()}
+    if not lists.keys() & {"role", "from"} or len(sizes) != 1 or any(value[name] for name in value.keys() - lists):
+        raise BrokenRow(
+            f"column {column!r} holds an object that is no list of messages.",
+            hint='Send the list itself: [{"role": "user", "content": "..."}], or lists of one length under "role" and '
+            '"content".',
+        )
+    return [dict(zip(lists, items, strict=True)) for items in zip(*lists.values(), strict=True)]
+
+
+def _message(item: Any, where: str, filled: bool, renamed: Renamed) -> dict[str, Any]:
+    if not isinstance(item, Mapping):
+        raise BrokenRow(f"{where} is {describe(item)}, no message.", hint=_item_hint(item))
+    role = _role(item, where, renamed)
+    extras = {
+        str(name): as_json(value, f"{where}.{str(name)[:80]}", filled=filled)
+        for name, value in item.items()
+        if name not in _OWN_FIELDS and value is not None
+    }
+    _check_loss_fields(extras, role, where)
+    return {"role": role, **_content(item, where, extras, filled), **extras}
+
+
+def _item_hint(item: Any) -> str:
+    if isinstance(item, list | tuple):
+        return 'Pairs of turns are no messages: write each turn as {"role": "user", "content": "..."}.'
+    return 'A message is an object such as {"role": "user", "content": "..."}.'
+
+
+def _role(item: Mapping[str, Any], where: str, renamed: Renamed) -> str:
+    found = [_read_role(item[key], key, where, renamed) for key in ("role", "from") if item.get(key) is not None]
+    if not found:
+        raise BrokenRow(f"{where} has no role.", hint=f"Give every message a role: {', '.join(ROLES)}.")
+    if len(set(found)) > 1:
+        raise BrokenRow(
+            f"{where} has the role {item['role']!r} and is from {item['from']!r}.", hint="Keep one of the two fields."
+        )
+    return found[0]
+
+
+def _read_role(speaker: Any, key: str, where: str, renamed: Renamed) -> str:
+    plain = speaker.strip().lower() if isinstance(speaker, str) else ""
+    role = _RENAMED.get(plain, plain)
+    if role not in ROLES:
+        raise BrokenRow(
+            f"{where} has the unknown role {str(speaker)[:40]!r}.",
+            hint=f"Known are {', '.join((*ROLES, *_RENAMED))}; calls of functions belong to 'tool_calls'.",
+        )
+    if key == "from":
+        role = _SPEAKERS.get(role, role)
+    elif role != speaker:
+        renamed(str(speaker))
+    return role
+
+
+def _content(item: Mapping[str, Any], where: str, extras: Mapping[str, Any], filled: bool) -> dict[str, Any]:
+    """The content as text. None or left out, as it was written, where other fields say what the turn holds."""
+    found = [item[key] for key in ("content", "value") if item.get(key) is not None]
+    if len(found) == 2 and found[0] != found[1]:
+        raise BrokenRow(f"{where} has both 'content' and 'value'.", hint="Keep one of the two fields.")
+    if found:
+        return {"content": _as_content(found[0], where)}
+    if not extras.keys() - {"name", "tool_call_id", *LOSS_FIELDS}:
+        raise BrokenRow(
+            f"{where} has no content.",
+            hint='Every message has "content", or "tool_calls" in its place; drop empty turns.',
+        )
+    return {"content": None} if "content" in item and not filled else {}
+
+
+def _as_content(content: Any, where: str) -> str:
+    """Text, or the text parts of a content list put together; other parts (images, sound) are refused."""
+    if not isinstance(content, list | tuple):
+        return as_text(content, where)
+    return "".join(_part(part, f"{where}.content[{place}]") for place, part in enumerate(content))
+
+
+def _part(part: Any, where: str) -> str:
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    if not isinstance(part, Mapping) or kind != _TEXT_PART:
+        called = f"a part of type {str(kind)[:40]!r}" if kind is not None else "content that is not text"
+        raise BrokenRow(
+            f"{where} has {called}.",
+            hint="Only text can be scored: drop rows with pictures or sound; write a part of text as "
+            '{"type": "text", "text": "..."}, and what was thought as "reasoning_content" of the message.',
+        )
+    if others := [name for name, value in part.items() if name not in ("type", "text") and value is not None]:
+        raise BrokenRow(
+            f"{where} has the field {str(others[0])[:40]!r}, which is not read.",
+            hint="A part of text has 'type' and 'text' alone: remove the field.",
+        )
+    return as_text(part.get("text"), where)
+
+
+def _check_loss_fields(extras: Mapping[str, Any], role: str, where: str) -> None:
+    """A turn carries its loss whole or not at all, and only an assistant's does."""
+    for name in LOSS_FIELDS:
+        if name in extras and extras[name] not in (0, 1):
+            raise BrokenRow(
+                f"{where} has the {name} {str(extras[name])[:40]!r}.",
+                hint="A turn counts whole (1) or not at all (0).",
+            )
+        if extras.get(name) and role != "assistant":
+            raise BrokenRow(
+                f"{where} is a turn of role {role!r} with {name} {extras[name]!r}.",
+                hint="Only the assistant's turns carry loss here: remove the field, or send loss 'all' without it.",
+            )
+
+
+def carries_loss(message: Mapping[str, Any]) -> bool:
+    """Whether a turn's own fields leave it its loss."""
+    return all(message.get(name, 1) for name in LOSS_FIELDS)
+
+
+def text_of(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The contents of a conversation put together."""
+    return "".join(message.get("content") or "" for message in messages)

@@ -1,0 +1,65 @@
+"""What is worth knowing about rows that were taken: each thing once, with its rows and names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from influence.contracts.dataset import ProblemCode, RowProblem
+
+NAMED_ROWS = 20
+_KEPT_NAMES = 1000
+_NAMES_IN_MESSAGE = 12
+_MESSAGES: dict[ProblemCode, str] = {
+    "columns_not_read": "No model reads {names}: kept beside the rows as metadata.",
+    "label_names_not_learnt": "{names} does not name the classes one to one: no label names were taken from it.",
+    "metadata_not_kept": "Not kept as metadata of {count} rows, for it is no JSON or too large: {names}.",
+    "roles_renamed": "Roles were read under the names that chat templates know: {names}.",
+    "similar_labels": "Labels differ only in case or spaces and are classes of their own: {names}.",
+    "truth_labels": "The truth values in {names} were read as classes: false is class 0, true is class 1.",
+}
+
+
+@dataclass(slots=True)
+class _Finding:
+    """`rows` are the first of `count` different rows, noted in ascending order."""
+
+    names: dict[str, None] = field(default_factory=dict)
+    rows: list[int] = field(default_factory=list)
+    count: int = 0
+    last: int = -1
+
+
+class Findings:
+    """Collects while rows flow by, at a size that does not grow with them."""
+
+    def __init__(self) -> None:
+        self._found: dict[ProblemCode, _Finding] = {}
+
+    def note(self, code: ProblemCode, name: str, row: int) -> None:
+        """Something called `name` was found at a row; rows have to come in ascending order."""
+        found = self._found.setdefault(code, _Finding())
+        if len(found.names) < _KEPT_NAMES:
+            found.names[name] = None
+        if row != found.last:
+            found.last = row
+            found.count += 1
+            if len(found.rows) < NAMED_ROWS:
+                found.rows.append(row)
+
+    def problems(self) -> tuple[RowProblem, ...]:
+        """All of it, in the order of the codes."""
+        return tuple(
+            RowProblem(
+                code=code,
+                count=found.count,
+                rows=tuple(found.rows),
+                message=_MESSAGES[code].format(names=list_names(list(found.names)), count=found.count),
+                names=tuple(found.names),
+            )
+            for code, found in sorted(self._found.items())
+        )
+
+
+def list_names(names: Sequence[str]) -> str:
+    """The first names, quoted, and how many there are beside them."""
+    shown = ", ".join(repr(name[:80]) for name in names[:_NAMES_IN_MESSAGE])
+    return shown + (f" and {len(names) - _NAMES_IN_MESSAGE} more" if len(names) > _NAMES_IN_MESSAGE else "")

@@ -1,0 +1,173 @@
+"""The labels of all rows together: which rows have none, the one form that they are written in, and what is odd."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from influence.errors import RowsRefused
+from influence.rows.findings import NAMED_ROWS, Findings
+from influence.rows.label_forms.books import Labels
+from influence.rows.label_forms.class_values import FORMS, Form, NoLabel, Reading
+from influence.rows.labels import LabelBook
+from influence.rows.values import Label
+
+_KEPT_WORDS = 20
+
+
+class DatasetLabels:
+    """Takes up the labels of a data set row by row; `finish()` after the last one.
+
+    Where each label is one class, words for nothing and cells with several choices are told apart. Memory is bounded by
+    the number of classes that a book takes.
+    """
+
+    def __init__(
+        self, book: Labels, column: str, findings: Findings, *, role: str, naming_column: str | None = None
+    ) -> None:
+        self.form: Form | None = None
+        self._book = book
+        self._classes = book if isinstance(book, LabelBook) else None
+        self._column = column
+        self._role = role
+        self._findings = findings
+        self._naming_column = naming_column
+        self._mismatch: int | None = None
+        self._first_rows: dict[Label, int] = {}
+        self._counts: Counter[Label] = Counter()
+        self._absent = {"missing": _Absent(), "several": _Absent()}
+
+    def add(self, row: int, value: Any, name: object, *, typed: bool) -> Any:
+        """One row's label in normal form, None where it has none; `name` is what the naming column says.
+
+        Raises BrokenRow and RowsRefused without a row number.
+        """
+        if self._classes is not None:
+            found = self._classes.read_cell(value, self._column, typed=typed)
+            if isinstance(found, NoLabel):
+                self._absent[found.reason].add(row, found.word)
+                return None
+            self._take_up(row, found)
+            self._classes.add(found.label, name)
+            if self._mismatch is None and not self._classes.is_one_to_one:
+                self._mismatch = row
+            return found.label
+        label = self._book.read(value, self._column, role=self._role, typed=typed)
+        if label is None:
+            self._absent["missing"].add(row, value if isinstance(value, str) else "")
+        else:
+            self._book.add(label, name)
+        return label
+
+    def _take_up(self, row: int, found: Reading) -> None:
+        if self.form is not None and found.form != self.form:
+            raise RowsRefused(
+                f"label {found.label!r} is {FORMS[found.form]}, the rows before have {FORMS[self.form]}.",
+                hint="Write all labels as class numbers or all as names.",
+            )
+        self.form = found.form
+        self._first_rows.setdefault(found.label, row)
+        self._counts[found.label] += 1
+
+    def names(self) -> tuple[str, ...] | None:
+        """Names of the classes in order, or None where they are not known."""
+        return self._book.names()
+
+    def facts(self) -> dict[str, int]:
+        """What statistics say of the labels beside their counts."""
+        return self._book.facts()
+
+    def finish(self) -> None:
+        """After the last row: raise RowsRefused for rows without one label, and note what is odd."""
+        self._absent["missing"].refuse(
+            f"no label in column {self._column!r}",
+            hint="Label or drop these rows; every row of a data set of this kind needs a label. If such a word is the "
+            "name of a class, send it in 'label_names'.",
+        )
+        self._absent["several"].refuse(
+            f"several labels, or a list of them, in column {self._column!r}",
+            hint="Give each row one class number or name: keep one choice per row, or drop these rows.",
+        )
+        if self._classes is not None and self._classes.given is None and self.form == "name":
+            self._refuse_joined()
+        if self._naming_column is not None and self.names() is None and self._counts:
+            self._findings.note("label_names_not_learnt", self._naming_column, self._mismatch or 0)
+        if self.form == "truth":
+            self._findings.note("truth_labels", self._column, min(self._first_rows.values()))
+        self._note_similar()
+
+    def _refuse_joined(self) -> None:
+        joined = find_joined([label for label in self._counts if isinstance(label, str)])
+        if joined:
+            rows = sum(self._counts[label] for label in joined)
+            raise RowsRefused(
+                f"{rows} rows have several labels in one cell of column {self._column!r}, such as row "
+                f"{self._first_rows[joined[0]]}: {joined[0][:80]!r}.",
+                hint="Give each row one class. If such a text is one class, send all names in 'label_names'.",
+                extra={
+                    "row_indexes": sorted(self._first_rows[label] for label in joined)[:NAMED_ROWS],
+                    "count": rows,
+                    "labels": [label[:80] for label in joined[:NAMED_ROWS]],
+                },
+            )
+
+    def _note_similar(self) -> None:
+        groups: dict[str, list[str]] = {}
+        for label in self._counts:
+            if isinstance(label, str):
+                groups.setdefault(" ".join(label.casefold().split()), []).append(label)
+        similar = [label for group in groups.values() if len(group) > 1 for label in group]
+        for label in sorted(similar, key=self._first_rows.__getitem__):
+            self._findings.note("similar_labels", label, self._first_rows[label])
+
+
+class _Absent:
+    """Rows without a label for one reason: how many, the first ones, and the words that they hold."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.rows: list[int] = []
+        self.words: Counter[str] = Counter()
+
+    def add(self, row: int, word: str) -> None:
+        self.count += 1
+        if len(self.rows) < NAMED_ROWS:
+            self.rows.append(row)
+        if word in self.words or len(self.words) < _KEPT_WORDS:
+            self.words[word] += 1
+
+    def refuse(self, what: str, *, hint: str) -> None:
+        """Raise RowsRefused where there is such a row."""
+        if not self.count:
+            return
+        words = {word: count for word, count in self.words.items() if word}
+        holds = f" They hold {', '.join(f'{word!r} ({count})' for word, count in words.items())}." if words else ""
+        raise RowsRefused(
+            f"{'1 row has' if self.count == 1 else f'{self.count} rows have'} {what}, the first is row {self.rows[0]}."
+            + holds,
+            hint=hint,
+            extra={"row_indexes": self.rows, "count": self.count, "values": words},
+        )
+
+
+def find_joined(labels: Sequence[str]) -> list[str]:
+    """Labels that are several: their parts between `;`, `|` or `,` are labels themselves or come in several of them."""
+    known = {label.strip() for label in labels}
+    found = [label for label in labels if any(_all_known(label, mark, known) for mark in ";|,")]
+    for mark in ";|":
+        split = {label: _parts(label, mark) for label in labels if mark in label}
+        uses = Counter(part for parts in split.values() for part in set(parts))
+        found += [
+            label
+            for label, parts in split.items()
+            if len(parts) > 1 and any(part in known or uses[part] > 1 for part in parts)
+        ]
+    return list(dict.fromkeys(found))
+
+
+def _all_known(label: str, mark: str, known: Iterable[str]) -> bool:
+    parts = _parts(label, mark)
+    return len(parts) > 1 and all(part in known for part in parts)
+
+
+def _parts(label: str, mark: str) -> list[str]:
+    return [part.strip() for part in label.split(mark)]

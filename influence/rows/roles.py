@@ -1,0 +1,87 @@
+"""Roles that a column can play, the names they go by, and the sets of roles that make a row."""
+
+from influence.contracts.dataset import ROW_FORMS, RowKind
+
+#: Role -> the names it goes by, the role's own name first. Compared in lower case with `_` for space, dot and dash.
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "text": ("text", "sentence", "review", "content", "document", "utterance", "body", "tweet", "message"),
+    "label": ("label", "labels", "label_id", "intent", "category", "class", "target", "sentiment", "y"),
+    "id": ("id", "uid", "row_id", "example_id", "guid", "uuid", "idx"),
+    "prompt": ("prompt", "question", "query", "input", "source"),
+    "completion": ("completion", "response", "answer", "output", "target"),
+    "messages": ("messages",),
+    "conversations": ("conversations", "conversation", "dialog", "dialogue"),
+    "instruction": ("instruction",),
+    "input": ("input", "context"),
+    "output": ("output", "response", "answer", "completion"),
+}
+PAIRS = (
+    ("text", "text_pair"),
+    ("text1", "text2"),
+    ("text_a", "text_b"),
+    ("sentence1", "sentence2"),
+    ("sentence_a", "sentence_b"),
+    ("premise", "hypothesis"),
+    ("question1", "question2"),
+    ("question", "sentence"),
+    ("question", "answer"),
+)
+#: What a chat template reads beside the messages: found by these names, left out by an empty string.
+CONTEXT: dict[str, tuple[str, ...]] = {
+    "system": ("system", "system_prompt", "system_message"),
+    "tools": ("tools",),
+    "documents": ("documents",),
+    "chat_template_kwargs": ("chat_template_kwargs",),
+}
+#: Columns that may have carried loss or context and that no row here can hold. Where they are not empty, a guess that
+#: passes over them is refused; the caller leaves them out by name and an empty string.
+UNREADABLE = frozenset(
+    {
+        "audio",
+        "audios",
+        "chain_of_thought",
+        "chosen",
+        "cot",
+        "function_call",
+        "functions",
+        "history",
+        "image",
+        "images",
+        "reasoning",
+        "reasoning_content",
+        "rejected",
+        "thinking",
+        "tool_calls",
+        "video",
+        "videos",
+    }
+)
+#: Columns that give an int label its name.
+LABEL_NAMES = ("label_text", "label_name", "label_names")
+#: The class of a row whose loss falls on text. Never guessed: `class` is what many call a label.
+CLASS = "class"
+#: Roles of the column that a label comes from: by `label`, which alone is guessed, the values say what kind it is.
+LABEL_ROLES = tuple(role for form in ROW_FORMS.values() for role in form.label_roles)
+ROLES = tuple(dict.fromkeys(("text", "text_pair", *SYNONYMS, *LABEL_ROLES, CLASS, *CONTEXT)))
+
+#: The complete sets of roles besides the rest, and the kind of row each makes.
+KINDS: dict[frozenset[str], RowKind] = {known: form.name for form in ROW_FORMS.values() for known in form.role_sets()}
+#: The same where every column holds lists of messages.
+KINDS_OF_LISTS: dict[frozenset[str], RowKind] = {
+    known: form.name for form in ROW_FORMS.values() for reading in form.of_lists for known in reading.sets()
+}
+#: Roles that do not say what a row is.
+BESIDE = frozenset({"id", CLASS, *CONTEXT})
+CONTENT = frozenset(ROLES) - BESIDE - frozenset(LABEL_ROLES)
+
+
+def name_to_leave_out(column: str) -> str:
+    """The name that leaves a column out of a guess when it is sent with an empty string."""
+    key = key_of(column)
+    known = {**CONTEXT, "label": SYNONYMS["label"]}
+    return next((role for role, names in known.items() if key in names), key)
+
+
+def key_of(column: str) -> str:
+    """The form in which names are compared."""
+    return column.strip().lower().replace(" ", "_").replace("-", "_").replace(".", "_")

@@ -1,0 +1,113 @@
+"""Tables whose columns make no row of any kind: what they are, and what to send instead."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from influence.rows.roles import key_of
+from influence.rows.values import ValueKind
+
+#: Column -> the kinds of values that it holds.
+Types = Mapping[str, frozenset[ValueKind]]
+_SENTENCE_WORDS = 5
+_NO_TEXT = "do not say which one is the text"
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """What the columns do or are, what to do, and columns that make right rows where such a mapping is known."""
+
+    what: str
+    hint: str
+    columns: dict[str, str] = field(default_factory=dict)
+
+
+def suggest_columns(seen: Sequence[str], types: Types) -> Suggestion:
+    """What a table is whose columns have no reading. A mapping is suggested only where following it is right."""
+    keys = {key_of(column): column for column in reversed(seen)}
+    for find in (_preferences, _token_ids, _prompts_alone, _pictures, _no_names, _by_words):
+        found = find(keys, types)
+        if found is not None:
+            return found
+    shown = '{"text": "<column>", "label": "<column>"}'
+    return Suggestion(
+        _NO_TEXT,
+        f'Name the columns by their roles, such as columns={shown}, columns={{"prompt": "<column>", "completion": '
+        '"<column>"} or columns={"messages": "<column>"}.',
+    )
+
+
+def _preferences(keys: Mapping[str, str], types: Types) -> Suggestion | None:
+    if not {"chosen", "rejected"} <= keys.keys():
+        return None
+    hint = "A loss on pairs, such as DPO's, is not scored here. Where training read the chosen answers alone:"
+    if "prompt" in keys:
+        return Suggestion(
+            "are preference pairs: a prompt, a chosen and a rejected answer",
+            hint,
+            {"prompt": keys["prompt"], "completion": keys["chosen"]},
+        )
+    is_talk = "list" in types.get(keys["chosen"], ())
+    role = "messages" if is_talk else "text"
+    return Suggestion("are preference pairs: a chosen and a rejected text", hint, {role: keys["chosen"]})
+
+
+def _token_ids(keys: Mapping[str, str], types: Types) -> Suggestion | None:
+    if "input_ids" not in keys:
+        return None
+    return Suggestion(
+        "are token ids, the output of a tokenizer",
+        "Send the rows as they were before they were tokenised: the texts, prompts and completions, or messages.",
+    )
+
+
+def _prompts_alone(keys: Mapping[str, str], types: Types) -> Suggestion | None:
+    if "completions" in keys and "prompt" in keys:
+        return Suggestion(
+            "are prompts with several completions each",
+            "Send one row per completion, with the columns 'prompt' and 'completion'.",
+        )
+    if "prompt" not in keys or keys.keys() & {"completion", "response", "answer", "output", "target"}:
+        return None
+    return Suggestion(
+        "are prompts without completions, so that no token carries loss",
+        "Send the answers that the model was trained on beside the prompts, as 'completion'.",
+    )
+
+
+def _pictures(keys: Mapping[str, str], types: Types) -> Suggestion | None:
+    found = keys.keys() & {"image", "images", "pixel_values", "audio", "video"}
+    if not found:
+        return None
+    return Suggestion(
+        "hold pictures, sound or films", "Only rows of text are read from tables: send those, or name their column."
+    )
+
+
+def _no_names(keys: Mapping[str, str], types: Types) -> Suggestion | None:
+    numbers = [column for column in keys.values() if column.lstrip("-").replace(".", "", 1).isdigit()]
+    sentences = [column for column in keys.values() if len(column.split()) >= _SENTENCE_WORDS]
+    if not numbers and not sentences:
+        return None
+    return Suggestion(
+        "look like values, not like names",
+        "Give every column a name; in a CSV file the first line holds them, such as 'text,label'.",
+    )
+
+
+def _by_words(keys: Mapping[str, str], types: Types) -> Suggestion | None:
+    """Columns with 'text' and 'label' as words in their names, whose values are of the right kind."""
+    texts = [column for key, column in keys.items() if "text" in key.split("_") and _may_hold(column, types, {"text"})]
+    labels = [
+        column
+        for key, column in keys.items()
+        if "label" in key.split("_") and _may_hold(column, types, {"text", "number", "truth"})
+    ]
+    texts = [column for column in texts if column not in labels]
+    if len(texts) != 1 or len(labels) > 1:
+        return None
+    columns = {"text": texts[0], "label": labels[0]} if labels else {"text": texts[0]}
+    return Suggestion(_NO_TEXT, "", columns)
+
+
+def _may_hold(column: str, types: Types, wanted: Collection[ValueKind]) -> bool:
+    return set(types.get(column, wanted)) - {"nothing"} <= set(wanted)

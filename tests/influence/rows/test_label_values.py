@@ -1,0 +1,161 @@
+"""What a label cell says: names before numbers, one reading or a refusal by row."""
+
+from typing import Any
+
+import pytest
+
+from influence.errors import BrokenRow, DatainfError, LabelUnknown, RowsRefused
+from influence.rows.columns import choose_columns
+from influence.rows.label_forms.all_rows import find_joined
+from influence.rows.label_forms.class_values import NoLabel, Reading, read_label
+from influence.rows.labels import is_ambiguous
+from influence.rows.normalise import NormalisedRows, normalise_rows
+
+MISSING = ["", " ", "nan", "NaN", "NAN", "NULL", "null", "None", "N/A", "n/a", "NA", "#N/A", "<NA>", "-", "--", " nan "]
+SEVERAL = ['{"choices": ["A", "B"]}', '["A", "B"]', "['A', 'B']", "('a', 'b')", "[1, 2]", "[]"]
+
+
+def labelled(labels: list[Any], *, untyped: bool = False, **options: Any) -> NormalisedRows:
+    rows = [{"text": f"text {place}", "label": label} for place, label in enumerate(labels)]
+    return normalise_rows(rows, choose_columns(["text", "label"]), text_types={} if untyped else None, **options)
+
+
+def labels_of(labels: list[Any], **options: Any) -> list[Any]:
+    return [row["label"] for row in labelled(labels, **options)]
+
+
+@pytest.mark.parametrize("typed", [True, False])
+@pytest.mark.parametrize("word", MISSING)
+def test_words_for_nothing_are_no_classes(word: str, typed: bool) -> None:
+    assert read_label(word, "label", typed=typed) == NoLabel("missing", word.strip())
+
+
+@pytest.mark.parametrize("typed", [True, False])
+@pytest.mark.parametrize("word", ["none", "N/A", "-", "3", "3.5", "true", "01", '["A"]'])
+def test_a_text_that_is_named_is_that_name_whatever_it_looks_like(word: str, typed: bool) -> None:
+    assert read_label(word, "label", typed=typed, names={word}) == Reading(word, "name")
+
+
+@pytest.mark.parametrize("typed", [True, False])
+@pytest.mark.parametrize("text", SEVERAL)
+def test_lists_and_objects_in_a_cell_are_several_labels(text: str, typed: bool) -> None:
+    assert read_label(text, "label", typed=typed) == NoLabel("several", text)
+
+
+@pytest.mark.parametrize("value", [["A", "B"], {"choices": ["A"]}, [1], ()])
+def test_lists_and_objects_as_values_are_several_labels(value: Any) -> None:
+    with pytest.raises(RowsRefused, match="several labels") as caught:
+        labels_of(["A", value, "B", value])
+    assert (caught.value.extra["row_indexes"], caught.value.extra["count"]) == ([1, 3], 2)
+
+
+@pytest.mark.parametrize("text", ["(unsure)", "{a}", "[x", "a, b"])
+def test_names_with_brackets_are_names(text: str) -> None:
+    assert read_label(text, "label", typed=False) == Reading(text, "name")
+
+
+@pytest.mark.parametrize("text", ["3.5", "1e3", "+1", "01", "007", ".5", "-1.5"])
+def test_numbers_that_are_no_class_numbers_are_refused_in_csv(text: str) -> None:
+    with pytest.raises(BrokenRow, match="no class label") as caught:
+        read_label(text, "label", typed=False)
+    assert "label_names" in caught.value.hint
+
+
+def test_texts_that_look_like_numbers_are_names_where_values_have_types() -> None:
+    assert labels_of(["1", "0"]) == ["1", "0"]
+    assert labels_of(["1", "0.0", "2"], untyped=True) == [1, 0, 2]
+
+
+def test_truth_values_are_classes_and_the_data_set_says_so() -> None:
+    for rows in (labelled([True, False]), labelled(["True", "FALSE"], untyped=True)):
+        assert [row["label"] for row in rows] == [1, 0]
+        assert rows.label_form == "truth"
+        assert [problem.code for problem in rows.problems] == ["truth_labels"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "untyped"),
+    [([1, "1"], False), ([1, "spam"], False), ([True, 0], False), (["1", "spam"], True), (["true", "1"], True)],
+)
+def test_labels_of_two_forms_are_refused_by_row(labels: list[Any], untyped: bool) -> None:
+    with pytest.raises(RowsRefused, match="Row 1"):
+        labels_of(labels, untyped=untyped)
+
+
+def test_names_come_before_numbers() -> None:
+    assert labels_of(["2", "1"], untyped=True, label_names=["1", "2"]) == ["2", "1"]
+    assert labels_of(["True", "False"], untyped=True, label_names=["True", "False"]) == ["True", "False"]
+    with pytest.raises(LabelUnknown):
+        labels_of(["x"], label_names=["y"])
+
+
+@pytest.mark.parametrize(
+    ("label", "names"), [(1, ["1", "2"]), (0, ["5", "4", "3"]), (True, ["True", "False"]), (False, ["yes", "no"])]
+)
+def test_a_number_that_may_be_meant_as_a_name_is_refused(label: Any, names: list[str]) -> None:
+    with pytest.raises(RowsRefused, match="Row 0") as caught:
+        labels_of([label], label_names=names)
+    assert "as texts" in caught.value.hint
+    assert labels_of([label], label_names=names, numbered=True) == [int(label)]
+
+
+def test_names_that_stand_at_their_own_place_are_not_ambiguous() -> None:
+    assert not is_ambiguous("number", ["0", "1", "2"])
+    assert not is_ambiguous("number", ["negative", "positive"])
+    assert not is_ambiguous("truth", ["false", "true"])
+    assert is_ambiguous("number", ["1 ", "1"]) is False
+    assert is_ambiguous("number", ["0", "2"])
+
+
+def test_all_rows_without_a_label_are_counted_with_what_they_hold() -> None:
+    with pytest.raises(RowsRefused) as caught:
+        labels_of(["a", None] + ["NaN"] * 30 + ["-"])
+    assert caught.value.extra["count"] == 32
+    assert caught.value.extra["row_indexes"] == list(range(1, 21))
+    assert caught.value.extra["values"] == {"NaN": 30, "-": 1}
+    assert "32 rows have no label" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("labels", "joined"),
+    [
+        (["A", "B", "A;B"], ["A;B"]),
+        (["A", "A|C"], ["A|C"]),
+        (["A, B", "B", "A"], ["A, B"]),
+        (["x;y", "y;z"], ["x;y", "y;z"]),
+        (["yes, sir", "yes"], []),
+        (["a;b", "c"], []),
+        (["A", "B"], []),
+    ],
+)
+def test_labels_that_are_several_are_found(labels: list[str], joined: list[str]) -> None:
+    assert find_joined(labels) == joined
+
+
+def test_rows_with_joined_labels_are_refused_but_for_names_that_are_given() -> None:
+    labels = ["A", "A;B", "B", "A;B"]
+    with pytest.raises(RowsRefused, match="2 rows have several labels in one cell") as caught:
+        labels_of(labels)
+    assert caught.value.extra["row_indexes"] == [1]
+    assert labels_of(labels, label_names=["A", "B", "A;B"]) == labels
+
+
+def test_labels_that_differ_in_case_or_spaces_are_named() -> None:
+    rows = labelled(["Spam", "spam ", "ham"])
+    list(rows)
+    (problem,) = rows.problems
+    assert (problem.code, problem.names, problem.rows) == ("similar_labels", ("Spam", "spam "), (0, 1))
+
+
+def test_a_column_of_names_that_names_nothing_is_named() -> None:
+    rows = [{"text": "a", "label": 0, "label_text": "x"}, {"text": "b", "label": 0, "label_text": "y"}]
+    found = normalise_rows(rows, choose_columns(list(rows[0])))
+    list(found)
+    (problem,) = found.problems
+    assert (problem.code, problem.names, problem.rows) == ("label_names_not_learnt", ("label_text",), (1,))
+
+
+@pytest.mark.parametrize("value", [2.5, float("inf"), 10**400, -1, "x" * 2000])
+def test_what_is_no_class_at_all_is_refused(value: Any) -> None:
+    with pytest.raises(DatainfError, match="Row 0"):
+        labels_of([value])
