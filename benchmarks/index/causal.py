@@ -11,8 +11,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from benchmarks.index.gradients import MAX_TOKENS, Work, read_rows, train_model
 from workers.rows import Row
-from workers.tasks.causal_lm import CausalLM
 from workers.tasks.encoding import TextEncoder
+from workers.tasks.kinds.causal_lm import CausalLM
 
 VOCABULARY = 1000
 #: Epochs of the base model, of which the adapter then changes what it learned.

@@ -19,7 +19,7 @@ from workers.batching.stream import BatchOptions, stream_gradients
 from workers.gradients.collector import GradientCollector
 from workers.rows import Row
 from workers.tasks.encoding import TextEncoder
-from workers.tasks.sequence_classification import SequenceClassification
+from workers.tasks.kinds.sequence_classification import SequenceClassification
 
 MAX_TOKENS = 128
 

@@ -17,6 +17,7 @@ from transformers import (
     DebertaV2ForSequenceClassification,
     LlamaConfig,
     LlamaForCausalLM,
+    LlamaForSequenceClassification,
     PreTrainedTokenizerFast,
     T5Config,
     T5ForConditionalGeneration,
@@ -97,6 +98,15 @@ def make_deberta(folder: Path) -> TinyCheckpoint:
     )
     lora = LoraConfig(task_type="SEQ_CLS", r=2, lora_alpha=4, target_modules=["value_proj"], modules_to_save=["pooler"])
     return _save(folder, config, get_peft_model(DebertaV2ForSequenceClassification(config), lora))
+
+
+def make_decoder_classifier(folder: Path, **fields: Any) -> TinyCheckpoint:
+    """A two-layer Llama with a head, which reads its answer at a row's last token; `fields` of its configuration."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+    config = LlamaConfig(vocab_size=len(WORDS) + 5, num_labels=len(LABELS), **sizes, **fields)
+    lora = LoraConfig(task_type="SEQ_CLS", r=2, lora_alpha=4, target_modules=["q_proj", "v_proj"])
+    return _save(folder, config, get_peft_model(LlamaForSequenceClassification(config), lora))
 
 
 def make_causal(folder: Path, *, seed: int = 0) -> TinyCheckpoint:

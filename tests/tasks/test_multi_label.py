@@ -11,7 +11,7 @@ import torch
 from support.oracle import dense_datainf, loop_gradients
 from support.problems import assert_problem
 from support.rows import make_ticket_rows
-from support.tiny import LABELS, TinyCheckpoint, make_classifier
+from support.tiny import LABELS, TinyCheckpoint, make_classifier, make_decoder_classifier
 from support.trials.bench import Bench
 from support.trials.exactness import assert_rows_exact, load_tiny
 from support.trials.shown import show, show_suspects
@@ -49,6 +49,18 @@ def test_gradients_are_those_of_one_row_at_a_time(tiny: TinyCheckpoint) -> None:
     def loss_of_transformers(model: Any, row: dict[str, Any]) -> torch.Tensor:
         assert model.config.problem_type == TASK
         vector = torch.tensor([[float(place in row["label"]) for place in range(3)]], dtype=torch.float64)
+        return model(**loaded.tokenizer(row["text"], return_tensors="pt"), labels=vector).loss
+
+    assert_rows_exact(loaded, rows, loss_of_transformers)
+
+
+@pytest.mark.parametrize("pad", [0, None])
+def test_a_decoder_reads_its_answer_in_a_batch_where_it_reads_it_alone(tmp_path: Path, pad: int | None) -> None:
+    loaded = load_tiny(make_decoder_classifier(tmp_path, problem_type=TASK, pad_token_id=pad))
+    rows = [{**row, "label": [0]} for row in make_ticket_rows(5)]
+
+    def loss_of_transformers(model: Any, row: dict[str, Any]) -> torch.Tensor:
+        vector = torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64)
         return model(**loaded.tokenizer(row["text"], return_tensors="pt"), labels=vector).loss
 
     assert_rows_exact(loaded, rows, loss_of_transformers)

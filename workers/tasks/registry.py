@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from influence.contracts.tasks import TaskName
 from workers.tasks.base import Materials, Task
-from workers.tasks.causal_lm import CausalLM
-from workers.tasks.multi_label_classification import MultiLabelClassification
-from workers.tasks.regression import Regression
-from workers.tasks.sequence_classification import SequenceClassification
-from workers.tasks.sequence_to_sequence import SequenceToSequence
+from workers.tasks.kinds.causal_lm import CausalLM
+from workers.tasks.kinds.multi_label_classification import MultiLabelClassification
+from workers.tasks.kinds.regression import Regression
+from workers.tasks.kinds.sequence_classification import SequenceClassification
+from workers.tasks.kinds.sequence_to_sequence import SequenceToSequence
 
 _CLASSES = (SequenceClassification, Regression, MultiLabelClassification, CausalLM, SequenceToSequence)
 

@@ -10,8 +10,8 @@ from transformers import ByT5Tokenizer, LlamaConfig, LlamaForCausalLM
 from influence.errors import RowMasked, RowsRefused, RowsUnfit, RowTooLong
 from workers.rows import IGNORED, EncodedRow
 from workers.tasks.base import Prediction
-from workers.tasks.causal_lm import MAX_ANSWER_TOKENS, CausalLM
 from workers.tasks.encoding import TextEncoder
+from workers.tasks.kinds.causal_lm import MAX_ANSWER_TOKENS, CausalLM
 
 #: Forgets what the assistant thought in earlier turns.
 REWRITING = (

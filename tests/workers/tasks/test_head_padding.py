@@ -11,8 +11,8 @@ from transformers import LlamaForSequenceClassification as LlamaClassifier
 
 from workers.gradients.collector import GradientCollector
 from workers.tasks.encoding import TextEncoder
+from workers.tasks.kinds.sequence_classification import SequenceClassification
 from workers.tasks.padding import configured_padding
-from workers.tasks.sequence_classification import SequenceClassification
 
 #: Of different lengths; every text ends with [SEP], id 2, as the tokenizer closes it.
 ROWS = [

@@ -16,8 +16,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from influence.contracts.training import TrainingRecipe
 from workers.rows import Row
-from workers.tasks.causal_lm import CausalLM
 from workers.tasks.encoding import TextEncoder
+from workers.tasks.kinds.causal_lm import CausalLM
 from workers.training.loop import train
 
 PAD, END = "<pad>", "<end>"

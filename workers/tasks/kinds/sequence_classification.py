@@ -9,9 +9,9 @@ from influence.contracts.tasks import SEQUENCE_CLASSIFICATION, TaskName
 from workers.gradients.losses import row_cross_entropy
 from workers.rows import Batch, Row
 from workers.tasks.base import Materials, Prediction
-from workers.tasks.class_labels import ClassLabels
 from workers.tasks.encoding import TextEncoder
-from workers.tasks.labelled_text import LabelledText, refuse_unlabelled
+from workers.tasks.kinds.class_labels import ClassLabels
+from workers.tasks.kinds.labelled_text import LabelledText, refuse_unlabelled
 
 
 class SequenceClassification(LabelledText):

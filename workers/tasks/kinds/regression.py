@@ -12,7 +12,7 @@ from workers.gradients.losses import row_squared_error
 from workers.rows import Batch, Row
 from workers.tasks.base import Materials, Prediction
 from workers.tasks.encoding import TextEncoder
-from workers.tasks.labelled_text import LabelledText, refuse_unlabelled
+from workers.tasks.kinds.labelled_text import LabelledText, refuse_unlabelled
 from workers.tasks.refusals import id_of, refuse_rows
 
 

@@ -1,0 +1,1 @@
+"""One task per file: its rows to tokens, its loss, its answers."""
