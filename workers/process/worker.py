@@ -22,6 +22,7 @@ from influence.store.data.files import Files
 from influence.store.queue import make_broker
 from influence.store.store import Store
 from workers.batching.budget import TokenBudget
+from workers.building.attempts import take_back_attempts
 from workers.evaluating.base import EvaluationKind
 from workers.evaluating.registry import KINDS
 from workers.loading.options import LoadOptions
@@ -126,6 +127,7 @@ class WorkerProcess:
             helper.start()
         log.info("worker ready", name=self.runtime.name, device=str(self.runtime.device))
         self.runtime.stopping.wait()
+        take_back_attempts(self.runtime)  # first: whoever started this process may lose patience with it
         for worker in self._workers:
             worker.stop(timeout=STOP_MS)
         for helper in helpers:
