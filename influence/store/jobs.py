@@ -24,6 +24,12 @@ if not state or not string.find(',' .. ARGV[1] .. ',', ',' .. state .. ',', 1, t
 for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 return 1
 """
+#: KEYS: job hash. ARGV: a field that counts. Where it comes to nothing, no field is left: nor a hash of a gone job.
+_FORGET = """
+local count = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0')
+if count > 1 then return redis.call('HINCRBY', KEYS[1], ARGV[1], -1) end
+return redis.call('HDEL', KEYS[1], ARGV[1])
+"""
 _MIN_SECONDS_FOR_RATE = 0.5
 
 #: Shown with a job's progress while the server refuses writes.
@@ -40,6 +46,7 @@ class Jobs:
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._move_script = client.register_script(_MOVE)
+        self._forget_script = client.register_script(_FORGET)
 
     def create(self, job_id: str, kind: JobKind, resource_id: str, resource: str) -> Job:
         """Keep a new job, queued."""
@@ -156,12 +163,8 @@ class Jobs:
         return int(self._client.hincrby(keys.job(job_id), f"attempts:{shard}", 1))
 
     def forget_attempt(self, job_id: str, shard: int) -> None:
-        """Take a count back: the work ended in order, to be begun again elsewhere."""
-        self._client.hincrby(keys.job(job_id), f"attempts:{shard}", -1)
-
-    def clear_attempts(self, job_id: str, shard: int) -> None:
-        """Work on a shard, or a turn of work, came to its end: what follows begins to count anew."""
-        self._client.hdel(keys.job(job_id), f"attempts:{shard}")
+        """Take a count back: whoever began left the work alive. The record of a job that was deleted stays away."""
+        self._forget_script(keys=[keys.job(job_id)], args=[f"attempts:{shard}"])
 
     def succeed(self, job_id: str) -> bool:
         """running -> succeeded."""

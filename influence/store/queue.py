@@ -3,16 +3,26 @@
 Messages are JSON: an actor's name and plain keyword arguments. An actor's queue is that of its kind of work.
 """
 
-import json
-from typing import Any
+import time
+from collections.abc import Iterable
+from typing import Any, cast
 
 import redis
-from dramatiq import Message, Middleware
+import structlog
+from dramatiq import DecodeError, Message, Middleware
 from dramatiq.brokers.redis import RedisBroker
 
 from influence.contracts.work import KIND_OF_ACTOR, QUEUES, QueueName
 from influence.store import keys
 
+log = structlog.get_logger()
+
+#: KEYS: what a broker holds, the queue, its messages. ARGV: a message's name. Answers 1 when it was put back.
+_PUT_BACK = """
+if redis.call('SREM', KEYS[1], ARGV[1]) == 0 or redis.call('HEXISTS', KEYS[3], ARGV[1]) == 0 then return 0 end
+redis.call('RPUSH', KEYS[2], ARGV[1])
+return 1
+"""
 #: Longer than any stretch in which a worker holds the interpreter, such as loading a model.
 HEARTBEAT_TIMEOUT_MS = 45_000
 #: Run the queue's maintenance at every fetch: the default leaves a killed worker's shard lying for minutes.
@@ -41,6 +51,7 @@ class Queue:
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._broker = make_broker(client)
+        self._put_back = client.register_script(_PUT_BACK)
 
     def submit(self, actor: str, **arguments: Any) -> None:
         """Put one message on the actor's queue. Delivery is at least once."""
@@ -50,13 +61,29 @@ class Queue:
         self._broker.enqueue(message)
 
     def waiting(self, queue: QueueName) -> list[tuple[str, dict[str, Any]]]:
-        """(actor, arguments) of every message queued or being worked on, retries included."""
-        texts = [
-            text
-            for name in (f"{keys.QUEUE_NAMESPACE}:{queue}.msgs", f"{keys.QUEUE_NAMESPACE}:{queue}.DQ.msgs")
-            for text in self._client.hvals(name)
-        ]
-        return [(message["actor_name"], message["kwargs"]) for message in map(json.loads, texts)]
+        """(actor, arguments) of every message queued or being worked on, retries included.
+
+        One that cannot be read goes to the dead letters, where it stands in nobody's way.
+        """
+        found = []
+        for part in _parts(queue):
+            for name, text in cast("dict[bytes, bytes]", self._client.hgetall(f"{_full(part)}.msgs")).items():
+                message = _read(text)
+                if message is None:
+                    self._bury(part, name, text)
+                else:
+                    found.append((message.actor_name, message.kwargs))
+        return found
+
+    def _bury(self, part: str, name: bytes, text: bytes) -> None:
+        log.error("a message cannot be read; it goes to the dead letters", queue=part, message=repr(name[:80]))
+        queue, dead = _full(part), f"{_full(part.removesuffix('.DQ'))}.XQ"
+        pipeline = self._client.pipeline()
+        pipeline.hset(f"{dead}.msgs", name, text)
+        pipeline.zadd(dead, {name: int(time.time() * 1000)})
+        pipeline.hdel(f"{queue}.msgs", name)
+        pipeline.lrem(queue, 0, name)  # type: ignore[arg-type]
+        pipeline.execute()
 
     def submit_following(self, actor: str, **arguments: Any) -> None:
         """Put the next turn of work that is done in turns on the queue, unless a message beside this one stands for it.
@@ -71,20 +98,42 @@ class Queue:
         """How many messages wait or are being worked on."""
         return int(self._client.hlen(f"{keys.QUEUE_NAMESPACE}:{queue}.msgs"))
 
+    def held(self, broker_id: str, queue: QueueName) -> dict[str, set[str]]:
+        """Names of the messages that a broker has fetched and not given back, by the part of the queue they lie in."""
+        return {
+            part: {name.decode() for name in cast("set[bytes]", self._client.smembers(_held(broker_id, part)))}
+            for part in _parts(queue)
+        }
+
+    def put_back(self, broker_id: str, part: str, names: Iterable[str]) -> int:
+        """Put back messages that a broker holds, each once however often it is tried; answers how many."""
+        keys_of_part = [_held(broker_id, part), _full(part), f"{_full(part)}.msgs"]
+        return sum(int(self._put_back(keys=keys_of_part, args=[name])) for name in names)
+
     def reclaim(self, broker_id: str) -> int:
         """Put back at once what a dead process of the same name had fetched; answers how many messages."""
-        count = 0
-        for queue in QUEUES:
-            for name in (queue, f"{queue}.DQ"):
-                held = f"{keys.QUEUE_NAMESPACE}:__acks__.{broker_id}.{name}"
-                count += self._put_back(held, f"{keys.QUEUE_NAMESPACE}:{name}")
-        return count
+        held = [found for queue in QUEUES for found in self.held(broker_id, queue).items()]
+        return sum(self.put_back(broker_id, part, names) for part, names in held)
 
-    def _put_back(self, held: str, queue: str) -> int:
-        messages = list(self._client.smembers(held))
-        pipeline = self._client.pipeline()
-        for message in messages:
-            pipeline.rpush(queue, message)
-        pipeline.delete(held)
-        pipeline.execute()
-        return len(messages)
+
+def _parts(queue: str) -> tuple[str, str]:
+    """A queue and its messages that wait for a retry."""
+    return queue, f"{queue}.DQ"
+
+
+def _full(part: str) -> str:
+    return f"{keys.QUEUE_NAMESPACE}:{part}"
+
+
+def _held(broker_id: str, part: str) -> str:
+    return f"{keys.QUEUE_NAMESPACE}:__acks__.{broker_id}.{part}"
+
+
+def _read(text: bytes) -> Message[Any] | None:
+    """A message, or None where the bytes are none."""
+    try:
+        message: Message[Any] = Message.decode(text)
+    except DecodeError:
+        return None
+    fits = isinstance(message.actor_name, str), isinstance(message.kwargs, dict), isinstance(message.options, dict)
+    return message if all(fits) else None

@@ -1,43 +1,44 @@
-"""One turn of an audit: as many pieces as fit a second, then the others on the queue; the last turn finishes it."""
+"""One slice of an audit: as many pieces as fit a second, then the others on the queue; the last slice finishes it."""
 
 import time
 
 from influence.auditing.signals import has_classes
 from influence.contracts.audit import Audit
-from influence.errors import WorkerDied
 from influence.store.work import send_following
 from workers.auditing.evaluation import EvaluationStage
 from workers.auditing.finish import Work, finish_audit
 from workers.auditing.labels import LabelStage
 from workers.auditing.self_influence import SelfInfluenceStage
 from workers.auditing.stages import Stage, Subject
+from workers.building.attempts import attempt
 from workers.indexes.open import open_index
 from workers.runtime.interrupts import check_wanted
 from workers.runtime.state import Runtime
 from workers.runtime.time_slices import slice_deadline
 
-#: A turn that has been begun so often kills its workers; the audit fails instead of going on for ever.
-MAX_ATTEMPTS = 5
-#: Turns come one after another, so one count is enough: it is cleared at the end of each.
-_TURN = 0
+#: Time slices come one after another, so that one count is enough.
+_SLICE = 0
 
 
 def audit_index(runtime: Runtime, audit: Audit) -> None:
-    """Work on an audit for one turn. Safe to run twice.
+    """Work on an audit for one time slice. Safe to run twice.
 
     Raises IndexNotReady, Cancelled, RowsRefused for rows whose signals are not numbers, WorkerDied.
     """
-    if runtime.store.jobs.count_attempt(audit.job_id, _TURN) > MAX_ATTEMPTS:
-        raise WorkerDied(f"A turn of the audit was begun {MAX_ATTEMPTS} times and never ended.")
+    with attempt(runtime, audit.job_id, _SLICE, "A slice of the audit"):
+        is_finished = _work_on(runtime, audit)
+    if not is_finished:
+        check_wanted(runtime, audit.job_id)
+        send_following(runtime.store, audit)
+
+
+def _work_on(runtime: Runtime, audit: Audit) -> bool:
+    """Do what fits one slice; whether the audit is finished."""
     opened = open_index(runtime, audit.index_id, audit.job_id, audit.method)
     subject = Subject(runtime, audit, opened.index, opened.model, opened.hot)
     work = make_work(subject)
     until = slice_deadline()
-    if all(complete(subject, stage, until) for stage in work.stages) and finish_audit(subject, work):
-        return
-    check_wanted(runtime, audit.job_id)
-    runtime.store.jobs.clear_attempts(audit.job_id, _TURN)
-    send_following(runtime.store, audit)
+    return all(complete(subject, stage, until) for stage in work.stages) and finish_audit(subject, work)
 
 
 def make_work(subject: Subject) -> Work:

@@ -95,9 +95,9 @@ def _store(
 ) -> None:
     """Write results and scores; what would speak of gradients, damping and fidelity, stays empty."""
     with watch.phase("rank"):
-        found = Influence(hot.row_indexes, influence)
-        builder = ResultBuilder(runtime, query, index, points, found, are_exact=True)
-        results = builder.build(rank_points(found, query.request))
+        scored = Influence(hot.row_indexes, influence)
+        builder = ResultBuilder(runtime, query, index, points, scored, are_exact=True)
+        results = builder.build(rank_points(scored, query.request))
         runtime.store.scores.write(query.id, spread_rows(influence, hot.row_indexes, index.rows))
     answer: Json = {
         "results": tuple(results),

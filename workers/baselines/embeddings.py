@@ -24,11 +24,11 @@ def embed_batch(model: nn.Module, batch: Batch) -> Tensor:
 
     The head is left out. Raises UnsupportedModule for a model that tells no hidden states.
     """
-    found = getattr(model, "get_base_model", lambda: model)()
-    encoder = getattr(found, "base_model", found)
+    base = getattr(model, "get_base_model", lambda: model)()
+    encoder = getattr(base, "base_model", base)
     mask_name = "attention_mask"
     if "decoder_attention_mask" in batch.inputs:
-        hidden = found(**batch.inputs, output_hidden_states=True).decoder_hidden_states[-1]
+        hidden = base(**batch.inputs, output_hidden_states=True).decoder_hidden_states[-1]
         mask_name = "decoder_attention_mask"
     else:
         hidden = getattr(encoder(**batch.inputs), "last_hidden_state", None)
@@ -45,23 +45,23 @@ def embed_batch(model: nn.Module, batch: Batch) -> Tensor:
 
 def embed_rows(runtime: Runtime, model: HotModel, encoded: Sequence[EncodedRow]) -> Tensor:
     """Unit embeddings (rows, width) float32 on the CPU, in order. Raises NonFiniteGradients naming rows."""
-    found: Tensor | None = None
+    embeddings: Tensor | None = None
     for positions, vectors in stream_forward(runtime, model, encoded, embed_batch):
-        if found is None:
-            found = torch.empty(len(encoded), vectors.shape[1])
-        found[positions] = vectors.cpu()
-    assert found is not None
-    bad = torch.nonzero(~torch.isfinite(found).all(dim=1)).flatten().tolist()
+        if embeddings is None:
+            embeddings = torch.empty(len(encoded), vectors.shape[1])
+        embeddings[positions] = vectors.cpu()
+    assert embeddings is not None
+    bad = torch.nonzero(~torch.isfinite(embeddings).all(dim=1)).flatten().tolist()
     if bad:
         names = ", ".join(encoded[row].row_id for row in bad[:5])
         raise NonFiniteGradients(f"{len(bad)} rows have NaN or infinite hidden states: {names}.")
-    return found
+    return embeddings
 
 
 def collect_embeddings(runtime: Runtime, model: HotModel, rows: Sequence[Row]) -> tuple[list[float], dict[str, Tensor]]:
     """Losses of test points, and their embeddings in the gradients' place."""
     encoded = model.task.tokenise(rows)
     losses = torch.empty(len(encoded))
-    for positions, found in stream_forward(runtime, model, encoded, model.task.row_losses):
-        losses[positions] = found.float().cpu()
+    for positions, batch in stream_forward(runtime, model, encoded, model.task.row_losses):
+        losses[positions] = batch.float().cpu()
     return losses.tolist(), {VECTORS: embed_rows(runtime, model, encoded)}

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.index import Index, ShardCommit
-from influence.errors import WorkerDied
 from influence.store.work import send
+from workers.building.attempts import attempt
 from workers.building.compact import CompactShard
 from workers.building.fit_basis import refuse_non_finite
 from workers.building.full import FullShard
@@ -25,9 +25,6 @@ from workers.runtime.open import open_indexed_rows, open_model
 from workers.runtime.progress import JobProgress
 from workers.runtime.row_stream import stream_rows
 from workers.runtime.state import Runtime
-
-#: A shard that has been begun so often kills its workers; the build fails instead of going on for ever.
-MAX_ATTEMPTS = 5
 
 
 class ShardWriter(Protocol):
@@ -57,20 +54,15 @@ class ShardWriter(Protocol):
 def compute_shard(runtime: Runtime, index: Index, shard: int) -> None:
     """Compute and commit one shard; one that is committed already is left as it is.
 
-    Raises NonFiniteGradients (policy `fail`) with the row ids, Cancelled when the build is not wanted any more.
+    Raises NonFiniteGradients (policy `fail`) with the row ids, Cancelled when the build is not wanted any more,
+    WorkerDied for a shard that killed its workers.
     """
     require_wanted(runtime, index.job_id)
     if not runtime.store.index_data.is_committed(index.id, shard):
-        _check_attempts(runtime, index, shard)
-        _compute_and_commit(runtime, index, shard)
+        with attempt(runtime, index.job_id, shard, f"Shard {shard}"):
+            _compute_and_commit(runtime, index, shard)
     if runtime.store.index_data.count_commits(index.id) == index.shards:
         send(runtime.store, index, "finish_index")
-
-
-def _check_attempts(runtime: Runtime, index: Index, shard: int) -> None:
-    count = partial(runtime.store.jobs.count_attempt, index.job_id, shard)
-    if retry_while_full(runtime, index.job_id, count) > MAX_ATTEMPTS:
-        raise WorkerDied(f"Shard {shard} was begun {MAX_ATTEMPTS} times and never finished.")
 
 
 def _compute_and_commit(runtime: Runtime, index: Index, shard: int) -> None:

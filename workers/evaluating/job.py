@@ -4,17 +4,15 @@ from functools import partial
 
 from influence.contracts.common import Json
 from influence.contracts.evaluation import MAX_PIECES, Evaluation
-from influence.errors import InvalidRequest, WorkerDied
+from influence.errors import InvalidRequest
 from influence.store.work import advance, finish, send
+from workers.building.attempts import attempt
 from workers.building.wait_for_memory import retry_while_full
 from workers.evaluating.base import Concluding, EvaluationKind
 from workers.evaluating.pictures import draw_png, draw_svg
 from workers.evaluating.progress import PIECE_STEPS, piece_progress, watch_piece
-from workers.runtime.interrupts import ShutdownRequested, require_wanted
+from workers.runtime.interrupts import require_wanted
 from workers.runtime.state import Runtime
-
-#: A piece that has been begun so often kills its workers; the evaluation fails instead of going on for ever.
-MAX_ATTEMPTS = 5
 
 
 def plan_evaluation(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKind) -> None:
@@ -62,23 +60,17 @@ def evaluate_piece(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKin
     """
     data = runtime.store.evaluation_data
     if not data.has_result(evaluation.id, piece):
-        _compute(runtime, evaluation, kind, piece)
+        with attempt(runtime, evaluation.job_id, piece, f"Piece {piece}"):
+            _compute(runtime, evaluation, kind, piece)
     if len(data.pieces_done(evaluation.id)) == evaluation.pieces:
         send(runtime.store, evaluation, "finish_evaluation")
 
 
 def _compute(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKind, piece: int) -> None:
-    jobs, data = runtime.store.jobs, runtime.store.evaluation_data
-    begin = partial(jobs.count_attempt, evaluation.job_id, piece)
-    if retry_while_full(runtime, evaluation.job_id, begin) > MAX_ATTEMPTS:
-        raise WorkerDied(f"Piece {piece} was begun {MAX_ATTEMPTS} times and never finished.")
+    data = runtime.store.evaluation_data
     progress = piece_progress(runtime, evaluation, piece)
     plan = _find_plan(runtime, evaluation, kind)
-    try:
-        result = kind.run(runtime, evaluation, plan[piece], watch_piece(progress))
-    except ShutdownRequested:
-        jobs.forget_attempt(evaluation.job_id, piece)
-        raise
+    result = kind.run(runtime, evaluation, plan[piece], watch_piece(progress))
     retry_while_full(runtime, evaluation.job_id, partial(data.keep_result, evaluation.id, piece, result))
     progress.report(PIECE_STEPS, last=True)
 

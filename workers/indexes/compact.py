@@ -60,9 +60,9 @@ class CompactIndex:
         return self._prepared.get((method, damping_scale), lambda: self._prepare(method, damping_scale), keep=keep)
 
     def _prepare(self, method: str, damping_scale: float | None) -> CodeState:
-        found = get_method(method, "compact")
-        assert found.on_codes is not None  # or it would not be offered on this storage
-        return found.on_codes.prepare(self.rows, found.damping_scale(damping_scale))
+        chosen = get_method(method, "compact")
+        assert chosen.on_codes is not None  # or it would not be offered on this storage
+        return chosen.on_codes.prepare(self.rows, chosen.damping_scale(damping_scale))
 
     def scorer(self, method: str, damping_scale: float | None, *, keep: bool = True) -> Scorer:
         """Scores all rows for test gradients by a method at one damping, prepared already."""

@@ -54,10 +54,10 @@ class FullIndex:
         return self._prepared.get((method, damping_scale), lambda: self._prepare(method, damping_scale), keep=keep)
 
     def _prepare(self, method: str, damping_scale: float | None) -> PreparedMethod:
-        found = get_method(method)
-        factors = self.read_factors() if found.needs_factors else {}
+        chosen = get_method(method)
+        factors = self.read_factors() if chosen.needs_factors else {}
         blocks = {name: replace(block, factors=factors.get(name)) for name, block in self.blocks.items()}
-        return PreparedMethod(found, found.prepare(blocks, damping_scale))
+        return PreparedMethod(chosen, chosen.prepare(blocks, damping_scale))
 
     def scorer(self, method: str, damping_scale: float | None, *, keep: bool = True) -> Scorer:
         """Scores all rows for test gradients by a method at one damping, prepared already."""
@@ -85,8 +85,8 @@ class FullIndex:
     def self_influence(self, method: str, damping_scale: float | None, rows: slice) -> NDArray[np.float32]:
         """Scores of consecutive rows, by position, on themselves. Raises MethodNotOffered for a method without."""
         prepared = self.prepare(method, damping_scale)
-        found = prepared.method.self_influence(prepared.state, rows)
-        scores: NDArray[np.float32] = found.float().cpu().numpy()
+        influence = prepared.method.self_influence(prepared.state, rows)
+        scores: NDArray[np.float32] = influence.float().cpu().numpy()
         return scores
 
 

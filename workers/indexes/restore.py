@@ -44,7 +44,9 @@ def compute_again(runtime: Runtime, index: Index, damage: DamagedChunk) -> NoRet
     jobs, is_whole = runtime.store.jobs, has_whole_parts(runtime, index)
     job = jobs.create(new_id("job"), "index", index.id, INDEX.path(index.id))
     try:
-        current = runtime.store.indexes.update(index.id, lambda found: _reopen(found, index, job, is_whole=is_whole))
+        current = runtime.store.indexes.update(
+            index.id, lambda current: _reopen(current, index, job, is_whole=is_whole)
+        )
     except NotFound:
         jobs.delete(job.id)
         raise

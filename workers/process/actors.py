@@ -1,8 +1,8 @@
 """The queue's messages and the functions behind them; one of the two places that may catch everything.
 
 Every actor begins with "is it still wanted?" and may run twice. A DatainfError is the caller's answer and fails the
-job; a lost connection goes back to the queue; a lost device, too, and ends the process, for nothing can be computed in
-it any more; anything else is tried again and fails the job at the last attempt.
+job. What the store refuses goes back to the queue, however often; so does work on a lost device, which ends the
+process, for nothing can be computed in it any more. Anything else is tried again and fails the job at the last attempt.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from influence.contracts.query import Query
 from influence.contracts.work import WORK_KINDS, QueueName, WorkKind
 from influence.errors import Cancelled, DatainfError, DeviceLost, Internal, OutOfMemory
 from influence.methods.baselines import BASELINES
-from influence.store.connections import StoreConnectionError, StoreFullError
+from influence.store.connections import StoreError
 from influence.store.work import close, drop_unwanted, fail
 from workers.auditing.turn import audit_index
 from workers.baselines.answer import answer_baseline
@@ -109,7 +109,7 @@ def _guard(runtime: Runtime, record: WorkRecord, work: Callable[[], None]) -> No
         _fail(runtime, record, error)
     except torch.OutOfMemoryError as error:
         _fail(runtime, record, OutOfMemory(str(error).splitlines()[0]))
-    except (*StoreConnectionError, StoreFullError):
+    except StoreError:
         raise
     except ShutdownRequested as error:
         raise InterruptedError("the worker is ending; the message goes back to the queue") from error

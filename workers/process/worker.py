@@ -12,7 +12,7 @@ from typing import Any
 import dramatiq
 import structlog
 import torch
-from dramatiq.middleware import CurrentMessage, Retries
+from dramatiq.middleware import CurrentMessage
 
 from influence.contracts.work import QueueName
 from influence.errors import DatainfError
@@ -22,13 +22,12 @@ from influence.store.data.files import Files
 from influence.store.queue import make_broker
 from influence.store.store import Store
 from workers.batching.budget import TokenBudget
+from workers.building.attempts import take_back_attempts
 from workers.evaluating.base import EvaluationKind
 from workers.evaluating.registry import KINDS
 from workers.loading.options import LoadOptions
-from workers.process.actors import (
-    make_steps,
-    register_actors,
-)
+from workers.process.actors import make_steps, register_actors
+from workers.process.held import GiveBack, HeldMessages, InHand
 from workers.process.reaper import resubmit_lost_work
 from workers.process.threads import set_cpu_threads
 from workers.runtime.deletions import follow_deletions, forget_deleted
@@ -99,16 +98,19 @@ class WorkerProcess:
     def __init__(self, runtime: Runtime, *, kinds: Mapping[str, EvaluationKind] = KINDS) -> None:
         self.runtime = runtime
         self._steps = make_steps(kinds)
+        self._held: list[HeldMessages] = []
         self._workers = [
             self._make_worker("build", threads=1, poll_ms=BUILD_POLL_MS),
             self._make_worker("query", threads=runtime.settings.query_threads, poll_ms=QUERY_POLL_MS),
         ]
 
     def _make_worker(self, queue: QueueName, *, threads: int, poll_ms: int) -> dramatiq.Worker:
-        middleware = [Retries(max_retries=10, min_backoff=500, max_backoff=15_000), CurrentMessage(), NoTracebacks()]
+        in_hand = InHand()
+        middleware = [GiveBack(), CurrentMessage(), NoTracebacks(), in_hand]
         broker = make_broker(self.runtime.store.connections.state, queues=(queue,), middleware=middleware)
         broker.broker_id = f"{self.runtime.name}:{queue}"
         self.runtime.store.queue.reclaim(broker.broker_id)
+        self._held.append(HeldMessages(self.runtime.store.queue, broker.broker_id, queue, in_hand))
         register_actors(self.runtime, broker, queue, self._steps)
         worker = dramatiq.Worker(broker, worker_timeout=poll_ms, worker_threads=threads)
         worker.queue_prefetch = threads
@@ -126,6 +128,7 @@ class WorkerProcess:
             helper.start()
         log.info("worker ready", name=self.runtime.name, device=str(self.runtime.device))
         self.runtime.stopping.wait()
+        take_back_attempts(self.runtime)  # first: whoever started this process may lose patience with it
         for worker in self._workers:
             worker.stop(timeout=STOP_MS)
         for helper in helpers:
@@ -138,6 +141,8 @@ class WorkerProcess:
         while not self.runtime.stopping.is_set():
             try:
                 self.runtime.store.workers.announce(self.runtime.name, self._description())
+                for held in self._held:
+                    held.put_back_stranded()
                 if elapsed >= REAP_SECONDS:
                     resubmit_lost_work(self.runtime.store)
                     forget_deleted(self.runtime)

@@ -49,8 +49,8 @@ def sum_influence(indexes: OpenedIndexes) -> Influence:
     total: Influence | None = None
     for opened in indexes.each():
         with indexes.watch.phase("score"):
-            found = opened.score()
-            total = found if total is None else total + found
+            part = opened.score()
+            total = part if total is None else total + part
     assert total is not None
     return total
 

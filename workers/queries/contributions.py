@@ -41,9 +41,9 @@ def block_contributions(indexes: OpenedIndexes, influence: Influence, positions:
         with indexes.watch.phase("exact"):
             for points in _runs_of_same(positions):
                 rows = influence.row_indexes[positions[points.start]]
-                found = opened.block_contributions(points, rows)
+                shares = opened.block_contributions(points, rows)
                 for place, point in enumerate(range(points.start, points.stop)):
-                    parts[point] += found[:, place]
+                    parts[point] += shares[:, place]
     return Contributions(positions, parts)
 
 

@@ -22,6 +22,6 @@ def _compute(runtime: Runtime, index: Index, row_indexes: Sequence[int]) -> Tens
     model = open_model(runtime, index)
     encoded = model.task.tokenise(open_indexed_rows(runtime, index).read_many(row_indexes))
     gradients = torch.empty(len(row_indexes), index.parameters or 0, dtype=torch.float32, device=runtime.device)
-    for positions, found in stream_rows(runtime, model, encoded):
-        gradients[positions] = torch.cat([block.float() for block in found.blocks.values()], dim=1)
+    for positions, batch in stream_rows(runtime, model, encoded):
+        gradients[positions] = torch.cat([block.float() for block in batch.blocks.values()], dim=1)
     return gradients

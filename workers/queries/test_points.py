@@ -45,7 +45,7 @@ Collect = Callable[[Runtime, HotModel, Sequence[Row]], tuple[list[float], dict[s
 
 def make_test_points(
     runtime: Runtime,
-    asked: PointSource,
+    source: PointSource,
     model: HotModel,
     *,
     predict: bool = False,
@@ -56,10 +56,10 @@ def make_test_points(
 
     With target `prediction` the model's own answer takes the label's place. Raises NonFiniteGradients naming rows.
     """
-    rows = _read_rows(runtime, asked, model)
+    rows = _read_rows(runtime, source, model)
     unasked: list[Prediction | None] = [None] * len(rows)
-    predictions = _predict(runtime, model, rows) if predict or asked.target == "prediction" else unasked
-    if asked.target == "prediction":
+    predictions = _predict(runtime, model, rows) if predict or source.target == "prediction" else unasked
+    if source.target == "prediction":
         rows = [
             model.task.with_prediction(row, prediction)
             for row, prediction in zip(rows, predictions, strict=True)
@@ -69,11 +69,11 @@ def make_test_points(
     return TestPoints(rows, losses, predictions, gradients)
 
 
-def _read_rows(runtime: Runtime, asked: PointSource, model: HotModel) -> list[Row]:
-    if asked.rows is None:
-        return [dict(example) for example in asked.examples or []]
-    file = open_rows(runtime, asked.rows.dataset_id, model)
-    wanted = asked.rows.row_indexes
+def _read_rows(runtime: Runtime, source: PointSource, model: HotModel) -> list[Row]:
+    if source.rows is None:
+        return [dict(example) for example in source.examples or []]
+    file = open_rows(runtime, source.rows.dataset_id, model)
+    wanted = source.rows.row_indexes
     return list(file.read(0, len(file)) if wanted is None else file.read_many(wanted))
 
 
@@ -87,16 +87,16 @@ def collect_gradients(runtime: Runtime, model: HotModel, rows: Sequence[Row]) ->
     encoded = model.task.tokenise(rows)
     losses = torch.empty(len(rows), dtype=torch.float32)
     gradients: dict[str, Tensor] = {}
-    for positions, found in stream_rows(runtime, model, encoded):
-        if bad := found.find_non_finite():
+    for positions, batch in stream_rows(runtime, model, encoded):
+        if bad := batch.find_non_finite():
             names = [encoded[positions[row]].row_id for row in bad]
             raise NonFiniteGradients(
                 f"Test points with NaN or infinite gradients: {', '.join(names[:5])}.",
                 hint="Leave these test points out, or ask an index of precision float32.",
                 extra={"row_ids": names[:20], "count": len(names)},
             )
-        losses[positions] = found.losses.float().cpu()
-        for name, values in found.blocks.items():
+        losses[positions] = batch.losses.float().cpu()
+        for name, values in batch.blocks.items():
             if name not in gradients:
                 gradients[name] = values.new_empty((len(rows), values.shape[1]))
             gradients[name][positions] = values

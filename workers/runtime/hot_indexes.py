@@ -74,8 +74,8 @@ class HotIndexes:
 
     def get(self, index: Index, load: Callable[[], Kept], *, what: str = "gradients") -> Kept:
         """The hot index, loaded by `load` when it is not here; `what` tells apart what is made of one index's rows."""
-        found: Kept = self._hot.get((index.id, index.job_id, what), load)
-        return found
+        hot: Kept = self._hot.get((index.id, index.job_id, what), load)
+        return hot
 
     def holds(self, index: Index, *, what: str = "gradients") -> bool:
         """Whether `get` would find it at once."""

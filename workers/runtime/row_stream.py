@@ -22,15 +22,15 @@ def stream_rows(
 ) -> Iterator[tuple[list[int], RowGradients]]:
     """Yield (positions in `encoded`, their gradients) batch by batch; `report` hears of rows done."""
     done = 0
-    for positions, found in stream_gradients(
+    for positions, gradients in stream_gradients(
         model.collector,
         encoded,
         model.task.collate,
         batch_options(runtime),
         with_factors=with_factors,
     ):
-        yield positions, found
-        del found  # before the next batch is computed
+        yield positions, gradients
+        del gradients  # before the next batch is computed
         done += len(positions)
         if report is not None:
             report(done)

@@ -22,7 +22,7 @@ class Runtime:
     """One worker process: its store, device, hot models and hot indexes.
 
     `device_lock` is taken for one micro-batch at a time, so that a query waits for at most one of a build's, and
-    where a model is loaded in another type than float32.
+    where a model is loaded in another type than float32. `attempts` are pieces of jobs that are being worked on.
     """
 
     name: str
@@ -38,3 +38,4 @@ class Runtime:
     gradient_cache: GradientCache
     device_lock: FairLock
     stopping: threading.Event = field(default_factory=threading.Event)
+    attempts: list[tuple[str, int]] = field(default_factory=list)

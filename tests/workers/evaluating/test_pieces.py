@@ -15,7 +15,8 @@ from influence.errors import Cancelled, RowsUnfit
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
-from workers.evaluating.job import MAX_ATTEMPTS, evaluate_piece, finish_evaluation, plan_evaluation
+from workers.building.attempts import MAX_ATTEMPTS
+from workers.evaluating.job import evaluate_piece, finish_evaluation, plan_evaluation
 from workers.evaluating.progress import PIECE_STEPS
 from workers.process.actors import make_steps, work_on
 from workers.process.reaper import resubmit_lost_work
@@ -117,8 +118,8 @@ def test_a_piece_of_a_worker_that_ends_is_computed_by_another(
         wait_until(lambda: kind.runs, "a piece is in hand")
         first.stopping.set()
         wait_until(lambda: not store.workers.alive(), "the first worker is gone")
-    attempts = store.connections.state.hget(keys.job(asked.job_id), f"attempts:{kind.runs[0][1]}")
-    assert int(attempts) == 0  # an orderly end is no accident
+    # An orderly end is no accident.
+    assert not store.connections.state.hexists(keys.job(asked.job_id), f"attempts:{kind.runs[0][1]}")
     kind.go.set()
     with start():
         assert finished(store, asked.job_id).state == "succeeded"

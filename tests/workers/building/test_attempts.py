@@ -1,0 +1,115 @@
+"""Only deaths count against a piece of work; whoever leaves it alive takes its count back."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.rows import make_ticket_rows
+from support.service import add_checkpoint, add_dataset, idle_runtime, running_worker, submit_index
+from support.tiny import TinyCheckpoint
+
+from influence.contracts.index import Index
+from influence.errors import BaseModelNotFound, WorkerDied
+from influence.store import keys
+from influence.store.embedded import EmbeddedServer
+from influence.store.store import Store
+from workers.building.attempts import MAX_ATTEMPTS, attempt, take_back_attempts
+from workers.building.plan import plan_index
+from workers.building.shard import compute_shard
+from workers.runtime.interrupts import ShutdownRequested
+from workers.runtime.state import Runtime
+
+
+@pytest.fixture
+def idle(server: EmbeddedServer, store: Store, tmp_path: Path) -> Iterator[Runtime]:
+    with idle_runtime(server.url, tmp_path / "data", shard_seconds=1e-3, token_budget=64) as runtime:
+        yield runtime
+
+
+@pytest.fixture
+def planned(idle: Runtime, store: Store, classifier: TinyCheckpoint) -> Index:
+    """An index whose shards are planned and not begun."""
+    checkpoint = add_checkpoint(store, idle.files, classifier, "sequence_classification")
+    dataset = add_dataset(store, idle.files, make_ticket_rows(60), "classification")
+    index = submit_index(store, checkpoint, dataset, storage="full")
+    store.jobs.start(index.job_id)
+    plan_index(idle, index)
+    return store.indexes.require(index.id)
+
+
+def count_of(store: Store, index: Index, shard: int = 0) -> int:
+    return int(store.connections.state.hget(keys.job(index.job_id), f"attempts:{shard}") or 0)
+
+
+def test_a_shard_survives_more_orderly_restarts_than_it_may_have_deaths(
+    server: EmbeddedServer, store: Store, tmp_path: Path, planned: Index, finished: Any
+) -> None:
+    for _ in range(MAX_ATTEMPTS + 2):
+        with idle_runtime(server.url, tmp_path / "data") as restarted:
+            restarted.stopping.set()
+            with pytest.raises(ShutdownRequested):
+                compute_shard(restarted, planned, 0)
+        assert count_of(store, planned) == 0
+    with running_worker(server.url, tmp_path / "data"):
+        assert finished(store, planned.job_id).state == "succeeded"
+
+
+def test_a_shard_that_kills_its_workers_fails_the_build(
+    server: EmbeddedServer, store: Store, tmp_path: Path, planned: Index, finished: Any
+) -> None:
+    for _ in range(MAX_ATTEMPTS):
+        store.jobs.count_attempt(planned.job_id, 1)  # as one that was killed leaves it
+    with running_worker(server.url, tmp_path / "data"):
+        job = finished(store, planned.job_id)
+    assert (job.state, job.error["code"]) == ("failed", "worker_died")
+    assert "Shard 1 was begun 5 times" in job.error["detail"]
+
+
+def test_deaths_stay_counted_through_orderly_ends(store: Store, idle: Runtime, planned: Index) -> None:
+    for _ in range(MAX_ATTEMPTS - 1):
+        store.jobs.count_attempt(planned.job_id, 0)
+    idle.stopping.set()
+    with pytest.raises(ShutdownRequested):
+        compute_shard(idle, planned, 0)
+    assert count_of(store, planned) == MAX_ATTEMPTS - 1
+    store.jobs.count_attempt(planned.job_id, 0)
+    with pytest.raises(WorkerDied):
+        compute_shard(idle, planned, 0)
+
+
+def test_what_is_refused_or_fails_is_no_death(store: Store, idle: Runtime, planned: Index, tmp_path: Path) -> None:
+    checkpoint = store.checkpoints.require(planned.spec.checkpoint_id)
+    gone = checkpoint.base_model.model_copy(update={"location": str(tmp_path / "gone")})
+    store.checkpoints.update(checkpoint.id, lambda found: found.model_copy(update={"base_model": gone}))
+    idle.models._hot.forget(lambda _key: True)
+    with pytest.raises(BaseModelNotFound):
+        compute_shard(idle, planned, 0)
+    assert count_of(store, planned) == 0
+
+
+def test_a_process_that_ends_before_its_piece_takes_the_count_back_once(
+    store: Store, idle: Runtime, planned: Index, wait_until: Callable[..., None]
+) -> None:
+    store.jobs.count_attempt(planned.job_id, 0)  # an earlier death
+    go = threading.Event()
+
+    def load_for_long() -> None:
+        with attempt(idle, planned.job_id, 0, "Shard 0"):
+            assert go.wait(20)
+
+    thread = threading.Thread(target=load_for_long)
+    thread.start()
+    wait_until(lambda: count_of(store, planned) == 2, "the piece is begun")
+    take_back_attempts(idle)
+    assert count_of(store, planned) == 1
+    go.set()
+    thread.join(20)
+    assert count_of(store, planned) == 1
+
+
+def test_a_job_that_was_deleted_meanwhile_stays_deleted(store: Store, idle: Runtime, planned: Index) -> None:
+    with attempt(idle, planned.job_id, 0, "Shard 0"):
+        store.jobs.delete(planned.job_id)
+    assert not store.connections.state.exists(keys.job(planned.job_id))
