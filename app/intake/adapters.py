@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from influence.checkpoint_files.adapters.folders import CONFIG_FILE, MODEL_CONFIG_FILE, WEIGHTS_FILE
+from influence.checkpoint_files.adapters.names import name_tensors
 from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.base_fit import check_base_fit
 from influence.checkpoint_files.config import MAX_CONFIG_BYTES, AdapterConfig, canonical_fields, parse_adapter_config
 from influence.checkpoint_files.finiteness import check_finite
-from influence.checkpoint_files.folders import CONFIG_FILE, MODEL_CONFIG_FILE, WEIGHTS_FILE
-from influence.checkpoint_files.names import name_tensors
 from influence.checkpoint_files.safetensors_header import read_header
 from influence.checkpoint_files.task.find import HeadFacts, find_problem_type, find_task
 from influence.checkpoint_files.task.head import choose_label_names, count_labels, find_outputs

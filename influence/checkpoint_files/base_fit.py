@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from influence.checkpoint_files.adapters.names import PREFIX
 from influence.checkpoint_files.config import AdapterConfig
-from influence.checkpoint_files.names import PREFIX
 from influence.checkpoint_files.safetensors_header import TensorInfo
 from influence.checkpoint_files.selection import ModuleSelector
 from influence.checkpoint_files.tensors import AdapterTensors, Shape, refuse_tensors

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from influence.checkpoint_files.adapters.names import EMBEDDINGS, PREFIX
 from influence.checkpoint_files.config import AdapterConfig
-from influence.checkpoint_files.names import EMBEDDINGS, PREFIX
 from influence.checkpoint_files.safetensors_header import TensorInfo
 from influence.checkpoint_files.selection import ModuleSelector
 from influence.errors import AdapterMismatch

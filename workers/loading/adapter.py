@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
+from influence.checkpoint_files.adapters.names import PREFIX, read_names
 from influence.checkpoint_files.config import AdapterConfig
-from influence.checkpoint_files.names import PREFIX, read_names
 from influence.checkpoint_files.selection import ModuleSelector
 from influence.checkpoint_files.tensors import replaced_embedding
 from influence.contracts.tasks import TASKS, TaskName
