@@ -20,7 +20,7 @@ class MultiLabelClassification(LabelledText):
     name: TaskName = MULTI_LABEL_CLASSIFICATION.name
 
     def __init__(
-        self, encoder: TextEncoder, *, pad_id: int, num_labels: int, label_names: Sequence[str] | None = None
+        self, encoder: TextEncoder, *, pad_id: int | None, num_labels: int, label_names: Sequence[str] | None = None
     ) -> None:
         super().__init__(encoder, pad_id=pad_id)
         self._classes = ClassLabels(num_labels, label_names)
@@ -32,13 +32,13 @@ class MultiLabelClassification(LabelledText):
         materials.refuse_scope()
         return cls(
             materials.encoder,
-            pad_id=materials.pad_id,
+            pad_id=materials.head_pad_id,
             num_labels=int(materials.model.config.num_labels),
             label_names=materials.checkpoint.label_names,
         )
 
     def row_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
-        return row_binary_cross_entropy(model(**batch.inputs).logits, batch.labels)
+        return row_binary_cross_entropy(self.logits(model, batch), batch.labels)
 
     def read_labels(self, rows: Sequence[Row]) -> list[list[float]]:
         """1 for every class that a row has, else 0. Raises RowsUnfit, LabelUnknown, LabelOutOfRange naming the rows."""
