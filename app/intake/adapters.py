@@ -80,6 +80,7 @@ def accept_adapter(
         vocabulary=vocabulary,
         tokenizer=describe_tokenizer(settings, None if base_files is None else base_files.folder, pad_token_id),
         parameters=sum(map(math.prod, tensors.trained)),
+        lora_parameters=sum(map(math.prod, tensors.factors)),
         tensors=len(tensors.trained),
         created_at=now(),
     )

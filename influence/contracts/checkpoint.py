@@ -69,7 +69,8 @@ class Checkpoint(Record):
     one than the base's.
 
     A plain model has neither, but `trainable`: patterns of the modules that gradients are taken of. `parameters` and
-    `tensors` are null where its files are on the hub.
+    `tensors` are null where its files are on the hub. `lora_parameters` are those of an adapter's `parameters` that are
+    LoRA factors, not whole tensors.
     """
 
     base_model: BaseModelRef
@@ -82,4 +83,5 @@ class Checkpoint(Record):
     tokenizer: TokenizerRecord | None = None
     vocabulary: int | None = None
     parameters: int | None = None
+    lora_parameters: int | None = None
     tensors: int | None = None
