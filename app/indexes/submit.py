@@ -5,7 +5,7 @@ from app.http.idempotency import Accepted
 from app.indexes.growth import check_growth
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
-from influence.contracts.index import GradientSettings, Index, IndexRequest, IndexSpec, Storage
+from influence.contracts.index import GradientParts, GradientSettings, Index, IndexRequest, IndexSpec, Storage
 from influence.contracts.work import INDEX
 from influence.digests import digest_json
 from influence.errors import DoesNotFit, EmptyFile, InvalidRequest
@@ -37,7 +37,11 @@ def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> A
 
 def index_address(spec: IndexSpec) -> str:
     """Equal requests, equal id."""
-    return f"idx_{digest_json(spec.model_dump(mode='json'))}"
+    fields = spec.model_dump(mode="json")
+    # This field came later: at its default it leaves addresses as they were.
+    if spec.gradients.parts == "all":
+        del fields["gradients"]["parts"]
+    return f"idx_{digest_json(fields)}"
 
 
 def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset, *, budget_bytes: int) -> IndexSpec:
@@ -54,6 +58,7 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
         on_too_long=request.on_too_long,
         loss=choose_loss(checkpoint.task, dataset, request.loss),
         include_bias=request.include_bias,
+        parts=_choose_parts(request, checkpoint),
     )
     return IndexSpec(
         checkpoint_id=checkpoint.id,
@@ -69,30 +74,52 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
     )
 
 
+def _choose_parts(request: IndexRequest, checkpoint: Checkpoint) -> GradientParts:
+    """All, where there is nothing but LoRA factors. Raises InvalidRequest for a model without any."""
+    if request.parts == "lora" and checkpoint.adapter is None:
+        raise InvalidRequest(
+            f"{checkpoint.id} is a plain model: it has no LoRA factors.",
+            hint="Leave 'parts' out: the checkpoint's 'trainable' says what gradients are taken of.",
+        )
+    return "all" if checkpoint.lora_parameters == checkpoint.parameters else request.parts
+
+
 def choose_storage(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset, budget_bytes: int) -> Storage:
     """Full while the gradients fit the budget. Raises DoesNotFit when full is asked for and does not."""
     if request.grow_from is not None:
         return _choose_grown(request)
     if request.storage == "compact":
         return "compact"
-    if checkpoint.parameters is None:  # only the worker that loads the model can tell, and refuses what does not fit
+    parameters = checkpoint.lora_parameters if request.parts == "lora" else checkpoint.parameters
+    if parameters is None:  # only the worker that loads the model can tell, and refuses what does not fit
         return "full" if request.storage == "full" else "compact"
     itemsize = 4 if request.storage_dtype == "float32" else 2
-    needed = dataset.rows * checkpoint.parameters * itemsize
+    needed = dataset.rows * parameters * itemsize
     if needed <= budget_bytes:
         return "full"
     if request.storage == "auto":
         return "compact"
     raise DoesNotFit(
-        f"Full gradients of {dataset.rows:,} rows with {checkpoint.parameters:,} parameters take {needed:,} bytes, "
+        f"Full gradients of {dataset.rows:,} rows with {parameters:,} parameters take {needed:,} bytes, "
         f"more than the {budget_bytes:,} that an index may take.",
+        hint=_hint_of_size(request, checkpoint),
         extra={
             "needed_bytes": needed,
             "budget_bytes": budget_bytes,
             "rows": dataset.rows,
-            "parameters": checkpoint.parameters,
+            "parameters": parameters,
         },
     )
+
+
+def _hint_of_size(request: IndexRequest, checkpoint: Checkpoint) -> str:
+    wholes = (checkpoint.parameters or 0) - (checkpoint.lora_parameters or checkpoint.parameters or 0)
+    without = (
+        f" or leave the {wholes:,} parameters in whole tensors out with parts 'lora',"
+        if wholes and request.parts == "all"
+        else ""
+    )
+    return f"Use storage 'compact',{without} or raise the budget."
 
 
 def _choose_grown(request: IndexRequest) -> Storage:

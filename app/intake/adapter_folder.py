@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.intake.archives import DEFAULT_LIMITS, ArchiveLimits, extract_files
-from influence.checkpoint_files.folders import choose_files, list_files
+from influence.checkpoint_files.adapters.folders import choose_files, list_files
 from influence.errors import PathNotAllowed, TooLarge
 
 

@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from influence.checkpoint_files.adapters.folders import CONFIG_FILE, MODEL_CONFIG_FILE, WEIGHTS_FILE
+from influence.checkpoint_files.adapters.names import name_tensors
 from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.base_fit import check_base_fit
 from influence.checkpoint_files.config import MAX_CONFIG_BYTES, AdapterConfig, canonical_fields, parse_adapter_config
 from influence.checkpoint_files.finiteness import check_finite
-from influence.checkpoint_files.folders import CONFIG_FILE, MODEL_CONFIG_FILE, WEIGHTS_FILE
-from influence.checkpoint_files.names import name_tensors
 from influence.checkpoint_files.safetensors_header import read_header
 from influence.checkpoint_files.task.find import HeadFacts, find_problem_type, find_task
 from influence.checkpoint_files.task.head import choose_label_names, count_labels, find_outputs
 from influence.checkpoint_files.tensors import check_structure
 from influence.checkpoint_files.tokenizers.record import describe_tokenizer, keep_files
 from influence.checkpoint_files.tokenizers.settings import PIPELINE, TokenizerSettings, read_settings
+from influence.checkpoint_files.vocabulary import base_entries, find_vocabulary, refuse_unknown_tokens
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import now
 from influence.contracts.tasks import TASKS, TaskName
@@ -54,6 +55,10 @@ def accept_adapter(
     pad_token_id = _padding_beside(model_config) if TASKS[found_task].head is not None else None
     named = model_config or ({} if tensors.saved else base_config)
     names = choose_label_names(found_task, num_labels, label_names, named)
+    has_logits = TASKS[found_task].head is None
+    vocabulary = find_vocabulary(tensors, base_tensors, base_config, has_logits=has_logits)
+    if settings is not None:
+        refuse_unknown_tokens(settings.vocabulary, vocabulary or base_entries(base_tensors))
     adapter_digest = _digest(folder, config, settings)
     keep_files(folder, settings)
     identity: dict[str, Any] = {
@@ -72,8 +77,10 @@ def accept_adapter(
         adapter_digest=adapter_digest,
         label_names=names,
         num_labels=num_labels,
+        vocabulary=vocabulary,
         tokenizer=describe_tokenizer(settings, None if base_files is None else base_files.folder, pad_token_id),
         parameters=sum(map(math.prod, tensors.trained)),
+        lora_parameters=sum(map(math.prod, tensors.factors)),
         tensors=len(tensors.trained),
         created_at=now(),
     )

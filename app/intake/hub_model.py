@@ -6,7 +6,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, hf_hub_download
 
 from app.intake.hub_errors import translate_hub_errors
-from influence.checkpoint_files.folders import choose_files
+from influence.checkpoint_files.adapters.folders import choose_files
 from influence.contracts.checkpoint import BaseModelRef
 from influence.errors import TooLarge
 

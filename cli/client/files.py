@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from influence.checkpoint_files.folders import CONFIG_FILE, WEIGHTS_FILE, choose_files, list_files
+from influence.checkpoint_files.adapters.folders import CONFIG_FILE, WEIGHTS_FILE, choose_files, list_files
 from influence.errors import AdapterConfigRefused, UnreadableFile, UnsupportedFormat
 
 

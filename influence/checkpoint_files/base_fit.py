@@ -8,16 +8,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from influence.checkpoint_files.adapters.names import EMBEDDINGS, PREFIX
 from influence.checkpoint_files.config import AdapterConfig
-from influence.checkpoint_files.names import PREFIX
 from influence.checkpoint_files.safetensors_header import TensorInfo
 from influence.checkpoint_files.selection import ModuleSelector
-from influence.checkpoint_files.tensors import AdapterTensors, Shape, refuse_tensors
+from influence.checkpoint_files.tensors import HEADS, AdapterTensors, Shape, refuse_tensors
 
 #: Model types whose linear layers keep their weights as (in, out).
 _TRANSPOSED = frozenset({"gpt2", "openai-gpt", "imagegpt", "decision_transformer"})
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 _MAX_PREFIX_PARTS = 3
+#: Parts of an adapter on embeddings, and which of their sides is as wide as the model.
+_WIDTHS = {"A": 1, "embedding_B": 0}
 _HINT = (
     "Name the base model that the adapter was trained on: number, names or sizes of its layers differ from this one."
 )
@@ -42,8 +44,9 @@ def check_base_fit(
     misshapen = [
         PREFIX + name
         for name, parts in tensors.modules.items()
-        if name in known and not _fits(parts, known[name], base_config)
+        if name in known and not _fits(name, parts, known[name], base_config)
     ]
+    misshapen += _misshapen_wholes(tensors, {prefix + name: info.shape for name, info in base.items()})
     missing = _missing_layers(config, tensors, known, base_config)
     refuse_tensors(missing=missing, extra=extra, misshapen=misshapen, hint=_HINT)
 
@@ -84,7 +87,28 @@ def _kind(name: str) -> str:
     return re.sub(r"\d+", "#", name)
 
 
-def _fits(parts: Mapping[str, Shape], weight: TensorInfo, base_config: Mapping[str, Any]) -> bool:
+def _misshapen_wholes(tensors: AdapterTensors, base: Mapping[str, Shape]) -> list[str]:
+    """Whole tensors that the base has in another shape. Heads and numbers of tokens may differ."""
+    found = []
+    for name, shape in (
+        *tensors.saved.items(),
+        *((f"{name}.weight", shape) for name, shape in tensors.replaced.items()),
+    ):
+        module = name.rpartition(".")[0]
+        known = base.get(name)
+        is_head = any(f".{head}." in f".{name}" for head in HEADS)
+        if known is None or is_head:
+            continue
+        free = 1 if module.rpartition(".")[2] in EMBEDDINGS else 0
+        if shape[free:] != known[free:]:
+            found.append(PREFIX + name)
+    return found
+
+
+def _fits(name: str, parts: Mapping[str, Shape], weight: TensorInfo, base_config: Mapping[str, Any]) -> bool:
+    if len(weight.shape) == 2 and name.rpartition(".")[2] in EMBEDDINGS:
+        widths = [shape[index] for part, index in _WIDTHS.items() if (shape := parts.get(part)) is not None]
+        return all(width == weight.shape[1] for width in widths)
     if "A" not in parts or "B" not in parts or len(weight.shape) != 2 or weight.dtype not in _FLOATS:
         return True  # embeddings, convolutions and packed weights: the worker knows
     shape = (parts["B"][0], parts["A"][1])

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from influence.checkpoint_files.fields import refusal, refuse_fields, shown
-from influence.checkpoint_files.initialisation import refuse_initialisation
+from influence.checkpoint_files.adapters.fields import refusal, refuse_fields, shown
+from influence.checkpoint_files.adapters.initialisation import refuse_initialisation
 from influence.checkpoint_files.patterns import SafePattern
 from influence.contracts.common import Frozen
 from influence.errors import AdapterConfigRefused

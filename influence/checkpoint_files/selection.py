@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
+from influence.checkpoint_files.adapters.names import EMBEDDINGS
 from influence.checkpoint_files.config import AdapterConfig, is_module_name
-from influence.checkpoint_files.names import EMBEDDINGS
 from influence.checkpoint_files.patterns import SafePattern
 
 #: PEFT's word for every linear layer but the output layer.

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from influence.checkpoint_files.adapters.names import EMBEDDINGS, PREFIX
 from influence.checkpoint_files.config import AdapterConfig
-from influence.checkpoint_files.names import EMBEDDINGS, PREFIX
 from influence.checkpoint_files.safetensors_header import TensorInfo
 from influence.checkpoint_files.selection import ModuleSelector
 from influence.errors import AdapterMismatch
@@ -38,10 +38,14 @@ class AdapterTensors:
     replaced: dict[str, Shape] = field(default_factory=dict)
 
     @property
+    def factors(self) -> list[Shape]:
+        """Shapes of what LoRA itself trains."""
+        return [shape for module in self.modules.values() for shape in module.values()]
+
+    @property
     def trained(self) -> list[Shape]:
         """Shapes of all that was trained."""
-        parts = [shape for module in self.modules.values() for shape in module.values()]
-        return [*parts, *self.saved.values(), *self.tokens.values()]
+        return [*self.factors, *self.saved.values(), *self.tokens.values()]
 
 
 def check_structure(config: AdapterConfig, header: Mapping[str, TensorInfo]) -> AdapterTensors:

@@ -124,7 +124,10 @@ def _in_redis(payload: int) -> int:
 def _hint(estimate: Estimate) -> str:
     if estimate.storage == "full":
         return "Use storage 'compact' (without kronecker), or raise the budget."
-    return "Use a smaller rank or fewer rows, or raise the budget."
+    return (
+        "Use a smaller rank or fewer rows, raise the budget, or, where whole embeddings or heads were trained beside "
+        "LoRA, leave them out with parts 'lora'."
+    )
 
 
 def _readable(count: int) -> str:

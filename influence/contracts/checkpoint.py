@@ -65,8 +65,12 @@ class TokenizerRecord(Frozen):
 class Checkpoint(Record):
     """An accepted checkpoint. `adapter` is the allow-listed LoRA configuration, `adapter_digest` names its files.
 
+    `vocabulary` is the number of tokens that the base model is resized to, where the adapter was trained with another
+    one than the base's.
+
     A plain model has neither, but `trainable`: patterns of the modules that gradients are taken of. `parameters` and
-    `tensors` are null where its files are on the hub.
+    `tensors` are null where its files are on the hub. `lora_parameters` are those of an adapter's `parameters` that are
+    LoRA factors, not whole tensors.
     """
 
     base_model: BaseModelRef
@@ -77,5 +81,7 @@ class Checkpoint(Record):
     label_names: tuple[str, ...] | None = None
     num_labels: int | None = None
     tokenizer: TokenizerRecord | None = None
+    vocabulary: int | None = None
     parameters: int | None = None
+    lora_parameters: int | None = None
     tensors: int | None = None

@@ -15,6 +15,7 @@ CodeDtype = Literal["int8", "float16"]
 Precision = Literal["float32", "bfloat16"]
 OnNonFinite = Literal["fail", "skip"]
 OnTooLong = Literal["truncate", "fail"]
+GradientParts = Literal["all", "lora"]
 
 #: Raised whenever the meaning of a stored gradient changes, so that no index mixes two meanings.
 GRADIENT_VERSION = 1
@@ -31,6 +32,11 @@ class GradientSettings(Request):
     on_too_long: OnTooLong = Field("truncate", description="What becomes of a row longer than max_length.")
     loss: LossScope | None = Field(None, description="Which tokens carry loss; by default what the rows imply.")
     include_bias: bool = Field(False, description="Take gradients of trained biases, too.")
+    parts: GradientParts = Field(
+        "all",
+        description="What gradients are taken of: all that was trained, or the LoRA factors alone, without whole"
+        " tensors such as saved embeddings and heads.",
+    )
 
 
 class IndexRequest(GradientSettings):

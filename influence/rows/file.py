@@ -192,9 +192,15 @@ class RowFile:
 
     def _named(self, row: dict[str, Any]) -> dict[str, Any]:
         label = row.get("label")
-        if self._class_names is None or not isinstance(label, int):
+        if self._class_names is None:
             return row
-        return {**row, "label": self._class_names[label]}
+        if isinstance(label, list):
+            return {**row, "label": [self._name(item) for item in label]}
+        return {**row, "label": self._name(label)}
+
+    def _name(self, label: Any) -> Any:
+        assert self._class_names is not None
+        return self._class_names[label] if isinstance(label, int) else label
 
     def _read_summary(self) -> RowFileSummary:
         try:

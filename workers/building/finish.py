@@ -136,6 +136,8 @@ def _warnings(
     index: Index, skipped: tuple[str, ...], growth: Growth | None, without_factors: frozenset[int]
 ) -> tuple[str, ...]:
     found = []
+    if index.spec.gradients.parts == "lora":
+        found.append("Gradients are of LoRA factors alone: whole tensors that were trained beside them are left out.")
     if index.truncated_rows:
         found.append(f"{index.truncated_rows} rows were cut to {index.spec.gradients.max_length} tokens.")
     if skipped:

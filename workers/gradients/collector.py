@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from influence.contracts.index import Block, Precision
+from influence.contracts.index import Block, GradientParts, Precision
 from influence.errors import NothingTrainable
 from workers.gradients.agreement import find_disagreements, is_conclusive
 from workers.gradients.capture import BatchPass, Factors
@@ -61,12 +61,13 @@ class GradientCollector:
         row_losses: RowLosses,
         *,
         include_bias: bool = False,
+        parts: GradientParts = "all",
         precision: Precision = "float32",
     ) -> None:
         self.model = model
         self._row_losses = row_losses
         self._precision = precision
-        self._tensors = find_trainable(model, include_bias=include_bias)
+        self._tensors = find_trainable(model, include_bias=include_bias, parts=parts)
         if not self._tensors:
             raise NothingTrainable(
                 "No weight of this model requires a gradient.",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from influence.contracts.index import GradientParts
 from influence.errors import UnsupportedModule
 
 #: Modules that only hold parameters for the module around them and are never called.
@@ -37,8 +38,10 @@ class TrainableTensor:
         return torch.float64 if self.parameter.dtype == torch.float64 else torch.float32
 
 
-def find_trainable(model: nn.Module, *, include_bias: bool) -> list[TrainableTensor]:
+def find_trainable(model: nn.Module, *, include_bias: bool, parts: GradientParts = "all") -> list[TrainableTensor]:
     """Parameters that require a gradient, in the model's order; biases only where they are asked for.
+
+    Of `parts` "lora" only LoRA factors.
 
     Raises UnsupportedModule, naming the module, for a parameter that no gradient can be taken of.
     """
@@ -46,7 +49,7 @@ def find_trainable(model: nn.Module, *, include_bias: bool) -> list[TrainableTen
     chosen = [
         (name, parameter)
         for name, parameter in model.named_parameters()
-        if parameter.requires_grad and (include_bias or not is_bias(name))
+        if parameter.requires_grad and (include_bias or not is_bias(name)) and (parts == "all" or is_factor(name))
     ]
     names = _unique_names([name for name, _ in chosen])
     found = [
@@ -70,6 +73,11 @@ def readable_name(parameter_name: str) -> str:
     Two different parameters never share a name: only wrapping that every adapter adds is dropped.
     """
     return _WRAPPING.sub("", parameter_name)
+
+
+def is_factor(name: str) -> bool:
+    """Whether a parameter is one that LoRA itself adds to a layer, by its name."""
+    return any(part.startswith("lora_") for part in name.split("."))
 
 
 def is_bias(name: str) -> bool:

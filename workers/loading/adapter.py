@@ -17,15 +17,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
+from influence.checkpoint_files.adapters.names import PREFIX, read_names
 from influence.checkpoint_files.config import AdapterConfig
-from influence.checkpoint_files.names import PREFIX, read_names
 from influence.checkpoint_files.selection import ModuleSelector
 from influence.checkpoint_files.tensors import replaced_embedding
 from influence.contracts.tasks import TASKS, TaskName
 from influence.errors import AdapterMismatch, AdapterNotFinite, TaskMismatch, UnreadableFile, UnsupportedModule
 from workers.loading.base_model import BaseModel
+from workers.loading.vocabulary import are_tied
 
 WEIGHTS_FILE = "adapter_model.safetensors"
+_INNER, _ROWS = ".base_layer.weight", ".trainable_tokens_delta"
 _NAMES_SHOWN = 5
 
 
@@ -36,11 +38,14 @@ def attach_adapter(base: BaseModel, config: AdapterConfig, folder: Path, task: T
     """
     weights = _read_weights(folder / WEIGHTS_FILE)
     # All factors come from the file; only this way of making them also says which of them stay as they were made.
+    is_tied = are_tied(base.model)
     model = wrap_base(base, config, task, init="mica" if config.init_lora_weights == "mica" else True)
     places = get_peft_model_state_dict(model, save_embedding_layers=False)
     places |= _replaced_places(model, weights.keys() - places.keys())
+    if is_tied:
+        weights = _without_copies(weights, places)
     _refuse_mismatch(places, weights)
-    _refuse_random(base.random, weights)
+    _refuse_random(base.random, weights, is_tied=is_tied)
     with torch.no_grad():
         for name, place in places.items():
             place.copy_(weights[name])
@@ -164,6 +169,16 @@ def _inner_weight(module: Any) -> Tensor:
     return weight
 
 
+def _without_copies(weights: Mapping[str, Tensor], places: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights without trained rows of tied embeddings that were written a second time."""
+    rows = [tensor for name, tensor in weights.items() if name in places and name.endswith(_ROWS)]
+    return {
+        name: tensor
+        for name, tensor in weights.items()
+        if name in places or not name.endswith(_ROWS) or not any(torch.equal(tensor, row) for row in rows)
+    }
+
+
 def _refuse_mismatch(places: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
     missing, extra = sorted(places.keys() - weights.keys()), sorted(weights.keys() - places.keys())
     wrong = sorted(name for name in places.keys() & weights.keys() if places[name].shape != weights[name].shape)
@@ -176,9 +191,12 @@ def _refuse_mismatch(places: Mapping[str, Tensor], weights: Mapping[str, Tensor]
         )
 
 
-def _refuse_random(random: frozenset[str], weights: Mapping[str, Tensor]) -> None:
+def _refuse_random(random: frozenset[str], weights: Mapping[str, Tensor], *, is_tied: bool) -> None:
     """A tensor that neither base model nor adapter holds was made up on loading: every answer would be nonsense."""
-    made_up = sorted(name for name in random if PREFIX + name not in weights)
+    inner = {f"{name.removesuffix(_INNER)}.weight" for name in weights if name.endswith(_INNER)}
+    if is_tied and inner:  # the one stands for the other
+        inner |= {PREFIX + name for name in random if replaced_embedding(name)}
+    made_up = sorted(name for name in random if PREFIX + name not in weights.keys() | inner)
     if made_up:
         raise TaskMismatch(
             f"Neither the base model nor the adapter holds {_some(made_up)}: these weights would be random.",

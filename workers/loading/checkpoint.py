@@ -19,11 +19,12 @@ from workers.loading.options import LoadOptions
 from workers.loading.placement import is_placed
 from workers.loading.plain import open_plain
 from workers.loading.tokenizer import load_own_tokenizer, load_template, load_tokenizer, pad_id_of, token_limit
+from workers.loading.vocabulary import resize_vocabulary
 from workers.tasks.base import Materials, Task
 from workers.tasks.encoding import TextEncoder
+from workers.tasks.foreign.templates import TemplateProcess
 from workers.tasks.padding import configured_padding
 from workers.tasks.registry import MAKERS
-from workers.tasks.templates import TemplateProcess
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -96,6 +97,7 @@ def _assemble(
 ) -> LoadedCheckpoint:
     folder = locate_base_model(checkpoint.base_model, options)
     base = load_base_model(checkpoint, folder, _DTYPES[settings.precision], options)
+    base = resize_vocabulary(base, checkpoint.vocabulary)
     tokenizer, is_template_own = _choose_tokenizer(folder, adapter_folder, base.model.config)
     own_padding = None if checkpoint.tokenizer is None else checkpoint.tokenizer.pad_token_id
     if own_padding is not None:

@@ -8,7 +8,7 @@ from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING
 
 from influence.checkpoint_files.tokenizers.settings import PIPELINE, TokenizerSettings
 from influence.errors import BaseModelNotFound
-from workers.tasks.panics import heed_panics
+from workers.tasks.foreign.panics import heed_panics
 
 #: Models that count positions from the padding id + 1, so that fewer of them are left for tokens.
 _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "mpnet", "longformer", "esm"})

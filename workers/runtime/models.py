@@ -73,6 +73,10 @@ class Models:
             checkpoint, None if digest is None else self._adapters / digest, settings, self._options
         )
         collector = GradientCollector(
-            loaded.model, loaded.task.row_losses, include_bias=settings.include_bias, precision=settings.precision
+            loaded.model,
+            loaded.task.row_losses,
+            include_bias=settings.include_bias,
+            parts=settings.parts,
+            precision=settings.precision,
         )
         return HotModel(collector, loaded.task, checkpoint.label_names)

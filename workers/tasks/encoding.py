@@ -7,9 +7,9 @@ from typing import Any
 
 from influence.contracts.index import OnTooLong
 from influence.errors import RowTooLong
-from workers.tasks.panics import heed_panics
+from workers.tasks.foreign.panics import heed_panics
+from workers.tasks.foreign.templates import GIVEN, TemplateProcess
 from workers.tasks.refusals import refuse_rows
-from workers.tasks.templates import GIVEN, TemplateProcess
 
 #: Arguments of `apply_chat_template` that a template does not see.
 _OF_THE_TOKENIZER = frozenset({"tokenize", "return_dict", "return_assistant_tokens_mask"})

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from influence.checkpoint_files.folders import OWN_FILES
+from influence.checkpoint_files.adapters.folders import OWN_FILES
 from influence.checkpoint_files.tokenizers.settings import PIPELINE, TokenizerSettings, read_settings
 from influence.contracts.checkpoint import TokenizerRecord
 from influence.digests import digest_json

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.intake.archives import ArchiveLimits, extract_files
-from influence.checkpoint_files.folders import choose_files
+from influence.checkpoint_files.adapters.folders import choose_files
 from influence.errors import AdapterConfigRefused, PickleRefused, TooLarge, UnreadableFile, UnsafeArchive, UploadRefused
 
 WANTED = ("adapter_config.json", "adapter_model.safetensors")

@@ -37,9 +37,10 @@ def test_names_that_the_model_does_not_have_are_refused_with_both_orders(
 
 
 def test_rows_are_read_with_names_in_the_place_of_numbers(tmp_path: Path) -> None:
-    rows = [{"id": "0", "text": "a", "label": 1}, {"id": "1", "text": "b", "label": None}]
+    labels = [1, None, [0, 1], "yes"]
+    rows = [{"id": str(place), "text": "a", "label": label} for place, label in enumerate(labels)]
     write_rows(tmp_path / "rows", rows)
     with RowFile(tmp_path / "rows", ("no", "yes")) as file:
-        assert [row["label"] for row in file.read()] == ["yes", None]
-        assert [row["label"] for row in file] == ["yes", None]
+        assert [row["label"] for row in file.read()] == ["yes", None, ["no", "yes"], "yes"]
+        assert [row["label"] for row in file] == ["yes", None, ["no", "yes"], "yes"]
         file.verify()

@@ -16,7 +16,7 @@ from support.tiny import TinyCheckpoint, make_causal
 from support.uploads.adapters import IDS, accept, load_accepted, logits_of_peft, make_adapter
 from transformers import AutoModelForCausalLM
 
-from influence.checkpoint_files.fields import FIELDS
+from influence.checkpoint_files.adapters.fields import FIELDS
 from influence.errors import AdapterConfigRefused, AdapterMismatch
 from workers.gradients.collector import GradientCollector
 

@@ -8,7 +8,7 @@ from support.tiny import make_causal
 from transformers import AutoTokenizer
 
 from workers.tasks.encoding import TextEncoder
-from workers.tasks.templates import TemplateFailed, TemplateProcess
+from workers.tasks.foreign.templates import TemplateFailed, TemplateProcess
 
 MESSAGES = [
     {"role": "user", "content": "refund my card", "name": None},
@@ -77,7 +77,7 @@ def test_template_that_does_not_behave_fails_and_leaves_the_child_alive(case: st
 def test_template_without_end_is_ended_and_its_child_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     process = TemplateProcess()
     process.render("{{ 1 }}", MESSAGES)
-    monkeypatch.setattr("workers.tasks.templates.SECONDS", 0.5)
+    monkeypatch.setattr("workers.tasks.foreign.templates.SECONDS", 0.5)
     with pytest.raises(TemplateFailed, match="does not end"):
         process.render(ENDLESS, MESSAGES)
     with pytest.raises(TemplateFailed, match="before"):

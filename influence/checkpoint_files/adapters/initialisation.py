@@ -1,6 +1,6 @@
 """How an adapter's factors were made before training: some ways changed the base model's weights, and do on loading."""
 
-from influence.checkpoint_files.fields import refusal, shown
+from influence.checkpoint_files.adapters.fields import refusal, shown
 
 #: Ways that leave the base alone. What they made is in the saved factors.
 _PLAIN = ("orthogonal", "eva", "mica")

@@ -1,0 +1,1 @@
+"""How an adapter is written: its folder, the fields of its configuration, the names of its tensors."""
