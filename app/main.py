@@ -29,6 +29,7 @@ from app.indexes import routes as indexes
 from app.jobs import routes as jobs
 from app.queries import method_routes as methods
 from app.queries import routes as queries
+from app.queries.groups import routes as groups
 from app.reviews import routes as reviews
 from app.settings import ApiSettings
 from app.sweeps import routes as sweeps
@@ -55,6 +56,7 @@ RESOURCES: dict[str, tuple[str, tuple[APIRouter, ...]]] = {
     "queries": ("Test points scored against an index.", (methods.router, queries.router)),
     "audits": ("Training rows ranked by evidence that their label is wrong.", (audits.router,)),
     "reviews": ("What people decided about the rows of a data set.", (reviews.router,)),
+    "groups": ("Training rows taken together, and what leaving rows out is predicted to do.", (groups.router,)),
     "sweeps": ("How much a method's rankings depend on its damping.", (sweeps.router,)),
     "evaluations": ("Experiments that train again to say which scores to trust.", (evaluations.router,)),
     "jobs": ("Long work: watch it, cancel it.", (jobs.router,)),

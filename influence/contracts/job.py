@@ -6,7 +6,7 @@ from typing import Literal
 
 from influence.contracts.common import Frozen, Json, Record
 
-JobKind = Literal["index", "query", "preview", "audit", "sweep", "evaluation"]
+JobKind = Literal["index", "query", "preview", "audit", "sweep", "evaluation", "groups"]
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 FINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 

@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 from influence.contracts.audit import Audit
 from influence.contracts.common import now
 from influence.contracts.evaluation import Evaluation
+from influence.contracts.groups import Groups
 from influence.contracts.index import Index
 from influence.contracts.job import JobKind, WorkRecord
 from influence.contracts.preview import Preview
@@ -83,6 +84,7 @@ QUERY = WorkKind("query", "queries", "qry", Query, "query", ("answer_query",), A
 PREVIEW = WorkKind("preview", "previews", "pre", Preview, "query", ("preview_rows",), ANSWER_SECONDS)
 AUDIT = WorkKind("audit", "audits", "aud", Audit, "query", ("audit_index",), ANSWER_SECONDS)
 SWEEP = WorkKind("sweep", "sweeps", "swp", Sweep, "query", ("sweep_dampings",), ANSWER_SECONDS)
+GROUPS = WorkKind("groups", "groups", "grp", Groups, "query", ("group_rows",), ANSWER_SECONDS)
 EVALUATION = WorkKind(
     "evaluation",
     "evaluations",
@@ -93,7 +95,7 @@ EVALUATION = WorkKind(
     holds="at work",
 )
 
-WORK_KINDS: tuple[WorkKind[Any], ...] = (INDEX, QUERY, PREVIEW, AUDIT, SWEEP, EVALUATION)
+WORK_KINDS: tuple[WorkKind[Any], ...] = (INDEX, QUERY, PREVIEW, AUDIT, SWEEP, GROUPS, EVALUATION)
 KIND_OF_ACTOR: dict[str, WorkKind[Any]] = {actor: kind for kind in WORK_KINDS for actor in kind.actors}
 
 

@@ -130,6 +130,11 @@ def audit_pattern(audit_id: str) -> str:
     return f"{PREFIX}audit:{{{audit_id}}}:*"
 
 
+def group_rows(groups_id: str, column: str, piece: int) -> str:
+    """string, chunk (rows of the data set,) · state · workers · ANSWER_SECONDS."""
+    return f"{PREFIX}{{{groups_id}}}:{column}:{piece}"
+
+
 def review_decisions(review_id: str) -> str:
     """hash row index -> Decision JSON · state · api · lives with the review."""
     return f"{PREFIX}{{{review_id}}}:decisions"

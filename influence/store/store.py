@@ -6,10 +6,11 @@ from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.job import WorkRecord
 from influence.contracts.review import Review
-from influence.contracts.work import AUDIT, EVALUATION, INDEX, PREVIEW, QUERY, SWEEP, kind_of
+from influence.contracts.work import AUDIT, EVALUATION, GROUPS, INDEX, PREVIEW, QUERY, SWEEP, kind_of
 from influence.store.connections import Connections
 from influence.store.data.audits import AuditData
 from influence.store.data.evaluations import EvaluationData
+from influence.store.data.groups import GroupRows
 from influence.store.data.indexes import IndexData
 from influence.store.data.reviews import ReviewData
 from influence.store.data.scores import QueryScores
@@ -37,6 +38,7 @@ class Store:
         self.evaluation_data = EvaluationData(state)
         self.scores = QueryScores(state)
         self.audit_data = AuditData(state)
+        self.group_rows = GroupRows(state)
         # Each kind of work with what removes its own data, and what only unfinished work needs of it.
         self.indexes = WorkRecords(state, INDEX, lambda index: self.index_data.delete(index.id))
         self.queries = WorkRecords(state, QUERY, lambda query: self.scores.delete(query.id))
@@ -48,6 +50,7 @@ class Store:
             lambda audit: self.audit_data.delete_work(audit.id),
         )
         self.sweeps = WorkRecords(state, SWEEP)
+        self.groups = WorkRecords(state, GROUPS, lambda made: self.group_rows.delete(made.id))
         self.evaluations = WorkRecords(state, EVALUATION, lambda made: self.evaluation_data.delete(made.id))
         self.work: dict[str, WorkRecords[Any]] = {
             found.kind.name: found for found in vars(self).values() if isinstance(found, WorkRecords)

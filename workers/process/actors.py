@@ -33,6 +33,7 @@ from workers.evaluating.job import evaluate_piece, finish_evaluation, plan_evalu
 from workers.evaluating.registry import find_kind
 from workers.evaluating.sweep import sweep_dampings
 from workers.queries.answer import answer_query
+from workers.queries.groups import group_rows
 from workers.queries.preview import preview_rows
 from workers.runtime.interrupts import ShutdownRequested
 from workers.runtime.state import Runtime
@@ -59,6 +60,7 @@ def make_steps(kinds: Mapping[str, EvaluationKind]) -> dict[str, Step]:
         "preview_rows": preview_rows,
         "sweep_dampings": sweep_dampings,
         "audit_index": audit_index,
+        "group_rows": group_rows,
     }
 
 

@@ -58,6 +58,10 @@ class Bench:
         """A finished sweep over dampings."""
         return self._done(f"/v1/indexes/{index['id']}/sweeps", fields)
 
+    def groups(self, index: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        """Finished groups."""
+        return self._done(f"/v1/indexes/{index['id']}/groups", fields)
+
     def audit(self, index: dict[str, Any], **fields: Any) -> dict[str, Any]:
         """A finished audit."""
         return self._done(f"/v1/indexes/{index['id']}/audits", fields)

@@ -1,0 +1,139 @@
+"""Groups: training rows taken together by a column or by their label, and what each group does to evaluation rows."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from influence.contracts.common import Frozen, Json, Request
+from influence.contracts.job import WorkRecord
+from influence.contracts.points import RowSelection
+from influence.contracts.query import SIGN_CONVENTION
+
+#: A column with more values than this names rows, not groups.
+MAX_GROUPS = 200
+MAX_EVALUATION_ROWS = 10_000
+
+Percent = Annotated[float, Field(gt=0, lt=100, allow_inf_nan=False)]
+
+
+class GroupsRequest(Request):
+    """`POST /v1/indexes/{id}/groups`."""
+
+    by: str = Field(description="'label', or the name of a metadata column of the data set.", examples=["source"])
+    evaluation: RowSelection = Field(description="Rows whose labels are trusted: scores are means over them.")
+    method: str = Field("datainf", description="A method that the index offers.")
+    damping_scale: float | None = Field(None, gt=0, le=1e6, allow_inf_nan=False)
+
+
+class GroupRow(Frozen):
+    """A row named in a group, with its mean score over the evaluation rows."""
+
+    row_index: int
+    row_id: str
+    score: float
+    row: Json
+
+
+class GroupSummary(Frozen):
+    """One group. Scores are means over evaluation rows, positive is helpful; `low` and `high` are the ends of the 95 %
+    interval of `mean_score`, over evaluation rows drawn anew. `share_of_helpful` and `share_of_harmful` are of the most
+    helpful and the most harmful tenth of all rows. `by_class` is the mean score on evaluation rows of each class, in
+    the order of `classes`; null where there are none. `place` is the group's number, the same whatever the order."""
+
+    group: str | None
+    place: int
+    rows: int
+    share: float
+    mean_score: float
+    low: float
+    high: float
+    sum_score: float
+    share_of_helpful: float
+    share_of_harmful: float
+    mean_loss: float | None = None
+    by_class: tuple[float | None, ...] | None = None
+    best: tuple[GroupRow, ...]
+    worst: tuple[GroupRow, ...]
+
+
+class Groups(WorkRecord):
+    """Groups and, once their job succeeded, the figures of each, the most helpful first."""
+
+    index_id: str
+    request: GroupsRequest
+    method: str
+    sign_convention: str = SIGN_CONVENTION
+    rows: int
+    damping_scale: float | None = None
+    evaluation_rows: int | None = None
+    classes: tuple[str, ...] | None = None
+    groups: tuple[GroupSummary, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> frozenset[str]:
+        return frozenset({self.index_id, self.request.evaluation.dataset_id})
+
+
+class Lowest(Request):
+    """The rows of lowest mean score: a percentage of all."""
+
+    percent: Percent
+
+
+class RemovedRows(Request):
+    """Which rows are left out: one of these."""
+
+    row_indexes: list[int] | None = Field(None, min_length=1, max_length=1_000_000)
+    lowest: Lowest | None = None
+    review_id: str | None = Field(None, description="The rows that a review removes.")
+    group: str | None = Field(None, description="All rows of one group.")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "RemovedRows":
+        if sum(getattr(self, name) is not None for name in type(self).model_fields) != 1:
+            raise ValueError("give one of 'row_indexes', 'lowest', 'review_id' and 'group'")
+        return self
+
+
+class WhatIfRequest(Request):
+    """`POST /v1/groups/{id}/what-if`."""
+
+    remove: RemovedRows
+
+
+class Balance(Frozen):
+    """Rows of one class or group before and after."""
+
+    name: str | None
+    before: int
+    after: int
+
+
+class CurvePoint(Frozen):
+    """What leaving out the lowest `percent` of rows is predicted to do."""
+
+    percent: float
+    rows: int
+    effect: float
+
+
+class WhatIf(Frozen):
+    """What scores say of leaving rows out. `effect` is the sum of their mean scores: above 0, the loss would rise.
+
+    `percentile` is the share of random sets of the same size with a lower sum. `predicted_change` is in units of loss;
+    only where the index was calibrated for the method and damping.
+    """
+
+    rows_removed: int
+    rows_left: int
+    effect: float
+    percentile: float
+    random_mean: float
+    random_low: float
+    random_high: float
+    predicted_change: float | None = None
+    groups: tuple[Balance, ...]
+    labels: tuple[Balance, ...] | None = None
+    curve: tuple[CurvePoint, ...]
+    warnings: tuple[str, ...] = ()

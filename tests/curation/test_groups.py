@@ -1,0 +1,120 @@
+"""Groups over HTTP against the scores that queries give, and what leaving rows out is said to do."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support.curation import ROWS
+from support.problems import assert_problem
+from support.trials.bench import Bench
+
+SOURCES = np.array([row["source"] for row in ROWS])
+
+
+def mean_scores(bench: Bench, index: dict[str, Any], evaluation: dict[str, Any], **fields: Any) -> np.ndarray:
+    """Scores (n,) of the rows on the mean loss of the evaluation rows, as a query gives them."""
+    query = bench.query(index, rows=evaluation, aggregate="mean", k=1, **fields)
+    return -np.asarray(bench.get(f"/v1/queries/{query['id']}/scores")["influence"][0])
+
+
+def test_groups_are_means_of_what_queries_say(bench: Bench, index: dict[str, Any], evaluation: dict[str, Any]) -> None:
+    scores = mean_scores(bench, index, evaluation)
+    made = bench.groups(index, by="source", evaluation=evaluation)
+    assert (made["evaluation_rows"], made["method"], made["damping_scale"]) == (10, "datainf", 0.1)
+    found = {one["group"]: one for one in made["groups"]}
+    for name, one in found.items():
+        inside = scores[name == SOURCES]
+        assert (one["rows"], one["share"]) == (len(inside), pytest.approx(len(inside) / len(ROWS)))
+        assert one["mean_score"] == pytest.approx(inside.mean(), rel=1e-4, abs=1e-6)
+        assert one["low"] <= one["mean_score"] <= one["high"]
+        best = one["best"][0]
+        assert best["score"] == pytest.approx(inside.max(), rel=1e-4)
+        assert ROWS[best["row_index"]]["text"] == best["row"]["text"]
+    means = [one["mean_score"] for one in made["groups"]]
+    assert means == sorted(means, reverse=True)
+    assert "forms" in made["notes"][0]
+
+
+def test_groups_go_by_label_and_by_class_of_the_evaluation_rows(
+    bench: Bench, index: dict[str, Any], evaluation: dict[str, Any]
+) -> None:
+    made = bench.groups(index, by="label", evaluation=evaluation, method="hessian_free")
+    assert {one["group"] for one in made["groups"]} == {row["label"] for row in ROWS}
+    assert made["damping_scale"] is None
+    assert all(len(one["by_class"]) == len(made["classes"]) for one in made["groups"])
+    assert all(one["mean_loss"] > 0 for one in made["groups"])
+
+
+@pytest.mark.parametrize(("by", "hint"), [("sources", "label, source, weight"), ("text", "label, source, weight")])
+def test_a_column_that_is_none_is_refused_at_once(
+    bench: Bench, index: dict[str, Any], evaluation: dict[str, Any], by: str, hint: str
+) -> None:
+    refused = bench.client.post(f"/v1/indexes/{index['id']}/groups", json={"by": by, "evaluation": evaluation})
+    assert_problem(refused, 422, "invalid_request")
+    assert hint in refused.json()["hint"]
+
+
+def test_what_if_says_a_sets_effect_beside_random_sets(
+    bench: Bench, index: dict[str, Any], evaluation: dict[str, Any]
+) -> None:
+    scores = mean_scores(bench, index, evaluation)
+    made = bench.groups(index, by="source", evaluation=evaluation)
+    path = f"/v1/groups/{made['id']}/what-if"
+    rows = [int(row) for row in np.argsort(scores)[:5]]
+    found = bench.client.post(path, json={"remove": {"row_indexes": rows}}).json()
+    assert (found["rows_removed"], found["rows_left"]) == (5, 43)
+    assert found["effect"] == pytest.approx(scores[rows].sum(), rel=1e-4)
+    assert found["percentile"] < 1
+    assert found["predicted_change"] is None
+    lowest = bench.client.post(path, json={"remove": {"lowest": {"percent": 10}}}).json()
+    assert lowest["effect"] == pytest.approx(found["effect"], rel=1e-4)
+    assert [one["percent"] for one in found["curve"]][:2] == [0.5, 1.0]
+    assert sum(one["before"] - one["after"] for one in found["labels"]) == 5
+
+
+def test_leaving_a_whole_group_out_is_warned_about(
+    bench: Bench, index: dict[str, Any], evaluation: dict[str, Any]
+) -> None:
+    made = bench.groups(index, by="source", evaluation=evaluation)
+    path = f"/v1/groups/{made['id']}/what-if"
+    found = bench.client.post(path, json={"remove": {"group": "crawl"}}).json()
+    assert found["rows_removed"] == 12
+    assert {one["name"]: one["after"] for one in found["groups"]} == {"crawl": 0, "forms": 36}
+    assert any("Group crawl loses 100%" in text for text in found["warnings"])
+
+
+def test_the_rows_that_a_review_removes(bench: Bench, index: dict[str, Any], evaluation: dict[str, Any]) -> None:
+    made = bench.groups(index, by="source", evaluation=evaluation)
+    review = bench.client.post("/v1/reviews", json={"dataset_id": index["spec"]["dataset_id"]}).json()
+    decisions = [{"row_index": 3, "action": "remove"}, {"row_index": 4, "action": "keep"}]
+    bench.client.patch(f"/v1/reviews/{review['id']}/decisions", json={"decisions": decisions})
+    path = f"/v1/groups/{made['id']}/what-if"
+    assert bench.client.post(path, json={"remove": {"review_id": review["id"]}}).json()["rows_removed"] == 1
+
+
+@pytest.mark.parametrize(
+    "remove",
+    [
+        {},
+        {"row_indexes": [1], "group": "crawl"},
+        {"row_indexes": [48]},
+        {"row_indexes": [-1]},
+        {"group": "none"},
+        {"lowest": {"percent": 0.01}},
+        {"row_indexes": list(range(48))},
+    ],
+)
+def test_a_set_that_cannot_be_left_out_is_refused(
+    bench: Bench, index: dict[str, Any], evaluation: dict[str, Any], remove: dict[str, Any]
+) -> None:
+    made = bench.groups(index, by="source", evaluation=evaluation)
+    assert_problem(
+        bench.client.post(f"/v1/groups/{made['id']}/what-if", json={"remove": remove}), 422, "invalid_request"
+    )
+
+
+def test_groups_go_with_their_index(bench: Bench, index: dict[str, Any], evaluation: dict[str, Any]) -> None:
+    made = bench.groups(index, by="source", evaluation=evaluation)
+    assert bench.client.delete(f"/v1/indexes/{index['id']}").status_code == 204
+    assert_problem(bench.client.get(f"/v1/groups/{made['id']}"), 404, "not_found")
+    assert not [name for name in bench.store.connections.state.scan_iter() if made["id"].encode() in name]

@@ -1,0 +1,153 @@
+"""Groups from message to stored figures: one pass over the index per block of evaluation rows."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from influence.auditing.groups import GroupFigures, GroupSums
+from influence.contracts.groups import MAX_GROUPS, GroupRow, Groups, GroupSummary
+from influence.contracts.points import PointSource
+from influence.errors import InvalidRequest
+from influence.methods.registry import get_method
+from influence.ranking import scores_of
+from influence.rows.file import RowFile
+from influence.store.work import finish
+from workers.indexes.open import OpenedIndex, open_index, score_all_points
+from workers.queries.answer import spread_rows
+from workers.queries.test_points import make_test_points
+from workers.runtime.interrupts import check_wanted
+from workers.runtime.open import open_indexed_rows, open_rows
+from workers.runtime.state import Runtime
+
+#: Evaluation rows whose gradients and scores are held at once.
+_BLOCK_ROWS = 32
+_SHOWN_ROWS = 3
+_LARGE_SHARE = 0.5
+_LARGE = (
+    "Group {name} holds {share:.0%} of all rows. A mean score over so large a group says little of what leaving it out "
+    "would do: rows stand in for each other, and scores do not know it."
+)
+
+
+def group_rows(runtime: Runtime, record: Groups) -> None:
+    """Score the evaluation rows, sum by group, and store the figures. Safe to run twice."""
+    opened = open_index(runtime, record.index_id, record.job_id, record.method)
+    with open_indexed_rows(runtime, opened.index) as rows:
+        names, numbers = read_groups(rows, record.request.by)
+        sums = GroupSums(numbers, len(names))
+        classes = _score(runtime, record, opened, sums)
+        figures = sums.figures()
+        losses = _mean_losses(opened, numbers, len(names))
+        shown = [_summary(rows, sums, names, at, figures[at], losses[at]) for at in range(len(names))]
+    class_names = sorted({one for one in classes if one is not None}) or None
+    if class_names is not None:
+        shown = _with_classes(shown, sums, classes, class_names)
+    runtime.store.group_rows.write(record.id, sums.mean_scores().astype(np.float32), numbers.astype(np.int32))
+    method = get_method(record.method)
+    done: dict[str, Any] = {
+        "groups": tuple(sorted(shown, key=lambda one: -one.mean_score)),
+        "classes": None if class_names is None else tuple(class_names),
+        "evaluation_rows": sums.evaluation_rows,
+        "damping_scale": None
+        if method.default_damping_scale is None
+        else method.damping_scale(record.request.damping_scale),
+        "notes": tuple(
+            _LARGE.format(name=one.group or "(none)", share=one.share) for one in shown if one.share > _LARGE_SHARE
+        ),
+    }
+    finish(runtime.store, record, lambda current: current.model_copy(update=done))
+
+
+def read_groups(rows: RowFile, by: str) -> tuple[list[str | None], NDArray[np.int64]]:
+    """Names of groups in order of their first row, and each row's place among them (n,).
+
+    Rows without a value are a group of their own, None. Raises InvalidRequest where there are too many.
+    """
+    places: dict[str | None, int] = {}
+    numbers = np.empty(len(rows), dtype=np.int64)
+    for at, row in enumerate(rows):
+        value = row.get("label") if by == "label" else (row.get("metadata") or {}).get(by)
+        numbers[at] = places.setdefault(None if value is None else str(value), len(places))
+        if len(places) > MAX_GROUPS:
+            raise InvalidRequest(
+                f"'{by}' has more than {MAX_GROUPS} values.",
+                hint="Group by a column with fewer, such as a source or a label.",
+            )
+    return list(places), numbers
+
+
+def _score(runtime: Runtime, record: Groups, opened: OpenedIndex, sums: GroupSums) -> list[str | None]:
+    """Take up the scores of all evaluation rows; answers the class of each, or None where it has none."""
+    selection = record.request.evaluation
+    with open_rows(runtime, selection.dataset_id, opened.model) as file:
+        chosen = list(range(len(file))) if selection.row_indexes is None else selection.row_indexes
+        names = opened.model.label_names
+        labels = [_class_of(row.get("label"), names) for row in file.read_many(chosen)]
+    runtime.store.jobs.set_phase(record.job_id, "scoring", total=len(chosen), unit="evaluation rows")
+    score = opened.hot.scorer(record.method, record.request.damping_scale)
+    for start in range(0, len(chosen), _BLOCK_ROWS):
+        check_wanted(runtime, record.job_id)
+        block = chosen[start : start + _BLOCK_ROWS]
+        asked = PointSource(rows=selection.model_copy(update={"row_indexes": block}))
+        points = make_test_points(runtime, asked, opened.model)
+        influence = score_all_points(score, points.gradients)
+        sums.add(scores_of(spread_rows(influence, opened.hot.row_indexes, opened.index.rows)))
+        runtime.store.jobs.set_done(record.job_id, start + len(block))
+    return labels
+
+
+def _class_of(label: Any, names: tuple[str, ...] | None) -> str | None:
+    """A label as people read it; None for what is no single class."""
+    if isinstance(label, int) and names is not None and 0 <= label < len(names):
+        return names[label]
+    return str(label) if isinstance(label, int | str) else None
+
+
+def _mean_losses(opened: OpenedIndex, numbers: NDArray[np.int64], count: int) -> list[float | None]:
+    """Mean training loss by group; None for a group of which the index has no row."""
+    inside = numbers[opened.hot.row_indexes]
+    totals = np.bincount(inside, weights=opened.hot.losses, minlength=count)
+    sizes = np.bincount(inside, minlength=count)
+    return [float(total / size) if size else None for total, size in zip(totals, sizes, strict=True)]
+
+
+def _summary(
+    rows: RowFile, sums: GroupSums, names: list[str | None], at: int, figures: GroupFigures, loss: float | None
+) -> GroupSummary:
+    best, worst = sums.extreme_rows(at, _SHOWN_ROWS)
+    scores = sums.mean_scores()
+    return GroupSummary(
+        group=names[at],
+        place=at,
+        rows=figures.rows,
+        share=figures.rows / len(rows),
+        mean_score=figures.mean_score,
+        low=figures.low,
+        high=figures.high,
+        sum_score=figures.sum_score,
+        share_of_helpful=figures.share_of_helpful,
+        share_of_harmful=figures.share_of_harmful,
+        mean_loss=loss,
+        best=_shown(rows, scores, best),
+        worst=_shown(rows, scores, worst),
+    )
+
+
+def _shown(rows: RowFile, scores: NDArray[np.float64], chosen: NDArray[np.int64]) -> tuple[GroupRow, ...]:
+    found = rows.read_many(chosen)
+    return tuple(
+        GroupRow(row_index=int(at), row_id=str(row.pop("id")), score=float(scores[at]), row=row)
+        for at, row in zip(chosen, found, strict=True)
+    )
+
+
+def _with_classes(
+    shown: list[GroupSummary], sums: GroupSums, classes: list[str | None], names: list[str]
+) -> list[GroupSummary]:
+    places = {name: at for at, name in enumerate(names)}
+    matrix = sums.matrix(np.array([-1 if one is None else places[one] for one in classes]), len(names))
+    return [
+        one.model_copy(update={"by_class": tuple(None if np.isnan(value) else float(value) for value in row)})
+        for one, row in zip(shown, matrix, strict=True)
+    ]
