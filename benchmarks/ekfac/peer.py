@@ -97,7 +97,7 @@ def score_with_ours(model: nn.Module, train: TensorDataset, test: TensorDataset)
     sums: KroneckerSums = factors.sums()
     means = sums.means(list(rows.blocks))
     blocks = {
-        name: TrainBlock(values, (values * values).sum(1), values.shape[1], factors=means[name])
+        name: TrainBlock(values, (values * values).sum(1), factors=means[name])
         for name, values in rows.blocks.items()
     }
     method = Ekfac()
