@@ -97,8 +97,7 @@ def score_with_ours(model: nn.Module, train: TensorDataset, test: TensorDataset)
     sums: KroneckerSums = factors.sums()
     means = sums.means(list(rows.blocks))
     blocks = {
-        name: TrainBlock(values, (values * values).sum(1), factors=means[name])
-        for name, values in rows.blocks.items()
+        name: TrainBlock(values, (values * values).sum(1), factors=means[name]) for name, values in rows.blocks.items()
     }
     method = Ekfac()
     influence = method.apply(method.prepare(blocks), collector.collect(batch_of(test)).blocks).influence

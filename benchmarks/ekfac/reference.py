@@ -53,8 +53,7 @@ def compare(work: Work) -> dict[str, dict[str, float]]:
     test = collect(collector, work, work.test, None)
     means = factors.sums().means(list(train))
     blocks = {
-        name: TrainBlock(values, (values * values).sum(1), factors=means.get(name))
-        for name, values in train.items()
+        name: TrainBlock(values, (values * values).sum(1), factors=means.get(name)) for name, values in train.items()
     }
     scores = {}
     for name in COMPARED:

@@ -88,7 +88,7 @@ def run_loop(work: Work, damping: list[float]) -> Outcome:
 
 
 def run_pydvl(work: Work, damping: list[float]) -> Outcome:
-    from pydvl.influence.torch import InverseHarmonicMeanInfluence  # type: ignore[import-not-found]
+    from pydvl.influence.torch import InverseHarmonicMeanInfluence
 
     model = _Packed(work.model)
     for name, weight in model.named_parameters():
@@ -111,8 +111,8 @@ def run_pydvl(work: Work, damping: list[float]) -> Outcome:
 
 
 def run_dattri(work: Work, damping: list[float]) -> Outcome:
-    from dattri.algorithm.influence_function import IFAttributorDataInf  # type: ignore[import-not-found]
-    from dattri.task import AttributionTask  # type: ignore[import-not-found]
+    from dattri.algorithm.influence_function import IFAttributorDataInf
+    from dattri.task import AttributionTask
 
     model = _Packed(work.model)
     names = _block_names(model)
