@@ -64,7 +64,8 @@ def story(
 def _prepare(service: Service, base: Path, packed: Path, wait_until: Callable[..., None]) -> Story:
     form = {"base_model": str(base), "label_names": json.dumps(LABELS)}
     checkpoint = service.post("/v1/checkpoints", data=form, files={"adapter": ("adapter.zip", packed.read_bytes())})
-    dataset = _send_rows(service, "tickets.jsonl", make_ticket_rows(ROWS))
+    rows = [{**row, "source": "crawl" if at % 4 == 0 else "forms"} for at, row in enumerate(make_ticket_rows(ROWS))]
+    dataset = _send_rows(service, "tickets.jsonl", rows)
     hostile = [{"text": text, "label": LABELS[at % len(LABELS)]} for at, text in enumerate(HOSTILE)]
     strange = _send_rows(service, "<b>strange</b>.jsonl", hostile)
     body = {"checkpoint_id": checkpoint["id"], "dataset_id": dataset["id"], "max_length": 64}

@@ -79,6 +79,16 @@ def test_many_rows_are_decided_after_seeing_what_would_change(page: Page, story:
     expect(page.locator(".review-head")).to_contain_text("7 of 60 decided")
 
 
+def test_sources_are_compared_and_leaving_one_out_is_asked_about(page: Page, story: Story) -> None:
+    open_view(page, f"/ui/indexes/{story.index_id}")
+    page.get_by_label("Group rows by").select_option("source")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.locator("table").first).to_contain_text("crawl")
+    page.get_by_label("Leave out").select_option(label="group crawl")
+    expect(page.locator(".what-if")).to_contain_text("Without these 15 rows")
+    expect(page.locator(".what-if")).to_contain_text("Group crawl loses 100%")
+
+
 def test_rows_are_sent_and_their_problems_shown(page: Page, story: Story, tmp_path: Path) -> None:
     rows = tmp_path / "more.jsonl"
     rows.write_text('{"text": "a", "label": "billing"}\n{"text": "a", "label": "access"}\n')

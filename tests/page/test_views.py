@@ -14,6 +14,7 @@ VIEWS: dict[str, Callable[[Story], str]] = {
     "trace": lambda story: f"/ui/indexes/{story.index_id}/trace?dataset={story.dataset_id}&row=3",
     "audit": lambda story: f"/ui/audits/{story.audit_id}",
     "review": lambda story: f"/ui/reviews/{story.begin_review()}",
+    "groups": lambda story: f"/ui/groups/{story.compare_groups()}",
     "dataset": lambda story: f"/ui/datasets/{story.dataset_id}",
     "hostile rows": lambda story: f"/ui/datasets/{story.hostile_id}",
     "hostile trace": lambda story: f"/ui/indexes/{story.index_id}/trace?dataset={story.hostile_id}&row=0",

@@ -30,6 +30,11 @@ class Story:
     def url(self) -> str:
         return str(self.service.client.base_url).rstrip("/")
 
+    def compare_groups(self) -> str:
+        body = {"by": "source", "evaluation": {"dataset_id": self.dataset_id, "row_indexes": list(range(5))}}
+        made = self.service.post(f"/v1/indexes/{self.index_id}/groups", json=body, headers={"Prefer": "wait=60"})
+        return str(made["id"])
+
     def begin_review(self) -> str:
         body = {"dataset_id": self.dataset_id, "audit_id": self.audit_id, "name": "First look"}
         return str(self.service.post("/v1/reviews", json=body)["id"])

@@ -11,6 +11,7 @@ route("/", () => import("./views/home.js"));
 route("/indexes/:index", () => import("./views/index.js"));
 route("/indexes/:index/trace", () => import("./views/trace.js"));
 route("/audits/:audit", () => import("./views/audit.js"));
+route("/groups/:groups", () => import("./views/groups.js"));
 route("/datasets/:dataset", () => import("./views/dataset.js"));
 route("/reviews/:review", () => import("./views/review.js"));
 route("/evaluations/:evaluation", () => import("./views/evaluation.js"));

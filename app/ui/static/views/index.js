@@ -96,8 +96,14 @@ async function fillWork(element, index, dataset, signal) {
       h("a", { href: `/ui/reviews/${review.id}` }, review.name ?? "Review"), h("span", { class: "faint" }, ` ${count(review.progress.decided)} of ${count(review.progress.rows)} decided, ${ago(review.created_at)}`))))),
     judged.length > 0 && h("section", null, h("h2", null, "Evaluations"), h("ul", { class: "plain" }, judged.map((evaluation) =>
       h("li", null, h("a", { href: `/ui/evaluations/${evaluation.id}` }, evaluation.request.kind), h("span", { class: "faint" }, ` ${evaluation.state}, ${ago(evaluation.created_at)}`))))),
+    dataset && index.state === "succeeded" && (await groupSection(index, dataset, signal)),
     dataset && sampleRows(index, dataset, signal),
   );
+}
+
+async function groupSection(index, dataset, signal) {
+  const { groupsForm } = await import("./groups.js");
+  return h("section", null, h("h2", null, "Groups"), await groupsForm(index, dataset, signal));
 }
 
 function sampleRows(index, dataset, signal) {
