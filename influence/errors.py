@@ -17,7 +17,8 @@ DatainfError
 ├── Conflict                the resource is not in a state for this
 │   └── IndexNotReady · IndexFailed · ResourceInUse · IdempotencyConflict · Cancelled
 └── Unavailable             try again later
-    └── StoreUnavailable · DiskFull · NoWorker · WorkerDied · ShardMissing · OutOfMemory · DeviceLost · Internal
+    ├── StoreUnavailable · DiskFull · NoWorker · WorkerDied · ShardMissing · OutOfMemory · DeviceLost
+    └── RecordDamaged · Internal
 """
 
 import errno
@@ -299,6 +300,11 @@ class OutOfMemory(Unavailable):
 class DeviceLost(Unavailable):
     code, title = "device_lost", "The worker's device stopped answering"
     default_hint = "Another worker takes the work over; look at this one's driver and log."
+
+
+class RecordDamaged(Unavailable):
+    status, code, title = 500, "record_damaged", "A stored record cannot be read"
+    default_hint = "Delete what it is about, then send its request again."
 
 
 class Internal(Unavailable):

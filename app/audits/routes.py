@@ -21,7 +21,7 @@ from app.http.table_stream import SUFFIXES
 from influence.contracts.audit import Audit, AuditedRowPage, AuditRequest
 from influence.contracts.common import Page
 from influence.errors import Conflict, NotAcceptable, NotFound, NoWorker
-from influence.store.work import delete, with_job_state
+from influence.store.work import erase, with_job_state
 
 router = APIRouter(tags=["audits"], route_class=StrictRoute)
 
@@ -126,5 +126,5 @@ def read_table(audit_id: str, context: Ctx, caller: Caller, accept: Accept) -> R
 @router.delete("/v1/audits/{audit_id}", status_code=204, summary="Delete an audit", responses=describe_errors(NotFound))
 def remove_audit(audit_id: str, context: Ctx, caller: Caller) -> Response:
     """Removes summary and rows; an audit that is still worked on is cancelled first."""
-    delete(context.store, context.store.audits.require(audit_id))
+    erase(context.store, context.store.audits, audit_id)
     return Response(status_code=204)

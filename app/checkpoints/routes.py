@@ -151,11 +151,12 @@ def remove_checkpoint(checkpoint_id: str, context: Ctx, caller: Caller) -> Respo
 
     The adapter's files go with the last checkpoint that has them.
     """
-    checkpoint = context.store.checkpoints.require(checkpoint_id)
+    context.store.checkpoints.require_there(checkpoint_id)
+    checkpoint = context.store.checkpoints.find_whole(checkpoint_id)
     refuse_referenced(context.store, checkpoint_id)
     delete_dependents(context.store, checkpoint_id)
     context.store.checkpoints.delete(checkpoint_id)
-    digest = checkpoint.adapter_digest
+    digest = None if checkpoint is None else checkpoint.adapter_digest
     if digest is not None and all(other.adapter_digest != digest for other in context.store.checkpoints.all()):
         context.files.remove(context.files.adapter(digest))
     return Response(status_code=204)

@@ -12,7 +12,7 @@ from app.http.responses import json_response, respond_to_submission
 from app.http.strict_json import StrictRoute
 from influence.contracts.preview import Preview, PreviewRequest
 from influence.errors import NotFound, NoWorker
-from influence.store.work import delete, with_job_state
+from influence.store.work import erase, with_job_state
 
 router = APIRouter(tags=["datasets"], route_class=StrictRoute)
 
@@ -63,5 +63,5 @@ def read_preview(preview_id: str, context: Ctx, caller: Caller) -> Response:
 )
 def remove_preview(preview_id: str, context: Ctx, caller: Caller) -> Response:
     """Removes the rows; a preview that is still worked on is cancelled first."""
-    delete(context.store, context.store.previews.require(preview_id))
+    erase(context.store, context.store.previews, preview_id)
     return Response(status_code=204)

@@ -164,7 +164,7 @@ def read_rows(dataset_id: str, context: Ctx, caller: Caller, rows: RowsOf) -> Re
 )
 def remove_dataset(dataset_id: str, context: Ctx, caller: Caller) -> Response:
     """Refused while an index depends on it; queries, sweeps, audits and previews of its rows go with it."""
-    context.store.datasets.require(dataset_id)
+    context.store.datasets.require_there(dataset_id)
     refuse_referenced(context.store, dataset_id)
     delete_dependents(context.store, dataset_id)
     context.store.datasets.delete(dataset_id)

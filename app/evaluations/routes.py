@@ -18,7 +18,7 @@ from influence.contracts.common import Page
 from influence.contracts.evaluation import Evaluation, EvaluationRequest, Report
 from influence.errors import BaseModelNotFound, Conflict, NotAcceptable, NotFound, PathNotAllowed
 from influence.reporting.markdown import to_markdown
-from influence.store.work import delete, with_job_state
+from influence.store.work import erase, with_job_state
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"], route_class=StrictRoute)
 
@@ -96,7 +96,7 @@ def read_evaluation(evaluation_id: str, context: Ctx, caller: Caller) -> Respons
 @router.delete("/{evaluation_id}", status_code=204, summary="Delete an evaluation", responses=describe_errors(NotFound))
 def remove_evaluation(evaluation_id: str, context: Ctx, caller: Caller) -> Response:
     """Removes the evaluation with all it found; work at hand is cancelled first."""
-    delete(context.store, context.store.evaluations.require(evaluation_id))
+    erase(context.store, context.store.evaluations, evaluation_id)
     return Response(status_code=204)
 
 

@@ -27,6 +27,7 @@ from influence.errors import (
     MethodNotAllowed,
     MethodNotOffered,
     NotFound,
+    RecordDamaged,
     RowsUnfit,
     StoreUnavailable,
     TooLarge,
@@ -82,7 +83,13 @@ class ProblemResponse(JSONResponse):
 def describe_errors(*classes: type[DatainfError]) -> dict[int | str, dict[str, Any]]:
     """OpenAPI responses of a route: the codes by status."""
     by_status: dict[int, list[type[DatainfError]]] = {}
-    everywhere: tuple[type[DatainfError], ...] = (Unauthorised, InvalidRequest, StoreUnavailable, Internal)
+    everywhere: tuple[type[DatainfError], ...] = (
+        Unauthorised,
+        InvalidRequest,
+        StoreUnavailable,
+        RecordDamaged,
+        Internal,
+    )
     for error in (*classes, *everywhere):
         by_status.setdefault(error.status, []).append(error)
     return {

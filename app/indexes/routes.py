@@ -14,7 +14,7 @@ from app.indexes.submit import submit_index
 from influence.contracts.common import Page
 from influence.contracts.index import Index, IndexRequest
 from influence.errors import DoesNotFit, IndexFailed, IndexNotReady, NotFound
-from influence.store.work import delete, with_job_state
+from influence.store.work import erase, with_job_state
 
 router = APIRouter(prefix="/v1/indexes", tags=["indexes"], route_class=StrictRoute)
 
@@ -65,5 +65,5 @@ def read_index(index_id: str, context: Ctx, caller: Caller) -> Response:
 @router.delete("/{index_id}", status_code=204, summary="Delete an index", responses=describe_errors(NotFound))
 def remove_index(index_id: str, context: Ctx, caller: Caller) -> Response:
     """Removes the index with all it keeps and every query, sweep and audit of it; a build is cancelled first."""
-    delete(context.store, context.store.indexes.require(index_id))
+    erase(context.store, context.store.indexes, index_id)
     return Response(status_code=204)

@@ -25,7 +25,7 @@ def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> A
     check_compatible(checkpoint, dataset)
     spec = resolve_spec(request, checkpoint, dataset, budget_bytes=budget_bytes)
     index_id = index_address(spec)
-    existing = store.indexes.find(index_id)
+    existing = store.indexes.find_whole(index_id)
     if existing is not None and not is_dead(store, existing):
         return Accepted(index_id, existing.job_id, is_new=False)
     if spec.grow_from is not None:

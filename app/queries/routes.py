@@ -25,7 +25,7 @@ from influence.errors import (
     NotFound,
     NoWorker,
 )
-from influence.store.work import delete, with_job_state
+from influence.store.work import erase, with_job_state
 
 router = APIRouter(tags=["queries"], route_class=StrictRoute)
 
@@ -119,5 +119,5 @@ def read_scores(query_id: str, context: Ctx, caller: Caller, accept: Accept) -> 
 @router.delete("/v1/queries/{query_id}", status_code=204, summary="Delete a query", responses=describe_errors(NotFound))
 def remove_query(query_id: str, context: Ctx, caller: Caller) -> Response:
     """Removes results and scores; a query that is still worked on is cancelled first."""
-    delete(context.store, context.store.queries.require(query_id))
+    erase(context.store, context.store.queries, query_id)
     return Response(status_code=204)

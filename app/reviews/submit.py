@@ -65,6 +65,6 @@ def rename_review(store: Store, review_id: str, name: str | None) -> Review:
 
 def delete_review(store: Store, review_id: str) -> None:
     """Remove record, decisions and history. Data sets that it made stay. Raises NotFound."""
-    store.reviews.require(review_id)
+    store.reviews.require_there(review_id)
     store.reviews.delete(review_id)
     store.review_data.delete(review_id)

@@ -12,7 +12,7 @@ from app.http.strict_json import StrictRoute
 from app.sweeps.submit import submit_sweep
 from influence.contracts.sweep import Sweep, SweepRequest
 from influence.errors import BrokenRow, ColumnsAmbiguous, ColumnsUnmatched, NotFound, NoWorker
-from influence.store.work import delete, with_job_state
+from influence.store.work import erase, with_job_state
 
 router = APIRouter(tags=["sweeps"], route_class=StrictRoute)
 
@@ -58,5 +58,5 @@ def read_sweep(sweep_id: str, context: Ctx, caller: Caller) -> Response:
 @router.delete("/v1/sweeps/{sweep_id}", status_code=204, summary="Delete a sweep", responses=describe_errors(NotFound))
 def remove_sweep(sweep_id: str, context: Ctx, caller: Caller) -> Response:
     """Removes the result; a sweep that is still worked on is cancelled first."""
-    delete(context.store, context.store.sweeps.require(sweep_id))
+    erase(context.store, context.store.sweeps, sweep_id)
     return Response(status_code=204)

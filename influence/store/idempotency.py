@@ -26,7 +26,11 @@ class Idempotency:
         text = self._client.get(name)
         if text is None or text == _PENDING:
             return False
-        answer: Json = json.loads(text)
+        try:
+            answer: Json = json.loads(text)
+        except ValueError:  # nobody can be given this answer any more
+            self._client.set(name, _PENDING, ex=_PENDING_SECONDS)
+            return True
         return answer
 
     def finish(self, key_digest: str, answer: Json) -> None:

@@ -10,12 +10,15 @@ from datetime import datetime
 from typing import Any, cast
 
 import redis
+import structlog
 
 from influence.contracts.common import Json, Page, now
 from influence.contracts.job import Job, JobKind, JobState, Progress
-from influence.errors import NotFound
+from influence.errors import NotFound, RecordDamaged
 from influence.store import keys
 from influence.store.connections import is_full
+
+log = structlog.get_logger()
 
 #: KEYS: job hash. ARGV: states it may leave (comma separated), then field, value, ... Answers 1 when it changed.
 _MOVE = """
@@ -46,6 +49,8 @@ class Jobs:
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._move_script = client.register_script(_MOVE)
+        #: Jobs that were found damaged: the log says so once.
+        self._reported: set[str] = set()
         self._forget_script = client.register_script(_FORGET)
 
     def create(self, job_id: str, kind: JobKind, resource_id: str, resource: str) -> Job:
@@ -61,17 +66,34 @@ class Jobs:
         return job
 
     def find(self, job_id: str) -> Job | None:
-        """The job as it stands now, or None."""
+        """The job as it stands now, or None. Raises RecordDamaged."""
         fields = self._client.hgetall(keys.job(job_id))
         if b"record" not in fields:
             return None
-        job = _job_from({_text(name): _text(value) for name, value in fields.items()})
+        try:
+            job = _job_from({_text(name): _text(value) for name, value in fields.items()})
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._report(job_id, error) from error
         if job.is_final or not is_full(self._client):
             return job
         return job.model_copy(update={"progress": job.progress.model_copy(update={"note": FULL})})
 
+    def find_whole(self, job_id: str) -> Job | None:
+        """The job, or None where there is none that can be read."""
+        try:
+            return self.find(job_id)
+        except RecordDamaged:
+            return None
+
+    def _report(self, job_id: str, error: Exception) -> RecordDamaged:
+        if job_id not in self._reported:
+            self._reported.add(job_id)
+            log.error("a job cannot be read", job_id=job_id[:80], error=str(error)[:200])
+            self._client.expire(keys.job(job_id), keys.JOB_SECONDS)  # nobody will end it
+        return RecordDamaged(f"The stored record of job '{job_id[:80]}' cannot be read.")
+
     def require(self, job_id: str) -> Job:
-        """The job; raises NotFound."""
+        """The job. Raises NotFound, RecordDamaged."""
         job = self.find(job_id)
         if job is None:
             raise NotFound(f"There is no job '{job_id[:80]}'.")
@@ -81,11 +103,11 @@ class Jobs:
         """Newest first; `after` is the last id of the page before. Raises NotFound for a cursor that is gone."""
         found: list[Job] = []
         for job_id in self._ids_following(after):
-            job = self.find(job_id)
-            if job is None:
+            job = self.find_whole(job_id)
+            if job is not None:
+                found.append(job)
+            elif not self._client.exists(keys.job(job_id)):
                 self._client.zrem(keys.listing("job"), job_id)
-                continue
-            found.append(job)
             if len(found) > limit:
                 break
         data = found[:limit]
@@ -101,14 +123,14 @@ class Jobs:
                 raise NotFound(f"The cursor '{after[:80]}' points at nothing.", hint="Start from the first page.")
             start = int(cast("int", rank)) + 1
         ids = cast("list[bytes]", self._client.zrevrange(keys.listing("job"), start, -1))
-        return [job_id.decode() for job_id in ids]
+        return [name for job_id in ids if keys.is_id(name := _text(job_id))]
 
     def open(self) -> list[Job]:
         """The jobs that are not over."""
-        ids = [member.decode() for member in cast("set[bytes]", self._client.smembers(keys.open_jobs()))]
-        found = {job_id: self.find(job_id) for job_id in sorted(ids)}
-        over = [job_id for job_id, job in found.items() if job is None or job.is_final]
-        if over:  # who ended it died right then
+        members = sorted(cast("set[bytes]", self._client.smembers(keys.open_jobs())))
+        found = {member: self.find_whole(_text(member)) if keys.is_id(_text(member)) else None for member in members}
+        over = [member for member, job in found.items() if job is None or job.is_final]
+        if over:  # who ended it died right then, or it cannot be read
             self._client.srem(keys.open_jobs(), *over)
         return [job for job in found.values() if job is not None and not job.is_final]
 
@@ -188,7 +210,7 @@ class Jobs:
         for job_id in ids:
             pipeline.hget(keys.job(job_id), "record")
         for job_id, record in zip(ids, pipeline.execute(), strict=True):
-            if record is not None and json.loads(record)["resource_id"] == resource_id:
+            if record is not None and resource_id.encode() in record:
                 self.forget_error(job_id)
 
     def cancel(self, job_id: str) -> bool:
@@ -257,7 +279,7 @@ def _rate(done: int, fields: dict[str, str]) -> float | None:
 
 
 def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _moment(text: Any) -> datetime | None:

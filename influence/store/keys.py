@@ -26,9 +26,14 @@ WORKER_SECONDS = 15
 REPAIR_SECONDS = 15
 
 
+def is_id(text: str) -> bool:
+    """Whether a text is fit to be part of a key."""
+    return _ID.fullmatch(text) is not None
+
+
 def checked(kind: str, resource_id: str) -> str:
     """An id fit to be part of a key: another text could name what lies below a resource. Raises NotFound."""
-    if _ID.fullmatch(resource_id) is None:
+    if not is_id(resource_id):
         raise NotFound(f"There is no {kind} '{resource_id[:80]}'.", hint="Ids look like 'idx_3f1c'.")
     return resource_id
 

@@ -4,16 +4,19 @@ from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar, cast
 
 import redis
+import structlog
 
 from influence.contracts.common import Page, Record
 from influence.contracts.job import WorkRecord
 from influence.contracts.work import WorkKind
-from influence.errors import NotFound
+from influence.errors import NotFound, RecordDamaged
 from influence.store import keys
 
 Model = TypeVar("Model", bound=Record)
 Made = TypeVar("Made", bound=WorkRecord)
 Result = TypeVar("Result")
+
+log = structlog.get_logger()
 
 #: Records that are read at a time where all are wanted: one may be megabytes large.
 _BATCH = 50
@@ -26,18 +29,20 @@ class Records(Generic[Model]):
         self._client = client
         self._kind = kind
         self._model = model
+        #: Records that were found damaged: the log says so once.
+        self._reported: set[str] = set()
 
     def create(self, record: Model) -> bool:
         """Keep a new record; False when the id exists already."""
         return self.claim(record, lambda _: False) is record
 
     def claim(self, record: Model, is_free: Callable[[Model], bool]) -> Model:
-        """Keep a record where its id has none, or one that `is_free`; answers the one that is kept now."""
+        """Keep a record where its id has none that can be read, or one that `is_free`; answers the one kept now."""
         name = keys.record(self._kind, record.id)
 
         def attempt(pipeline: redis.client.Pipeline) -> Model:
             text = pipeline.get(name)
-            current = None if text is None else self._model.model_validate_json(text)
+            current = None if text is None else self._parse_whole(record.id, text)
             pipeline.multi()
             if current is not None and not is_free(current):
                 return current
@@ -47,27 +52,40 @@ class Records(Generic[Model]):
 
         return self._transact(name, attempt)
 
+    def require_there(self, record_id: str) -> None:
+        """Raise NotFound when there is no record, be it one that cannot be read."""
+        if not self._client.exists(keys.record(self._kind, record_id)):
+            raise NotFound(f"There is no {self._kind} '{record_id[:80]}'.")
+
     def find(self, record_id: str) -> Model | None:
-        """The record, or None."""
+        """The record, or None. Raises RecordDamaged."""
         text = self._client.get(keys.record(self._kind, record_id))
-        return None if text is None else self._model.model_validate_json(text)
+        return None if text is None else self._parse(record_id, text)
+
+    def find_whole(self, record_id: str) -> Model | None:
+        """The record, or None where there is none that can be read."""
+        text = self._client.get(keys.record(self._kind, record_id))
+        return None if text is None else self._parse_whole(record_id, text)
 
     def require(self, record_id: str) -> Model:
-        """The record; raises NotFound."""
+        """The record. Raises NotFound, RecordDamaged."""
         record = self.find(record_id)
         if record is None:
             raise NotFound(f"There is no {self._kind} '{record_id[:80]}'.")
         return record
 
     def update(self, record_id: str, change: Callable[[Model], Model]) -> Model:
-        """Replace a record by `change(record)`, again if another writer came between. Raises NotFound."""
+        """Replace a record by `change(record)`, again if another writer came between.
+
+        Raises NotFound, RecordDamaged.
+        """
         name = keys.record(self._kind, record_id)
 
         def attempt(pipeline: redis.client.Pipeline) -> Model:
             text = pipeline.get(name)
             if text is None:
                 raise NotFound(f"There is no {self._kind} '{record_id[:80]}'.")
-            changed = change(self._model.model_validate_json(text))
+            changed = change(self._parse(record_id, text))
             pipeline.multi()
             pipeline.set(name, changed.model_dump_json(), keepttl=True)
             return changed
@@ -95,7 +113,8 @@ class Records(Generic[Model]):
         def attempt(pipeline: redis.client.Pipeline) -> None:
             text = pipeline.get(name)
             pipeline.multi()
-            if text is not None and condition(self._model.model_validate_json(text)):
+            current = None if text is None else self._parse_whole(record_id, text)
+            if current is not None and condition(current):
                 pipeline.delete(name)
                 pipeline.zrem(keys.listing(self._kind), record_id)
 
@@ -120,19 +139,40 @@ class Records(Generic[Model]):
             ids = self._client.zrevrange(keys.listing(self._kind), position, position + count - 1)
             if not ids:
                 break
-            read = self._read(cast("list[bytes]", ids))
+            read, gone = self._read(cast("list[bytes]", ids))
             found += read
-            position += len(read)  # the others left the listing just now
+            position += len(ids) - gone
         return found[:count]
 
-    def _read(self, ids: list[bytes]) -> list[Model]:
-        """Records of ids in order; an id whose record has ended its life leaves the listing."""
-        names = [record_id.decode() for record_id in ids]
-        texts = self._client.mget([keys.record(self._kind, name) for name in names])
-        gone = [name for name, text in zip(names, texts, strict=True) if text is None]
+    def _read(self, ids: list[bytes]) -> tuple[list[Model], int]:
+        """Records of ids in order, and how many ids left the listing because their record has ended its life.
+
+        What cannot be read is passed over; reading it by its id says so.
+        """
+        names = {record_id: record_id.decode(errors="replace") for record_id in ids}
+        fit = [record_id for record_id in ids if keys.is_id(names[record_id])]
+        texts = self._client.mget([keys.record(self._kind, names[record_id]) for record_id in fit]) if fit else []
+        kept = {record_id: text for record_id, text in zip(fit, texts, strict=True) if text is not None}
+        gone = [record_id for record_id in ids if record_id not in kept]
         if gone:
             self._client.zrem(keys.listing(self._kind), *gone)
-        return [self._model.model_validate_json(text) for text in texts if text is not None]
+        found = [self._parse_whole(names[record_id], text) for record_id, text in kept.items()]
+        return [record for record in found if record is not None], len(gone)
+
+    def _parse(self, record_id: str, text: bytes | str) -> Model:
+        try:
+            return self._model.model_validate_json(text)
+        except ValueError as error:  # pydantic's, and of bytes that are no text
+            if record_id not in self._reported:
+                self._reported.add(record_id)
+                log.error("a record cannot be read", kind=self._kind, id=record_id[:80], error=str(error)[:200])
+            raise RecordDamaged(f"The stored record of {self._kind} '{record_id[:80]}' cannot be read.") from error
+
+    def _parse_whole(self, record_id: str, text: bytes | str) -> Model | None:
+        try:
+            return self._parse(record_id, text)
+        except RecordDamaged:
+            return None
 
     def all(self) -> list[Model]:
         """Every record, newest first. For kinds of which there are few."""
@@ -142,21 +182,21 @@ class Records(Generic[Model]):
         """Every record, newest first, with some of them in memory at a time."""
         ids = cast("list[bytes]", self._client.zrevrange(keys.listing(self._kind), 0, -1))
         for start in range(0, len(ids), _BATCH):
-            yield from self._read(ids[start : start + _BATCH])
+            yield from self._read(ids[start : start + _BATCH])[0]
 
 
 class WorkRecords(Records[Made]):
     """The records of one kind of long work.
 
-    `delete_data` removes what a record keeps beside itself, `delete_work` what of it only unfinished work needs.
+    `delete_data` removes what the record of an id keeps beside itself, `delete_work` what only unfinished work needs.
     """
 
     def __init__(
         self,
         client: redis.Redis,
         kind: WorkKind[Made],
-        delete_data: Callable[[Made], None] = lambda _: None,
-        delete_work: Callable[[Made], None] = lambda _: None,
+        delete_data: Callable[[str], None] = lambda _: None,
+        delete_work: Callable[[str], None] = lambda _: None,
     ) -> None:
         super().__init__(client, kind.name, kind.record)
         self.kind = kind

@@ -40,18 +40,18 @@ class Store:
         self.audit_data = AuditData(state)
         self.group_rows = GroupRows(state)
         # Each kind of work with what removes its own data, and what only unfinished work needs of it.
-        self.indexes = WorkRecords(state, INDEX, lambda index: self.index_data.delete(index.id))
-        self.queries = WorkRecords(state, QUERY, lambda query: self.scores.delete(query.id))
+        self.indexes = WorkRecords(state, INDEX, self.index_data.delete)
+        self.queries = WorkRecords(state, QUERY, self.scores.delete)
         self.previews = WorkRecords(state, PREVIEW)
         self.audits = WorkRecords(
             state,
             AUDIT,
-            lambda audit: self.audit_data.delete(audit.id),
-            lambda audit: self.audit_data.delete_work(audit.id),
+            self.audit_data.delete,
+            self.audit_data.delete_work,
         )
         self.sweeps = WorkRecords(state, SWEEP)
-        self.groups = WorkRecords(state, GROUPS, lambda made: self.group_rows.delete(made.id))
-        self.evaluations = WorkRecords(state, EVALUATION, lambda made: self.evaluation_data.delete(made.id))
+        self.groups = WorkRecords(state, GROUPS, self.group_rows.delete)
+        self.evaluations = WorkRecords(state, EVALUATION, self.evaluation_data.delete)
         self.work: dict[str, WorkRecords[Any]] = {
             found.kind.name: found for found in vars(self).values() if isinstance(found, WorkRecords)
         }

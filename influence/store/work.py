@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from influence.contracts.common import Json, now
 from influence.contracts.job import Job, JobState, WorkRecord
-from influence.errors import Cancelled, NotFound
+from influence.errors import Cancelled, NotFound, RecordDamaged
+from influence.store.records import WorkRecords
 from influence.store.store import Store
 
 Made = TypeVar("Made", bound=WorkRecord)
@@ -68,7 +69,10 @@ def with_job_state(store: Store, record: Made) -> Made:
     """The record with what its job knows better while it is not final: the state, and the progress if it shows one."""
     if record.is_final:
         return record
-    job = store.jobs.find(record.job_id)
+    try:
+        job = store.jobs.find(record.job_id)
+    except RecordDamaged as error:
+        return record.model_copy(update={"state": "failed", "error": error.problem()})
     if job is None or job.state == "succeeded":
         return record
     known: Json = {"state": job.state, "error": record.error or job.error}
@@ -113,7 +117,7 @@ def close(store: Store, record: WorkRecord) -> None:
     elif record.state == "cancelled":
         store.jobs.cancel(record.job_id)
     else:
-        records.delete_work(record)
+        records.delete_work(record.id)
         store.jobs.succeed(record.job_id)
 
 
@@ -125,7 +129,7 @@ def cancel(store: Store, job_id: str) -> Job:
     store.jobs.require(job_id)
     store.jobs.cancel(job_id)
     job = store.jobs.require(job_id)
-    record = store.work[job.kind].find(job.resource_id)
+    record = store.work[job.kind].find_whole(job.resource_id)
     if job.state == "cancelled" and record is not None and record.job_id == job_id:
         _clear_up(store, record)
     return job
@@ -141,6 +145,22 @@ def _clear_up(store: Store, record: WorkRecord) -> None:
     drop_unwanted(store, record)
 
 
+def erase(store: Store, records: WorkRecords[Any], record_id: str) -> None:
+    """Delete by id, also a record that cannot be read. Raises NotFound."""
+    try:
+        delete(store, records.require(record_id))
+    except RecordDamaged:
+        for job in store.jobs.open():
+            if job.resource_id == record_id:
+                store.jobs.cancel(job.id)
+        if records.kind.is_source:
+            delete_dependents(store, record_id)
+        records.delete_data(record_id)
+        records.delete(record_id)
+        if records.kind.is_source:
+            store.deletions.announce(record_id)
+
+
 def delete(store: Store, record: WorkRecord) -> None:
     """Remove a record, what it keeps and what was made from it; work on it is cancelled first.
 
@@ -152,7 +172,7 @@ def delete(store: Store, record: WorkRecord) -> None:
     _change(store, record, lambda current: _end(current, "cancelled"), also_final=True)
     if records.kind.is_source:
         delete_dependents(store, record.id)
-    records.delete_data(record)
+    records.delete_data(record.id)
     records.delete_if(record.id, lambda current: current.job_id == record.job_id)
     if records.kind.is_source:
         store.deletions.announce(record.id)
@@ -179,7 +199,7 @@ def drop_unwanted(store: Store, record: WorkRecord) -> None:
     """
     current = store.records_of(record).find(record.id)
     if current is None or (current.job_id == record.job_id and current.state != "succeeded"):
-        store.records_of(record).delete_data(record)
+        store.records_of(record).delete_data(record.id)
 
 
 def _change(store: Store, record: Made, change: Callable[[Made], Made], *, also_final: bool = False) -> Made | None:

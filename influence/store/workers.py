@@ -29,8 +29,18 @@ class Workers:
     def alive(self) -> list[Json]:
         """Descriptions of all workers heard of lately; those that went silent leave the listing."""
         names = cast("list[bytes]", self._client.zrange(keys.listing("worker"), 0, -1))
-        texts = self._client.mget([keys.worker(name.decode()) for name in names]) if names else []
+        wanted = [keys.worker(name.decode(errors="replace")) for name in names]
+        texts = self._client.mget(wanted) if wanted else []
         silent = [name for name, text in zip(names, texts, strict=True) if text is None]
         if silent:
             self._client.zrem(keys.listing("worker"), *silent)
-        return [json.loads(text) for text in texts if text is not None]
+        return [description for text in texts if text is not None and (description := _read(text)) is not None]
+
+
+def _read(text: bytes | str) -> Json | None:
+    """A description, or None where it cannot be read: a worker writes its own anew in a moment."""
+    try:
+        description = json.loads(text)
+    except ValueError:
+        return None
+    return description if isinstance(description, dict) else None

@@ -87,7 +87,7 @@ def register_actors(runtime: Runtime, broker: RedisBroker, queue: QueueName, ste
 def work_on(runtime: Runtime, kind: WorkKind[Any], step: Step, **arguments: Any) -> None:
     """Take a step if it is still wanted. Its log lines name the record, by its kind, and the job."""
     store, record_id = runtime.store, arguments.pop(kind.argument)
-    record = store.work[kind.name].find(record_id)
+    record = store.work[kind.name].find_whole(record_id)  # the job of one that cannot be read is ended by housekeeping
     if record is None or not store.jobs.start(record.job_id):
         return
     if record.is_final:  # a worker died between writing the record and ending the job

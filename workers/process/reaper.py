@@ -13,6 +13,7 @@ from influence.contracts.evaluation import Evaluation
 from influence.contracts.index import Index
 from influence.contracts.job import WorkRecord
 from influence.contracts.work import QUEUES
+from influence.errors import NotFound, RecordDamaged
 from influence.store.store import Store
 from influence.store.work import address
 
@@ -38,7 +39,11 @@ def resubmit_lost_work(store: Store) -> int:
 
 def _records_at_work(store: Store) -> Iterator[WorkRecord]:
     for job in store.jobs.open():
-        record = store.work[job.kind].find(job.resource_id)
+        try:
+            record = store.work[job.kind].find(job.resource_id)
+        except (RecordDamaged, NotFound) as error:  # a job that is about nothing is damaged itself
+            store.jobs.fail(job.id, error.problem())
+            continue
         if record is not None and record.job_id == job.id:
             yield record
 

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
@@ -136,21 +136,25 @@ class WorkerProcess:
         self.runtime.store.workers.withdraw(self.runtime.name)
 
     def _housekeep(self) -> None:
-        """Announce this worker and look for lost work, as long as the process lives."""
-        elapsed = REAP_SECONDS
+        """Announce this worker and look after messages and memory, as long as the process lives."""
+        store, elapsed = self.runtime.store, REAP_SECONDS
         while not self.runtime.stopping.is_set():
-            try:
-                self.runtime.store.workers.announce(self.runtime.name, self._description())
-                for held in self._held:
-                    held.put_back_stranded()
-                if elapsed >= REAP_SECONDS:
-                    resubmit_lost_work(self.runtime.store)
-                    forget_deleted(self.runtime)
-                    elapsed = 0.0
-            except (StoreError, DatainfError) as error:
-                log.warning("the store does not answer", error=str(error))
+            self._see_to(lambda: store.workers.announce(self.runtime.name, self._description()))
+            for held in self._held:
+                self._see_to(held.put_back_stranded)
+            if elapsed >= REAP_SECONDS:
+                self._see_to(lambda: resubmit_lost_work(store))
+                self._see_to(lambda: forget_deleted(self.runtime))
+                elapsed = 0.0
             self.runtime.stopping.wait(ANNOUNCE_SECONDS)
             elapsed += ANNOUNCE_SECONDS
+
+    def _see_to(self, duty: Callable[[], object]) -> None:
+        """A duty that fails leaves the others, and its own next turn, alone."""
+        try:
+            duty()
+        except (StoreError, DatainfError) as error:
+            log.warning("housekeeping is held up", error=str(error))
 
     def _description(self) -> dict[str, object]:
         return {

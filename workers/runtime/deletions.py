@@ -40,7 +40,7 @@ def forget_deleted(runtime: Runtime) -> None:
     """Drop indexes that are gone or were built anew: an announcement may have been lost with a connection."""
     held = runtime.hot_indexes.builds() | runtime.encoders.builds() | runtime.gradient_cache.builds()
     for index_id, job_id in held:
-        current = runtime.store.indexes.find(index_id)
+        current = runtime.store.indexes.find_whole(index_id)
         if current is None or current.job_id != job_id:
             forget_index(runtime, index_id)
 

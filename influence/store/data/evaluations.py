@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from typing import cast
 
 import redis
+import structlog
 
 from influence.contracts.common import Json
 from influence.digests import canonical_json
 from influence.store import keys
+
+log = structlog.get_logger()
 
 
 class EvaluationData:
@@ -26,9 +29,15 @@ class EvaluationData:
         return self.plan(evaluation_id) or []
 
     def plan(self, evaluation_id: str) -> list[Json] | None:
-        """The pieces in their order, or None before they are planned."""
-        text = self._client.get(keys.evaluation_plan(evaluation_id))
-        return None if text is None else cast("list[Json]", json.loads(text))
+        """The pieces in their order, or None before they are planned; one that cannot be read is removed."""
+        name = keys.evaluation_plan(evaluation_id)
+        text = self._client.get(name)
+        try:
+            return None if text is None else cast("list[Json]", json.loads(text))
+        except ValueError as error:
+            log.warning("a plan cannot be read", evaluation_id=evaluation_id, error=str(error)[:200])
+            self._client.delete(name)
+            return None
 
     def keep_result(self, evaluation_id: str, piece: int, result: Json) -> bool:
         """Keep the result of a piece; False when there was one already."""
@@ -44,9 +53,15 @@ class EvaluationData:
         return {int(piece) for piece in self._client.hkeys(keys.evaluation_results(evaluation_id))}
 
     def results(self, evaluation_id: str) -> dict[int, Json]:
-        """All results by piece."""
-        found = self._client.hgetall(keys.evaluation_results(evaluation_id))
-        return {int(piece): json.loads(text) for piece, text in found.items()}
+        """All results by piece. One that cannot be read is removed: its piece is computed again."""
+        name, found = keys.evaluation_results(evaluation_id), {}
+        for piece, text in self._client.hgetall(name).items():
+            try:
+                found[int(piece)] = json.loads(text)
+            except ValueError as error:
+                log.warning("a result cannot be read", evaluation_id=evaluation_id, error=str(error)[:200])
+                self._client.hdel(name, piece)
+        return found
 
     def keep_picture(self, evaluation_id: str, file_name: str, content: bytes) -> None:
         """Keep a drawn picture."""
