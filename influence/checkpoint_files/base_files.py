@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from influence.checkpoint_files.base_packing import refuse_packed
 from influence.checkpoint_files.safetensors_header import TensorInfo, read_header
 from influence.errors import BaseModelNotFound, PathNotAllowed, PickleRefused
 
@@ -30,7 +31,7 @@ _MAX_JSON_BYTES = 64 << 20
 
 
 class BaseFiles:
-    """One folder. Raises BaseModelNotFound, PickleRefused and PathNotAllowed on construction.
+    """One folder. Raises BaseModelNotFound, PickleRefused, PathNotAllowed and UnsupportedModule on construction.
 
     With `roots`, every file has to lie below one of them once links are followed.
     """
@@ -40,6 +41,7 @@ class BaseFiles:
         if not (folder / _CONFIG).is_file():
             raise BaseModelNotFound(f"{folder} has no config.json.")
         self.config = _read_json(folder / _CONFIG)
+        refuse_packed(self.config)
         self.weights = self._find_weights()
         self.names = (_CONFIG, *self.weights, *(name for name in _TOKENIZER_FILES if (folder / name).is_file()))
         for name in self.names:
@@ -49,7 +51,9 @@ class BaseFiles:
 
     def tensors(self) -> dict[str, TensorInfo]:
         """All tensors by name; places are those within their own file."""
-        return {name: info for file in self.weights for name, info in read_header(self.folder / file).items()}
+        found = {name: info for file in self.weights for name, info in read_header(self.folder / file).items()}
+        refuse_packed(self.config, found)
+        return found
 
     def _find_weights(self) -> tuple[str, ...]:
         if (self.folder / _SINGLE).is_file():

@@ -9,13 +9,14 @@ import transformers
 from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
+from influence.checkpoint_files.base_packing import refuse_packed
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.tasks import TASKS, TaskName
 from influence.errors import BaseModelNotFound, TaskMismatch
 from workers.loading.head import refuse_other_head
 from workers.loading.options import LoadOptions
 from workers.loading.placement import describe_placement, refuse_offloaded
-from workers.loading.quantised import describe_bits, keep_differentiable
+from workers.loading.quantised import describe_bits, fields_of, is_packed, keep_differentiable, keep_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def load_base_model(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype, op
             use_safetensors=True,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
-            **describe_placement(options),
+            **describe_placement(options, is_packed=is_packed(config)),
             **_quantisation(checkpoint, config, dtype, options.load_in_bits),
         )
     except (OSError, ImportError, KeyError, RuntimeError) as error:
@@ -71,9 +72,13 @@ def load_base_model(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype, op
 
 
 def _quantisation(checkpoint: Checkpoint, config: Any, dtype: torch.dtype, load_in_bits: int | None) -> dict[str, Any]:
+    model_class = _find_class(checkpoint.task)
+    if is_packed(config):
+        refuse_packed({"quantization_config": fields_of(config.quantization_config)})
+        keep_whole(checkpoint, model_class, config)
+        return {}
     if load_in_bits is None:
         return {}
-    model_class = _find_class(checkpoint.task)
     return {"quantization_config": describe_bits(checkpoint, model_class, config, bits=load_in_bits, dtype=dtype)}
 
 

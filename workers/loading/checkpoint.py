@@ -12,6 +12,7 @@ from influence.checkpoint_files.tokenizers.record import load_settings
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.index import GradientSettings
 from influence.errors import BaseModelNotFound, TaskMismatch
+from workers.batching.padding import configured_padding
 from workers.loading.adapter import attach_adapter, wrap_base
 from workers.loading.base_model import BaseModel, load_base_model
 from workers.loading.hub import fetch_base_model
@@ -23,7 +24,6 @@ from workers.loading.vocabulary import resize_vocabulary
 from workers.tasks.base import Materials, Task
 from workers.tasks.encoding import TextEncoder
 from workers.tasks.foreign.templates import TemplateProcess
-from workers.tasks.padding import configured_padding
 from workers.tasks.registry import MAKERS
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

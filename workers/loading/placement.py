@@ -10,13 +10,14 @@ from workers.loading.options import LoadOptions
 _NAMES_SHOWN = 3
 
 
-def describe_placement(options: LoadOptions) -> dict[str, Any]:
+def describe_placement(options: LoadOptions, *, is_packed: bool = False) -> dict[str, Any]:
     """How `from_pretrained` places weights: spread by `device_map` where there are GPUs, at once on the one device
-    where quantised, else on the CPU first (no entry).
+    where quantised, now or when they were saved, else on the CPU first (no entry).
     """
     if options.device_map and options.device.type == "cuda":
         return {"device_map": options.device_map}
-    return {} if options.load_in_bits is None else {"device_map": {"": options.device}}
+    in_bits = is_packed or options.load_in_bits is not None
+    return {"device_map": {"": options.device}} if in_bits else {}
 
 
 def is_placed(model: Any) -> bool:

@@ -9,10 +9,10 @@ from support.tiny import WORDS, make_causal
 from transformers import AutoTokenizer, GPT2Config, GPT2ForSequenceClassification, LlamaConfig
 from transformers import LlamaForSequenceClassification as LlamaClassifier
 
+from workers.batching.padding import configured_padding
 from workers.gradients.collector import GradientCollector
 from workers.tasks.encoding import TextEncoder
 from workers.tasks.kinds.sequence_classification import SequenceClassification
-from workers.tasks.padding import configured_padding
 
 #: Of different lengths; every text ends with [SEP], id 2, as the tokenizer closes it.
 ROWS = [

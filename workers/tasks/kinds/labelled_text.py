@@ -9,10 +9,10 @@ from torch import Tensor
 
 from influence.errors import RowsUnfit
 from workers.batching.collate import collate_rows
+from workers.batching.padding import choose_filler, told_padding
 from workers.rows import Batch, EncodedRow, Row
 from workers.tasks.base import Prediction, RenderedRow
 from workers.tasks.encoding import TextEncoder
-from workers.tasks.padding import choose_filler, told_padding
 from workers.tasks.refusals import id_of, refuse_rows
 
 #: Rows that are predicted at once.
