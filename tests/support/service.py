@@ -26,10 +26,13 @@ from influence.store.work import accept, keep, send
 from support.tiny import LABELS, TinyCheckpoint
 from workers.evaluating.base import EvaluationKind
 from workers.evaluating.registry import KINDS
+from workers.process.pace import Pace
 from workers.process.worker import WorkerProcess, make_runtime
 from workers.runtime.state import Runtime
 from workers.settings import WorkerSettings
 
+#: Hundreds of tests start a worker, wait for its first messages and for its end.
+QUICK = Pace(query_poll_ms=5, build_poll_ms=5, hear_seconds=0.02)
 _CONFIG_FIELDS = ("peft_type", "task_type", "r", "lora_alpha", "target_modules", "modules_to_save")
 
 
@@ -52,7 +55,7 @@ def running_worker(
 ) -> Iterator[Runtime]:
     """A real worker process's inside, on threads of this one, until the block ends."""
     with idle_runtime(url, data_dir, **settings) as runtime:
-        thread = threading.Thread(target=WorkerProcess(runtime, kinds=kinds).run)
+        thread = threading.Thread(target=WorkerProcess(runtime, kinds=kinds, pace=QUICK).run)
         thread.start()
         try:
             yield runtime

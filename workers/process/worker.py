@@ -28,6 +28,7 @@ from workers.evaluating.registry import KINDS
 from workers.loading.options import LoadOptions
 from workers.process.actors import make_steps, register_actors
 from workers.process.held import GiveBack, HeldMessages, InHand
+from workers.process.pace import Pace
 from workers.process.reaper import resubmit_lost_work
 from workers.process.threads import set_cpu_threads
 from workers.runtime.deletions import follow_deletions, forget_deleted
@@ -41,8 +42,6 @@ from workers.settings import WorkerSettings
 
 log = structlog.get_logger()
 
-#: How often an idle worker thread looks: the queue's default would add half a second to a query.
-QUERY_POLL_MS, BUILD_POLL_MS = 20, 200
 ANNOUNCE_SECONDS = 5.0
 REAP_SECONDS = 20.0
 #: Time for a micro-batch to end and its message to go back, when the process is asked to stop.
@@ -95,13 +94,16 @@ class WorkerProcess:
     over at once, another's are taken over when its heartbeat has been silent for long enough.
     """
 
-    def __init__(self, runtime: Runtime, *, kinds: Mapping[str, EvaluationKind] = KINDS) -> None:
+    def __init__(
+        self, runtime: Runtime, *, kinds: Mapping[str, EvaluationKind] = KINDS, pace: Pace | None = None
+    ) -> None:
         self.runtime = runtime
         self._steps = make_steps(kinds)
+        self._pace = pace or Pace()
         self._held: list[HeldMessages] = []
         self._workers = [
-            self._make_worker("build", threads=1, poll_ms=BUILD_POLL_MS),
-            self._make_worker("query", threads=runtime.settings.query_threads, poll_ms=QUERY_POLL_MS),
+            self._make_worker("build", threads=1, poll_ms=self._pace.build_poll_ms),
+            self._make_worker("query", threads=runtime.settings.query_threads, poll_ms=self._pace.query_poll_ms),
         ]
 
     def _make_worker(self, queue: QueueName, *, threads: int, poll_ms: int) -> dramatiq.Worker:
@@ -122,7 +124,9 @@ class WorkerProcess:
             worker.start()
         helpers = [
             threading.Thread(target=self._housekeep, daemon=True, name="housekeeping"),
-            threading.Thread(target=follow_deletions, args=(self.runtime,), daemon=True, name="deletions"),
+            threading.Thread(
+                target=follow_deletions, args=(self.runtime, self._pace.hear_seconds), daemon=True, name="deletions"
+            ),
         ]
         for helper in helpers:
             helper.start()

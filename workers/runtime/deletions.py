@@ -10,19 +10,17 @@ from workers.runtime.state import Runtime
 
 log = structlog.get_logger()
 
-#: How long a look for announcements waits: a process that is to end does so within this.
-_HEAR_SECONDS = 0.5
 _RETRY_SECONDS = 1.0
 
 
-def follow_deletions(runtime: Runtime) -> None:
-    """Forget deleted indexes as they are announced, until the process is to end."""
+def follow_deletions(runtime: Runtime, hear_seconds: float) -> None:
+    """Forget deleted indexes as they are announced; ends within `hear_seconds` when the process is to end."""
     while not runtime.stopping.is_set():
         try:
             with runtime.store.deletions.listen() as hear:
                 forget_deleted(runtime)
                 while not runtime.stopping.is_set():
-                    if (index_id := hear(_HEAR_SECONDS)) is not None:
+                    if (index_id := hear(hear_seconds)) is not None:
                         forget_index(runtime, index_id)
         except StoreError as error:
             log.warning("announcements of deleted indexes are not heard", error=str(error))
