@@ -2,7 +2,7 @@
 
 from app.checks.labels import check_labels
 from influence.contracts.checkpoint import Checkpoint
-from influence.contracts.common import LossScope
+from influence.contracts.common import LossScope, Reduction
 from influence.contracts.dataset import ROW_FORMS, Dataset
 from influence.contracts.evaluation import Subject
 from influence.contracts.tasks import TASKS, TaskDeclaration, TaskName, tasks_like
@@ -44,5 +44,15 @@ def choose_loss(task: TaskName, dataset: Dataset, wanted: LossScope | None) -> L
         raise InvalidRequest(
             f"Rows of kind '{dataset.kind}' have no loss scope '{wanted}'.",
             hint=f"Use {' or '.join(map(repr, offered))}." if offered else "Leave 'loss' out: it is the label's.",
+        )
+    return wanted
+
+
+def check_reduction(task: TaskName, dataset: Dataset, wanted: Reduction) -> Reduction:
+    """The reduction wanted. Raises InvalidRequest for a sum over tokens where no token carries loss."""
+    if wanted == "sum" and not TASKS[task].rows[dataset.kind]:
+        raise InvalidRequest(
+            f"Rows of kind '{dataset.kind}' have one loss, on their label: there are no losses of tokens to sum up.",
+            hint="Leave 'reduction' out.",
         )
     return wanted

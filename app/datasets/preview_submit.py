@@ -1,6 +1,6 @@
 """Previews: from a request to a short job."""
 
-from app.checks.compatibility import check_compatible, choose_loss
+from app.checks.compatibility import check_compatible, check_reduction, choose_loss
 from app.checks.test_points import check_row_indexes
 from app.http.idempotency import Accepted
 from influence.contracts.preview import DEFAULT_PREVIEW_ROWS, Preview, PreviewRequest
@@ -14,6 +14,7 @@ def submit_preview(store: Store, dataset_id: str, request: PreviewRequest) -> Ac
     dataset = store.datasets.require(dataset_id)
     checkpoint = store.checkpoints.require(request.checkpoint_id)
     check_compatible(checkpoint, dataset)
+    check_reduction(checkpoint.task, dataset, request.reduction)
     rows = request.row_indexes or list(range(request.offset, min(request.offset + DEFAULT_PREVIEW_ROWS, dataset.rows)))
     check_row_indexes(rows or [request.offset], dataset)
     settled = request.model_copy(

@@ -1,6 +1,6 @@
 """Indexes: from a request to a build."""
 
-from app.checks.compatibility import check_compatible, choose_loss
+from app.checks.compatibility import check_compatible, check_reduction, choose_loss
 from app.http.idempotency import Accepted
 from app.indexes.growth import check_growth
 from influence.contracts.checkpoint import Checkpoint
@@ -11,6 +11,8 @@ from influence.digests import digest_json
 from influence.errors import DoesNotFit, EmptyFile, InvalidRequest
 from influence.store.store import Store
 from influence.store.work import accept, is_dead
+
+_LATER_SETTINGS = {"parts": "all", "reduction": "mean"}
 
 
 def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> Accepted:
@@ -38,9 +40,10 @@ def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> A
 def index_address(spec: IndexSpec) -> str:
     """Equal requests, equal id."""
     fields = spec.model_dump(mode="json")
-    # This field came later: at its default it leaves addresses as they were.
-    if spec.gradients.parts == "all":
-        del fields["gradients"]["parts"]
+    # These fields came later: at their defaults they leave addresses as they were.
+    for name, default in _LATER_SETTINGS.items():
+        if fields["gradients"][name] == default:
+            del fields["gradients"][name]
     return f"idx_{digest_json(fields)}"
 
 
@@ -57,6 +60,7 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
         max_length=request.max_length,
         on_too_long=request.on_too_long,
         loss=choose_loss(checkpoint.task, dataset, request.loss),
+        reduction=check_reduction(checkpoint.task, dataset, request.reduction),
         include_bias=request.include_bias,
         parts=_choose_parts(request, checkpoint),
     )

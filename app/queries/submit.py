@@ -36,6 +36,7 @@ def submit_query(store: Store, index_id: str, request: QueryRequest) -> Accepted
         request=checked,
         method=request.method,
         checkpoints=checkpoints,
+        reduction=index.spec.gradients.reduction,
         notes=notes,
     )
     accept(store, query)

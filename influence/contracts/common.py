@@ -37,6 +37,8 @@ class Page(Frozen, Generic[Item]):
 
 
 LossScope = Literal["completion", "assistant", "all"]
+#: How the losses of a row's tokens make the row's loss.
+Reduction = Literal["mean", "sum"]
 
 
 def now() -> datetime:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from influence.contracts.common import Frozen, Json, LossScope, Request
+from influence.contracts.common import Frozen, Json, LossScope, Reduction, Request
 from influence.contracts.job import Progress, WorkRecord
 
 Storage = Literal["full", "compact"]
@@ -31,6 +31,11 @@ class GradientSettings(Request):
     max_length: int = Field(512, ge=1, le=1 << 20, description="Tokens per row; longer rows are cut or refused.")
     on_too_long: OnTooLong = Field("truncate", description="What becomes of a row longer than max_length.")
     loss: LossScope | None = Field(None, description="Which tokens carry loss; by default what the rows imply.")
+    reduction: Reduction = Field(
+        "mean",
+        description="A row's loss is the mean or the sum over its tokens. Trainers that divide by the tokens of a batch"
+        " weigh rows by their tokens, as the sum does.",
+    )
     include_bias: bool = Field(False, description="Take gradients of trained biases, too.")
     parts: GradientParts = Field(
         "all",

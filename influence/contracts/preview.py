@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from influence.contracts.common import Frozen, LossScope, Request
+from influence.contracts.common import Frozen, LossScope, Reduction, Request
 from influence.contracts.index import OnTooLong, Precision
 from influence.contracts.job import WorkRecord
 
@@ -18,6 +18,7 @@ class PreviewRequest(Request):
     on_too_long: OnTooLong = "truncate"
     precision: Precision = "float32"
     loss: LossScope | None = Field(None, description="Which tokens carry loss; by default what the rows imply.")
+    reduction: Reduction = Field("mean", description="Whether a row's loss is the mean or the sum over its tokens.")
     offset: int = Field(0, ge=0, description="First row to show.")
     row_indexes: list[int] | None = Field(
         None, min_length=1, max_length=MAX_PREVIEW_ROWS, description="These rows; a stored preview names its rows here."
@@ -31,13 +32,17 @@ class PreviewRequest(Request):
 
 
 class PreviewRow(Frozen):
-    """One row as the model reads it: `supervised[i]` says whether `tokens[i]` carries loss."""
+    """One row as the model reads it: `supervised[i]` says whether `tokens[i]` carries loss.
+
+    Its loss is the mean or the sum over `supervised_tokens` of them.
+    """
 
     row_index: int
     row_id: str
     rendered: str
     tokens: tuple[str, ...]
     supervised: tuple[bool, ...]
+    supervised_tokens: int = 0
     truncated: bool = False
 
 

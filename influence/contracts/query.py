@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from influence.contracts.common import Frozen, Json, Request
+from influence.contracts.common import Frozen, Json, Reduction, Request
 from influence.contracts.dataset import LabelValue
 from influence.contracts.index import Calibration
 from influence.contracts.job import WorkRecord
@@ -106,7 +106,8 @@ class SummedCheckpoint(Frozen):
 class Query(WorkRecord):
     """A query and, once its job succeeded, its results. `checkpoints` are those summed over, the asked one first.
 
-    `calibration` is what turns scores into predicted changes of loss, where an evaluation found that they say any.
+    `reduction` says whether losses, of the test points too, are means or sums over tokens. `calibration` is what turns
+    scores into predicted changes of loss, where an evaluation found that they say any.
     """
 
     index_id: str
@@ -115,6 +116,7 @@ class Query(WorkRecord):
     sign_convention: str = SIGN_CONVENTION
     checkpoints: tuple[SummedCheckpoint, ...] | None = None
     damping_scale: float | None = None
+    reduction: Reduction = "mean"
     calibration: Calibration | None = None
     rows_scored: int | None = None
     storage: str | None = None

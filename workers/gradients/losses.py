@@ -1,12 +1,13 @@
-"""Losses of single rows: the mean over a row's own supervised tokens, whatever batch it is in."""
+"""Losses of single rows: the mean or sum over a row's own supervised tokens, whatever batch it is in."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from influence.contracts.common import Reduction
 from workers.rows import IGNORED
 
 #: Below this share of supervised positions it pays to copy their logits out before the softmax.
@@ -21,19 +22,32 @@ def row_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def row_mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross entropy (B,) over each row's supervised positions, logits (B, T, V), labels (B, T) already aligned.
 
-    Only supervised positions are brought to float32 and through the softmax where they are few. A row without one
-    has loss NaN.
+    A row without one has loss NaN.
+    """
+    totals = row_sum_cross_entropy(logits, labels)
+    return totals / (labels != IGNORED).sum(dim=1).to(totals.dtype)
+
+
+def row_sum_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The sum in place of the mean; 0 for a row without a supervised position.
+
+    Only supervised positions are brought to float32 and through the softmax where they are few.
     """
     rows, positions = torch.nonzero(labels != IGNORED, as_tuple=True)
-    counts = torch.bincount(rows, minlength=len(labels))
     if len(rows) < _SPARSE_SHARE * labels.numel():
         losses = functional.cross_entropy(_wide(logits[rows, positions]), labels[rows, positions], reduction="none")
-        totals = torch.zeros(len(labels), dtype=losses.dtype, device=losses.device).index_add(0, rows, losses)
-    else:
-        wide = _wide(logits).flatten(0, 1)
-        losses = functional.cross_entropy(wide, labels.flatten(), reduction="none", ignore_index=IGNORED)
-        totals = losses.view_as(labels).sum(dim=1)
-    return totals / counts.to(totals.dtype)
+        totals = torch.zeros(len(labels), dtype=losses.dtype, device=losses.device)
+        return totals.index_add(0, rows, losses)
+    wide = _wide(logits).flatten(0, 1)
+    every = functional.cross_entropy(wide, labels.flatten(), reduction="none", ignore_index=IGNORED)
+    return every.view_as(labels).sum(dim=1)
+
+
+#: Row losses of tokens' losses, by how these are put together.
+TOKEN_LOSSES: Mapping[Reduction, Callable[[Tensor, Tensor], Tensor]] = {
+    "mean": row_mean_cross_entropy,
+    "sum": row_sum_cross_entropy,
+}
 
 
 def supervised_logits(

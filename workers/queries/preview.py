@@ -11,7 +11,11 @@ def preview_rows(runtime: Runtime, preview: Preview) -> None:
     """Render the rows of a preview as its checkpoint's task reads them. Safe to run twice."""
     request = preview.request
     settings = GradientSettings(
-        precision=request.precision, max_length=request.max_length, on_too_long=request.on_too_long, loss=request.loss
+        precision=request.precision,
+        max_length=request.max_length,
+        on_too_long=request.on_too_long,
+        loss=request.loss,
+        reduction=request.reduction,
     )
     model = open_checkpoint(runtime, preview.checkpoint_id, settings)
     file = open_rows(runtime, preview.dataset_id, model)
@@ -27,6 +31,7 @@ def preview_rows(runtime: Runtime, preview: Preview) -> None:
                 rendered=view.text,
                 tokens=tuple(view.tokens),
                 supervised=tuple(view.supervised),
+                supervised_tokens=sum(view.supervised),
                 truncated=view.truncated,
             )
         )

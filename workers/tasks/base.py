@@ -63,15 +63,17 @@ class Materials:
         return [int(found) for found in ids if found is not None]
 
     def refuse_scope(self) -> None:
-        """Raise TaskMismatch where the settings say which tokens carry loss, though it falls on the label."""
+        """Raise TaskMismatch where the settings speak of tokens that carry loss, though it falls on the label."""
         if self.settings.loss is not None:
             raise TaskMismatch("'loss' says which tokens carry loss; a classifier's loss falls on the label.")
+        if self.settings.reduction != "mean":
+            raise TaskMismatch("'reduction' is over tokens that carry loss; a classifier's loss falls on the label.")
 
 
 class Task(Protocol):
     """One kind of training. Methods may be called from several threads; those with a model run it in evaluation mode.
 
-    A row's loss is the mean over its supervised tokens, so that it does not depend on the batch around it.
+    A row's loss is the mean or the sum over its supervised tokens, so that it does not depend on the batch around it.
     """
 
     @property
@@ -94,6 +96,15 @@ class Task(Protocol):
 
     def render(self, row: Row) -> RenderedRow:
         """What the model reads, and where the loss falls."""
+
+
+@runtime_checkable
+class OfTokens(Task, Protocol):
+    """A task whose loss falls on tokens."""
+
+    def loss_units(self, batch: Batch) -> int:
+        """What the sum of a batch's row losses is divided by in training: its rows where these are means, its
+        supervised tokens where they are sums."""
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from influence.contracts.training import TrainingRecipe
 from influence.errors import NonFiniteGradients
 from workers.rows import EncodedRow
-from workers.tasks.base import Task
+from workers.tasks.base import OfTokens, Task
 from workers.training.randomness import Randomness
 
 
@@ -71,7 +71,9 @@ def _step(
     recipe: TrainingRecipe,
     device: torch.device,
 ) -> float:
-    loss = task.row_losses(model, task.collate(rows).to(device)).mean()
+    batch = task.collate(rows).to(device)
+    losses = task.row_losses(model, batch)
+    loss = losses.sum() / (task.loss_units(batch) if isinstance(task, OfTokens) else len(rows))
     optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(weights, recipe.max_gradient_norm)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from influence.contracts.common import LossScope
+from influence.contracts.common import LossScope, Reduction
 from influence.contracts.dataset import COMPLETION
 from influence.contracts.tasks import CAUSAL_LM, TaskName
 from influence.errors import RowMasked, RowsUnfit
 from workers.batching.collate import collate_rows
-from workers.gradients.losses import row_mean_cross_entropy, supervised_logits
+from workers.gradients.losses import TOKEN_LOSSES, supervised_logits
 from workers.rows import IGNORED, Batch, EncodedRow, Row
 from workers.tasks.base import Materials, Prediction, RenderedRow
 from workers.tasks.chat import UnknownMask
@@ -23,15 +23,24 @@ from workers.tasks.supervision import SCOPES, SupervisedText, Supervisor, kind_o
 
 
 class CausalLM:
-    """A row's loss is the mean over its supervised tokens, each predicted from the tokens before it."""
+    """A row's loss is the mean or sum over its supervised tokens, each predicted from the tokens before it."""
 
     name: TaskName = CAUSAL_LM.name
 
-    def __init__(self, encoder: TextEncoder, *, pad_id: int, stop_ids: Sequence[int], scope: LossScope | None) -> None:
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        *,
+        pad_id: int,
+        stop_ids: Sequence[int],
+        scope: LossScope | None,
+        reduction: Reduction = "mean",
+    ) -> None:
         self._encoder = encoder
         self._pad_id = pad_id
         self._stop_ids = frozenset(stop_ids)
         self._scope = scope
+        self._reduction = reduction
         self._supervisor = Supervisor(encoder, scope)
 
     @classmethod
@@ -42,6 +51,7 @@ class CausalLM:
             pad_id=materials.pad_id,
             stop_ids=materials.stop_ids(),
             scope=materials.settings.loss,
+            reduction=materials.settings.reduction,
         )
 
     def tokenise(self, rows: Sequence[Row]) -> list[EncodedRow]:
@@ -66,7 +76,11 @@ class CausalLM:
 
     def row_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
         logits, targets = supervised_logits(model, {**batch.inputs, "use_cache": False}, batch.labels)
-        return row_mean_cross_entropy(logits, targets)
+        return TOKEN_LOSSES[self._reduction](logits, targets)
+
+    def loss_units(self, batch: Batch) -> int:
+        """Rows, or supervised tokens where a row's loss is their sum; the first token of a row is never predicted."""
+        return len(batch) if self._reduction == "mean" else int((batch.labels[:, 1:] != IGNORED).sum())
 
     def predict(self, model: torch.nn.Module, rows: Sequence[Row]) -> list[Prediction | None]:
         """A greedy answer of at most MAX_ANSWER_TOKENS to each prompt or conversation; None for plain text."""

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from influence.contracts.common import Reduction
 from influence.contracts.tasks import SEQ2SEQ_LM, TaskName
 from influence.errors import RowMasked, RowsUnfit, TaskMismatch
 from workers.batching.collate import collate_rows
-from workers.gradients.losses import row_mean_cross_entropy, supervised_logits
-from workers.rows import Batch, EncodedRow, Row
+from workers.gradients.losses import TOKEN_LOSSES, supervised_logits
+from workers.rows import IGNORED, Batch, EncodedRow, Row
 from workers.tasks.base import Materials, Prediction, RenderedRow
 from workers.tasks.decoding import answer_greedily
 from workers.tasks.encoding import TextEncoder
@@ -20,7 +21,7 @@ from workers.tasks.supervision import holds_completion
 
 
 class SequenceToSequence:
-    """A row's loss is the mean over the completion's tokens, its end included, as the tokenizer writes targets.
+    """A row's loss is the mean or sum over the completion's tokens, its end included, as the tokenizer writes targets.
 
     The limit on tokens holds for either side. `shift` makes of the target's ids (1, T) what the decoder reads.
     """
@@ -28,13 +29,21 @@ class SequenceToSequence:
     name: TaskName = SEQ2SEQ_LM.name
 
     def __init__(
-        self, encoder: TextEncoder, *, pad_id: int, shift: Any, stop_ids: Sequence[int], forced_id: int | None
+        self,
+        encoder: TextEncoder,
+        *,
+        pad_id: int,
+        shift: Any,
+        stop_ids: Sequence[int],
+        forced_id: int | None,
+        reduction: Reduction = "mean",
     ) -> None:
         self._encoder = encoder
         self._pad_id = pad_id
         self._shift = shift
         self._stop_ids = frozenset(stop_ids)
         self._forced_id = forced_id
+        self._reduction = reduction
 
     @classmethod
     def make(cls, materials: Materials) -> "SequenceToSequence":
@@ -51,6 +60,7 @@ class SequenceToSequence:
             shift=shift,
             stop_ids=materials.stop_ids(),
             forced_id=getattr(materials.model.generation_config, "forced_bos_token_id", None),
+            reduction=materials.settings.reduction,
         )
 
     def tokenise(self, rows: Sequence[Row]) -> list[EncodedRow]:
@@ -72,7 +82,11 @@ class SequenceToSequence:
     def row_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
         inputs = {**batch.inputs, "use_cache": False}
         logits, targets = supervised_logits(model, inputs, batch.labels, causal=False)
-        return row_mean_cross_entropy(logits, targets)
+        return TOKEN_LOSSES[self._reduction](logits, targets)
+
+    def loss_units(self, batch: Batch) -> int:
+        """Rows, or supervised tokens where a row's loss is their sum."""
+        return len(batch) if self._reduction == "mean" else int((batch.labels != IGNORED).sum())
 
     def predict(self, model: torch.nn.Module, rows: Sequence[Row]) -> list[Prediction | None]:
         """A greedy answer to each prompt."""
