@@ -13,7 +13,7 @@ from influence.contracts.index import GradientSettings
 from influence.contracts.tasks import TaskName
 from influence.errors import TaskMismatch
 from workers.rows import Batch, EncodedRow, Row
-from workers.tasks.encoding import TextEncoder
+from workers.tasks.encoding import Span, TextEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,17 @@ class Task(Protocol):
 
     def render(self, row: Row) -> RenderedRow:
         """What the model reads, and where the loss falls."""
+
+
+@runtime_checkable
+class Writer(Task, Protocol):
+    """A task whose answers are text, so that the loss can fall on a part of one."""
+
+    def tokenise_span(self, rows: Sequence[Row], span: Span) -> list[EncodedRow]:
+        """Encode rows with the loss on the tokens that hold a character of the span of their answers.
+
+        Raises RowsRefused as `tokenise` does, and for rows whose answer has no such part.
+        """
 
 
 @runtime_checkable
