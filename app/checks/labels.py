@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.common import Json
@@ -40,8 +40,7 @@ def check_example_labels(
 
     `needs_label` is False where the model's own answer takes the label's place.
     """
-    form = ROW_FORMS[dataset.kind].label
-    if form is None:
+    if ROW_FORMS[dataset.kind].label is None:
         return
     for number, example in enumerate(examples):
         label = example["label"]
@@ -51,30 +50,39 @@ def check_example_labels(
                 hint="Give every example its label, or ask with target 'prediction'.",
                 extra={"example_index": number},
             )
-        if label is not None and form == "number":
-            _check_numbers(checkpoint, count_numbers(label), f"Example {number} has")
-        elif label is not None and names_classes(checkpoint.task):
-            for one in label if isinstance(label, list) else [label]:
-                _check_class(one, checkpoint, number)
-                _refuse_ambiguous(one, checkpoint, dataset, number)
+        if label is not None:
+            check_label(label, checkpoint, dataset, f"Example {number} has", {"example_index": number})
 
 
-def _check_class(label: int | str, checkpoint: Checkpoint, number: int) -> None:
+def check_label(label: Any, checkpoint: Checkpoint, dataset: Dataset, opening: str, extra: Json) -> None:
+    """Raise LabelOutOfRange, LabelUnknown or RowsUnfit where the head cannot have a label in normal form.
+
+    `opening` begins the sentence, `extra` says in the error where the label was given.
+    """
+    if ROW_FORMS[dataset.kind].label == "number":
+        _check_numbers(checkpoint, count_numbers(label), opening)
+    elif names_classes(checkpoint.task):
+        for one in label if isinstance(label, list) else [label]:
+            _check_class(one, checkpoint, opening, extra)
+            _refuse_ambiguous(one, checkpoint, dataset, opening, extra)
+
+
+def _check_class(label: int | str, checkpoint: Checkpoint, opening: str, extra: Json) -> None:
     if isinstance(label, str) and checkpoint.label_names is None:
         raise LabelUnknown(
-            f"Example {number} has the label {label[:80]!r}, but the checkpoint's labels have no names.",
+            f"{opening} the label {label[:80]!r}, but the checkpoint's labels have no names.",
             hint="Give class numbers, or send the checkpoint again with 'label_names'.",
-            extra={"example_index": number},
+            extra=extra,
         )
     if isinstance(label, int) and checkpoint.num_labels is not None and label >= checkpoint.num_labels:
         raise LabelOutOfRange(
-            f"Example {number} has the label {label}, the head has {checkpoint.num_labels} classes.",
+            f"{opening} the label {label}, the head has {checkpoint.num_labels} classes.",
             hint=f"Use labels 0 to {checkpoint.num_labels - 1}.",
-            extra={"example_index": number, "num_labels": checkpoint.num_labels},
+            extra={**extra, "num_labels": checkpoint.num_labels},
         )
 
 
-def _refuse_ambiguous(label: int | str, checkpoint: Checkpoint, dataset: Dataset, number: int) -> None:
+def _refuse_ambiguous(label: int | str, checkpoint: Checkpoint, dataset: Dataset, opening: str, extra: Json) -> None:
     """A number means one class to the data set that was indexed and another one to the head."""
     names = names_by_number(dataset.label_names, checkpoint.label_names)
     if names is None or not isinstance(label, int) or checkpoint.label_names is None:
@@ -83,9 +91,9 @@ def _refuse_ambiguous(label: int | str, checkpoint: Checkpoint, dataset: Dataset
     of_head = checkpoint.label_names[label] if label < len(checkpoint.label_names) else None
     if of_rows != of_head:
         raise LabelUnknown(
-            f"Example {number} has the label {label}: {of_rows!r} to the data set, {of_head!r} to the head.",
+            f"{opening} the label {label}: {of_rows!r} to the data set, {of_head!r} to the head.",
             hint=f'Give the name, for example "label": "{of_head}".',
-            extra={"example_index": number},
+            extra=extra,
         )
 
 

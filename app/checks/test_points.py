@@ -4,11 +4,11 @@ from typing import TypeVar
 
 from app.checks.compatibility import check_compatible
 from app.checks.labels import check_example_labels
+from app.checks.targets import check_examples, check_target, read_against
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import Index
 from influence.contracts.points import MAX_TEST_POINTS, PointSource, RowSelection
-from influence.contracts.tasks import TASKS
 from influence.errors import InvalidRequest, RowsUnfit
 from influence.rows.examples import normalise_examples
 from influence.store.store import Store
@@ -20,7 +20,8 @@ def check_test_points(store: Store, index: Index, request: Asked) -> Asked:
     """The request with its examples in normal form. Raises NotFound, InvalidRequest, RowsRefused, UploadRefused."""
     dataset = store.datasets.require(index.spec.dataset_id)
     checkpoint = store.checkpoints.require(index.spec.checkpoint_id)
-    _check_target(request, checkpoint)
+    check_target(request, checkpoint)
+    request = request.model_copy(update={"against": read_against(request, checkpoint, dataset)})
     if request.rows is not None:
         check_selection(store, request.rows, dataset, checkpoint, most=MAX_TEST_POINTS, what="test points")
         return request
@@ -33,15 +34,8 @@ def check_test_points(store: Store, index: Index, request: Asked) -> Asked:
         classes=checkpoint.num_labels,
     )
     check_example_labels(examples, checkpoint, dataset, needs_label=request.target == "label")
+    check_examples(request, examples)
     return request.model_copy(update={"examples": examples})
-
-
-def _check_target(request: PointSource, checkpoint: Checkpoint) -> None:
-    if request.target == "prediction" and TASKS[checkpoint.task].answers == "number":
-        raise InvalidRequest(
-            "The squared error of a prediction against itself is 0, and so is every influence on it.",
-            hint="Give the test points the numbers that they should have, and leave 'target' out.",
-        )
 
 
 def count_test_points(store: Store, request: PointSource) -> int:

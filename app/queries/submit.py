@@ -1,5 +1,7 @@
 """Queries: from a request to a short job."""
 
+from typing import Any
+
 from app.checks.readiness import require_ready
 from app.checks.test_points import check_test_points
 from app.http.idempotency import Accepted
@@ -7,6 +9,8 @@ from app.queries.checkpoint_sum import resolve_checkpoints
 from influence.contracts.query import Query, QueryRequest
 from influence.contracts.work import QUERY
 from influence.errors import InvalidRequest
+from influence.methods.base import Method
+from influence.methods.baselines import Baseline
 from influence.methods.registry import find_offered
 from influence.store.store import Store
 from influence.store.work import accept
@@ -25,6 +29,7 @@ def submit_query(store: Store, index_id: str, request: QueryRequest) -> Accepted
         raise InvalidRequest(
             f"k is {request.k}, but the index has {rows} rows.", hint=f"Send k <= {rows}.", extra={"rows": rows}
         )
+    _check_loss_asked(request, method)
     checkpoints = resolve_checkpoints(store, index, request)
     checked = check_test_points(store, index, request)
     notes: tuple[str, ...] = ()
@@ -41,3 +46,14 @@ def submit_query(store: Store, index_id: str, request: QueryRequest) -> Accepted
     )
     accept(store, query)
     return Accepted(query.id, query.job_id)
+
+
+def _check_loss_asked(request: QueryRequest, method: Method[Any] | Baseline) -> None:
+    """Raise InvalidRequest where a baseline is asked about a loss: it compares texts and looks at none."""
+    asked = {"target.span": request.span is not None, "against": request.against is not None}
+    if method.is_baseline and (fields := [name for name, is_asked in asked.items() if is_asked]):
+        raise InvalidRequest(
+            f"'{fields[0]}' says where the loss falls, and baseline '{method.name}' has no loss.",
+            hint="Leave it out, or ask an influence method.",
+            extra={"field": fields[0]},
+        )

@@ -6,18 +6,19 @@ import sys
 from collections.abc import Iterable, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cli.client.files import open_file
-from cli.options.fields import Options
+from cli.options.fields import Options, Spelling
 from cli.options.parsing import parse_object
 from influence.contracts.common import Json
 from influence.contracts.points import MAX_TEST_POINTS
 from influence.errors import BrokenRow, InvalidRequest
 
 _SOURCES_HINT = "Give --text with --label, --example, --file, or --dataset with --rows: one of them."
+_SPAN = re.compile(r"^(\d{1,9}):(\d{1,9})$")
 _RANGE = re.compile(r"^(\d{1,12})(?:-(\d{1,12}))?$")
 
 
@@ -51,6 +52,20 @@ _PARAMETERS = tuple(signature(choose_source).parameters.values())
 POINTS = Options(
     _PARAMETERS, lambda written: choose_source(**{option.name: written[option.name] for option in _PARAMETERS})
 )
+
+
+def parse_target(text: str, _option: str) -> Any:
+    """`3:12` -> characters of the answer; anything else is a target by name, which the contract checks."""
+    span = _SPAN.match(text)
+    return text if span is None else {"span": [int(span[1]), int(span[2])]}
+
+
+#: How the fields that say where the loss falls are written.
+TARGETS = {
+    "target": Spelling(
+        ("--target", "--span"), parse_target, help="label, prediction, or A:B: its characters from A up to B."
+    )
+}
 
 
 def pair(texts: Sequence[str], labels: Sequence[str]) -> list[Json]:

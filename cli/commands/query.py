@@ -2,7 +2,7 @@
 
 from cli.client.job_events import read_finished
 from cli.client.service import Service, index_path
-from cli.client.test_points import POINTS
+from cli.client.test_points import POINTS, TARGETS
 from cli.commands.base import client_command
 from cli.options.fields import Spelling, check_body, options_of
 from cli.options.shared import AskedIndex
@@ -35,6 +35,7 @@ _SETTINGS = options_of(
     QueryRequest,
     leave_out=("examples", "rows", "exact", "include"),
     spelled={
+        **TARGETS,
         "k": Spelling(flags=("--k", "-k")),
         "checkpoints": Spelling(("--checkpoint",), parse_weights, items=str, help="Each as idx_...=0.001."),
     },

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from cli.client.job_events import read_finished
 from cli.client.service import Service, index_path
-from cli.client.test_points import POINTS
+from cli.client.test_points import POINTS, TARGETS
 from cli.commands.base import client_command
 from cli.options.fields import Spelling, check_body, options_of
 from cli.options.shared import AskedIndex
@@ -19,6 +19,7 @@ _SETTINGS = options_of(
     SweepRequest,
     leave_out=("examples", "rows"),
     spelled={
+        **TARGETS,
         "damping_scales": Spelling(("--damping-scale",), items=float, help="Given once per damping."),
         "evaluation_id": Spelling(("--evaluation",)),
     },

@@ -49,6 +49,11 @@ def question_panel(result: TestPointResult, number: int, query: Query) -> Render
     """What was asked and what the model makes of it."""
     lines = [Text(row_text(result.example, _QUESTION_CHARACTERS))]
     facts = [f"loss {result.loss:.4g}"]
+    if result.target_text is not None:
+        lines.append(Text(f"Asked about: {plain(result.target_text, _QUESTION_CHARACTERS)}"))
+    if result.against_loss is not None:
+        lines.append(Text(f"And not: {plain(query.request.against, _QUESTION_CHARACTERS)}"))
+        facts.append(f"its loss {result.against_loss:.4g}")
     if "label" in result.example:
         facts.insert(0, f"label {plain(result.example['label'], 80)}")
     if result.predicted_label is not None:

@@ -1,10 +1,11 @@
 """Test points: what queries and sweeps ask about."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from influence.contracts.common import Request
+from influence.contracts.dataset import LabelValue
 
 Target = Literal["label", "prediction"]
 MAX_TEST_POINTS = 1024
@@ -17,6 +18,22 @@ class RowSelection(Request):
     row_indexes: list[int] | None = Field(None, description="All rows when left out.")
 
 
+Character = Annotated[int, Field(ge=0)]
+
+
+class SpanTarget(Request):
+    """A part of the answer: characters [start, end) of the completion, the last assistant turn or the plain text."""
+
+    span: tuple[Character, Character] = Field(examples=[[0, 12]])
+
+    @field_validator("span")
+    @classmethod
+    def _not_empty(cls, span: tuple[int, int]) -> tuple[int, int]:
+        if span[0] >= span[1]:
+            raise ValueError("the span ends where it starts, or before")
+        return span
+
+
 class PointSource(Request):
     """Where test points come from: `examples` or `rows`, not both."""
 
@@ -27,13 +44,32 @@ class PointSource(Request):
         examples=[[{"text": "refund still missing", "label": "billing"}]],
     )
     rows: RowSelection | None = None
-    target: Target = Field("label", description="Loss on the label, or on the model's own prediction.")
+    target: Target | SpanTarget = Field(
+        "label", description="Loss on the label, on the model's own prediction, or on a part of the answer."
+    )
+    against: LabelValue | None = Field(
+        None,
+        description="Another completion or label of the test points: why the one and not the other. Scores are then of"
+        " the difference of the two losses.",
+        examples=["delivery"],
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> "PointSource":
         if (self.examples is None) == (self.rows is None):
             raise ValueError("give either 'examples' or 'rows'")
         return self
+
+    @model_validator(mode="after")
+    def _whole_answers(self) -> "PointSource":
+        if self.against is not None and self.span is not None:
+            raise ValueError("'against' compares whole answers: leave it out, or the span in 'target'")
+        return self
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """Characters of the answer that the loss falls on; None for all of it."""
+        return self.target.span if isinstance(self.target, SpanTarget) else None
 
     @property
     def sources(self) -> frozenset[str]:

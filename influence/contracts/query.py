@@ -79,12 +79,18 @@ class Histogram(Frozen):
 
 
 class TestPointResult(Frozen):
-    """The answer for one test point, or for the mean of all of them."""
+    """The answer for one test point, or for the mean of all of them.
+
+    `loss` is that of the reference, or of `target_text`, the part of it that was asked about. `against_loss` is that of
+    the answer it was asked against: scores are then of the difference, `loss - against_loss`.
+    """
 
     __test__ = False  # not a pytest class
 
     example: Json
     loss: float
+    target_text: str | None = None
+    against_loss: float | None = None
     predicted_label: LabelValue | None = None
     predicted_probability: float | None = None
     prediction: str | None = None

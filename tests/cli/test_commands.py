@@ -202,6 +202,19 @@ def test_a_query_shows_both_directions_and_no_control_characters(call: Call, ser
     assert_harmless(result.stdout)
 
 
+def test_parts_of_answers_and_other_answers_are_asked_about(call: Call, service: ContractServer) -> None:
+    row = '{"prompt": "a", "completion": "b c"}'
+    assert call("query", "idx_1", "--example", row, "--span", "2:3").exit_code == 0
+    assert call("query", "idx_1", "--example", row, "--target", "prediction", "--against", "42").exit_code == 0
+    part, other = service.bodies("/v1/indexes/idx_1/queries")
+    assert part["target"] == {"span": [2, 3]}
+    assert (other["target"], other["against"]) == ("prediction", "42")
+    for wrong in (["--span", "3:3"], ["--target", "best"], ["--span", "1:2", "--against", "x"]):
+        refused = call("query", "idx_1", "--example", row, *wrong)
+        assert refused.exit_code != 0
+        assert "target" in refused.output or "against" in refused.output
+
+
 def test_a_query_that_takes_longer_is_waited_for(call: Call, service: ContractServer) -> None:
     service.prompt = False
     result = call("query", "idx_1", "--text", "a", "--label", "3", "--json")

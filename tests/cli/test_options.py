@@ -27,9 +27,10 @@ NAMES = {
     "build": f"""--base-model --adapter --trainable --data --checkpoint-id --dataset-id --columns --label-names --task
         --revision --storage --storage-dtype --code-dtype --rank --max-length --on-too-long --precision --loss
         --on-non-finite --kronecker --grow-from --wait {COMMON}""",
-    "query": f"{POINTS} --k -k --order --method --target --aggregate --damping-scale --checkpoint {COMMON}",
+    "query": f"""{POINTS} --k -k --order --method --target --span --against --aggregate --damping-scale --checkpoint
+        {COMMON}""",
     "audit": f"--evaluation --signals --weights --method --damping-scale --top --out {COMMON}",
-    "sweep": f"{POINTS} --method --target --damping-scale --evaluation {COMMON}",
+    "sweep": f"{POINTS} --method --target --span --against --damping-scale --evaluation {COMMON}",
     "evaluate": f"""--index --base-model --data --evaluation-data --dataset-id --evaluation-dataset-id --columns
         --label-names --rows --test-points --seeds --methods --ranks --flip-share --subsets --subset-share --counts
         --drop --repeats --epochs --learning-rate --batch-rows --lora-rank --lora-alpha --max-length --out --wait

@@ -19,7 +19,7 @@ from influence.contracts.tasks import TASKS
 from workers.indexes.open import open_hot, require_offered, score_all_points, take_points
 from workers.queries.influence import Influence
 from workers.queries.row_gradients import read_row_gradients
-from workers.queries.test_points import TestPoints, collect_gradients, make_test_points
+from workers.queries.test_points import TestPoints, make_test_points, measure
 from workers.runtime.hot_indexes import HotIndex
 from workers.runtime.interrupts import check_wanted
 from workers.runtime.models import HotModel
@@ -128,8 +128,8 @@ class OpenedIndexes:
             points = make_test_points(self._runtime, request, model, predict=shows_prediction(model, request))
         else:
             # The asked checkpoint's own answer, where that is the target, stands as the label by now.
-            _, gradients = collect_gradients(self._runtime, model, self._points.rows)
-            points = replace(self._points, gradients=gradients)
+            found = measure(self._runtime, request, model, self._points.rows)
+            points = replace(self._points, gradients=found.gradients)
         self._points = points.without_gradients()
         return points.mean() if request.aggregate == "mean" else points
 

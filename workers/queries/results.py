@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from influence.contracts.index import Index
 from influence.contracts.query import Query, QueryRequest, ScoredRow, TestPointResult
 from influence.ranking import Ranking, direction_of, histogram, percentiles, rank_rows, scores_of, summarise
+from influence.rows.answers import answer_text
 from workers.queries.contributions import Contributions, Positions
 from workers.queries.influence import Influence
 from workers.queries.test_points import TestPoints
@@ -46,6 +47,7 @@ class ResultBuilder:
         """With `are_exact` all scores are final, else those that `exact` tells of; it gives blocks' parts where asked
         for. `change_scale` makes predicted changes of loss of scores where the index was calibrated."""
         self._points = points
+        self._span = query.request.span
         self._influence = influence
         self._are_exact = are_exact
         self._exact = exact
@@ -65,6 +67,8 @@ class ResultBuilder:
         return TestPointResult(
             example=_content_of(points.rows[number]),
             loss=points.losses[number],
+            target_text=self._target_text(points.rows[number]),
+            against_loss=None if points.against is None else points.against[number],
             predicted_label=None if prediction is None else prediction.label,
             predicted_probability=None if prediction is None else prediction.probability,
             prediction=None if prediction is None else prediction.text,
@@ -74,6 +78,10 @@ class ResultBuilder:
             histogram=histogram(scores),
             summary=summarise(scores),
         )
+
+    def _target_text(self, row: Row) -> str | None:
+        answer = answer_text(row)
+        return None if self._span is None or answer is None else answer[slice(*self._span)]
 
     def _describe(self, number: int, shown: Positions) -> dict[int, ScoredRow]:
         """Every row that any list shows, by position."""

@@ -2,24 +2,33 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from influence.contracts.dataset import LabelValue
 from influence.contracts.points import PointSource
-from influence.errors import NonFiniteGradients
-from workers.rows import Row
+from influence.errors import NonFiniteGradients, RowsUnfit
+from influence.rows.answers import ends_with_answer
+from workers.rows import EncodedRow, Row
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_rows
 from workers.runtime.row_stream import stream_rows
 from workers.runtime.state import Runtime
-from workers.tasks.base import Prediction
+from workers.tasks.base import Prediction, Writer
+from workers.tasks.encoding import Span
+from workers.tasks.refusals import id_of, refuse_rows
 
 
 @dataclass(frozen=True)
 class TestPoints:
-    """m test points: `rows` as scored, their losses and predictions, and gradients (m, d) a block."""
+    """m test points: `rows` as scored, their losses and predictions, and gradients (m, d) per block.
+
+    `against` are the losses of the answers that they are asked against, where they are: gradients are then of the
+    differences.
+    """
 
     __test__ = False  # not a pytest class
 
@@ -27,6 +36,7 @@ class TestPoints:
     losses: list[float]
     predictions: list[Prediction | None]
     gradients: dict[str, Tensor]
+    against: list[float] | None = None
 
     def without_gradients(self) -> "TestPoints":
         """The same points, without what takes memory."""
@@ -36,7 +46,17 @@ class TestPoints:
         """One test point whose gradient is the mean: the gradient of the mean loss."""
         gradients = {name: values.mean(dim=0, keepdim=True) for name, values in self.gradients.items()}
         summary = {"aggregate": "mean", "test_points": len(self.rows)}
-        return TestPoints([summary], [sum(self.losses) / len(self.losses)], [None], gradients)
+        against = None if self.against is None else [fmean(self.against)]
+        return TestPoints([summary], [fmean(self.losses)], [None], gradients, against)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Losses (m,) of test points, of the answers they are asked against, and gradients (m, d) per block."""
+
+    losses: list[float]
+    gradients: dict[str, Tensor]
+    against: list[float] | None = None
 
 
 #: Losses and what stands for the gradients of rows: real ones, or a baseline's vectors.
@@ -65,8 +85,37 @@ def make_test_points(
             for row, prediction in zip(rows, predictions, strict=True)
             if prediction is not None
         ]
-    losses, gradients = (collect or collect_gradients)(runtime, model, rows)
-    return TestPoints(rows, losses, predictions, gradients)
+    found = measure(runtime, source, model, rows) if collect is None else Measured(*collect(runtime, model, rows))
+    return TestPoints(rows, found.losses, predictions, found.gradients, found.against)
+
+
+def measure(runtime: Runtime, asked: PointSource, model: HotModel, rows: Sequence[Row]) -> Measured:
+    """The loss that was asked about and its gradient: of all of the answer or of a part, or its difference to that of
+    another answer. Raises NonFiniteGradients and RowsRefused naming rows."""
+    losses, gradients = collect_gradients(runtime, model, _encode(model, rows, asked.span))
+    if asked.against is None:
+        return Measured(losses, gradients)
+    if unanswered := [id_of(row) for row in rows if not ends_with_answer(row)]:
+        refuse_rows(
+            RowsUnfit,
+            unanswered,
+            "whose last turn is not the assistant's, which 'against' would take the place of",
+            hint="Name rows that end with the assistant's answer.",
+        )
+    other = [model.task.with_prediction(row, _as_answer(asked.against)) for row in rows]
+    against, others = collect_gradients(runtime, model, _encode(model, other, None))
+    return Measured(losses, {name: values.sub_(others[name]) for name, values in gradients.items()}, against)
+
+
+def _encode(model: HotModel, rows: Sequence[Row], span: tuple[int, int] | None) -> list[EncodedRow]:
+    if span is None:
+        return model.task.tokenise(rows)
+    assert isinstance(model.task, Writer)  # or the span would have been refused with the request
+    return model.task.tokenise_span(rows, Span(*span))
+
+
+def _as_answer(against: LabelValue) -> Prediction:
+    return Prediction(label=against, text=against if isinstance(against, str) else None)
 
 
 def _read_rows(runtime: Runtime, source: PointSource, model: HotModel) -> list[Row]:
@@ -82,10 +131,11 @@ def _predict(runtime: Runtime, model: HotModel, rows: Sequence[Row]) -> list[Pre
         return list(model.task.predict(model.model, rows))
 
 
-def collect_gradients(runtime: Runtime, model: HotModel, rows: Sequence[Row]) -> tuple[list[float], dict[str, Tensor]]:
-    """Losses and gradients (m, d) a block of rows with their labels. Raises NonFiniteGradients naming rows."""
-    encoded = model.task.tokenise(rows)
-    losses = torch.empty(len(rows), dtype=torch.float32)
+def collect_gradients(
+    runtime: Runtime, model: HotModel, encoded: Sequence[EncodedRow]
+) -> tuple[list[float], dict[str, Tensor]]:
+    """Losses and gradients (m, d) per block of encoded rows. Raises NonFiniteGradients naming rows."""
+    losses = torch.empty(len(encoded), dtype=torch.float32)
     gradients: dict[str, Tensor] = {}
     for positions, batch in stream_rows(runtime, model, encoded):
         if bad := batch.find_non_finite():
@@ -98,7 +148,7 @@ def collect_gradients(runtime: Runtime, model: HotModel, rows: Sequence[Row]) ->
         losses[positions] = batch.losses.float().cpu()
         for name, values in batch.blocks.items():
             if name not in gradients:
-                gradients[name] = values.new_empty((len(rows), values.shape[1]))
+                gradients[name] = values.new_empty((len(encoded), values.shape[1]))
             gradients[name][positions] = values
     return losses.tolist(), gradients
 

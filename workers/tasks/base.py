@@ -13,7 +13,7 @@ from influence.contracts.index import GradientSettings
 from influence.contracts.tasks import TaskName
 from influence.errors import TaskMismatch
 from workers.rows import Batch, EncodedRow, Row
-from workers.tasks.encoding import TextEncoder
+from workers.tasks.encoding import Span, TextEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,17 @@ class OfTokens(Task, Protocol):
     def loss_units(self, batch: Batch) -> int:
         """What the sum of a batch's row losses is divided by in training: its rows where these are means, its
         supervised tokens where they are sums."""
+
+
+@runtime_checkable
+class Writer(Task, Protocol):
+    """A task whose answers are text, so that the loss can fall on a part of one."""
+
+    def tokenise_span(self, rows: Sequence[Row], span: Span) -> list[EncodedRow]:
+        """Encode rows with the loss on the tokens that hold a character of the span of their answers.
+
+        Raises RowsRefused as `tokenise` does, and for rows whose answer has no such part.
+        """
 
 
 @runtime_checkable

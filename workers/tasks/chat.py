@@ -96,6 +96,21 @@ class ChatRenderer:
             raise UnknownMask("the chat template rewrites the prompt, so that the completion's part is not certain")
         return Span(len(before), len(text))
 
+    def find_answer(self, conversation: Conversation, text: str) -> Span:
+        """Characters of the last assistant turn's words in the conversation's text. Raises UnknownMask."""
+        turns = conversation.turns()
+        if not turns:
+            raise UnknownMask("no turn is the assistant's")
+        turn, words = self._turn(conversation, turns[-1], text), str(conversation.messages[turns[-1]]["content"])
+        # Many templates trim what they write.
+        trimmed = words.strip()
+        start = text.find(trimmed, turn.start, turn.stop)
+        is_certain = start == turn.start or text.count(trimmed, turn.start, turn.stop) == 1
+        if start < 0 or not is_certain:
+            raise UnknownMask("the chat template changes the words of the assistant's turn")
+        start -= words.find(trimmed)
+        return Span(start, start + len(words))
+
     def _turn(self, conversation: Conversation, place: int, text: str) -> Span:
         """Characters of one assistant turn: what the template adds when the turn is appended to what came before.
 
@@ -138,7 +153,4 @@ def _inside(tokens: TokenisedText, spans: Sequence[Span]) -> list[bool]:
     """Tokens that hold at least one character of a span."""
     if tokens.spans is None:
         raise UnknownMask("the tokenizer cannot say which characters a token stands for")
-    return [
-        any(token.start < span.stop and token.stop > span.start for span in spans) and token.stop > token.start
-        for token in tokens.spans
-    ]
+    return [any(token.meets(span) for span in spans) for token in tokens.spans]

@@ -22,6 +22,13 @@ class Span:
     start: int
     stop: int
 
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def meets(self, other: "Span") -> bool:
+        """Whether a character lies in both."""
+        return max(self.start, other.start) < min(self.stop, other.stop)
+
 
 @dataclass(frozen=True, slots=True)
 class TokenisedText:
@@ -76,6 +83,15 @@ class TextEncoder:
                 short = self.tokenizer(text_target=texts[place], truncation=True, max_length=self.limit)
                 ids[place] = list(short["input_ids"])
         return ids, cut
+
+    def target_spans(self, text: str) -> list[Span] | None:
+        """The characters of each token of an encoder-decoder's answer, uncut; None where the tokenizer does not know
+        them."""
+        if not self.tokenizer.is_fast:
+            return None
+        with self._lock:
+            found = self.tokenizer(text_target=text, return_offsets_mapping=True, verbose=False)
+        return [Span(start, stop) for start, stop in found["offset_mapping"]]
 
     def encode(self, text: str, *, special_tokens: bool) -> TokenisedText:
         """Ids of one text, uncut, with the characters of each token where the tokenizer knows them."""

@@ -19,7 +19,7 @@ from influence.contracts.tasks import CAUSAL_LM
 from workers.rows import Row
 from workers.tasks.chat import ChatRenderer, UnknownMask
 from workers.tasks.conversation import Conversation
-from workers.tasks.encoding import TextEncoder
+from workers.tasks.encoding import Span, TextEncoder, TokenisedText
 
 #: What each kind of row can mean; the first is the default.
 SCOPES = CAUSAL_LM.rows
@@ -27,11 +27,15 @@ SCOPES = CAUSAL_LM.rows
 
 @dataclass(frozen=True, slots=True)
 class SupervisedText:
-    """Uncut ids (T) and which of them carry loss (T). The first token is never predicted, whatever it says."""
+    """Uncut ids (T) and which of them carry loss (T). The first token is never predicted, whatever it says.
+
+    `spans` (T) are the characters of each token, empty for those that the tokenizer added; None where it does not know.
+    """
 
     text: str
     ids: list[int]
     supervised: list[bool]
+    spans: list[Span] | None = None
 
 
 def kind_of(row: Row) -> RowKind:
@@ -66,12 +70,19 @@ class Supervisor:
         kind = kind_of(row)
         if kind == CONVERSATION.name:
             text, tokens, supervised = self._chat.encode(Conversation.of(row), self.scope_of(kind))
-            return SupervisedText(text, tokens.ids, supervised)
+            return SupervisedText(text, tokens.ids, supervised, tokens.spans)
         if kind == COMPLETION.name and self.scope_of(kind) == "completion":
             return self._completion(str(row["prompt"]), str(row["completion"]))
         text = str(row["text"]) if kind == TEXT.name else f"{row['prompt']}{row['completion']}"
-        ids = self._ended(self._encoder.encode(text, special_tokens=True).ids)
-        return SupervisedText(text, ids, [True] * len(ids))
+        tokens = self._encoder.encode(text, special_tokens=True)
+        ids = self._ended(tokens.ids)
+        return SupervisedText(text, ids, [True] * len(ids), _spans_to(len(ids), tokens, text))
+
+    def find_answer(self, row: Row, text: str) -> Span:
+        """Characters of a row's answer in its text. Raises UnknownMask where a chat template hides it."""
+        if kind_of(row) == CONVERSATION.name:
+            return self._chat.find_answer(Conversation.of(row), text)
+        return Span(len(str(row.get("prompt", ""))), len(text))
 
     def encode_question(self, row: Row) -> list[int] | None:
         """Ids that the model continues to answer the row; None for plain text, which asks nothing."""
@@ -96,7 +107,7 @@ class Supervisor:
         supervised = [span.stop > len(prompt) for span in tokens.spans]
         supervised += [True] * (len(ids) - len(tokens.ids))
         supervised[-1] = supervised[-1] or ids[-1] == self._eos
-        return SupervisedText(text, ids, supervised)
+        return SupervisedText(text, ids, supervised, _spans_to(len(ids), tokens, text))
 
     def _completion_apart(self, prompt: str, completion: str) -> SupervisedText:
         before = self._encoder.encode(prompt, special_tokens=True).ids
@@ -106,3 +117,9 @@ class Supervisor:
 
     def _ended(self, ids: Sequence[int]) -> list[int]:
         return [*ids] if self._eos is None or (ids and ids[-1] == self._eos) else [*ids, self._eos]
+
+
+def _spans_to(count: int, tokens: TokenisedText, text: str) -> list[Span] | None:
+    """Spans of tokens followed by an end that the tokenizer did not write."""
+    added = count - len(tokens.ids)
+    return None if tokens.spans is None else [*tokens.spans, *[Span(len(text), len(text))] * added]

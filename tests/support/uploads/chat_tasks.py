@@ -5,9 +5,9 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
+from workers.tasks.causal_lm import CausalLM
 
 from workers.rows import IGNORED
-from workers.tasks.causal_lm import CausalLM
 from workers.tasks.encoding import TextEncoder
 
 CHATML = (
@@ -18,6 +18,12 @@ MARKED = (
     "{% for message in messages %}<{{ message['role'] }}>{%- if message['role'] == 'assistant' %}"
     "{% generation %}{{ message['content'] }}|{% endgeneration %}"
     "{% else %}{{ message['content'] }}|{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+#: Forgets what the assistant thought in earlier turns.
+REWRITING = (
+    "{% for message in messages %}<{{ message['role'] }}>"
+    "{{ message['content'] if loop.last else message['content'][-2:] }}|{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 TALK = [

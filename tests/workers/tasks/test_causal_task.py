@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.uploads.chat_tasks import CHATML, MARKED, TALK, make_task, make_tokenizer, supervised_text
+from support.uploads.chat_tasks import CHATML, MARKED, REWRITING, TALK, make_task, make_tokenizer, supervised_text
 from transformers import ByT5Tokenizer, LlamaConfig, LlamaForCausalLM
 
 from influence.errors import RowMasked, RowsRefused, RowsUnfit, RowTooLong
@@ -13,12 +13,6 @@ from workers.tasks.base import Prediction
 from workers.tasks.encoding import TextEncoder
 from workers.tasks.kinds.causal_lm import MAX_ANSWER_TOKENS, CausalLM
 
-#: Forgets what the assistant thought in earlier turns.
-REWRITING = (
-    "{% for message in messages %}<{{ message['role'] }}>"
-    "{{ message['content'] if loop.last else message['content'][-2:] }}|{% endfor %}"
-    "{% if add_generation_prompt %}<assistant>{% endif %}"
-)
 SYSTEM_FIRST = "{% if messages[0]['role'] != 'system' %}{{ raise_exception('no system') }}{% endif %}"
 
 

@@ -13,11 +13,12 @@ from influence.errors import RowMasked, RowsUnfit
 from workers.batching.collate import collate_rows
 from workers.gradients.losses import TOKEN_LOSSES, supervised_logits
 from workers.rows import IGNORED, Batch, EncodedRow, Row
+from workers.tasks.answer_spans import NO_CHARACTERS, narrow_labels, refuse_short, refuse_unknown
 from workers.tasks.base import Materials, Prediction, RenderedRow
 from workers.tasks.chat import UnknownMask
 from workers.tasks.conversation import Conversation
 from workers.tasks.decoding import MAX_ANSWER_TOKENS, decode_greedily
-from workers.tasks.encoding import TextEncoder
+from workers.tasks.encoding import Span, TextEncoder
 from workers.tasks.refusals import id_of, refuse_rows
 from workers.tasks.supervision import SCOPES, SupervisedText, Supervisor, kind_of
 
@@ -71,6 +72,11 @@ class CausalLM:
             )
         return encoded
 
+    def tokenise_span(self, rows: Sequence[Row], span: Span) -> list[EncodedRow]:
+        encoded = self.tokenise(rows)
+        refuse_short(rows, span)
+        return narrow_labels(encoded, [self._mark(row, span) for row in rows])
+
     def collate(self, rows: Sequence[EncodedRow]) -> Batch:
         return collate_rows(rows, pad_token_id=self._pad_id)
 
@@ -109,6 +115,18 @@ class CausalLM:
         return EncodedRow(
             id_of(row), {"input_ids": ids, "attention_mask": [1] * len(ids)}, labels, len(ids), truncated=was_cut
         )
+
+    def _mark(self, row: Row, span: Span) -> list[bool]:
+        """Which tokens hold a character of the answer's part. The first is never predicted."""
+        (text,) = self._supervise([row])
+        if text.spans is None:
+            refuse_unknown(row, NO_CHARACTERS)
+        try:
+            answer = self._supervisor.find_answer(row, text.text)
+        except UnknownMask as error:
+            refuse_unknown(row, str(error))
+        part = Span(answer.start + span.start, answer.start + span.stop)
+        return [place > 0 and token.meets(part) for place, token in enumerate(text.spans)]
 
     def _supervise(self, rows: Sequence[Row]) -> list[SupervisedText]:
         texts: list[SupervisedText] = []

@@ -13,9 +13,10 @@ from influence.errors import RowMasked, RowsUnfit, TaskMismatch
 from workers.batching.collate import collate_rows
 from workers.gradients.losses import TOKEN_LOSSES, supervised_logits
 from workers.rows import IGNORED, Batch, EncodedRow, Row
+from workers.tasks.answer_spans import NO_CHARACTERS, narrow_labels, refuse_short, refuse_unknown
 from workers.tasks.base import Materials, Prediction, RenderedRow
 from workers.tasks.decoding import answer_greedily
-from workers.tasks.encoding import TextEncoder
+from workers.tasks.encoding import Span, TextEncoder
 from workers.tasks.refusals import id_of, refuse_rows
 from workers.tasks.supervision import holds_completion
 
@@ -76,6 +77,11 @@ class SequenceToSequence:
             refuse_rows(RowMasked, empty, "without a token that carries loss", hint="Give them a completion.")
         return [self._encode(*parts) for parts in zip(rows, sources, targets, was_cut, strict=True)]
 
+    def tokenise_span(self, rows: Sequence[Row], span: Span) -> list[EncodedRow]:
+        encoded = self.tokenise(rows)
+        refuse_short(rows, span)
+        return narrow_labels(encoded, [self._mark(row, span) for row in rows])
+
     def collate(self, rows: Sequence[EncodedRow]) -> Batch:
         return collate_rows(rows, pad_token_id=self._pad_id)
 
@@ -111,6 +117,13 @@ class SequenceToSequence:
         decoder = {"decoder_input_ids": self._read_by_decoder(target), "decoder_attention_mask": [1] * len(target)}
         length = len(source["input_ids"]) + len(target)
         return EncodedRow(id_of(row), {**source, **decoder}, target, length, truncated=was_cut)
+
+    def _mark(self, row: Row, span: Span) -> list[bool]:
+        """Which of the target's tokens hold a character of the span."""
+        tokens = self._encoder.target_spans(str(row["completion"]))
+        if tokens is None:
+            refuse_unknown(row, NO_CHARACTERS)
+        return [token.meets(span) for token in tokens]
 
     def _read_by_decoder(self, target: Sequence[int]) -> list[int]:
         found: list[int] = self._shift(torch.tensor([list(target)]))[0].tolist()
