@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.index.gradients import Work, reference_work
-from influence.evaluating.dampings import TOP, mean_overlap, mean_rank_correlations
+from influence.evaluating.agreement import share_found
+from influence.evaluating.dampings import TOP, mean_rank_correlations
 from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.registry import METHODS
 from workers.batching.budget import TokenBudget
@@ -63,7 +64,7 @@ def compare(work: Work) -> dict[str, dict[str, float]]:
     return {
         name: {
             "spearman": round(float(agreed), 3),
-            "overlap": round(mean_overlap(scores[name], scores[AGAINST], TOP), 3),
+            "overlap": round(share_found(scores[AGAINST], scores[name], TOP, TOP), 3),
         }
         for name, agreed in zip(COMPARED, correlations, strict=True)
     }

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.index.gradients import Gradients
-from influence.agreement import rank_correlations, share_found
 from influence.compact.coded_rows import CodedRows
 from influence.compact.codes import bytes_per_row
 from influence.compact.encoder import fit_encoder
 from influence.compact.scan import scan_codes
 from influence.contracts.index import CodeDtype
+from influence.evaluating.agreement import rank_correlations, share_found
 from influence.methods.codes.form import CodeForm
 from influence.methods.datainf import invert_datainf
 

@@ -20,10 +20,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.index.fidelity import damping_of, score_blocks
 from benchmarks.index.gradients import Work, collect, reference_work
-from influence.agreement import rank_correlations
 from influence.compact.coded_rows import CodedRows
 from influence.compact.encoder import fit_encoder
 from influence.compact.scan import scan_codes
+from influence.evaluating.agreement import rank_correlations
 from influence.methods.codes.form import CodeForm
 from influence.methods.datainf import invert_datainf
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from influence.agreement import average_ranks
 from influence.errors import InvalidRequest
+from influence.evaluating.agreement import average_ranks
 
 
 def rank_suspicion(oddness: Mapping[str, NDArray[Any]], weights: Mapping[str, float]) -> NDArray[np.float32]:

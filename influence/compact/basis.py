@@ -96,20 +96,16 @@ def fit_block(gradients: Array, damping: float, rank: int) -> BlockBasis:
 
     Fewer than `rank` vectors come back where the sample spans fewer: a block that is all zero has none.
     """
-    return _truncate(*leading_directions(scale_rows(gradients, damping)), rank)
+    vectors, spectrum = leading_directions(scale_rows(gradients, damping))
+    total = float(spectrum.sum())
+    kept = float(spectrum[: min(rank, vectors.shape[1])].sum()) / total if total > 0 else 1.0
+    return BlockBasis(vectors[:, :rank], spectrum, min(kept, 1.0) if math.isfinite(kept) else 0.0)
 
 
 def fit_basis(gradients: Sequence[Array], damping: Sequence[float], ranks: int | Sequence[int]) -> Basis:
     """Fit every block, (s, d_l) each, with one rank for all or one per block."""
     wanted = [ranks] * len(gradients) if isinstance(ranks, int) else ranks
     return Basis(tuple(map(fit_block, gradients, damping, wanted)))
-
-
-def truncate_basis(basis: Basis, ranks: int | Sequence[int]) -> Basis:
-    """The leading directions of a wider basis: what fitting with these ranks would have given."""
-    wanted = [ranks] * len(basis.blocks) if isinstance(ranks, int) else ranks
-    pairs = zip(basis.blocks, wanted, strict=True)
-    return Basis(tuple(_truncate(block.vectors, block.spectrum, rank) for block, rank in pairs))
 
 
 def damping_of(gradients: Sequence[Array], scale: float) -> list[float]:
@@ -134,12 +130,6 @@ def leading_directions(scaled: Array) -> tuple[Array, Float64s]:
     if width > rows:
         leading = xp.linalg.qr(scaled.T @ leading)[0]
     return _fix_signs(leading), spectrum
-
-
-def _truncate(vectors: Array, spectrum: Float64s, rank: int) -> BlockBasis:
-    total = float(spectrum.sum())
-    kept = float(spectrum[: min(rank, vectors.shape[1])].sum()) / total if total > 0 else 1.0
-    return BlockBasis(vectors[:, :rank], spectrum, min(kept, 1.0) if math.isfinite(kept) else 0.0)
 
 
 def _fix_signs(vectors: Array) -> Array:

@@ -1,7 +1,7 @@
 """One pass over all codes: scores of every row for one or many test points.
 
-With int8 codes the query vector is made int8 as well, so that the pass reads one byte a number and multiplies
-bytes; `fine` adds a second byte of the query where its rounding should not count. The kernel is numkong's (SIMD, int8
+With int8 codes the query vector is made int8 as well, so that the pass reads one byte per number and multiplies
+bytes. The kernel is numkong's (SIMD, int8
 with 32-bit sums) where it is installed, else numpy in blocks that fit the processor's cache. A caller that knows a
 faster one for its machine passes it: sums of bytes are whole numbers, so no kernel changes a score.
 """
@@ -33,9 +33,7 @@ _PIECE_ROWS = 1 << 15
 _DOTS_FROM_WIDTH = 320
 
 
-def scan_codes(
-    codes: Codes, vectors: Float32s, *, threads: int = 1, fine: bool = False, multiply: Multiply | None = None
-) -> Float32s:
+def scan_codes(codes: Codes, vectors: Float32s, *, threads: int = 1, multiply: Multiply | None = None) -> Float32s:
     """Scores (m, n) float32 of all rows for query vectors (m, P); positive is helpful.
 
     `multiply` is the kernel for int8 codes, by default `multiply_bytes` where numkong is installed.
@@ -43,7 +41,7 @@ def scan_codes(
     scores = np.empty((len(vectors), len(codes)), np.float32)
     kernel = multiply or (multiply_bytes if numkong is not None else None)
     if codes.values.dtype == np.int8 and kernel is not None:
-        score_piece = _bytes_scorer(codes, vectors, kernel, scores, parts=2 if fine else 1)
+        score_piece = _bytes_scorer(codes, vectors, kernel, scores)
     else:
         score_piece = _floats_scorer(codes, np.asarray(vectors, np.float32), scores)
     pieces = [slice(*span) for span in spans(len(codes), _PIECE_ROWS)]
@@ -63,37 +61,23 @@ def multiply_bytes(values: NDArray[np.int8], vectors: NDArray[np.int8]) -> NDArr
     return np.asarray(numkong.dots_packed(values, numkong.dots_pack(vectors))).T
 
 
-def split_query(vectors: Float32s, parts: int = 1) -> tuple[NDArray[np.int8], Float32s]:
-    """Query vectors as int8: (parts, m, P) flattened to (parts * m, P), with scales (parts, m).
-
-    Their sum over parts, each times its scale, is the vector to 1/254 of its largest entry (two parts: 1/64,516).
-    """
-    rest = np.asarray(vectors, np.float64)
-    whole, scales = [], []
-    for _ in range(parts):
-        scale = np.abs(rest).max(1, initial=0.0) / _TOP
-        units = np.rint(rest / np.where(scale == 0, 1.0, scale)[:, None])
-        rest = rest - units * scale[:, None]
-        whole.append(units)
-        scales.append(scale)
-    return np.concatenate(whole).astype(np.int8), np.asarray(scales, np.float32)
+def round_query(vectors: Float32s) -> tuple[NDArray[np.int8], Float32s]:
+    """Query vectors (m, P) as int8 and their scales (m,): each entry to 1/254 of its vector's largest."""
+    scales = np.abs(vectors).max(1, initial=0.0) / _TOP
+    units = np.rint(np.asarray(vectors, np.float64) / np.where(scales == 0, 1.0, scales)[:, None])
+    return units.astype(np.int8), np.asarray(scales, np.float32)
 
 
-def _bytes_scorer(
-    codes: Codes, vectors: Float32s, multiply: Multiply, scores: Float32s, parts: int
-) -> Callable[[slice], None]:
-    whole, scales = split_query(vectors, parts)
-    columns = scales[:, :, None]
+def _bytes_scorer(codes: Codes, vectors: Float32s, multiply: Multiply, scores: Float32s) -> Callable[[slice], None]:
+    whole, scales = round_query(vectors)
 
     def score(rows: slice) -> None:
         out = scores[:, rows]
-        products = multiply(codes.values[rows], whole).reshape(parts, *out.shape)
-        if parts == 1:
-            # In place and in float32: at narrow widths a temporary costs as much as the product.
-            np.multiply(products[0], codes.scales[rows], out=out, dtype=np.float32, casting="unsafe")
-            np.multiply(out, columns[0], out=out)
-        else:
-            np.multiply((products * columns).sum(0), codes.scales[rows], out=out, casting="same_kind")
+        # In place and in float32: at narrow widths a temporary costs as much as the product.
+        np.multiply(
+            multiply(codes.values[rows], whole), codes.scales[rows], out=out, dtype=np.float32, casting="unsafe"
+        )
+        np.multiply(out, scales[:, None], out=out)
 
     return score
 

@@ -1,13 +1,13 @@
 """How far scores at several dampings agree: with each other, and with those at the method's default. numpy only."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from influence.agreement import average_ranks, top_k_overlap
 from influence.contracts.sweep import SweepResult, SweepRow
+from influence.evaluating.agreement import share_found, unit_ranks
 from influence.evaluating.statistics import mean_and_interval
 
 #: Rows of either end that are compared.
@@ -16,9 +16,6 @@ _SEED = 0
 
 #: Scores or influence (m, n) of all rows, one line per test point.
 Floats = NDArray[np.floating[Any]]
-
-#: A column of the comparison: one figure from the influence (m, n) at one damping.
-Column = Callable[[Floats], float]
 
 
 def choose_scales(asked: Sequence[float] | None, default: float, steps: Sequence[float]) -> tuple[float, ...]:
@@ -37,14 +34,13 @@ def compare_dampings(
     spearman = mean_rank_correlations([influence[scale] for scale in scales])
     points, rows = influence[default].shape
     top = min(TOP, rows)
-    columns: dict[str, Column] = {"overlap_with_default": lambda values: mean_overlap(values, influence[default], top)}
     against = spearman[scales.index(default)]
     found = [
         SweepRow(
             damping_scale=scale,
             is_default=scale == default,
             spearman_with_default=float(correlation),
-            **{name: column(influence[scale]) for name, column in columns.items()},
+            overlap_with_default=share_found(influence[default], influence[scale], top, top),
             **_describe_agreement(None if agreement is None else agreement[scale]),
         )
         for scale, correlation in zip(scales, against, strict=True)
@@ -67,23 +63,7 @@ def mean_rank_correlations(sets: Sequence[Floats]) -> NDArray[np.float64]:
     """
     total = np.zeros((len(sets), len(sets)))
     for lines in zip(*sets, strict=True):
-        units = np.stack([_unit_ranks(line) for line in lines])
-        flat = ~units.any(axis=1)
-        total += units @ units.T + np.outer(flat, flat)
+        ranks = unit_ranks(np.stack(lines))
+        flat = ~ranks.any(axis=1)
+        total += ranks @ ranks.T + np.outer(flat, flat)
     return np.clip(total / len(sets[0]), -1.0, 1.0)
-
-
-def mean_overlap(left: Floats, right: Floats, k: int) -> float:
-    """Share, in 0..1, that two sets of scores (m, n) have in common of their k highest and of their k lowest rows."""
-    shares = [
-        top_k_overlap(sign * one, sign * other, k) for one, other in zip(left, right, strict=True) for sign in (1, -1)
-    ]
-    return float(np.mean(shares))
-
-
-def _unit_ranks(values: Floats) -> NDArray[np.float64]:
-    """Ranks less their mean, at length 1; zeros where all are equal."""
-    ranks = average_ranks(values)
-    ranks = ranks - ranks.mean()
-    length = np.linalg.norm(ranks)
-    return np.asarray(ranks / length if length > 0 else ranks * 0.0, np.float64)

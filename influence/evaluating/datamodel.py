@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from influence.agreement import rank_correlations
 from influence.errors import InvalidRequest
+from influence.evaluating.agreement import rank_correlations
 from influence.evaluating.statistics import RESAMPLES
 
 Floats = NDArray[np.float64]

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 HASH_BYTES = 16
-Hashes = NDArray[np.void]
 Rows = NDArray[np.int64]
 
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from support.serving import Service, serving, wait_for_workers
 
-from influence.agreement import spearman
-from influence.evaluating.statistics import auc
+from influence.evaluating.agreement import auc, spearman
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 REFERENCE = SHARED / "reference" / "sst2_r8"

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from influence.agreement import spearman
 from influence.contracts.common import Json
 from influence.contracts.index import Index
+from influence.evaluating.agreement import spearman
 from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.datainf import DataInf
 from workers.rows import EncodedRow

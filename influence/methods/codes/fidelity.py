@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from influence.agreement import rank_correlations, share_found
 from influence.arrays import Array
 from influence.compact.arrays import Float64s
 from influence.compact.coded_rows import CodedRows
@@ -20,6 +19,7 @@ from influence.compact.encoder import Encoder, Projected
 from influence.compact.growth import residual_share
 from influence.compact.scan import scan_codes
 from influence.contracts.index import CodeDtype
+from influence.evaluating.agreement import rank_correlations, share_found
 from influence.methods.base import Method
 from influence.methods.codes.form import CodeForm
 from influence.methods.registry import DEFAULT_METHOD, METHODS

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from influence.compact.basis import damping_of, fit_basis, fit_block, scale_rows, truncate_basis
+from influence.compact.basis import damping_of, fit_basis, fit_block, scale_rows
 
 
 def test_both_gram_matrices_and_the_definition_give_the_same_subspace() -> None:
@@ -51,15 +51,6 @@ def test_projecting_and_lifting_returns_rows_that_lie_in_the_span(make_problem: 
     basis = fit_basis(train, damping_of(train, 0.1), 10)
     for block, lifted in zip(train, basis.lift(basis.project(train)), strict=True):
         np.testing.assert_allclose(lifted, block, atol=1e-6 * max(1.0, float(np.abs(block).max())))
-
-
-def test_truncating_a_basis_equals_fitting_it_narrower(make_problem: Callable) -> None:  # type: ignore[type-arg]
-    train = make_problem(5).train
-    damping = damping_of(train, 0.1)
-    narrow, cut = fit_basis(train, damping, 4), truncate_basis(fit_basis(train, damping, 9), 4)
-    assert narrow.ranks == cut.ranks
-    np.testing.assert_allclose(narrow.kept, cut.kept)
-    np.testing.assert_allclose(narrow.blocks[0].vectors, cut.blocks[0].vectors, atol=1e-9)
 
 
 def test_a_wide_block_is_fitted_without_a_square_matrix_of_its_width() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from influence.evaluating.dampings import choose_scales, compare_dampings, mean_overlap, mean_rank_correlations
+from influence.evaluating.dampings import choose_scales, compare_dampings, mean_rank_correlations
 
 STEPS = (0.01, 1.0, 100.0)
 
@@ -29,13 +29,6 @@ def test_correlations_are_spearmans_and_means_over_test_points() -> None:
 def test_scores_that_do_not_vary_agree_with_their_like_alone() -> None:
     flat, varied = np.zeros((1, 5)), np.arange(5.0)[None]
     np.testing.assert_allclose(mean_rank_correlations([flat, flat + 1, varied]), [[1, 1, 0], [1, 1, 0], [0, 0, 1]])
-
-
-def test_overlap_counts_both_ends() -> None:
-    left, right = np.arange(10.0)[None], np.arange(10.0)[None].copy()
-    right[0, 9] = -1.0  # the highest row becomes the lowest
-    assert mean_overlap(left, left, 3) == 1.0
-    assert mean_overlap(left, right, 2) == pytest.approx(0.5)
 
 
 def test_a_comparison_is_against_the_default_in_ascending_order() -> None:

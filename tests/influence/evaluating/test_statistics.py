@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from influence.errors import InvalidRequest
-from influence.evaluating.statistics import auc, bootstrap_interval, mean_and_interval, precision_curve, recall_at
+from influence.evaluating.agreement import auc
+from influence.evaluating.statistics import bootstrap_interval, mean_and_interval, precision_curve
 
 marked = st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=1, max_size=6).filter(
     lambda rows: any(mark for _, mark in rows)
@@ -29,8 +30,6 @@ def test_curves_are_means_over_all_orders_of_tied_rows(rows):
     recall, precision = precision_curve(scores, marks)
     np.testing.assert_allclose(recall, found / sum(marks), atol=1e-12)
     np.testing.assert_allclose(precision, found / np.arange(1, len(rows) + 1), atol=1e-12)
-    for k in range(1, len(rows) + 1):
-        assert recall_at(scores, marks, k) == recall[k - 1]
 
 
 def _falls(scores):
@@ -74,7 +73,5 @@ def test_groups_that_cannot_be_told_apart_are_refused():
         auc([1.0, 2.0], [False, False])
     with pytest.raises(InvalidRequest, match="Every row is positive"):
         auc([1.0, 2.0], [True, True])
-    with pytest.raises(InvalidRequest, match="k is 3, but there are 2 rows"):
-        recall_at([1.0, 2.0], [True, False], 3)
     with pytest.raises(ValueError, match="2 scores do not fit 1 marks"):
         auc([1.0, 2.0], [True])

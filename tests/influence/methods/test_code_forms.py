@@ -10,9 +10,9 @@ from dense_algebra import ORACLES, as_blocks, random_problem
 from numpy.typing import NDArray
 from support.coded import Problem, code_rows
 
-from influence.agreement import rank_correlations
 from influence.compact.coded_rows import CodedRows
 from influence.compact.scan import scan_codes
+from influence.evaluating.agreement import rank_correlations
 from influence.methods.codes.form import CodeForm, CodeState
 from influence.methods.registry import METHODS
 
@@ -32,7 +32,7 @@ def form_of(name: str) -> CodeForm:
 def score(state: CodeState, test: Any) -> Floats:
     """Influence (m, n) from codes."""
     rows = state.rows
-    scores = scan_codes(rows.codes, state.vectors(rows.encoder.project(test)), fine=True)
+    scores = scan_codes(rows.codes, state.vectors(rows.encoder.project(test)))
     return state.finish(scores).astype(np.float64)
 
 

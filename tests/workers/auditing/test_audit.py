@@ -14,13 +14,13 @@ from support.rows import make_completion_rows, make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
 from support.tiny import LABELS, TinyCheckpoint, make_causal, make_classifier, poison_word
 
-from influence.agreement import average_ranks, spearman
 from influence.contracts.audit import Audit
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import GradientSettings, Index
 from influence.contracts.work import AUDIT
 from influence.errors import WorkerDied
+from influence.evaluating.agreement import average_ranks, spearman
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store

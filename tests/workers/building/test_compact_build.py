@@ -10,9 +10,9 @@ from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
 from support.tiny import TinyCheckpoint
 
-from influence.agreement import spearman
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.index import GradientSettings
+from influence.evaluating.agreement import spearman
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store

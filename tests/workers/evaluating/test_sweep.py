@@ -9,10 +9,10 @@ from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query, submit_sweep
 from support.tiny import TinyCheckpoint
 
-from influence.agreement import spearman
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.errors import Cancelled
+from influence.evaluating.agreement import spearman
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 from workers.evaluating.sweep import sweep_dampings

@@ -9,9 +9,9 @@ import pytest
 import torch
 from support.coded import Problem, code_rows, draw_problem
 
-from influence.agreement import rank_correlations
 from influence.contracts.index import IndexSpec, Storage
 from influence.errors import MethodNotOffered
+from influence.evaluating.agreement import rank_correlations
 from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.registry import METHODS, describe_methods, get_method, get_offered
 from workers.evaluating.kinds import calibrate, class_attribution, correlation, lds, leave_out, mislabelled

@@ -18,14 +18,13 @@ def test_kernels_give_the_same_whole_numbers(width: int, points: int) -> None:
         np.testing.assert_array_equal(multiply(values, vectors), expected)
 
 
-@pytest.mark.parametrize("fine", [False, True])
 @pytest.mark.parametrize("points", [1, 3])
-def test_the_chosen_kernel_changes_no_score(points: int, fine: bool) -> None:
+def test_the_chosen_kernel_changes_no_score(points: int) -> None:
     rng = np.random.default_rng(7)
     codes = encode_codes(rng.normal(size=(5000, 60)).astype(np.float32), np.ones((5000, 2), np.float32))
     vectors = rng.normal(size=(points, 60)).astype(np.float32)
-    plain = scan_codes(codes, vectors, threads=2, fine=fine)
-    np.testing.assert_array_equal(scan_codes(codes, vectors, threads=2, fine=fine, multiply=multiply_fastest), plain)
+    plain = scan_codes(codes, vectors, threads=2)
+    np.testing.assert_array_equal(scan_codes(codes, vectors, threads=2, multiply=multiply_fastest), plain)
 
 
 def test_no_rows_need_no_kernel() -> None:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from influence.contracts.common import Json
 from influence.contracts.evaluation import MethodChoice
 from influence.errors import RowMasked
-from influence.evaluating.statistics import auc, precision_curve
+from influence.evaluating.agreement import auc
+from influence.evaluating.statistics import precision_curve
 from workers.evaluating.scorer import open_scorer
 from workers.rows import IGNORED, EncodedRow
 from workers.runtime.state import Runtime

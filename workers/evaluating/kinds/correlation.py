@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from influence.agreement import pearson, spearman
 from influence.contracts.common import Json
 from influence.contracts.evaluation import (
     Cell,
@@ -21,6 +20,7 @@ from influence.contracts.evaluation import (
 )
 from influence.damping import DEFAULT_DAMPING_SCALE
 from influence.errors import InvalidRequest
+from influence.evaluating.agreement import pearson, spearman
 from influence.evaluating.statistics import mean_and_interval
 from influence.reporting.numbers import count_of
 from workers.evaluating.base import Watch

@@ -10,7 +10,8 @@ import numpy as np
 from influence.contracts.common import Json
 from influence.contracts.evaluation import Evaluation, MethodChoice, MislabelledRequest, Report
 from influence.errors import InvalidRequest
-from influence.evaluating.statistics import auc, precision_curve
+from influence.evaluating.agreement import auc
+from influence.evaluating.statistics import precision_curve
 from influence.methods.registry import get_method
 from workers.evaluating.base import Watch
 from workers.evaluating.experiment_rows import Setting, read_setting
