@@ -65,11 +65,14 @@ lock: $(STAMP) ## Write requirements.lock anew after a change of constraints.txt
 	grep -v '^torch==' constraints.txt > $(VENV)/pins.txt
 	$(BIN)/uv pip compile $(VENV)/pins.txt --quiet --no-deps --no-annotate --no-header --generate-hashes -o requirements.lock
 
-lint: $(STAMP) ## ruff, mypy strict, import-linter
+lint: $(STAMP) ## ruff, mypy strict, import-linter, sizes, words, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/check_sizes.py
+	$(BIN)/python scripts/check_words.py
+	$(BIN)/codespell
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix .

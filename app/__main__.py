@@ -8,7 +8,7 @@ from pydantic_settings import SettingsError
 from app.http.serving.server import serve
 from app.main import app_from
 from app.settings import ApiSettings
-from influence.logs import configure_logs
+from influence.process.logs import configure_logs
 from influence.settings import EXIT_SETTINGS, describe_problems
 
 

@@ -25,10 +25,12 @@ class ApiSettings(StorageSettings):
     allowed_origins: list[str] = Field(
         [], description="JSON list of origins, such as 'https://curate.example', whose pages may call from a browser."
     )
-    max_adapter_bytes: int = Field(512 << 20, ge=1, description="Largest adapter zip taken.")
-    max_dataset_bytes: int = Field(2 << 30, ge=1, description="Largest data set file taken, also once unpacked.")
+    max_adapter_bytes: int = Field(512 << 20, ge=1, description="Maximum size of an uploaded adapter zip, in bytes.")
+    max_dataset_bytes: int = Field(
+        2 << 30, ge=1, description="Maximum size of a data set file, in bytes, before and after unpacking."
+    )
     max_rows: int = Field(10_000_000, ge=1, description="Most rows of a data set.")
-    max_request_bytes: int = Field(8 << 20, ge=1, description="Largest JSON body taken.")
+    max_request_bytes: int = Field(8 << 20, ge=1, description="Maximum size of a JSON body, in bytes.")
     max_wait_seconds: float = Field(60.0, ge=0, description="Longest wait that 'Prefer: wait=N' gets.")
     max_connections: int = Field(512, ge=1, description="Most connections at once; more are answered with 503.")
     max_queued_queries: int = Field(1000, ge=1, description="Most queries, audits, sweeps and previews at once.")

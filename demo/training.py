@@ -37,7 +37,7 @@ BASE_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 MAX_TOKENS = 128
 
 Batch = dict[str, Tensor]
-#: Takes the steps done, all steps and the loss of late.
+#: Takes the steps done, all steps and the recent loss.
 Watcher = Callable[[int, int, float], None]
 
 

@@ -1,4 +1,4 @@
-"""Exit 0 when a worker process of this container has announced itself lately."""
+"""Exit 0 when a worker process of this container has announced itself recently."""
 
 import os
 import socket

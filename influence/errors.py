@@ -197,7 +197,7 @@ class UnsupportedModule(CheckpointRefused):
 
 
 class BaseModelNotFound(CheckpointRefused):
-    code, title = "base_model_not_found", "The base model is not to be found"
+    code, title = "base_model_not_found", "Base model not found"
     default_hint = "Give a hub id, a path under the allowed roots, or a configured alias."
 
 
@@ -247,11 +247,11 @@ class IndexNotReady(Conflict):
 
 class IndexFailed(Conflict):
     code, title = "index_failed", "The index could not be built"
-    default_hint = "Read the index's error; send the build again once it is mended."
+    default_hint = "Read the index's error; send the build again once it is fixed."
 
 
 class ResourceInUse(Conflict):
-    code, title = "resource_in_use", "Other resources stand on this one"
+    code, title = "resource_in_use", "Other resources depend on this one"
 
 
 class IdempotencyConflict(Conflict):

@@ -9,6 +9,9 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 PREFIX = "DATAINF_"
+
+#: What a request is told that would need a download.
+OFFLINE = "This service runs offline; it does not download from the Hugging Face Hub."
 #: How a process says that its settings are wrong: to start it again would not help.
 EXIT_SETTINGS = 2
 _FIELD = re.compile(r'field "(\w+)"')

@@ -117,7 +117,9 @@ def _check_weights(weights: Mapping[Signal, float], names: tuple[Signal, ...]) -
             hint=f"The signals are {', '.join(names)}.",
         )
     if all(weights.get(name, 1.0) == 0 for name in names):
-        raise InvalidRequest("No signal counts: every weight is 0.", hint="Leave one signal's weight above 0.")
+        raise InvalidRequest(
+            "At least one signal needs a weight above 0.", hint="Give one signal in 'weights' a weight above 0."
+        )
 
 
 def _no_self_influence(method: str) -> MethodNotOffered:

@@ -12,6 +12,7 @@ from app.intake.plain import accept_plain
 from influence.contracts.checkpoint import BaseModelRef, CheckpointRequest
 from influence.contracts.tasks import TaskName
 from influence.errors import InvalidRequest
+from influence.settings import OFFLINE
 
 #: The most that deflate makes of a byte; the archive's own check of the ratio is tighter.
 _MAX_EXPANSION = 4
@@ -54,7 +55,7 @@ def accept_named(context: Context, request: CheckpointRequest) -> Accepted:
             roots = [root.resolve() for root in settings.allowed_roots]
             copy_adapter(source, folder, max_file_bytes=settings.max_adapter_bytes, roots=roots)
         elif settings.hub_offline:
-            raise InvalidRequest("This service does not reach for the hub.", hint="Upload the adapter as a zip.")
+            raise InvalidRequest(OFFLINE, hint="Upload the adapter as a zip.")
         else:
             # Loading the hub client takes a third of the time in which the API has to be up.
             from app.intake.hub_model import fetch_adapter

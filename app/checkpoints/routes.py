@@ -112,7 +112,7 @@ def _accept_form(context: Context, upload: Upload, form: CheckpointForm) -> Acce
     fields = form.model_dump(exclude={"trainable"})
     if (upload.filename is None) == (form.trainable is None):
         raise InvalidRequest(
-            "The form has to bring either the file 'adapter' or the field 'trainable'.",
+            "Send either the file 'adapter' or the field 'trainable'.",
             hint="Send the zip of the adapter; or name the trained modules of a plain model, such as "
             "'trainable=[\"classifier\"]'.",
         )

@@ -43,4 +43,4 @@ def refuse_full_queue(store: Store, most: int) -> None:
 def require_worker(store: Store) -> None:
     """Raise NoWorker: waiting would be in vain."""
     if not store.workers.alive():
-        raise NoWorker("No worker has been heard of lately, so that the answer would not come.")
+        raise NoWorker("No worker is running, so waiting would not help.")

@@ -9,7 +9,7 @@ from influence.contracts.dataset import ROW_FORMS, TEXT, Dataset, LabelValue
 from influence.contracts.points import PointSource
 from influence.contracts.tasks import TASKS
 from influence.errors import BrokenRow, InvalidRequest, RowsRefused
-from influence.rows.answers import answer_text, ends_with_answer
+from influence.rows.conversations.answers import answer_text, ends_with_answer
 from influence.rows.label_forms.books import open_book
 
 

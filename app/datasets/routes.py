@@ -39,6 +39,7 @@ from influence.errors import (
     UnsupportedFormat,
 )
 from influence.rows.file import RowFile
+from influence.settings import OFFLINE
 from influence.store.work import delete_dependents
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute)
@@ -115,7 +116,7 @@ async def _take_json(request: Request, context: Context, once: IdempotentRun) ->
         path = resolve_allowed(body.path, context.settings.allowed_roots)
         source |= {"source_path": path, "filename": path.name}
     elif context.settings.hub_offline:
-        raise InvalidRequest("This service does not reach for the hub.", hint="Upload the file as a multipart form.")
+        raise InvalidRequest(OFFLINE, hint="Upload the file as a multipart form.")
     else:
         source |= {"hub_id": body.hub_id, "revision": body.revision}
     return await run_in_threadpool(once.run, digest_json(body.model_dump()), lambda: _accept(context, source))

@@ -48,7 +48,7 @@ EXAMPLES = {
     "",
     status_code=202,
     response_model=Evaluation,
-    summary="Ask training itself which scores to trust",
+    summary="Run an evaluation: retrain to see which scores to trust",
     responses={
         200: {"model": Evaluation, "description": "The report, which was there within `Prefer: wait=N`."},
         **describe_errors(*INDEX_ERRORS, *ROW_ERRORS, BaseModelNotFound, PathNotAllowed, *WORK_ERRORS),

@@ -59,7 +59,8 @@ def _require_retrainable(request: Experiment, checkpoint: Checkpoint) -> None:
         )
     if checkpoint.trainable is not None:
         raise TaskMismatch(
-            f"{checkpoint.id} is a plain model: its files hold only what training made of it, nothing to begin from.",
+            f"{checkpoint.id} is a plain model: its files contain only trained weights, "
+            "so there is nothing to retrain from.",
             hint="Evaluate an index of an adapter, or a model to train by 'dataset_id' and 'base_model'.",
         )
     if (checkpoint.adapter or {}).get("init_lora_weights") == "eva":
@@ -104,7 +105,7 @@ def _default_encoder(context: Context) -> BaseModelRef:
         return resolve_base_model(context, DEFAULT_BASE_MODEL, None)
     except BaseModelNotFound as error:
         raise BaseModelNotFound(
-            f"The request names no base model, and '{DEFAULT_BASE_MODEL}', which is then taken, is not here.",
+            f"No base model was given and the default '{DEFAULT_BASE_MODEL}' is not installed.",
             hint=f"Name an alias, path or hub id in 'base_model'. Or: {error.hint}",
         ) from error
 

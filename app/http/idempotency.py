@@ -55,7 +55,7 @@ class IdempotentRun:
             )
         if isinstance(earlier, dict):
             if earlier["body_digest"] != body_digest:
-                raise IdempotencyConflict("This Idempotency-Key came with another body before.")
+                raise IdempotencyConflict("This Idempotency-Key was already used with a different body.")
             return Accepted(earlier["resource_id"], earlier["job_id"], earlier["is_new"], is_replayed=True)
         return self._remember(self.key_digest, body_digest, work)
 

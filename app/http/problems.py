@@ -138,7 +138,7 @@ def translate_validation(errors: Sequence[Any]) -> InvalidRequest:
     more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
     return InvalidRequest(
         f"{where}{first['message']}{more}.",
-        hint="Mend the fields named in 'errors'; /docs shows what this call takes.",
+        hint="Fix the fields listed in 'errors'; /docs shows what this call accepts.",
         extra={"errors": fields},
     )
 

@@ -70,6 +70,6 @@ def _check_gradients(old: Index, spec: IndexSpec) -> None:
         )
     if old.spec.gradient_version != GRADIENT_VERSION:
         raise InvalidRequest(
-            f"The index {old.id} was built by a version whose gradients mean something else.",
+            f"The index {old.id} was built with an incompatible gradient version.",
             hint="Leave 'grow_from' out.",
         )

@@ -14,6 +14,7 @@ from huggingface_hub.errors import (
 )
 
 from influence.errors import DiskFull, InvalidRequest, NotFound, Unavailable, is_disk_full
+from influence.settings import OFFLINE
 
 
 @contextmanager
@@ -33,9 +34,7 @@ def translate_hub_errors(hub_id: str, revision: str | None, *, kind: str, exampl
             hint=f"Check id and revision; for private or gated {kind}s the service needs a token (HF_TOKEN).",
         ) from error
     except OfflineModeIsEnabled as error:
-        raise Unavailable(
-            "The service does not reach for the hub.", hint=f"Upload the {sent}, or unset HF_HUB_OFFLINE."
-        ) from error
+        raise Unavailable(OFFLINE, hint=f"Upload the {sent}, or unset HF_HUB_OFFLINE.") from error
     except (EntryNotFoundError, HfHubHTTPError, HTTPError, OSError) as error:
         if isinstance(error, OSError) and is_disk_full(error):
             raise DiskFull("There is no room for what the hub gives.") from error

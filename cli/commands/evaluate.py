@@ -19,8 +19,7 @@ from cli.printing.reports import show_report
 from cli.printing.text import plain
 from influence.contracts.common import Json
 from influence.contracts.dataset import DatasetRequest
-from influence.contracts.evaluation import Evaluation, EvaluationKind, EvaluationRequest, LoraShape
-from influence.contracts.training import TrainingRecipe
+from influence.contracts.evaluation import Evaluation, EvaluationKind, EvaluationRequest, LoraShape, TrainingRecipe
 from influence.errors import InvalidRequest
 
 PICTURE_ENDINGS = ("svg", "png")

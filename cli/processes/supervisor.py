@@ -9,7 +9,7 @@ from types import FrameType
 
 from cli.processes.children import Child, wait_for_end
 from influence.errors import DatainfError, Unavailable
-from influence.restarts import Lives, describe_exit
+from influence.process.restarts import Lives, describe_exit
 from influence.settings import EXIT_SETTINGS
 
 POLL_SECONDS = 0.1

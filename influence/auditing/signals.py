@@ -18,7 +18,7 @@ Columns = Mapping[str, NDArray[Any]]
 #: In the order in which they are shown.
 MEANINGS: dict[Signal, str] = {
     "loss": "The row's own training loss: high where the model does not believe the label.",
-    "self_influence": "The row's score on itself: high where the model had to bend for this row alone.",
+    "self_influence": "The row's score on itself: high when the model had to fit this row individually.",
     "influence": "Influence on the mean evaluation loss: positive where training on the row raised it.",
     "margin": "1 - probability of the given label + that of the likeliest other one: above 1 where another wins.",
     "probability": "Probability of the given label: low where the model does not believe it.",

@@ -23,7 +23,7 @@ def rank_suspicion(oddness: Mapping[str, NDArray[Any]], weights: Mapping[str, fl
     """
     counted = {name: weights[name] for name in oddness if weights[name] > 0}
     if not counted:
-        raise InvalidRequest("No signal counts.", hint="Give at least one signal a weight above 0.")
+        raise InvalidRequest("At least one signal needs a weight above 0.", hint="Give one signal a weight above 0.")
     mean_ranks = sum(weight * average_ranks(oddness[name]) for name, weight in counted.items())
     ranks = average_ranks(mean_ranks)
     if len(ranks) == 1:

@@ -1,4 +1,4 @@
-"""An audit: every training row of an index with what speaks for a wrong label. score = -influence, as everywhere."""
+"""An audit: the training rows of an index, ranked by evidence that their label is wrong. score = -influence."""
 
 from datetime import datetime
 from typing import Literal

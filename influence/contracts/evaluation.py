@@ -15,7 +15,6 @@ from influence.contracts.index import DEFAULT_RANK, Storage
 from influence.contracts.job import Progress, WorkRecord
 from influence.contracts.query import Direction
 from influence.contracts.tasks import TaskName
-from influence.contracts.training import TrainingRecipe
 
 EvaluationKind = Literal["correlation", "mislabelled", "class-attribution", "lds", "leave-out", "calibrate"]
 MAX_PIECES = 10_000
@@ -33,6 +32,23 @@ def _without_repeats(values: tuple[int, ...]) -> tuple[int, ...]:
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 31)], ...], AfterValidator(_without_repeats)]
 Numbers = Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], AfterValidator(_without_repeats)]
+
+
+class TrainingRecipe(Request):
+    """AdamW with a linear warm-up and decay, over batches of rows of like length, shuffled every epoch.
+
+    A row's loss is the mean over its supervised tokens, a batch's the mean over its rows. `seed` decides the fresh
+    adapter, the head, the order of batches and dropout.
+    """
+
+    epochs: int = Field(6, ge=1, le=1000, description="Epochs per training.")
+    batch_rows: int = Field(16, ge=1, le=4096, description="Rows per step.")
+    learning_rate: float = Field(2e-3, gt=0, le=1, allow_inf_nan=False, description="Highest learning rate.")
+    warmup_share: float = Field(0.1, ge=0, le=1, description="Share of all steps until the full learning rate.")
+    weight_decay: float = Field(0.01, ge=0, le=10, allow_inf_nan=False)
+    max_gradient_norm: float = Field(1.0, gt=0, le=1e9, allow_inf_nan=False)
+    lora_dropout: float = Field(0.05, ge=0, lt=1)
+    seed: int = Field(0, ge=0, lt=1 << 31)
 
 
 class MethodChoice(Request):
@@ -61,9 +77,7 @@ class LoraShape(Request):
     """The fresh adapter of a model that an evaluation trains. No target modules: PEFT's choice for the architecture."""
 
     r: int = Field(8, ge=1, le=1024, description="Rank of the fresh adapter.")
-    lora_alpha: float = Field(
-        8, gt=0, le=1e6, allow_inf_nan=False, description="LoRA alpha: its scale, times the rank."
-    )
+    lora_alpha: float = Field(8, gt=0, le=1e6, allow_inf_nan=False, description="LoRA alpha.")
     target_modules: tuple[str, ...] | None = Field(None, max_length=100)
 
 

@@ -27,7 +27,7 @@ class Workers:
         self._client.zrem(keys.listing("worker"), name)
 
     def alive(self) -> list[Json]:
-        """Descriptions of all workers heard of lately; those that went silent leave the listing."""
+        """Descriptions of all running workers; those that went silent leave the listing."""
         names = cast("list[bytes]", self._client.zrange(keys.listing("worker"), 0, -1))
         wanted = [keys.worker(name.decode(errors="replace")) for name in names]
         texts = self._client.mget(wanted) if wanted else []

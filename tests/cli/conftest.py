@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 from contract_server import ContractServer, running
-from support.terminal import Call
+from support.processes.terminal import Call
 from typer.testing import CliRunner
 
 from cli.main import app

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from contract_server import ContractServer, problem
-from support.terminal import Call, assert_harmless
+from support.processes.terminal import Call, assert_harmless
 
 
 def test_an_audit_is_followed_and_its_rows_are_shown_harmlessly(call: Call, service: ContractServer) -> None:

@@ -12,7 +12,7 @@ from contract_server import KEY, ContractServer, problem
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.responses import Response
-from support.terminal import Call, assert_harmless
+from support.processes.terminal import Call, assert_harmless
 
 from cli.client.test_points import parse_rows
 from cli.printing.text import plain

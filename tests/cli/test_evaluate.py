@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from contract_server import ContractServer, problem
-from support.terminal import Call, assert_harmless
+from support.processes.terminal import Call, assert_harmless
 
 from cli.commands.experiment import parse_methods
 from influence.errors import InvalidRequest

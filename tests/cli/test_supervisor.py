@@ -11,7 +11,7 @@ import pytest
 from cli.processes.children import CommandChild
 from cli.processes.supervisor import Post, Supervisor
 from influence.errors import Unavailable
-from influence.restarts import Lives, Patience
+from influence.process.restarts import Lives, Patience
 
 QUICK = Patience(short_life_seconds=300.0, first_wait_seconds=0.01, last_wait_seconds=0.02, max_short_lives=3)
 #: Seconds to end in: no child here takes so long, however busy the machine.

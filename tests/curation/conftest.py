@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.curation import EVALUATION, ROWS
+from support.stories.curation import EVALUATION, ROWS
 from support.tiny import LABELS, make_classifier
 from support.trials.bench import Bench, open_bench
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.curation import ROWS
 from support.problems import assert_problem
+from support.stories.curation import ROWS
 from support.trials.bench import Bench
 
 SOURCES = np.array([row["source"] for row in ROWS])

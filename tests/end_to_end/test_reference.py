@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.serving import Service, serving, wait_for_workers
+from support.processes.serving import Service, serving, wait_for_workers
 
 from influence.evaluating.agreement import auc, spearman
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.processes.serving import END_SECONDS, Service, serving, wait_for_workers
 from support.rows import make_ticket_rows
-from support.serving import END_SECONDS, Service, serving, wait_for_workers
 from support.tiny import LABELS, TinyCheckpoint
 
 from cli.samples.transformations import TransformationSettings, make_transformations, to_jsonl

@@ -2,7 +2,7 @@
 
 import signal
 
-from influence.restarts import Lives, Patience, describe_exit
+from influence.process.restarts import Lives, Patience, describe_exit
 
 NEVER_LONG = 1e9
 

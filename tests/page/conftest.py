@@ -11,9 +11,9 @@ from urllib.parse import urlparse
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route, sync_playwright
-from support.page import HOSTILE, Story
+from support.processes.serving import Service, serving, wait_for_workers
 from support.rows import make_ticket_rows
-from support.serving import Service, serving, wait_for_workers
+from support.stories.page import HOSTILE, Story
 from support.tiny import LABELS, make_classifier
 
 CHROMIUM = next(

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
-from support.page import Story, open_view
+from support.stories.page import Story, open_view
 
 
 def test_from_a_wrong_answer_to_the_row_that_taught_it(page: Page, story: Story) -> None:

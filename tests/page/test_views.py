@@ -6,7 +6,7 @@ import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
-from support.page import HOSTILE, Story, open_view
+from support.stories.page import HOSTILE, Story, open_view
 
 VIEWS: dict[str, Callable[[Story], str]] = {
     "home": lambda story: "/ui/",

@@ -15,8 +15,8 @@ from support.trials.exactness import TOLERANCE, load_tiny
 from support.trials.float64 import Float64Throughout
 
 from app.indexes.submit import index_address
+from influence.contracts.evaluation import TrainingRecipe
 from influence.contracts.index import GradientSettings, IndexSpec
-from influence.contracts.training import TrainingRecipe
 from influence.digests import digest_json
 from influence.errors import TaskMismatch
 from workers.gradients.collector import GradientCollector, RowGradients

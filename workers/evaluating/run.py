@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from influence.contracts.evaluation import Evaluation, MethodChoice
-from influence.contracts.training import TrainingRecipe
+from influence.contracts.evaluation import Evaluation, MethodChoice, TrainingRecipe
 from workers.evaluating.base import Watch
 from workers.evaluating.experiment_rows import Setting
 from workers.evaluating.models.untrained import load_untrained

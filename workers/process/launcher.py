@@ -15,8 +15,8 @@ import structlog
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from influence.logs import configure_logs
-from influence.restarts import Lives, Patience, describe_exit
+from influence.process.logs import configure_logs
+from influence.process.restarts import Lives, Patience, describe_exit
 from influence.settings import EXIT_SETTINGS, describe_problems
 from influence.store.embedded import die_with_parent
 from workers.process.heap import steady_heap

@@ -16,7 +16,7 @@ from dramatiq.middleware import CurrentMessage
 
 from influence.contracts.work import QueueName
 from influence.errors import DatainfError
-from influence.logs import configure_logs
+from influence.process.logs import configure_logs
 from influence.store.connections import StoreError, connect
 from influence.store.data.files import Files
 from influence.store.queue import make_broker

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from influence.contracts.index import Index
 from influence.contracts.query import Query, QueryRequest, ScoredRow, TestPointResult
 from influence.ranking import Ranking, direction_of, histogram, percentiles, rank_rows, scores_of, summarise
-from influence.rows.answers import answer_text
+from influence.rows.conversations.answers import answer_text
 from workers.queries.contributions import Contributions, Positions
 from workers.queries.influence import Influence
 from workers.queries.test_points import TestPoints

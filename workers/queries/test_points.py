@@ -11,7 +11,7 @@ from torch import Tensor
 from influence.contracts.dataset import LabelValue
 from influence.contracts.points import PointSource
 from influence.errors import NonFiniteGradients, RowsUnfit
-from influence.rows.answers import ends_with_answer
+from influence.rows.conversations.answers import ends_with_answer
 from workers.rows import EncodedRow, Row
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_rows

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from influence.errors import RowMasked, RowsUnfit
-from influence.rows.answers import answer_text
+from influence.rows.conversations.answers import answer_text
 from workers.rows import IGNORED, EncodedRow, Row
 from workers.tasks.encoding import Span
 from workers.tasks.refusals import id_of, refuse_rows

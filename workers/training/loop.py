@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from influence.contracts.training import TrainingRecipe
+from influence.contracts.evaluation import TrainingRecipe
 from influence.errors import NonFiniteGradients
 from workers.rows import EncodedRow
 from workers.tasks.base import OfTokens, Task

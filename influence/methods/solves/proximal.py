@@ -5,7 +5,7 @@
 The inverse is that of one implicit (proximal) gradient step of length 1/lambda_l: a gradient of row k moves the block
 freely where training gradients do not lie and less where they do. It is `exact` with each block multiplied by its
 lambda: the same system is solved, but blocks count by the size of their gradients, as in the plain product, and not by
-1/lambda_l, which lets blocks of tiny gradients speak loudest. Endless damping leaves `hessian_free`.
+1/lambda_l, which lets blocks of tiny gradients speak loudest. As damping grows it reduces to `hessian_free`.
 Source of the step: Rockafellar 1976, proximal point algorithm; that it agrees better with retraining than `exact` is
 measured, see docs/method.md.
 """

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
-from support.reviewing import Reviewing
+from support.stories.reviewing import Reviewing
 
 from influence.store.store import Store
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 from support.problems import assert_problem
-from support.reviewing import Reviewing
+from support.stories.reviewing import Reviewing
 
 
 def test_a_dry_run_says_what_would_change_and_changes_nothing(with_audit: Reviewing) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 from support.problems import assert_problem
-from support.reviewing import Reviewing
+from support.stories.reviewing import Reviewing
 
 from influence.contracts.review import DecisionChange
 from influence.store.store import Store

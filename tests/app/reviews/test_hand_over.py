@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 from support.problems import assert_problem
-from support.reviewing import Reviewing
+from support.stories.reviewing import Reviewing
 
 from app.reviews.label_studio import REMOVE_CHOICE
 

@@ -15,8 +15,7 @@ from support.tiny import make_causal
 
 from cli.samples.transformations import TransformationSettings, make_transformations
 from influence.contracts.checkpoint import BaseModelRef
-from influence.contracts.evaluation import ClassAttributionRequest, LoraShape, MethodChoice, Subject
-from influence.contracts.training import TrainingRecipe
+from influence.contracts.evaluation import ClassAttributionRequest, LoraShape, MethodChoice, Subject, TrainingRecipe
 from influence.errors import RowMasked
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store

@@ -14,8 +14,8 @@ from support.tiny import LABELS, TinyCheckpoint
 
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import now
+from influence.contracts.evaluation import TrainingRecipe
 from influence.contracts.index import GradientSettings
-from influence.contracts.training import TrainingRecipe
 from influence.errors import Cancelled, NonFiniteGradients
 from workers.loading.checkpoint import LoadedCheckpoint, make_untrained
 from workers.loading.options import LoadOptions

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import ClassAttributionRequest, Evaluation, MethodChoice, Report
-from influence.contracts.training import TrainingRecipe
+from influence.contracts.evaluation import ClassAttributionRequest, Evaluation, MethodChoice, Report, TrainingRecipe
 from influence.errors import InvalidRequest, RowsUnfit
 from influence.evaluating.selection import hold_out, spread_over_classes
 from workers.evaluating.base import Watch

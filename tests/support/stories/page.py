@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from playwright.sync_api import Page
 
-from support.serving import Service
+from support.processes.serving import Service
 
 #: Rows as strangers write them: markup, directions, control characters, length, no letters at all.
 HOSTILE = (

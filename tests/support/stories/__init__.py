@@ -1,0 +1,1 @@
+"""Stories that tests of the page and of curation tell."""
