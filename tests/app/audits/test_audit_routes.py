@@ -118,7 +118,7 @@ def test_a_method_without_self_influence_leaves_that_signal_out(
         ({"evaluation": {"dataset_id": "ds_none"}}, 404, "not_found", ""),
         ({"weights": {"loss": -1}}, 422, "invalid_request", "from 0"),
         ({"weights": {"influence": 1}}, 422, "invalid_request", "not among the signals"),
-        ({"signals": ["loss"], "weights": {"loss": 0}}, 422, "invalid_request", "No signal counts"),
+        ({"signals": ["loss"], "weights": {"loss": 0}}, 422, "invalid_request", "At least one signal needs a weight"),
         ({"method": "embedding"}, 422, "method_not_offered", "baseline"),
         ({"method": "tracin"}, 422, "method_not_offered", "hessian_free"),
         ({"method": "ekfac"}, 422, "method_not_offered", "kronecker"),

@@ -49,5 +49,5 @@ def test_one_row_alone_is_neither_suspicious_nor_not() -> None:
 
 
 def test_signals_that_all_count_nothing_are_refused() -> None:
-    with pytest.raises(InvalidRequest, match="No signal counts"):
+    with pytest.raises(InvalidRequest, match="At least one signal"):
         rank_suspicion({"loss": np.array([1.0, 2.0])}, {"loss": 0.0})
