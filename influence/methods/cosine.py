@@ -32,7 +32,9 @@ class Cosine(Method[CosineState]):
     summary: ClassVar[str] = "Angle between test and training gradients: rows with large gradients do not stand out."
     cost: ClassVar[str] = "one pass"
     default_damping_scale: ClassVar[float | None] = None
-    on_codes: ClassVar[CodeForm | None] = CodeForm(invert_nothing, squared_lengths, squared_lengths)
+    on_codes: ClassVar[CodeForm | None] = CodeForm(
+        invert_nothing, squared_lengths, squared_lengths, has_curvature=False
+    )
 
     def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> CosineState:
         check_blocks(blocks)

@@ -40,7 +40,7 @@ class HessianFree(LinearMethod[HessianFreeState]):
     summary: ClassVar[str] = "Inner product of test and training gradients: no curvature, no damping."
     cost: ClassVar[str] = "one pass"
     default_damping_scale: ClassVar[float | None] = None
-    on_codes: ClassVar[CodeForm | None] = CodeForm(invert_nothing)
+    on_codes: ClassVar[CodeForm | None] = CodeForm(invert_nothing, has_curvature=False)
 
     def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> HessianFreeState:
         check_blocks(blocks)

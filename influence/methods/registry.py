@@ -1,7 +1,7 @@
 """All methods and baselines by name."""
 
 import difflib
-from typing import Any
+from typing import Any, Literal
 
 from influence.contracts.index import IndexSpec, Storage
 from influence.contracts.method import MethodDescription
@@ -103,10 +103,17 @@ def describe_methods() -> list[MethodDescription]:
             storages=tuple(sorted(found.storages, reverse=True)),
             default_damping_scale=found.default_damping_scale,
             has_self_influence=found.has_self_influence,
+            on_codes=_describe_codes(found),
             cost=found.cost,
         )
         for found in known
     ]
+
+
+def _describe_codes(method: Method[Any] | Baseline) -> Literal["exact", "measured"] | None:
+    if isinstance(method, Baseline) or method.on_codes is None:
+        return None
+    return "measured" if method.on_codes.has_curvature else "exact"
 
 
 def _suggest(name: str) -> str:

@@ -96,7 +96,7 @@ def _store(
     """Write results and scores; what would speak of gradients, damping and fidelity, stays empty."""
     with watch.phase("rank"):
         scored = Influence(hot.row_indexes, influence)
-        builder = ResultBuilder(runtime, query, index, points, scored, are_exact=True)
+        builder = ResultBuilder(runtime, query, index, points, scored, exact="all")
         results = builder.build(rank_points(scored, query.request))
         runtime.store.scores.write(query.id, spread_rows(influence, hot.row_indexes, index.rows))
     answer: Json = {

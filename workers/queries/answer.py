@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.index import Calibration
-from influence.contracts.query import Query, TestPointResult
+from influence.contracts.query import Query, QueryRequest, TestPointResult
+from influence.methods.codes.exactness import why_inexact
 from influence.methods.registry import get_method
 from influence.ranking import Ranking
 from influence.store.work import advance, finish
@@ -16,23 +17,25 @@ from workers.queries.contributions import Contributions, block_contributions
 from workers.queries.influence import Influence
 from workers.queries.opened import OpenedIndexes, find_terms
 from workers.queries.rerank import AUTO_SECONDS, candidates_of, estimate_seconds, is_wanted
-from workers.queries.results import ResultBuilder, rank_points, shown_rows
+from workers.queries.results import Exactness, ResultBuilder, rank_points, shown_rows
 from workers.runtime.state import Runtime
 from workers.runtime.stopwatch import Stopwatch
 
 #: Note of an answer from codes that an exact one will replace.
-_PRELIMINARY = "Exact scores are being computed."
-#: Beginning of the note of an answer from codes that stands.
+_PRELIMINARY = "Scores from true gradients are being computed."
+#: Beginnings of the notes of an answer from codes that stands, and of one whose re-ranked scores are not exact.
 _FROM_CODES = "Scores come from codes;"
+_RERANKED = "Re-ranked scores of "
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Influence, its rankings, what is known exactly of rows that codes or blocks are asked about, and notes."""
+    """Influence, its rankings, which rows are exact, what blocks contribute to some rows, and notes."""
 
     influence: Influence
     rankings: list[Ranking]
-    exact: Contributions | None = None
+    exact: Exactness = "all"
+    contributions: Contributions | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -61,25 +64,36 @@ def _answer_exactly(runtime: Runtime, query: Query, indexes: OpenedIndexes, infl
         rankings = rank_points(influence, query.request)
     if "blocks" not in query.request.include:
         return Answer(influence, rankings)
-    return Answer(influence, rankings, block_contributions(indexes, influence, [*map(shown_rows, rankings)]))
+    parts = block_contributions(indexes, influence, [*map(shown_rows, rankings)])
+    return Answer(influence, rankings, contributions=parts)
 
 
 def _answer_from_codes(runtime: Runtime, query: Query, indexes: OpenedIndexes, influence: Influence) -> Answer:
-    """Replace the candidates' scores in `influence` by exact ones where that is wanted; says so where it is not."""
+    """Replace the candidates' scores in `influence` by those from true gradients where that is wanted; says so where it
+    is not, and where those are not exact."""
     candidates = candidates_of(query.request, influence)
     seconds = estimate_seconds(runtime, indexes.terms, influence.row_indexes[candidates])
+    inexact = _why_inexact(indexes, query.request)
     if not is_wanted(query.request, seconds):
-        note = (
-            f"{_FROM_CODES} exact scores of {len(candidates)} rows would take about {seconds:.1f} s: send exact true."
-        )
-        return Answer(influence, rank_points(influence, query.request), notes=(note,))
+        better = "scores from true gradients" if inexact else "exact scores"
+        note = f"{_FROM_CODES} {better} of {len(candidates)} rows would take about {seconds:.1f} s: send exact true."
+        return Answer(influence, rank_points(influence, query.request), "none", notes=(note, *inexact))
     if seconds > AUTO_SECONDS:
-        preliminary = Answer(influence, rank_points(influence, query.request), notes=(_PRELIMINARY,))
+        preliminary = Answer(influence, rank_points(influence, query.request), "none", notes=(_PRELIMINARY,))
         _store(runtime, query, indexes, preliminary, is_final=False)
-    runtime.store.jobs.set_phase(query.job_id, "exact scores", total=len(candidates))
-    exact = block_contributions(indexes, influence, [candidates] * len(influence.values))
-    influence.values[:, candidates] = exact.influence()
-    return Answer(influence, rank_points(influence, query.request), exact)
+    runtime.store.jobs.set_phase(query.job_id, "scores from gradients", total=len(candidates))
+    parts = block_contributions(indexes, influence, [candidates] * len(influence.values))
+    influence.values[:, candidates] = parts.influence()
+    rankings = rank_points(influence, query.request)
+    return Answer(influence, rankings, "none" if inexact else "recomputed", parts, inexact)
+
+
+def _why_inexact(indexes: OpenedIndexes, request: QueryRequest) -> tuple[str, ...]:
+    """Why re-ranked rows may not be called exact, a sentence for each reason that an index has; none where they may."""
+    method = get_method(request.method)
+    scale = method.damping_scale(request.damping_scale)
+    reasons = (why_inexact(term.index, method, scale) for term in indexes.terms)
+    return tuple(dict.fromkeys(reason for reason in reasons if reason is not None))
 
 
 def _store(runtime: Runtime, query: Query, indexes: OpenedIndexes, answer: Answer, *, is_final: bool = True) -> None:
@@ -111,7 +125,7 @@ def _store(runtime: Runtime, query: Query, indexes: OpenedIndexes, answer: Answe
 
 def renew_notes(noted: tuple[str, ...], new: tuple[str, ...]) -> tuple[str, ...]:
     """A record's notes with an answer's own in the place of those of the answer before it, one cut short perhaps."""
-    kept = (note for note in noted if not note.startswith((_PRELIMINARY, _FROM_CODES)))
+    kept = (note for note in noted if not note.startswith((_PRELIMINARY, _FROM_CODES, _RERANKED)))
     return (*kept, *new)
 
 
@@ -135,8 +149,8 @@ def _build_results(
         indexes.terms[0].index,
         indexes.points,
         answer.influence,
-        are_exact=indexes.are_full,
         exact=answer.exact,
+        contributions=answer.contributions,
         change_scale=None if calibration is None else calibration.scale,
     )
     return builder.build(answer.rankings)

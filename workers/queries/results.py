@@ -1,7 +1,7 @@
 """From influence to the answer that people read: ranked rows with their text, percentiles, histogram."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from workers.queries.test_points import TestPoints
 from workers.rows import Row
 from workers.runtime.open import open_rows
 from workers.runtime.state import Runtime
+
+#: Which rows of an answer may be called exact: those whose gradients were recomputed, on compact storage.
+Exactness = Literal["all", "recomputed", "none"]
 
 
 def rank_points(influence: Influence, request: QueryRequest) -> list[Ranking]:
@@ -40,17 +43,18 @@ class ResultBuilder:
         points: TestPoints,
         influence: Influence,
         *,
-        are_exact: bool,
-        exact: Contributions | None = None,
+        exact: Exactness,
+        contributions: Contributions | None = None,
         change_scale: float | None = None,
     ) -> None:
-        """With `are_exact` all scores are final, else those that `exact` tells of; it gives blocks' parts where asked
-        for. `change_scale` makes predicted changes of loss of scores where the index was calibrated."""
+        """`exact` says which rows may be called so: all, those that `contributions` tells of, or none; those give
+        blocks' parts where asked for. `change_scale` makes predicted changes of loss of scores where the index was
+        calibrated."""
         self._points = points
         self._span = query.request.span
         self._influence = influence
-        self._are_exact = are_exact
         self._exact = exact
+        self._contributions = contributions
         self._block_names = [block.name for block in index.blocks] if "blocks" in query.request.include else None
         self._change_scale = change_scale
         self._rows = open_rows(runtime, index.spec.dataset_id)
@@ -89,14 +93,14 @@ class ResultBuilder:
         row_indexes = self._influence.row_indexes[shown].tolist()
         percentile = percentiles(scores_of(influence), shown)
         texts = self._rows.read_many(row_indexes)
-        parts = {} if self._exact is None else self._exact.of(number, shown)
+        parts = {} if self._contributions is None else self._contributions.of(number, shown)
         return {
             position: self._score_row(
                 row_indexes[place],
                 texts[place],
                 float(influence[position]),
                 float(percentile[place]),
-                self._are_exact or position in parts,
+                self._exact == "all" or (self._exact == "recomputed" and position in parts),
                 self._name_blocks(parts.get(position)),
             )
             for place, position in enumerate(shown.tolist())

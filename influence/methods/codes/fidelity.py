@@ -1,33 +1,39 @@
-"""How well an index ranks by codes, measured on rows of its own data set that its basis never saw.
+"""What codes are worth, measured when an index is built: against the same methods on the whole gradients at hand.
 
-Held-out rows serve as pseudo-queries against each other. Their gradients are at hand in full when the index is
-built, so the true score of each pair is an inner product with the full direction (see `influence.compact.rerank`); no
-row of the index is computed twice.
+The rows that the basis was fitted to and those held out are a training set of their own, and their gradients are there
+in full; no row is computed twice. Held-out rows, which the basis never saw, serve as pseudo-queries.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from influence.arrays import Array
-from influence.compact.arrays import Float64s
+from influence.compact.arrays import Float64s, to_numpy
 from influence.compact.coded_rows import CodedRows
 from influence.compact.encoder import Encoder, Projected
 from influence.compact.growth import residual_share
 from influence.compact.scan import scan_codes
 from influence.contracts.index import CodeDtype
 from influence.evaluating.agreement import rank_correlations, share_found
+from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.base import Method
-from influence.methods.codes.form import CodeForm
+from influence.methods.codes.exactness import LARGEST_ERROR, RerankedError
 from influence.methods.registry import DEFAULT_METHOD, METHODS
 
 #: Under these an index warns. Candidates are 4k rows, as a query's re-ranking takes by default.
 SPEARMAN_FLOOR = 0.99
 FOUND_FLOOR = 0.98
 CANDIDATES_PER_RESULT = 4
+_SEED = 0
+#: Rows measured with, at most: a method that solves takes time with their square, per block.
+MEASURED_ROWS = 768
+#: And it keeps a matrix of rows x rows per block: fewer rows where those would take more bytes.
+SYSTEM_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,7 @@ class Fidelity:
     re-ranking returns. `kept` is the basis's share of the normalised energy per block, `residual` the share of the
     held-out rows' that it misses. Both directions count, helpful and harmful. All of it is the default method's;
     `methods` has the mean Spearman of every method that codes answer, at its default damping: some live on directions
-    that the basis hardly looks at.
+    that the basis hardly looks at. `reranked` says how far scores from true gradients are off.
     """
 
     queries: int
@@ -49,6 +55,7 @@ class Fidelity:
     kept: tuple[float, ...]
     residual: float
     methods: dict[str, float] = field(default_factory=dict)
+    reranked: dict[str, RerankedError] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -67,35 +74,37 @@ def measure_fidelity(
     """Measure with gradients (s + h, d_l) per block, in the encoder's library, of the s rows that it was fitted to and
     of h rows that it never saw, at positions `held_out`; h of 100 or more says most.
 
-    All of them are the training set here. A row is never ranked for itself.
+    All of them, `MEASURED_ROWS` at most, are the training set here. A row is never ranked for itself.
     """
-    projected = encoder.project(gradients)
-    measured = _Measured(CodedRows.encode(encoder, projected, dtype), gradients, projected, held_out, queries)
-    true, coded = measured.score(METHODS[DEFAULT_METHOD])
+    measured = _Measured.take(encoder, gradients, held_out, dtype, queries)
+    scored = {name: measured.score(method) for name, method in METHODS.items() if method.on_codes is not None}
+    true, coded = (measured.of_held_out(scores) for scores in scored[DEFAULT_METHOD][:2])
     correlations = rank_correlations(true, coded)
-    wanted = min(k, max(1, true.shape[1] // (2 * CANDIDATES_PER_RESULT)))
+    wanted = depth(k, true.shape[1])
     fidelity = Fidelity(
         queries=len(true),
-        rows=len(held_out),
+        rows=len(measured.held_out),
         k=wanted,
         spearman_mean=float(correlations.mean()),
         spearman_worst=float(correlations.min()),
         overlap=share_found(true, coded, wanted, wanted),
         found=share_found(true, coded, wanted, CANDIDATES_PER_RESULT * wanted),
         kept=encoder.basis.kept,
-        residual=residual_share(encoder, projected.take(held_out)),
+        residual=residual_share(encoder, measured.projected.take(measured.held_out)),
         methods={
-            name: float(rank_correlations(*measured.score(method)).mean())
-            for name, method in METHODS.items()
-            if method.on_codes is not None
+            name: float(rank_correlations(measured.of_held_out(full), measured.of_held_out(codes)).mean())
+            for name, (full, codes, _) in scored.items()
+        },
+        reranked={
+            name: measured.compare(METHODS[name], full, reranked, k) for name, (full, _, reranked) in scored.items()
         },
     )
     return _warned(fidelity)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Measured:
-    """Rows whose gradients are at hand; held-out ones score each other, the first `queries` of them ask."""
+    """Rows whose gradients are at hand; the first `queries` of those held out ask."""
 
     rows: CodedRows
     gradients: Sequence[Array]
@@ -103,24 +112,70 @@ class _Measured:
     held_out: NDArray[np.int64]
     queries: int
 
-    def score(self, method: Method[Any]) -> tuple[Float64s, Float64s]:
-        """Scores (m, h - 1) of a method at its default damping from full gradients and from codes."""
+    @classmethod
+    def take(
+        cls,
+        encoder: Encoder,
+        gradients: Sequence[Array],
+        held_out: NDArray[np.int64],
+        dtype: CodeDtype,
+        queries: int,
+    ) -> "_Measured":
+        """All rows, or those held out and as many of the others as are measured with."""
+        most = min(MEASURED_ROWS, int((SYSTEM_BYTES / (8 * len(gradients))) ** 0.5))
+        if len(gradients[0]) > most:
+            others = np.setdiff1d(np.arange(len(gradients[0])), held_out)
+            chosen = np.concatenate([held_out, np.random.default_rng(_SEED).permutation(others)[:most]])[:most]
+            gradients, held_out = [block[chosen] for block in gradients], np.arange(min(len(held_out), most))
+        projected = encoder.project(gradients)
+        return cls(CodedRows.encode(encoder, projected, dtype), gradients, projected, held_out, queries)
+
+    @property
+    def asking(self) -> NDArray[np.int64]:
+        return self.held_out[: self.queries]
+
+    @cached_property
+    def blocks(self) -> dict[str, TrainBlock]:
+        return {str(number): TrainBlock.of(block) for number, block in enumerate(self.gradients)}
+
+    def score(self, method: Method[Any]) -> tuple[Float64s, Float64s, Float64s]:
+        """Scores (m, n) of a method at its default damping: from whole gradients, from codes, and as re-ranked."""
         assert method.on_codes is not None
-        form: CodeForm = method.on_codes
-        state = form.prepare(self.rows, method.damping_scale(None))
-        asked = self.held_out[: self.queries]
-        seen = [block[self.held_out] for block in self.gradients]
-        true = state.share_blocks(state.directions([block[asked] for block in self.gradients]), seen).sum(0)
-        scores = scan_codes(self.rows.codes, state.vectors(self.projected.take(asked)))
-        coded = state.finish(scores)[:, self.held_out].astype(np.float64)
-        return drop_self(0.0 - true), drop_self(0.0 - coded)
+        asked = [block[self.asking] for block in self.gradients]
+        full = method.apply(method.prepare(self.blocks), dict(zip(self.blocks, asked, strict=True))).influence
+        state = method.on_codes.prepare(self.rows, method.damping_scale(None))
+        coded = state.finish(scan_codes(self.rows.codes, state.vectors(self.projected.take(self.asking))))
+        reranked = state.share_blocks(state.directions(asked), self.gradients).sum(0)
+        return (0.0 - to_numpy(full).astype(np.float64), 0.0 - coded.astype(np.float64), 0.0 - reranked)
+
+    def of_held_out(self, scores: Float64s) -> Float64s:
+        """Scores (m, h - 1) of held-out rows alone, none on itself."""
+        return self._without_self(scores[:, self.held_out], np.arange(len(scores)))
+
+    def compare(self, method: Method[Any], full: Float64s, reranked: Float64s, k: int) -> RerankedError:
+        """Relative errors of the re-ranked scores of the rows that they put first, either way."""
+        true, found = (self._without_self(scores, self.asking) for scores in (full, reranked))
+        wanted = depth(k, true.shape[1])
+        order = np.argsort(found, axis=1, kind="stable")
+        shown = np.concatenate([order[:, :wanted], order[:, -wanted:]], axis=1)
+        wrong = np.abs(np.take_along_axis(found - true, shown, 1))
+        size = np.abs(np.take_along_axis(true, shown, 1))
+        errors = np.divide(wrong, size, out=np.where(wrong > 0, LARGEST_ERROR, 0.0), where=size > 0)
+        errors = np.minimum(errors, LARGEST_ERROR)
+        scale = None if method.default_damping_scale is None else method.damping_scale(None)
+        return RerankedError(float(np.median(errors)), float(errors.max()), scale)
+
+    @staticmethod
+    def _without_self(scores: Float64s, own: NDArray[np.int64]) -> Float64s:
+        """Scores (m, n) without each line's own place: (m, n - 1)."""
+        others = np.ones(scores.shape, dtype=np.bool_)
+        others[np.arange(len(own)), own] = False
+        return scores[others].reshape(len(scores), -1)
 
 
-def drop_self(scores: Float64s) -> Float64s:
-    """Scores (m, h) of the first m of h rows on all of them, without each row on itself: (m, h - 1)."""
-    count, rows = scores.shape
-    others = ~np.eye(count, rows, dtype=bool)
-    return scores[others].reshape(count, rows - 1)
+def depth(k: int, rows: int) -> int:
+    """How many of so many rows are looked at either way: k, fewer where the candidates would be most of them."""
+    return min(k, max(1, rows // (2 * CANDIDATES_PER_RESULT)))
 
 
 def _warned(fidelity: Fidelity) -> Fidelity:
@@ -134,4 +189,4 @@ def _warned(fidelity: Fidelity) -> Fidelity:
         warnings.append(
             f"Only {fidelity.found:.1%} of the true top {fidelity.k} are among the candidates; raise 'rank'."
         )
-    return Fidelity(**{**asdict(fidelity), "warnings": tuple(warnings)})
+    return replace(fidelity, warnings=tuple(warnings))

@@ -28,11 +28,15 @@ SquaredSizes = Callable[[Encoder, Inverse, InCodeSpace], Float64s]
 class CodeForm:
     """`invert` makes the method's inverse curvature. Scores are divided by the roots of `row_sizes` of the training row
     and of `test_sizes` of the test point, where the method has them; a size of 0 makes a score of 0.
+
+    A method that `has_curvature` knows it inside the basis alone: what scores from true gradients are worth depends on
+    the index, which measures it. Without, nothing is neglected, and they are exact on any index.
     """
 
     invert: Invert
     row_sizes: SquaredSizes | None = None
     test_sizes: SquaredSizes | None = None
+    has_curvature: bool = True
 
     def prepare(self, rows: CodedRows, damping_scale: float) -> "CodeState":
         """Do once what all queries at this damping share."""

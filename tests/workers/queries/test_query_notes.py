@@ -15,7 +15,7 @@ from workers.queries.answer import answer_query
 from workers.runtime.state import Runtime
 
 NOTED = ("Method 'hessian_free' has no damping; damping_scale had no effect.",)
-PRELIMINARY = "Exact scores are being computed."
+PRELIMINARY = "Scores from true gradients are being computed."
 QUESTION: dict[str, Any] = {
     "examples": make_ticket_rows(1, seed=9),
     "method": "hessian_free",
