@@ -8,8 +8,10 @@ import numpy as np
 from influence.auditing.signals import describe_signals
 from influence.contracts.audit import AuditRequest
 from influence.contracts.evaluation import LdsRequest, Subject
+from influence.contracts.groups import GroupsRequest
 from influence.contracts.index import IndexSpec
 from influence.contracts.job import WorkRecord
+from influence.contracts.points import RowSelection
 from influence.contracts.preview import PreviewRequest
 from influence.contracts.query import QueryRequest
 from influence.contracts.sweep import SweepRequest
@@ -44,6 +46,12 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "damping_scales": (0.1, 1.0),
         "default_damping_scale": 0.1,
         "storage": "full",
+    },
+    "groups": {
+        "index_id": "idx_a",
+        "request": GroupsRequest(by="label", evaluation=RowSelection(dataset_id="ds_a")),
+        "rows": 30,
+        "method": "datainf",
     },
     "evaluation": {
         "request": LdsRequest(kind="lds", dataset_id="ds_a"),

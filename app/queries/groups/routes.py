@@ -13,7 +13,7 @@ from app.queries.groups.submit import submit_groups
 from app.queries.groups.what_if import what_if
 from influence.contracts.groups import Groups, GroupsRequest, WhatIf, WhatIfRequest
 from influence.errors import Conflict, NotFound, NoWorker
-from influence.store.work import delete, with_job_state
+from influence.store.work import erase, with_job_state
 
 router = APIRouter(tags=["groups"], route_class=StrictRoute)
 
@@ -73,5 +73,5 @@ def ask_what_if(groups_id: str, body: WhatIfRequest, context: Ctx, caller: Calle
 @router.delete("/v1/groups/{groups_id}", status_code=204, summary="Delete groups", responses=describe_errors(NotFound))
 def remove_groups(groups_id: str, context: Ctx, caller: Caller) -> Response:
     """Removes figures and scores; work in hand is cancelled first."""
-    delete(context.store, context.store.groups.require(groups_id))
+    erase(context.store, context.store.groups, groups_id)
     return Response(status_code=204)
