@@ -1,6 +1,6 @@
 """Do labels fit the head of a checkpoint, or of the model that an evaluation trains?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -16,12 +16,14 @@ from influence.rows.label_forms.numbers import count_numbers
 from influence.rows.labels import is_ambiguous
 
 _SHOWN = 20
+_NAMES_HINT = "Send 'label_names' with the checkpoint: the names in the order of the head's outputs."
 
 
 def check_labels(checkpoint: Checkpoint | Subject, dataset: Dataset) -> None:
     """Raise LabelOutOfRange, LabelUnknown or RowsUnfit where a data set has labels that the head cannot have."""
     if names_classes(checkpoint.task):
         _check_classes(checkpoint, dataset)
+    _check_spans(checkpoint, dataset.statistics.get("span_labels", {}), f"The rows of {dataset.id} have")
     width = dataset.statistics.get("label_vector")
     if width is not None and checkpoint.num_labels not in (None, width):
         raise RowsUnfit(
@@ -62,9 +64,23 @@ def check_label(label: Any, checkpoint: Checkpoint, dataset: Dataset, opening: s
     if ROW_FORMS[dataset.kind].label == "number":
         _check_numbers(checkpoint, count_numbers(label), opening)
     elif names_classes(checkpoint.task):
-        for one in label if isinstance(label, list) else [label]:
+        found = [one for one in (label if isinstance(label, list) else [label]) if one is not None]
+        _check_spans(checkpoint, [one["label"] for one in found if isinstance(one, dict)], opening)
+        for one in (one for one in found if not isinstance(one, dict)):
             _check_class(one, checkpoint, opening, extra)
             _refuse_ambiguous(one, checkpoint, dataset, opening, extra)
+
+
+def _check_spans(checkpoint: Checkpoint | Subject, called: Iterable[str], opening: str) -> None:
+    """Raise LabelUnknown for spans that none of the head's classes is called after, in any of the usual schemes."""
+    names = checkpoint.label_names or ()
+    unknown = [label for label in called if label not in names and f"B-{label}" not in names]
+    if unknown:
+        raise LabelUnknown(
+            f"{opening} spans called {', '.join(map(repr, unknown[:_SHOWN]))}, which the checkpoint does not know.",
+            hint=f"Its classes are {', '.join(names[:_SHOWN])}." if names else _NAMES_HINT,
+            extra={"labels": unknown[:_SHOWN]},
+        )
 
 
 def _check_class(label: int | str, checkpoint: Checkpoint, opening: str, extra: Json) -> None:
@@ -142,7 +158,7 @@ def _check_numbers(checkpoint: Checkpoint | Subject, numbers: int, opening: str)
 def _refuse_names(unknown: list[str], names: tuple[str, ...] | None, counts: dict[str, int]) -> None:
     near = get_close_matches(unknown[0], names or (), 1)
     if names is None:
-        hint = "Send 'label_names' with the checkpoint: the names in the order of the head's outputs."
+        hint = _NAMES_HINT
     else:
         hint = (f"Did you mean '{near[0]}'? " if near else "") + f"The checkpoint knows {', '.join(names[:_SHOWN])}."
     raise LabelUnknown(

@@ -112,6 +112,11 @@ def _default_encoder(context: Context) -> BaseModelRef:
 
 def _labels(context: Context, dataset: Dataset) -> tuple[tuple[str, ...] | None, int]:
     """Names of the classes where they have any, in the order of the head, and their number."""
+    if "labels" not in dataset.statistics:
+        raise RowsUnfit(
+            f"The rows of {dataset.id} have spans, which do not say which classes a head has.",
+            hint="Send words with their tags, or evaluate an index of a checkpoint with 'index_id'.",
+        )
     names, counts = dataset.label_names, dataset.statistics["labels"]
     if (width := dataset.statistics.get("label_vector")) is not None:
         return names, width
@@ -131,5 +136,6 @@ def _labels(context: Context, dataset: Dataset) -> tuple[tuple[str, ...] | None,
 def _are_named(context: Context, dataset: Dataset) -> bool:
     """Whether labels are names: statistics write a class number and a name '3' alike, rows do not."""
     with RowFile(context.files.dataset(dataset.id)) as file:
-        first = next((label for row in file if (label := row["label"]) != []), None)
-    return isinstance(first[0] if isinstance(first, list) else first, str)
+        labels = (row["label"] for row in file)
+        classes = (one for label in labels for one in (label if isinstance(label, list) else [label]))
+        return isinstance(next((one for one in classes if one is not None), None), str)

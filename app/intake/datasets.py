@@ -16,7 +16,7 @@ from app.intake.tables.limits import TableLimits
 from app.intake.tables.opening import join_tables, open_table
 from app.intake.tables.table import Table
 from influence.contracts.common import now
-from influence.contracts.dataset import Dataset, RowKind, RowProblem
+from influence.contracts.dataset import ROW_FORMS, Dataset, RowKind, RowProblem
 from influence.errors import ColumnsUnmatched, DatainfError
 from influence.rows.columns import ColumnMap, choose_columns
 from influence.rows.file import RowFile, dataset_digest, write_rows
@@ -157,7 +157,9 @@ def _settle_columns(table: Table, columns: Mapping[str, str] | None) -> ColumnMa
 
 
 def _class_names(table: Table, chosen: ColumnMap) -> tuple[str, ...] | None:
-    return table.class_names.get(chosen.columns["label"]) if "label" in chosen.columns else None
+    roles = ROW_FORMS[chosen.kind].label_roles
+    columns = [chosen.columns[role] for role in roles if role in chosen.columns]
+    return table.class_names.get(columns[0]) if columns else None
 
 
 def _unkept(table: Table, chosen: ColumnMap) -> list[str]:

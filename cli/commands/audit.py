@@ -16,7 +16,7 @@ from cli.options.parsing import parse_names, parse_object
 from cli.options.shared import AskedIndex
 from cli.printing.output import Output
 from cli.printing.tables import row_text, score_text
-from cli.printing.text import count, plain
+from cli.printing.text import count, label_text, plain
 from influence.contracts.audit import Audit, AuditedRow, AuditRequest, Signal
 from influence.contracts.common import Json
 from influence.errors import InvalidRequest
@@ -158,6 +158,6 @@ def labels_text(row: AuditedRow) -> str:
     if row.label is None:
         return ""
     if row.predicted_label is None:
-        return plain(row.label, 80)
+        return label_text(row.label, 80)
     sure = "" if row.predicted_probability is None else f" ({row.predicted_probability:.0%})"
-    return f"{plain(row.label, 80)} -> {plain(row.predicted_label, 80)}{sure}"
+    return f"{label_text(row.label, 80)} -> {label_text(row.predicted_label, 80)}{sure}"

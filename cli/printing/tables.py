@@ -8,7 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from cli.printing.text import count, plain
+from cli.printing.text import count, label_text, plain
 from influence.contracts.query import Query, ScoredRow, TestPointResult
 
 _TEXT_CHARACTERS = 240
@@ -55,10 +55,10 @@ def question_panel(result: TestPointResult, number: int, query: Query) -> Render
         lines.append(Text(f"And not: {plain(query.request.against, _QUESTION_CHARACTERS)}"))
         facts.append(f"its loss {result.against_loss:.4g}")
     if "label" in result.example:
-        facts.insert(0, f"label {plain(result.example['label'], 80)}")
+        facts.insert(0, f"label {label_text(result.example['label'], 80)}")
     if result.predicted_label is not None:
         sure = "" if result.predicted_probability is None else f" ({result.predicted_probability:.0%})"
-        facts.append(f"the model says {plain(result.predicted_label, 80)}{sure}")
+        facts.append(f"the model says {label_text(result.predicted_label, 80)}{sure}")
     if result.prediction is not None:
         lines.append(Text(f"The model writes: {plain(result.prediction, _QUESTION_CHARACTERS)}"))
     lines.append(Text(" · ".join(facts), "bold"))
@@ -81,7 +81,7 @@ def ranking_table(name: str, rows: Sequence[ScoredRow]) -> Table:
     table.add_column("label", max_width=24)
     table.add_column("text", ratio=1)
     for row in rows:
-        label = "" if row.label is None else plain(row.label, 80)
+        label = "" if row.label is None else label_text(row.label, 80)
         table.add_row(
             str(row.rank),
             score_text(row.score),
@@ -100,6 +100,8 @@ def row_text(row: Mapping[str, Any], limit: int) -> str:
         words = " / ".join(f"{turn.get('role', '?')}: {turn.get('content', '')}" for turn in turns)
     elif "prompt" in row:
         words = f"{row['prompt']} -> {row.get('completion', '')}"
+    elif isinstance(tokens := row.get("tokens"), Sequence):
+        words = " ".join(map(str, tokens))
     elif "text_pair" in row:
         words = f"{row.get('text', '')} / {row['text_pair']}"
     elif "text" in row:

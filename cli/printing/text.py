@@ -1,6 +1,9 @@
 """Making text from strangers fit for a terminal. Rows, ids and log lines may hold anything."""
 
 import unicodedata
+from collections.abc import Mapping
+
+from influence.contracts.dataset import TextSpan
 
 #: Joins emoji; harmless alone.
 _ALLOWED_FORMAT = frozenset("\u200d\u200c")
@@ -14,6 +17,21 @@ def plain(value: object, limit: int | None = None) -> str:
     if limit is not None and len(text) > limit:
         text = text[: limit - 1] + "…"
     return "".join(_show(character) for character in text)
+
+
+def label_text(label: object, limit: int) -> str:
+    """A label of any kind: classes and numbers as they are, sets and tags one after another, spans with their place."""
+    return plain(_spell(label), limit)
+
+
+def _spell(label: object) -> str:
+    if isinstance(label, TextSpan):
+        return f"{label.label} {label.start}-{label.end}"
+    if isinstance(label, Mapping):
+        return f"{label.get('label')} {label.get('start')}-{label.get('end')}"
+    if isinstance(label, list | tuple):
+        return ", ".join(map(_spell, label)) or "none"
+    return "-" if label is None else str(label)
 
 
 def _show(character: str) -> str:

@@ -32,8 +32,9 @@ class Roles:
 
 
 #: What the field `label` of a row holds. `class`: the number or name of one class. `number`: a float, or a list of
-#: floats for a head of several outputs. `classes`: a list of numbers or names of classes, none of them twice.
-LabelForm = Literal["class", "number", "classes"]
+#: floats for a head of several outputs. `classes`: a list of numbers or names of classes, none of them twice. `tags`:
+#: the class of each of the row's tokens, null where one carries no loss; or the spans of its text that have a name.
+LabelForm = Literal["class", "number", "classes", "tags"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +90,16 @@ CONVERSATION = RowForm(
     of_lists=(Roles(("prompt", "completion")),),
     context=("system", "tools", "documents", "chat_template_kwargs"),
 )
+#: Words with a tag each, or a text with spans.
+TOKENS = RowForm(
+    name="token_classification",
+    readings=(Roles(("tokens",), label="tags"), Roles(("text",), label="spans")),
+    words=("tokens", "text"),
+    label="tags",
+)
 TEXT = RowForm(name="text", readings=(Roles(("text",)),), words=("text",))
 
-_FORMS = (CLASSIFICATION, REGRESSION, MULTI_LABEL, COMPLETION, CONVERSATION, TEXT)
+_FORMS = (CLASSIFICATION, REGRESSION, MULTI_LABEL, TOKENS, COMPLETION, CONVERSATION, TEXT)
 #: Every kind of rows by name.
 ROW_FORMS: dict[str, RowForm] = {form.name: form for form in _FORMS}
 
@@ -106,8 +114,16 @@ def _kind_schema() -> dict[str, Any]:
     return {"type": "string", "enum": list(ROW_FORMS)}
 
 
+class TextSpan(Frozen):
+    """Characters [start, end) of a text, and what they are called."""
+
+    start: int
+    end: int
+    label: str
+
+
 #: A label as requests and answers carry it.
-LabelValue = int | float | str | list[int | float | str]
+LabelValue = int | float | str | list[int | float | str | TextSpan | None]
 RowKind = Annotated[str, AfterValidator(_check_kind), WithJsonSchema(_kind_schema())]
 
 

@@ -11,7 +11,16 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, WithJsonSchema
 
 from influence.contracts.common import LossScope
-from influence.contracts.dataset import CLASSIFICATION, COMPLETION, CONVERSATION, MULTI_LABEL, REGRESSION, TEXT, RowKind
+from influence.contracts.dataset import (
+    CLASSIFICATION,
+    COMPLETION,
+    CONVERSATION,
+    MULTI_LABEL,
+    REGRESSION,
+    TEXT,
+    TOKENS,
+    RowKind,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,15 @@ MULTI_LABEL_CLASSIFICATION = replace(
     problem_type="multi_label_classification",
     has_classes=False,
 )
+TOKEN_CLASSIFICATION = TaskDeclaration(
+    name="token_classification",
+    rows={TOKENS.name: ()},
+    peft_type="TOKEN_CLS",
+    architectures=("ForTokenClassification",),
+    auto_class="AutoModelForTokenClassification",
+    head=HeadOutputs(2, are_classes=True),
+    answers="label",
+)
 CAUSAL_LM = TaskDeclaration(
     name="causal_lm",
     rows={
@@ -107,7 +125,14 @@ SEQ2SEQ_LM = TaskDeclaration(
     answers="text",
 )
 
-_TASKS = (SEQUENCE_CLASSIFICATION, SEQUENCE_REGRESSION, MULTI_LABEL_CLASSIFICATION, CAUSAL_LM, SEQ2SEQ_LM)
+_TASKS = (
+    SEQUENCE_CLASSIFICATION,
+    SEQUENCE_REGRESSION,
+    MULTI_LABEL_CLASSIFICATION,
+    TOKEN_CLASSIFICATION,
+    CAUSAL_LM,
+    SEQ2SEQ_LM,
+)
 #: Every task by name. Where several fit, the first is taken.
 TASKS: dict[str, TaskDeclaration] = {task.name: task for task in _TASKS}
 

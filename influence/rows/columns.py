@@ -18,10 +18,10 @@ from influence.rows.roles import (
     KINDS,
     KINDS_OF_LISTS,
     LABEL_NAMES,
-    LABEL_ROLES,
     PAIRS,
     ROLES,
     SYNONYMS,
+    TEXT_LABEL_ROLES,
     UNREADABLE,
     key_of,
 )
@@ -176,8 +176,8 @@ def _found_beside(names: _Names, columns: Mapping[str, str], kind: RowKind) -> d
 
 
 def _guess_around(names: _Names, named: Mapping[str, str], types: Types) -> dict[str, str]:
-    """As `_guess`, for a label that is named by whatever role."""
-    role = next((role for role in LABEL_ROLES if role in named), "label")
+    """As `_guess`, for a label of a text that is named by whatever role."""
+    role = next((role for role in TEXT_LABEL_ROLES if role in named), "label")
     found = _guess(names, {"label" if name == role else name: column for name, column in named.items()}, types)
     return {role if name == "label" else name: column for name, column in found.items()}
 
@@ -185,9 +185,7 @@ def _guess_around(names: _Names, named: Mapping[str, str], types: Types) -> dict
 def _guess(names: _Names, named: Mapping[str, str], types: Types) -> dict[str, str]:
     """The one reading of the names that keeps to `named`, or an error that lists what there is."""
     readings = [
-        dict(reading)
-        for reading in _readings(names, named.get("label"))
-        if named.items() <= reading.items() | _beside(named)
+        dict(reading) for reading in _readings(names, named) if named.items() <= reading.items() | _beside(named)
     ]
     unique = list({tuple(sorted(reading.items())): reading for reading in readings}.values())
     if len(unique) == 1:
@@ -214,10 +212,13 @@ def _beside(named: Mapping[str, str]) -> set[tuple[str, str]]:
     return {(role, column) for role, column in named.items() if role in BESIDE}
 
 
-def _readings(names: _Names, label: str | None) -> list[dict[str, str]]:
-    labels = [label] if label else names.labels()
+def _readings(names: _Names, named: Mapping[str, str]) -> list[dict[str, str]]:
+    labels = [named["label"]] if "label" in named else names.labels()
+    tags = [named["tags"]] if "tags" in named else names.candidates("tags")
+    tagged = [{"tokens": words, "tags": tag} for words, tag in product(names.candidates("tokens"), tags)]
     conversations = [{role: column} for role in ("messages", "conversations") for column in names.candidates(role)]
-    return [*conversations, *_completions(names), *_classifications(names, labels), *([] if labels else _texts(names))]
+    readings = [*conversations, *_completions(names), *_classifications(names, labels)]
+    return [*readings, *([] if labels else _texts(names))] or tagged
 
 
 def _texts(names: _Names) -> list[dict[str, str]]:

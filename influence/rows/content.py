@@ -7,6 +7,7 @@ from influence.contracts.dataset import CONVERSATION, RowKind
 from influence.errors import BrokenRow
 from influence.rows.conversations.context import is_empty, read_context
 from influence.rows.conversations.messages import Renamed, alpaca_prompt, as_messages
+from influence.rows.label_forms.tags import as_tokens
 from influence.rows.values import as_text, describe
 
 Source = Mapping[str, Any]
@@ -27,6 +28,8 @@ def read_content(
     """
     if kind == CONVERSATION.name:
         return _conversation(source, columns, filled, renamed)
+    if "tokens" in columns:
+        return {"tokens": as_tokens(source.get(columns["tokens"]), columns["tokens"])}
     if "prompt" in columns:
         return {role: as_text(source.get(columns[role]), columns[role]) for role in ("prompt", "completion")}
     if "instruction" in columns:

@@ -10,6 +10,7 @@ from influence.rows.content import Row, Source, read_content
 from influence.rows.conversations.context import is_empty
 from influence.rows.findings import Findings
 from influence.rows.label_forms.books import Labels, open_book
+from influence.rows.label_forms.tags import check_extent
 from influence.rows.metadata import MetadataReader
 from influence.rows.normalise import at_place, refuse_unreadable
 from influence.rows.roles import CONTEXT, UNREADABLE, key_of
@@ -62,6 +63,7 @@ def _example(
     if ROW_FORMS[kind].label is not None:
         role, field = _label_field(example, kind, columns)
         row["label"] = _example_label(example, role, field, book)
+        check_extent(kind, row)
         used.add(field)
     metadata = MetadataReader({name for name in used if name}, Findings()).read(index, example)
     return {**row, "metadata": metadata} if metadata else row

@@ -13,6 +13,7 @@ from influence.rows.findings import NAMED_ROWS, Findings
 from influence.rows.label_forms.all_rows import DatasetLabels
 from influence.rows.label_forms.books import open_book
 from influence.rows.label_forms.class_values import Form, as_class
+from influence.rows.label_forms.tags import check_extent
 from influence.rows.metadata import MetadataReader
 from influence.rows.repeats import HashList
 from influence.rows.roles import CLASS, name_to_leave_out
@@ -103,6 +104,7 @@ class NormalisedRows:
         if self._label_role is not None:
             name = source.get(self._label_name) if self._label_name else None
             row["label"] = self._labels.add(index, source.get(columns[self._label_role]), name, typed=self._typed)
+            check_extent(self.kind, row)
         if CLASS in columns:
             row[CLASS] = as_class(source.get(columns[CLASS]), columns[CLASS], typed=self._typed)
         if metadata := self._metadata.read(index, source):

@@ -14,6 +14,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "instruction": ("instruction",),
     "input": ("input", "context"),
     "output": ("output", "response", "answer", "completion"),
+    "tokens": ("tokens", "words"),
+    "tags": ("tags", "ner_tags", "ner", "pos_tags", "pos", "chunk_tags", "labels"),
 }
 PAIRS = (
     ("text", "text_pair"),
@@ -63,6 +65,14 @@ CLASS = "class"
 #: Roles of the column that a label comes from: by `label`, which alone is guessed, the values say what kind it is.
 LABEL_ROLES = tuple(role for form in ROW_FORMS.values() for role in form.label_roles)
 ROLES = tuple(dict.fromkeys(("text", "text_pair", *SYNONYMS, *LABEL_ROLES, CLASS, *CONTEXT)))
+
+#: Those of the label of a text.
+TEXT_LABEL_ROLES = tuple(
+    reading.label
+    for form in ROW_FORMS.values()
+    for reading in form.readings
+    if reading.label is not None and "text" in reading.needed
+)
 
 #: The complete sets of roles besides the rest, and the kind of row each makes.
 KINDS: dict[frozenset[str], RowKind] = {known: form.name for form in ROW_FORMS.values() for known in form.role_sets()}

@@ -63,7 +63,8 @@ class RowStatistics:
 
     def _texts_of(self, row: Row) -> dict[str, str]:
         if self.kind != CONVERSATION.name:
-            return {name: row[name] for name in ROW_FORMS[self.kind].words if name in row}
+            words = {name: row[name] for name in ROW_FORMS[self.kind].words if name in row}
+            return {name: " ".join(word) if isinstance(word, list) else word for name, word in words.items()}
         roles = [message["role"] for message in row["messages"]]
         self._roles.update(roles)
         self._turns.append(len(roles))

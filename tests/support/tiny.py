@@ -13,11 +13,13 @@ from transformers import (
     BartForConditionalGeneration,
     BertConfig,
     BertForSequenceClassification,
+    BertForTokenClassification,
     DebertaV2Config,
     DebertaV2ForSequenceClassification,
     LlamaConfig,
     LlamaForCausalLM,
     LlamaForSequenceClassification,
+    LlamaForTokenClassification,
     PreTrainedTokenizerFast,
     T5Config,
     T5ForConditionalGeneration,
@@ -58,6 +60,26 @@ def make_classifier(folder: Path, *, seed: int = 0, labels: int = len(LABELS), *
         base, LoraConfig(task_type="SEQ_CLS", r=2, lora_alpha=4, target_modules=["query", "value"])
     )
     return _save(folder, config, adapted)
+
+
+TAGS = ("O", "B-PLACE", "I-PLACE", "B-THING")
+
+
+def make_tagger(folder: Path, *, kind: str = "bert") -> TinyCheckpoint:
+    """A two-layer BERT, or a Llama, with a head that gives a tag for each token; its configuration names the tags."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+    known: Any = {"vocab_size": len(WORDS) + 5, "pad_token_id": 0, "id2label": dict(enumerate(TAGS)), **sizes}
+    if kind == "bert":
+        config: Any = BertConfig(max_position_embeddings=64, **known)
+        base: Any = BertForTokenClassification(config)
+    else:
+        config = LlamaConfig(**known)
+        base = LlamaForTokenClassification(config)
+    targets = ["query", "value"] if kind == "bert" else ["q_proj", "v_proj"]
+    tiny = _save(folder, config, get_peft_model(base, LoraConfig(task_type="TOKEN_CLS", r=2, target_modules=targets)))
+    config.save_pretrained(tiny.adapter)
+    return tiny
 
 
 def make_plain(folder: Path) -> Path:

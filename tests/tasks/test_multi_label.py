@@ -167,6 +167,20 @@ def test_labels_that_are_no_sets_are_refused_by_row(bench: Bench, columns: str, 
     assert answer.json()["row_index"] == 1
 
 
+def test_numbers_mean_the_classes_of_the_data_set_whatever_the_order_of_the_head(
+    bench: Bench, checkpoint: dict[str, Any]
+) -> None:
+    rows, asked = tagged_rows(ROWS), tagged_rows(1, seed=4)
+    turned = list(reversed(LABELS))
+    numbered = [{**row, "label": [turned.index(name) for name in row["label"]]} for row in rows]
+    vectors = [{**row, "label": [int(name in row["label"]) for name in turned]} for row in rows]
+    expected = bench.query(bench.index(checkpoint, bench.dataset(rows)), examples=asked)["results"][0]
+    for sent in (numbered, vectors):
+        index = bench.index(checkpoint, bench.dataset(sent, label_names=json.dumps(turned)))
+        found = bench.query(index, examples=asked)["results"][0]
+        assert found["summary"] == pytest.approx(expected["summary"], rel=1e-5)
+
+
 def test_a_row_without_a_label_is_not_a_row_without_classes(bench: Bench) -> None:
     columns = '{"text": "text", "labels": "label"}'
     problem = assert_problem(bench.send_rows([{"text": "a", "label": None}], columns=columns), 422, "rows_refused")

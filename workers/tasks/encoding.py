@@ -38,6 +38,19 @@ class TokenisedText:
     spans: list[Span] | None
 
 
+@dataclass(frozen=True, slots=True)
+class TokenisedWords:
+    """Model inputs of one row; `words[t]` is the word that token t belongs to, None for those that the tokenizer added.
+
+    `starts` has the place in the text where each word begins, by its number; empty where words came one by one.
+    """
+
+    inputs: dict[str, list[int]]
+    words: list[int | None]
+    starts: dict[int, int]
+    was_cut: bool
+
+
 class TextEncoder:
     """Turns text into ids, at most `limit` a row.
 
@@ -70,6 +83,23 @@ class TextEncoder:
                 )
                 inputs[place] = {name: list(short[name]) for name in short}
         return inputs, cut
+
+    def encode_words(self, row: Sequence[str] | str) -> TokenisedWords:
+        """Words, or a text with the words that the tokenizer sees in it; cut to `limit` in the tokenizer's way."""
+        how: dict[str, Any] = {"is_split_into_words": not isinstance(row, str), "return_offsets_mapping": True}
+        given = row if isinstance(row, str) else list(row)
+        with self._lock, heed_panics():
+            found = self.tokenizer(given, verbose=False, **how)
+            was_cut = len(found["input_ids"]) > self.limit
+            if was_cut:
+                found = self.tokenizer(given, truncation=True, max_length=self.limit, **how)
+        words, offsets = found.word_ids(), found.pop("offset_mapping")
+        starts: dict[int, int] = {}
+        for word, (start, stop) in zip(words, offsets, strict=True):
+            if word is not None and isinstance(row, str):
+                # Some tokenizers count the space before a word to it.
+                starts.setdefault(word, start + len(row[start:stop]) - len(row[start:stop].lstrip()))
+        return TokenisedWords({name: list(found[name]) for name in found}, words, starts, was_cut)
 
     def encode_targets(self, texts: Sequence[str]) -> tuple[list[list[int]], list[bool]]:
         """Ids of each text as the answer of an encoder-decoder, cut to `limit`, and which were cut."""

@@ -9,8 +9,16 @@ from workers.tasks.kinds.multi_label_classification import MultiLabelClassificat
 from workers.tasks.kinds.regression import Regression
 from workers.tasks.kinds.sequence_classification import SequenceClassification
 from workers.tasks.kinds.sequence_to_sequence import SequenceToSequence
+from workers.tasks.kinds.token_classification import TokenClassification
 
-_CLASSES = (SequenceClassification, Regression, MultiLabelClassification, CausalLM, SequenceToSequence)
+_CLASSES = (
+    SequenceClassification,
+    Regression,
+    MultiLabelClassification,
+    TokenClassification,
+    CausalLM,
+    SequenceToSequence,
+)
 
 #: Makes the task of a loaded checkpoint; may raise TaskMismatch.
 MAKERS: dict[TaskName, Callable[[Materials], Task]] = {task.name: task.make for task in _CLASSES}

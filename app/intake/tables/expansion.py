@@ -126,6 +126,8 @@ def class_names(schema: pa.Schema) -> ClassNames:
 
 
 def _names_of(feature: Any) -> tuple[str, ...]:
+    of_list = feature.get("feature") if isinstance(feature, Mapping) else None
+    feature = of_list if isinstance(of_list, Mapping) else feature  # a list of classes
     names = feature.get("names") if isinstance(feature, Mapping) and feature.get("_type") == "ClassLabel" else None
     return tuple(names) if isinstance(names, list) and are_label_names(names) else ()
 

@@ -59,6 +59,7 @@ export function rowText(row) {
   if (row.prompt !== undefined && row.completion !== undefined) {
     return `${contentText(row.prompt)}\n→ ${contentText(row.completion)}`;
   }
+  if (Array.isArray(row.tokens)) return row.tokens.join(" ");
   if (row.text_pair !== undefined && row.text_pair !== null) return `${row.text}\n⇢ ${row.text_pair}`;
   return contentText(row.text ?? row);
 }
@@ -74,8 +75,12 @@ export function clip(text, length = 160) {
 }
 
 /** The names under which a label is shown: the checkpoint's, where labels are numbers. */
-export const labelName = (label, names) =>
-  label === null || label === undefined ? "–" : String(Number.isInteger(label) && names?.[label] ? names[label] : label);
+export function labelName(label, names) {
+  if (label === null || label === undefined) return "–";
+  if (Array.isArray(label)) return label.map((item) => labelName(item, names)).join(", ") || "none";
+  if (typeof label === "object") return `${label.label} ${label.start}–${label.end}`;
+  return String(Number.isInteger(label) && names?.[label] ? names[label] : label);
+}
 
 /** An id, short enough for a table. */
 export const shortId = (id) => (id.length > 16 ? `${id.slice(0, 12)}…` : id);

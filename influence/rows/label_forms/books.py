@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from influence.contracts.dataset import ROW_FORMS, RowKind
 from influence.rows.label_forms.class_sets import ClassSetBook
 from influence.rows.label_forms.numbers import NumberBook
+from influence.rows.label_forms.tags import TagBook
 from influence.rows.labels import LabelBook
 
 
@@ -40,5 +41,7 @@ def open_book(
     if form == "number":
         return NumberBook(label_names)
     if form == "classes":
-        return ClassSetBook(label_names, classes)
+        return ClassSetBook(label_names, classes, numbered=numbered)
+    if form == "tags":
+        return TagBook(label_names, numbered=numbered)
     return LabelBook(label_names, numbered=numbered)

@@ -1,12 +1,11 @@
 """Labels that are sets of classes: lists of numbers or names, or vectors of 0 and 1, one for each class."""
 
-import json
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from influence.contracts.dataset import MULTI_LABEL
 from influence.errors import BrokenRow, RowsRefused
+from influence.rows.label_forms.tags import as_list
 from influence.rows.labels import LabelBook
 from influence.rows.values import Label
 
@@ -18,8 +17,10 @@ _VECTOR_HINT = "Write one 0 or 1 for each class, in the order of the head's outp
 class ClassSetBook:
     """Checks sets of classes one by one: all of numbers or all of names, vectors as long as there are classes."""
 
-    def __init__(self, given: Sequence[str] | None = None, classes: int | None = None) -> None:
-        self._book = LabelBook(given)
+    def __init__(
+        self, given: Sequence[str] | None = None, classes: int | None = None, *, numbered: bool = False
+    ) -> None:
+        self._book = LabelBook(given, numbered=numbered)
         self._width = classes if given is None else len(given)
         self._read_vectors = False
 
@@ -31,7 +32,7 @@ class ClassSetBook:
         """
         if value is None or (isinstance(value, str) and not value.strip()):
             return None
-        found = _parse(value, column, role)
+        found = as_list(value, column, _VECTOR_HINT if role == _VECTORS else _LIST_HINT)
         if role == _VECTORS:
             return list(self._read_vector(found, column))
         classes = [self._book.read(item, column, role=role, typed=True) for item in found]
@@ -69,15 +70,3 @@ class ClassSetBook:
             )
         self._read_vectors, self._width = True, len(vector)
         return [place for place, item in enumerate(vector) if item]
-
-
-def _parse(value: Any, column: str, role: str) -> Sequence[Any]:
-    if isinstance(value, str) and value.strip().startswith("["):
-        with suppress(ValueError, RecursionError):
-            value = json.loads(value)
-    if not isinstance(value, list | tuple):
-        raise BrokenRow(
-            f"column {column!r} holds {str(value)[:40]!r}, which is no list.",
-            hint=_VECTOR_HINT if role == _VECTORS else _LIST_HINT,
-        )
-    return value

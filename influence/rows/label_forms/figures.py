@@ -51,6 +51,29 @@ class ClassSetFigures(ClassFigures):
         return {**super().summary(), "rows_without_class": self._without}
 
 
+class TagFigures(ClassFigures):
+    """Tokens per tag, tokens without loss, and spans by what they are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._without = 0
+        self._spans: Counter[str] = Counter()
+
+    def add(self, label: Any) -> None:
+        for tag in label:
+            if tag is None:
+                self._without += 1
+            elif isinstance(tag, Mapping):
+                self._spans[tag["label"]] += 1
+            else:
+                super().add(tag)
+
+    def summary(self) -> dict[str, Any]:
+        if self._spans:
+            return {"span_labels": dict(sorted(self._spans.most_common(_COUNTED_LABELS)))}
+        return {**super().summary(), "tokens_without_tag": self._without}
+
+
 class NumberFigures:
     """The spread of all numbers, and how many a row has."""
 
@@ -70,6 +93,7 @@ _FIGURES: Mapping[LabelForm, Callable[[], LabelFigures]] = {
     "class": ClassFigures,
     "number": NumberFigures,
     "classes": ClassSetFigures,
+    "tags": TagFigures,
 }
 
 

@@ -9,6 +9,7 @@ from workers.tasks.causal_lm import CausalLM
 
 from workers.rows import IGNORED
 from workers.tasks.encoding import TextEncoder
+from workers.tasks.kinds.causal_lm import CausalLM
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"

@@ -2,7 +2,7 @@
 
 import { h, replace } from "../html.js";
 import { get, post } from "../api.js";
-import { ago, bytes, clip, count, rowText } from "../format.js";
+import { labelName, ago, bytes, clip, count, rowText } from "../format.js";
 import { go, note } from "../router.js";
 import { attempt } from "../parts/problem.js";
 
@@ -46,6 +46,6 @@ async function fillRows(element, id, offset, signal) {
   replace(element,
     h("p", { class: "faint" }, `Rows ${count(offset)} to ${count(offset + page.data.length - 1)} of ${count(page.rows)}`),
     h("table", { class: "wide" }, h("thead", null, h("tr", null, ["Row", "Text", "Label"].map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", null, page.data.map((row) => h("tr", null, h("td", null, row.row_id), h("td", { class: "text" }, clip(rowText(row.row), 300)), h("td", null, String(row.row.label ?? "–")))))),
+      h("tbody", null, page.data.map((row) => h("tr", null, h("td", null, row.row_id), h("td", { class: "text" }, clip(rowText(row.row), 300)), h("td", null, labelName(row.row.label)))))),
     h("div", { class: "buttons" }, h("button", { disabled: offset === 0, onclick: () => turn(Math.max(0, offset - LENGTH)) }, "Previous"), h("button", { disabled: !page.has_more, onclick: () => turn(page.next) }, "Next")));
 }
