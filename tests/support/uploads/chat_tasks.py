@@ -5,7 +5,6 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
-from workers.tasks.causal_lm import CausalLM
 
 from workers.rows import IGNORED
 from workers.tasks.encoding import TextEncoder
