@@ -12,6 +12,7 @@ from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.base_fit import check_base_fit
 from influence.checkpoint_files.config import MAX_CONFIG_BYTES, AdapterConfig, canonical_fields, parse_adapter_config
 from influence.checkpoint_files.finiteness import check_finite
+from influence.checkpoint_files.multimodal import refuse_inexact_text
 from influence.checkpoint_files.safetensors_header import read_header
 from influence.checkpoint_files.task.find import HeadFacts, find_problem_type, find_task
 from influence.checkpoint_files.task.head import choose_label_names, count_labels, find_outputs
@@ -48,7 +49,8 @@ def accept_adapter(
     base_shapes = {name: info.shape for name, info in base_tensors.items()}
     model_config, base_config = _read_model_config(folder / MODEL_CONFIG_FILE), base_files.config if base_files else {}
     head = HeadFacts(find_outputs(tensors, base_shapes), find_problem_type(model_config, base_config))
-    found_task = find_task(config, task, head)
+    found_task = find_task(config, task, head, base_config)
+    refuse_inexact_text(base_config, found_task)
     num_labels = count_labels(found_task, tensors, base_shapes)
     if base_files:
         check_base_fit(config, tensors, base_tensors, base_files.config)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from influence.checkpoint_files.base_files import BaseFiles
+from influence.checkpoint_files.multimodal import refuse_inexact_text
 from influence.checkpoint_files.safetensors_header import TensorInfo
 from influence.checkpoint_files.task.find import find_plain_task
 from influence.checkpoint_files.task.head import choose_label_names, count_labels
@@ -34,6 +35,7 @@ def accept_plain(
     tensors = files.tensors() if files else {}
     meant = match_tensors(patterns, tensors) if files else {}
     found_task = _find_task(task, files, tensors)
+    refuse_inexact_text(files.config if files else {}, found_task)
     num_labels = count_labels(found_task, AdapterTensors(), {name: info.shape for name, info in tensors.items()})
     config: Mapping[str, Any] = files.config if files else {}
     names = choose_label_names(found_task, num_labels, label_names, config)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, TaskType, get_peft_model, get_peft_model_state_dict
 from peft.tuners.lora.layer import ParamWrapper
+from peft.utils.transformers_weight_conversion import convert_peft_adapter_state_dict_for_transformers
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -19,6 +20,7 @@ from transformers.pytorch_utils import Conv1D
 
 from influence.checkpoint_files.adapters.names import PREFIX, read_names
 from influence.checkpoint_files.config import AdapterConfig
+from influence.checkpoint_files.safetensors_header import read_header
 from influence.checkpoint_files.selection import ModuleSelector
 from influence.checkpoint_files.tensors import replaced_embedding
 from influence.contracts.tasks import TASKS, TaskName
@@ -44,6 +46,7 @@ def attach_adapter(base: BaseModel, config: AdapterConfig, folder: Path, task: T
     places |= _replaced_places(model, weights.keys() - places.keys())
     if is_tied:
         weights = _without_copies(weights, places)
+    weights = _renamed(model, weights, places)
     _refuse_mismatch(places, weights)
     _refuse_random(base.random, weights, is_tied=is_tied)
     with torch.no_grad():
@@ -51,6 +54,14 @@ def attach_adapter(base: BaseModel, config: AdapterConfig, folder: Path, task: T
             place.copy_(weights[name])
     model.eval()
     return model
+
+
+def adapted_modules(folder: Path) -> list[str]:
+    """Names of the base model's modules that an adapter's file has factors of; none where it has no file."""
+    file = folder / WEIGHTS_FILE
+    names = read_names(read_header(file)).written if file.is_file() else {}
+    found = (name.removeprefix(PREFIX).partition(".lora_") for name in names)
+    return sorted({module.removesuffix(".base_layer") for module, factor, _ in found if factor})
 
 
 def wrap_base(
@@ -167,6 +178,27 @@ def _inner_weight(module: Any) -> Tensor:
             module = getattr(module, wrapper)
     weight: Tensor = module.weight
     return weight
+
+
+def _renamed(model: Any, weights: dict[str, Tensor], places: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights under the names that this version of transformers gives the layers, where only names changed."""
+    if weights.keys() == places.keys():
+        return weights
+    converted: dict[str, Tensor] = convert_peft_adapter_state_dict_for_transformers(
+        model, model.peft_config["default"], dict(weights), "default"
+    )
+    same = {id(tensor) for tensor in weights.values()} == {id(tensor) for tensor in converted.values()}
+    if same and converted.keys() == places.keys():
+        return converted
+    moved = {_move(name, places): tensor for name, tensor in weights.items()}
+    return moved if moved.keys() == places.keys() else weights
+
+
+def _move(name: str, places: Mapping[str, Tensor]) -> str:
+    """A tensor's name in the one stack of layers of the model that has such a tensor, if there is just one."""
+    _, stack, within = name.partition(".layers.")
+    found = [place for place in places if stack and place.endswith(stack + within)]
+    return found[0] if len(found) == 1 else name
 
 
 def _without_copies(weights: Mapping[str, Tensor], places: Mapping[str, Tensor]) -> dict[str, Tensor]:

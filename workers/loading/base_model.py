@@ -1,19 +1,20 @@
 """The frozen base model under the head that the task needs."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
 from influence.checkpoint_files.base_packing import refuse_packed
+from influence.checkpoint_files.multimodal import refuse_inexact_text
 from influence.contracts.checkpoint import Checkpoint
-from influence.contracts.tasks import TASKS, TaskName
 from influence.errors import BaseModelNotFound, TaskMismatch
 from workers.loading.head import refuse_other_head
+from workers.loading.model_class import find_class
 from workers.loading.options import LoadOptions
 from workers.loading.placement import describe_placement, refuse_offloaded
 from workers.loading.quantised import describe_bits, fields_of, is_packed, keep_differentiable, keep_whole
@@ -27,8 +28,10 @@ class BaseModel:
     random: frozenset[str]
 
 
-def load_base_model(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype, options: LoadOptions) -> BaseModel:
-    """Load safetensors from a local folder.
+def load_base_model(
+    checkpoint: Checkpoint, folder: Path, dtype: torch.dtype, options: LoadOptions, modules: Collection[str] = ()
+) -> BaseModel:
+    """Load safetensors from a local folder. `modules` are names that an adapter knows of the model.
 
     Raises BaseModelNotFound, TaskMismatch, and UnsupportedModule where it does not fit the devices.
     Attention is torch's own scaled dot product: masked places get weight 0 exactly, so padding cannot leak.
@@ -42,8 +45,10 @@ def load_base_model(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype, op
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
         if checkpoint.num_labels is not None:
             config.num_labels = checkpoint.num_labels
+        refuse_inexact_text(config.to_dict(), checkpoint.task)
         refuse_other_head(checkpoint, config)
-        model, report = _find_class(checkpoint.task).from_pretrained(
+        model_class = find_class(checkpoint.task, config, modules)
+        model, report = model_class.from_pretrained(
             str(folder),
             config=config,
             dtype=dtype,
@@ -53,7 +58,7 @@ def load_base_model(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype, op
             ignore_mismatched_sizes=True,
             output_loading_info=True,
             **describe_placement(options, is_packed=is_packed(config)),
-            **_quantisation(checkpoint, config, dtype, options.load_in_bits),
+            **_quantisation(checkpoint, config, model_class, dtype, options.load_in_bits),
         )
     except (OSError, ImportError, KeyError, RuntimeError) as error:
         raise BaseModelNotFound(
@@ -71,8 +76,9 @@ def load_base_model(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype, op
     return BaseModel(model, frozenset(report["missing_keys"]) | frozenset(mismatched))
 
 
-def _quantisation(checkpoint: Checkpoint, config: Any, dtype: torch.dtype, load_in_bits: int | None) -> dict[str, Any]:
-    model_class = _find_class(checkpoint.task)
+def _quantisation(
+    checkpoint: Checkpoint, config: Any, model_class: Any, dtype: torch.dtype, load_in_bits: int | None
+) -> dict[str, Any]:
     if is_packed(config):
         refuse_packed({"quantization_config": fields_of(config.quantization_config)})
         keep_whole(checkpoint, model_class, config)
@@ -80,10 +86,6 @@ def _quantisation(checkpoint: Checkpoint, config: Any, dtype: torch.dtype, load_
     if load_in_bits is None:
         return {}
     return {"quantization_config": describe_bits(checkpoint, model_class, config, bits=load_in_bits, dtype=dtype)}
-
-
-def _find_class(task: TaskName) -> Any:
-    return getattr(transformers, TASKS[task].auto_class)
 
 
 def _first_line(error: Exception) -> str:

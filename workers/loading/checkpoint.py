@@ -13,7 +13,7 @@ from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.index import GradientSettings
 from influence.errors import BaseModelNotFound, TaskMismatch
 from workers.batching.padding import configured_padding
-from workers.loading.adapter import attach_adapter, wrap_base
+from workers.loading.adapter import adapted_modules, attach_adapter, wrap_base
 from workers.loading.base_model import BaseModel, load_base_model
 from workers.loading.hub import fetch_base_model
 from workers.loading.options import LoadOptions
@@ -96,7 +96,8 @@ def _assemble(
     options: LoadOptions,
 ) -> LoadedCheckpoint:
     folder = locate_base_model(checkpoint.base_model, options)
-    base = load_base_model(checkpoint, folder, _DTYPES[settings.precision], options)
+    modules = [] if adapter_folder is None else adapted_modules(adapter_folder)
+    base = load_base_model(checkpoint, folder, _DTYPES[settings.precision], options, modules)
     base = resize_vocabulary(base, checkpoint.vocabulary)
     tokenizer, is_template_own = _choose_tokenizer(folder, adapter_folder, base.model.config)
     own_padding = None if checkpoint.tokenizer is None else checkpoint.tokenizer.pad_token_id

@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from influence.checkpoint_files.config import AdapterConfig
+from influence.checkpoint_files.multimodal import is_multimodal
 from influence.checkpoint_files.task.head import head_outputs
 from influence.checkpoint_files.tensors import Shape
-from influence.contracts.tasks import TASKS, TaskDeclaration, TaskName, listed_tasks
+from influence.contracts.tasks import CAUSAL_LM, TASKS, TaskDeclaration, TaskName, listed_tasks
 from influence.errors import TaskMismatch
+
+#: How classes of multimodal models that generate text end.
+_GENERATING = "ForConditionalGeneration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +23,14 @@ class HeadFacts:
     problem_type: str | None = None
 
 
-def find_task(config: AdapterConfig, asked: TaskName | None, head: HeadFacts) -> TaskName:
+def find_task(
+    config: AdapterConfig, asked: TaskName | None, head: HeadFacts, base: Mapping[str, Any] | None = None
+) -> TaskName:
     """The adapter's task, by its type or the class of its base. Raises TaskMismatch where there is none, or another
-    than was asked for."""
+    than was asked for. `base` is the base model's configuration, where it is known."""
     if config.task_type is None:
         trained_on = config.base_model_class or ""
-        fitting = [task for task in TASKS.values() if trained_on.endswith(task.architectures)]
+        fitting = _tasks_of([trained_on], base or {})
         if not fitting and asked is None:
             raise TaskMismatch(
                 "The adapter does not say what task it was trained for.",
@@ -48,7 +54,7 @@ def find_plain_task(asked: TaskName | None, config: Mapping[str, Any], shapes: M
     """
     head = HeadFacts(head_outputs(shapes), find_problem_type(config))
     written = [name for name in config.get("architectures") or () if isinstance(name, str)]
-    fitting = [task for task in TASKS.values() if any(name.endswith(task.architectures) for name in written)]
+    fitting = _tasks_of(written, config)
     if fitting:
         return _choose(asked, fitting, head, f"The model is a {written[0][:80]}, which was not trained for {asked}.")
     if asked is None:
@@ -62,6 +68,14 @@ def find_plain_task(asked: TaskName | None, config: Mapping[str, Any], shapes: M
             hint="Name the folder that the trained classifier was saved in, or send the adapter that was trained.",
         )
     return _choose(asked, [TASKS[asked]], head, "")
+
+
+def _tasks_of(classes: Sequence[str], config: Mapping[str, Any]) -> list[TaskDeclaration]:
+    """Tasks of models of these classes. A multimodal model that generates is a language model to rows of text."""
+    fitting = [task for task in TASKS.values() if any(name.endswith(task.architectures) for name in classes)]
+    if is_multimodal(config) and any(name.endswith(_GENERATING) for name in classes):
+        return [CAUSAL_LM]
+    return fitting
 
 
 def find_problem_type(*configs: Mapping[str, Any]) -> str | None:

@@ -248,7 +248,7 @@ def test_transposed_weights_of_gpt2_fit() -> None:
 def test_task_follows_the_adapter_and_contradictions_are_refused() -> None:
     assert find_task(config(), None, HeadFacts()) == "sequence_classification"
     assert find_task(config(task_type=None), "causal_lm", HeadFacts()) == "causal_lm"
-    for fields, asked in [({}, "causal_lm"), ({"task_type": "SEQ_2_SEQ_LM"}, None), ({"task_type": None}, None)]:
+    for fields, asked in [({}, "causal_lm"), ({"task_type": "QUESTION_ANS"}, None), ({"task_type": None}, None)]:
         with pytest.raises(TaskMismatch):
             find_task(config(**fields), asked, HeadFacts())  # type: ignore[arg-type]
 

@@ -1,0 +1,36 @@
+"""Base models that read pictures or sounds beside text: those whose text path is exact for rows of text, by name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from influence.contracts.tasks import CAUSAL_LM, TaskName
+from influence.errors import TaskMismatch
+
+#: Types of models that compute a row of text as a language model does, alone and in a batch; each is tested.
+EXACT_FOR_TEXT = frozenset(
+    {"gemma3", "idefics3", "llama4", "llava", "mistral3", "qwen2_5_vl", "qwen2_vl", "qwen3_vl", "smolvlm"}
+)
+_OTHER_SENSES = ("vision_config", "audio_config", "vision_tower", "mm_vision_tower")
+
+
+def is_multimodal(config: Mapping[str, Any]) -> bool:
+    """Whether a model's configuration has a part for pictures or sounds."""
+    return any(config.get(name) for name in _OTHER_SENSES)
+
+
+def refuse_inexact_text(config: Mapping[str, Any], task: TaskName) -> None:
+    """Raise TaskMismatch for a multimodal model that rows of text are not known to be exact on."""
+    kind = config.get("model_type")
+    if not is_multimodal(config) or (kind in EXACT_FOR_TEXT and task == CAUSAL_LM.name):
+        return
+    reason = (
+        f"task {task!r} is not scored on such models"
+        if kind in EXACT_FOR_TEXT
+        else "that its text path gives each row of text its own loss is not known"
+    )
+    raise TaskMismatch(
+        f"The base model is a multimodal one (model type {str(kind)[:60]!r}): {reason}.",
+        hint=f"Rows of text are scored as {CAUSAL_LM.name} on the model types {', '.join(sorted(EXACT_FOR_TEXT))}. For "
+        "others, train the adapter on the language model alone, saved as a model of its own.",
+        extra={"model_type": str(kind)[:60]},
+    )
