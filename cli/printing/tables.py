@@ -49,6 +49,8 @@ def question_panel(result: TestPointResult, number: int, query: Query) -> Render
     """What was asked and what the model makes of it."""
     lines = [Text(row_text(result.example, _QUESTION_CHARACTERS))]
     facts = [f"loss {result.loss:.4g}"]
+    if result.base_loss is not None:
+        facts.append(f"{result.base_loss:.4g} without the adapter")
     if result.target_text is not None:
         lines.append(Text(f"Asked about: {plain(result.target_text, _QUESTION_CHARACTERS)}"))
     if result.against_loss is not None:

@@ -83,12 +83,15 @@ class TestPointResult(Frozen):
 
     `loss` is that of the reference, or of `target_text`, the part of it that was asked about. `against_loss` is that of
     the answer it was asked against: scores are then of the difference, `loss - against_loss`.
+    `base_loss` is the loss of the same with the adapter switched off: what the base model alone would have lost. It is
+    null for plain models, and where weights of the base model itself are not known or were trained, too.
     """
 
     __test__ = False  # not a pytest class
 
     example: Json
     loss: float
+    base_loss: float | None = None
     target_text: str | None = None
     against_loss: float | None = None
     predicted_label: LabelValue | None = None

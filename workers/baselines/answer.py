@@ -25,7 +25,6 @@ from workers.baselines.embeddings import VECTORS, collect_embeddings
 from workers.indexes.restore import restoring
 from workers.queries.answer import spread_rows
 from workers.queries.influence import Influence
-from workers.queries.opened import shows_prediction
 from workers.queries.results import ResultBuilder, rank_points
 from workers.queries.test_points import TestPoints, make_test_points
 from workers.runtime.models import HotModel
@@ -71,7 +70,12 @@ def answer_baseline(runtime: Runtime, query: Query) -> None:
         return
     with watch.phase("test_embeddings"):
         points = make_test_points(
-            runtime, query.request, model, predict=shows_prediction(model, query.request), collect=collect_embeddings
+            runtime,
+            query.request,
+            model,
+            predict=query.request.aggregate == "each",
+            with_base=True,
+            collect=collect_embeddings,
         )
         points = points.mean() if query.request.aggregate == "mean" else points
         vectors = points.gradients[VECTORS]

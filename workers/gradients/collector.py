@@ -109,6 +109,12 @@ class GradientCollector:
         factors = {block: pair for block, pair in factors.items() if block not in self._slow}
         return RowGradients(losses, {tensor.block: found[tensor.block] for tensor in self._tensors}, factors)
 
+    @torch.no_grad()
+    def losses(self, batch: Batch) -> Tensor:
+        """Losses (B,) of the batch's rows alone, in the precision that gradients are taken in."""
+        with self._autocast(batch):
+            return self._row_losses(self.model, batch)
+
     def _tensors_on(self, path: str) -> list[TrainableTensor]:
         return [tensor for tensor in self._tensors if (tensor.block in self._slow) == (path == "slow")]
 

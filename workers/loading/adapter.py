@@ -6,6 +6,7 @@ configuration as regular expressions. Here the modules are chosen by our own rul
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,16 @@ _INNER, _ROWS = ".base_layer.weight", ".trainable_tokens_delta"
 _NAMES_SHOWN = 5
 
 
-def attach_adapter(base: BaseModel, config: AdapterConfig, folder: Path, task: TaskName) -> Any:
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A base model under its adapter. `keeps_base`: with the adapter switched off it is the base that was trained on,
+    as far as that is known: all of its weights came from its own files and none was changed in place."""
+
+    model: Any
+    keeps_base: bool
+
+
+def attach_adapter(base: BaseModel, config: AdapterConfig, folder: Path, task: TaskName) -> Attached:
     """The base model with the adapter's weights, in evaluation mode; only the adapter's tensors require a gradient.
 
     Raises AdapterMismatch, AdapterNotFinite, TaskMismatch, UnsupportedModule.
@@ -43,17 +53,19 @@ def attach_adapter(base: BaseModel, config: AdapterConfig, folder: Path, task: T
     is_tied = are_tied(base.model)
     model = wrap_base(base, config, task, init="mica" if config.init_lora_weights == "mica" else True)
     places = get_peft_model_state_dict(model, save_embedding_layers=False)
-    places |= _replaced_places(model, weights.keys() - places.keys())
+    replaced = _replaced_places(model, weights.keys() - places.keys())
+    places |= replaced
     if is_tied:
         weights = _without_copies(weights, places)
     weights = _renamed(model, weights, places)
     _refuse_mismatch(places, weights)
     _refuse_random(base.random, weights, is_tied=is_tied)
+    is_replaced = any(not torch.equal(place.cpu(), weights[name].to(place.dtype)) for name, place in replaced.items())
     with torch.no_grad():
         for name, place in places.items():
             place.copy_(weights[name])
     model.eval()
-    return model
+    return Attached(model, keeps_base=not (base.random or is_replaced) and config.bias == "none")
 
 
 def adapted_modules(folder: Path) -> list[str]:

@@ -13,7 +13,7 @@ from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.index import GradientSettings
 from influence.errors import BaseModelNotFound, TaskMismatch
 from workers.batching.padding import configured_padding
-from workers.loading.adapter import adapted_modules, attach_adapter, wrap_base
+from workers.loading.adapter import Attached, adapted_modules, attach_adapter, wrap_base
 from workers.loading.base_model import BaseModel, load_base_model
 from workers.loading.hub import fetch_base_model
 from workers.loading.options import LoadOptions
@@ -31,11 +31,15 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """`model` is in evaluation mode on its device, and only what was trained requires a gradient."""
+    """`model` is in evaluation mode on its device, and only what was trained requires a gradient.
+
+    `keeps_base`: an adapter can be switched off, and what is left is its base model.
+    """
 
     model: torch.nn.Module
     tokenizer: Any
     task: Task
+    keeps_base: bool = False
 
 
 def load_checkpoint(
@@ -49,9 +53,9 @@ def load_checkpoint(
     `adapter_folder` is None for a plain model, which has no adapter and is never quantised: it was trained as it is.
     """
 
-    def prepare(base: BaseModel) -> Any:
+    def prepare(base: BaseModel) -> Attached:
         if adapter_folder is None:
-            return open_plain(base, checkpoint.trainable or ())
+            return Attached(open_plain(base, checkpoint.trainable or ()), keeps_base=False)
         return attach_adapter(base, AdapterConfig.model_validate(checkpoint.adapter), adapter_folder, checkpoint.task)
 
     options = options.unquantised() if adapter_folder is None else options
@@ -82,15 +86,15 @@ def make_untrained(
     config = AdapterConfig.model_validate(checkpoint.adapter)
     torch.manual_seed(seed)
 
-    def prepare(base: BaseModel) -> Any:
-        return wrap_base(base, config, checkpoint.task, dropout=dropout)
+    def prepare(base: BaseModel) -> Attached:
+        return Attached(wrap_base(base, config, checkpoint.task, dropout=dropout), keeps_base=False)
 
     return _assemble(checkpoint, prepare, adapter_folder, settings, options.unquantised())
 
 
 def _assemble(
     checkpoint: Checkpoint,
-    prepare: Callable[[BaseModel], Any],
+    prepare: Callable[[BaseModel], Attached],
     adapter_folder: Path | None,
     settings: GradientSettings,
     options: LoadOptions,
@@ -104,7 +108,7 @@ def _assemble(
     if own_padding is not None:
         base.model.config.get_text_config().pad_token_id = own_padding
     entries = len(base.model.get_input_embeddings().weight)
-    model = prepare(base)
+    attached = prepare(base)
     encoder = TextEncoder(
         tokenizer,
         limit=token_limit(tokenizer, base.model.config, settings.max_length),
@@ -120,7 +124,8 @@ def _assemble(
         head_pad_id=configured_padding(base.model.config, entries),
     )
     task = MAKERS[checkpoint.task](materials)
-    return LoadedCheckpoint(model if is_placed(base.model) else model.to(options.device), tokenizer, task)
+    model = attached.model if is_placed(base.model) else attached.model.to(options.device)
+    return LoadedCheckpoint(model, tokenizer, task, attached.keeps_base)
 
 
 def _choose_tokenizer(base: Path, adapter: Path | None, config: Any) -> tuple[Any, bool]:

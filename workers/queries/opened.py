@@ -15,7 +15,6 @@ from torch import Tensor
 
 from influence.contracts.index import Index
 from influence.contracts.query import Query, QueryRequest
-from influence.contracts.tasks import TASKS
 from workers.indexes.open import open_hot, require_offered, score_all_points, take_points
 from workers.queries.influence import Influence
 from workers.queries.row_gradients import read_row_gradients
@@ -125,7 +124,9 @@ class OpenedIndexes:
     def _take_points(self, model: HotModel) -> TestPoints:
         request = self._query.request
         if self._points is None:
-            points = make_test_points(self._runtime, request, model, predict=shows_prediction(model, request))
+            points = make_test_points(
+                self._runtime, request, model, predict=request.aggregate == "each", with_base=True
+            )
         else:
             # The asked checkpoint's own answer, where that is the target, stands as the label by now.
             found = measure(self._runtime, request, model, self._points.rows)
@@ -139,14 +140,6 @@ class OpenedIndexes:
         if size <= self._room_bytes and len(self.terms) > 1:
             self._kept[index.id] = gradients
             self._room_bytes -= size
-
-
-def shows_prediction(model: HotModel, request: QueryRequest) -> bool:
-    """Whether an answer shows what the model says anyway.
-
-    A class comes with one forward pass; a generated answer costs many, and is shown only where it is scored.
-    """
-    return TASKS[model.task.name].answers != "text" and request.aggregate == "each"
 
 
 def find_terms(runtime: Runtime, query: Query) -> list[IndexTerm]:

@@ -72,6 +72,7 @@ class ResultBuilder:
             example=_content_of(points.rows[number]),
             loss=points.losses[number],
             target_text=self._target_text(points.rows[number]),
+            base_loss=None if points.base is None else points.base[number],
             against_loss=None if points.against is None else points.against[number],
             predicted_label=None if prediction is None else prediction.label,
             predicted_probability=None if prediction is None else prediction.probability,

@@ -12,6 +12,8 @@ from influence.contracts.dataset import LabelValue
 from influence.contracts.points import PointSource
 from influence.errors import NonFiniteGradients, RowsUnfit
 from influence.rows.conversations.answers import ends_with_answer
+from workers.queries.base_losses import find_base_losses
+from workers.queries.predictions import predict_rows
 from workers.rows import EncodedRow, Row
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_rows
@@ -27,7 +29,7 @@ class TestPoints:
     """m test points: `rows` as scored, their losses and predictions, and gradients (m, d) per block.
 
     `against` are the losses of the answers that they are asked against, where they are: gradients are then of the
-    differences.
+    differences. `base` are the losses without the adapter, where they are known.
     """
 
     __test__ = False  # not a pytest class
@@ -37,6 +39,7 @@ class TestPoints:
     predictions: list[Prediction | None]
     gradients: dict[str, Tensor]
     against: list[float] | None = None
+    base: list[float] | None = None
 
     def without_gradients(self) -> "TestPoints":
         """The same points, without what takes memory."""
@@ -46,8 +49,8 @@ class TestPoints:
         """One test point whose gradient is the mean: the gradient of the mean loss."""
         gradients = {name: values.mean(dim=0, keepdim=True) for name, values in self.gradients.items()}
         summary = {"aggregate": "mean", "test_points": len(self.rows)}
-        against = None if self.against is None else [fmean(self.against)]
-        return TestPoints([summary], [fmean(self.losses)], [None], gradients, against)
+        against, base = (None if losses is None else [fmean(losses)] for losses in (self.against, self.base))
+        return TestPoints([summary], [fmean(self.losses)], [None], gradients, against, base)
 
 
 @dataclass(frozen=True)
@@ -69,24 +72,25 @@ def make_test_points(
     model: HotModel,
     *,
     predict: bool = False,
+    with_base: bool = False,
     collect: "Collect | None" = None,
 ) -> TestPoints:
     """Gradients of the test points asked about, or what `collect` makes in their place; with `predict` also what the
-    model answers.
+    model answers, with `with_base` the losses of its base alone.
 
     With target `prediction` the model's own answer takes the label's place. Raises NonFiniteGradients naming rows.
     """
     rows = _read_rows(runtime, source, model)
-    unasked: list[Prediction | None] = [None] * len(rows)
-    predictions = _predict(runtime, model, rows) if predict or source.target == "prediction" else unasked
+    answers = predict_rows(runtime, model, rows, is_target=source.target == "prediction", show=predict)
     if source.target == "prediction":
         rows = [
             model.task.with_prediction(row, prediction)
-            for row, prediction in zip(rows, predictions, strict=True)
+            for row, prediction in zip(rows, answers, strict=True)
             if prediction is not None
         ]
     found = measure(runtime, source, model, rows) if collect is None else Measured(*collect(runtime, model, rows))
-    return TestPoints(rows, found.losses, predictions, found.gradients, found.against)
+    base = find_base_losses(runtime, model, _encode(model, rows, source.span)) if with_base else None
+    return TestPoints(rows, found.losses, answers, found.gradients, found.against, base)
 
 
 def measure(runtime: Runtime, asked: PointSource, model: HotModel, rows: Sequence[Row]) -> Measured:
@@ -124,11 +128,6 @@ def _read_rows(runtime: Runtime, source: PointSource, model: HotModel) -> list[R
     file = open_rows(runtime, source.rows.dataset_id, model)
     wanted = source.rows.row_indexes
     return list(file.read(0, len(file)) if wanted is None else file.read_many(wanted))
-
-
-def _predict(runtime: Runtime, model: HotModel, rows: Sequence[Row]) -> list[Prediction | None]:
-    with runtime.device_lock:
-        return list(model.task.predict(model.model, rows))
 
 
 def collect_gradients(

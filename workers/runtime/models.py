@@ -20,11 +20,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class HotModel:
-    """A loaded checkpoint with the settings that its gradients are taken with, and the names of its classes."""
+    """A loaded checkpoint with the settings that its gradients are taken with, and the names of its classes.
+
+    `keeps_base`: its adapter can be switched off, and what is left is the base model.
+    """
 
     collector: GradientCollector
     task: Task
     label_names: tuple[str, ...] | None = None
+    keeps_base: bool = False
 
     @property
     def model(self) -> torch.nn.Module:
@@ -79,4 +83,4 @@ class Models:
             parts=settings.parts,
             precision=settings.precision,
         )
-        return HotModel(collector, loaded.task, checkpoint.label_names)
+        return HotModel(collector, loaded.task, checkpoint.label_names, loaded.keeps_base)

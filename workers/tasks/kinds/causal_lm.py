@@ -155,9 +155,10 @@ class CausalLM:
             refuse_rows(RowsUnfit, [id_of(row)], f"without a question to answer: {error}", hint="Send target 'label'.")
         if question is None:
             return None
-        room = max(1, self._encoder.limit - MAX_ANSWER_TOKENS)
+        limit = self._encoder.limit
+        read = question[-max(limit - MAX_ANSWER_TOKENS, limit // 2, 1) :]
         answer, log_probability = decode_greedily(
-            model, question[-room:], stop_ids=self._stop_ids, max_new_tokens=MAX_ANSWER_TOKENS
+            model, read, stop_ids=self._stop_ids, max_new_tokens=min(MAX_ANSWER_TOKENS, max(limit - len(read), 1))
         )
         return Prediction(
             text=self._encoder.decode(answer, special_tokens=False), probability=math.exp(log_probability)
