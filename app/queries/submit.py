@@ -6,6 +6,7 @@ from app.checks.readiness import require_ready
 from app.checks.test_points import check_test_points
 from app.http.idempotency import Accepted
 from app.queries.checkpoint_sum import resolve_checkpoints
+from app.queries.token_request import check_tokens
 from influence.contracts.query import Query, QueryRequest
 from influence.contracts.work import QUERY
 from influence.errors import InvalidRequest
@@ -32,6 +33,7 @@ def submit_query(store: Store, index_id: str, request: QueryRequest) -> Accepted
     _check_loss_asked(request, method)
     checkpoints = resolve_checkpoints(store, index, request)
     checked = check_test_points(store, index, request)
+    check_tokens(store, index, checked, method)
     notes: tuple[str, ...] = ()
     if request.damping_scale is not None and method.default_damping_scale is None:
         notes = (f"Method '{request.method}' has no damping; damping_scale had no effect.",)

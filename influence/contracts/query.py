@@ -13,7 +13,7 @@ from influence.contracts.points import PointSource
 Order = Literal["helpful", "harmful", "absolute", "both"]
 Aggregate = Literal["each", "mean"]
 Direction = Literal["helpful", "harmful"]
-Include = Literal["blocks"]
+Include = Literal["blocks", "tokens"]
 SIGN_CONVENTION = "score>0 is helpful"
 MAX_K = 10_000
 MAX_CHECKPOINTS = 32
@@ -39,7 +39,10 @@ class QueryRequest(PointSource):
     exact: Literal["auto"] | bool = Field(
         "auto", description="Compact storage: recompute the true gradients of the best candidates."
     )
-    include: tuple[Include, ...] = Field((), description="'blocks': each weight tensor's part of the influence.")
+    include: tuple[Include, ...] = Field(
+        (),
+        description="'blocks': each weight tensor's part of the influence; 'tokens': each token's part of the score.",
+    )
     checkpoints: tuple[CheckpointWeight, ...] | None = Field(
         None,
         min_length=1,
@@ -47,6 +50,31 @@ class QueryRequest(PointSource):
         description="Sum over these indexes of one run's checkpoints, the one asked among them, each by its weight.",
         examples=[[{"index_id": "idx_5b20", "weight": 0.001}, {"index_id": "idx_77c3", "weight": 0.0005}]],
     )
+
+
+class ReadText(Frozen):
+    """What the model read of a row: `text` with its tokens, and the characters [start, stop) of each where the
+    tokenizer knows them; tokens that it added have none and are empty."""
+
+    text: str
+    tokens: tuple[str, ...]
+    starts: tuple[int, ...] | None = None
+    stops: tuple[int, ...] | None = None
+
+
+class TokenParts(ReadText):
+    """What each token adds to a row's score, as a position of the row: with `unplaced`, the part of layers that read
+    the row as a whole, such as a head after pooling, the parts add up to the score."""
+
+    by: Literal["position"] = "position"
+    parts: tuple[float, ...]
+    unplaced: float
+
+
+class TokenLosses(ReadText):
+    """The loss of each token of a test point; null where none falls."""
+
+    losses: tuple[float | None, ...]
 
 
 class ScoredRow(Frozen):
@@ -69,6 +97,7 @@ class ScoredRow(Frozen):
     exact: bool
     predicted_change: float | None = None
     blocks: dict[str, float] | None = None
+    tokens: TokenParts | None = None
 
 
 class Histogram(Frozen):
@@ -97,6 +126,7 @@ class TestPointResult(Frozen):
     predicted_label: LabelValue | None = None
     predicted_probability: float | None = None
     prediction: str | None = None
+    tokens: TokenLosses | None = None
     helpful: tuple[ScoredRow, ...] = ()
     harmful: tuple[ScoredRow, ...] = ()
     absolute: tuple[ScoredRow, ...] = ()

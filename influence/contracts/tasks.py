@@ -53,7 +53,8 @@ class TaskDeclaration:
     models of the task end. `auto_class`: the class of transformers that loads its models. `head`: outputs of the head
     on top of the base model; None for the language model's own. `problem_type`: what a model's configuration calls
     the loss of that head. `has_classes`: each row is of one of a few classes, not of several. `answers`: a label or a
-    number, which one forward pass gives, or text, which is generated.
+    number, which one forward pass gives, or text, which is generated. `splits_by_token`: a row is read as one
+    sequence of tokens, and what a layer makes of a position can be told of one of them.
     """
 
     name: str
@@ -65,6 +66,7 @@ class TaskDeclaration:
     problem_type: str | None = None
     has_classes: bool = False
     answers: Literal["label", "number", "text"]
+    splits_by_token: bool = True
 
 
 SEQUENCE_CLASSIFICATION = TaskDeclaration(
@@ -103,6 +105,7 @@ TOKEN_CLASSIFICATION = TaskDeclaration(
     auto_class="AutoModelForTokenClassification",
     head=HeadOutputs(2, are_classes=True),
     answers="label",
+    splits_by_token=False,
 )
 CAUSAL_LM = TaskDeclaration(
     name="causal_lm",
@@ -123,6 +126,7 @@ SEQ2SEQ_LM = TaskDeclaration(
     architectures=("ForConditionalGeneration", "MarianMTModel"),
     auto_class="AutoModelForSeq2SeqLM",
     answers="text",
+    splits_by_token=False,
 )
 
 _TASKS = (

@@ -8,7 +8,7 @@ on which storages it is offered follows from that.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from influence.arrays import Array
 from influence.contracts.index import Storage
@@ -117,6 +117,16 @@ class LinearMethod(Method[StateT]):
     def self_influence(self, state: StateT, rows: slice = ALL_ROWS) -> Array:
         self.check_self_influence()
         return score_on_self(state.blocks, lambda chunk: self.directions(state, chunk), rows)
+
+
+def require_linear(method: Method[Any]) -> LinearMethod[Any]:
+    """The method, where a score is an inner product with the row's gradient. Raises MethodNotOffered."""
+    if not isinstance(method, LinearMethod):
+        raise MethodNotOffered(
+            f"A score by method '{method.name}' is divided by the row's size, so it is no sum over the row's tokens.",
+            hint="Use 'datainf', or leave 'tokens' out of 'include'.",
+        )
+    return method
 
 
 def score_rows(blocks: Mapping[str, TrainBlock], directions: Vectors, *, rows: Array | None, per_block: bool) -> Scores:

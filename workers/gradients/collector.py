@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from influence.contracts.index import Block, GradientParts, Precision
-from influence.errors import NothingTrainable
+from influence.errors import NothingTrainable, UnsupportedModule
 from workers.gradients.agreement import find_disagreements, is_conclusive
 from workers.gradients.capture import BatchPass, Factors
 from workers.gradients.fused import find_fused
+from workers.gradients.positions import Directions, PositionPass
 from workers.gradients.row_loop import loop_gradients, row_gradients
 from workers.gradients.sites import group_by_module
 from workers.gradients.trainable import TrainableTensor, find_trainable, refuse_mixed_rows
@@ -109,11 +110,27 @@ class GradientCollector:
         factors = {block: pair for block, pair in factors.items() if block not in self._slow}
         return RowGradients(losses, {tensor.block: found[tensor.block] for tensor in self._tensors}, factors)
 
-    @torch.no_grad()
-    def losses(self, batch: Batch) -> Tensor:
-        """Losses (B,) of the batch's rows alone, in the precision that gradients are taken in."""
+    def split_positions(self, batch: Batch, directions: Directions) -> Tensor:
+        """What each position of the batch's rows adds to <u, g>: (B, T + 1) float64, see `PositionPass.split`.
+
+        Raises UnsupportedModule, also for tensors that take the slow path.
+        """
+        refuse_mixed_rows(self.model)
+        if slow := self._tensors_on("slow"):
+            raise UnsupportedModule(
+                f"What each token adds cannot be told of '{slow[0].block}': its gradients are taken row by row.",
+                hint="Leave 'tokens' out of 'include'; 'blocks' says what each layer adds.",
+            )
+        work = PositionPass(group_by_module(self._tensors), len(batch), int(batch.inputs["input_ids"].shape[1]))
+        work.run(lambda: self._losses_of(batch))
         with self._autocast(batch):
-            return self._row_losses(self.model, batch)
+            return work.split(directions)
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch, compute: RowLosses | None = None) -> Tensor:
+        """What `compute` makes of a batch, the rows' losses (B,) by default, in the precision of gradients."""
+        with self._autocast(batch):
+            return (compute or self._row_losses)(self.model, batch)
 
     def _tensors_on(self, path: str) -> list[TrainableTensor]:
         return [tensor for tensor in self._tensors if (tensor.block in self._slow) == (path == "slow")]

@@ -83,6 +83,17 @@ def supervised_logits(
     return logits, targets.gather(1, places)
 
 
+def token_cross_entropy(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+    """Cross entropy of each token (B, T) from what `supervised_logits` gives for labels (B, T), the causal ones; NaN
+    where none falls."""
+    found = functional.cross_entropy(_wide(logits).transpose(1, 2), targets, reduction="none", ignore_index=IGNORED)
+    placed = torch.full(labels.shape, torch.nan, dtype=found.dtype, device=found.device)
+    is_supervised = labels != IGNORED
+    is_supervised[:, 0] = False
+    placed[is_supervised] = found[targets != IGNORED]
+    return placed
+
+
 def row_squared_error(predictions: Tensor, targets: Tensor) -> Tensor:
     """Mean squared error (B,) over each row's targets (B, C)."""
     wide = _wide(predictions)

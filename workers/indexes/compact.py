@@ -13,6 +13,7 @@ from influence.compact.coded_rows import CodedRows
 from influence.compact.packing import unpack_moments
 from influence.compact.scan import scan_codes
 from influence.contracts.index import Index
+from influence.methods.base import require_linear
 from influence.methods.codes.form import CodeState
 from influence.methods.registry import get_method
 from workers.building.compact_rows import read_compact_rows
@@ -92,6 +93,14 @@ class CompactIndex:
             gradients = read_gradients(self.row_indexes[positions[piece]])
             parts[:, :, piece] = prepared.share_blocks(directions, torch.split(gradients, sizes, dim=1))
         return parts
+
+    def directions(
+        self, method: str, damping_scale: float | None, test: Mapping[str, torch.Tensor]
+    ) -> list[torch.Tensor]:
+        """What test gradients (m, d) per block become, block by block. Raises MethodNotOffered for a method that is
+        not linear."""
+        require_linear(get_method(method, "compact"))
+        return self.prepare(method, damping_scale).directions([block.float() for block in test.values()])
 
     def self_influence(self, method: str, damping_scale: float | None, rows: slice) -> NDArray[np.float32]:
         """Scores of consecutive rows, by position, on themselves. Raises MethodNotOffered for a method without."""

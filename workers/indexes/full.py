@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from influence.contracts.index import Index, ShardCommit
 from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.algebra.kronecker_factors import Pair
-from influence.methods.base import Method
+from influence.methods.base import Method, require_linear
 from influence.methods.registry import get_method
 from workers.building.kronecker import read_factors
 from workers.indexes.repair import read_or_repair
@@ -81,6 +81,15 @@ class FullIndex:
         prepared = self.prepare(method, damping_scale)
         parts = prepared.method.apply(prepared.state, test, rows=positions, per_block=True).blocks or {}
         return np.stack([parts[name].double().cpu().numpy() for name in self.blocks])
+
+    def directions(
+        self, method: str, damping_scale: float | None, test: Mapping[str, torch.Tensor]
+    ) -> list[torch.Tensor]:
+        """What test gradients (m, d) per block become, block by block. Raises MethodNotOffered for a method that is
+        not linear."""
+        prepared = self.prepare(method, damping_scale)
+        found = require_linear(prepared.method).directions(prepared.state, test)
+        return [found[name] for name in self.blocks]
 
     def self_influence(self, method: str, damping_scale: float | None, rows: slice) -> NDArray[np.float32]:
         """Scores of consecutive rows, by position, on themselves. Raises MethodNotOffered for a method without."""

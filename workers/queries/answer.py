@@ -1,7 +1,7 @@
 """A query from message to stored answer: two loops over its indexes, then what people read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from workers.queries.influence import Influence
 from workers.queries.opened import OpenedIndexes, find_terms
 from workers.queries.rerank import AUTO_SECONDS, candidates_of, estimate_seconds, is_wanted
 from workers.queries.results import Exactness, ResultBuilder, rank_points, shown_rows
+from workers.queries.token_parts import ShownParts, split_scores
 from workers.runtime.state import Runtime
 from workers.runtime.stopwatch import Stopwatch
 
@@ -30,13 +31,15 @@ _RERANKED = "Re-ranked scores of "
 
 @dataclass(frozen=True)
 class Answer:
-    """Influence, its rankings, which rows are exact, what blocks contribute to some rows, and notes."""
+    """Influence, its rankings, which rows are exact, what blocks contribute to some rows, notes, and what tokens add to
+    the shown rows' scores where that is asked for."""
 
     influence: Influence
     rankings: list[Ranking]
     exact: Exactness = "all"
     contributions: Contributions | None = None
     notes: tuple[str, ...] = ()
+    tokens: list[ShownParts] | None = None
 
 
 def answer_query(runtime: Runtime, query: Query) -> None:
@@ -44,6 +47,10 @@ def answer_query(runtime: Runtime, query: Query) -> None:
     indexes = OpenedIndexes(runtime, query, find_terms(runtime, query), Stopwatch())
     influence = sum_influence(indexes)
     answer = (_answer_exactly if indexes.are_full else _answer_from_codes)(runtime, query, indexes, influence)
+    if "tokens" in query.request.include:
+        runtime.store.jobs.set_phase(query.job_id, "tokens", total=len(answer.rankings), unit="test points")
+        shown = [*map(shown_rows, answer.rankings)]
+        answer = replace(answer, tokens=split_scores(runtime, indexes, influence, shown))
     _store(runtime, query, indexes, answer)
 
 
@@ -151,6 +158,7 @@ def _build_results(
         answer.influence,
         exact=answer.exact,
         contributions=answer.contributions,
+        tokens=answer.tokens,
         change_scale=None if calibration is None else calibration.scale,
     )
     return builder.build(answer.rankings)

@@ -19,7 +19,7 @@ def find_base_losses(runtime: Runtime, model: HotModel, encoded: Sequence[Encode
 
     def compute(module: torch.nn.Module, batch: Any) -> torch.Tensor:
         with adapter_off(module):
-            return model.collector.losses(batch)
+            return model.collector.evaluate(batch)
 
     losses = torch.empty(len(encoded), dtype=torch.float32)
     for positions, found in stream_forward(runtime, model, encoded, compute):

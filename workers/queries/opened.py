@@ -67,6 +67,12 @@ class OpenedTerm:
             lambda rows: read_row_gradients(self.runtime, self.term.index, rows),
         )
 
+    def directions(self, point: int) -> dict[str, Tensor]:
+        """What one test point's gradient becomes, (d,) per block: rows' scores are inner products with it."""
+        request, test = self.request, take_points(self.gradients, point, point + 1)
+        found = self.hot.directions(request.method, request.damping_scale, test)
+        return {name: self.term.weight * part[0] for name, part in zip(self.gradients, found, strict=True)}
+
 
 class OpenedIndexes:
     """Opens a query's terms; the asked index is the first. `watch` is told where the time goes."""
@@ -124,8 +130,10 @@ class OpenedIndexes:
     def _take_points(self, model: HotModel) -> TestPoints:
         request = self._query.request
         if self._points is None:
+            is_each = request.aggregate == "each"
+            with_tokens = is_each and "tokens" in request.include
             points = make_test_points(
-                self._runtime, request, model, predict=request.aggregate == "each", with_base=True
+                self._runtime, request, model, predict=is_each, with_base=True, with_tokens=with_tokens
             )
         else:
             # The asked checkpoint's own answer, where that is the target, stands as the label by now.

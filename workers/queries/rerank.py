@@ -25,8 +25,8 @@ def candidates_of(request: QueryRequest, influence: Influence) -> Positions:
 
 
 def is_wanted(request: QueryRequest, seconds: float) -> bool:
-    """Whether a query asks for exact scores that take so long."""
-    return request.exact is True or (request.exact == "auto" and seconds < AUTO_SECONDS)
+    """Whether a query asks for exact scores that take so long: parts of tokens are those of exact ones."""
+    return request.exact is True or "tokens" in request.include or (request.exact == "auto" and seconds < AUTO_SECONDS)
 
 
 def estimate_seconds(runtime: Runtime, terms: Sequence[IndexTerm], row_indexes: NDArray[np.int64]) -> float:

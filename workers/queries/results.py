@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.index import Index
-from influence.contracts.query import Query, QueryRequest, ScoredRow, TestPointResult
+from influence.contracts.query import Query, QueryRequest, ScoredRow, TestPointResult, TokenParts
 from influence.ranking import Ranking, direction_of, histogram, percentiles, rank_rows, scores_of, summarise
 from influence.rows.conversations.answers import answer_text
 from workers.queries.contributions import Contributions, Positions
@@ -46,15 +46,17 @@ class ResultBuilder:
         exact: Exactness,
         contributions: Contributions | None = None,
         change_scale: float | None = None,
+        tokens: Sequence[Mapping[int, TokenParts]] | None = None,
     ) -> None:
         """`exact` says which rows may be called so: all, those that `contributions` tells of, or none; those give
         blocks' parts where asked for. `change_scale` makes predicted changes of loss of scores where the index was
-        calibrated."""
+        calibrated, `tokens` is what each token adds to the rows that are shown, by position."""
         self._points = points
         self._span = query.request.span
         self._influence = influence
         self._exact = exact
         self._contributions = contributions
+        self._tokens = tokens
         self._block_names = [block.name for block in index.blocks] if "blocks" in query.request.include else None
         self._change_scale = change_scale
         self._rows = open_rows(runtime, index.spec.dataset_id)
@@ -77,6 +79,7 @@ class ResultBuilder:
             predicted_label=None if prediction is None else prediction.label,
             predicted_probability=None if prediction is None else prediction.probability,
             prediction=None if prediction is None else prediction.text,
+            tokens=None if points.tokens is None else points.tokens[number],
             helpful=_ranked(rows, ranking.helpful),
             harmful=_ranked(rows, ranking.harmful),
             absolute=_ranked(rows, ranking.absolute),
@@ -95,6 +98,7 @@ class ResultBuilder:
         percentile = percentiles(scores_of(influence), shown)
         texts = self._rows.read_many(row_indexes)
         parts = {} if self._contributions is None else self._contributions.of(number, shown)
+        tokens = {} if self._tokens is None else self._tokens[number]
         return {
             position: self._score_row(
                 row_indexes[place],
@@ -103,6 +107,7 @@ class ResultBuilder:
                 float(percentile[place]),
                 self._exact == "all" or (self._exact == "recomputed" and position in parts),
                 self._name_blocks(parts.get(position)),
+                tokens.get(position),
             )
             for place, position in enumerate(shown.tolist())
         }
@@ -120,6 +125,7 @@ class ResultBuilder:
         percentile: float,
         exact: bool,
         blocks: dict[str, float] | None,
+        tokens: TokenParts | None,
     ) -> ScoredRow:
         change = None if self._change_scale is None else -influence * self._change_scale
         return ScoredRow(
@@ -136,6 +142,7 @@ class ResultBuilder:
             exact=exact,
             predicted_change=change,
             blocks=blocks,
+            tokens=tokens,
         )
 
 

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from influence.contracts.dataset import LabelValue
 from influence.contracts.points import PointSource
+from influence.contracts.query import TokenLosses
 from influence.errors import NonFiniteGradients, RowsUnfit
 from influence.rows.conversations.answers import ends_with_answer
 from workers.queries.base_losses import find_base_losses
 from workers.queries.predictions import predict_rows
+from workers.queries.read_text import find_token_losses
 from workers.rows import EncodedRow, Row
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_rows
@@ -29,7 +31,8 @@ class TestPoints:
     """m test points: `rows` as scored, their losses and predictions, and gradients (m, d) per block.
 
     `against` are the losses of the answers that they are asked against, where they are: gradients are then of the
-    differences. `base` are the losses without the adapter, where they are known.
+    differences. `base` are the losses without the adapter, where they are known; `tokens`
+    those of each token, where they were asked for.
     """
 
     __test__ = False  # not a pytest class
@@ -40,6 +43,7 @@ class TestPoints:
     gradients: dict[str, Tensor]
     against: list[float] | None = None
     base: list[float] | None = None
+    tokens: list[TokenLosses] | None = None
 
     def without_gradients(self) -> "TestPoints":
         """The same points, without what takes memory."""
@@ -73,10 +77,11 @@ def make_test_points(
     *,
     predict: bool = False,
     with_base: bool = False,
+    with_tokens: bool = False,
     collect: "Collect | None" = None,
 ) -> TestPoints:
     """Gradients of the test points asked about, or what `collect` makes in their place; with `predict` also what the
-    model answers, with `with_base` the losses of its base alone.
+    model answers, with `with_base` the losses of its base alone, and with `with_tokens` that of each token.
 
     With target `prediction` the model's own answer takes the label's place. Raises NonFiniteGradients naming rows.
     """
@@ -89,8 +94,13 @@ def make_test_points(
             if prediction is not None
         ]
     found = measure(runtime, source, model, rows) if collect is None else Measured(*collect(runtime, model, rows))
-    base = find_base_losses(runtime, model, _encode(model, rows, source.span)) if with_base else None
-    return TestPoints(rows, found.losses, answers, found.gradients, found.against, base)
+    points = TestPoints(rows, found.losses, answers, found.gradients, found.against)
+    if not (with_base or with_tokens):
+        return points
+    encoded = _encode(model, rows, source.span)
+    base = find_base_losses(runtime, model, encoded) if with_base else None
+    tokens = find_token_losses(runtime, model, rows, encoded) if with_tokens else None
+    return replace(points, base=base, tokens=tokens)
 
 
 def measure(runtime: Runtime, asked: PointSource, model: HotModel, rows: Sequence[Row]) -> Measured:

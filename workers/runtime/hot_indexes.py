@@ -54,6 +54,10 @@ class HotIndex(InMemory, Protocol):
         `read_gradients` gives true gradients of rows to a storage that does not hold them.
         """
 
+    def directions(self, method: str, damping_scale: float | None, test: Mapping[str, Tensor]) -> list[Tensor]:
+        """What test gradients (m, d) per block become, block by block: a row's score is its true gradient's inner
+        product with them, for a method that is linear in the row."""
+
     def self_influence(self, method: str, damping_scale: float | None, rows: slice) -> NDArray[np.float32]:
         """Scores of consecutive rows, by position, on themselves. Raises MethodNotOffered for a method without."""
 

@@ -42,6 +42,15 @@ class RenderedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadRow:
+    """The text of a row, and of each token of its `input_ids` how it reads and, where known, its characters."""
+
+    text: str
+    tokens: tuple[str, ...]
+    spans: tuple[Span, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Materials:
     """What a task is made of: a loaded base model with its checkpoint, and how gradients are to be taken.
 
@@ -105,6 +114,22 @@ class OfTokens(Task, Protocol):
     def loss_units(self, batch: Batch) -> int:
         """What the sum of a batch's row losses is divided by in training: its rows where these are means, its
         supervised tokens where they are sums."""
+
+
+@runtime_checkable
+class Reader(Task, Protocol):
+    """A task that reads a row as one sequence of tokens."""
+
+    def read(self, row: Row) -> ReadRow:
+        """The row's tokens as people read them, one for each of the encoded row's `input_ids`."""
+
+
+@runtime_checkable
+class TokenScorer(Task, Protocol):
+    """A task whose loss is a mean over tokens."""
+
+    def token_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        """The loss of each token (B, T) float32; NaN where none falls."""
 
 
 @runtime_checkable

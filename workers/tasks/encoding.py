@@ -123,6 +123,29 @@ class TextEncoder:
             found = self.tokenizer(text_target=text, return_offsets_mapping=True, verbose=False)
         return [Span(start, stop) for start, stop in found["offset_mapping"]]
 
+    def pair_spans(self, text: str, pair: str | None) -> list[Span] | None:
+        """The characters of each token that `encode_pairs` gives: in the text or, as if it stood on the line below, in
+        its pair. None where the tokenizer does not know them."""
+        if not self.tokenizer.is_fast:
+            return None
+        with self._lock, heed_panics():
+            found = self.tokenizer(text, pair, return_offsets_mapping=True, verbose=False)
+            if len(found["input_ids"]) > self.limit:
+                found = self.tokenizer(text, pair, return_offsets_mapping=True, truncation=True, max_length=self.limit)
+        shifts = [len(text) + 1 if sequence == 1 else 0 for sequence in found.sequence_ids(0)]
+        return [
+            Span(start + shift, stop + shift)
+            for (start, stop), shift in zip(found["offset_mapping"], shifts, strict=True)
+        ]
+
+    def spell(self, ids: Sequence[int], text: str, spans: Sequence[Span] | None) -> tuple[str, ...]:
+        """Tokens as people read them: their characters, or the text of those that have none."""
+        found = spans or [Span(0, 0)] * len(ids)
+        return tuple(
+            text[span.start : span.stop] if len(span) else self.decode([token])
+            for token, span in zip(ids, found, strict=True)
+        )
+
     def encode(self, text: str, *, special_tokens: bool) -> TokenisedText:
         """Ids of one text, uncut, with the characters of each token where the tokenizer knows them."""
         with self._lock, heed_panics():

@@ -11,10 +11,10 @@ from influence.contracts.dataset import COMPLETION
 from influence.contracts.tasks import CAUSAL_LM, TaskName
 from influence.errors import RowMasked, RowsUnfit
 from workers.batching.collate import collate_rows
-from workers.gradients.losses import TOKEN_LOSSES, supervised_logits
+from workers.gradients.losses import TOKEN_LOSSES, supervised_logits, token_cross_entropy
 from workers.rows import IGNORED, Batch, EncodedRow, Row
 from workers.tasks.answer_spans import NO_CHARACTERS, narrow_labels, refuse_short, refuse_unknown
-from workers.tasks.base import Materials, Prediction, RenderedRow
+from workers.tasks.base import Materials, Prediction, ReadRow, RenderedRow
 from workers.tasks.chat import UnknownMask
 from workers.tasks.conversation import Conversation
 from workers.tasks.decoding import MAX_ANSWER_TOKENS, decode_greedily
@@ -108,6 +108,17 @@ class CausalLM:
         supervised = (False, *text.supervised[1:limit]) if text.ids else ()
         tokens = self._encoder.tokens(text.ids[:limit])
         return RenderedRow(text.text, tokens, supervised, len(text.ids) > limit)
+
+    def read(self, row: Row) -> ReadRow:
+        self._check_kinds([row])
+        (text,) = self._supervise([row])
+        ids = text.ids[: self._encoder.limit]
+        spans = None if text.spans is None else tuple(text.spans[: len(ids)])
+        return ReadRow(text.text, self._encoder.spell(ids, text.text, spans), spans)
+
+    def token_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        logits, targets = supervised_logits(model, {**batch.inputs, "use_cache": False}, batch.labels)
+        return token_cross_entropy(logits, targets, batch.labels)
 
     def _encode(self, row: Row, text: SupervisedText, was_cut: bool) -> EncodedRow:
         ids = text.ids[: self._encoder.limit]

@@ -11,7 +11,7 @@ from influence.errors import RowsUnfit
 from workers.batching.collate import collate_rows
 from workers.batching.padding import choose_filler, told_padding
 from workers.rows import Batch, EncodedRow, Row
-from workers.tasks.base import Prediction, RenderedRow
+from workers.tasks.base import Prediction, ReadRow, RenderedRow
 from workers.tasks.encoding import TextEncoder
 from workers.tasks.refusals import id_of, refuse_rows
 
@@ -75,6 +75,15 @@ class LabelledText:
         (encoded,) = self._encode([row], [self.no_label])
         ids = encoded.inputs["input_ids"]
         return RenderedRow(self._encoder.decode(ids), self._encoder.tokens(ids), (False,) * len(ids), encoded.truncated)
+
+    def read(self, row: Row) -> ReadRow:
+        _check_texts([row])
+        (encoded,) = self._encode([row], [self.no_label])
+        text, pair = str(row["text"]), None if row.get("text_pair") is None else str(row["text_pair"])
+        spans = self._encoder.pair_spans(text, pair)
+        whole = text if pair is None else f"{text}\n{pair}"
+        tokens = self._encoder.spell(encoded.inputs["input_ids"], whole, spans)
+        return ReadRow(whole, tokens, None if spans is None else tuple(spans))
 
     def _encode(self, rows: Sequence[Row], labels: Sequence[Any]) -> list[EncodedRow]:
         if not rows:

@@ -1,0 +1,78 @@
+"""What each token of the shown rows adds to their scores."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from influence.contracts.query import TokenParts
+from influence.errors import RowsUnfit
+from workers.batching.stream import stream_batches
+from workers.queries.contributions import Positions
+from workers.queries.influence import Influence
+from workers.queries.opened import OpenedIndexes
+from workers.queries.read_text import read_rows, tell
+from workers.rows import Batch, Row
+from workers.runtime.models import HotModel
+from workers.runtime.open import open_indexed_rows, open_model
+from workers.runtime.row_stream import batch_options
+from workers.runtime.state import Runtime
+from workers.tasks.base import ReadRow
+
+#: Of one test point, what is told of the rows that are shown, by their place among the scored rows.
+ShownParts = dict[int, TokenParts]
+#: Of each test point's shown rows what each of their tokens adds (T,), and last what the row as a whole does.
+_Parts = list[list[NDArray[np.float64]]]
+
+
+def split_scores(
+    runtime: Runtime, indexes: OpenedIndexes, influence: Influence, shown: Sequence[Positions]
+) -> list[ShownParts]:
+    """The scores of the rows shown for each test point by token, summed over a query's indexes.
+
+    Raises UnsupportedModule for layers whose parts cannot be told, MethodNotOffered, Cancelled.
+    """
+    total: _Parts = []
+    texts: list[list[ReadRow]] = []
+    for opened in indexes.each_backwards():
+        with indexes.watch.phase("tokens"):
+            index = opened.term.index
+            model, file = open_model(runtime, index), open_indexed_rows(runtime, index)
+            rows = [list(file.read_many(influence.row_indexes[places].tolist())) for places in shown]
+            found = [_split(runtime, model, opened.directions(point), asked) for point, asked in enumerate(rows)]
+            total = _add(total, found) if total else found
+            texts = [read_rows(model, asked) for asked in rows]
+    return [
+        {int(place): _tell(text, parts) for place, text, parts in zip(*of_point, strict=True)}
+        for of_point in zip(shown, texts, total, strict=True)
+    ]
+
+
+def _split(
+    runtime: Runtime, model: HotModel, directions: dict[str, Tensor], rows: Sequence[Row]
+) -> list[NDArray[np.float64]]:
+    encoded = model.task.tokenise(rows)
+    found: dict[int, NDArray[np.float64]] = {}
+
+    def compute(batch: Batch, _tokens: int) -> Tensor:
+        return model.collector.split_positions(batch, directions)
+
+    for positions, parts in stream_batches(compute, encoded, model.task.collate, batch_options(runtime)):
+        for position, part in zip(positions, parts.cpu().numpy(), strict=True):
+            length = encoded[position].length
+            found[position] = np.append(part[:length], part[length:].sum())
+    return [found[position] for position in range(len(rows))]
+
+
+def _add(total: _Parts, more: _Parts) -> _Parts:
+    pairs = [list(zip(*of_point, strict=True)) for of_point in zip(total, more, strict=True)]
+    if any(len(one) != len(other) for of_point in pairs for one, other in of_point):
+        raise RowsUnfit(
+            "These checkpoints read the rows as different tokens.", hint="Leave 'tokens' out, or ask one index."
+        )
+    return [[one + other for one, other in of_point] for of_point in pairs]
+
+
+def _tell(text: ReadRow, parts: NDArray[np.float64]) -> TokenParts:
+    return TokenParts(**tell(text), parts=tuple(parts[:-1].tolist()), unplaced=float(parts[-1]))
