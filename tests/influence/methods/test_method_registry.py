@@ -74,4 +74,13 @@ def test_the_list_marks_baselines():
     assert set(described) == {*METHODS, *BASELINES}
     assert [name for name, method in described.items() if method.is_baseline] == ["embedding"]
     assert described["datainf"].storages == ("full", "compact")
+    assert {name for name, found in described.items() if found.on_codes == "exact"} == {
+        "hessian_free",
+        "tracin",
+        "cosine",
+    }
+    assert all(
+        (found.on_codes is None) == (name not in METHODS or METHODS[name].on_codes is None)
+        for name, found in described.items()
+    )
     assert described["lissa"].default_damping_scale == 1.0

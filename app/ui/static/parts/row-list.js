@@ -12,7 +12,7 @@ export function rowList(rows, { most, names, open }) {
       scoreBar(row.score, most),
       row.label !== null && row.label !== undefined && h("span", { class: "label" }, labelName(row.label, names)),
       h("span", { class: "text" }, clip(rowText(row.row), 220)),
-      h("span", { class: "faint" }, `${row.row_id} · percentile ${row.percentile.toFixed(1)}${row.exact ? "" : " · from codes"}`),
+      h("span", { class: "faint" }, `${row.row_id} · percentile ${row.percentile.toFixed(1)}${row.exact ? "" : " · not exact"}`),
     ))));
 }
 
@@ -26,7 +26,7 @@ export function openRow(row, result, { names, index, dataset }) {
       row.label !== null && row.label !== undefined && fact("Label", labelName(row.label, names)),
       fact("Score", h("span", { class: row.direction }, signed(row.score)), `, ${row.direction}`),
       fact("Percentile", row.percentile.toFixed(2)),
-      fact("Computed from", row.exact ? "its true gradient" : "its code"),
+      fact("Computed from", row.exact ? "its true gradient" : "codes, at least in part"),
       row.predicted_change !== null && row.predicted_change !== undefined && fact("Leaving it out changes the loss by", signed(row.predicted_change)),
       Object.entries(row.metadata ?? {}).map(([name, value]) => fact(name, String(value))),
     ),

@@ -64,8 +64,8 @@ function fillFacts(element, index, checkpoint, dataset) {
 }
 
 function fidelity(index) {
-  const found = index.fidelity;
-  if (!found) return null;
+  if (!index.fidelity) return null;
+  const { reranked, ...found } = index.fidelity; // errors, which are no shares
   const figures = Object.entries(flatten(found)).filter(([, value]) => typeof value === "number" && value >= 0 && value <= 1);
   if (!figures.length) return null;
   return h("section", null, h("h2", null, "How well codes rank, measured on rows the basis never saw"),
