@@ -88,7 +88,7 @@ def measure_fidelity(
         spearman_mean=float(correlations.mean()),
         spearman_worst=float(correlations.min()),
         overlap=share_found(true, coded, wanted, wanted),
-        found=share_found(true, coded, wanted, CANDIDATES_PER_RESULT * wanted),
+        found=share_found(true, coded, wanted, min(CANDIDATES_PER_RESULT * wanted, true.shape[1])),
         kept=encoder.basis.kept,
         residual=residual_share(encoder, measured.projected.take(measured.held_out)),
         methods={
