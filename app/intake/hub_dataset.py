@@ -13,7 +13,15 @@ from influence.errors import InvalidRequest, NotFound
 DEFAULT_SPLIT = "train"
 _TIMEOUT_SECONDS = 30.0
 #: Formats in the order of preference, where a split is there in several.
-_ENDINGS = ((".parquet",), (".jsonl", ".ndjson"), (".json",), (".csv", ".tsv"))
+_ENDINGS = tuple(
+    tuple(f"{ending}{packed}" for ending in endings for packed in packings)
+    for endings, packings in (
+        ((".parquet",), ("",)),
+        ((".jsonl", ".ndjson"), ("", ".gz", ".zst")),
+        ((".json",), ("", ".gz", ".zst")),
+        ((".csv", ".tsv"), ("", ".gz", ".zst")),
+    )
+)
 _GENERIC_FOLDERS = {"data", "default"}
 
 

@@ -13,6 +13,7 @@ from influence.errors import InvalidRequest
 from influence.methods.base import Method
 from influence.methods.baselines import Baseline
 from influence.methods.registry import find_offered
+from influence.rows.findings import list_names
 from influence.store.store import Store
 from influence.store.work import accept
 
@@ -37,6 +38,8 @@ def submit_query(store: Store, index_id: str, request: QueryRequest) -> Accepted
     notes: tuple[str, ...] = ()
     if request.damping_scale is not None and method.default_damping_scale is None:
         notes = (f"Method '{request.method}' has no damping; damping_scale had no effect.",)
+    if beside := sorted({name for example in checked.examples or () for name in example.get("metadata", {})}):
+        notes += (f"The model does not read these fields of the examples: {list_names(beside)}.",)
     query = Query(
         **QUERY.begin(),
         index_id=index_id,

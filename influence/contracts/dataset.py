@@ -143,6 +143,7 @@ ProblemCode = Literal[
     "lines_joined",
     "metadata_not_kept",
     "missing_label",
+    "missing_text",
     "roles_renamed",
     "similar_labels",
     "truth_labels",

@@ -23,7 +23,9 @@ from influence.rows.roles import (
     SYNONYMS,
     TEXT_LABEL_ROLES,
     UNREADABLE,
+    UNREADABLE_BESIDE,
     key_of,
+    may_be_left_out,
 )
 from influence.rows.shapes import Types, suggest_columns
 from influence.rows.values import ValueKind
@@ -75,7 +77,7 @@ def choose_columns(
 
 def _check_wanted(seen: Sequence[str], wanted: Mapping[str, str]) -> None:
     for role, column in wanted.items():
-        if role not in ROLES and (column or key_of(role) not in UNREADABLE):
+        if role not in ROLES and (column or not may_be_left_out(role)):
             near = get_close_matches(role, ROLES, 1, 0.5)
             raise InvalidRequest(
                 f"'columns' names the role {role[:80]!r}, which does not exist.",
@@ -144,9 +146,9 @@ class _Names:
         if form.label is not None:
             return frozenset()
         left_out = {key_of(role) for role in self.left_out}
-        keys = {key for role, names in CONTEXT.items() for key in names if role not in form.context} | (
-            set() if is_named else UNREADABLE
-        )
+        keys = {key for role, names in CONTEXT.items() for key in names if role not in form.context}
+        if not is_named:
+            keys |= UNREADABLE.union(*(UNREADABLE_BESIDE.get(role, ()) for role in columns))
         for role in CONTEXT.keys() & self.left_out:
             keys -= set(CONTEXT[role])
         found = {column for key in keys - left_out for column in self.by_key.get(key, [])}

@@ -19,8 +19,10 @@ _SCALAR_CHARACTERS = 24
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?"
 )
-#: A number whose text says all of it, and nothing that a float would lose.
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,9})?")
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
+_FRACTION = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,20})?(?:[eE][-+]?[0-9]{1,3})?")
+#: Digits that every float keeps.
+_SURE_CHARACTERS = 16
 _TRUTHS = {"true": True, "false": False}
 
 
@@ -115,13 +117,18 @@ def escaped(name: str) -> str:
 
 def _fits(text: str, kind: MetadataType) -> bool:
     if kind == "number":
-        return _NUMBER.fullmatch(text) is not None
+        return _WHOLE.fullmatch(text) is not None or _is_float(text)
     return text.lower() in _TRUTHS if kind == "boolean" else _TIME.fullmatch(text) is not None
+
+
+def _is_float(text: str) -> bool:
+    """Whether a text is a number that a float keeps: few digits, or as many as Python writes itself."""
+    return _FRACTION.fullmatch(text) is not None and (len(text) <= _SURE_CHARACTERS or repr(float(text)) == text)
 
 
 def _parsed(text: str, kind: MetadataType) -> Any:
     if kind == "number":
-        return float(text) if "." in text else int(text)
+        return int(text) if _WHOLE.fullmatch(text) else float(text)
     return _TRUTHS[text.lower()] if kind == "boolean" else text
 
 

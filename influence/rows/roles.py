@@ -58,6 +58,14 @@ UNREADABLE = frozenset(
         "videos",
     }
 )
+#: The same beside these roles of a guess: what is written next to a lone text, or next to a prompt and its completion.
+UNREADABLE_BESIDE: dict[str, frozenset[str]] = {
+    "text": frozenset(
+        {*SYNONYMS["prompt"], *SYNONYMS["completion"], *SYNONYMS["instruction"], "highlights", "summary", "translation"}
+        - {"source", "target"}
+    ),
+    "prompt": frozenset({"input", "instruction"}),
+}
 #: Columns that give an int label its name.
 LABEL_NAMES = ("label_text", "label_name", "label_names")
 #: The class of a row whose loss falls on text. Never guessed: `class` is what many call a label.
@@ -83,6 +91,11 @@ KINDS_OF_LISTS: dict[frozenset[str], RowKind] = {
 #: Roles that do not say what a row is.
 BESIDE = frozenset({"id", CLASS, *CONTEXT})
 CONTENT = frozenset(ROLES) - BESIDE - frozenset(LABEL_ROLES)
+
+
+def may_be_left_out(name: str) -> bool:
+    """Whether a name that is no role can be sent with an empty string."""
+    return any(key_of(name) in names for names in (UNREADABLE, *UNREADABLE_BESIDE.values()))
 
 
 def name_to_leave_out(column: str) -> str:

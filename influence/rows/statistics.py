@@ -14,11 +14,15 @@ from influence.rows.content import Row
 from influence.rows.conversations.messages import text_of
 from influence.rows.file import content_hash_input
 from influence.rows.findings import NAMED_ROWS
+from influence.rows.label_forms.class_values import MISSING_WORDS
 from influence.rows.label_forms.figures import open_figures
 from influence.rows.repeats import HashList
 from influence.rows.roles import CLASS
 
 _COUNTED_LABELS = 1000
+
+#: No word for nothing is longer.
+_LONGEST_WORD = 6
 
 
 class RowStatistics:
@@ -33,8 +37,7 @@ class RowStatistics:
         self._roles: Counter[str] = Counter()
         self._turns = array("q")
         self._without_assistant = 0
-        self._empty: list[int] = []
-        self._empty_count = 0
+        self._empty, self._missing = array("q"), array("q")
         self._contents, self._texts, self._label_hashes = HashList(), HashList(), HashList()
 
     def watch(self, rows: Iterable[Row]) -> Iterator[Row]:
@@ -49,9 +52,9 @@ class RowStatistics:
         for name, text in {"": "".join(texts.values()), **(texts if len(texts) > 1 else {})}.items():
             self._characters.setdefault(name, array("q")).append(len(text))
         if any(not text.strip() for text in texts.values()):
-            self._empty_count += 1
-            if len(self._empty) < NAMED_ROWS:
-                self._empty.append(self.rows)
+            self._empty.append(self.rows)
+        if any(len(text) <= _LONGEST_WORD and text.strip().lower() in MISSING_WORDS for text in texts.values() if text):
+            self._missing.append(self.rows)
         self._contents.add(content_hash_input(row))
         if self._labels is not None and row["label"] is not None:
             self._labels.add(row["label"])
@@ -86,13 +89,11 @@ class RowStatistics:
         return figures
 
     def problems(self) -> tuple[RowProblem, ...]:
-        """Empty texts, duplicates, and equal texts with different labels, each with its first rows."""
-        found = []
-        if self._empty_count:
-            message = f"{self._empty_count} rows have an empty text."
-            found.append(
-                RowProblem(code="empty_text", count=self._empty_count, rows=tuple(self._empty), message=message)
-            )
+        """Empty and missing texts, duplicates, and equal texts with different labels, each with its first rows."""
+        found = _problem("empty_text", _rows_of(self._empty), "rows have an empty text.")
+        found += _problem(
+            "missing_text", _rows_of(self._missing), "rows have a text such as 'nan', which tools write for none."
+        )
         found += _problem("duplicate", self._contents.repeats(), "rows equal an earlier row in all but the id.")
         if self._labels is not None:
             found += _problem(
@@ -114,6 +115,10 @@ def _problem(code: Any, rows: NDArray[np.int64], message: str) -> list[RowProble
         return []
     named = tuple(int(row) for row in rows[:NAMED_ROWS])
     return [RowProblem(code=code, count=int(rows.size), rows=named, message=f"{rows.size} {message}")]
+
+
+def _rows_of(rows: "array[int]") -> NDArray[np.int64]:
+    return np.array(rows, dtype=np.int64)
 
 
 def _spread(sizes: "array[int]") -> dict[str, float]:

@@ -71,4 +71,6 @@ def _is_lists(value: Mapping[str, Any]) -> bool:
 
 
 def _are_rows(items: Any) -> bool:
+    if isinstance(items, Mapping):
+        return _is_lists(items) or _is_columns(items) or _is_split(items)
     return isinstance(items, list) and bool(items) and all(isinstance(item, Mapping) for item in items)

@@ -61,7 +61,9 @@ def parse_json(text: str, column: str, *, what: str) -> Any:
     except (ValueError, RecursionError) as error:
         raise BrokenRow(
             f"column {column!r} holds text that is no JSON {what}.",
-            hint=f"Store the {what} as such, or as a JSON string of it; plain text belongs to the role 'text'.",
+            hint="This is how Python prints a list, not JSON: write the file with to_json, not with to_csv."
+            if text.lstrip().startswith(("[{'", "{'"))
+            else f"Store the {what} as such, or as a JSON string of it; plain text belongs to the role 'text'.",
         ) from error
 
 

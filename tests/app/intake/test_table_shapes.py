@@ -86,6 +86,8 @@ SHAPES = [
     ({"prompt": "p"}, "prompts without completions"),
     ({"prompt": "p", "completions": ["a"], "labels": [True]}, "several completions"),
     ({"image": "x.png", "label": 1}, "pictures"),
+    ({"tokens": ["a"], "ner_tags": [0]}, "a tag each"),
+    ({"translation": {"en": "a", "de": "b"}}, "several languages"),
     ({"0": "a", "1": 1}, "values, not like names"),
     ({"this film was good": "x", "positive": "y"}, "do not say"),
 ]
@@ -104,6 +106,25 @@ def test_unpaired_preferences_are_not_taken_for_completions(tmp_path: Path) -> N
     csv = "prompt,completion,label\np,c,True\np,d,False\n"
     assert "'label'" in refused(tmp_path, csv, "a.csv").detail
     assert accept(tmp_path, csv, "a.csv", columns={"label": ""}).metadata_columns == {"label": "boolean"}
+
+
+def test_columns_under_a_field_are_found(tmp_path: Path) -> None:
+    error = refused(tmp_path, json.dumps({"version": 1, "data": {"text": ["a", "b"], "label": [1, 0]}}))
+    assert "under 'data'" in error.detail
+
+
+@pytest.mark.parametrize("column", ["summary", "response", "answer", "question", "instruction", "highlights"])
+def test_what_is_written_beside_a_lone_text_is_not_passed_over(tmp_path: Path, column: str) -> None:
+    content = json.dumps({"text": "a", column: "b"}) + "\n" + json.dumps({"text": "c", column: "d"})
+    error = refused(tmp_path, content, "a.jsonl")
+    assert repr(column) in error.detail
+    dataset = accept(tmp_path, content, "a.jsonl", columns={"text": "text"})
+    assert (dataset.kind, dataset.metadata_columns) == ("text", {column: "string"})
+
+
+def test_messages_that_python_printed_are_told(tmp_path: Path) -> None:
+    content = "messages\n\"[{'role': 'user', 'content': 'q'}]\"\n"
+    assert "how Python prints a list" in refused(tmp_path, content, "a.csv").hint
 
 
 def test_a_file_without_a_header_is_told(tmp_path: Path) -> None:

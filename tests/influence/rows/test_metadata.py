@@ -47,16 +47,22 @@ def test_a_column_of_several_types_is_json() -> None:
 
 def test_texts_of_csv_take_the_type_that_all_of_them_have() -> None:
     rows = [
-        {"n": "1", "x": "0.5", "b": "True", "t": "2024-01-02", "zip": "01234", "mixed": "1"},
+        {"n": "1", "x": "0.14285714285714285", "b": "True", "t": "2024-01-02", "zip": "01234", "mixed": "1"},
         {"n": "", "x": "2", "b": "false", "t": "2024-01-02 10:00", "zip": "99999", "mixed": "a"},
     ]
     types = TextTypes()
     for row in rows:
         types.add(row)
     kept, columns, _ = read(rows, text_types=types.found())
-    assert kept[0] == {"n": 1, "x": 0.5, "b": True, "t": "2024-01-02", "zip": "01234", "mixed": "1"}
+    assert kept[0] == {"n": 1, "x": 1 / 7, "b": True, "t": "2024-01-02", "zip": "01234", "mixed": "1"}
     assert "n" not in kept[1]
     assert columns == {"n": "number", "x": "number", "b": "boolean", "t": "time", "zip": "string", "mixed": "string"}
+
+
+def test_texts_that_a_float_would_shorten_stay_texts() -> None:
+    types = TextTypes()
+    types.add({"a": "0.12345678901234567890", "b": "1e-05", "c": "12345678901234567"})
+    assert types.found() == {"b": "number", "c": "number"}
 
 
 LARGE = ["x" * 70_000, [[[]]] * 30_000]

@@ -32,6 +32,14 @@ def test_problems_name_their_first_rows() -> None:
     assert problems["conflicting_label"].count == 3
 
 
+def test_texts_that_tools_write_for_nothing_are_named() -> None:
+    texts = ["a", "nan", "None", "", "n/a ", "nano"]
+    rows = [{"id": str(place), "text": text} for place, text in enumerate(texts)]
+    problems = {problem.code: problem for problem in watched("text", rows).problems()}
+    assert problems["missing_text"].rows == (1, 2, 4)
+    assert problems["empty_text"].rows == (3,)
+
+
 def test_clean_rows_have_no_problems() -> None:
     assert watched("text", [{"id": "a", "text": "a"}, {"id": "b", "text": "b"}]).problems() == ()
 
