@@ -39,6 +39,7 @@ def test_a_review_by_keyboard_ends_in_a_cleaned_data_set(page: Page, story: Stor
     page.wait_for_selector(".review-card .decide")
     for key in ("q", "e", "1", "2", "n", "e", "u"):
         page.keyboard.press(key)
+    expect(page.locator("#notices")).to_contain_text("Taken back")
     expect(page.locator(".review-head")).to_contain_text("5 of 60 decided")
     page.reload()
     expect(page.locator(".review-head")).to_contain_text("5 of 60 decided")

@@ -65,6 +65,8 @@ export async function send(method, path, body, extra = {}) {
     method,
     headers: { ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...extra },
     body: body === undefined ? undefined : JSON.stringify(body),
+    // A decision goes out even if the page is closed right behind it.
+    keepalive: method === "PATCH",
   });
   return response.status === 204 ? null : response.json();
 }
