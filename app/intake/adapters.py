@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from influence.checkpoint_files.adapters.experts import refuse_single_experts
 from influence.checkpoint_files.adapters.folders import CONFIG_FILE, MODEL_CONFIG_FILE, WEIGHTS_FILE
 from influence.checkpoint_files.adapters.names import name_tensors
 from influence.checkpoint_files.base_files import BaseFiles
@@ -52,6 +53,7 @@ def accept_adapter(
     found_task = find_task(config, task, head, base_config)
     refuse_inexact_text(base_config, found_task)
     num_labels = count_labels(found_task, tensors, base_shapes)
+    refuse_single_experts(tensors.modules, base_config)
     if base_files:
         check_base_fit(config, tensors, base_tensors, base_files.config)
     pad_token_id = _padding_beside(model_config) if TASKS[found_task].head is not None else None

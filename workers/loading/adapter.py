@@ -5,6 +5,7 @@ configuration as regular expressions. Here the modules are chosen by our own rul
 """
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,7 +155,12 @@ def _lora_config(config: AdapterConfig, modules: list[str], parameters: list[str
 
 def _wrap(model: Any, config: LoraConfig, selected: list[str], selector: ModuleSelector) -> Any:
     try:
-        wrapped = get_peft_model(model, config)
+        with warnings.catch_warnings():
+            # PEFT looks for these patterns among modules only, and warns of those that fit adapted parameters.
+            warnings.filterwarnings(
+                "ignore", message="The following (rank|alpha)_pattern keys", category=RuntimeWarning
+            )
+            wrapped = get_peft_model(model, config)
     except (ValueError, IndexError) as error:
         raise UnsupportedModule(
             f"The adapter cannot be put on the base model: {str(error).strip()[:200]}",

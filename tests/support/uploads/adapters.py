@@ -28,7 +28,10 @@ def make_adapter(base: Path, folder: Path, *, prepare: Callable[[Any], None] | N
     model = AutoModelForCausalLM.from_pretrained(base)
     if prepare is not None:
         prepare(model)
-    adapted = get_peft_model(model, LoraConfig(**{"task_type": "CAUSAL_LM", "r": 2, "lora_alpha": 4, **lora}))
+    with warnings.catch_warnings():
+        # PEFT looks for patterns of ranks among modules only, and warns of those that fit parameters.
+        warnings.simplefilter("ignore")
+        adapted = get_peft_model(model, LoraConfig(**{"task_type": "CAUSAL_LM", "r": 2, "lora_alpha": 4, **lora}))
     with torch.no_grad():
         for parameter in adapted.parameters():
             if parameter.requires_grad:
