@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Threads of torch and numpy cost tiny models four times the work, and a busy machine more. Read when numpy is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from influence.store.connections import Connections, connect
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 
 #: How long a test waits for anything at most: only what hangs takes so long, however busy the machine.
 HANG_SECONDS = 300.0
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-# Threads of torch cost tiny models more than they save, and a busy machine far more.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
