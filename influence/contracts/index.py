@@ -131,7 +131,8 @@ class Index(WorkRecord):
 
     `embedding_bytes`, part of `bytes`, is null until the baseline `embedding` is first asked for.
 
-    `progress` is the job's while the index is being built; it is not stored with the record.
+    `progress` is the job's while the index is being built; it is not stored with the record. `built_by` is the job that
+    the data are of, where a later job has only computed again what was lost of them.
     """
 
     spec: IndexSpec
@@ -155,7 +156,17 @@ class Index(WorkRecord):
     timings: dict[str, float] | None = None
     warnings: tuple[str, ...] = ()
     progress: Progress | None = None
+    built_by: str | None = None
     ready_at: datetime | None = None
+
+    @property
+    def build(self) -> str:
+        """What the names of all its data begin with: two builds of one index, one of them cancelled, never mix."""
+        return f"{self.id}.{self.built_by or self.job_id}"
+
+    @property
+    def data_id(self) -> str:
+        return self.build
 
     @property
     def sources(self) -> frozenset[str]:

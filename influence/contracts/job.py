@@ -50,6 +50,11 @@ class WorkRecord(Record):
     error: Json | None = None
 
     @property
+    def data_id(self) -> str:
+        """What the names of the data beside it begin with."""
+        return self.id
+
+    @property
     @abstractmethod
     def sources(self) -> frozenset[str]:
         """Ids of the resources that it is made from, and may quote."""

@@ -68,29 +68,29 @@ def deletions() -> str:
     return f"{PREFIX}deleted-indexes"
 
 
-def commits(index_id: str) -> str:
-    """hash shard -> ShardCommit JSON, written once each · state · workers · lives with the index."""
-    return f"{PREFIX}index:{index_id}:commits"
+def commits(build: str) -> str:
+    """hash shard -> ShardCommit JSON, written once each · state · workers · lives with the build."""
+    return f"{PREFIX}{{{build}}}:commits"
 
 
-def row_state(index_id: str, shard: int, part: str, piece: int) -> str:
-    """string, chunk (norms, kept rows, losses, codes, embeddings) · state · workers · lives with the index."""
-    return f"{PREFIX}{{{index_id}.{shard}}}:{part}:{piece}"
+def row_state(build: str, shard: int, part: str, piece: int) -> str:
+    """string, chunk (norms, kept rows, losses, codes, embeddings) · state · workers · lives with the build."""
+    return f"{PREFIX}{{{build}.{shard}}}:{part}:{piece}"
 
 
-def index_state(index_id: str, part: str, piece: int) -> str:
-    """string, chunk (basis, moments) · state · workers · lives with the index."""
-    return f"{PREFIX}{{{index_id}}}:{part}:{piece}"
+def index_state(build: str, part: str, piece: int) -> str:
+    """string, chunk (basis, moments) · state · workers · lives with the build."""
+    return f"{PREFIX}{{{build}}}:{part}:{piece}"
 
 
-def manifest(index_id: str) -> str:
-    """hash name -> JSON [shape, dtype] of the index's whole arrays · state · workers · lives with the index."""
-    return f"{PREFIX}{{{index_id}}}:manifest"
+def manifest(build: str) -> str:
+    """hash name -> JSON [shape, dtype] of the index's whole arrays · state · workers · lives with the build."""
+    return f"{PREFIX}{{{build}}}:manifest"
 
 
-def gradients(index_id: str, shard: int, block: int, piece: int) -> str:
+def gradients(build: str, shard: int, block: int, piece: int) -> str:
     """string, chunk of full gradients · cache · workers · CHUNK_SECONDS, refreshed on use."""
-    return f"{PREFIX}{{{index_id}.{shard}}}:g:{block}:{piece}"
+    return f"{PREFIX}{{{build}.{shard}}}:g:{block}:{piece}"
 
 
 def query_scores(query_id: str, piece: int) -> str:
@@ -171,10 +171,10 @@ def review_history(review_id: str) -> str:
     return f"{PREFIX}{{{review_id}}}:history"
 
 
-def repair_lock(index_id: str, shard: int) -> str:
+def repair_lock(build: str, shard: int) -> str:
     """string, who computes a lost shard again · state · that worker, and only while it holds it · REPAIR_SECONDS,
     refreshed."""
-    return f"{PREFIX}{{{index_id}.{shard}}}:repair"
+    return f"{PREFIX}{{{build}.{shard}}}:repair"
 
 
 def idempotency(key_digest: str) -> str:
@@ -187,6 +187,6 @@ def worker(name: str) -> str:
     return f"{PREFIX}worker:{name}"
 
 
-def index_pattern(index_id: str) -> str:
-    """Pattern of all chunks of an index, for SCAN when it is deleted."""
-    return f"{PREFIX}{{{index_id}*"
+def build_pattern(name: str) -> str:
+    """Pattern of all keys of a build, or of all builds where `name` is an index's id, for SCAN in deletions."""
+    return f"{PREFIX}{{{name}*"

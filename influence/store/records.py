@@ -188,7 +188,8 @@ class Records(Generic[Model]):
 class WorkRecords(Records[Made]):
     """The records of one kind of long work.
 
-    `delete_data` removes what the record of an id keeps beside itself, `delete_work` what only unfinished work needs.
+    `delete_data` removes what a record keeps beside itself, by its `data_id`; `delete_work` what only unfinished work
+    needs, by its id.
     """
 
     def __init__(

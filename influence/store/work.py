@@ -60,9 +60,9 @@ def send_following(store: Store, record: WorkRecord, actor: str | None = None) -
 
 
 def address(store: Store, record: WorkRecord, actor: str | None = None, **arguments: Any) -> tuple[str, Json]:
-    """Actor and arguments of a message about a record."""
+    """Actor and arguments of a message about a record. It names the job: another job's record does not heed it."""
     kind = store.records_of(record).kind
-    return actor or kind.actors[0], {kind.argument: record.id, **arguments}
+    return actor or kind.actors[0], {kind.argument: record.id, "job_id": record.job_id, **arguments}
 
 
 def with_job_state(store: Store, record: Made) -> Made:
@@ -172,7 +172,7 @@ def delete(store: Store, record: WorkRecord) -> None:
     _change(store, record, lambda current: _end(current, "cancelled"), also_final=True)
     if records.kind.is_source:
         delete_dependents(store, record.id)
-    records.delete_data(record.id)
+    records.delete_data(record.data_id)
     records.delete_if(record.id, lambda current: current.job_id == record.job_id)
     if records.kind.is_source:
         store.deletions.announce(record.id)
@@ -198,8 +198,10 @@ def drop_unwanted(store: Store, record: WorkRecord) -> None:
     Whoever ended the job cleared up at that moment; what was written since would stay for ever.
     """
     current = store.records_of(record).find(record.id)
-    if current is None or (current.job_id == record.job_id and current.state != "succeeded"):
-        store.records_of(record).delete_data(record.id)
+    current = store.records_of(record).find(record.id)
+    is_own = current is not None and current.job_id == record.job_id
+    if current is None or current.data_id != record.data_id or (is_own and current.state != "succeeded"):
+        store.records_of(record).delete_data(record.data_id)
 
 
 def _change(store: Store, record: Made, change: Callable[[Made], Made], *, also_final: bool = False) -> Made | None:

@@ -60,7 +60,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
 }
 
 _WRITE: dict[str, Callable[[Store, Any], object]] = {
-    "index": lambda store, index: store.index_data.write_rows(index.id, 0, "norms", np.ones((2, 3), np.float32)),
+    "index": lambda store, index: store.index_data.write_rows(index.build, 0, "norms", np.ones((2, 3), np.float32)),
     "query": lambda store, query: store.scores.write(query.id, np.ones((1, 30), np.float32)),
     "audit": lambda store, audit: store.audit_data.commit_part(audit.id, "labels", 0, np.ones(3)),
     "evaluation": lambda store, evaluation: store.evaluation_data.keep_result(evaluation.id, 0, {"square": 1}),

@@ -44,7 +44,7 @@ class Piece:
 
 def cut_pieces(runtime: Runtime, index: Index) -> list[Piece]:
     """All pieces of an index, in the order of its rows. Raises DamagedChunk when commits are lost."""
-    commits = runtime.store.index_data.require_commits(index.id, index.shards)
+    commits = runtime.store.index_data.require_commits(index.build, index.shards)
     return [Piece(commit, number) for commit in commits for number in range(-(-commit.rows // PIECE_ROWS))]
 
 
@@ -54,7 +54,7 @@ def fill_embeddings(runtime: Runtime, index: Index, model: HotModel, job_id: str
     Raises DoesNotFit before anything is kept when they would exceed the budget, Cancelled.
     """
     data, pieces = runtime.store.index_data, cut_pieces(runtime, index)
-    missing = [piece for piece in pieces if not data.has_rows(index.id, piece.commit.shard, piece.part)]
+    missing = [piece for piece in pieces if not data.has_rows(index.build, piece.commit.shard, piece.part)]
     if missing:
         runtime.store.jobs.continue_phase(job_id, "embeddings", total=sum(map(len, pieces)))
     done = sum(map(len, pieces)) - sum(map(len, missing))
@@ -79,7 +79,7 @@ def write_embeddings(runtime: Runtime, index: Index, model: HotModel, piece: Pie
     rows = open_indexed_rows(runtime, index).read_many(kept.tolist())
     vectors = embed_rows(runtime, model, model.task.tokenise(rows)).half().numpy()
     _check_room(runtime, index, vectors.shape[1])
-    data.write_rows(index.id, shard, piece.part, vectors)
+    data.write_rows(index.build, shard, piece.part, vectors)
     drop_if_deleted(runtime, index)
 
 
@@ -87,17 +87,17 @@ def read_embeddings(runtime: Runtime, index: Index, model: HotModel, piece: Piec
     """Embeddings (rows, width) float16 of a piece; what is lost or damaged is computed again."""
     data, shard, shape = runtime.store.index_data, piece.commit.shard, (len(piece), width)
     try:
-        return data.read_rows(index.id, shard, piece.part, shape, "float16")
+        return data.read_rows(index.build, shard, piece.part, shape, "float16")
     except DamagedChunk:
         write_embeddings(runtime, index, model, piece)
-        return data.read_rows(index.id, shard, piece.part, shape, "float16")
+        return data.read_rows(index.build, shard, piece.part, shape, "float16")
 
 
 def read_row_state(runtime: Runtime, index: Index, commit: ShardCommit, part: str, dtype: str) -> NDArray[np.generic]:
     """One number per row of a shard, such as `losses`; a shard that was lost is computed again."""
 
     def read() -> NDArray[np.generic]:
-        return runtime.store.index_data.read_rows(index.id, commit.shard, part, (commit.rows,), dtype)
+        return runtime.store.index_data.read_rows(index.build, commit.shard, part, (commit.rows,), dtype)
 
     return read_or_repair(runtime, index, commit.shard, read)
 

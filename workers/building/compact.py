@@ -86,7 +86,7 @@ class CompactShard:
             "scales": codes.scales,
             "norms": codes.norms,
         }
-        written = [self._data.write_rows(self._index.id, self._shard, name, array) for name, array in arrays.items()]
+        written = [self._data.write_rows(self._index.build, self._shard, name, array) for name, array in arrays.items()]
         moments = self._encoder.sum_moments(self._pick(self._new))
-        self._data.write_parts(self._index.id, shard_moments(self._shard), pack_moments(moments))
+        self._data.write_parts(self._index.build, shard_moments(self._shard), pack_moments(moments))
         return sum(size for size, _ in written), sum(pieces for _, pieces in written)

@@ -36,7 +36,7 @@ class CompactRows:
         """A view of consecutive rows."""
         return CompactRows(self.codes.take(rows), self.row_indexes[rows], self.losses[rows])
 
-    def read(self, data: IndexData, index_id: str, shard: int) -> None:
+    def read(self, data: IndexData, build: str, shard: int) -> None:
         """Fill with one shard. Raises DamagedChunk."""
         parts: dict[str, NDArray[np.generic]] = {
             "kept": self.row_indexes,
@@ -46,12 +46,12 @@ class CompactRows:
             "norms": self.codes.norms,
         }
         for name, array in parts.items():
-            data.read_rows_into(index_id, shard, name, array)
+            data.read_rows_into(build, shard, name, array)
 
 
 def read_compact_rows(
     data: IndexData,
-    index_id: str,
+    build: str,
     commits: Sequence[ShardCommit],
     width: int,
     blocks: int,
@@ -66,7 +66,7 @@ def read_compact_rows(
 
     def load(commit: ShardCommit, stop: int) -> int:
         part = rows.take(slice(stop - commit.rows, stop))
-        read_shard(commit.shard, lambda: part.read(data, index_id, commit.shard))
+        read_shard(commit.shard, lambda: part.read(data, build, commit.shard))
         return stop
 
     with ThreadPoolExecutor(_READERS) as pool:

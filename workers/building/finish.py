@@ -26,7 +26,7 @@ def finish_index(runtime: Runtime, index: Index) -> None:
 
     Of one that was ready before, and whose shards were lost, all that was measured then still holds.
     """
-    commits = runtime.store.index_data.commits(index.id)
+    commits = runtime.store.index_data.commits(index.build)
     if len(commits) < index.shards:
         return
     runtime.store.jobs.set_phase(index.job_id, "finishing", total=index.rows)
@@ -47,7 +47,7 @@ def finish_index(runtime: Runtime, index: Index) -> None:
 def _drop_parts(runtime: Runtime, index: Index) -> None:
     """Remove what shards leave for a sum that was made before."""
     for shard in range(index.shards):
-        runtime.store.index_data.delete_parts(index.id, shard_moments(shard))
+        runtime.store.index_data.delete_parts(index.build, shard_moments(shard))
 
 
 def _merge_moments(runtime: Runtime, index: Index) -> tuple[int, Moments]:
@@ -56,14 +56,14 @@ def _merge_moments(runtime: Runtime, index: Index) -> tuple[int, Moments]:
     names = [shard_moments(shard) for shard in range(index.shards)]
     if index.growth is not None:
         names.append(OLD_MOMENTS)
-    parts = [part for name in names if (part := data.read_parts(index.id, name))]
+    parts = [part for name in names if (part := data.read_parts(index.build, name))]
     if len(parts) < len(names):
         # An earlier run got this far.
-        return 0, unpack_moments(data.read_parts(index.id, MOMENTS))
+        return 0, unpack_moments(data.read_parts(index.build, MOMENTS))
     total = reduce(operator.add, map(unpack_moments, parts))
-    size = data.write_parts(index.id, MOMENTS, pack_moments(total))
+    size = data.write_parts(index.build, MOMENTS, pack_moments(total))
     for name in names:
-        data.delete_parts(index.id, name)
+        data.delete_parts(index.build, name)
     return size, total
 
 

@@ -53,8 +53,8 @@ def fit_index(runtime: Runtime, index: Index, model: HotModel, progress: JobProg
     encoder = fit_encoder([block[:fitted] for block in gradients], rank=index.spec.rank or DEFAULT_RANK)
     fidelity = _measure(index, encoder, gradients, np.arange(fitted, int(keep.sum())))
     sample = Sample(both[keep], encoder.project(gradients), losses[keep])
-    size = runtime.store.index_data.write_parts(index.id, ENCODER, pack_encoder(encoder))
-    size += runtime.store.index_data.write_parts(index.id, SAMPLE, sample.to_arrays())
+    size = runtime.store.index_data.write_parts(index.build, ENCODER, pack_encoder(encoder))
+    size += runtime.store.index_data.write_parts(index.build, SAMPLE, sample.to_arrays())
     return fidelity, size
 
 

@@ -58,7 +58,7 @@ class FullShard:
     def write(self) -> tuple[int, int]:
         """Write the kept rows; answers (bytes, pieces)."""
         row_indexes = self._shard * self._index.rows_per_shard + np.flatnonzero(self.keep)
-        name, shard = self._index.id, self._shard
+        name, shard = self._index.build, self._shard
         written = [
             self._data.write_rows(name, shard, "kept", row_indexes.astype(np.int64)),
             self._data.write_rows(name, shard, "norms", self._norms[self.keep].astype(np.float32)),

@@ -89,7 +89,7 @@ def _require_old(runtime: Runtime, index: Index, blocks: Sequence[Block]) -> Ind
 
 def _match(runtime: Runtime, index: Index, old: Index) -> Matched:
     data = runtime.store.index_data
-    commits = data.require_commits(old.id, old.shards)
+    commits = data.require_commits(old.build, old.shards)
     kept = np.concatenate([read_kept(data, old, commit.shard, commit.rows) for commit in commits])
     before, after = (open_rows(runtime, name).row_digests() for name in (old.spec.dataset_id, index.spec.dataset_id))
     plan = match_rows(_as_keys(before[kept]), _as_keys(after))
@@ -100,13 +100,13 @@ def _match(runtime: Runtime, index: Index, old: Index) -> Matched:
         )
     source = np.where(plan.source >= 0, kept[plan.source], -1)
     encoder, sample = runtime.encoders.get(data, old)
-    moments = unpack_moments(data.require_parts(old.id, MOMENTS))
+    moments = unpack_moments(data.require_parts(old.build, MOMENTS))
     rows = RowPlan(source, plan.added, kept[plan.removed])
     return Matched(old, encoder, sample, moments, rows, _read_late(data, old))
 
 
 def _read_late(data: IndexData, old: Index) -> NDArray[np.bool_]:
-    late = data.read_parts(old.id, LATE).get("rows")
+    late = data.read_parts(old.build, LATE).get("rows")
     if late is None:
         return np.zeros(old.rows, np.bool_)
     return np.unpackbits(late.astype(np.uint8, copy=False), count=old.rows).astype(np.bool_)
@@ -125,7 +125,7 @@ def store_growth(
     source, old = matched.rows.source, matched.old
     growth = Growth(
         grown_from=old.id,
-        grown_from_job=old.job_id,
+        grown_from_job=old.built_by or old.job_id,
         rows_reused=int((source >= 0).sum()),
         rows_reused_late=int(matched.late[source[source >= 0]].sum()),
         rows_computed=len(matched.rows.added),
@@ -146,13 +146,13 @@ def _baseline(matched: Matched) -> float:
 def _write(runtime: Runtime, index: Index, matched: Matched, remaining: Moments) -> int:
     data, source = runtime.store.index_data, matched.rows.source
     late = np.where(source >= 0, matched.late[source], True)
-    size = data.write_parts(index.id, ENCODER, pack_encoder(matched.encoder))
-    size += data.write_parts(index.id, SAMPLE, _move_sample(matched).to_arrays())
-    size += data.write_parts(index.id, LATE, {"rows": np.packbits(late)})
+    size = data.write_parts(index.build, ENCODER, pack_encoder(matched.encoder))
+    size += data.write_parts(index.build, SAMPLE, _move_sample(matched).to_arrays())
+    size += data.write_parts(index.build, LATE, {"rows": np.packbits(late)})
     for shard in range(index.shards):
         start = shard * index.rows_per_shard
-        size += data.write_rows(index.id, shard, SOURCE, source[start : start + index.rows_per_shard])[0]
-    data.write_parts(index.id, OLD_MOMENTS, pack_moments(remaining))
+        size += data.write_rows(index.build, shard, SOURCE, source[start : start + index.rows_per_shard])[0]
+    data.write_parts(index.build, OLD_MOMENTS, pack_moments(remaining))
     return size
 
 

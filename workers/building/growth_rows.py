@@ -58,14 +58,14 @@ def read_reused(runtime: Runtime, index: Index, shard: int, rows: int, width: in
 
 def read_kept(data: IndexData, index: Index, shard: int, count: int) -> NDArray[np.int64]:
     """Data set rows (count,) that a shard keeps. Raises DamagedChunk."""
-    return data.read_rows(index.id, shard, "kept", (count,), "int64").astype(np.int64, copy=False)
+    return data.read_rows(index.build, shard, "kept", (count,), "int64").astype(np.int64, copy=False)
 
 
 def _read_source(data: IndexData, index: Index, shard: int, rows: int) -> NDArray[np.int64]:
     if index.growth is None:
         return np.full(rows, -1, np.int64)
     try:
-        return data.read_rows(index.id, shard, SOURCE, (rows,), "int64").astype(np.int64, copy=False)
+        return data.read_rows(index.build, shard, SOURCE, (rows,), "int64").astype(np.int64, copy=False)
     except DamagedChunk:
         if index.ready_at is None:
             raise
@@ -78,13 +78,13 @@ def _read_old(runtime: Runtime, index: Index, rows: NDArray[np.int64], width: in
     if old is None:
         return []
     data = runtime.store.index_data
-    commits, found = data.commits(old.id), []
+    commits, found = data.commits(old.build), []
     for shard in np.unique(rows // old.rows_per_shard).tolist():
         if shard not in commits:
             continue
         stored = CompactRows.allocate(commits[shard].rows, width, len(index.blocks))
         try:
-            stored.read(data, old.id, shard)
+            stored.read(data, old.build, shard)
         except DamagedChunk:
             continue
         picks = np.flatnonzero(np.isin(stored.row_indexes, rows))
@@ -96,5 +96,5 @@ def _read_old(runtime: Runtime, index: Index, rows: NDArray[np.int64], width: in
 def _find_old(runtime: Runtime, index: Index) -> Index | None:
     assert index.growth is not None
     old = runtime.store.indexes.find(index.growth.grown_from)
-    is_same = old is not None and old.job_id == index.growth.grown_from_job and old.state == "succeeded"
+    is_same = old is not None and old.build == f"{old.id}.{index.growth.grown_from_job}" and old.state == "succeeded"
     return old if is_same else None

@@ -71,14 +71,14 @@ def merge_kronecker(runtime: Runtime, index: Index) -> KroneckerSums:
     """Add the shards' factors up, keep the sum, drop the parts. Safe to run twice."""
     data, total = runtime.store.index_data, KroneckerSums()
     for shard in range(index.shards):
-        part = data.read_parts(index.id, shard_kronecker(shard))
+        part = data.read_parts(index.build, shard_kronecker(shard))
         if not part:
             # An earlier run got this far.
-            return unpack_sums(data.read_parts(index.id, KRONECKER))
+            return unpack_sums(data.read_parts(index.build, KRONECKER))
         total = total + unpack_sums(part)
-    data.write_parts(index.id, KRONECKER, total.pack())
+    data.write_parts(index.build, KRONECKER, total.pack())
     for shard in range(index.shards):
-        data.delete_parts(index.id, shard_kronecker(shard))
+        data.delete_parts(index.build, shard_kronecker(shard))
     return total
 
 
@@ -87,7 +87,7 @@ def read_factors(data: IndexData, index: Index) -> dict[str, Pair]:
     if not index.spec.kronecker:
         return {}
     try:
-        arrays = data.require_parts(index.id, KRONECKER)
+        arrays = data.require_parts(index.build, KRONECKER)
     except DamagedChunk as damage:
         raise MethodNotOffered(
             f"The Kronecker factors of {index.id} are lost: {damage}.",

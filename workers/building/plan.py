@@ -39,7 +39,7 @@ def plan_index(runtime: Runtime, index: Index) -> None:
     if not index.shards:
         index = _make_plan(runtime, index)
     runtime.store.jobs.set_phase(index.job_id, "gradients", total=index.rows)
-    committed = runtime.store.index_data.commits(index.id)
+    committed = runtime.store.index_data.commits(index.build)
     for shard in range(index.shards):
         if shard in committed:
             runtime.store.jobs.set_done(index.job_id, shard_size(index, shard), shard=shard)
@@ -57,9 +57,7 @@ def shard_size(index: Index, shard: int) -> int:
 
 def _make_plan(runtime: Runtime, index: Index) -> Index:
     started = time.monotonic()
-    if runtime.store.index_data.count_commits(index.id):
-        # Shards of an index that lost its basis: they would not fit the new one.
-        runtime.store.index_data.delete(index.id)
+    runtime.store.index_data.delete_others(index.id, index.build)
     progress = JobProgress(runtime, index.job_id)
     runtime.store.jobs.set_phase(index.job_id, "loading model", total=1, unit="models")
     model = open_model(runtime, index)

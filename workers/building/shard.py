@@ -58,10 +58,12 @@ def compute_shard(runtime: Runtime, index: Index, shard: int) -> None:
     WorkerDied for a shard that killed its workers.
     """
     require_wanted(runtime, index.job_id)
-    if not runtime.store.index_data.is_committed(index.id, shard):
+    if shard >= index.shards:
+        return  # the plan was lost with the server's last second, and is made again
+    if not runtime.store.index_data.is_committed(index.build, shard):
         with attempt(runtime, index.job_id, shard, f"Shard {shard}"):
             _compute_and_commit(runtime, index, shard)
-    if runtime.store.index_data.count_commits(index.id) == index.shards:
+    if runtime.store.index_data.count_commits(index.build) == index.shards:
         send(runtime.store, index, "finish_index")
 
 
@@ -79,7 +81,7 @@ def _compute_and_commit(runtime: Runtime, index: Index, shard: int) -> None:
         squared_norm_sums=tuple(rows.squared_norm_sums.tolist()),
         **rows.drift,
     )
-    retry_while_full(runtime, index.job_id, partial(runtime.store.index_data.commit, index.id, commit))
+    retry_while_full(runtime, index.job_id, partial(runtime.store.index_data.commit, index.build, commit))
     JobProgress(runtime, index.job_id, shard=shard).report(len(row_ids), last=True)
 
 

@@ -114,11 +114,11 @@ def load_compact_index(runtime: Runtime, index: Index, report: Callable[[int], N
     Raises DamagedChunk when commits, basis or moments are lost.
     """
     data = runtime.store.index_data
-    commits = data.require_commits(index.id, index.shards)
+    commits = data.require_commits(index.build, index.shards)
     encoder, _ = runtime.encoders.get(data, index)
     stored = read_compact_rows(
         data,
-        index.id,
+        index.build,
         commits,
         encoder.layout.width,
         len(index.blocks),
@@ -127,7 +127,7 @@ def load_compact_index(runtime: Runtime, index: Index, report: Callable[[int], N
         report=report,
     )
     return CompactIndex(
-        rows=CodedRows(encoder, unpack_moments(data.require_parts(index.id, MOMENTS)), stored.codes),
+        rows=CodedRows(encoder, unpack_moments(data.require_parts(index.build, MOMENTS)), stored.codes),
         row_indexes=stored.row_indexes,
         losses=stored.losses,
         threads=torch.get_num_threads(),

@@ -106,7 +106,7 @@ def load_full_index(runtime: Runtime, index: Index, report: Callable[[int], None
     not come in time.
     """
     shards = []
-    for commit in runtime.store.index_data.require_commits(index.id, index.shards):
+    for commit in runtime.store.index_data.require_commits(index.build, index.shards):
         shards.append(read_or_repair(runtime, index, commit.shard, partial(_read, runtime, index, commit)))
         report(sum(len(loaded["kept"]) for loaded in shards))
     shards = [loaded for loaded in shards if len(loaded["kept"])]
@@ -134,11 +134,11 @@ def _to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:
 def _read(runtime: Runtime, index: Index, commit: ShardCommit) -> dict[str, Any]:
     data, shard, rows, blocks = runtime.store.index_data, commit.shard, commit.rows, len(index.blocks)
     return {
-        "kept": data.read_rows(index.id, shard, "kept", (rows,), "int64"),
-        "norms": data.read_rows(index.id, shard, "norms", (rows, blocks), "float32"),
-        "losses": data.read_rows(index.id, shard, "losses", (rows,), "float32"),
+        "kept": data.read_rows(index.build, shard, "kept", (rows,), "int64"),
+        "norms": data.read_rows(index.build, shard, "norms", (rows, blocks), "float32"),
+        "losses": data.read_rows(index.build, shard, "losses", (rows,), "float32"),
         "gradients": [
-            data.read_gradients(index.id, shard, number, (rows, block.parameters), index.spec.storage_dtype)
+            data.read_gradients(index.build, shard, number, (rows, block.parameters), index.spec.storage_dtype)
             for number, block in enumerate(index.blocks)
         ],
     }

@@ -57,7 +57,7 @@ def lease_repair(runtime: Runtime, index: Index, shard: int) -> Iterator[bool]:
     """Whether the shard is this thread's to repair; the lease is renewed until the block ends, or the process dies."""
     holder = f"{runtime.name}:{new_id('lease')}"
     data = runtime.store.index_data
-    if not data.claim_repair(index.id, shard, holder):
+    if not data.claim_repair(index.build, shard, holder):
         yield False
         return
     ended = threading.Event()
@@ -65,7 +65,7 @@ def lease_repair(runtime: Runtime, index: Index, shard: int) -> Iterator[bool]:
     def renew() -> None:
         while not ended.wait(keys.REPAIR_SECONDS / _RENEWALS):
             try:
-                data.renew_repair(index.id, shard, holder)
+                data.renew_repair(index.build, shard, holder)
             except StoreError as error:
                 log.warning("a repair's lease is not renewed", index_id=index.id, shard=shard, error=str(error))
 
@@ -76,12 +76,12 @@ def lease_repair(runtime: Runtime, index: Index, shard: int) -> Iterator[bool]:
     finally:
         ended.set()
         renewer.join()
-        data.release_repair(index.id, shard, holder)
+        data.release_repair(index.build, shard, holder)
 
 
 def _repair(runtime: Runtime, index: Index, shard: int) -> None:
     _, rows = collect_shard(runtime, index, shard, progress=None)
     rows.write()
     # The index's moments hold this shard's share since it was finished.
-    runtime.store.index_data.delete_parts(index.id, shard_moments(shard))
+    runtime.store.index_data.delete_parts(index.build, shard_moments(shard))
     drop_if_deleted(runtime, index)

@@ -68,7 +68,7 @@ def has_whole_parts(runtime: Runtime, index: Index) -> bool:
         return True
     try:
         runtime.encoders.get(runtime.store.index_data, index)
-        runtime.store.index_data.require_parts(index.id, MOMENTS)
+        runtime.store.index_data.require_parts(index.build, MOMENTS)
     except DamagedChunk:
         return False
     return True
@@ -78,7 +78,9 @@ def _reopen(current: Index, damaged: Index, job: Job, *, is_whole: bool) -> Inde
     if current.state != "succeeded" or current.job_id != damaged.job_id:
         return current  # another was faster
     if is_whole:
-        return current.model_copy(update={"state": "queued", "job_id": job.id})
+        return current.model_copy(
+            update={"state": "queued", "job_id": job.id, "built_by": current.built_by or current.job_id}
+        )
     return Index(
         id=current.id,
         job_id=job.id,

@@ -86,14 +86,14 @@ def register_actors(runtime: Runtime, broker: RedisBroker, queue: QueueName, ste
 
 def work_on(runtime: Runtime, kind: WorkKind[Any], step: Step, **arguments: Any) -> None:
     """Take a step if it is still wanted. Its log lines name the record, by its kind, and the job."""
-    store, record_id = runtime.store, arguments.pop(kind.argument)
+    store, record_id, job_id = runtime.store, arguments.pop(kind.argument), arguments.pop("job_id", None)
     record = store.work[kind.name].find_whole(record_id)  # the job of one that cannot be read is ended by housekeeping
-    if record is None or not store.jobs.start(record.job_id):
-        return
+    if record is None or record.job_id != job_id or not store.jobs.start(job_id):
+        return  # deleted, begun anew by another job, or over
     if record.is_final:  # a worker died between writing the record and ending the job
         close(store, record)
         return
-    names = {"job_id": record.job_id, kind.argument: record_id, **arguments}
+    names = {"job_id": job_id, kind.argument: record_id, **arguments}
     with structlog.contextvars.bound_contextvars(**names):
         _guard(runtime, record, lambda: step(runtime, record, **arguments))
 

@@ -62,7 +62,7 @@ def _find_missing(store: Store, record: WorkRecord) -> Iterable[Message]:
 def _missing_of_index(store: Store, index: Index) -> Iterable[Message]:
     if not index.shards:
         return (address(store, index),)
-    committed = store.index_data.commits(index.id)
+    committed = store.index_data.commits(index.build)
     missing = [shard for shard in range(index.shards) if shard not in committed]
     if not missing:
         return (address(store, index, "finish_index"),)

@@ -24,7 +24,7 @@ class Encoders:
     def get(self, data: IndexData, index: Index) -> tuple[Encoder, Sample]:
         """The encoder of an index and the rows it was fitted with. Raises DamagedChunk when they are lost."""
         # An index that was deleted and built again has the same id, another job and perhaps another basis.
-        return self._kept.get((index.id, index.job_id), lambda: self._read(data, index.id))
+        return self._kept.get((index.id, index.job_id), lambda: self._read(data, index.build))
 
     def builds(self) -> set[tuple[str, str]]:
         """Ids and builds of the indexes that something is kept of."""
@@ -34,7 +34,7 @@ class Encoders:
         """Drop what belongs to an index that was deleted."""
         self._kept.forget(lambda key: key[0] == index_id)
 
-    def _read(self, data: IndexData, index_id: str) -> tuple[Encoder, Sample]:
-        encoder = unpack_encoder(data.require_parts(index_id, ENCODER))
+    def _read(self, data: IndexData, build: str) -> tuple[Encoder, Sample]:
+        encoder = unpack_encoder(data.require_parts(build, ENCODER))
         on_device = encoder.basis.like(torch.zeros(0, dtype=torch.float32, device=self._device))
-        return replace(encoder, basis=on_device), Sample.from_arrays(data.require_parts(index_id, SAMPLE))
+        return replace(encoder, basis=on_device), Sample.from_arrays(data.require_parts(build, SAMPLE))

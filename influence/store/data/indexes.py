@@ -1,5 +1,6 @@
 """What an index keeps in Redis beside its record: shard commits, row state, gradients.
 
+All of it is kept by build (`Index.build`): what a build that was cancelled still writes is never taken for another's.
 A shard's bytes are written first, its commit last and only once (HSETNX). Whatever is not committed does not
 exist; a shard delivered twice commits once.
 """
@@ -35,128 +36,138 @@ class IndexData:
         self._cache = cache
         self._renew = state.register_script(_RENEW)
 
-    def commit(self, index_id: str, commit: ShardCommit) -> bool:
+    def commit(self, build: str, commit: ShardCommit) -> bool:
         """Declare a shard complete; False when it was already."""
-        return bool(self._state.hsetnx(keys.commits(index_id), str(commit.shard), commit.model_dump_json()))
+        return bool(self._state.hsetnx(keys.commits(build), str(commit.shard), commit.model_dump_json()))
 
-    def commits(self, index_id: str) -> dict[int, ShardCommit]:
+    def commits(self, build: str) -> dict[int, ShardCommit]:
         """All commits by shard number. One that cannot be read is removed: its shard counts as lost."""
-        name, found = keys.commits(index_id), {}
+        name, found = keys.commits(build), {}
         for field, text in self._state.hgetall(name).items():
             try:
                 found[int(field)] = ShardCommit.model_validate_json(text)
             except ValueError as error:
-                log.warning("a commit cannot be read", index_id=index_id, shard=repr(field), error=str(error)[:200])
+                log.warning("a commit cannot be read", build=build, shard=repr(field), error=str(error)[:200])
                 self._state.hdel(name, field)
         return found
 
-    def require_commits(self, index_id: str, shards: int) -> list[ShardCommit]:
+    def require_commits(self, build: str, shards: int) -> list[ShardCommit]:
         """The commits of all shards in order. Raises DamagedChunk when some are lost."""
-        found = self.commits(index_id)
+        found = self.commits(build)
         missing = [shard for shard in range(shards) if shard not in found]
         if missing:
             raise DamagedChunk(f"the commits of {len(missing)} of {shards} shards are lost")
         return [found[shard] for shard in range(shards)]
 
-    def is_committed(self, index_id: str, shard: int) -> bool:
+    def is_committed(self, build: str, shard: int) -> bool:
         """Whether a shard is complete."""
-        return bool(self._state.hexists(keys.commits(index_id), str(shard)))
+        return bool(self._state.hexists(keys.commits(build), str(shard)))
 
-    def count_commits(self, index_id: str) -> int:
+    def count_commits(self, build: str) -> int:
         """How many shards are complete."""
-        return int(self._state.hlen(keys.commits(index_id)))
+        return int(self._state.hlen(keys.commits(build)))
 
-    def write_gradients(self, index_id: str, shard: int, block: int, array: NDArray[np.generic]) -> tuple[int, int]:
+    def write_gradients(self, build: str, shard: int, block: int, array: NDArray[np.generic]) -> tuple[int, int]:
         """Keep the gradients (rows, d) of one block of one shard; answers (bytes, pieces)."""
         return write_array(
             self._cache,
-            lambda piece: keys.gradients(index_id, shard, block, piece),
+            lambda piece: keys.gradients(build, shard, block, piece),
             array,
             lifetime_seconds=keys.CHUNK_SECONDS,
         )
 
     def read_gradients(
-        self, index_id: str, shard: int, block: int, shape: Sequence[int], dtype: str
+        self, build: str, shard: int, block: int, shape: Sequence[int], dtype: str
     ) -> NDArray[np.generic]:
         """Read them back; raises DamagedChunk when lost or damaged."""
         return read_array(
             self._cache,
-            lambda piece: keys.gradients(index_id, shard, block, piece),
+            lambda piece: keys.gradients(build, shard, block, piece),
             shape,
             dtype,
             lifetime_seconds=keys.CHUNK_SECONDS,
         )
 
-    def write_rows(self, index_id: str, shard: int, part: str, array: NDArray[np.generic]) -> tuple[int, int]:
+    def write_rows(self, build: str, shard: int, part: str, array: NDArray[np.generic]) -> tuple[int, int]:
         """Keep row state of a shard (`norms`, `kept`, `losses`, `codes`, ...)."""
-        return write_array(self._state, lambda piece: keys.row_state(index_id, shard, part, piece), array)
+        return write_array(self._state, lambda piece: keys.row_state(build, shard, part, piece), array)
 
-    def read_rows(self, index_id: str, shard: int, part: str, shape: Sequence[int], dtype: str) -> NDArray[np.generic]:
+    def read_rows(self, build: str, shard: int, part: str, shape: Sequence[int], dtype: str) -> NDArray[np.generic]:
         """Read row state back; raises DamagedChunk."""
-        return read_array(self._state, lambda piece: keys.row_state(index_id, shard, part, piece), shape, dtype)
+        return read_array(self._state, lambda piece: keys.row_state(build, shard, part, piece), shape, dtype)
 
-    def read_rows_into(self, index_id: str, shard: int, part: str, array: NDArray[np.generic]) -> None:
+    def read_rows_into(self, build: str, shard: int, part: str, array: NDArray[np.generic]) -> None:
         """Read row state into a contiguous array of its shape and dtype; raises DamagedChunk."""
-        read_into(self._state, lambda piece: keys.row_state(index_id, shard, part, piece), array)
+        read_into(self._state, lambda piece: keys.row_state(build, shard, part, piece), array)
 
-    def has_rows(self, index_id: str, shard: int, part: str) -> bool:
+    def has_rows(self, build: str, shard: int, part: str) -> bool:
         """Whether row state was written; reading it tells whether it is whole."""
-        return bool(self._state.exists(keys.row_state(index_id, shard, part, 0)))
+        return bool(self._state.exists(keys.row_state(build, shard, part, 0)))
 
-    def write_parts(self, index_id: str, group: str, arrays: Mapping[str, NDArray[np.generic]]) -> int:
+    def write_parts(self, build: str, group: str, arrays: Mapping[str, NDArray[np.generic]]) -> int:
         """Keep named arrays of the whole index (basis, moments, ...) as one group; answers bytes written."""
         size = 0
         for name, array in arrays.items():
             part = f"{group}.{name}"
-            size += write_array(self._state, partial(keys.index_state, index_id, part), array)[0]
-            self._state.hset(keys.manifest(index_id), part, json.dumps([array.shape, array.dtype.name]))
+            size += write_array(self._state, partial(keys.index_state, build, part), array)[0]
+            self._state.hset(keys.manifest(build), part, json.dumps([array.shape, array.dtype.name]))
         return size
 
-    def read_parts(self, index_id: str, group: str) -> dict[str, NDArray[np.generic]]:
+    def read_parts(self, build: str, group: str) -> dict[str, NDArray[np.generic]]:
         """Read a group back; empty when it was never written. Raises DamagedChunk."""
         found = {}
-        for field, text in self._state.hgetall(keys.manifest(index_id)).items():
+        for field, text in self._state.hgetall(keys.manifest(build)).items():
             part = _text(field)
             if part.startswith(f"{group}."):
                 shape, dtype = _read_shape(part, text)
                 found[part[len(group) + 1 :]] = read_array(
-                    self._state, partial(keys.index_state, index_id, part), shape, dtype
+                    self._state, partial(keys.index_state, build, part), shape, dtype
                 )
         return found
 
-    def require_parts(self, index_id: str, group: str) -> dict[str, NDArray[np.generic]]:
+    def require_parts(self, build: str, group: str) -> dict[str, NDArray[np.generic]]:
         """Read a group back that was written. Raises DamagedChunk."""
-        found = self.read_parts(index_id, group)
+        found = self.read_parts(build, group)
         if not found:
             raise DamagedChunk(f"the arrays '{group}' are lost")
         return found
 
-    def delete_parts(self, index_id: str, group: str) -> None:
+    def delete_parts(self, build: str, group: str) -> None:
         """Remove a group of whole-index arrays."""
-        for field in self._state.hkeys(keys.manifest(index_id)):
+        for field in self._state.hkeys(keys.manifest(build)):
             part = _text(field)
             if part.startswith(f"{group}."):
-                _delete_matching(self._state, keys.index_state(index_id, part, 0)[:-1] + "*")
-                self._state.hdel(keys.manifest(index_id), part)
+                _delete_matching(self._state, keys.index_state(build, part, 0)[:-1] + "*")
+                self._state.hdel(keys.manifest(build), part)
 
-    def claim_repair(self, index_id: str, shard: int, holder: str) -> bool:
+    def claim_repair(self, build: str, shard: int, holder: str) -> bool:
         """Whether `holder` is the one that computes a lost shard again, for the next REPAIR_SECONDS."""
-        name = keys.repair_lock(index_id, shard)
+        name = keys.repair_lock(build, shard)
         return bool(self._state.set(name, holder, nx=True, ex=keys.REPAIR_SECONDS))
 
-    def renew_repair(self, index_id: str, shard: int, holder: str) -> bool:
+    def renew_repair(self, build: str, shard: int, holder: str) -> bool:
         """Hold it for another REPAIR_SECONDS; False when it is another's by now."""
-        return bool(self._renew(keys=[keys.repair_lock(index_id, shard)], args=[holder, keys.REPAIR_SECONDS]))
+        return bool(self._renew(keys=[keys.repair_lock(build, shard)], args=[holder, keys.REPAIR_SECONDS]))
 
-    def release_repair(self, index_id: str, shard: int, holder: str) -> None:
+    def release_repair(self, build: str, shard: int, holder: str) -> None:
         """The repair is done or given up; what is another's by now stays."""
-        self._renew(keys=[keys.repair_lock(index_id, shard)], args=[holder, 0])
+        self._renew(keys=[keys.repair_lock(build, shard)], args=[holder, 0])
 
-    def delete(self, index_id: str) -> None:
-        """Remove every key of an index but its record."""
-        self._state.delete(keys.commits(index_id))
+    def delete(self, build: str) -> None:
+        """Remove every key of a build, or of all builds of an index where an index's id is given."""
+        self._delete(build, None)
+
+    def delete_others(self, index_id: str, build: str) -> None:
+        """Remove every key of all other builds of an index: a worker that was killed may have left some."""
+        self._delete(index_id, build)
+
+    def _delete(self, name: str, spared: str | None) -> None:
         for client in {id(c): c for c in (self._state, self._cache)}.values():
-            _delete_matching(client, keys.index_pattern(index_id))
+            _delete_matching(client, keys.build_pattern(name), None if spared is None else keys.build_pattern(spared))
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _read_shape(part: str, text: bytes | str) -> tuple[list[int], str]:
@@ -167,13 +178,11 @@ def _read_shape(part: str, text: bytes | str) -> tuple[list[int], str]:
         raise DamagedChunk(f"the manifest does not say what '{part}' is") from error
 
 
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _delete_matching(client: redis.Redis, pattern: str) -> None:
+def _delete_matching(client: redis.Redis, pattern: str, spared: str | None = None) -> None:
     batch: list[bytes] = []
     for name in client.scan_iter(match=pattern, count=1000):
+        if spared is not None and name.startswith(spared.removesuffix("*").encode()):
+            continue
         batch.append(name)
         if len(batch) == _DELETE_BATCH:
             client.unlink(*batch)

@@ -76,7 +76,7 @@ def test_an_audit_is_a_job_with_its_signals_explained(
         "predicted",
     ]
     assert all(signal["meaning"] and signal["weight"] == 1 for signal in made["signals"])
-    assert store.queue.waiting("query") == [("audit_index", {"audit_id": made["id"]})]
+    assert store.queue.waiting("query") == [("audit_index", {"audit_id": made["id"], "job_id": made["job_id"]})]
     assert client.get(f"/v1/audits/{made['id']}").json() == made
     assert client.get("/v1/audits").json()["data"] == [made]
     assert client.get(f"/v1/jobs/{made['job_id']}").json()["kind"] == "audit"

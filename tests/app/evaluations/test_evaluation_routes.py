@@ -49,7 +49,8 @@ def test_an_evaluation_is_a_job_on_the_build_queue(
     client: TestClient, evaluation: dict[str, Any], ready_index: dict[str, Any], checkpoint: Checkpoint, store: Store
 ) -> None:
     assert evaluation["id"].startswith("eval_")
-    assert ("plan_evaluation", {"evaluation_id": evaluation["id"]}) in store.queue.waiting("build")
+    about = {"evaluation_id": evaluation["id"], "job_id": evaluation["job_id"]}
+    assert ("plan_evaluation", about) in store.queue.waiting("build")
     job = client.get(f"/v1/jobs/{evaluation['job_id']}").json()
     assert (job["kind"], job["resource"]) == ("evaluation", f"/v1/evaluations/{evaluation['id']}")
     subject = evaluation["subject"]

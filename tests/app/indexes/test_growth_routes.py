@@ -49,7 +49,7 @@ def test_an_index_grows_from_another_and_is_an_index_of_its_own(
     made = answer.json()
     assert (made["spec"]["grow_from"], made["spec"]["storage"], made["spec"]["rank"]) == (old, "compact", None)
     assert made["id"] != ask(new_rows, storage="compact").json()["id"]
-    assert ("plan_index", {"index_id": made["id"]}) in store.queue.waiting("build")
+    assert ("plan_index", {"index_id": made["id"], "job_id": made["job_id"]}) in store.queue.waiting("build")
     again = ask(new_rows, grow_from=old, rank=99)  # the basis is the old one's
     assert (again.status_code, again.json()["id"]) == (200, made["id"])
     assert client.delete(f"/v1/indexes/{old}").status_code == 204

@@ -31,7 +31,7 @@ def test_a_new_index_is_a_job_on_the_queue(
     assert answer.headers["location"] == f"/v1/jobs/{made['job_id']}"
     assert int(answer.headers["retry-after"]) >= 1
     assert (made["state"], made["rows"], made["spec"]["storage"]) == ("queued", 12, "full")
-    assert store.queue.waiting("build") == [("plan_index", {"index_id": made["id"]})]
+    assert store.queue.waiting("build") == [("plan_index", {"index_id": made["id"], "job_id": made["job_id"]})]
     assert client.get(answer.headers["location"]).json()["resource"] == f"/v1/indexes/{made['id']}"
 
 
@@ -179,10 +179,10 @@ def test_unknown_checkpoint_or_data_set_is_not_found(
 
 
 def write_shard(store: Store, index_id: str) -> None:
-    array = np.zeros((2, 3), dtype=np.float32)
-    store.index_data.write_gradients(index_id, 0, 0, array)
-    store.index_data.write_rows(index_id, 0, "norms", array)
-    store.index_data.commit(index_id, ShardCommit(shard=0, rows=2, bytes=1, seconds=1.0, chunks=1))
+    array, build = np.zeros((2, 3), dtype=np.float32), store.indexes.require(index_id).build
+    store.index_data.write_gradients(build, 0, 0, array)
+    store.index_data.write_rows(build, 0, "norms", array)
+    store.index_data.commit(build, ShardCommit(shard=0, rows=2, bytes=1, seconds=1.0, chunks=1))
 
 
 def left_behind(store: Store, index_id: str) -> list[bytes]:

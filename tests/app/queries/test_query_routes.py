@@ -49,7 +49,7 @@ def test_without_a_preference_the_answer_is_the_job(
     made = answer.json()
     assert (answer.status_code, made["state"], made["results"]) == (202, "queued", None)
     assert answer.headers["location"] == f"/v1/jobs/{made['job_id']}"
-    assert store.queue.waiting("query") == [("answer_query", {"query_id": made["id"]})]
+    assert store.queue.waiting("query") == [("answer_query", {"query_id": made["id"], "job_id": made["job_id"]})]
     assert client.get(f"/v1/queries/{made['id']}").json() == made
     assert made["request"]["examples"] == [{"id": "example-0", **EXAMPLE}]
 

@@ -29,7 +29,7 @@ def test_a_sweep_is_a_job_on_the_queue_of_queries(
     assert made["id"].startswith("swp_")
     assert made["damping_scales"] == pytest.approx([0.001, 0.01, 0.1, 1.0, 10.0, 100.0])
     assert made["default_damping_scale"] == 0.1
-    assert store.queue.waiting("query") == [("sweep_dampings", {"sweep_id": made["id"]})]
+    assert store.queue.waiting("query") == [("sweep_dampings", {"sweep_id": made["id"], "job_id": made["job_id"]})]
     assert client.get(answer.headers["location"]).json()["resource"] == f"/v1/sweeps/{made['id']}"
     assert client.get(f"/v1/sweeps/{made['id']}").json() == made
 

@@ -24,7 +24,7 @@ from influence.evaluating.agreement import average_ranks, spearman
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
-from influence.store.work import cancel
+from influence.store.work import address, cancel, send
 from workers.auditing.labels import judge_labels
 from workers.auditing.turn import audit_index
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
@@ -250,12 +250,12 @@ def test_an_audit_in_turns_is_the_same_as_in_one(halted: tuple[Runtime, Audit], 
 
 def test_turns_put_one_message_behind_those_who_wait(halted: tuple[Runtime, Audit]) -> None:
     worker, audit = halted
-    message = ("audit_index", {"audit_id": audit.id})
+    message = address(worker.store, audit)
     worker.store.queue.submit("answer_query", query_id="qry_other")
     audit_index(worker, audit)
     assert worker.store.queue.waiting("query")[-1] == message
     # A second message of the same audit, delivered twice, ends instead of going on beside the first.
-    worker.store.queue.submit(*message[:1], **message[1])
+    send(worker.store, audit)
     audit_index(worker, audit)
     assert worker.store.queue.waiting("query").count(message) == 2
 
@@ -263,7 +263,7 @@ def test_turns_put_one_message_behind_those_who_wait(halted: tuple[Runtime, Audi
 def test_a_turn_that_was_lost_is_submitted_again(halted: tuple[Runtime, Audit]) -> None:
     worker, audit = halted
     assert resubmit_lost_work(worker.store) == 1
-    assert worker.store.queue.waiting("query") == [("audit_index", {"audit_id": audit.id})]
+    assert worker.store.queue.waiting("query") == [address(worker.store, audit)]
     assert resubmit_lost_work(worker.store) == 0
 
 
@@ -280,7 +280,7 @@ def test_a_worker_that_dies_after_the_summary_leaves_nothing_to_compute(halted: 
     worker, audit = halted
     worker.store.audits.update(audit.id, lambda found: found.model_copy(update={"state": "succeeded"}))
     worker.store.audit_data.commit_part(audit.id, "labels", 0, np.zeros(3))
-    work_on(worker, AUDIT, audit_index, audit_id=audit.id)
+    work_on(worker, AUDIT, audit_index, audit_id=audit.id, job_id=audit.job_id)
     assert worker.store.jobs.state(audit.job_id) == "succeeded"
     assert list(worker.store.connections.state.scan_iter(match=keys.audit_pattern(audit.id))) == []
 
@@ -293,7 +293,7 @@ def test_a_cancelled_audit_leaves_nothing_behind(halted: tuple[Runtime, Audit]) 
         audit_index(runtime, audit)
 
     audit_index(worker, audit)
-    work_on(worker, AUDIT, cancel_at_once, audit_id=audit.id)
+    work_on(worker, AUDIT, cancel_at_once, audit_id=audit.id, job_id=audit.job_id)
     assert worker.store.audits.require(audit.id).state == "cancelled"
     assert list(worker.store.connections.state.scan_iter(match=keys.audit_pattern(audit.id))) == []
     assert resubmit_lost_work(worker.store) == 0

@@ -105,12 +105,12 @@ def test_lost_codes_are_computed_again(worker: Runtime, checkpoint: Checkpoint, 
     finished(worker.store, index.job_id)
     before = answered(worker.store, submit_query(worker.store, index.id, examples=TEST, exact=False))
     worker.hot_indexes.forget(index.id)
-    worker.store.connections.state.delete(keys.row_state(index.id, 0, "values", 0))
+    worker.store.connections.state.delete(keys.row_state(index.build, 0, "values", 0))
     after = answered(worker.store, submit_query(worker.store, index.id, examples=TEST, exact=False))
     np.testing.assert_allclose(
         worker.store.scores.read(after.id, 3, 120), worker.store.scores.read(before.id, 3, 120), rtol=1e-5
     )
-    assert worker.store.index_data.read_parts(index.id, shard_moments(0)) == {}
+    assert worker.store.index_data.read_parts(index.build, shard_moments(0)) == {}
 
 
 def test_block_contributions_of_exact_rows_add_up(

@@ -74,13 +74,13 @@ def project_rows(worker: Runtime, index: Index, rows: Rows) -> tuple[list[torch.
 
 def stored_rows(worker: Runtime, index: Index) -> CompactRows:
     data = worker.store.index_data
-    commits = data.commits(index.id)
+    commits = data.commits(index.build)
     width = worker.encoders.get(data, index)[0].layout.width
-    return read_compact_rows(data, index.id, [commits[s] for s in range(index.shards)], width, len(index.blocks))
+    return read_compact_rows(data, index.build, [commits[s] for s in range(index.shards)], width, len(index.blocks))
 
 
 def stored_moments(worker: Runtime, index: Index) -> Moments:
-    return unpack_moments(worker.store.index_data.read_parts(index.id, MOMENTS))
+    return unpack_moments(worker.store.index_data.read_parts(index.build, MOMENTS))
 
 
 def assert_equals_rebuild(worker: Runtime, index: Index, rows: Rows) -> None:
@@ -134,7 +134,7 @@ def test_a_grown_index_equals_a_rebuild_with_the_same_basis(
         computed,
         removed,
     )
-    commits = worker.store.index_data.commits(index.id)
+    commits = worker.store.index_data.commits(index.build)
     assert sum(commit.computed or 0 for commit in commits.values()) == computed
     assert index.growth.basis_age == pytest.approx(computed / len(rows))
     assert_equals_rebuild(worker, index, rows)
@@ -184,7 +184,7 @@ def test_the_grown_index_stands_alone(worker: Runtime, build: Callable[..., Inde
     worker.store.index_data.delete(old.id)
     worker.store.indexes.delete(old.id)
     worker.hot_indexes.forget(index.id)
-    worker.store.connections.state.delete(keys.row_state(index.id, 0, "values", 0))
+    worker.store.connections.state.delete(keys.row_state(index.build, 0, "values", 0))
     after = answered(worker.store, submit_query(worker.store, index.id, examples=TEST, exact=False))
     one, other = (worker.store.scores.read(query.id, len(TEST), index.rows) for query in (before, after))
     np.testing.assert_allclose(one, other, atol=2e-3 * np.abs(one).max())
@@ -193,7 +193,7 @@ def test_the_grown_index_stands_alone(worker: Runtime, build: Callable[..., Inde
 
 def test_rows_of_a_lost_old_shard_are_computed_and_count_once(worker: Runtime, build: Callable[..., Index]) -> None:
     old = build(OLD)
-    worker.store.connections.state.delete(keys.row_state(old.id, 1, "values", 0))
+    worker.store.connections.state.delete(keys.row_state(old.build, 1, "values", 0))
     index = build(OLD + NEW, grow_from=old.id)
     assert index.growth is not None
     assert index.growth.rows_computed == len(NEW)
@@ -248,8 +248,8 @@ def test_a_plan_killed_halfway_and_shards_delivered_twice_change_nothing(
     assert finished(worker.store, index.job_id).state == "succeeded"
     first = worker.store.indexes.require(index.id)
     # As a worker that died before its record was written, and one that died before its messages were taken, leave it.
-    worker.store.index_data.delete_parts(index.id, MOMENTS)
-    worker.store.connections.state.delete(keys.commits(index.id))
+    worker.store.index_data.delete_parts(index.build, MOMENTS)
+    worker.store.connections.state.delete(keys.commits(index.build))
     plan_index(worker, reopen_index(worker.store, index.id, shards=0, rows_per_shard=0, growth=None, bytes=None))
     planned = worker.store.indexes.require(index.id)
     for shard in [*range(planned.shards), *range(planned.shards)]:
@@ -297,7 +297,10 @@ def test_what_a_cancelled_plan_wrote_is_removed_but_not_what_a_newer_build_did(
     newer = worker.store.indexes.update(
         index.id, lambda found: found.model_copy(update={"job_id": "job_newer", "state": "running"})
     )
+    data = worker.store.index_data
+    data.write_parts(newer.build, MOMENTS, {"ranks": np.ones(2)})
     drop_unwanted(worker.store, index)
-    assert worker.store.index_data.read_parts(index.id, MOMENTS)
+    assert not data.read_parts(index.build, MOMENTS)
+    assert data.read_parts(newer.build, MOMENTS)
     drop_unwanted(worker.store, newer)
-    assert not worker.store.index_data.read_parts(index.id, MOMENTS)
+    assert not data.read_parts(newer.build, MOMENTS)

@@ -81,11 +81,11 @@ def test_factors_count_among_the_bytes_and_parts_do_not_outlive_the_build(
     assert rich.bytes == plain.bytes + sum(left.nbytes + right.nbytes for left, right in factors.values())
     assert rich.estimate is not None
     assert rich.estimate["redis_bytes"] > (plain.estimate or {})["redis_bytes"]
-    assert worker.store.index_data.read_parts(rich.id, shard_kronecker(0)) == {}
+    assert worker.store.index_data.read_parts(rich.build, shard_kronecker(0)) == {}
     finish_index(worker, reopen_index(worker.store, rich.id, bytes=None, warnings=()))
     assert worker.store.indexes.require(rich.id).bytes == rich.bytes
     worker.store.index_data.delete(rich.id)
-    assert list(worker.store.connections.state.scan_iter(match=keys.index_pattern(rich.id))) == []
+    assert list(worker.store.connections.state.scan_iter(match=keys.build_pattern(rich.id))) == []
 
 
 def test_rows_that_are_left_out_do_not_enter_the_factors(
@@ -140,7 +140,7 @@ def test_an_index_built_without_factors_refuses(worker: Runtime, built: Any, fin
 
 def test_factors_that_are_lost_are_an_error_not_a_score(worker: Runtime, built: Any, finished: Any) -> None:
     index = built(kronecker=True)
-    worker.store.connections.state.delete(keys.index_state(index.id, f"{KRONECKER}.left-0", 0))
+    worker.store.connections.state.delete(keys.index_state(index.build, f"{KRONECKER}.left-0", 0))
     query = submit_query(worker.store, index.id, examples=TEST, method="ekfac")
     error = finished(worker.store, query.job_id).error
     assert error["code"] == "method_not_offered"
@@ -150,8 +150,8 @@ def test_factors_that_are_lost_are_an_error_not_a_score(worker: Runtime, built: 
 def test_a_lost_shard_is_computed_again_and_counts_once(worker: Runtime, built: Any, answered: Any) -> None:
     index = built(kronecker=True)
     before = read_factors(worker.store.index_data, index)
-    worker.store.connections.cache.delete(keys.gradients(index.id, 0, 1, 0))
+    worker.store.connections.cache.delete(keys.gradients(index.build, 0, 1, 0))
     answered(worker.store, submit_query(worker.store, index.id, examples=TEST, method="ekfac"))
-    assert worker.store.index_data.read_parts(index.id, shard_kronecker(0)) == {}
+    assert worker.store.index_data.read_parts(index.build, shard_kronecker(0)) == {}
     after = read_factors(worker.store.index_data, index)
     assert all(np.array_equal(left, after[name][0]) for name, (left, _) in before.items())

@@ -187,7 +187,13 @@ def test_a_job_whose_worker_died_behind_its_report_ends_all_the_same(
     store.jobs.start(asked.job_id)
     store.evaluations.update(asked.id, lambda found: found.model_copy(update={"state": "succeeded", "pieces": 4}))
     with idle_runtime(server.url, tmp_path / "data") as runtime:
-        work_on(runtime, EVALUATION, make_steps({"lds": kind})["finish_evaluation"], evaluation_id=asked.id)
+        work_on(
+            runtime,
+            EVALUATION,
+            make_steps({"lds": kind})["finish_evaluation"],
+            evaluation_id=asked.id,
+            job_id=asked.job_id,
+        )
     assert store.jobs.require(asked.job_id).state == "succeeded"
 
 

@@ -42,7 +42,7 @@ def test_a_full_server_pauses_the_build_and_room_lets_it_go_on(
         checkpoint = add_checkpoint(store, worker.files, classifier, "sequence_classification")
         dataset = add_dataset(store, worker.files, make_ticket_rows(600), "classification")
         index = submit_index(store, checkpoint, dataset, storage="compact")
-        wait_until(lambda: store.index_data.count_commits(index.id) > 0, "a shard is committed")
+        wait_until(lambda: store.index_data.count_commits(index.build) > 0, "a shard is committed")
         small.state.config_set("maxmemory", 1)
         wait_until(lambda: note_of(store, index.job_id) == "store_full", "the job says that it is paused")
         assert is_full(small.state)

@@ -51,8 +51,8 @@ def index(store: Store, two: tuple[Runtime, Runtime], classifier: TinyCheckpoint
 
 def lose(store: Store, index: Index) -> str:
     """Lose a chunk of the first shard; answers the name of the lock on its repair."""
-    store.connections.cache.delete(keys.gradients(index.id, 0, 0, 0))
-    return keys.repair_lock(index.id, 0)
+    store.connections.cache.delete(keys.gradients(index.build, 0, 0, 0))
+    return keys.repair_lock(index.build, 0)
 
 
 def open_in_thread(runtime: Runtime, index: Index) -> tuple[threading.Thread, list[Any]]:
@@ -68,18 +68,18 @@ def test_a_worker_that_dies_in_a_repair_holds_the_others_up_for_one_lease(
     lose(store, index)
     assert keys.REPAIR_SECONDS <= 15
     monkeypatch.setattr(keys, "REPAIR_SECONDS", 1)
-    assert store.index_data.claim_repair(index.id, 0, "killed in its repair")
+    assert store.index_data.claim_repair(index.build, 0, "killed in its repair")
     thread, found = open_in_thread(two[1], index)
     thread.join(30)
     assert len(found) == 1
-    assert store.connections.state.get(keys.repair_lock(index.id, 0)) is None
+    assert store.connections.state.get(keys.repair_lock(index.build, 0)) is None
 
 
 def test_the_living_renew_their_lease(
     store: Store, two: Any, index: Index, monkeypatch: pytest.MonkeyPatch, wait_until: Wait
 ) -> None:
     monkeypatch.setattr(keys, "REPAIR_SECONDS", 1)
-    name, state = keys.repair_lock(index.id, 0), store.connections.state
+    name, state = keys.repair_lock(index.build, 0), store.connections.state
     with lease_repair(two[0], index, 0) as is_ours:
         assert is_ours
         holder = state.get(name)
@@ -95,10 +95,10 @@ def test_the_living_renew_their_lease(
 
 
 def test_a_lease_that_another_took_over_is_neither_renewed_nor_given_back(store: Store, index: Index) -> None:
-    name, data = keys.repair_lock(index.id, 0), store.index_data
+    name, data = keys.repair_lock(index.build, 0), store.index_data
     store.connections.state.set(name, "another")
-    assert not data.renew_repair(index.id, 0, "first")
-    data.release_repair(index.id, 0, "first")
+    assert not data.renew_repair(index.build, 0, "first")
+    data.release_repair(index.build, 0, "first")
     assert store.connections.state.get(name) == b"another"
 
 

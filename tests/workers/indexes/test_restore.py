@@ -93,11 +93,12 @@ def test_lost_commits_are_computed_again_and_the_index_is_what_it_was(
     index = build(**fields)
     assert index.shards > 1
     _, before = asker.ask(index, method=method)
-    worker.store.connections.state.delete(keys.commits(index.id))
+    worker.store.connections.state.delete(keys.commits(index.build))
     assert_near(asker.restored(index, method=method), before)
     after = worker.store.indexes.require(index.id)
-    assert after.model_copy(update={"job_id": index.job_id}) == index
-    parts = {field.decode() for field in worker.store.connections.state.hkeys(keys.manifest(index.id))}
+    assert after.built_by == index.job_id
+    assert after.model_copy(update={"job_id": index.job_id, "built_by": None}) == index
+    parts = {field.decode() for field in worker.store.connections.state.hkeys(keys.manifest(index.build))}
     assert not any(part.startswith(("moments-", "kronecker-")) for part in parts)
 
 
@@ -105,7 +106,7 @@ def test_lost_commits_are_computed_again_and_the_index_is_what_it_was(
 def test_one_commit_costs_one_shard(worker: Runtime, build: Callable[..., Index], asker: Asker, damage: str) -> None:
     index = build(storage="full")
     _, before = asker.ask(index)
-    state, name = worker.store.connections.state, keys.commits(index.id)
+    state, name = worker.store.connections.state, keys.commits(index.build)
     others = state.hget(name, "0"), state.hget(name, "2")
     if damage == "lose":
         state.hdel(name, "1")
@@ -119,7 +120,7 @@ def test_a_grown_index_comes_back(worker: Runtime, build: Callable[..., Index], 
     old = build(ROWS[:60], storage="compact")
     index = build(ROWS, storage="compact", grow_from=old.id)
     _, before = asker.ask(index)
-    worker.store.connections.state.delete(keys.commits(index.id))
+    worker.store.connections.state.delete(keys.commits(index.build))
     assert_near(asker.restored(index), before, 2e-3)
     assert worker.store.indexes.require(index.id).growth == index.growth
 
@@ -133,9 +134,9 @@ def test_codes_without_their_basis_or_moments_are_made_anew(
     if lost == "everything":
         worker.store.index_data.delete(index.id)
     elif lost == "manifest":
-        worker.store.connections.state.hset(keys.manifest(index.id), f"{MOMENTS}.ranks", "no JSON")
+        worker.store.connections.state.hset(keys.manifest(index.build), f"{MOMENTS}.ranks", "no JSON")
     else:
-        worker.store.index_data.delete_parts(index.id, lost)
+        worker.store.index_data.delete_parts(index.build, lost)
     assert_near(asker.restored(index, method="exact"), before, 2e-3)
     assert worker.store.indexes.require(index.id).rows_indexed == index.rows_indexed
 
@@ -143,13 +144,13 @@ def test_codes_without_their_basis_or_moments_are_made_anew(
 def test_embeddings_notice_lost_commits_too(worker: Runtime, build: Callable[..., Index], asker: Asker) -> None:
     index = build(storage="full")
     _, before = asker.ask(index, method="embedding")
-    worker.store.connections.state.hdel(keys.commits(index.id), "2")
+    worker.store.connections.state.hdel(keys.commits(index.build), "2")
     assert_near(asker.restored(index, method="embedding"), before, 2e-3)
 
 
 def test_lost_kronecker_factors_are_refused_by_name(build: Callable[..., Index], asker: Asker, worker: Runtime) -> None:
     index = build(storage="full", kronecker=True)
-    worker.store.connections.state.delete(keys.manifest(index.id))
+    worker.store.connections.state.delete(keys.manifest(index.build))
     job, _ = asker.ask(index, method="ekfac")
     assert (job.state, job.error["code"]) == ("failed", "method_not_offered")
     assert asker.ask(index, method="datainf")[0].state == "succeeded"
@@ -160,7 +161,7 @@ def test_one_job_comes_of_it_however_many_notice(
 ) -> None:
     index = build(storage="full")
     store = worker.store
-    store.connections.state.delete(keys.commits(index.id))
+    store.connections.state.delete(keys.commits(index.build))
     jobs = set()
     for _ in range(3):
         forget_index(worker, index.id)
@@ -179,7 +180,7 @@ def test_an_index_that_cannot_be_built_again_says_why(
     worker: Runtime, build: Callable[..., Index], asker: Asker, finished: Callable[..., Job]
 ) -> None:
     index = build(storage="full")
-    worker.store.connections.state.delete(keys.commits(index.id))
+    worker.store.connections.state.delete(keys.commits(index.build))
     worker.store.checkpoints.delete(index.spec.checkpoint_id)
     forget_index(worker, index.id)
     with pytest.raises(IndexNotReady) as caught:

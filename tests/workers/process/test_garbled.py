@@ -14,7 +14,7 @@ from influence.contracts.dataset import Dataset
 from influence.contracts.work import WORK_KINDS, WorkKind
 from influence.store import keys
 from influence.store.store import Store
-from influence.store.work import accept, keep
+from influence.store.work import accept, address, keep
 from workers.process import held
 from workers.process import worker as process
 from workers.process.reaper import resubmit_lost_work
@@ -33,7 +33,7 @@ def test_the_job_of_a_record_that_cannot_be_read_fails_and_others_are_found(stor
     bad, good = (keep(store, make_work(kind)) for _ in range(2))
     damage(store, kind.name, bad.id)
     assert resubmit_lost_work(store) == 1
-    assert store.queue.waiting(kind.queue) == [(kind.actors[0], {kind.argument: good.id})]
+    assert store.queue.waiting(kind.queue) == [address(store, good)]
     job = store.jobs.require(bad.job_id)
     assert (job.state, job.error["code"]) == ("failed", "record_damaged")
     assert resubmit_lost_work(store) == 0

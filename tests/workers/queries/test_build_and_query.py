@@ -17,7 +17,7 @@ from influence.contracts.index import GradientSettings
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
-from influence.store.work import send
+from influence.store.work import cancel, send
 from workers.loading.checkpoint import load_checkpoint
 from workers.loading.options import LoadOptions
 from workers.runtime.state import Runtime
@@ -127,7 +127,7 @@ def test_lost_or_damaged_gradients_are_computed_again(
 ) -> None:
     index = submit_index(worker.store, checkpoint, dataset, storage="full")
     finished(worker.store, index.job_id)
-    name, cache = keys.gradients(index.id, 0, 1, 0), worker.store.connections.cache
+    name, cache = keys.gradients(index.build, 0, 1, 0), worker.store.connections.cache
     if damage == "lose":
         cache.delete(name)
     else:
@@ -157,13 +157,11 @@ def test_a_cancelled_build_leaves_nothing_behind(
         checkpoint = add_checkpoint(store, worker.files, classifier, "sequence_classification")
         dataset = add_dataset(store, worker.files, make_ticket_rows(600), "classification")
         index = submit_index(store, checkpoint, dataset, storage="full")
-        wait_until(lambda: store.index_data.count_commits(index.id) > 0, "a shard is committed")
-        store.jobs.cancel(index.job_id)
-        store.index_data.delete(index.id)
-        store.indexes.delete(index.id)
+        wait_until(lambda: store.index_data.count_commits(index.build) > 0, "a shard is committed")
+        cancel(store, index.job_id)
         wait_until(lambda: store.queue.depth("build") == 0, "the queue is empty")
-    assert list(store.connections.state.scan_iter(match=keys.index_pattern(index.id))) == []
-    assert store.index_data.count_commits(index.id) == 0
+    assert list(store.connections.state.scan_iter(match=keys.build_pattern(index.id))) == []
+    assert store.index_data.count_commits(index.build) == 0
 
 
 def test_a_model_without_fused_attention_is_scored_too(

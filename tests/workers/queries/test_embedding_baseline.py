@@ -102,7 +102,7 @@ def test_embeddings_are_kept_counted_and_computed_again_where_lost(
     assert known.embedding_bytes == 60 * WIDTH * 2
     assert known.bytes == (index.bytes or 0) + known.embedding_bytes
     worker.hot_indexes.forget(index.id)
-    name = keys.row_state(index.id, 0, f"{EMBEDDINGS}-0", 0)
+    name = keys.row_state(index.build, 0, f"{EMBEDDINGS}-0", 0)
     worker.store.connections.state.setrange(name, 100, b"junk")
     _, after = ask(worker, index.id, answered, examples=TEST)
     np.testing.assert_allclose(after, before, atol=2e-3)
@@ -117,7 +117,7 @@ def test_rows_are_embedded_in_turns(
     monkeypatch.setattr("workers.runtime.time_slices.SLICE_SECONDS", -1.0)
     monkeypatch.setattr("workers.baselines.embedding_pieces.PIECE_ROWS", 16)
     query, influence = ask(worker, index.id, answered, examples=TEST)
-    pattern = keys.row_state(index.id, 0, EMBEDDINGS, 0).removesuffix(":0") + "-*"
+    pattern = keys.row_state(index.build, 0, EMBEDDINGS, 0).removesuffix(":0") + "-*"
     assert len(list(worker.store.connections.state.scan_iter(match=pattern))) == 4
     truth = embed_one_by_one(worker, checkpoint, TEST) @ embed_one_by_one(worker, checkpoint, make_ticket_rows(60)).T
     np.testing.assert_allclose(influence, -truth, atol=2e-3)

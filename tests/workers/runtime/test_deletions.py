@@ -151,7 +151,7 @@ def test_a_lost_shard_of_a_deleted_index_is_not_computed_again(
     delete(store, index)
     with pytest.raises(NotFound):
         open_hot(two[0], index, index.job_id)
-    assert not list(store.connections.state.scan_iter(match=keys.index_pattern(index.id)))
+    assert not list(store.connections.state.scan_iter(match=keys.build_pattern(index.id)))
 
 
 def test_two_processes_delete_and_query_at_once(
@@ -179,4 +179,4 @@ def test_two_processes_delete_and_query_at_once(
             # Those that the index took along were cancelled, or their error was forgotten with them.
             assert job.error is None or job.error["code"] == "not_found", job.error
         wait_until(lambda: not any(held_bytes(runtime) for runtime in two), "both have let it go", 5)
-        assert not list(store.connections.state.scan_iter(match=keys.index_pattern(index.id)))
+        assert not list(store.connections.state.scan_iter(match=keys.build_pattern(index.id)))
