@@ -24,7 +24,7 @@ class Suggestion:
 def suggest_columns(seen: Sequence[str], types: Types) -> Suggestion:
     """What a table is whose columns have no reading. A mapping is suggested only where following it is right."""
     keys = {key_of(column): column for column in reversed(seen)}
-    for find in (_preferences, _token_ids, _tags, _translations, _prompts_alone, _pictures, _no_names, _by_words):
+    for find in (_preferences, _token_ids, _translations, _prompts_alone, _pictures, _no_names, _by_words):
         found = find(keys, types)
         if found is not None:
             return found
@@ -57,15 +57,6 @@ def _token_ids(keys: Mapping[str, str], types: Types) -> Suggestion | None:
     return Suggestion(
         "are token ids, the output of a tokenizer",
         "Send the rows as they were before they were tokenised: the texts, prompts and completions, or messages.",
-    )
-
-
-def _tags(keys: Mapping[str, str], types: Types) -> Suggestion | None:
-    if "tokens" not in keys or not keys.keys() & {"tags", "ner_tags", "pos_tags", "labels", "chunk_tags"}:
-        return None
-    return Suggestion(
-        "are words with a tag each",
-        "A model that labels every token is not scored here; one label per text is read from 'text' and 'label'.",
     )
 
 

@@ -86,7 +86,6 @@ SHAPES = [
     ({"prompt": "p"}, "prompts without completions"),
     ({"prompt": "p", "completions": ["a"], "labels": [True]}, "several completions"),
     ({"image": "x.png", "label": 1}, "pictures"),
-    ({"tokens": ["a"], "ner_tags": [0]}, "a tag each"),
     ({"translation": {"en": "a", "de": "b"}}, "several languages"),
     ({"0": "a", "1": 1}, "values, not like names"),
     ({"this film was good": "x", "positive": "y"}, "do not say"),
