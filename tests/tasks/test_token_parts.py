@@ -48,7 +48,8 @@ def test_tokens_of_a_language_models_rows(bench: Bench, causal: TinyCheckpoint, 
     for result in query["results"]:
         assert_adds_up(result)
         for row in shown(result):
-            assert row["exact"] or (storage, method) == ("compact", "exact")
+            # What is called exact on compact storage was measured, and depends on the method.
+            assert row["exact"] or (storage == "compact" and method != "hessian_free")
             assert row["tokens"]["text"] == row["row"]["prompt"] + row["row"]["completion"]
             assert row["tokens"]["unplaced"] == 0
             assert row["tokens"]["by"] == "position"
