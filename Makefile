@@ -19,7 +19,7 @@ NUMERIC = tests/influence tests/workers
 
 .DEFAULT_GOAL := help
 
-.PHONY: lock help install demo test test-kernels openapi screenshots bench-gradients lint format clean bench-index bench-evaluations
+.PHONY: lock help install demo test test-fast test-kernels openapi screenshots bench-gradients lint format clean bench-index bench-evaluations
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -39,6 +39,9 @@ demo: $(STAMP) ## Fine-tune a real encoder, start the service, find the planted 
 
 test: $(STAMP) ## Run all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(STAMP) ## Run the tests that neither train models, nor let a worker work, nor start processes
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 test-kernels: $(STAMP) ## Run the numeric tests with the instructions of other x86 processors
 	$(OLDEST) $(BIN)/python -m pytest $(NUMERIC) $(ARGS)

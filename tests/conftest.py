@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,38 @@ from influence.store.store import Store
 
 #: How long a test waits for anything at most: only what hangs takes so long, however busy the machine.
 HANG_SECONDS = 300.0
+
+TESTS = Path(__file__).parent
+#: Folders and files whose tests train models or start processes.
+SLOW_PLACES = (
+    "app/http/test_process.py",
+    "cli/test_serve.py",
+    "cli/test_supervisor.py",
+    "docker/test_redis_configuration.py",
+    "end_to_end",
+    "influence/store/test_embedded.py",
+    "page",
+    "workers/evaluating",
+    "workers/process",
+    "workers/training",
+)
+#: Here the store is asked for by itself; elsewhere whoever asks for it has a worker at work on it.
+STORE_ALONE = ("app", "cli", "influence")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow by where it stands and what it asks for, so that a new test need not say so itself."""
+    for item in items:
+        place = item.path.relative_to(TESTS)
+        stands_in_a_slow_place = any(place.is_relative_to(slow) for slow in SLOW_PLACES)
+        has_a_worker = place.parts[0] not in STORE_ALONE and "server" in getattr(item, "fixturenames", ())
+        if stands_in_a_slow_place or has_a_worker:
+            item.add_marker("slow")
+
+
+# A busy machine takes its time over an example.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
