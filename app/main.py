@@ -16,6 +16,7 @@ from app.checkpoints import routes as checkpoints
 from app.datasets import preview_routes as previews
 from app.datasets import routes as datasets
 from app.evaluations import routes as evaluations
+from app.http.auth import KeyGuard
 from app.http.context import Context
 from app.http.health import routes as health
 from app.http.health.metrics import Metrics
@@ -105,6 +106,7 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
         origins=settings.allowed_origins,
         has_keys=bool(settings.api_keys),
     )
+    app.add_middleware(KeyGuard, keys=settings.api_keys)
     if settings.allowed_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CROSS_ORIGIN)
     app.add_middleware(RequestFrame, metrics=metrics)

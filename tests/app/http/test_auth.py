@@ -1,11 +1,13 @@
 """No /v1 route answers without a key once keys are set, and no open door without keys."""
 
+import asyncio
 import re
 from collections.abc import Callable
 
 import pytest
 from pydantic import ValidationError
 from starlette.testclient import TestClient
+from starlette.types import Message
 from support.problems import assert_problem
 
 from app.settings import ApiSettings
@@ -32,6 +34,22 @@ def test_every_v1_route_refuses_without_a_key(guarded: TestClient) -> None:
         answer = guarded.request(method.upper(), path)
         assert_problem(answer, 401, "unauthorised")
         assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("path", ["/v1/datasets", "/v1/checkpoints", "/v1/indexes", "/v1/reviews"])
+def test_a_body_is_not_read_before_the_key_is_known(guarded: TestClient, path: str) -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        raise AssertionError("the body was read")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"7000000"), (b"host", b"localhost")]
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b"", "state": {}}
+    asyncio.run(guarded.app(scope, receive, send))  # type: ignore[arg-type]
+    assert sent[0]["status"] == 401
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/docs", "/openapi.json"])
