@@ -60,7 +60,8 @@ def _is_lists(value: Mapping[str, Any]) -> bool:
     """Lists of one length under two or more names, or of several plain values under one."""
     if "input_ids" in value:  # a row of token ids is told as what it is
         return False
-    if all(isinstance(word, str) for word in value.get("tokens", [None])):  # a row of words; a column would hold lists
+    words = value.get("tokens")
+    if isinstance(words, list) and all(isinstance(word, str) for word in words):  # a row; a column would hold lists
         return False
     if not value or any(not isinstance(items, list) or not items or are_messages(items) for items in value.values()):
         return False

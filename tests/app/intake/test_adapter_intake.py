@@ -143,7 +143,7 @@ SPOILED: dict[str, tuple[Callable[[Path], object], type[DatainfError]]] = {
     "other rank": (lambda folder: change_config(folder, r=3), AdapterMismatch),
     "other modules": (lambda folder: change_config(folder, target_modules=["query"]), AdapterMismatch),
     "more modules": (lambda folder: change_config(folder, layer_replication=[[0, 2]]), AdapterConfigRefused),
-    "other task": (lambda folder: change_config(folder, task_type="TOKEN_CLS"), TaskMismatch),
+    "other task": (lambda folder: change_config(folder, task_type="QUESTION_ANS"), TaskMismatch),
     "causal task": (lambda folder: change_config(folder, task_type="CAUSAL_LM"), TaskMismatch),
 }
 

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.intake.datasets import accept_dataset
@@ -41,6 +41,8 @@ def as_response(error: DatainfError) -> bytes:
 
 @settings(max_examples=300, deadline=None)
 @given(rows=st.lists(OBJECTS, max_size=4), columns=COLUMNS, names=st.one_of(st.none(), st.lists(ANY_TEXT, max_size=3)))
+@example(rows=[{"tokens": None}], columns=None, names=None)
+@example(rows=[{"answer": {"tokens": 5}}], columns=None, names=None)
 def test_any_json_rows_are_accepted_or_refused(
     rows: list[dict[str, Any]], columns: dict[str, str] | None, names: list[str] | None
 ) -> None:
