@@ -228,15 +228,16 @@ def test_a_kind_that_the_worker_does_not_know_fails_with_what_to_do(
 def test_lost_messages_are_submitted_again(store: Store, start: Any, kind: Squares) -> None:
     asked = submit_evaluation(store, squares_request(4), queued=False)
     store.jobs.start(asked.job_id)
+    about = {"evaluation_id": asked.id, "job_id": asked.job_id}
     assert resubmit_lost_work(store) == 1
-    assert store.queue.waiting("build") == [("plan_evaluation", {"evaluation_id": asked.id})]
+    assert store.queue.waiting("build") == [("plan_evaluation", about)]
     store.evaluations.update(asked.id, lambda found: found.model_copy(update={"state": "running", "pieces": 2}))
     store.evaluation_data.keep_result(asked.id, 0, {"square": 0})
     assert resubmit_lost_work(store) == 1
-    assert ("evaluate_piece", {"evaluation_id": asked.id, "piece": 1}) in store.queue.waiting("build")
+    assert ("evaluate_piece", {**about, "piece": 1}) in store.queue.waiting("build")
     store.evaluation_data.keep_result(asked.id, 1, {"square": 1})
     assert resubmit_lost_work(store) == 1
-    assert ("finish_evaluation", {"evaluation_id": asked.id}) in store.queue.waiting("build")
+    assert ("finish_evaluation", about) in store.queue.waiting("build")
     assert resubmit_lost_work(store) == 0
     store.jobs.cancel(asked.job_id)
     store.connections.state.delete("datainf-queue:build.msgs")
