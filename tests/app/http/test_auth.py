@@ -1,6 +1,5 @@
 """No /v1 route answers without a key once keys are set, and no open door without keys."""
 
-import asyncio
 import re
 from collections.abc import Callable
 
@@ -9,6 +8,7 @@ from pydantic import ValidationError
 from starlette.testclient import TestClient
 from starlette.types import Message
 from support.problems import assert_problem
+from support.processes.apart import run_apart
 
 from app.settings import ApiSettings
 
@@ -48,7 +48,7 @@ def test_a_body_is_not_read_before_the_key_is_known(guarded: TestClient, path: s
 
     headers = [(b"content-type", b"application/json"), (b"content-length", b"7000000"), (b"host", b"localhost")]
     scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b"", "state": {}}
-    asyncio.run(guarded.app(scope, receive, send))  # type: ignore[arg-type]
+    run_apart(guarded.app(scope, receive, send))  # type: ignore[arg-type]
     assert sent[0]["status"] == 401
 
 

@@ -1,6 +1,5 @@
 """Queries over HTTP: checked before they are queued, answered in time or later, all scores to download."""
 
-import asyncio
 import io
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 from support.answered import finish_query
 from support.problems import assert_problem
+from support.processes.apart import run_apart
 
 from app.http.prefer_wait import find_wait
 from influence.contracts.preview import PreviewRow
@@ -85,7 +85,7 @@ def test_a_wait_is_cut_to_the_maximum_and_a_shorter_one_stays(
     make_client: Callable[..., TestClient], most: float
 ) -> None:
     context = make_client(max_wait_seconds=most).app.state.context  # type: ignore[attr-defined]
-    waits = [asyncio.run(find_wait(context, prefer)) for prefer in ("wait=100", "wait=0", "respond-async", None)]
+    waits = [run_apart(find_wait(context, prefer)) for prefer in ("wait=100", "wait=0", "respond-async", None)]
     assert waits == [min(100.0, most), 0.0, None, None]
 
 
