@@ -27,13 +27,13 @@ from influence.store.store import Store
 _SAMPLES = 5
 
 
-def decide(store: Store, review: Review, request: DecisionsRequest, known: int | None) -> DecisionsAnswer:
+def decide(store: Store, files: Files, review: Review, request: DecisionsRequest, known: int | None) -> DecisionsAnswer:
     """Apply decisions; rows decided by others since version `known` are conflicts.
 
     Raises InvalidRequest (no such row), LabelUnknown, LabelOutOfRange.
     """
     check_rows(review, [one.row_index for one in request.decisions])
-    writer = label_writer(store, review)
+    writer = label_writer(store, files, review)
     changes = [
         one if one.label is None else one.model_copy(update={"label": writer.write(one.label)})
         for one in request.decisions
@@ -61,7 +61,7 @@ def decide_many(store: Store, files: Files, review: Review, request: BulkRequest
     chosen = _choose_rows(store, review, request, columns)
     kept = set() if request.overwrite else store.review_data.decided(review.id)
     rows = [row for row in chosen if row not in kept]
-    changes = _changes(store, review, request, rows, columns)
+    changes = _changes(store, files, review, request, rows, columns)
     version = store.review_data.version(review.id)
     per_class, samples = _describe(files, review, changes)
     if changes and not request.dry_run:
@@ -87,10 +87,14 @@ def check_rows(review: Review, rows: Sequence[int]) -> None:
         )
 
 
-def label_writer(store: Store, review: Review) -> LabelWriter:
-    """Who writes labels as the review's rows have them. Raises NotFound."""
+def label_writer(store: Store, files: Files, review: Review) -> LabelWriter:
+    """Who writes labels as the review's rows have them: all are class numbers, or all are names. Raises NotFound."""
+    with RowFile(files.dataset(review.dataset_id)) as file:
+        is_numbered = isinstance(file.read(0, 1)[0].get("label"), int)
     audit = store.audits.find(review.audit_id) if review.audit_id else None
-    return LabelWriter(store.datasets.require(review.dataset_id), audit.label_names if audit else None)
+    return LabelWriter(
+        store.datasets.require(review.dataset_id), audit.label_names if audit else None, is_numbered=is_numbered
+    )
 
 
 def require_audit(store: Store, review: Review) -> Audit:
@@ -128,11 +132,11 @@ def _choose_rows(store: Store, review: Review, request: BulkRequest, columns: Co
 
 
 def _changes(
-    store: Store, review: Review, request: BulkRequest, rows: Sequence[int], columns: Columns | None
+    store: Store, files: Files, review: Review, request: BulkRequest, rows: Sequence[int], columns: Columns | None
 ) -> list[DecisionChange]:
     if request.action != "relabel":
         return [DecisionChange(row_index=row, action=request.action, note=request.note) for row in rows]
-    writer = label_writer(store, review)
+    writer = label_writer(store, files, review)
     if request.label is not None:
         label = writer.write(request.label)
         return [DecisionChange(row_index=row, action="relabel", label=label, note=request.note) for row in rows]

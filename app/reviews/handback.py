@@ -2,12 +2,14 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from app.reviews.decide import label_writer
 from app.reviews.label_studio import REMOVE_CHOICE
+from app.reviews.labels import LabelWriter
 from influence.contracts.common import Json
 from influence.contracts.review import MAX_NOTE_CHARACTERS, DecisionChange, DecisionsAnswer, Review
 from influence.errors import InvalidRequest, LabelUnknown, UnreadableFile
@@ -25,16 +27,19 @@ def take_back(store: Store, files: Files, review: Review, path: Path, by: str | 
     LabelOutOfRange.
     """
     with RowFile(files.dataset(review.dataset_id)) as file:
-        finder = _RowFinder(file)
+        finder, writer = _RowFinder(file), label_writer(store, files, review)
         changes = {}
         for at, entry in enumerate(_entries(path)):
-            change = _change(store, review, file, finder, at, entry)
+            change = _change(writer, file, finder, at, entry)
             if change is not None:
                 changes[change.row_index] = change
     if not changes:
         raise UnreadableFile("The file holds no decisions.", hint="See GET /export with mode 'annotated' for the form.")
     applied, version, _ = store.review_data.change(review.id, list(changes.values()), by=by, known=None)
     return DecisionsAnswer(applied=applied, version=version)
+
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class _RowFinder:
@@ -48,7 +53,7 @@ class _RowFinder:
         """The row of an entry. Raises InvalidRequest."""
         given = entry.get("row_index")
         if given not in (None, ""):
-            if str(given).isdigit() and int(given) < len(self._file):
+            if _NUMBER.fullmatch(str(given)) and int(given) < len(self._file):
                 return int(given)
             raise InvalidRequest(f"Entry {at}: there is no row {str(given)[:40]!r}.", hint=_ROWS_HINT)
         if self._indexes is None:
@@ -92,22 +97,21 @@ def _from_label_studio(task: Json) -> Json:
     return {**named, "choice": choices[0] if len(choices) == 1 else None, "choices": len(choices)}
 
 
-def _change(
-    store: Store, review: Review, file: RowFile, finder: _RowFinder, at: int, entry: Json
-) -> DecisionChange | None:
+def _change(writer: LabelWriter, file: RowFile, finder: _RowFinder, at: int, entry: Json) -> DecisionChange | None:
     if "choices" in entry:
-        return _from_choice(store, review, file, finder, at, entry)
+        return _from_choice(writer, file, finder, at, entry)
     action = entry.get("action")
     if action in (None, ""):
         return None
     if action not in _ACTIONS:
         raise InvalidRequest(f"Entry {at}: the action {str(action)[:40]!r} is not known.", hint=f"Use {_LISTED}.")
     row_index = finder.find(entry, at)
-    label = entry.get("reviewed_label") or entry.get("new_label") if action == "relabel" else None
+    label = None
     if action == "relabel":
-        if label is None:
+        label = entry.get("reviewed_label")  # class 0 is a label, an empty cell is none
+        if label in (None, "") or not isinstance(label, int | str):
             raise InvalidRequest(f"Entry {at}: 'relabel' without a label.", hint="Fill the column 'reviewed_label'.")
-        label = label_writer(store, review).write(label)
+        label = writer.write(label)
     note = str(entry.get("note") or "")[:MAX_NOTE_CHARACTERS] or None
     return DecisionChange(row_index=row_index, action=action, label=label, note=note)
 
@@ -115,9 +119,7 @@ def _change(
 _LISTED = f"{', '.join(_ACTIONS[:-1])} or {_ACTIONS[-1]}"
 
 
-def _from_choice(
-    store: Store, review: Review, file: RowFile, finder: _RowFinder, at: int, entry: Json
-) -> DecisionChange | None:
+def _from_choice(writer: LabelWriter, file: RowFile, finder: _RowFinder, at: int, entry: Json) -> DecisionChange | None:
     if entry["choices"] == 0:
         return None
     row_index = finder.find(entry, at)
@@ -127,7 +129,7 @@ def _from_choice(
     if choice == REMOVE_CHOICE:
         return DecisionChange(row_index=row_index, action="remove")
     try:
-        label = label_writer(store, review).write(choice)
+        label = writer.write(choice)
     except LabelUnknown as error:
         raise LabelUnknown(f"Entry {at}: {error.detail}", hint=error.hint) from error
     if label == file.read(row_index, row_index + 1)[0].get("label"):

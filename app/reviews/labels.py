@@ -9,14 +9,15 @@ _SHOWN = 20
 class LabelWriter:
     """Turns a label as a reviewer gives it into the data set's own: a class number or a name.
 
-    Names come from the data set, else from the checkpoint of the audit (`names`).
+    Names come from the data set, else from the checkpoint of the audit (`names`). `is_numbered` says whether the rows
+    hold class numbers: names may be digits, too, and the figures of a data set do not tell them apart.
     """
 
-    def __init__(self, dataset: Dataset, names: tuple[str, ...] | None = None) -> None:
+    def __init__(self, dataset: Dataset, names: tuple[str, ...] | None, *, is_numbered: bool) -> None:
         self._dataset = dataset
         self._seen = tuple(map(str, dataset.statistics.get("labels", {})))
         self._names = dataset.label_names or names
-        self._is_numbered = bool(self._seen) and all(label.isdigit() for label in self._seen)
+        self._is_numbered = is_numbered
 
     def write(self, label: int | str) -> int | str:
         """The label as the rows have it.

@@ -157,7 +157,7 @@ def change_decisions(
     """One transaction. `action: null` takes a decision back. Without `If-Match` the last word counts; the history keeps
     all of them."""
     review = context.store.reviews.require(review_id)
-    answer = decide(context.store, review, body, _known_version(if_match))
+    answer = decide(context.store, context.files, review, body, _known_version(if_match))
     return json_response(answer, headers={"ETag": f'"{answer.version}"'})
 
 
