@@ -1,12 +1,12 @@
 """Decisions that come back from elsewhere: Label Studio's JSON, or CSV or JSON lines with an `action` column."""
 
 import csv
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from app.http.strict_json import parse_json
 from app.reviews.decide import label_writer
 from app.reviews.label_studio import REMOVE_CHOICE
 from app.reviews.labels import LabelWriter
@@ -73,18 +73,24 @@ def _entries(path: Path) -> Iterator[Json]:
         start = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
     try:
         if start.startswith(b"["):
-            yield from map(_from_label_studio, json.loads(path.read_bytes()))
+            yield from map(_from_label_studio, parse_json(path.read_bytes()))
         elif start.startswith(b"{"):
             with path.open(encoding="utf-8-sig") as lines:
-                yield from (json.loads(line) for line in lines if line.strip())
+                yield from (_object(parse_json(line)) for line in lines if line.strip())
         else:
             with path.open(encoding="utf-8-sig", newline="") as lines:
                 yield from csv.DictReader(lines)
-    except (ValueError, csv.Error, AttributeError, TypeError, KeyError, RecursionError) as error:
+    except (InvalidRequest, ValueError, csv.Error, AttributeError, TypeError, KeyError) as error:
         raise UnreadableFile(
             f"The decisions cannot be read: {str(error)[:200]}.",
             hint="Send Label Studio's JSON export, or CSV or JSON lines with the columns row_index and action.",
         ) from error
+
+
+def _object(entry: Any) -> Json:
+    if not isinstance(entry, dict):
+        raise TypeError("a line is no JSON object")
+    return entry
 
 
 def _from_label_studio(task: Json) -> Json:

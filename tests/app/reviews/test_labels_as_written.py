@@ -39,3 +39,17 @@ def test_a_row_that_is_no_number_is_refused(client: TestClient, row_index: Any) 
     reviewing = begin(client, [1, 0])
     refused = hand_back(reviewing, json.dumps({"row_index": row_index, "action": "keep"}))
     assert_problem(refused, 422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"row_index": 0, "action": "keep"}\n5\n',
+        '{"row_index": 0, "action": "keep", "note": "\\ud800"}\n',
+        '[{"data": {"row_index": 0}, "annotations": [{"result": ["x"]}]}]',
+        "[5]",
+        '[{"data": 5}]',
+    ],
+)
+def test_a_file_of_something_else_is_refused(client: TestClient, text: str) -> None:
+    assert_problem(hand_back(begin(client, [1, 0]), text), 422, "unreadable_file")
