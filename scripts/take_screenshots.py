@@ -1,4 +1,4 @@
-"""The pictures of docs/page.md, of a service that runs: `make screenshots` starts one on the demo's data.
+"""The pictures of docs/page.md, of a service that runs with the demo's data: `python -m demo --port 8400`.
 
 python scripts/take_screenshots.py http://127.0.0.1:8400 docs/pictures
 """

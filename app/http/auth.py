@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import Depends, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import SecretStr
 from starlette.datastructures import Headers
@@ -20,7 +20,9 @@ _bearer = HTTPBearer(auto_error=False, description="An API key; not asked for on
 
 
 async def authenticate(
-    context: Ctx, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None
+    request: Request,
+    context: Ctx,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
 ) -> str:
     """A stable name of the caller: the digest of its key, or `anonymous` where no keys are configured.
 
@@ -28,6 +30,9 @@ async def authenticate(
     """
     if not context.settings.api_keys:
         return ANONYMOUS
+    known: str | None = getattr(request.state, "caller", None)  # by KeyGuard, where the path is one of its
+    if known is not None:
+        return known
     return identify(context.settings.api_keys, None if credentials is None else credentials.credentials)
 
 
@@ -57,7 +62,8 @@ class KeyGuard:
         if scope["type"] == "http" and self._keys and scope["path"].startswith("/v1/"):
             scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
             try:
-                identify(self._keys, given.strip() if scheme.lower() == "bearer" and given.strip() else None)
+                caller = identify(self._keys, given.strip() if scheme.lower() == "bearer" and given.strip() else None)
+                scope["state"]["caller"] = caller
             except Unauthorised as error:
                 refusal = problem_response(error, scope["state"]["request_id"], {"Connection": "close"})
                 await refusal(scope, receive, send)
