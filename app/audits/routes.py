@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Body, Query, Response
 from fastapi.responses import StreamingResponse
 
 from app.audits.export import choose_media_type, stream_table
@@ -10,12 +10,10 @@ from app.audits.rows import AuditRowParameters, read_page
 from app.audits.submit import submit_audit
 from app.http.auth import Caller
 from app.http.context import Ctx
-from app.http.idempotency import OnceOnly
 from app.http.media_types import VARY, Accept
 from app.http.pagination import PageOf, check_bounds
-from app.http.prefer_wait import Wait
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.http.responses import json_response, respond_to_submission
+from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
 from app.http.table_stream import SUFFIXES
 from influence.contracts.audit import Audit, AuditedRowPage, AuditRequest
@@ -45,27 +43,17 @@ EXAMPLES = {
     },
 )
 async def create_audit(
-    index_id: str,
-    body: Annotated[AuditRequest, Body(openapi_examples=EXAMPLES)],
-    request: Request,
-    context: Ctx,
-    caller: Caller,
-    once: OnceOnly,
-    wait: Wait,
+    index_id: str, body: Annotated[AuditRequest, Body(openapi_examples=EXAMPLES)], submission: Submitted
 ) -> Response:
     """Loss, self-influence, influence and the model's own answer for every row of an index, and one suspicion of all.
 
     Answers 202 at once; with `Prefer: wait=N` 200 and the summary if it is there in time.
     """
-    store = context.store
-    return await respond_to_submission(
-        request,
-        context,
-        once,
+    store = submission.context.store
+    return await submission.respond(
         body,
-        wait,
-        submit=lambda: submit_audit(store, index_id, body),
-        records=store.audits,
+        lambda: submit_audit(store, index_id, body),
+        store.audits,
         needs_worker=True,
     )
 

@@ -1,14 +1,12 @@
 """/v1/datasets/{id}/preview and /v1/previews"""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
 from app.datasets.preview_submit import submit_preview
 from app.http.auth import Caller
 from app.http.context import Ctx
-from app.http.idempotency import OnceOnly
-from app.http.prefer_wait import Wait
 from app.http.problems import ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.http.responses import json_response, respond_to_submission
+from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
 from influence.contracts.preview import Preview, PreviewRequest
 from influence.errors import NotFound, NoWorker
@@ -29,24 +27,18 @@ DEFAULT_WAIT_SECONDS = 10.0
         **describe_errors(*ROW_ERRORS, NoWorker, *WORK_ERRORS),
     },
 )
-async def create_preview(
-    dataset_id: str, body: PreviewRequest, request: Request, context: Ctx, caller: Caller, once: OnceOnly, wait: Wait
-) -> Response:
+async def create_preview(dataset_id: str, body: PreviewRequest, submission: Submitted) -> Response:
     """Rendered text, tokens, and which of them carry loss, for five rows; nothing is built.
 
     Waits ten seconds for the result unless `Prefer: wait=N` says otherwise.
     """
-    store = context.store
-    seconds = min(DEFAULT_WAIT_SECONDS, context.settings.max_wait_seconds) if wait is None else wait
-    return await respond_to_submission(
-        request,
-        context,
-        once,
+    store = submission.context.store
+    return await submission.respond(
         body,
-        seconds,
-        submit=lambda: submit_preview(store, dataset_id, body),
-        records=store.previews,
+        lambda: submit_preview(store, dataset_id, body),
+        store.previews,
         needs_worker=True,
+        default_wait_seconds=DEFAULT_WAIT_SECONDS,
     )
 
 

@@ -2,17 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Body, Response
 
 from app.evaluations.submit import require_report, submit_evaluation
 from app.http.auth import Caller
 from app.http.context import Ctx
-from app.http.idempotency import OnceOnly
 from app.http.media_types import JSON_MEDIA_TYPE, MARKDOWN_MEDIA_TYPE, VARY, Accept, negotiate
 from app.http.pagination import PageOf
-from app.http.prefer_wait import Wait
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.http.responses import json_response, respond_to_submission
+from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
 from influence.contracts.common import Page
 from influence.contracts.evaluation import Evaluation, EvaluationRequest, Report
@@ -55,26 +53,14 @@ EXAMPLES = {
     },
 )
 async def create_evaluation(
-    body: Annotated[EvaluationRequest, Body(openapi_examples=EXAMPLES)],
-    request: Request,
-    context: Ctx,
-    caller: Caller,
-    once: OnceOnly,
-    wait: Wait,
+    body: Annotated[EvaluationRequest, Body(openapi_examples=EXAMPLES)], submission: Submitted
 ) -> Response:
     """Train models on rows, some left out or mislabelled on purpose, and compare what happens with the scores.
 
     Minutes to hours of work; answers 202 with the job in `Location`. One that failed is sent again as it was.
     """
-    return await respond_to_submission(
-        request,
-        context,
-        once,
-        body,
-        wait,
-        submit=lambda: submit_evaluation(context, body),
-        records=context.store.evaluations,
-    )
+    context = submission.context
+    return await submission.respond(body, lambda: submit_evaluation(context, body), context.store.evaluations)
 
 
 @router.get("", response_model=Page[Evaluation], summary="List evaluations", responses=describe_errors(NotFound))

@@ -1,17 +1,18 @@
 """What goes out: a resource as JSON; of a POST that starts long work, the resource with what its state asks for."""
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
 
-from fastapi import Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from app.checks.readiness import refuse_full_queue, require_worker
-from app.http.context import Context
-from app.http.idempotency import Accepted, IdempotentRun
-from app.http.prefer_wait import pending_headers, wait_for_job
+from app.http.context import Context, Ctx
+from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
+from app.http.prefer_wait import Wait, pending_headers, wait_for_job
 from app.http.problems import MEDIA_TYPE
 from influence.contracts.job import WorkRecord
 from influence.digests import digest_json
@@ -27,37 +28,56 @@ def json_response(resource: BaseModel, status: int = 200, headers: Mapping[str, 
     return Response(resource.model_dump_json(), status, headers=headers, media_type="application/json")
 
 
-async def respond_to_submission(
-    request: Request,
-    context: Context,
-    once: IdempotentRun,
-    body: BaseModel,
-    wait_seconds: float | None,
-    *,
-    submit: Callable[[], Accepted],
-    records: WorkRecords[Made],
-    needs_worker: bool = False,
-) -> Response:
-    """Answer a POST that stands for long work: 200 with the result if it is there in time, else 202 with the job.
+@dataclass(frozen=True)
+class Submission:
+    """A POST that stands for long work: who asks, once for which key, and how long the caller would wait."""
 
-    `submit` starts the work, once for an idempotency key and body; its record is among `records`. Work that failed
-    while the caller waited is answered with its own error. Raises what `submit` raises, IdempotencyConflict, and with
-    `needs_worker` NoWorker where the caller waits and none is there, TooManyRequests where the queue is full.
-    """
+    request: Request
+    context: Context
+    once: IdempotentRun
+    wait_seconds: float | None
 
-    def submit_if_useful() -> Accepted:
-        if needs_worker:
-            refuse_full_queue(context.store, context.settings.max_queued_queries)
-            if wait_seconds:
-                require_worker(context.store)
-        return submit()
+    async def respond(
+        self,
+        body: BaseModel,
+        submit: Callable[[], Accepted],
+        records: WorkRecords[Made],
+        *,
+        needs_worker: bool = False,
+        default_wait_seconds: float | None = None,
+    ) -> Response:
+        """Answer 200 with the result if it is there in time, else 202 with the job.
 
-    accepted = await run_in_threadpool(once.run, digest_json(body.model_dump(mode="json")), submit_if_useful)
+        `submit` starts the work, once for an idempotency key and body; its record is among `records`. Work that failed
+        while the caller waited is answered with its own error. A caller who says nothing of waiting waits
+        `default_wait_seconds`, within what the settings allow. Raises what `submit` raises, IdempotencyConflict, and
+        with `needs_worker` NoWorker where the caller waits and none is there, TooManyRequests where the queue is full.
+        """
+        context, seconds = self.context, self.wait_seconds
+        if seconds is None and default_wait_seconds is not None:
+            seconds = min(default_wait_seconds, context.settings.max_wait_seconds)
 
-    def read() -> Made:
-        return with_job_state(context.store, records.require(accepted.resource_id))
+        def submit_if_useful() -> Accepted:
+            if needs_worker:
+                refuse_full_queue(context.store, context.settings.max_queued_queries)
+                if seconds:
+                    require_worker(context.store)
+            return submit()
 
-    return await _await_work(request, context, accepted, read, wait_seconds)
+        accepted = await run_in_threadpool(self.once.run, digest_json(body.model_dump(mode="json")), submit_if_useful)
+
+        def read() -> Made:
+            return with_job_state(context.store, records.require(accepted.resource_id))
+
+        return await _await_work(self.request, context, accepted, read, seconds)
+
+
+async def find_submission(request: Request, context: Ctx, once: OnceOnly, wait: Wait) -> Submission:
+    """The submission that a request is."""
+    return Submission(request, context, once, wait)
+
+
+Submitted = Annotated[Submission, Depends(find_submission)]
 
 
 async def _await_work(

@@ -1,14 +1,12 @@
 """/v1/indexes"""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
 from app.http.auth import Caller
 from app.http.context import Ctx
-from app.http.idempotency import OnceOnly
 from app.http.pagination import PageOf
-from app.http.prefer_wait import Wait
 from app.http.problems import ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.http.responses import json_response, respond_to_submission
+from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
 from app.indexes.submit import submit_index
 from influence.contracts.common import Page
@@ -29,22 +27,16 @@ router = APIRouter(prefix="/v1/indexes", tags=["indexes"], route_class=StrictRou
         **describe_errors(DoesNotFit, *ROW_ERRORS, *WORK_ERRORS, IndexFailed, IndexNotReady),
     },
 )
-async def create_index(
-    body: IndexRequest, request: Request, context: Ctx, caller: Caller, once: OnceOnly, wait: Wait
-) -> Response:
+async def create_index(body: IndexRequest, submission: Submitted) -> Response:
     """Cache the gradients of every row of a data set under a checkpoint; content-addressed.
 
     Answers 202 with the job in `Location`. An index that failed is built again by sending the same request.
     """
-    store = context.store
-    return await respond_to_submission(
-        request,
-        context,
-        once,
+    store = submission.context.store
+    return await submission.respond(
         body,
-        wait,
-        submit=lambda: submit_index(store, body, budget_bytes=context.settings.storage_budget_bytes),
-        records=store.indexes,
+        lambda: submit_index(store, body, budget_bytes=submission.context.settings.storage_budget_bytes),
+        store.indexes,
     )
 
 

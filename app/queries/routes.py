@@ -2,16 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Body, Response
 from fastapi.responses import StreamingResponse
 
 from app.http.auth import Caller
 from app.http.context import Ctx
-from app.http.idempotency import OnceOnly
 from app.http.media_types import JSON_MEDIA_TYPE, PARQUET_MEDIA_TYPE, VARY, Accept, negotiate
-from app.http.prefer_wait import Wait
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.http.responses import json_response, respond_to_submission
+from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
 from app.queries.scores import find_scores, stream_json, to_parquet
 from app.queries.submit import submit_query
@@ -59,27 +57,17 @@ EXAMPLES = {
     },
 )
 async def create_query(
-    index_id: str,
-    body: Annotated[QueryRequest, Body(openapi_examples=EXAMPLES)],
-    request: Request,
-    context: Ctx,
-    caller: Caller,
-    once: OnceOnly,
-    wait: Wait,
+    index_id: str, body: Annotated[QueryRequest, Body(openapi_examples=EXAMPLES)], submission: Submitted
 ) -> Response:
     """Score every row of an index on test points: most helpful and most harmful rows, histogram, summary.
 
     Answers 202 at once; with `Prefer: wait=N` 200 and the whole result if it is there in time.
     """
-    store = context.store
-    return await respond_to_submission(
-        request,
-        context,
-        once,
+    store = submission.context.store
+    return await submission.respond(
         body,
-        wait,
-        submit=lambda: submit_query(store, index_id, body),
-        records=store.queries,
+        lambda: submit_query(store, index_id, body),
+        store.queries,
         needs_worker=True,
     )
 

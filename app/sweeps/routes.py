@@ -1,13 +1,11 @@
 """/v1/indexes/{id}/sweeps and /v1/sweeps"""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
 from app.http.auth import Caller
 from app.http.context import Ctx
-from app.http.idempotency import OnceOnly
-from app.http.prefer_wait import Wait
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.http.responses import json_response, respond_to_submission
+from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
 from app.sweeps.submit import submit_sweep
 from influence.contracts.sweep import Sweep, SweepRequest
@@ -29,22 +27,16 @@ router = APIRouter(tags=["sweeps"], route_class=StrictRoute)
         ),
     },
 )
-async def create_sweep(
-    index_id: str, body: SweepRequest, request: Request, context: Ctx, caller: Caller, once: OnceOnly, wait: Wait
-) -> Response:
+async def create_sweep(index_id: str, body: SweepRequest, submission: Submitted) -> Response:
     """Score test points at several dampings of one method and compare the rankings with each other and the default.
 
     Answers 202 at once; with `Prefer: wait=N` 200 and the result if it is there in time.
     """
-    store = context.store
-    return await respond_to_submission(
-        request,
-        context,
-        once,
+    store = submission.context.store
+    return await submission.respond(
         body,
-        wait,
-        submit=lambda: submit_sweep(store, index_id, body),
-        records=store.sweeps,
+        lambda: submit_sweep(store, index_id, body),
+        store.sweeps,
         needs_worker=True,
     )
 

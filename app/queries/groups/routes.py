@@ -1,13 +1,11 @@
 """/v1/indexes/{id}/groups and /v1/groups"""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
 from app.http.auth import Caller
 from app.http.context import Ctx
-from app.http.idempotency import OnceOnly
-from app.http.prefer_wait import Wait
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
-from app.http.responses import json_response, respond_to_submission
+from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
 from app.queries.groups.submit import submit_groups
 from app.queries.groups.what_if import what_if
@@ -28,23 +26,17 @@ router = APIRouter(tags=["groups"], route_class=StrictRoute)
         **describe_errors(*INDEX_ERRORS, *ROW_ERRORS, NoWorker, *WORK_ERRORS),
     },
 )
-async def create_groups(
-    index_id: str, body: GroupsRequest, request: Request, context: Ctx, caller: Caller, once: OnceOnly, wait: Wait
-) -> Response:
+async def create_groups(index_id: str, body: GroupsRequest, submission: Submitted) -> Response:
     """Training rows by label or by a metadata column: what each group does to the loss of evaluation rows, with
     intervals, its share of the most helpful and most harmful rows, and its best and worst rows.
 
     Answers 202 at once; with `Prefer: wait=N` 200 and the figures if they are there in time.
     """
-    store = context.store
-    return await respond_to_submission(
-        request,
-        context,
-        once,
+    store = submission.context.store
+    return await submission.respond(
         body,
-        wait,
-        submit=lambda: submit_groups(store, index_id, body),
-        records=store.groups,
+        lambda: submit_groups(store, index_id, body),
+        store.groups,
         needs_worker=True,
     )
 
