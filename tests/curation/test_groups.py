@@ -1,13 +1,18 @@
 """Groups over HTTP against the scores that queries give, and what leaving rows out is said to do."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from support.problems import assert_problem
-from support.stories.curation import ROWS
+from support.stories.curation import EVALUATION, ROWS
+from support.tiny import LABELS, make_classifier, poison_word
 from support.trials.bench import Bench
 
+#: A word whose rows have no finite gradient.
+POISON = "refund"
 SOURCES = np.array([row["source"] for row in ROWS])
 
 
@@ -52,6 +57,27 @@ def test_a_column_that_is_none_is_refused_at_once(
     refused = bench.client.post(f"/v1/indexes/{index['id']}/groups", json={"by": by, "evaluation": evaluation})
     assert_problem(refused, 422, "invalid_request")
     assert hint in refused.json()["hint"]
+
+
+def test_rows_that_the_index_left_out_take_no_part(bench: Bench, tmp_path: Path) -> None:
+    poisoned = make_classifier(tmp_path / "poisoned")
+    poison_word(poisoned, POISON)
+    checkpoint = bench.checkpoint(poisoned, label_names=json.dumps(LABELS))
+    judged = {"dataset_id": bench.dataset([row for row in EVALUATION if POISON not in row["text"].split()])["id"]}
+    index = bench.index(checkpoint, bench.dataset(ROWS), on_non_finite="skip")
+    is_inside = np.array([POISON not in row["text"].split() for row in ROWS])
+    assert 0 < is_inside.sum() < len(ROWS)
+    made = bench.groups(index, by="source", evaluation=judged)
+    query = bench.query(index, rows=judged, aggregate="mean", k=1)
+    influence = np.array(bench.get(f"/v1/queries/{query['id']}/scores")["influence"][0], dtype=float)
+    for one in made["groups"]:
+        own = is_inside & (one["group"] == SOURCES)
+        assert one["rows"] == own.sum()
+        assert one["mean_score"] == pytest.approx(-influence[own].mean(), rel=1e-4, abs=1e-6)
+    assert made["notes"][0].startswith(f"{(~is_inside).sum()} rows")
+    remove = {"row_indexes": np.flatnonzero(~is_inside).tolist()}
+    answer = bench.client.post(f"/v1/groups/{made['id']}/what-if", json={"remove": remove}).json()
+    assert (answer["effect"], answer["rows_removed"]) == (0, (~is_inside).sum())
 
 
 def test_what_if_says_a_sets_effect_beside_random_sets(

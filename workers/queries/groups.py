@@ -24,6 +24,7 @@ from workers.runtime.state import Runtime
 _BLOCK_ROWS = 32
 _SHOWN_ROWS = 3
 _LARGE_SHARE = 0.5
+_OUTSIDE = "{rows} rows of the data set are not in the index; they are counted in no group."
 _LARGE = (
     "Group {name} holds {share:.0%} of all rows. A mean score over so large a group says little of what leaving it out "
     "would do: rows stand in for each other, and scores do not know it."
@@ -35,6 +36,8 @@ def group_rows(runtime: Runtime, record: Groups) -> None:
     opened = open_index(runtime, record.index_id, record.job_id, record.method)
     with open_indexed_rows(runtime, opened.index) as rows:
         names, numbers = read_groups(rows, record.request.by)
+        outside = np.setdiff1d(np.arange(len(rows)), opened.hot.row_indexes)
+        numbers[outside] = -1  # no score, so no part in any mean
         sums = GroupSums(numbers, len(names))
         classes = _score(runtime, record, opened, sums)
         figures = sums.figures()
@@ -43,7 +46,9 @@ def group_rows(runtime: Runtime, record: Groups) -> None:
     class_names = sorted({one for one in classes if one is not None}) or None
     if class_names is not None:
         shown = _with_classes(shown, sums, classes, class_names)
-    runtime.store.group_rows.write(record.id, sums.mean_scores().astype(np.float32), numbers.astype(np.int32))
+    scores = sums.mean_scores().astype(np.float32)
+    scores[outside] = np.nan
+    runtime.store.group_rows.write(record.id, scores, numbers.astype(np.int32))
     method = get_method(record.method)
     done: dict[str, Any] = {
         "groups": tuple(sorted(shown, key=lambda one: -one.mean_score)),
@@ -52,8 +57,9 @@ def group_rows(runtime: Runtime, record: Groups) -> None:
         "damping_scale": None
         if method.default_damping_scale is None
         else method.damping_scale(record.request.damping_scale),
-        "notes": tuple(
-            _LARGE.format(name=one.group or "(none)", share=one.share) for one in shown if one.share > _LARGE_SHARE
+        "notes": (
+            *([_OUTSIDE.format(rows=len(outside))] if len(outside) else []),
+            *(_LARGE.format(name=one.group or "(none)", share=one.share) for one in shown if one.share > _LARGE_SHARE),
         ),
     }
     finish(runtime.store, record, lambda current: current.model_copy(update=done))

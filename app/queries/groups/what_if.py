@@ -104,7 +104,8 @@ def _rows_of_group(record: Groups, numbers: NDArray[np.int32], name: str | None)
 
 def _group_balance(record: Groups, numbers: NDArray[np.int32], removed: NDArray[np.int64]) -> tuple[Balance, ...]:
     count = len(record.groups or ())
-    gone = np.bincount(numbers[removed], minlength=count)
+    places = numbers[removed]
+    gone = np.bincount(places[places >= 0], minlength=count)
     return tuple(
         Balance(name=one.group, before=one.rows, after=one.rows - int(gone[one.place])) for one in record.groups or ()
     )
