@@ -82,7 +82,7 @@ def finished(wait_until: Callable[..., None]) -> Callable[..., Any]:
 def read_value(store: Store, name: bytes) -> bytes:
     """Everything that a key holds."""
     state = store.connections.state
-    kind = state.type(name)
+    kind: Any = state.type(name)
     read: dict[bytes, Callable[[bytes], Any]] = {
         b"string": state.get,
         b"hash": state.hgetall,
@@ -114,7 +114,11 @@ def test_nothing_quotes_a_row_once_everything_is_deleted(
     answers = [f"/v1/previews/{ask(f'/v1/datasets/{train}/preview', checkpoint_id=checkpoint.id)}"]
     for index in indexes:
         rows = {"dataset_id": trusted, "row_indexes": [0, 1]}
-        asked = [{"examples": [example]}, {"rows": rows}, {"examples": [example], "method": "embedding"}]
+        asked: list[dict[str, Any]] = [
+            {"examples": [example]},
+            {"rows": rows},
+            {"examples": [example], "method": "embedding"},
+        ]
         answers += [f"/v1/queries/{ask(f'/v1/indexes/{index}/queries', **body)}" for body in asked]
         answers.append(f"/v1/sweeps/{ask(f'/v1/indexes/{index}/sweeps', examples=[example])}")
         answers.append(f"/v1/audits/{ask(f'/v1/indexes/{index}/audits', evaluation={'dataset_id': trusted})}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from support.answered import present
 from support.problems import assert_problem
 from support.tiny import TinyCheckpoint, make_causal, make_classifier
 
@@ -54,7 +55,7 @@ def test_a_zip_becomes_a_checkpoint_and_the_same_content_the_same_one(
     assert first.json() == again.json()
     checkpoint = Checkpoint.model_validate(first.json())
     assert (checkpoint.task, checkpoint.num_labels) == ("sequence_classification", 3)
-    assert (files.adapter(checkpoint.adapter_digest) / "adapter_model.safetensors").is_file()
+    assert (files.adapter(present(checkpoint.adapter_digest)) / "adapter_model.safetensors").is_file()
     assert list((files.root / "tmp").iterdir()) == []
 
 

@@ -14,7 +14,8 @@ from workers.process.reaper import resubmit_lost_work
 @pytest.fixture
 def building(store: Store) -> Index:
     planned = {"state": "running", "shards": 3, "rows_per_shard": 10}
-    return keep(store, make_work(INDEX, id="idx_a", job_id="job_a", **planned))
+    index: Index = make_work(INDEX, id="idx_a", job_id="job_a", **planned)
+    return keep(store, index)
 
 
 def test_lost_shards_are_submitted_again(store: Store, building: Index) -> None:
