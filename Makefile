@@ -63,8 +63,8 @@ bench-index: $(STAMP) ## Measure the compact index: fidelity, scale, HTTP (ten m
 bench-evaluations: $(STAMP) ## Judge all methods by training again (hours on two cores; goes on where it ended)
 	$(BIN)/python -m benchmarks.evaluations --shared ../shared $(ARGS)
 
-screenshots: $(STAMP) ## Take the pictures of docs/page.md from the demo's data
-	$(BIN)/python scripts/take_screenshots.py $(URL) docs/pictures
+screenshots: $(STAMP) ## Take the pictures of docs/page/README.md from the demo's data
+	$(BIN)/python scripts/take_screenshots.py $(URL) docs/page
 
 lock: $(STAMP) ## Write requirements.lock anew after a change of constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

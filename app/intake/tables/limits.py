@@ -1,10 +1,11 @@
 """How much of an untrusted table is taken, and the counting that holds it to that."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from influence.errors import BrokenRow, EmptyFile, TooLarge
+from influence.rows.images.limits import ImageLimits
 
 Source = dict[str, Any]
 
@@ -17,6 +18,11 @@ class TableLimits:
     max_rows: int = 10_000_000
     max_row_bytes: int = 4 << 20
     max_columns: int = 1000
+    images: ImageLimits = field(default_factory=ImageLimits)
+
+    def with_images(self) -> "TableLimits":
+        """The same for a table of which every row has an image in it."""
+        return replace(self, max_row_bytes=self.max_row_bytes + self.images.max_bytes)
 
 
 def count_rows(rows: Iterable[Source], limits: TableLimits) -> Iterator[Source]:
