@@ -75,7 +75,7 @@ def test_what_has_ended_is_removed_with_all_that_it_kept(store: Store) -> None:
 def test_what_cannot_be_removed_for_its_name_stands_in_nobodys_way(store: Store) -> None:
     made = work.accept(store, make_work(QUERY))
     work.finish(store, made, lambda current: current)
-    store.connections.state.zadd(keys.lifetimes(), {"query *": 1, "job qry_1:x": 2, "odd": 3, b"\xff": 4, "": 5})
+    store.connections.state.zadd(keys.lifetimes(), {b"query *": 1, b"job qry_1:x": 2, b"odd": 3, b"\xff": 4, b"": 5})
     remove_ended(store, now=time.time() + MONTHS)
     assert store.queries.all() == []
     assert store.connections.state.zcard(keys.lifetimes()) == 0
