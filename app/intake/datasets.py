@@ -26,6 +26,7 @@ from influence.rows.images.sources import ImageReader
 from influence.rows.images.store import StagedImages, images_beside, write_list
 from influence.rows.label_forms.detection import settle_kind
 from influence.rows.normalise import NormalisedRows, normalise_rows
+from influence.rows.roles import LABEL_ROLES
 from influence.rows.statistics import RowStatistics
 
 MAX_NAME_CHARACTERS = 200
@@ -171,7 +172,8 @@ def keep_rows(
 def _settle_columns(table: Table, columns: Mapping[str, str] | None) -> ColumnMap:
     try:
         chosen = choose_columns(table.columns, name_label(table, columns), types=table.types)
-        return settle_kind(chosen, table.rows(list(chosen.columns.values())), typed=table.text_types is None)
+        labels = table.rows([column for role, column in chosen.columns.items() if role in LABEL_ROLES])
+        return settle_kind(chosen, labels, typed=table.text_types is None)
     except ColumnsUnmatched as error:
         if table.only_row is not None and columns is None:
             raise name_wrapper(table.only_row, error) from error

@@ -184,7 +184,7 @@ def test_base_saved_as_the_adapter_saw_it_is_what_the_hint_says(
     init: str, causal: TinyCheckpoint, tmp_path: Path
 ) -> None:
     """Following the refusal's hint gives the logits that PEFT has for the adapter as it was."""
-    bits = {"loftq_config": {"loftq_bits": 4, "loftq_iter": 1}} if init == "loftq" else {}
+    bits: Lora = {"loftq_config": {"loftq_bits": 4, "loftq_iter": 1}} if init == "loftq" else {}
     make_adapter(causal.base, tmp_path / "adapter", **PLAIN, init_lora_weights=init, **bits)
     expected = logits_of_peft(causal.base, tmp_path / "adapter")
     base = keep_base(causal.base, tmp_path / "adapter", tmp_path / "base")
