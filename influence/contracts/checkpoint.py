@@ -77,7 +77,7 @@ class Checkpoint(Record):
 
     A plain model has neither, but `trainable`: patterns of the modules that gradients are taken of. `parameters` and
     `tensors` are null where its files are on the hub. `lora_parameters` are those of an adapter's `parameters` that are
-    LoRA factors, not whole tensors.
+    LoRA factors, not whole tensors. `warnings` say what may be wrong with it and cannot be told from its files.
     """
 
     base_model: BaseModelRef
@@ -92,3 +92,4 @@ class Checkpoint(Record):
     parameters: int | None = None
     lora_parameters: int | None = None
     tensors: int | None = None
+    warnings: tuple[str, ...] = ()
