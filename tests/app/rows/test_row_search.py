@@ -89,12 +89,13 @@ def test_rows_of_a_data_set_are_filtered_sorted_searched_and_paged(client: TestC
     assert indexes(client.get(path, params={"where": where})) == [2, 3]
     assert indexes(client.get(path, params={"where": conditions(("source", "is_null", True))})) == [5]
     assert indexes(client.get(path, params={"q": "REFUNDS ticket", "where": where})) == [3]
-    first = client.get(path, params={"sort": "source", "length": 5}).json()
+    by_source: dict[str, Any] = {"sort": "source"}
+    first = client.get(path, params={**by_source, "length": 5}).json()
     assert [row["row_index"] for row in first["data"]] == [8, 9, 10, 11, 4]
     assert (first["rows"], first["has_more"], first["next"]) == (12, True, 5)
-    last = client.get(path, params={"sort": "source", "offset": 10}).json()
+    last = client.get(path, params={**by_source, "offset": 10}).json()
     assert [row["row_index"] for row in last["data"]] == [3, 5], "a row without a source comes last"
-    falling = {"sort": "price", "order": "desc", "length": 2}
+    falling: dict[str, Any] = {"sort": "price", "order": "desc", "length": 2}
     assert indexes(client.get(path, params=falling)) == [11, 10]
     assert indexes(client.get(path, params={"sort": "row_index", "order": "desc", "length": 1})) == [11]
     assert client.get(path, params={"offset": 11}).json()["data"][0]["metadata"]["price"] == 16.5
@@ -127,7 +128,7 @@ def test_rows_of_an_audit_know_figures_and_metadata(client: TestClient, audit_id
     # The figure `loss` comes before the column of that name, which goes by its prefix.
     assert indexes(client.get(path, params={"where": conditions(("metadata.loss", "eq", "word 3"))})) == [3]
     assert indexes(client.get(path, params={"where": conditions(("loss", "lt", 0.1))})) == [1]
-    by_source = {"sort": "source", "order": "asc", "length": 3, "disagree": "true"}
+    by_source: dict[str, Any] = {"sort": "source", "order": "asc", "length": 3, "disagree": "true"}
     assert indexes(client.get(path, params=by_source)) == [8, 10, 11]
     assert indexes(client.get(path, params={"q": "7"})) == [7]
     where = conditions(("label", "in", ["access", "delivery"]), ("source", "eq", "crawl"))
