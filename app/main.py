@@ -38,9 +38,9 @@ from app.sweeps import routes as sweeps
 from app.ui import docs
 from app.ui import routes as page
 from influence.checkpoint_files.base_models import BaseModels
-from influence.search.tables import RowTables
 from influence.store.connections import BRISK, PROMPT, connect, connect_async
 from influence.store.data.files import Files
+from influence.store.search.tables import RowTables
 from influence.store.store import Store
 
 log = structlog.get_logger()

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from app.audits.rows import AuditFilter, audit_rows, describe_rows, find_columns, find_positions
+from app.datasets.rows.cells import metadata_cells, metadata_types
 from app.http.context import Context
 from app.http.media_types import JSON_MEDIA_TYPE, JSONL_MEDIA_TYPE, negotiate
 from app.http.table_stream import SUFFIXES, stream_rows
-from app.rows.cells import metadata_cells, metadata_types
 from influence.contracts.audit import Audit
 from influence.contracts.common import Json
-from influence.contracts.conditions import METADATA_PREFIX
+from influence.contracts.curation.conditions import METADATA_PREFIX
 from influence.contracts.dataset import ROW_FORMS, Dataset
 
 #: Other names under which JSON lines are asked for.

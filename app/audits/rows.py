@@ -7,21 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from app.datasets.rows.parameters import FilterParameters
+from app.datasets.rows.selection import RowSet
 from app.http.context import Context
 from app.http.pagination import Bounds, RowParameters
-from app.rows.parameters import FilterParameters
-from app.rows.selection import RowSet
 from influence.auditing.selection import RowFilter
 from influence.auditing.signals import Columns, margins, predicted_probabilities
 from influence.contracts.audit import Audit, AuditedRow, AuditedRowPage, AuditSort
 from influence.contracts.common import Json
-from influence.contracts.conditions import RowSearch
-from influence.contracts.review import BulkFilter
+from influence.contracts.curation.conditions import RowSearch
+from influence.contracts.curation.review import BulkFilter
 from influence.errors import Conflict, InvalidRequest, NotFound
 from influence.ranking import direction_of, scores_of
 from influence.rows.file import RowFile
-from influence.search.ordering import Positions
 from influence.store.data.files import Files
+from influence.store.search.ordering import Positions
 from influence.store.store import Store
 
 _INTEGERS = {"row_index": "int64", "label": "int32", "predicted": "int32"}

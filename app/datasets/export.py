@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from app.datasets.rows import dataset_rows
+from app.datasets.rows.forms import ChosenRow, stream_table
+from app.datasets.rows.page import dataset_rows
 from app.http.context import Context
-from app.rows.forms import ChosenRow, stream_table
-from influence.contracts.conditions import RowSearch
+from influence.contracts.curation.conditions import RowSearch
 from influence.contracts.dataset import Dataset
 from influence.rows.file import RowFile
 

@@ -10,7 +10,9 @@ from pydantic import Field
 from app.checks.references import refuse_referenced
 from app.datasets.export import stream_export
 from app.datasets.record import keep_record
-from app.datasets.rows import read_page
+from app.datasets.rows.forms import TABLES
+from app.datasets.rows.page import read_page
+from app.datasets.rows.parameters import FilterParameters, SearchParameters
 from app.http.auth import Caller
 from app.http.bodies import describe_body, read_fields, read_json
 from app.http.context import Context, Ctx
@@ -21,8 +23,6 @@ from app.http.problems import UPLOAD_ERRORS, describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
 from app.intake.paths import resolve_allowed
-from app.rows.forms import TABLES
-from app.rows.parameters import FilterParameters, SearchParameters
 from influence.contracts.common import Page
 from influence.contracts.common import Request as RequestModel
 from influence.contracts.dataset import Dataset, DatasetRequest, RowPage

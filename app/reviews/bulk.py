@@ -8,13 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.audits.rows import check_sort, find_positions
+from app.datasets.rows.selection import RowSet
 from app.http.context import Context
 from app.reviews.decide import check_rows, label_writer
 from app.reviews.rows import QUEUE_SORT, actions_of, audit_set, dataset_set, require_audit
-from app.rows.selection import RowSet
 from influence.contracts.audit import Audit
 from influence.contracts.common import Json
-from influence.contracts.review import MAX_BULK_ROWS, BulkAnswer, BulkFilter, BulkRequest, DecisionChange, Review
+from influence.contracts.curation.review import (
+    MAX_BULK_ROWS,
+    BulkAnswer,
+    BulkFilter,
+    BulkRequest,
+    DecisionChange,
+    Review,
+)
 from influence.errors import InvalidRequest
 from influence.rows.file import RowFile
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from app.reviews.labels import LabelWriter
-from influence.contracts.review import DecisionsAnswer, DecisionsRequest, Review
+from influence.contracts.curation.review import DecisionsAnswer, DecisionsRequest, Review
 from influence.errors import Conflict, InvalidRequest
 from influence.rows.file import RowFile
 from influence.store.data.files import Files

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from app.datasets.rows.forms import TABLES, ChosenRow, ExportForm, stream_table
 from app.http.context import Context
 from app.http.media_types import JSON_MEDIA_TYPE
 from app.reviews.label_studio import label_config, stream_tasks
 from app.reviews.rows import find_rows
-from app.rows.forms import TABLES, ChosenRow, ExportForm, stream_table
-from influence.contracts.conditions import RowSearch
-from influence.contracts.review import Decision, ExportMode, Review
+from influence.contracts.curation.conditions import RowSearch
+from influence.contracts.curation.review import Decision, ExportMode, Review
 from influence.rows.file import RowFile
 
 FORMS: dict[str, ExportForm] = {

@@ -16,7 +16,7 @@ from app.reviews.bulk import decide_many
 from app.reviews.decide import decide, undo
 from app.reviews.submit import create_review, delete_review, rename_review, with_progress
 from influence.contracts.common import Page
-from influence.contracts.review import (
+from influence.contracts.curation.review import (
     ApplyAnswer,
     BulkAnswer,
     BulkRequest,

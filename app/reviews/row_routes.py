@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
+from app.datasets.rows.parameters import FilterParameters, SearchParameters
 from app.http.auth import Caller
 from app.http.bodies import read_fields
 from app.http.context import Ctx
@@ -20,9 +21,8 @@ from app.reviews.export import FORMS, stream_export
 from app.reviews.handback import take_back
 from app.reviews.routes import DECISION_ERRORS
 from app.reviews.rows import read_queue
-from app.rows.parameters import FilterParameters, SearchParameters
 from influence.contracts.common import Request as RequestModel
-from influence.contracts.review import DecisionsAnswer, ExportMode, ReviewedRowPage, Reviewer
+from influence.contracts.curation.review import DecisionsAnswer, ExportMode, ReviewedRowPage, Reviewer
 from influence.errors import Conflict, InvalidRequest, NotFound, UnreadableFile
 
 router = APIRouter(prefix="/v1/reviews", tags=["reviews"], route_class=StrictRoute)

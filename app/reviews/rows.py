@@ -3,19 +3,19 @@
 import numpy as np
 
 from app.audits.rows import audit_rows, describe_rows, find_columns
+from app.datasets.rows.parameters import SearchParameters
+from app.datasets.rows.selection import RowSet
 from app.http.context import Context
 from app.http.pagination import Bounds
-from app.rows.parameters import SearchParameters
-from app.rows.selection import RowSet
 from influence.auditing.figures import is_figure
 from influence.auditing.signals import Columns
 from influence.contracts.audit import Audit, AuditedRow
 from influence.contracts.common import Json
-from influence.contracts.conditions import RowSearch
-from influence.contracts.review import Review, ReviewedRow, ReviewedRowPage
+from influence.contracts.curation.conditions import RowSearch
+from influence.contracts.curation.review import Review, ReviewedRow, ReviewedRowPage
 from influence.errors import InvalidRequest
 from influence.rows.file import RowFile
-from influence.search.ordering import Positions
+from influence.store.search.ordering import Positions
 from influence.store.store import Store
 
 #: What the rows of an audit are ordered by where nothing else is said.

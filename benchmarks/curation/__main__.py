@@ -26,7 +26,7 @@ from app.main import create_app
 from app.settings import ApiSettings
 from influence.contracts.audit import Audit, AuditRequest
 from influence.contracts.common import now
-from influence.contracts.conditions import RowSearch
+from influence.contracts.curation.conditions import RowSearch
 from influence.contracts.dataset import Dataset
 from influence.contracts.work import AUDIT
 from influence.process.logs import configure_logs

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.auditing.signals import Columns, margins, predicted_probabilities
-from influence.contracts.conditions import Condition
+from influence.contracts.curation.conditions import Condition
 from influence.errors import InvalidRequest
 from influence.ranking import scores_of
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.auditing.groups import GroupFigures, GroupSums
-from influence.contracts.conditions import METADATA_PREFIX
-from influence.contracts.groups import MAX_GROUPS, PREDICTED, GroupRow, Groups, GroupSummary
+from influence.contracts.curation.conditions import METADATA_PREFIX
+from influence.contracts.curation.groups import MAX_GROUPS, PREDICTED, GroupRow, Groups, GroupSummary
 from influence.contracts.points import PointSource
 from influence.errors import InvalidRequest
 from influence.methods.registry import get_method

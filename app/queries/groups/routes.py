@@ -9,7 +9,7 @@ from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
 from app.queries.groups.submit import submit_groups
 from app.queries.groups.what_if import what_if
-from influence.contracts.groups import Groups, GroupsRequest, WhatIf, WhatIfRequest
+from influence.contracts.curation.groups import Groups, GroupsRequest, WhatIf, WhatIfRequest
 from influence.errors import Conflict, InvalidRequest, NotFound, NoWorker
 from influence.store.work import erase, with_job_state
 

@@ -3,9 +3,9 @@
 from app.checks.readiness import require_ready
 from app.checks.test_points import check_selection
 from app.http.idempotency import Accepted
-from influence.contracts.conditions import METADATA_PREFIX
+from influence.contracts.curation.conditions import METADATA_PREFIX
+from influence.contracts.curation.groups import MAX_EVALUATION_ROWS, PREDICTED, Groups, GroupsRequest
 from influence.contracts.dataset import ROW_FORMS, Dataset
-from influence.contracts.groups import MAX_EVALUATION_ROWS, PREDICTED, Groups, GroupsRequest
 from influence.contracts.tasks import TASKS
 from influence.contracts.work import GROUPS
 from influence.errors import InvalidRequest

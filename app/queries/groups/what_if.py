@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from app.datasets.rows.selection import RowSet
 from app.http.context import Context
-from app.rows.selection import RowSet
 from influence.auditing.removal import lost_classes, lowest_rows_of, removal_curve, removal_effect
-from influence.contracts.conditions import RowSearch
+from influence.contracts.curation.conditions import RowSearch
+from influence.contracts.curation.groups import Balance, CurvePoint, Groups, RemovedRows, WhatIf, WhatIfRequest
 from influence.contracts.dataset import ROW_FORMS
-from influence.contracts.groups import Balance, CurvePoint, Groups, RemovedRows, WhatIf, WhatIfRequest
 from influence.contracts.index import Index
 from influence.errors import Conflict, InvalidRequest, NotFound
 from influence.rows.file import RowFile

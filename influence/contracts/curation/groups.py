@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from influence.contracts.common import Frozen, Json, Request
-from influence.contracts.conditions import RowSearch
+from influence.contracts.curation.conditions import RowSearch
 from influence.contracts.job import WorkRecord
 from influence.contracts.points import RowSelection
 from influence.contracts.query import SIGN_CONVENTION

@@ -10,15 +10,15 @@ import pyarrow as pa
 import pytest
 
 from influence.contracts.common import now
-from influence.contracts.conditions import Condition, RowSearch
+from influence.contracts.curation.conditions import Condition, RowSearch
 from influence.contracts.dataset import Dataset
 from influence.errors import InvalidRequest
 from influence.rows.file import write_rows
-from influence.search.building import open_table
-from influence.search.ordering import rank_slice
-from influence.search.table import RowTable
-from influence.search.tables import RowTables
 from influence.store.data.files import Files
+from influence.store.search.building import open_table
+from influence.store.search.ordering import rank_slice
+from influence.store.search.table import RowTable
+from influence.store.search.tables import RowTables
 
 NAMES = ("billing", "access")
 DAYS = ["2026-01-02", "2026-01-02T12:00:00+02:00", "2026-03-04T00:00:00Z", "2026-02-31", None]

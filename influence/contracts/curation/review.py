@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from influence.contracts.common import Frozen, Json, Record, Request
-from influence.contracts.conditions import RowSearch
+from influence.contracts.curation.conditions import RowSearch
 from influence.contracts.dataset import DatasetRow
 
 Action = Literal["keep", "relabel", "remove", "later"]

@@ -8,7 +8,7 @@ from app.http.bodies import validate
 from app.http.pagination import RowParameters
 from app.http.strict_json import parse_json
 from influence.contracts.common import Request
-from influence.contracts.conditions import RowSearch, SearchText
+from influence.contracts.curation.conditions import RowSearch, SearchText
 from influence.errors import InvalidRequest
 
 _MAX_WHERE_CHARACTERS = 20_000

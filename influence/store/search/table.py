@@ -11,11 +11,11 @@ import pyarrow as pa
 from duckdb import ColumnExpression, ConstantExpression, Expression, FunctionExpression
 from numpy.typing import NDArray
 
-from influence.contracts.conditions import Condition, RowSearch, Scalar
+from influence.contracts.curation.conditions import Condition, RowSearch, Scalar
 from influence.errors import InvalidRequest
-from influence.search.building import ROW_INDEX, WORDS
-from influence.search.columns import SearchColumn, SearchColumns, as_cell
-from influence.search.words import phrases_of
+from influence.store.search.building import ROW_INDEX, WORDS
+from influence.store.search.columns import SearchColumn, SearchColumns, as_cell
+from influence.store.search.words import phrases_of
 
 RowIndexes = NDArray[np.int64]
 

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from app.datasets.rows.cells import cell_types, column_of, flat_cells
 from app.http.media_types import CSV_MEDIA_TYPE, JSONL_MEDIA_TYPE, PARQUET_MEDIA_TYPE
 from app.http.table_stream import stream_rows
-from app.rows.cells import cell_types, column_of, flat_cells
 from influence.contracts.common import Json
+from influence.contracts.curation.review import Decision
 from influence.contracts.dataset import ROW_FORMS, Dataset
-from influence.contracts.review import Decision
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Rows of a data set, page by page: all of them, or those that fit."""
 
+from app.datasets.rows.parameters import SearchParameters
+from app.datasets.rows.selection import RowSet
 from app.http.context import Context
 from app.http.pagination import Bounds
-from app.rows.parameters import SearchParameters
-from app.rows.selection import RowSet
 from influence.contracts.dataset import Dataset, DatasetRow, RowPage
 from influence.rows.file import RowFile
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from influence.contracts.common import Json
+from influence.contracts.curation.review import Decision
 from influence.contracts.dataset import ROW_FORMS, Dataset, MetadataType
-from influence.contracts.review import Decision
 
 _METADATA_TYPES: dict[MetadataType, type] = {"number": float, "boolean": bool}
 #: What a decision adds to a row; `import` reads the same columns.

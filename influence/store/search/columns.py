@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from influence.contracts.conditions import METADATA_PREFIX
+from influence.contracts.curation.conditions import METADATA_PREFIX
 from influence.contracts.dataset import ROW_FORMS, Dataset, MetadataType
 from influence.errors import InvalidRequest
 
