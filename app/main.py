@@ -40,7 +40,7 @@ from app.ui import routes as page
 from influence.checkpoint_files.base_models import BaseModels
 from influence.store.connections import BRISK, PROMPT, connect, connect_async
 from influence.store.data.files import Files
-from influence.store.search.tables import RowTables
+from influence.store.data.search.tables import RowTables
 from influence.store.store import Store
 
 log = structlog.get_logger()

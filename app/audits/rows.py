@@ -21,7 +21,7 @@ from influence.errors import Conflict, InvalidRequest, NotFound
 from influence.ranking import direction_of, scores_of
 from influence.rows.file import RowFile
 from influence.store.data.files import Files
-from influence.store.search.ordering import Positions
+from influence.store.data.search.ordering import Positions
 from influence.store.store import Store
 
 _INTEGERS = {"row_index": "int64", "label": "int32", "predicted": "int32"}

@@ -16,8 +16,8 @@ from influence.checkpoint_files.base_models import BaseModels
 from influence.contracts.job import Job
 from influence.store.connections import AsyncClient
 from influence.store.data.files import Files
+from influence.store.data.search.tables import RowTables
 from influence.store.events import watch_job
-from influence.store.search.tables import RowTables
 from influence.store.store import Store
 
 

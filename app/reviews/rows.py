@@ -15,7 +15,7 @@ from influence.contracts.curation.conditions import RowSearch
 from influence.contracts.curation.review import Review, ReviewedRow, ReviewedRowPage
 from influence.errors import InvalidRequest
 from influence.rows.file import RowFile
-from influence.store.search.ordering import Positions
+from influence.store.data.search.ordering import Positions
 from influence.store.store import Store
 
 #: What the rows of an audit are ordered by where nothing else is said.

@@ -13,10 +13,10 @@ from influence.auditing.signals import Columns
 from influence.contracts.curation.conditions import Condition, RowSearch
 from influence.contracts.dataset import Dataset
 from influence.errors import InvalidRequest
-from influence.store.search.ordering import Positions, rank_slice, sort_slice
+from influence.store.data.search.ordering import Positions, rank_slice, sort_slice
 
 if TYPE_CHECKING:
-    from influence.store.search.table import RowTable
+    from influence.store.data.search.table import RowTable
 
 #: The column of a review's decisions.
 ACTION = "action"

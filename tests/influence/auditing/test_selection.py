@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from influence.auditing.selection import RowFilter
-from influence.store.search.ordering import sort_slice
+from influence.store.data.search.ordering import sort_slice
 
 COLUMNS = {
     "label": np.array([0, 0, 1, 1, 2], np.int32),

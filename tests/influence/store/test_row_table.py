@@ -15,10 +15,10 @@ from influence.contracts.dataset import Dataset
 from influence.errors import InvalidRequest
 from influence.rows.file import write_rows
 from influence.store.data.files import Files
-from influence.store.search.building import open_table
-from influence.store.search.ordering import rank_slice
-from influence.store.search.table import RowTable
-from influence.store.search.tables import RowTables
+from influence.store.data.search.building import open_table
+from influence.store.data.search.ordering import rank_slice
+from influence.store.data.search.table import RowTable
+from influence.store.data.search.tables import RowTables
 
 NAMES = ("billing", "access")
 DAYS = ["2026-01-02", "2026-01-02T12:00:00+02:00", "2026-03-04T00:00:00Z", "2026-02-31", None]
@@ -72,7 +72,7 @@ def table(files: Files, dataset: Dataset) -> RowTable:
     return RowTables(files).open(dataset)
 
 
-def find(table: RowTable, column: str, op: str, value: Any = None, q: str | None = None) -> list[int]:
+def find(table: RowTable, column: str, op: str, value: Any = None, q: str | None = None) -> Any:
     condition = Condition.model_validate({"column": column, "op": op, "value": value})
     return table.find(RowSearch(where=(condition,), q=q)).tolist()
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 from influence.contracts.dataset import Dataset, MetadataType
 from influence.rows.file import RowFile
 from influence.store.data.files import Files
-from influence.store.search.columns import SearchColumns, as_cell, columns_of
-from influence.store.search.words import words_of
+from influence.store.data.search.columns import SearchColumns, as_cell, columns_of
+from influence.store.data.search.words import words_of
 
 #: Raised when the table changes its form: part of its name.
 TABLE_VERSION = 1

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from influence.contracts.curation.conditions import Condition, RowSearch, Scalar
 from influence.errors import InvalidRequest
-from influence.store.search.building import ROW_INDEX, WORDS
-from influence.store.search.columns import SearchColumn, SearchColumns, as_cell
-from influence.store.search.words import phrases_of
+from influence.store.data.search.building import ROW_INDEX, WORDS
+from influence.store.data.search.columns import SearchColumn, SearchColumns, as_cell
+from influence.store.data.search.words import phrases_of
 
 RowIndexes = NDArray[np.int64]
 

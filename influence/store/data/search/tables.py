@@ -9,7 +9,7 @@ from influence.contracts.dataset import Dataset
 from influence.store.data.files import Files
 
 if TYPE_CHECKING:
-    from influence.store.search.table import RowTable
+    from influence.store.data.search.table import RowTable
 
 #: Tables whose searches are remembered. What is mapped of them belongs to the system's cache.
 _KEPT = 4
@@ -34,8 +34,8 @@ class RowTables:
     def open(self, dataset: Dataset) -> "RowTable":
         """The table of a data set. Raises NotFound where its rows are gone."""
         # Loading the engine (pyarrow, DuckDB) takes longer than the API may take to start.
-        from influence.store.search.building import open_table
-        from influence.store.search.table import RowTable
+        from influence.store.data.search.building import open_table
+        from influence.store.data.search.table import RowTable
 
         place = self._place(dataset.id)
         with place.lock:
