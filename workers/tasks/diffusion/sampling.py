@@ -1,0 +1,33 @@
+"""Images made by a UNet from noise and a text, the same whenever seed and settings are."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from influence.contracts.points import GenerationSettings
+
+
+@torch.no_grad()
+def sample_latents(
+    model: torch.nn.Module, scheduler: Any, text: Tensor, blank: Tensor, size: tuple[int, ...], asked: GenerationSettings
+) -> Tensor:
+    """Latents (C, h, w) float32 of a text's states (T, D): DDIM (Song et al. 2021) without noise of its own, with
+    classifier-free guidance away from the states of the empty text."""
+    from diffusers import DDIMScheduler
+
+    first = next(model.parameters())
+    steps: Any = DDIMScheduler.from_config(scheduler.config, clip_sample=False, set_alpha_to_one=False)
+    steps.set_timesteps(min(asked.steps, int(scheduler.config.num_train_timesteps)))
+    drawn = np.random.default_rng([asked.seed]).standard_normal(size, dtype=np.float32)
+    latents = torch.from_numpy(drawn)[None].to(device=first.device, dtype=first.dtype)
+    is_guided = asked.guidance_scale != 1.0
+    states = torch.stack([blank, text] if is_guided else [text]).to(device=first.device, dtype=first.dtype)
+    for timestep in steps.timesteps:
+        read = latents.expand(len(states), *size)
+        found = model(read, timestep.to(first.device), encoder_hidden_states=states, return_dict=False)[0]
+        if is_guided:
+            found = found[:1] + asked.guidance_scale * (found[1:] - found[:1])
+        latents = steps.step(found, timestep, latents).prev_sample
+    return latents[0].float().cpu()
