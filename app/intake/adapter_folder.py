@@ -8,7 +8,6 @@ from app.intake.archives import DEFAULT_LIMITS, ArchiveLimits, extract_files
 from influence.checkpoint_files.adapters.folders import choose_files, list_files
 from influence.errors import PathNotAllowed, TooLarge
 
-
 #: Says which files of an upload are an adapter's own: path -> plain name.
 Choose = Callable[[Iterable[str]], Mapping[str, str]]
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from influence.checkpoint_files.bases.json_file import read_json
 from influence.checkpoint_files.bases.packing import refuse_packed

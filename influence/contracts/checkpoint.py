@@ -7,7 +7,6 @@ from pydantic import Field, model_validator
 from influence.contracts.common import Frozen, Json, Record, Request
 from influence.contracts.tasks import TaskName, listed_tasks
 
-
 LORA_ALPHA = "Alpha of an image model's LoRA file that says none; without it alpha is taken to be the rank."
 LoraAlpha = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
@@ -71,8 +70,8 @@ class TokenizerRecord(Frozen):
 
 class PipelineRecord(Frozen):
     """What a diffusion pipeline is: what its UNet predicts, over how many timesteps it was trained, how many pixels a
-    side its images have, what the noise falls on (a VAE's latents, or the pixels themselves), and how many pixels a side
-    make one place of that."""
+    side its images have, what the noise falls on (a VAE's latents, or the pixels themselves), and how many pixels a
+    side make one place of that."""
 
     prediction: Literal["epsilon", "v_prediction"]
     train_timesteps: int
@@ -91,8 +90,8 @@ class Checkpoint(Record):
     `tensors` are null where its files are on the hub. `lora_parameters` are those of an adapter's `parameters` that are
     LoRA factors, not whole tensors.
 
-    `pipeline` is there where the base model is a diffusion pipeline. `warnings` say what was assumed of an adapter whose
-    files leave it open.
+    `pipeline` is there where the base model is a diffusion pipeline. `warnings` say what was assumed of an adapter
+    whose files leave it open.
     """
 
     base_model: BaseModelRef

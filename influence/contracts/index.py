@@ -44,7 +44,8 @@ class DiffusionSettings(Request):
         0.0, ge=0, le=1, allow_inf_nan=False, description="Noise by channel that training added, if any."
     )
     timestep_weighting: TimestepWeighting = Field(
-        "none", description="'unit_norm' divides each timestep's gradient by its length: no gradient of a loss any more."
+        "none",
+        description="'unit_norm' divides each timestep's gradient by its length: no gradient of a loss any more.",
     )
     measurement: Measurement = Field(
         "loss", description="'square' takes the mean square of the model's output in the place of its error: no loss."

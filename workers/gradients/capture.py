@@ -169,9 +169,7 @@ class BatchPass:
             self._refuse(site)
             return
         try:
-            found = replayed_gradients(
-                site.module, site.parameters, waiting.arguments, waiting.delta, self._copies
-            )
+            found = replayed_gradients(site.module, site.parameters, waiting.arguments, waiting.delta, self._copies)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, ValueError, IndexError):  # what vmap says of modules that cannot be vectorised

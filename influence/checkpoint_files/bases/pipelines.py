@@ -1,7 +1,8 @@
 """A diffusers folder as a base model: which files it needs, and whether its images can be scored.
 
-A pipeline folder has a `model_index.json` and one folder for each part: `unet`, `text_encoder`, `tokenizer`, `scheduler`
-and `vae`. One whose index names no `vae` works on pixels. Other parts (a safety checker, for one) are never opened.
+A pipeline folder has a `model_index.json` and one folder for each part: `unet`, `text_encoder`, `tokenizer`,
+`scheduler` and `vae`. One whose index names no `vae` works on pixels. Other parts (a safety checker, for one) are never
+opened.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +35,13 @@ _TOKENIZER_FILES = (
     "merges.txt",
 )
 #: What a UNet can be given beside the noisy image, the timestep and the text, which nobody gives it here.
-_EXTRA_INPUTS = ("class_embed_type", "addition_embed_type", "encoder_hid_dim_type", "num_class_embeds", "time_cond_proj_dim")
+_EXTRA_INPUTS = (
+    "class_embed_type",
+    "addition_embed_type",
+    "encoder_hid_dim_type",
+    "num_class_embeds",
+    "time_cond_proj_dim",
+)
 _PREDICTIONS = ("epsilon", "v_prediction")
 
 
@@ -90,7 +97,8 @@ class PipelineFiles:
         prediction = scheduler.get("prediction_type", "epsilon")
         if prediction not in _PREDICTIONS:
             raise UnsupportedModule(
-                f"The scheduler's prediction_type is {str(prediction)[:60]!r}; offered are {' and '.join(_PREDICTIONS)}."
+                f"The scheduler's prediction_type is {str(prediction)[:60]!r}.",
+                hint=f"Offered are {' and '.join(_PREDICTIONS)}.",
             )
         self._refuse_other_unet()
         self._refuse_masked_text()
@@ -113,14 +121,14 @@ class PipelineFiles:
         given = [name for name in _EXTRA_INPUTS if config.get(name) is not None]
         if given:
             raise UnsupportedModule(
-                f"The UNet reads more than an image, a timestep and a text: {given[0]} is {str(config[given[0]])[:60]!r}.",
+                f"The UNet reads more than image, timestep and text: {given[0]} is {str(config[given[0]])[:60]!r}.",
                 hint="Name a Stable Diffusion 1.x or 2.x pipeline for text to image.",
             )
         inputs, outputs = config.get("in_channels", 4), config.get("out_channels", 4)
         if inputs != outputs:
             raise UnsupportedModule(
-                f"The UNet takes {inputs} channels and gives {outputs}: inpainting, image editing and learned variances "
-                "are not scored.",
+                f"The UNet takes {inputs} channels and gives {outputs}: inpainting, image editing and learned "
+                "variances are not scored.",
                 hint="Name a pipeline for text to image.",
             )
         channels = read_json(self.folder / "vae" / _CONFIG).get("latent_channels", 4) if "vae" in self.parts else 3
@@ -145,7 +153,7 @@ def _refuse_other_class(index: Mapping[str, Any]) -> None:
         return
     _refuse_flow_matching(str(name))
     raise UnsupportedModule(
-        f"Pipelines of class {str(name)[:80]!r} are not scored: offered is {_OFFERED}, of Stable Diffusion 1.x and 2.x.",
+        f"Pipelines of class {str(name)[:80]!r} are not scored; offered is {_OFFERED} (1.x and 2.x).",
         hint="Name the base that the adapter was trained on; SDXL, inpainting and other pipelines are not offered.",
     )
 

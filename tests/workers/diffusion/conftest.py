@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.pipelines import make_pipeline
+from support.uploads.pipelines import make_pipeline
 
 
 @pytest.fixture(scope="session")

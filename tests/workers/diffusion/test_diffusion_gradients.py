@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 from PIL import Image
-from support.pipelines import ATTENTION, CONVOLUTIONS, SIDE, adapt_unet
+from support.uploads.pipelines import ATTENTION, CONVOLUTIONS, SIDE, adapt_unet
 from torch import Tensor
 from torch.nn import functional
 
@@ -96,7 +96,10 @@ def test_options_change_the_gradient_as_they_say(
     settings, plain = DiffusionSettings(timesteps=STEPS, **options), DiffusionSettings(timesteps=STEPS)
     model = adapt_unet(pipeline).double().eval()
     found, usual = (
-        torch.cat([*GradientCollector(model, Objective(parts, chosen).row_losses).collect(make_batch(parts)).blocks.values()], dim=1)
+        torch.cat(
+            [*GradientCollector(model, Objective(parts, chosen).row_losses).collect(make_batch(parts)).blocks.values()],
+            dim=1,
+        )
         for chosen in (settings, plain)
     )
     truth = torch.stack(loop(pipeline, model, parts, settings, 1)).mean(dim=0)

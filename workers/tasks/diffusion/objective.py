@@ -1,8 +1,8 @@
 """The loss of an image with a caption: the mean over fixed timesteps of the squared error of what the UNet predicts.
 
-K timesteps lie in the middle of K equal parts of all that the model was trained on, and the noise of each is drawn from
-(seed, k) alone: every row, of training and of test alike, meets the same noise. Noise of its own for each row would add a
-difference between gradients that says nothing of the rows.
+K timesteps lie in the middle of K equal parts of all that the model was trained on, and the noise of each is drawn
+from (seed, k) alone: every row, of training and of test alike, meets the same noise. Noise of its own for each row
+would add a difference between gradients that says nothing of the rows.
 """
 
 from typing import Any
@@ -41,7 +41,9 @@ class Objective:
         noisy = self._scheduler.add_noise(clean, noise, timesteps)
         states = batch.inputs[STATES].to(dtype).repeat_interleave(copies, dim=0)
         found = model(noisy, timesteps, encoder_hidden_states=states, return_dict=False)[0]
-        errors = found if self._settings.measurement == "square" else found - self._target(clean, noise, timesteps)
+        errors: Tensor = found
+        if self._settings.measurement == "loss":
+            errors = found - self._target(clean, noise, timesteps)
         errors = errors if errors.dtype == torch.float64 else errors.float()
         weights = self._weights.to(device=clean.device, dtype=errors.dtype)[flat]
         return (errors.square().flatten(1).mean(dim=1) * weights).view(-1, copies).mean(dim=1)
@@ -68,8 +70,8 @@ class Objective:
             return torch.ones(len(self.timesteps), dtype=torch.float64)
         kept = self._scheduler.alphas_cumprod.double()[self.timesteps]
         ratio = kept / (1.0 - kept)
-        weighed = ratio.clamp(max=gamma)
-        return weighed / (ratio if self._scheduler.config.prediction_type == "epsilon" else ratio + 1.0)
+        least = 0.0 if self._scheduler.config.prediction_type == "epsilon" else 1.0
+        return torch.minimum(ratio, torch.full_like(ratio, gamma)) / (ratio + least)
 
     def _steps(self) -> range:
         return range(len(self.timesteps))

@@ -11,7 +11,12 @@ from influence.contracts.points import GenerationSettings
 
 @torch.no_grad()
 def sample_latents(
-    model: torch.nn.Module, scheduler: Any, text: Tensor, blank: Tensor, size: tuple[int, ...], asked: GenerationSettings
+    model: torch.nn.Module,
+    scheduler: Any,
+    text: Tensor,
+    blank: Tensor,
+    size: tuple[int, ...],
+    asked: GenerationSettings,
 ) -> Tensor:
     """Latents (C, h, w) float32 of a text's states (T, D): DDIM (Song et al. 2021) without noise of its own, with
     classifier-free guidance away from the states of the empty text."""

@@ -26,8 +26,9 @@ def choose_lora_files(names: Iterable[str]) -> dict[str, str]:
     if not files and (pickled := [path for path in paths if path.endswith(_PICKLES)]):
         raise PickleRefused(f"The adapter's weights are pickled ({pickled[0][:120]}).")
     if len(files) != 1:
+        named = f": {', '.join(files[:_SHOWN])}" if files else ""
         raise AdapterConfigRefused(
-            f"There are {len(files)} safetensors files{': ' if files else ''}{', '.join(files[:_SHOWN])}; an adapter is one.",
+            f"An adapter is one safetensors file, and there are {len(files)}{named}.",
             hint=f"Send {DIFFUSERS_FILE}, a kohya file, or the folder that PEFT's save_pretrained wrote, by itself.",
             extra={"files": files[:100]},
         )

@@ -44,8 +44,8 @@ _OTHER_KINDS = {
     ".lora_B.bias": "is a bias beside a factor",
 }
 _MERGE = (
-    "Train or extract a plain LoRA of the UNet alone; or merge the adapter, pipeline.fuse_lora(), and train anew on the "
-    "pipeline that this gives."
+    "Train or extract a plain LoRA of the UNet alone; or merge the adapter, pipeline.fuse_lora(), and train anew on "
+    "the pipeline that this gives."
 )
 
 

@@ -80,8 +80,8 @@ def read_scaling(
 
 def _warn(silent: int, modules: int) -> str:
     return (
-        f"The file says no alpha for {silent} of {modules} modules: alpha is taken to be the rank, as diffusers does in "
-        "silence. If training used another one, every score is of another model: send 'lora_alpha'."
+        f"The file says no alpha for {silent} of {modules} modules: alpha is taken to be the rank, as diffusers does "
+        "in silence. If training used another one, every score is of another model: send 'lora_alpha'."
     )
 
 

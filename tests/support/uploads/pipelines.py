@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from peft import LoraConfig, get_peft_model
-from support.tiny import WORDS
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
+
+from support.tiny import WORDS
 
 #: Tokens that every caption is padded to.
 TOKENS = 8
