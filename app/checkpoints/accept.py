@@ -114,9 +114,7 @@ def _accept(context: Context, fetch: Callable[[Path], None], base: BaseModelRef,
 
 def _describe(folder: Path, base: BaseModelRef, said: Said) -> Checkpoint:
     if _makes_images(base):
-        return accept_lora(
-            folder, base, task=said.task, label_names=said.label_names, lora_alpha=said.lora_alpha
-        )
+        return accept_lora(folder, base, task=said.task, label_names=said.label_names, lora_alpha=said.lora_alpha)
     if said.lora_alpha is not None:
         raise InvalidRequest(
             "'lora_alpha' is for LoRA files of image models; this adapter's configuration says its own.",
@@ -131,7 +129,7 @@ def _resolve(context: Context, name: str, revision: str | None, said: Said) -> B
     if said.task == TEXT_TO_IMAGE.name and not _makes_images(base):
         raise BaseModelNotFound(
             f"{name[:120]!r} is no folder of a diffusion pipeline on this machine.",
-            hint="Download the pipeline, huggingface_hub.snapshot_download(...), and name its folder or an alias of it.",
+            hint="Download the pipeline, huggingface_hub.snapshot_download(...), and name its folder or an alias.",
         )
     return base
 

@@ -61,7 +61,11 @@ class CheckpointForm(RequestModel):
     response_model=Checkpoint,
     summary="Send a checkpoint",
     openapi_extra=describe_body(
-        CheckpointRequest, CheckpointForm, "adapter", "Zip of a PEFT adapter folder, or an image model's LoRA file.", needs_file=False
+        CheckpointRequest,
+        CheckpointForm,
+        "adapter",
+        "Zip of a PEFT adapter folder, or an image model's LoRA file.",
+        needs_file=False,
     ),
     responses={
         200: {"model": Checkpoint, "description": "The same content came before: this is its checkpoint."},

@@ -34,10 +34,10 @@ def choose_diffusion(checkpoint: Checkpoint, request: IndexRequest) -> Diffusion
             hint=f"Send a multiple of {pipeline.pixels_per_place}.",
             extra={"field": "diffusion.resolution"},
         )
-    if request.kronecker and not settings.is_loss:
+    if request.kronecker:
         raise InvalidRequest(
-            "Kronecker factors are those of a loss, and these gradients are of none.",
-            hint="Leave 'kronecker' out, or 'timestep_weighting' and 'measurement'.",
+            "Kronecker factors are not collected for image models.",
+            hint="Leave 'kronecker' out; every method but 'ekfac' does without.",
             extra={"field": "kronecker"},
         )
     return settings.model_copy(update={"resolution": resolution})

@@ -1,7 +1,7 @@
 """Indexes: from a request to a build."""
 
-from app.checks.diffusion import choose_diffusion
 from app.checks.compatibility import check_compatible, check_reduction, choose_loss
+from app.checks.diffusion import choose_diffusion
 from app.http.idempotency import Accepted
 from app.indexes.growth import check_growth
 from influence.contracts.checkpoint import Checkpoint

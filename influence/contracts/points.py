@@ -63,6 +63,9 @@ class PointSource(Request):
         " the difference of the two losses.",
         examples=["delivery"],
     )
+    generation: GenerationSettings | None = Field(
+        None, description="How the image is made that target 'prediction' asks an image model for."
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> "PointSource":

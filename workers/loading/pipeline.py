@@ -18,8 +18,11 @@ def load_unet(folder: Path, dtype: torch.dtype) -> Any:
     return _load(diffusers.UNet2DConditionModel, folder / "unet", dtype)
 
 
-def load_parts(folder: Path, options: LoadOptions, *, has_vae: bool) -> PipelineParts:
-    """Text encoder, VAE and scheduler, in float32 on the device. Raises BaseModelNotFound, UnsupportedModule."""
+def load_parts(folder: Path, options: LoadOptions, *, has_vae: bool) -> tuple[Any, PipelineParts]:
+    """The tokenizer; text encoder, VAE and scheduler, in float32 on the device.
+
+    Raises BaseModelNotFound, UnsupportedModule.
+    """
     diffusers = _import_diffusers()
     tokenizer = load_tokenizer(folder / "tokenizer")
     text_encoder = _load(CLIPTextModel, folder / "text_encoder", torch.float32).to(options.device)
@@ -28,7 +31,7 @@ def load_parts(folder: Path, options: LoadOptions, *, has_vae: bool) -> Pipeline
     positions = int(text_encoder.config.max_position_embeddings)
     # Tokenizers without a limit of their own state an absurd one: then the text encoder's positions are the limit.
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    return PipelineParts(
+    return tokenizer, PipelineParts(
         text_encoder=text_encoder,
         vae=vae,
         scheduler=diffusers.DDPMScheduler.from_config(configured),

@@ -25,7 +25,7 @@ ROWS, STEPS = 3, 4
 
 
 def open_parts(pipeline: Path) -> PipelineParts:
-    return load_parts(pipeline, LoadOptions(cache_dir=pipeline), has_vae=(pipeline / "vae").is_dir())
+    return load_parts(pipeline, LoadOptions(cache_dir=pipeline), has_vae=(pipeline / "vae").is_dir())[1]
 
 
 def draw(seed: int) -> Image.Image:

@@ -68,7 +68,7 @@ class Objective:
         gamma = self._settings.snr_gamma
         if gamma is None:
             return torch.ones(len(self.timesteps), dtype=torch.float64)
-        kept = self._scheduler.alphas_cumprod.double()[self.timesteps]
+        kept: Tensor = self._scheduler.alphas_cumprod.double()[self.timesteps]
         ratio = kept / (1.0 - kept)
         least = 0.0 if self._scheduler.config.prediction_type == "epsilon" else 1.0
         return torch.minimum(ratio, torch.full_like(ratio, gamma)) / (ratio + least)

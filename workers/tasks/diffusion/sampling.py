@@ -1,5 +1,6 @@
 """Images made by a UNet from noise and a text, the same whenever seed and settings are."""
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,16 @@ from influence.contracts.points import GenerationSettings
 def sample_latents(
     model: torch.nn.Module,
     scheduler: Any,
-    text: Tensor,
-    blank: Tensor,
+    texts: tuple[Tensor, Tensor],
     size: tuple[int, ...],
     asked: GenerationSettings,
+    lock: AbstractContextManager[object],
 ) -> Tensor:
     """Latents (C, h, w) float32 of a text's states (T, D): DDIM (Song et al. 2021) without noise of its own, with
-    classifier-free guidance away from the states of the empty text."""
+    classifier-free guidance away from the states of the empty text, the second of `texts`.
+
+    The lock is held for one pass of the model at a time.
+    """
     from diffusers import DDIMScheduler
 
     first = next(model.parameters())
@@ -28,10 +32,11 @@ def sample_latents(
     drawn = np.random.default_rng([asked.seed]).standard_normal(size, dtype=np.float32)
     latents = torch.from_numpy(drawn)[None].to(device=first.device, dtype=first.dtype)
     is_guided = asked.guidance_scale != 1.0
-    states = torch.stack([blank, text] if is_guided else [text]).to(device=first.device, dtype=first.dtype)
+    states = torch.stack([texts[1], texts[0]] if is_guided else [texts[0]]).to(device=first.device, dtype=first.dtype)
     for timestep in steps.timesteps:
         read = latents.expand(len(states), *size)
-        found = model(read, timestep.to(first.device), encoder_hidden_states=states, return_dict=False)[0]
+        with lock:
+            found = model(read, timestep.to(first.device), encoder_hidden_states=states, return_dict=False)[0]
         if is_guided:
             found = found[:1] + asked.guidance_scale * (found[1:] - found[:1])
         latents = steps.step(found, timestep, latents).prev_sample

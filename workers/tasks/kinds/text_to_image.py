@@ -1,6 +1,7 @@
 """Text to image by diffusion: an image with a caption, of which the loss is a mean over timesteps of noise."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -9,8 +10,8 @@ from influence.contracts.index import DiffusionSettings
 from influence.contracts.points import GenerationSettings
 from influence.contracts.tasks import TEXT_TO_IMAGE, TaskName
 from influence.errors import RowsUnfit
-from influence.images.content import inline_image
-from influence.images.store import ImageStore
+from influence.rows.images.content import inline_image
+from influence.rows.images.store import ImageStore
 from workers.rows import Batch, EncodedRow, Row
 from workers.tasks.base import Materials, Prediction, RenderedRow
 from workers.tasks.diffusion.conditions import Conditions
@@ -51,7 +52,8 @@ class TextToImage:
         """The task of a loaded checkpoint. Raises TaskMismatch for a loss scope: no token carries loss."""
         materials.refuse_scope()
         pipeline, parts = materials.checkpoint.pipeline, materials.parts
-        assert pipeline is not None and parts is not None
+        assert pipeline is not None
+        assert parts is not None
         settings = materials.settings.diffusion or DiffusionSettings()
         return cls(
             materials.encoder,
@@ -88,15 +90,16 @@ class TextToImage:
 
     def predict(self, model: torch.nn.Module, rows: Sequence[Row]) -> list[Prediction | None]:
         """An image for each caption, with the settings that a request has by default."""
-        return self.paint(model, rows, GenerationSettings())
+        return [self.paint(model, row, GenerationSettings(), nullcontext()) for row in rows]
 
     def paint(
-        self, model: torch.nn.Module, rows: Sequence[Row], asked: GenerationSettings
-    ) -> list[Prediction | None]:
-        """An image for each caption, the same whenever seed and settings are."""
-        (blank,), _ = self._read([""])
-        (captions, _) = self._read([str(row["text"]) for row in rows])
-        return [self._paint(model, ids, blank, asked) for ids in captions]
+        self, model: torch.nn.Module, row: Row, asked: GenerationSettings, lock: AbstractContextManager[object]
+    ) -> Prediction:
+        (caption, blank), _ = self._read([str(row["text"]), ""])
+        text, empty = (self._conditions.states(ids) for ids in (caption, blank))
+        size = self._conditions.latent_shape
+        latents = sample_latents(model, self._parts.scheduler, (text, empty), size, asked, lock)
+        return Prediction(image=inline_image(self._conditions.show(latents)))
 
     def with_prediction(self, row: Row, prediction: Prediction) -> Row:
         return {**row, "image": prediction.image}
@@ -105,14 +108,6 @@ class TextToImage:
         (encoded,) = self.tokenise([row])
         ids = encoded.inputs["ids"]
         return RenderedRow(self._encoder.decode(ids), self._encoder.tokens(ids), (False,) * len(ids), encoded.truncated)
-
-    def _paint(
-        self, model: torch.nn.Module, ids: Sequence[int], blank: Sequence[int], asked: GenerationSettings
-    ) -> Prediction:
-        text, empty = (self._conditions.states(found) for found in (ids, blank))
-        size = self._conditions.latent_shape
-        latents = sample_latents(model, self._parts.scheduler, text, empty, size, asked)
-        return Prediction(image=inline_image(self._conditions.show(latents)))
 
     def _latents(self, image: Row) -> Tensor:
         return self._conditions.latents(str(image["digest"]), lambda: self._images.open(image))
