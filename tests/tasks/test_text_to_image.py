@@ -189,6 +189,8 @@ def test_audits_groups_and_previews_work_on_images(bench: Bench, pipeline: Path,
     assert [signal["name"] for signal in audit["signals"]] == ["loss", "self_influence"]
     groups = bench.groups(index, by="style", evaluation={"dataset_id": dataset["id"], "row_indexes": [0, 2]})
     assert {group["group"] for group in groups["groups"]} == {"flat", "round"}
+    alike = bench.query(index, rows={"dataset_id": dataset["id"], "row_indexes": [4]}, method="embedding", k=1)
+    assert alike["results"][0]["helpful"][0]["row_id"] == "r4"
     assert bench.preview(checkpoint, dataset)[1]["tokens"][1] == caption(1).split()[0]
 
 

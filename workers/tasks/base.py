@@ -165,6 +165,14 @@ class Painter(Task, Protocol):
 
 
 @runtime_checkable
+class Embedder(Task, Protocol):
+    """A task that says itself what stands for a row in a comparison of rows."""
+
+    def embed(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        """Vectors (B, width) float32 at length 1."""
+
+
+@runtime_checkable
 class Classifier(Task, Protocol):
     """A task whose rows have one of a few classes: an encoded row's `labels` is the number of its class."""
 

@@ -88,6 +88,10 @@ class TextToImage:
     def row_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
         return self._objective.row_losses(model, batch)
 
+    def embed(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        """The latents, or the pixels, of each image: what looks alike lies close."""
+        return torch.nn.functional.normalize(batch.inputs[LATENTS].float().flatten(1), dim=1)
+
     def predict(self, model: torch.nn.Module, rows: Sequence[Row]) -> list[Prediction | None]:
         """An image for each caption, with the settings that a request has by default."""
         return [self.paint(model, row, GenerationSettings(), nullcontext()) for row in rows]
