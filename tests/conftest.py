@@ -41,7 +41,7 @@ STORE_ALONE = ("app", "cli", "influence")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is slow by where it stands and what it asks for, so that no test need say so; put what takes longest first."""
+    """Mark what is slow by where it stands and what it asks for, so no test need say so; the longest go first."""
     for item in items:
         place = item.path.relative_to(TESTS)
         stands_in_a_slow_place = any(place.is_relative_to(slow) for slow in SLOW_PLACES)

@@ -169,10 +169,11 @@ def read_rows(dataset_id: str, context: Ctx, caller: Caller, rows: RowsOf) -> Re
     "/{dataset_id}", status_code=204, summary="Delete a data set", responses=describe_errors(NotFound, ResourceInUse)
 )
 def remove_dataset(dataset_id: str, context: Ctx, caller: Caller) -> Response:
-    """Refused while an index depends on it; queries, sweeps, audits and previews of its rows go with it."""
+    """Refused while an index depends on it; what may quote its rows goes with it: queries, sweeps, audits, previews,
+    groups, and finished evaluations."""
     context.store.datasets.require_there(dataset_id)
     refuse_referenced(context.store, dataset_id)
-    delete_dependents(context.store, dataset_id)
+    delete_dependents(context.store, dataset_id, reports_too=True)
     context.store.datasets.delete(dataset_id)
     context.files.remove_dataset(dataset_id)
     return Response(status_code=204)

@@ -33,7 +33,7 @@ def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> A
         return Accepted(index_id, existing.job_id, is_new=False)
     if spec.grow_from is not None:
         check_growth(store, spec, spec.grow_from)
-    fresh = Index(**INDEX.begin(index_id), spec=spec, rows=dataset.rows)
+    fresh = Index(**INDEX.begin(index_id), spec=spec, rows=dataset.rows, warnings=checkpoint.warnings)
     kept = accept(store, fresh)
     return Accepted(index_id, kept.job_id, is_new=kept.job_id == fresh.job_id)
 

@@ -11,6 +11,8 @@ from influence.errors import UnreadableFile
 
 MAX_HEADER_BYTES = 32 << 20
 MAX_DIMENSIONS = 8
+#: More than the largest mixtures of experts have in one file; each is looked at several times.
+MAX_TENSORS = 100_000
 _PIECE_BYTES = 4 << 20
 _METADATA = "__metadata__"
 #: Bytes of one element.
@@ -54,6 +56,8 @@ def read_header(file: Path) -> dict[str, TensorInfo]:
     """
     size = file.stat().st_size
     header, length = _read(file, size)
+    if len(header) > MAX_TENSORS:
+        raise _unreadable(file, f"it names {len(header):,} tensors, more than {MAX_TENSORS:,}")
     tensors = {name: _tensor(file, name, entry, 8 + length) for name, entry in header.items() if name != _METADATA}
     tensors = dict(sorted(tensors.items(), key=lambda item: (item[1].start, item[1].stop)))
     end = 8 + length

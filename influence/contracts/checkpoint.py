@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializationInfo, field_serializer, model_validator
 
-from influence.contracts.common import Frozen, Json, Record, Request
+from influence.contracts.common import FOR_CALLERS, Frozen, Json, Record, Request
 from influence.contracts.tasks import TaskName, listed_tasks
 
 LORA_ALPHA = "Alpha of an image model's LoRA file that says none; without it alpha is taken to be the rank."
@@ -43,13 +43,20 @@ class CheckpointRequest(Request):
 
 
 class BaseModelRef(Frozen):
-    """Where the base model lies. `location` is a folder (kind path) or a hub id (kind hub)."""
+    """Where the base model lies. `location` is a folder (kind path) or a hub id (kind hub).
+
+    Callers are shown the name that they gave instead of a folder: where things lie on a server is nothing of theirs.
+    """
 
     name: str
     kind: Literal["path", "hub"]
     location: str
     revision: str | None = None
     digest: str | None = None
+
+    @field_serializer("location")
+    def _show(self, location: str, info: SerializationInfo) -> str:
+        return self.name if self.kind == "path" and info.context == FOR_CALLERS else location
 
 
 class TokenizerRecord(Frozen):
@@ -88,10 +95,8 @@ class Checkpoint(Record):
 
     A plain model has neither, but `trainable`: patterns of the modules that gradients are taken of. `parameters` and
     `tensors` are null where its files are on the hub. `lora_parameters` are those of an adapter's `parameters` that are
-    LoRA factors, not whole tensors.
-
-    `pipeline` is there where the base model is a diffusion pipeline. `warnings` say what was assumed of an adapter
-    whose files leave it open.
+    LoRA factors, not whole tensors. `pipeline` is there where the base model is a diffusion pipeline. `warnings` say
+    what may be wrong with it and cannot be told from its files.
     """
 
     base_model: BaseModelRef

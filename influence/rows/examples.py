@@ -7,14 +7,13 @@ from influence.contracts.dataset import ROW_FORMS, Roles, RowKind
 from influence.errors import BrokenRow, ColumnsAmbiguous, ColumnsUnmatched, RowsRefused
 from influence.rows.columns import choose_columns
 from influence.rows.content import Row, Source, read_content
-from influence.rows.conversations.context import is_empty
 from influence.rows.findings import Findings
 from influence.rows.images.limits import ImageLimits
 from influence.rows.images.sources import ImageReader, InlineKeeper
 from influence.rows.label_forms.books import Labels, open_book
 from influence.rows.label_forms.tags import check_extent
 from influence.rows.metadata import MetadataReader
-from influence.rows.normalise import at_place, refuse_unreadable
+from influence.rows.normalise import at_place, refuse_unreadable, says_nothing
 from influence.rows.roles import CONTEXT, UNREADABLE, key_of
 from influence.rows.values import UNWRITABLE, as_id, kind_of_value
 
@@ -88,7 +87,7 @@ def _refuse_unreadable(example: Source, kind: RowKind, columns: Mapping[str, str
     unreadable = UNREADABLE.union(*(names for role, names in CONTEXT.items() if role not in form.context))
     for name, value in example.items():
         known = name in columns.values() or name in beside
-        if not known and key_of(str(name)) in unreadable and not is_empty(value):
+        if not known and key_of(str(name)) in unreadable and not says_nothing(str(name), value):
             refuse_unreadable(str(name), value, kind, columns)
 
 

@@ -2,11 +2,20 @@
 
 import codecs
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from app.intake.tables.json_shapes import refuse_columns_of_rows
-from app.intake.tables.limits import Source, TableLimits, check_columns, count_rows, refuse_line, refuse_size
+from app.intake.tables.limits import (
+    BlankLines,
+    Source,
+    TableLimits,
+    check_columns,
+    count_rows,
+    refuse_line,
+    refuse_size,
+)
 from app.intake.tables.table import Table, scan_rows
 from app.intake.tables.text_source import TextSource
 from influence.contracts.dataset import DatasetFormat, FormatName
@@ -15,7 +24,12 @@ _HINT = "Write one JSON object per line (JSONL), or one JSON array of objects."
 _LIST_HINT = "Write each row as an object that names its fields, such as with orient='records' of a data frame."
 _CSV_HINT = "If the file is CSV, send it under a name ending in .csv. JSON lines hold one object per line."
 _PIECE_BYTES = 1 << 18
-_SPACE = " \t\r\n"
+_SPACE = re.compile(r"[ \t\r\n]*")
+_TWICE, _CONSTANT = "an object names a field twice", "is no JSON"
+_FAULT_HINTS = {
+    _TWICE: "Keep one of the two: readers disagree about which one counts.",
+    _CONSTANT: "Write null where there is no number: Python's json.dump(..., allow_nan=False) finds the others.",
+}
 
 
 def open_jsonl(source: TextSource) -> Table:
@@ -45,12 +59,12 @@ def read_jsonl(source: TextSource) -> Iterator[Source]:
     """Objects of a JSON Lines file; blank lines are passed over. Raises BrokenRow with `extra["line"]`, TooLarge."""
     limits = source.limits
     with source.open() as file:
-        number = 0
+        number, blank = 0, BlankLines(limits)
         while line := file.readline(limits.max_row_bytes + 2):
             number += 1
             if len(line) > limits.max_row_bytes + 1:
                 refuse_size(f"a row of more than {limits.max_row_bytes} bytes in line {number}", limits)
-            if line.strip():
+            if not blank.count(line):
                 yield _parse_line(line, number, limits)
 
 
@@ -64,6 +78,8 @@ def read_json_array(source: TextSource) -> Iterator[Source]:
             yield text.take_object()
             while text.peek() == ",":
                 text.expect(",")
+                if text.peek() == "]":
+                    refuse_line(text.line, "the array ends with a comma", "Remove the comma after the last row.")
                 yield text.take_object()
         text.expect("]")
         if text.peek():
@@ -100,9 +116,8 @@ class _Text:
 
     def skip_space(self) -> None:
         while True:
-            while self._position < len(self._buffer) and (character := self._buffer[self._position]) in _SPACE:
-                self.line += character == "\n"
-                self._position += 1
+            start, self._position = self._position, _SPACE.match(self._buffer, self._position).end()  # type: ignore[union-attr]
+            self.line += self._buffer.count("\n", start, self._position)
             if self._position < len(self._buffer) or self._ended:
                 return
             self._fill(_PIECE_BYTES)
@@ -177,18 +192,20 @@ def _refuse_json(error: Exception, line: int, hint: str = _HINT) -> None:
         )
     if isinstance(error, json.JSONDecodeError):
         refuse_line(line, f"it is not valid JSON ({error.msg}, character {error.colno})", hint)
-    refuse_line(line, f"it is not valid JSON ({str(error)[:100]})", hint)
+    fault = str(error)
+    hint = next((better for ending, better in _FAULT_HINTS.items() if fault.endswith(ending)), hint)
+    refuse_line(line, f"it is not valid JSON ({fault[:100]})", hint)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Source:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise ValueError("an object names a field twice")
+        raise ValueError(_TWICE)
     return value
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} {_CONSTANT}")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)

@@ -14,7 +14,7 @@ from app.intake.tables.expansion import (
     refusing,
     value_kinds,
 )
-from app.intake.tables.limits import Source, TableLimits, refuse_size
+from app.intake.tables.limits import FREE_ROW_GROUPS, ROWS_PER_GROUP, Source, TableLimits, refuse_size
 
 _BATCH_ROWS, _IMAGE_BATCH_ROWS = 1024, 16
 _METADATA_BYTES = 64 << 20
@@ -34,6 +34,8 @@ class ParquetTable:
             self.class_names = class_names(schema)
             self._texts = _text_leaves(file)
             rows = metadata.num_rows
+            if metadata.num_row_groups > FREE_ROW_GROUPS + rows // ROWS_PER_GROUP:
+                refuse_size(f"{metadata.num_row_groups} row groups for {rows} rows", limits)
             groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
             stated = sum(
                 group.column(place).total_uncompressed_size for group in groups for place in range(group.num_columns)

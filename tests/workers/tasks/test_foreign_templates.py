@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from workers.tasks.encoding import TextEncoder
 from workers.tasks.foreign.templates import TemplateFailed, TemplateProcess
 
-MESSAGES = [
+MESSAGES: list[dict[str, Any]] = [
     {"role": "user", "content": "refund my card", "name": None},
     {"role": "assistant", "content": "it is late"},
     {"role": "user", "content": "thanks"},
@@ -65,6 +65,13 @@ def test_conversation_is_rendered_as_transformers_does(
         assert "refund" in found
     else:
         assert 0 < sum(found["assistant_masks"]) < len(found["input_ids"])
+
+
+def test_every_template_is_told_the_same_day(tokenizer: Any, process: TemplateProcess) -> None:
+    tokenizer.chat_template = "{{ strftime_now('%d %b %Y') }}"
+    for templates in (process, None):
+        encoder = TextEncoder(tokenizer, limit=64, on_too_long="fail", templates=templates)
+        assert encoder.apply_template(MESSAGES, tokenize=False) == "26 Jul 2024"
 
 
 @pytest.mark.parametrize("case", HOSTILE)
