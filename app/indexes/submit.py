@@ -1,6 +1,7 @@
 """Indexes: from a request to a build."""
 
 from app.checks.compatibility import check_compatible, check_reduction, choose_loss
+from app.checks.diffusion import choose_diffusion
 from app.http.idempotency import Accepted
 from app.indexes.growth import check_growth
 from influence.contracts.checkpoint import Checkpoint
@@ -12,7 +13,7 @@ from influence.errors import DoesNotFit, EmptyFile, InvalidRequest
 from influence.store.store import Store
 from influence.store.work import accept, is_dead
 
-_LATER_SETTINGS = {"parts": "all", "reduction": "mean"}
+_LATER_SETTINGS = {"parts": "all", "reduction": "mean", "diffusion": None}
 
 
 def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> Accepted:
@@ -63,6 +64,7 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
         reduction=check_reduction(checkpoint.task, dataset, request.reduction),
         include_bias=request.include_bias,
         parts=_choose_parts(request, checkpoint),
+        diffusion=choose_diffusion(checkpoint, request),
     )
     return IndexSpec(
         checkpoint_id=checkpoint.id,

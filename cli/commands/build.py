@@ -32,7 +32,12 @@ _CHECKPOINT = options_of(
     },
 )
 _COLUMNS = options_of(DatasetRequest, only=("columns",), spelled={"columns": Spelling(read=parse_object)})
-_INDEX = options_of(IndexRequest, leave_out=("checkpoint_id", "dataset_id"), within="index")
+_INDEX = options_of(
+    IndexRequest,
+    leave_out=("checkpoint_id", "dataset_id"),
+    within="index",
+    spelled={"diffusion": Spelling(read=parse_object, help='Write JSON: {"timesteps": 20}.')},
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class BuildOptions:
     revision: str | None = None
     columns: Json | None = None
     label_names: list[str] | None = None
+    lora_alpha: float | None = None
     index: Json = field(default_factory=dict)
 
 
@@ -58,7 +64,9 @@ def build_command(
     output: Output,
     settings: Json,
     *,
-    adapter: Annotated[Path | None, typer.Option(help="PEFT adapter: its folder, or a zip of it.")] = None,
+    adapter: Annotated[
+        Path | None, typer.Option(help="PEFT adapter: its folder, or a zip of it; a LoRA file of an image model.")
+    ] = None,
     checkpoint_id: Annotated[str | None, typer.Option(help="Instead of --base-model and what goes with it.")] = None,
     data: DataFile = None,
     dataset_id: DatasetId = None,
@@ -113,6 +121,8 @@ def send_checkpoint(service: Service, options: BuildOptions, output: Output) -> 
     made = _send_adapter(service, options, form, output) if options.adapter else _name_modules(service, options, form)
     size = "" if made["parameters"] is None else f"{count(made['parameters'])} parameters, "
     output.note(f"Checkpoint  {plain(made['id'])}: {size}{plain(made['task'])}")
+    for warning in made.get("warnings", []):
+        output.note(f"Warning: {plain(warning, 300)}")
     return str(made["id"])
 
 
@@ -125,6 +135,8 @@ def _send_adapter(service: Service, options: BuildOptions, form: dict[str, str],
     assert options.adapter is not None
     if options.label_names is not None:
         form["label_names"] = json.dumps(options.label_names)
+    if options.lora_alpha is not None:
+        form["lora_alpha"] = str(options.lora_alpha)
     with open_adapter(options.adapter) as archive, output.busy(f"Sending {options.adapter}"):
         return service.send(
             "POST", "/v1/checkpoints", data=form, files={"adapter": ("adapter.zip", archive, "application/zip")}

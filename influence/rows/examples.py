@@ -27,18 +27,20 @@ def normalise_examples(
     label_names: Sequence[str] | None = None,
     classes: int | None = None,
     image_limits: ImageLimits | None = None,
+    without_images: bool = False,
 ) -> list[Row]:
     """Query examples in the normal form of `kind`; a missing label is None, and what plays no role is metadata.
 
     Fields go by the data set's own `columns` or by the names of the roles; `beside` are the columns that play none,
     `classes` is how many the model has, where that is known. An image stays in its example (see InlineKeeper).
+    With `without_images` an example may do without one, which the model makes then.
     Raises ColumnsUnmatched, ColumnsAmbiguous, BrokenRow or a RowsRefused with the example's index in
     `extra["example_index"]`.
     """
     book = open_book(kind, label_names, classes)
     images = ImageReader(InlineKeeper(), image_limits or ImageLimits())
     return [
-        _guarded(_example, index, example, kind, columns or {}, beside, book, images)
+        _guarded(_example, index, example, kind, columns or {}, beside, book, images, without_images)
         for index, example in enumerate(examples)
     ]
 
@@ -58,10 +60,11 @@ def _example(
     beside: Collection[str],
     book: Labels,
     images: ImageReader,
+    without_image: bool,
 ) -> Row:
     if not isinstance(example, Mapping):
         raise BrokenRow("is no object.", hint='An example is an object such as {"text": "..."}.')
-    found = _example_columns(example, kind, columns)
+    found = _example_columns(example, kind, columns, {"image"} if without_image else set())
     _refuse_unreadable(example, kind, found, beside)
     row: Row = {"id": _example_id(index, example, columns)}
     if "image" in found:
@@ -88,12 +91,15 @@ def _refuse_unreadable(example: Source, kind: RowKind, columns: Mapping[str, str
             refuse_unreadable(str(name), value, kind, columns)
 
 
-def _example_columns(example: Source, kind: RowKind, columns: Mapping[str, str]) -> dict[str, str]:
+def _example_columns(
+    example: Source, kind: RowKind, columns: Mapping[str, str], spared: Collection[str]
+) -> dict[str, str]:
+    """The field of each role; those of `spared` may be missing."""
     form = ROW_FORMS[kind]
     readings = (*form.readings, *form.of_lists)
     for reading in readings:
         fields = _fields(example, reading, form.context, columns)
-        if fields.keys() >= set(reading.needed):
+        if fields.keys() >= set(reading.needed) - set(spared):
             return fields
     names = [str(name) for name in example]
     types = {str(name): frozenset({kind_of_value(value)}) for name, value in example.items()}
