@@ -8,6 +8,7 @@ from typing import Any
 
 from influence.checkpoint_files.adapters.experts import refuse_single_experts
 from influence.checkpoint_files.adapters.folders import CONFIG_FILE, MODEL_CONFIG_FILE, WEIGHTS_FILE
+from influence.checkpoint_files.adapters.former_names import FORMER, LayerNames
 from influence.checkpoint_files.adapters.names import name_tensors
 from influence.checkpoint_files.adapters.trained_on import find_doubts, refuse_other_model
 from influence.checkpoint_files.base_files import BaseFiles
@@ -18,6 +19,7 @@ from influence.checkpoint_files.multimodal import refuse_inexact_text
 from influence.checkpoint_files.safetensors_header import read_header
 from influence.checkpoint_files.task.find import HeadFacts, find_problem_type, find_task
 from influence.checkpoint_files.task.head import choose_label_names, count_labels, find_outputs
+from influence.checkpoint_files.task.processor import check_processor
 from influence.checkpoint_files.tensors import check_structure
 from influence.checkpoint_files.tokenizers.record import date_doubts, describe_tokenizer, keep_files
 from influence.checkpoint_files.tokenizers.settings import PIPELINE, TokenizerSettings, read_settings
@@ -53,11 +55,17 @@ def accept_adapter(
     head = HeadFacts(find_outputs(tensors, base_shapes), find_problem_type(model_config, base_config))
     found_task = find_task(config, task, head, base_config)
     refuse_inexact_text(base_config, found_task)
+    if base_files and TASKS[found_task].reads == "image":
+        check_processor(base_files.folder, folder)
+    names_of_layers = LayerNames.of(base_config)
+    is_former = names_of_layers.are_former(tensors.modules)
     num_labels = count_labels(found_task, tensors, base_shapes)
     refuse_single_experts(tensors.modules, base_config)
     refuse_other_model(model_config, base_config)
     if base_files:
-        check_base_fit(config, tensors, base_tensors, base_files.config)
+        spell = names_of_layers.former if is_former else names_of_layers.current
+        spelt = {spell(name): info for name, info in base_tensors.items()}
+        check_base_fit(config, tensors, spelt, base_files.config)
     pad_token_id = _padding_beside(model_config) if TASKS[found_task].head is not None else None
     named = model_config or ({} if tensors.saved else base_config)
     names = choose_label_names(found_task, num_labels, label_names, named)
@@ -83,6 +91,7 @@ def accept_adapter(
         adapter=config.model_dump(mode="json"),
         adapter_digest=adapter_digest,
         label_names=names,
+        layer_names=FORMER if is_former else None,
         num_labels=num_labels,
         vocabulary=vocabulary,
         tokenizer=describe_tokenizer(settings, base_folder, pad_token_id),

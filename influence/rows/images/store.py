@@ -59,10 +59,13 @@ class ImageStore:
         return self.root / digest[:2] / f"{digest}.png"
 
     def open(self, image: Mapping[str, Any]) -> Image.Image:
-        """The RGB image of a row's field `image`, checked against its digest. Raises NotFound and Internal."""
+        """The RGB image of a row's field `image`, checked against its digest; one of an example lies in the field.
+
+        Raises NotFound where it is not there, Internal where it is damaged.
+        """
         try:
             opened = _load(image["png"]) if "png" in image else _load_file(self.path(str(image["digest"])))
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFound(
                 "An image of this data set is not on this machine.", hint="Send the data set again."
             ) from error

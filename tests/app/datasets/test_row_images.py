@@ -40,7 +40,9 @@ def test_a_zip_is_sent_and_its_rows_name_their_images(client: TestClient, tmp_pa
 
 def test_thumbnails_are_scaled_down_and_never_what_was_sent(client: TestClient) -> None:
     large = file_bytes(draw_image(1, (400, 100)), "PNG")
-    dataset = send(client, [{"id": "large", "image": as_base64(draw_image(1, (400, 100))), "label": "a"}, *make_image_rows(1)])
+    dataset = send(
+        client, [{"id": "large", "image": as_base64(draw_image(1, (400, 100))), "label": "a"}, *make_image_rows(1)]
+    )
     path = f"/v1/datasets/{dataset['id']}/rows"
     answer = client.get(f"{path}/0/image?size=64")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/webp")
