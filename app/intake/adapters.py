@@ -16,11 +16,11 @@ from influence.checkpoint_files.base_fit import check_base_fit
 from influence.checkpoint_files.config import MAX_CONFIG_BYTES, AdapterConfig, canonical_fields, parse_adapter_config
 from influence.checkpoint_files.finiteness import check_finite
 from influence.checkpoint_files.multimodal import refuse_inexact_text
-from influence.checkpoint_files.safetensors_header import read_header
+from influence.checkpoint_files.safetensors_header import TensorInfo, read_header
 from influence.checkpoint_files.task.find import HeadFacts, find_problem_type, find_task
 from influence.checkpoint_files.task.head import choose_label_names, count_labels, find_outputs
 from influence.checkpoint_files.task.processor import check_processor
-from influence.checkpoint_files.tensors import check_structure
+from influence.checkpoint_files.tensors import AdapterTensors, check_structure
 from influence.checkpoint_files.tokenizers.record import date_doubts, describe_tokenizer, keep_files
 from influence.checkpoint_files.tokenizers.settings import PIPELINE, TokenizerSettings, read_settings
 from influence.checkpoint_files.vocabulary import base_entries, find_vocabulary, refuse_unknown_tokens
@@ -57,15 +57,11 @@ def accept_adapter(
     refuse_inexact_text(base_config, found_task)
     if base_files and TASKS[found_task].reads == "image":
         check_processor(base_files.folder, folder)
-    names_of_layers = LayerNames.of(base_config)
-    is_former = names_of_layers.are_former(tensors.modules)
     num_labels = count_labels(found_task, tensors, base_shapes)
     refuse_single_experts(tensors.modules, base_config)
     refuse_other_model(model_config, base_config)
     if base_files:
-        spell = names_of_layers.former if is_former else names_of_layers.current
-        spelt = {spell(name): info for name, info in base_tensors.items()}
-        check_base_fit(config, tensors, spelt, base_files.config)
+        _check_fit(config, tensors, base_tensors, base_config)
     pad_token_id = _padding_beside(model_config) if TASKS[found_task].head is not None else None
     named = model_config or ({} if tensors.saved else base_config)
     names = choose_label_names(found_task, num_labels, label_names, named)
@@ -91,7 +87,7 @@ def accept_adapter(
         adapter=config.model_dump(mode="json"),
         adapter_digest=adapter_digest,
         label_names=names,
-        layer_names=FORMER if is_former else None,
+        layer_names=FORMER if LayerNames.of(base_config).are_former(tensors.modules) else None,
         num_labels=num_labels,
         vocabulary=vocabulary,
         tokenizer=describe_tokenizer(settings, base_folder, pad_token_id),
@@ -101,6 +97,15 @@ def accept_adapter(
         warnings=warnings,
         created_at=now(),
     )
+
+
+def _check_fit(
+    config: AdapterConfig, tensors: AdapterTensors, base: Mapping[str, TensorInfo], base_config: Mapping[str, Any]
+) -> None:
+    """As `check_base_fit`, with the base's layers called as the adapter calls them: formerly or by now."""
+    names = LayerNames.of(base_config)
+    spell = names.former if names.are_former(tensors.modules) else names.current
+    check_base_fit(config, tensors, {spell(name): info for name, info in base.items()}, base_config)
 
 
 def _digest(folder: Path, config: AdapterConfig, settings: TokenizerSettings | None) -> str:

@@ -213,3 +213,17 @@ def test_images_are_compared_by_their_embeddings(bench: Bench, index: dict[str, 
     query = bench.query(index, examples=make_image_rows(1), method="embedding", k=1)
     best = query["results"][0]["helpful"][0]
     assert best["score"] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_wrong_labels_of_images_are_found_by_models_that_are_trained_anew(bench: Bench, tmp_path: Path) -> None:
+    tiny = make_image_classifier(tmp_path / "tiny")
+    request = {
+        "kind": "mislabelled",
+        "dataset_id": bench.dataset(make_image_rows(40))["id"],
+        "flip_share": 0.2,
+        "lora": {"r": 2, "lora_alpha": 4, "target_modules": ["q_proj", "v_proj"]},
+        "recipe": {"epochs": 1, "batch_rows": 8, "learning_rate": 0.02},
+    }
+    problem = assert_problem(bench.client.post("/v1/evaluations", json=request), 422, "invalid_request")
+    assert "base_model" in problem["hint"]
+    assert bench.evaluate(**request, base_model=str(tiny.base))["report"]["tables"]
