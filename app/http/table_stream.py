@@ -28,8 +28,8 @@ def stream_rows(
     notes: Mapping[str, str] | None = None,
 ) -> Iterator[bytes]:
     """Rows of flat cells as pieces of a file. `types`, name to str, int, float or bool, are those of the first row
-    where they are left out; CSV and Parquet have just these columns. `notes` go into the schema of Parquet, whose columns
-    may also be of `bytes`, files of images: their cells are `{bytes, path}`."""
+    where they are left out; CSV and Parquet have just these columns. `notes` go into the schema of Parquet, whose
+    columns may also be of `bytes`, files of images: their cells are `{bytes, path}`."""
     following = iter(rows)
     if media_type == JSONL_MEDIA_TYPE:
         return _stream_jsonl(following)

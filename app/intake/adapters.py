@@ -42,11 +42,7 @@ def accept_adapter(
     Raises AdapterConfigRefused, AdapterMismatch, AdapterNotFinite, TaskMismatch, UnreadableFile.
     """
     config = parse_adapter_config(_read_config(folder))
-    if not (folder / WEIGHTS_FILE).is_file():
-        raise AdapterMismatch(f"The adapter has no {WEIGHTS_FILE}.", hint="Send all files that save_pretrained wrote.")
-    header = read_header(folder / WEIGHTS_FILE)
-    tensors = check_structure(config, name_tensors(folder / WEIGHTS_FILE, header))
-    check_finite(folder / WEIGHTS_FILE, header)
+    tensors = _read_weights(folder / WEIGHTS_FILE, config)
     base_files = BaseFiles(Path(base.location)) if base.kind == "path" else None
     settings = read_settings(folder)
     base_tensors = base_files.tensors() if base_files else {}
@@ -97,6 +93,16 @@ def accept_adapter(
         warnings=warnings,
         created_at=now(),
     )
+
+
+def _read_weights(file: Path, config: AdapterConfig) -> AdapterTensors:
+    """The tensors that the configuration speaks of, all finite. Raises AdapterMismatch and AdapterNotFinite."""
+    if not file.is_file():
+        raise AdapterMismatch(f"The adapter has no {WEIGHTS_FILE}.", hint="Send all files that save_pretrained wrote.")
+    header = read_header(file)
+    tensors = check_structure(config, name_tensors(file, header))
+    check_finite(file, header)
+    return tensors
 
 
 def _check_fit(

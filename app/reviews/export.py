@@ -24,7 +24,8 @@ FORMS: dict[str, ExportForm] = {
 def stream_export(context: Context, review: Review, form: str, mode: ExportMode, search: RowSearch) -> Iterator[bytes]:
     """The file in pieces, of the rows that fit.
 
-    Raises NotFound, InvalidRequest (of the search or the form) and Internal (rows that are gone or damaged) before the first byte.
+    Raises NotFound, InvalidRequest (of the search or the form) and Internal (rows that are gone or damaged) before the
+    first byte.
     """
     dataset = context.store.datasets.require(review.dataset_id)
     if ROW_FORMS[dataset.kind].has_image and form not in TABLES:

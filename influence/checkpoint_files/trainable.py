@@ -47,7 +47,7 @@ def refuse_unmatched(pattern: str, modules: Iterable[str]) -> NothingTrainable:
 
 
 def match_tensors(
-    patterns: Sequence[str], header: Mapping[str, TensorInfo], names: LayerNames
+    patterns: Sequence[str], header: Mapping[str, TensorInfo], names: LayerNames | None = None
 ) -> dict[str, TensorInfo]:
     """The floating-point tensors of a model's files that the patterns mean. Raises NothingTrainable.
 
@@ -57,7 +57,7 @@ def match_tensors(
     floats = {name: info for name, info in header.items() if info.dtype in _FLOATS}
     found = dict[str, TensorInfo]()
     for pattern in patterns:
-        meant = {name: info for name, info in floats.items() if _is_meant(name, pattern, names)}
+        meant = {name: info for name, info in floats.items() if _is_meant(name, pattern, names or LayerNames(None))}
         if not meant:
             raise refuse_unmatched(pattern, (name.partition(".")[0] for name in header))
         found |= meant

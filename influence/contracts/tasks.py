@@ -58,8 +58,8 @@ class TaskDeclaration:
     the loss of that head. `has_classes`: each row is of one of a few classes, not of several. `answers`: a label or a
     number, which one forward pass gives, or text or an image, which is generated. `splits_by_token`: a row is read as
     one sequence of tokens, and what a layer makes of a position can be told of one of them. `trains_anew`: evaluations
-    can train models of it. `reads`: what the model is given, tokens of a text or the pixels of an image. Models of a task
-    without an `auto_class` are pipelines of several parts; their adapters name no type.
+    can train models of it. `reads`: what the model is given, tokens of a text or the pixels of an image. Models of a
+    task without an `auto_class` are pipelines of several parts; their adapters name no type.
     """
 
     name: str

@@ -54,7 +54,7 @@ def stream_table(
         types[picture] = bytes
         cells = ({**one, picture: _image_file(images, one[picture])} for one in cells)
     if form != "huggingface":
-        held = {name: kind for name, kind in types.items() if kind is bytes}
+        held: dict[str, type] = {name: kind for name, kind in types.items() if kind is bytes}
         return stream_rows(cells, TABLES[form].media_type, types, _features(held) if held else None)
     names, column = class_names(dataset), column_of(dataset, "label")
     if not names or "label" not in first:

@@ -29,9 +29,10 @@ def test_a_zip_is_sent_and_its_rows_name_their_images(client: TestClient, tmp_pa
     pictures = {f"train/{label}/1.png": png_bytes(draw_image(1)) for label in ("cat", "dog")}
     pictures["test/cat/2.png"] = png_bytes(draw_image(2))
     path = make_image_zip(tmp_path / "a.zip", pictures)
-    form = {"files": {"file": ("a.zip", path.read_bytes())}}
-    assert assert_problem(client.post("/v1/datasets", **form), 422, "invalid_request")["splits"] == ["test", "train"]
-    dataset = client.post("/v1/datasets", **form, data={"split": "train"}).json()
+    files = {"file": ("a.zip", path.read_bytes())}
+    unnamed = client.post("/v1/datasets", files=files)
+    assert assert_problem(unnamed, 422, "invalid_request")["splits"] == ["test", "train"]
+    dataset = client.post("/v1/datasets", files=files, data={"split": "train"}).json()
     page = client.get(f"/v1/datasets/{dataset['id']}/rows").json()
     assert [row["row"]["label"] for row in page["data"]] == ["cat", "dog"]
     assert page["data"][0]["metadata"] == {"file_name": "cat/1.png"}

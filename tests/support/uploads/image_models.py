@@ -23,7 +23,7 @@ _VIT: dict[str, Any] = {
     "intermediate_size": 24,
 }
 #: Configuration, model, processor, what it is set to beside the size, and layers that take LoRA.
-ARCHITECTURES: dict[str, tuple[type, type, type, dict[str, Any], list[str]]] = {
+ARCHITECTURES: dict[str, tuple[Any, Any, Any, dict[str, Any], list[str]]] = {
     "vit": (hf.ViTConfig, hf.ViTForImageClassification, hf.ViTImageProcessorPil, _VIT, ["q_proj", "v_proj"]),
     "deit": (hf.DeiTConfig, hf.DeiTForImageClassification, hf.DeiTImageProcessorPil, _VIT, ["q_proj", "fc1"]),
     "beit": (

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from one_by_one import assert_exact
 from peft import LoraConfig, get_peft_model
+from support.gradients.one_by_one import assert_exact
+from support.gradients.tiny_models import Example, classification_losses
 from support.uploads.image_models import ARCHITECTURES, SIDE, build_model
-from tiny_models import Example, classification_losses
 
 from workers.rows import EncodedRow
 
