@@ -22,7 +22,7 @@ NUMERIC = tests/influence tests/workers
 
 .DEFAULT_GOAL := help
 
-.PHONY: lock help install demo test test-fast test-kernels openapi screenshots bench-gradients lint format clean bench-index bench-evaluations
+.PHONY: gpu lock help install demo test test-fast test-kernels openapi screenshots bench-gradients lint format clean bench-index bench-evaluations
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -59,6 +59,9 @@ bench-gradients: $(STAMP) ## Measure per-row gradients on an idle machine (about
 
 bench-index: $(STAMP) ## Measure the compact index: fidelity, scale, HTTP (ten minutes on an idle machine)
 	$(BIN)/python -m benchmarks.index --shared ../shared --write docs/benchmarks $(ARGS)
+
+gpu: $(STAMP) ## Prove and measure the CUDA path on the device of this machine (under nine minutes)
+	$(BIN)/python -m benchmarks.gpu $(ARGS)
 
 bench-evaluations: $(STAMP) ## Judge all methods by training again (hours on two cores; goes on where it ended)
 	$(BIN)/python -m benchmarks.evaluations --shared ../shared $(ARGS)
