@@ -49,12 +49,12 @@ test-fast: $(STAMP) ## Run the tests that neither train models, nor let a worker
 
 coverage: $(STAMP) ## Run all tests, measure the branches they take, fail below the floor (twice the time of make test)
 	rm -rf .coverage && mkdir .coverage
-	$(BIN)/python -m coverage run -m pytest $(ARGS)
+	$(BIN)/python -m coverage run -m pytest $(SHARED_OUT) $(ARGS)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
 test-matrix: $(STAMP) ## Run the quick tests on every CPython and every Redis-protocol server that is installed
-	$(BIN)/python scripts/test_matrix.py $(ARGS)
+	$(BIN)/python scripts/test_matrix.py $(SHARED_OUT) $(ARGS)
 
 test-kernels: $(STAMP) ## Run the numeric tests with the instructions of other x86 processors
 	$(OLDEST) $(BIN)/python -m pytest $(SHARED_OUT) $(NUMERIC) $(ARGS)

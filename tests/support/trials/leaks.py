@@ -20,7 +20,7 @@ class Kept:
 
     def __init__(self, store: Store) -> None:
         self._store, state = store, store.connections.state
-        self.names: list[str] = sorted(name.decode() for name in state.scan_iter(count=1000))
+        self.names: list[str] = sorted(name.decode(errors="replace") for name in state.scan_iter(count=1000))
         pipeline: Any = state.pipeline(transaction=False)
         for name in self.names:
             pipeline.ttl(name)
@@ -32,7 +32,7 @@ class Kept:
     def _members(self, listing: str) -> set[str]:
         name = f"{keys.PREFIX}{listing}"
         found: Any = self._store.connections.state.zrange(name, 0, -1) if name in self.names else []
-        return {member.decode() for member in found}
+        return {member.decode(errors="replace") for member in found}
 
     def leaks(self) -> list[str]:
         """Names that no rule accounts for, sorted."""
