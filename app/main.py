@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 import structlog
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
@@ -16,7 +16,7 @@ from app.checkpoints import routes as checkpoints
 from app.datasets import preview_routes as previews
 from app.datasets import routes as datasets
 from app.evaluations import routes as evaluations
-from app.http.auth import KeyGuard
+from app.http.auth import KeyGuard, authenticate
 from app.http.context import Context
 from app.http.health import routes as health
 from app.http.health.metrics import Metrics
@@ -65,6 +65,8 @@ RESOURCES: dict[str, tuple[str, tuple[APIRouter, ...]]] = {
     "jobs": ("Long work: watch it, cancel it.", (jobs.router,)),
     "health": ("Probes and metrics.", (health.router,)),
 }
+#: What asks for no key; a route of it that does says so itself.
+OPEN = ("health",)
 TAGS = [{"name": name, "description": about} for name, (about, _) in RESOURCES.items()]
 
 
@@ -114,9 +116,9 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CROSS_ORIGIN)
     app.add_middleware(RequestFrame, metrics=metrics)
     install_handlers(app)
-    for _, routers in RESOURCES.values():
+    for name, (_, routers) in RESOURCES.items():
         for router in routers:
-            app.include_router(router)
+            app.include_router(router, dependencies=[] if name in OPEN else [Security(authenticate)])
     app.mount(docs.ASSETS_PATH, docs.ASSETS, name="docs")
     app.include_router(docs.router)
     app.mount("/ui/static", page.PageFiles(directory=page.STATIC), name="ui")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.checks.base_model import resolve_base_model
 from app.http.context import Context
 from app.http.idempotency import Accepted
 from app.intake.adapter_folder import copy_adapter, unpack_adapter
@@ -136,17 +137,3 @@ def _resolve(context: Context, name: str, revision: str | None, said: Said) -> B
 
 def _makes_images(base: BaseModelRef) -> bool:
     return base.kind == "path" and is_pipeline(Path(base.location))
-
-
-def resolve_base_model(context: Context, name: str, revision: str | None) -> BaseModelRef:
-    """Where a base model lies: a local one by the digest of its files, a hub model at one commit.
-
-    Without the hub a name stays what it is, and must already be a commit to be one. Raises what `resolve` raises.
-    """
-    base = context.base_models.resolve(name, revision)
-    if base.kind == "path" or context.settings.hub_offline:
-        return base
-    # Loading the hub client takes a third of the time in which the API has to be up.
-    from app.intake.hub_model import pin_revision
-
-    return pin_revision(base)
