@@ -8,6 +8,9 @@ PIP_ARGS ?=
 # Of a running demo, for screenshots.
 URL     ?= http://127.0.0.1:8400
 ARGS    ?=
+# Processes that share the test files among them; a file stays whole, for its fixtures' sake.
+JOBS    ?= auto
+SHARED_OUT = -n $(JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # What other processors would compute with, as far as torch (and its MKL and oneDNN) and numpy (and its OpenBLAS) can be told:
 # the oldest instructions on one thread, and those of processors without AVX-512, as many of AMD are, on two.
@@ -38,14 +41,14 @@ demo: $(STAMP) ## Fine-tune a real encoder, start the service, find the planted 
 	$(BIN)/python -m demo $(ARGS)
 
 test: $(STAMP) ## Run all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SHARED_OUT) $(ARGS)
 
 test-fast: $(STAMP) ## Run the tests that neither train models, nor let a worker work, nor start processes
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest $(SHARED_OUT) -m "not slow" $(ARGS)
 
 test-kernels: $(STAMP) ## Run the numeric tests with the instructions of other x86 processors
-	$(OLDEST) $(BIN)/python -m pytest $(NUMERIC) $(ARGS)
-	$(AVX2) $(BIN)/python -m pytest $(NUMERIC) $(ARGS)
+	$(OLDEST) $(BIN)/python -m pytest $(SHARED_OUT) $(NUMERIC) $(ARGS)
+	$(AVX2) $(BIN)/python -m pytest $(SHARED_OUT) $(NUMERIC) $(ARGS)
 
 openapi: $(STAMP) ## Store the OpenAPI document after a change of the HTTP contract on purpose
 	DATAINF_TESTS_STORE_OPENAPI=1 $(BIN)/python -m pytest -q tests/app/http/test_openapi_document.py
@@ -60,8 +63,8 @@ bench-index: $(STAMP) ## Measure the compact index: fidelity, scale, HTTP (ten m
 bench-evaluations: $(STAMP) ## Judge all methods by training again (hours on two cores; goes on where it ended)
 	$(BIN)/python -m benchmarks.evaluations --shared ../shared $(ARGS)
 
-screenshots: $(STAMP) ## Take the pictures of docs/page.md from the demo's data
-	$(BIN)/python scripts/take_screenshots.py $(URL) docs/pictures
+screenshots: $(STAMP) ## Take the pictures of docs/page/README.md from the demo's data
+	$(BIN)/python scripts/take_screenshots.py $(URL) docs/page
 
 lock: $(STAMP) ## Write requirements.lock anew after a change of constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -4,6 +4,7 @@ import re
 
 from pydantic import Field, SecretStr, model_validator
 
+from influence.rows.images.limits import ImageLimits
 from influence.settings import StorageSettings, is_loopback
 
 _ORIGIN = re.compile(r"https?://[^/?#*\s]+")
@@ -30,6 +31,9 @@ class ApiSettings(StorageSettings):
         2 << 30, ge=1, description="Maximum size of a data set file, in bytes, before and after unpacking."
     )
     max_rows: int = Field(10_000_000, ge=1, description="Most rows of a data set.")
+    max_image_side: int = Field(8192, ge=1, le=16_384, description="Most pixels of an image's longer side.")
+    max_image_pixels: int = Field(24_000_000, ge=1, description="Most pixels of an image.")
+    max_image_bytes: int = Field(32 << 20, ge=1, description="Maximum size of an image's file, in bytes.")
     max_request_bytes: int = Field(8 << 20, ge=1, description="Maximum size of a JSON body, in bytes.")
     max_wait_seconds: float = Field(60.0, ge=0, description="Longest wait that 'Prefer: wait=N' gets.")
     max_connections: int = Field(512, ge=1, description="Most connections at once; more are answered with 503.")
@@ -37,6 +41,11 @@ class ApiSettings(StorageSettings):
     max_event_streams: int = Field(256, ge=1, description="Most callers who watch a job's events at once.")
     default_page_length: int = Field(20, ge=1, description="Items a page when 'limit' is left out.")
     max_page_length: int = Field(200, ge=1, description="Most items a page.")
+
+    @property
+    def image_limits(self) -> ImageLimits:
+        """How large an image of a data set may be."""
+        return ImageLimits(self.max_image_side, self.max_image_pixels, self.max_image_bytes)
 
     @model_validator(mode="after")
     def _no_open_door(self) -> "ApiSettings":

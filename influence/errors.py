@@ -18,7 +18,7 @@ DatainfError
 │   └── IndexNotReady · IndexFailed · ResourceInUse · IdempotencyConflict · Cancelled
 └── Unavailable             try again later
     ├── StoreUnavailable · DiskFull · NoWorker · WorkerDied · ShardMissing · OutOfMemory · DeviceLost
-    └── RecordDamaged · Internal
+    └── TooManyConnections · RecordDamaged · Internal
 """
 
 import errno
@@ -276,6 +276,11 @@ class StoreUnavailable(Unavailable):
 class DiskFull(Unavailable):
     status, code, title = 507, "disk_full", "The service's disk has no room left"
     default_hint = "Ask the operator to free space in the data directory, then send it again."
+
+
+class TooManyConnections(Unavailable):
+    code, title = "too_many_connections", "More callers are connected than this process serves"
+    default_hint = "Wait as long as Retry-After says, then connect again."
 
 
 class NoWorker(Unavailable):

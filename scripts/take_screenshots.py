@@ -1,6 +1,6 @@
-"""The pictures of docs/page.md, of a service that runs with the demo's data: `python -m demo --port 8400`.
+"""The pictures of docs/page/README.md, of a service that runs with the demo's data: `python -m demo --port 8400`.
 
-python scripts/take_screenshots.py http://127.0.0.1:8400 docs/pictures
+python scripts/take_screenshots.py http://127.0.0.1:8400 docs/page
 """
 
 import sys

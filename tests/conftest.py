@@ -34,18 +34,25 @@ SLOW_PLACES = (
     "workers/process",
     "workers/training",
 )
+#: Single files that take longest: they start first, so that no process is left alone with one at the end.
+LONGEST_FIRST = ("end_to_end", "page", "workers/evaluating", "workers/process")
 #: Here the store is asked for by itself; elsewhere whoever asks for it has a worker at work on it.
 STORE_ALONE = ("app", "cli", "influence")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is slow by where it stands and what it asks for, so that a new test need not say so itself."""
+    """Mark what is slow by where it stands and what it asks for, so no test need say so; the longest go first."""
     for item in items:
         place = item.path.relative_to(TESTS)
         stands_in_a_slow_place = any(place.is_relative_to(slow) for slow in SLOW_PLACES)
         has_a_worker = place.parts[0] not in STORE_ALONE and "server" in getattr(item, "fixturenames", ())
         if stands_in_a_slow_place or has_a_worker:
             item.add_marker("slow")
+    items.sort(key=lambda item: _starts_after(item.path.relative_to(TESTS)))
+
+
+def _starts_after(place: Path) -> int:
+    return next((rank for rank, first in enumerate(LONGEST_FIRST) if place.is_relative_to(first)), len(LONGEST_FIRST))
 
 
 # A busy machine takes its time over an example.

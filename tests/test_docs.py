@@ -1,6 +1,7 @@
 """The documentation names everything that a user can set or meet."""
 
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def test_every_setting_is_documented(name: str) -> None:
     assert f"`DATAINF_{name.upper()}`" in (DOCS / "operations.md").read_text()
 
 
-@pytest.mark.parametrize("error", sorted(set(all_errors()), key=lambda error: error.code), ids=lambda error: error.code)
+@pytest.mark.parametrize("error", sorted(set(all_errors()), key=attrgetter("code")), ids=attrgetter("code"))
 def test_every_error_code_is_documented(error: type[DatainfError]) -> None:
     assert f"| {error.status} | `{error.code}` | {error.title} |" in (DOCS / "api.md").read_text()
 

@@ -10,7 +10,7 @@ from influence.contracts.dataset import ROW_FORMS, Dataset
 from influence.contracts.evaluation import Subject
 from influence.contracts.tasks import names_classes
 from influence.errors import InvalidRequest, LabelOutOfRange, LabelUnknown, RowsUnfit
-from influence.rows.class_order import names_by_number
+from influence.rows.label_forms.class_order import names_by_number
 from influence.rows.label_forms.class_values import Form
 from influence.rows.label_forms.numbers import count_numbers
 from influence.rows.labels import is_ambiguous

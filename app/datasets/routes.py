@@ -52,6 +52,7 @@ class DatasetForm(RequestModel):
         None, description="JSON object, role to column.", examples=['{"text": "body", "label": "y", "id": "uid"}']
     )
     label_names: list[str] | None = Field(None, description="JSON list: class names in the order of the classes.")
+    split: str | None = Field(None, description="Of a zip of images: train, validation or test.", examples=["train"])
     name: str | None = None
 
 
@@ -61,7 +62,10 @@ class DatasetForm(RequestModel):
     response_model=Dataset,
     summary="Send a data set",
     openapi_extra=describe_body(
-        DatasetRequest, DatasetForm, "file", "JSONL, a JSON array, CSV, TSV or Parquet; text files may be gzip or zstd."
+        DatasetRequest,
+        DatasetForm,
+        "file",
+        "JSONL, a JSON array, CSV, TSV or Parquet; text files may be gzip or zstd. Or a zip of images in folders.",
     ),
     responses={
         200: {"model": Dataset, "description": "The same rows came before: this is their data set."},
@@ -127,7 +131,8 @@ def _accept(context: Context, source: dict[str, Any]) -> Accepted:
     from app.intake.datasets import accept_dataset, accept_hub_dataset
     from app.intake.tables.limits import TableLimits
 
-    limits = TableLimits(max_bytes=context.settings.max_dataset_bytes, max_rows=context.settings.max_rows)
+    settings = context.settings
+    limits = TableLimits(max_bytes=settings.max_dataset_bytes, max_rows=settings.max_rows, images=settings.image_limits)
     accept = accept_hub_dataset if "hub_id" in source else accept_dataset
     dataset = accept(**source, limits=limits, destination_root=context.files.datasets)
     return keep_record(context.store, dataset, is_named=source.get("name") is not None)
@@ -164,10 +169,11 @@ def read_rows(dataset_id: str, context: Ctx, caller: Caller, rows: RowsOf) -> Re
     "/{dataset_id}", status_code=204, summary="Delete a data set", responses=describe_errors(NotFound, ResourceInUse)
 )
 def remove_dataset(dataset_id: str, context: Ctx, caller: Caller) -> Response:
-    """Refused while an index depends on it; queries, sweeps, audits and previews of its rows go with it."""
+    """Refused while an index depends on it; what may quote its rows goes with it: queries, sweeps, audits, previews,
+    groups, and finished evaluations."""
     context.store.datasets.require_there(dataset_id)
     refuse_referenced(context.store, dataset_id)
-    delete_dependents(context.store, dataset_id)
+    delete_dependents(context.store, dataset_id, reports_too=True)
     context.store.datasets.delete(dataset_id)
-    context.files.remove(context.files.dataset(dataset_id))
+    context.files.remove_dataset(dataset_id)
     return Response(status_code=204)

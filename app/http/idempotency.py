@@ -13,9 +13,10 @@ from fastapi import Depends, Header, Request
 
 from app.http.auth import Caller
 from app.http.context import Ctx
+from influence.contracts.common import Json
 from influence.digests import digest_json
 from influence.errors import IdempotencyConflict
-from influence.store.idempotency import Idempotency
+from influence.store.store import Store
 
 RETRY_SECONDS = 2
 REPLAYED_HEADER = "Idempotent-Replayed"
@@ -39,14 +40,17 @@ class Accepted:
 class IdempotentRun:
     """Runs work at most once for a key; without a key it simply runs it."""
 
-    memory: Idempotency
+    store: Store
     key_digest: str | None
 
     def run(self, body_digest: str, work: Callable[[], Accepted]) -> Accepted:
-        """The work's outcome, or the remembered one. Raises IdempotencyConflict; work that raises is not remembered."""
+        """The work's outcome, or the remembered one. Raises IdempotencyConflict; work that raises is not remembered.
+
+        Nor is work whose resource was deleted since: a repeated request makes it anew.
+        """
         if self.key_digest is None:
             return work()
-        earlier = self.memory.begin(self.key_digest)
+        earlier = self.store.idempotency.begin(self.key_digest, self._is_deleted)
         if earlier is False:
             raise IdempotencyConflict(
                 "A request with this Idempotency-Key is still being worked on.",
@@ -63,7 +67,7 @@ class IdempotentRun:
         try:
             made = work()
         except BaseException:
-            self.memory.abandon(key_digest)
+            self.store.idempotency.abandon(key_digest)
             raise
         answer = {
             "body_digest": body_digest,
@@ -71,8 +75,11 @@ class IdempotentRun:
             "job_id": made.job_id,
             "is_new": made.is_new,
         }
-        self.memory.finish(key_digest, answer)
+        self.store.idempotency.finish(key_digest, answer)
         return made
+
+    def _is_deleted(self, answer: Json) -> bool:
+        return not self.store.holds(answer["resource_id"])
 
 
 async def find_once(
@@ -86,7 +93,7 @@ async def find_once(
 ) -> IdempotentRun:
     """The key belongs to this caller and this path."""
     name = None if idempotency_key is None else digest_json([caller, request.url.path, idempotency_key])
-    return IdempotentRun(context.store.idempotency, name)
+    return IdempotentRun(context.store, name)
 
 
 OnceOnly = Annotated[IdempotentRun, Depends(find_once)]

@@ -14,6 +14,7 @@ from app.http.context import Context, Ctx
 from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
 from app.http.prefer_wait import Wait, pending_headers, wait_for_job
 from app.http.problems import MEDIA_TYPE
+from influence.contracts.common import FOR_CALLERS
 from influence.contracts.job import WorkRecord
 from influence.digests import digest_json
 from influence.errors import Cancelled
@@ -25,7 +26,9 @@ Made = TypeVar("Made", bound=WorkRecord)
 
 def json_response(resource: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A resource as JSON; NaN becomes null."""
-    return Response(resource.model_dump_json(), status, headers=headers, media_type="application/json")
+    return Response(
+        resource.model_dump_json(context=FOR_CALLERS), status, headers=headers, media_type="application/json"
+    )
 
 
 @dataclass(frozen=True)

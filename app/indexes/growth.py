@@ -2,7 +2,7 @@
 
 from influence.contracts.index import GRADIENT_VERSION, GradientSettings, Index, IndexSpec
 from influence.errors import IndexFailed, IndexNotReady, InvalidRequest
-from influence.rows.class_order import names_by_number
+from influence.rows.label_forms.class_order import names_by_number
 from influence.store.store import Store
 
 

@@ -1,11 +1,13 @@
 """Zip archives of strangers -> plain files in a folder. Python's own guards are missing in common builds."""
 
+import io
 import re
 import stat
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -13,25 +15,26 @@ from typing import IO
 from influence.errors import TooLarge, UnreadableFile, UnsafeArchive
 
 _PIECE_BYTES = 1 << 20
+_BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError, ValueError)
 #: Small files may compress as well as they like.
 _RATIO_FREE_BYTES = 16 << 20
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 #: What macOS adds to every archive.
 _LITTER = re.compile(r"__MACOSX/.*|(.*/)?\.DS_Store")
 _END, _END_BYTES, _LONGEST_COMMENT = b"PK\x05\x06", 22, 65_535
-#: What an ordinary member takes in the list, generously.
-_MEMBER_BYTES = 1024
 _LOCATOR_64, _LOCATOR_64_BYTES = b"PK\x06\x07", 20
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
-    """What one archive may hold and expand to."""
+    """What one archive may hold and expand to; `member_bytes` is what a member takes in its list, on average."""
 
     max_members: int = 1000
     max_file_bytes: int = 4 << 30
     max_total_bytes: int = 4 << 30
     max_ratio: int = 200
+    member_bytes: int = 1024
+    hint: str = "Zip the adapter folder's own files only."
 
 
 DEFAULT_LIMITS = ArchiveLimits()
@@ -58,10 +61,53 @@ def extract_files(
                 for member, name in chosen.items():
                     budget -= _write(opened, members[member], destination / name, limits, budget)
                 return [*chosen.values()]
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError, ValueError) as error:
-        raise UnreadableFile(
-            f"The archive cannot be read: {str(error)[:120]}.", hint="Send the adapter folder as an ordinary zip."
-        ) from error
+    except _BAD_ARCHIVE as error:
+        raise _unreadable(error) from error
+
+
+class OpenArchive:
+    """A zip whose members are read one by one, each counted while it is unpacked; nothing is written to disk."""
+
+    def __init__(self, opened: zipfile.ZipFile, limits: ArchiveLimits) -> None:
+        self._opened = opened
+        self._limits = limits
+        self._members = _check_members(opened.infolist(), limits)
+        if sum(info.file_size for info in self._members.values()) > limits.max_total_bytes:
+            raise TooLarge(f"The archive unpacks to more than {limits.max_total_bytes} bytes.", hint=limits.hint)
+
+    @property
+    def names(self) -> list[str]:
+        """Members that are files, in the order in which the archive lists them."""
+        return [*self._members]
+
+    def size(self, name: str) -> int:
+        """Bytes of a member, unpacked, as the archive says."""
+        return self._members[name].file_size
+
+    def read(self, name: str, most_bytes: int) -> bytes:
+        """A member's content. Raises TooLarge past `most_bytes`, UnsafeArchive and UnreadableFile."""
+        sink = io.BytesIO()
+        try:
+            _copy(self._opened, self._members[name], sink, self._limits, most_bytes)
+        except _BAD_ARCHIVE as error:
+            raise _unreadable(error) from error
+        return sink.getvalue()
+
+
+@contextmanager
+def open_archive(archive: Path, limits: ArchiveLimits) -> Iterator[OpenArchive]:
+    """A zip with every member checked by name and kind. Raises UnsafeArchive, TooLarge and UnreadableFile."""
+    with archive.open("rb") as raw:
+        try:
+            _check_directory_size(raw, limits)
+            found = OpenArchive(zipfile.ZipFile(raw), limits)
+        except _BAD_ARCHIVE as error:
+            raise _unreadable(error) from error
+        yield found
+
+
+def _unreadable(error: Exception) -> UnreadableFile:
+    return UnreadableFile(f"The archive cannot be read: {str(error)[:120]}.", hint="Send an ordinary zip.")
 
 
 def _check_directory_size(raw: IO[bytes], limits: ArchiveLimits) -> None:
@@ -73,17 +119,15 @@ def _check_directory_size(raw: IO[bytes], limits: ArchiveLimits) -> None:
     if end < 0 or len(tail) - end < _END_BYTES:
         raise UnreadableFile("The upload is not a zip archive.", hint="Send the adapter folder as a zip.")
     if tail[max(0, end - _LOCATOR_64_BYTES) : end].startswith(_LOCATOR_64):
-        raise UnsafeArchive("The archive is a zip64 archive.")
+        raise UnsafeArchive("The archive is a zip64 archive.", hint=limits.hint)
     # The size and not the count: it is the size that Python's reader believes.
-    if int.from_bytes(tail[end + 12 : end + 16], "little") > limits.max_members * _MEMBER_BYTES:
-        raise TooLarge(
-            f"The archive has more than {limits.max_members} members.", hint="Zip the adapter folder's own files only."
-        )
+    if int.from_bytes(tail[end + 12 : end + 16], "little") > limits.max_members * limits.member_bytes:
+        raise TooLarge(f"The archive has more than {limits.max_members} members, or very long names.", hint=limits.hint)
 
 
 def _check_members(infos: Sequence[zipfile.ZipInfo], limits: ArchiveLimits) -> dict[str, zipfile.ZipInfo]:
     if len(infos) > limits.max_members:
-        raise TooLarge(f"The archive has more than {limits.max_members} members.")
+        raise TooLarge(f"The archive has more than {limits.max_members} members.", hint=limits.hint)
     _check_overlaps(infos)
     seen: set[str] = set()
     members = {}
@@ -137,9 +181,14 @@ def _check_kind(info: zipfile.ZipInfo, name: str) -> None:
 
 
 def _write(opened: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, limits: ArchiveLimits, budget: int) -> int:
+    with target.open("xb") as sink:
+        return _copy(opened, info, sink, limits, budget)
+
+
+def _copy(opened: zipfile.ZipFile, info: zipfile.ZipInfo, sink: IO[bytes], limits: ArchiveLimits, budget: int) -> int:
     """Unpack one member, counting what comes out rather than what the archive says."""
     written = 0
-    with opened.open(info) as source, target.open("xb") as sink:
+    with opened.open(info) as source:
         while piece := source.read(_PIECE_BYTES):
             written += len(piece)
             if written > min(limits.max_file_bytes, budget):

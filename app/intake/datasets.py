@@ -1,7 +1,8 @@
-"""Untrusted table -> accepted data set on disk, addressed by its normalised rows."""
+"""Untrusted table -> accepted data set on disk, addressed by its normalised rows, and its images by theirs."""
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,10 +18,13 @@ from app.intake.tables.opening import join_tables, open_table
 from app.intake.tables.table import Table
 from influence.contracts.common import now
 from influence.contracts.dataset import ROW_FORMS, Dataset, RowKind, RowProblem
-from influence.errors import ColumnsUnmatched, DatainfError
+from influence.errors import ColumnsUnmatched, DatainfError, NotFound
 from influence.rows.columns import ColumnMap, choose_columns
 from influence.rows.file import RowFile, dataset_digest, write_rows
 from influence.rows.findings import list_names
+from influence.rows.images.limits import ImageLimits
+from influence.rows.images.sources import ImageReader
+from influence.rows.images.store import StagedImages, images_beside, write_list
 from influence.rows.label_forms.detection import SAMPLE_ROWS, settle_kind
 from influence.rows.normalise import NormalisedRows, normalise_rows
 from influence.rows.statistics import RowStatistics
@@ -46,7 +50,12 @@ def accept_dataset(
     """
     table = open_table(source_path, filename=filename, limits=limits, split=split)
     return accept_table(
-        table, columns=columns, label_names=label_names, name=name or filename, destination_root=destination_root
+        table,
+        columns=columns,
+        label_names=label_names,
+        name=name or filename,
+        destination_root=destination_root,
+        image_limits=limits.images,
     )
 
 
@@ -72,7 +81,12 @@ def accept_hub_dataset(
         )
         table = join_tables([open_table(file, limits=limits) for file in files])
         return accept_table(
-            table, columns=columns, label_names=label_names, name=name or hub_id, destination_root=destination_root
+            table,
+            columns=columns,
+            label_names=label_names,
+            name=name or hub_id,
+            destination_root=destination_root,
+            image_limits=limits.images,
         )
 
 
@@ -83,26 +97,31 @@ def accept_table(
     label_names: Sequence[str] | None = None,
     name: str | None = None,
     destination_root: Path,
+    image_limits: ImageLimits,
 ) -> Dataset:
     """As `accept_dataset`, for a table that is open."""
     chosen = _settle_columns(table, columns)
     known = label_names if label_names is not None else _class_names(table, chosen)
     skipped = _unkept(table, chosen)
-    rows = normalise_rows(
-        table.rows([column for column in table.columns if column not in skipped]),
-        chosen,
-        label_names=known,
-        numbered=label_names is None,
-        text_types=table.text_types,
-        filled=table.filled,
-    )
-    kept = keep_rows(
-        rows,
-        kind=rows.kind,
-        columns=chosen.columns,
-        label_names=lambda: rows.label_names,
-        destination_root=destination_root,
-    )
+    has_image = ROW_FORMS[chosen.kind].has_image
+    with images_beside(destination_root).staging() if has_image else nullcontext() as staged:
+        rows = normalise_rows(
+            table.rows([column for column in table.columns if column not in skipped]),
+            chosen,
+            label_names=known,
+            numbered=label_names is None,
+            text_types=table.text_types,
+            filled=table.filled,
+            images=None if staged is None else ImageReader(staged, image_limits),
+        )
+        kept = keep_rows(
+            rows,
+            kind=rows.kind,
+            columns=chosen.columns,
+            label_names=lambda: rows.label_names,
+            destination_root=destination_root,
+            staged=staged,
+        )
     return kept.model_copy(
         update={
             "name": name[:MAX_NAME_CHARACTERS] if name else None,
@@ -121,17 +140,22 @@ def keep_rows(
     columns: Mapping[str, str],
     label_names: Callable[[], Sequence[str] | None],
     destination_root: Path,
+    staged: StagedImages | None = None,
 ) -> Dataset:
     """Write normalised rows in one pass and move them to their address; the same rows again are one copy.
 
-    `label_names` is asked when all rows have gone by, for it may depend on them. Raises EmptyFile.
+    `label_names` is asked when all rows have gone by, for it may depend on them; `staged` holds images of the rows
+    that may be new. Raises EmptyFile, and NotFound where an image is neither there nor kept.
     """
     statistics = RowStatistics(kind)
     staging = destination_root / f"incoming-{ULID()}"
     summary = write_rows(staging, statistics.watch(rows))
     names = label_names()
     dataset_id = f"ds_{dataset_digest(kind, names, columns, summary)}"
-    _settle(staging, destination_root / dataset_id)
+    if statistics.images is None:
+        _settle(staging, destination_root / dataset_id)
+    else:
+        _settle_images(staging, destination_root / dataset_id, statistics.images, staged)
     return Dataset(
         id=dataset_id,
         kind=kind,
@@ -168,7 +192,7 @@ def _unkept(table: Table, chosen: ColumnMap) -> list[str]:
     return [
         column
         for column in table.columns
-        if column not in read and (kinds := table.types.get(column)) and kinds <= {"bytes", "other"}
+        if column not in read and (kinds := table.types.get(column)) and kinds <= {"bytes", "image", "other"}
     ]
 
 
@@ -184,6 +208,19 @@ def _reading(rows: NormalisedRows, table: Table, chosen: ColumnMap) -> dict[str,
     form = {"label_form": rows.label_form} if rows.label_form else {}
     template = {"prompt_template": "alpaca"} if "instruction" in chosen.columns else {}
     return {"format": table.format.name, **form, **template}
+
+
+def _settle_images(staging: Path, folder: Path, digests: set[str], staged: StagedImages | None) -> None:
+    """As `_settle`, for rows with images: with the lock held, so that none is removed before the list is there."""
+    images = images_beside(folder.parent)
+    write_list(staging, digests)
+    with images.locked():
+        if staged is not None:
+            images.publish(staged)
+        if missing := images.missing(digests):
+            shutil.rmtree(staging)
+            raise NotFound(f"{len(missing)} images of these rows are gone.", hint="Send the data set again.")
+        _settle(staging, folder)
 
 
 def _settle(staging: Path, folder: Path) -> None:

@@ -11,6 +11,8 @@ from influence.errors import UnreadableFile
 
 MAX_HEADER_BYTES = 32 << 20
 MAX_DIMENSIONS = 8
+#: More than the largest mixtures of experts have in one file; each is looked at several times.
+MAX_TENSORS = 100_000
 _PIECE_BYTES = 4 << 20
 #: Bytes of one element.
 DTYPE_BYTES = {
@@ -57,6 +59,8 @@ def read_header(file: Path) -> dict[str, TensorInfo]:
         if size < 8 or length > size - 8 or length > MAX_HEADER_BYTES:
             raise _unreadable(file, "its header is longer than the file or than 32 MiB")
         header = _parse(file, stream.read(length))
+    if len(header) > MAX_TENSORS:
+        raise _unreadable(file, f"it names {len(header):,} tensors, more than {MAX_TENSORS:,}")
     tensors = {name: _tensor(file, name, entry, 8 + length) for name, entry in header.items() if name != "__metadata__"}
     tensors = dict(sorted(tensors.items(), key=lambda item: (item[1].start, item[1].stop)))
     end = 8 + length

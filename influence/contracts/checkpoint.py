@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializationInfo, field_serializer, model_validator
 
-from influence.contracts.common import Frozen, Json, Record, Request
+from influence.contracts.common import FOR_CALLERS, Frozen, Json, Record, Request
 from influence.contracts.tasks import TaskName, listed_tasks
 
 
@@ -37,13 +37,20 @@ class CheckpointRequest(Request):
 
 
 class BaseModelRef(Frozen):
-    """Where the base model lies. `location` is a folder (kind path) or a hub id (kind hub)."""
+    """Where the base model lies. `location` is a folder (kind path) or a hub id (kind hub).
+
+    Callers are shown the name that they gave instead of a folder: where things lie on a server is nothing of theirs.
+    """
 
     name: str
     kind: Literal["path", "hub"]
     location: str
     revision: str | None = None
     digest: str | None = None
+
+    @field_serializer("location")
+    def _show(self, location: str, info: SerializationInfo) -> str:
+        return self.name if self.kind == "path" and info.context == FOR_CALLERS else location
 
 
 class TokenizerRecord(Frozen):

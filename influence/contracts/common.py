@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict
 Json = dict[str, Any]
 Item = TypeVar("Item")
 
+#: Context in which a record is written as callers see it, not as it is kept.
+FOR_CALLERS: Json = {"for": "callers"}
+
 
 class Frozen(BaseModel):
     """A record: immutable once made."""

@@ -44,7 +44,8 @@ class RowForm:
     `words`: the fields that people read. `label`: what is in the field `label`, which every row of a data set has and
     a test point may lack. Rows without one may have the field `class`, where the columns name it. `of_lists`: readings
     whose columns hold lists of messages; where they hold text, the rows are of another kind. `context`: roles beside
-    those of any reading, found by their names, that a chat template reads. What plays no role is the field `metadata`
+    those of any reading, found by their names, that a chat template reads. `has_image`: rows have the field `image`,
+    {digest, width, height}, whose pixels influence.rows.images.store keeps. What plays no role is the field `metadata`
     of a row of any kind.
     """
 
@@ -54,6 +55,7 @@ class RowForm:
     label: LabelForm | None = None
     of_lists: tuple[Roles, ...] = ()
     context: tuple[str, ...] = ()
+    has_image: bool = False
 
     @property
     def label_roles(self) -> tuple[str, ...]:
@@ -99,7 +101,23 @@ TOKENS = RowForm(
 )
 TEXT = RowForm(name="text", readings=(Roles(("text",)),), words=("text",))
 
-_FORMS = (CLASSIFICATION, REGRESSION, MULTI_LABEL, TOKENS, COMPLETION, CONVERSATION, TEXT)
+IMAGE_CLASSIFICATION = RowForm(
+    name="image_classification", readings=(Roles(("image",), label="label"),), words=(), label="class", has_image=True
+)
+#: A picture and what it shows in words.
+IMAGE_CAPTION = RowForm(name="image_caption", readings=(Roles(("image", "text")),), words=("text",), has_image=True)
+
+_FORMS = (
+    CLASSIFICATION,
+    REGRESSION,
+    MULTI_LABEL,
+    TOKENS,
+    COMPLETION,
+    CONVERSATION,
+    TEXT,
+    IMAGE_CLASSIFICATION,
+    IMAGE_CAPTION,
+)
 #: Every kind of rows by name.
 ROW_FORMS: dict[str, RowForm] = {form.name: form for form in _FORMS}
 
@@ -129,12 +147,13 @@ RowKind = Annotated[str, AfterValidator(_check_kind), WithJsonSchema(_kind_schem
 
 #: What the values of a metadata column are; `json` is anything nested or mixed.
 MetadataType = Literal["string", "number", "boolean", "time", "json"]
-FormatName = Literal["jsonl", "json", "csv", "parquet", "arrow"]
+FormatName = Literal["jsonl", "json", "csv", "parquet", "arrow", "imagefolder"]
 Compression = Literal["gzip", "zstd"]
 Encoding = Literal["utf-8", "utf-16"]
 Quoting = Literal["double", "none"]
 Export = Literal["argilla", "cleanlab", "label-studio"]
 ProblemCode = Literal[
+    "alpha_left_out",
     "columns_not_read",
     "conflicting_label",
     "duplicate",

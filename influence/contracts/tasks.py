@@ -21,6 +21,7 @@ from influence.contracts.dataset import (
     TOKENS,
     RowKind,
 )
+from influence.errors import RowsUnfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +143,13 @@ TASKS: dict[str, TaskDeclaration] = {task.name: task for task in _TASKS}
 
 
 def training_task(kind: RowKind, architectures: Sequence[str] = ()) -> TaskDeclaration:
-    """The task that a base model is trained for on rows of a kind: that of its own class where it takes such rows."""
+    """The task that a base model is trained for on rows of a kind: that of its own class where it takes such rows.
+
+    Raises RowsUnfit where no task takes them.
+    """
     fitting = [task for task in TASKS.values() if kind in task.rows]
+    if not fitting:
+        raise RowsUnfit(f"No task is trained on rows of kind '{kind}'.", hint="Name rows of another kind.")
     of_model = [task for task in fitting if any(name.endswith(task.architectures) for name in architectures)]
     return (of_model or fitting)[0]
 

@@ -34,9 +34,10 @@ class WorkKind(Generic[Made]):
     `collection` is where its records are read, `/v1/{collection}/{id}`, and their ids begin with `prefix`. `actors` are
     the steps on its queue, the one that begins first. Records live `lifetime_seconds` from their end on, or until they
     are deleted. `holds` says while what a record is not deleted that it was made from: for ever, or while it is worked
-    on; where it is None, the record is deleted along. `leaves_record` says whether a record stays when its job is
-    cancelled; one at an address of its content does not, for the same request finds it again. `is_source` says whether
-    other records are made from its records.
+    on, after which it goes along with the rows that it is about; where it is None, the record is deleted along with
+    anything that it was made from. `leaves_record` says whether a record stays when its job is cancelled; one at an
+    address of its content does not, for the same request finds it again. `is_source` says whether other records are
+    made from its records.
     """
 
     name: JobKind

@@ -12,6 +12,7 @@ from influence.rows.findings import list_names
 from influence.rows.metadata import MAX_NAME_CHARACTERS, can_be_named
 from influence.rows.roles import (
     BESIDE,
+    CAPTIONS,
     CLASS,
     CONTENT,
     CONTEXT,
@@ -126,6 +127,12 @@ class _Names:
         both = ((self.by_key.get(a, [])[:_TRIED], self.by_key.get(b, [])[:_TRIED]) for a, b in PAIRS)
         return [pair for firsts, seconds in both for pair in product(firsts, seconds)]
 
+    def captions(self) -> list[str]:
+        """Columns that may be the text beside an image."""
+        found = self.candidates("text")
+        named = [column for key in CAPTIONS for column in self.by_key.get(key, [])]
+        return found or ([] if "text" in self.left_out else named[:_TRIED])
+
     def label_name(self, columns: Mapping[str, str]) -> str | None:
         """The column that names int labels: `label_text` or `label_name`, or the label's own name with that ending."""
         if "label" not in columns:
@@ -158,6 +165,7 @@ class _Names:
         return frozenset(found - set(columns.values()))
 
 
+_IMAGES: frozenset[ValueKind] = frozenset({"image", "object", "bytes", "text"})
 _TRUTHS: frozenset[ValueKind] = frozenset({"truth", "nothing"})
 _LISTS: frozenset[ValueKind] = frozenset({"list", "nothing"})
 
@@ -187,7 +195,7 @@ def _guess_around(names: _Names, named: Mapping[str, str], types: Types) -> dict
 def _guess(names: _Names, named: Mapping[str, str], types: Types) -> dict[str, str]:
     """The one reading of the names that keeps to `named`, or an error that lists what there is."""
     readings = [
-        dict(reading) for reading in _readings(names, named) if named.items() <= reading.items() | _beside(named)
+        dict(reading) for reading in _readings(names, named, types) if named.items() <= reading.items() | _beside(named)
     ]
     unique = list({tuple(sorted(reading.items())): reading for reading in readings}.values())
     if len(unique) == 1:
@@ -214,13 +222,31 @@ def _beside(named: Mapping[str, str]) -> set[tuple[str, str]]:
     return {(role, column) for role, column in named.items() if role in BESIDE}
 
 
-def _readings(names: _Names, named: Mapping[str, str]) -> list[dict[str, str]]:
+def _readings(names: _Names, named: Mapping[str, str], types: Types) -> list[dict[str, str]]:
     labels = [named["label"]] if "label" in named else names.labels()
+    images = [column for column in names.candidates("image") if _may_hold_images(column, types)]
+    if any("image" in types[column] for column in images):
+        # Files of images: they are what the table is about.
+        return [*_captioned(names, images), *_pictured(images, labels)]
     tags = [named["tags"]] if "tags" in named else names.candidates("tags")
     tagged = [{"tokens": words, "tags": tag} for words, tag in product(names.candidates("tokens"), tags)]
     conversations = [{role: column} for role in ("messages", "conversations") for column in names.candidates(role)]
     readings = [*conversations, *_completions(names), *_classifications(names, labels)]
-    return [*readings, *([] if labels else _texts(names))] or tagged
+    readings += [] if labels else _captioned(names, images) or _texts(names)
+    return readings or _pictured(images, labels) or tagged
+
+
+def _may_hold_images(column: str, types: Types) -> bool:
+    kinds = types.get(column, frozenset()) - {"nothing"}
+    return bool(kinds) and kinds <= _IMAGES
+
+
+def _captioned(names: _Names, images: Sequence[str]) -> list[dict[str, str]]:
+    return [{"image": image, "text": text} for image, text in product(images, names.captions())]
+
+
+def _pictured(images: Sequence[str], labels: Sequence[str]) -> list[dict[str, str]]:
+    return [{"image": image, "label": label} for image, label in product(images, labels)]
 
 
 def _texts(names: _Names) -> list[dict[str, str]]:

@@ -22,7 +22,7 @@ def read_content(
     filled: bool = False,
     renamed: Renamed = lambda _: None,
 ) -> Row:
-    """The fields of a row beside id, label and metadata. Raises BrokenRow without a row number.
+    """The fields of a row beside id, image, label and metadata. Raises BrokenRow without a row number.
 
     `filled` says that the source fills objects with nulls, as Parquet does.
     """

@@ -9,6 +9,8 @@ from influence.rows.columns import choose_columns
 from influence.rows.content import Row, Source, read_content
 from influence.rows.conversations.context import is_empty
 from influence.rows.findings import Findings
+from influence.rows.images.limits import ImageLimits
+from influence.rows.images.sources import ImageReader, InlineKeeper
 from influence.rows.label_forms.books import Labels, open_book
 from influence.rows.label_forms.tags import check_extent
 from influence.rows.metadata import MetadataReader
@@ -25,17 +27,20 @@ def normalise_examples(
     beside: Collection[str] = (),
     label_names: Sequence[str] | None = None,
     classes: int | None = None,
+    image_limits: ImageLimits | None = None,
 ) -> list[Row]:
     """Query examples in the normal form of `kind`; a missing label is None, and what plays no role is metadata.
 
     Fields go by the data set's own `columns` or by the names of the roles; `beside` are the columns that play none,
-    `classes` is how many the model has, where that is known.
+    `classes` is how many the model has, where that is known. An image stays in its example (see InlineKeeper).
     Raises ColumnsUnmatched, ColumnsAmbiguous, BrokenRow or a RowsRefused with the example's index in
     `extra["example_index"]`.
     """
     book = open_book(kind, label_names, classes)
+    images = ImageReader(InlineKeeper(), image_limits or ImageLimits())
     return [
-        _guarded(_example, index, example, kind, columns or {}, beside, book) for index, example in enumerate(examples)
+        _guarded(_example, index, example, kind, columns or {}, beside, book, images)
+        for index, example in enumerate(examples)
     ]
 
 
@@ -53,12 +58,16 @@ def _example(
     columns: Mapping[str, str],
     beside: Collection[str],
     book: Labels,
+    images: ImageReader,
 ) -> Row:
     if not isinstance(example, Mapping):
         raise BrokenRow("is no object.", hint='An example is an object such as {"text": "..."}.')
     found = _example_columns(example, kind, columns)
     _refuse_unreadable(example, kind, found, beside)
-    row = {"id": _example_id(index, example, columns), **read_content(example, found, kind)}
+    row: Row = {"id": _example_id(index, example, columns)}
+    if "image" in found:
+        row["image"], _ = images.read(example[found["image"]], found["image"])
+    row |= read_content(example, found, kind)
     used = {*found.values(), _field(example, "id", columns)}
     if ROW_FORMS[kind].label is not None:
         role, field = _label_field(example, kind, columns)

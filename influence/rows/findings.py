@@ -9,6 +9,7 @@ NAMED_ROWS = 20
 _KEPT_NAMES = 1000
 _NAMES_IN_MESSAGE = 12
 _MESSAGES: dict[ProblemCode, str] = {
+    "alpha_left_out": "{count} images have transparent pixels, which are read as if they were not: modes {names}.",
     "columns_not_read": "No model reads {names}: kept beside the rows as metadata.",
     "label_names_not_learnt": "{names} does not name the classes one to one: no label names were taken from it.",
     "metadata_not_kept": "Not kept as metadata of {count} rows, for it is no JSON or too large: {names}.",

@@ -10,6 +10,7 @@ from influence.rows.columns import ColumnMap
 from influence.rows.content import Row, Source, read_content
 from influence.rows.conversations.context import is_empty
 from influence.rows.findings import NAMED_ROWS, Findings
+from influence.rows.images.sources import ImageReader
 from influence.rows.label_forms.all_rows import DatasetLabels
 from influence.rows.label_forms.books import open_book
 from influence.rows.label_forms.class_values import Form, as_class
@@ -37,8 +38,10 @@ class NormalisedRows:
         numbered: bool,
         text_types: Mapping[str, MetadataType] | None,
         filled: bool,
+        images: ImageReader | None,
     ) -> None:
         self.kind: RowKind = columns.kind
+        self._images = images
         self._columns = columns.columns
         self._unreadable = columns.unreadable
         self._source = source
@@ -100,6 +103,7 @@ class NormalisedRows:
         self._refuse_unreadable(source)
         renamed = partial(self._findings.note, "roles_renamed", row=index)
         row: Row = {"id": self._id(index, source)}
+        row |= self._image(index, source)
         row |= read_content(source, columns, self.kind, filled=self._filled, renamed=renamed)
         if self._label_role is not None:
             name = source.get(self._label_name) if self._label_name else None
@@ -110,6 +114,16 @@ class NormalisedRows:
         if metadata := self._metadata.read(index, source):
             row["metadata"] = metadata
         return row
+
+    def _image(self, index: int, source: Source) -> Row:
+        if "image" not in self._columns:
+            return {}
+        assert self._images is not None, "rows with images need a reader of images"
+        column = self._columns["image"]
+        image, decoded = self._images.read(source.get(column), column)
+        if decoded.lost_alpha:
+            self._findings.note("alpha_left_out", decoded.mode, index)
+        return {"image": image}
 
     def _refuse_unreadable(self, source: Source) -> None:
         for column in self._unreadable & source.keys():
@@ -142,13 +156,16 @@ def normalise_rows(
     numbered: bool = False,
     text_types: Mapping[str, MetadataType] | None = None,
     filled: bool = False,
+    images: ImageReader | None = None,
 ) -> NormalisedRows:
-    """Stream rows in normal form.
+    """Stream rows in normal form; `images` takes up those of rows that have one.
 
     `numbered`: the label names came with the class numbers. `text_types`: every value is a string (CSV), and this is
     what those of each column are. `filled`: objects are filled with nulls (Parquet).
     """
-    return NormalisedRows(source, columns, label_names, numbered=numbered, text_types=text_types, filled=filled)
+    return NormalisedRows(
+        source, columns, label_names, numbered=numbered, text_types=text_types, filled=filled, images=images
+    )
 
 
 def row_id(index: int) -> str:

@@ -14,6 +14,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "instruction": ("instruction",),
     "input": ("input", "context"),
     "output": ("output", "response", "answer", "completion"),
+    "image": ("image", "img", "picture", "photo"),
     "tokens": ("tokens", "words"),
     "tags": ("tags", "ner_tags", "ner", "pos_tags", "pos", "chunk_tags", "labels"),
 }
@@ -66,6 +67,8 @@ UNREADABLE_BESIDE: dict[str, frozenset[str]] = {
     ),
     "prompt": frozenset({"input", "instruction"}),
 }
+#: What a text beside an image is called, where nothing there is called a text.
+CAPTIONS = ("caption", "captions", "prompt")
 #: Columns that give an int label its name.
 LABEL_NAMES = ("label_text", "label_name", "label_names")
 #: The class of a row whose loss falls on text. Never guessed: `class` is what many call a label.

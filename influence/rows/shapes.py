@@ -84,11 +84,16 @@ def _prompts_alone(keys: Mapping[str, str], types: Types) -> Suggestion | None:
 
 
 def _pictures(keys: Mapping[str, str], types: Types) -> Suggestion | None:
-    found = keys.keys() & {"image", "images", "pixel_values", "audio", "video"}
-    if not found:
+    if keys.keys() & {"image", "images"}:
+        return Suggestion(
+            "hold pictures, and neither one class nor one text for each",
+            'Name the columns by their roles: columns={"image": "<column>", "label": "<column>"} for classes, '
+            'columns={"image": "<column>", "text": "<column>"} for captions. A row has one picture.',
+        )
+    if not keys.keys() & {"pixel_values", "audio", "video"}:
         return None
     return Suggestion(
-        "hold pictures, sound or films", "Only rows of text are read from tables: send those, or name their column."
+        "hold pictures as numbers, sound or films", "Rows of text and of image files are read: send those."
     )
 
 

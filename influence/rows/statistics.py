@@ -37,6 +37,8 @@ class RowStatistics:
         self._roles: Counter[str] = Counter()
         self._turns = array("q")
         self._without_assistant = 0
+        self.images: set[str] | None = set() if ROW_FORMS[kind].has_image else None
+        self._sizes: dict[str, array[int]] = {"image_width": array("q"), "image_height": array("q")}
         self._empty, self._missing = array("q"), array("q")
         self._contents, self._texts, self._label_hashes = HashList(), HashList(), HashList()
 
@@ -56,6 +58,9 @@ class RowStatistics:
         if any(len(text) <= _LONGEST_WORD and text.strip().lower() in MISSING_WORDS for text in texts.values() if text):
             self._missing.append(self.rows)
         self._contents.add(content_hash_input(row))
+        if self.images is not None:
+            texts = {**texts, "image": row["image"]["digest"]}
+            self._add_image(row["image"])
         if self._labels is not None and row["label"] is not None:
             self._labels.add(row["label"])
             self._texts.add(canonical_json(texts))
@@ -63,6 +68,12 @@ class RowStatistics:
         if CLASS in row:
             self._classes[row[CLASS]] += 1
         self.rows += 1
+
+    def _add_image(self, image: dict[str, Any]) -> None:
+        assert self.images is not None
+        self.images.add(image["digest"])
+        self._sizes["image_width"].append(image["width"])
+        self._sizes["image_height"].append(image["height"])
 
     def _texts_of(self, row: Row) -> dict[str, str]:
         if self.kind != CONVERSATION.name:
@@ -77,6 +88,8 @@ class RowStatistics:
     def summary(self) -> dict[str, Any]:
         """Rows, characters, and per kind: labels; prompt and completion; turns and roles; classes of text rows."""
         figures: dict[str, Any] = {"rows": self.rows, "characters": _spread(self._characters.get("", array("q")))}
+        if self.images is not None:
+            figures |= {"images": len(self.images), **{name: _spread(sizes) for name, sizes in self._sizes.items()}}
         figures |= {f"{name}_characters": _spread(sizes) for name, sizes in self._characters.items() if name}
         if self._labels is not None:
             figures |= self._labels.summary()
@@ -97,7 +110,9 @@ class RowStatistics:
         found += _problem("duplicate", self._contents.repeats(), "rows equal an earlier row in all but the id.")
         if self._labels is not None:
             found += _problem(
-                "conflicting_label", self._conflicts(), "rows share their text with a row of another label."
+                "conflicting_label",
+                self._conflicts(),
+                f"rows share their {'text' if self.images is None else 'image'} with a row of another label.",
             )
         return tuple(found)
 

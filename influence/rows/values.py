@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from influence.digests import canonical_json
 from influence.errors import BrokenRow
+from influence.rows.images.sources import ImageFile
 
 MAX_ID_CHARACTERS = 512
 MAX_JSON_DEPTH = 32
@@ -17,7 +18,7 @@ UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 #: What a value is, as JSON and Arrow tell values apart.
-ValueKind = Literal["nothing", "truth", "number", "text", "time", "bytes", "list", "object", "other"]
+ValueKind = Literal["nothing", "truth", "number", "text", "time", "bytes", "list", "object", "image", "other"]
 _KINDS: dict[type, ValueKind] = {
     type(None): "nothing",
     bool: "truth",
@@ -28,6 +29,7 @@ _KINDS: dict[type, ValueKind] = {
     list: "list",
     tuple: "list",
     dict: "object",
+    ImageFile: "image",
 }
 #: What to do where text is needed and something else lies there.
 _TEXT_HINTS: dict[ValueKind, str] = {
@@ -35,7 +37,8 @@ _TEXT_HINTS: dict[ValueKind, str] = {
     "truth": "Name the column that holds the text in 'columns'; a truth value is none.",
     "number": 'Write numbers that are meant as text in quotes, such as "42", or name the column that holds the text.',
     "time": "Write times that are meant as text as strings, or name the column that holds the text.",
-    "bytes": "Decode the bytes to text before sending; pictures and sound cannot be scored.",
+    "bytes": "Decode the bytes to text before sending; pictures are read from a column with the role 'image'.",
+    "image": "Name the column that holds the text in 'columns'; this one holds pictures.",
     "object": "Send the field inside it that holds the text as a column of its own.",
     "other": "Convert the column to strings.",
 }

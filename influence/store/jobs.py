@@ -6,6 +6,8 @@ progress never counts a row double.
 
 import json
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, cast
 
@@ -16,7 +18,8 @@ from influence.contracts.common import Json, Page, now
 from influence.contracts.job import Job, JobKind, JobState, Progress
 from influence.errors import NotFound, RecordDamaged
 from influence.store import keys
-from influence.store.connections import is_full
+from influence.store.connections import StoreFullError, is_full
+from influence.store.lifetimes import JOB, Lifetimes
 
 log = structlog.get_logger()
 
@@ -34,6 +37,11 @@ if count > 1 then return redis.call('HINCRBY', KEYS[1], ARGV[1], -1) end
 return redis.call('HDEL', KEYS[1], ARGV[1])
 """
 _MIN_SECONDS_FOR_RATE = 0.5
+#: Jobs that are read in one round trip where many are wanted.
+_BATCH = 100
+#: A pause that was not confirmed for so long is over, or its worker is.
+PAUSE_SECONDS = 15.0
+_PAUSED = "paused_at"
 
 #: Shown with a job's progress while the server refuses writes.
 FULL: Json = {
@@ -48,6 +56,7 @@ class Jobs:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
+        self._lifetimes = Lifetimes(client)
         self._move_script = client.register_script(_MOVE)
         #: Jobs that were found damaged: the log says so once.
         self._reported: set[str] = set()
@@ -67,16 +76,22 @@ class Jobs:
 
     def find(self, job_id: str) -> Job | None:
         """The job as it stands now, or None. Raises RecordDamaged."""
-        fields = self._client.hgetall(keys.job(job_id))
-        if b"record" not in fields:
+        job = self._read(job_id, self._client.hgetall(keys.job(job_id)))
+        return self._with_note([job])[0]
+
+    def _read(self, job_id: str, found: Mapping[Any, Any]) -> Job | None:
+        if b"record" not in found:
             return None
         try:
-            job = _job_from({_text(name): _text(value) for name, value in fields.items()})
+            return _job_from({_text(name): _text(value) for name, value in found.items()})
         except (ValueError, KeyError, TypeError) as error:
             raise self._report(job_id, error) from error
-        if job.is_final or not is_full(self._client):
-            return job
-        return job.model_copy(update={"progress": job.progress.model_copy(update={"note": FULL})})
+
+    def _with_note(self, jobs: list[Job | None]) -> list[Job | None]:
+        """Jobs at work say that they are paused while the server takes no writes; it is asked once for all."""
+        if all(job is None or job.is_final or job.progress.note for job in jobs) or not is_full(self._client):
+            return jobs
+        return [job if job is None or job.is_final else _with_full_note(job) for job in jobs]
 
     def find_whole(self, job_id: str) -> Job | None:
         """The job, or None where there is none that can be read."""
@@ -89,7 +104,7 @@ class Jobs:
         if job_id not in self._reported:
             self._reported.add(job_id)
             log.error("a job cannot be read", job_id=job_id[:80], error=str(error)[:200])
-            self._client.expire(keys.job(job_id), keys.JOB_SECONDS)  # nobody will end it
+            self._lifetimes.begin(JOB, job_id, keys.JOB_SECONDS)  # nobody will end it
         return RecordDamaged(f"The stored record of job '{job_id[:80]}' cannot be read.")
 
     def require(self, job_id: str) -> Job:
@@ -102,17 +117,29 @@ class Jobs:
     def page(self, *, limit: int, after: str | None = None) -> Page[Job]:
         """Newest first; `after` is the last id of the page before. Raises NotFound for a cursor that is gone."""
         found: list[Job] = []
-        for job_id in self._ids_following(after):
-            job = self.find_whole(job_id)
-            if job is not None:
-                found.append(job)
-            elif not self._client.exists(keys.job(job_id)):
-                self._client.zrem(keys.listing("job"), job_id)
+        ids = self._ids_following(after)
+        for start in range(0, len(ids), _BATCH):
+            found += self._read_listed(ids[start : start + _BATCH])
             if len(found) > limit:
                 break
-        data = found[:limit]
+        data = [job for job in self._with_note(list(found[:limit])) if job is not None]
         more = len(found) > limit
         return Page[Job](data=data, has_more=more, next=data[-1].id if more else None)
+
+    def _read_listed(self, ids: list[str]) -> list[Job]:
+        """Those of the jobs that can be read; the listing forgets those that are gone."""
+        pipeline = self._client.pipeline(transaction=False)
+        for job_id in ids:
+            pipeline.hgetall(keys.job(job_id))
+        records = dict(zip(ids, pipeline.execute(), strict=True))
+        gone = [job_id for job_id, fields in records.items() if not fields]
+        if gone:
+            self._client.zrem(keys.listing("job"), *gone)
+        found = []
+        for job_id, fields in records.items():
+            with suppress(RecordDamaged):
+                found.append(self._read(job_id, fields))
+        return [job for job in found if job is not None]
 
     def _ids_following(self, after: str | None) -> list[str]:
         """Ids of all jobs, newest first; jobs live JOB_SECONDS, so that the list stays short."""
@@ -131,6 +158,8 @@ class Jobs:
         found = {member: self.find_whole(_text(member)) if keys.is_id(_text(member)) else None for member in members}
         over = [member for member, job in found.items() if job is None or job.is_final]
         if over:  # who ended it died right then, or it cannot be read
+            for member in over:
+                self._lifetimes.begin(JOB, _text(member), keys.JOB_SECONDS)
             self._client.srem(keys.open_jobs(), *over)
         return [job for job in found.values() if job is not None and not job.is_final]
 
@@ -190,14 +219,23 @@ class Jobs:
 
     def succeed(self, job_id: str) -> bool:
         """running -> succeeded."""
-        return self._finish(job_id, "succeeded", "queued,running")
+        return self._finish(job_id, "succeeded")
 
     def fail(self, job_id: str, error: Json, lifetime_seconds: int | None = None) -> bool:
         """queued or running -> failed, with a problem object; it may quote what should not be kept for JOB_SECONDS."""
-        moved = self._finish(job_id, "failed", "queued,running", error=json.dumps(error))
-        if moved and lifetime_seconds is not None:
-            self._client.expire(keys.job(job_id), lifetime_seconds)
-        return moved
+        lifetime = keys.JOB_SECONDS if lifetime_seconds is None else lifetime_seconds
+        return self._finish(job_id, "failed", lifetime, error=json.dumps(error))
+
+    def pause(self, job_id: str) -> None:
+        """Say that the server refused the work's writes for want of memory. It may refuse this one, too."""
+        with suppress(StoreFullError):
+            self._client.hset(keys.job(job_id), _PAUSED, now().isoformat())
+        self._notify(job_id)
+
+    def resume(self, job_id: str) -> None:
+        """The pause is over."""
+        self._client.hdel(keys.job(job_id), _PAUSED)
+        self._notify(job_id)
 
     def forget_error(self, job_id: str) -> None:
         """Remove what went wrong from a job's record."""
@@ -215,7 +253,7 @@ class Jobs:
 
     def cancel(self, job_id: str) -> bool:
         """queued or running -> cancelled; False when the job was final already."""
-        return self._finish(job_id, "cancelled", "queued,running")
+        return self._finish(job_id, "cancelled")
 
     def delete(self, job_id: str) -> None:
         """Remove the job's record."""
@@ -223,10 +261,10 @@ class Jobs:
         self._client.zrem(keys.listing("job"), job_id)
         self._client.srem(keys.open_jobs(), job_id)
 
-    def _finish(self, job_id: str, state: JobState, leaves: str, **fields: str) -> bool:
-        moved = self._move(job_id, leaves, {"state": state, "finished_at": now().isoformat(), **fields})
+    def _finish(self, job_id: str, state: JobState, lifetime_seconds: int = keys.JOB_SECONDS, **fields: str) -> bool:
+        moved = self._move(job_id, "queued,running", {"state": state, "finished_at": now().isoformat(), **fields})
         if moved:
-            self._client.expire(keys.job(job_id), keys.JOB_SECONDS)
+            self._lifetimes.begin(JOB, job_id, lifetime_seconds)
             self._client.srem(keys.open_jobs(), job_id)
         return moved
 
@@ -266,7 +304,17 @@ def _progress_from(fields: dict[str, str]) -> Progress:
         unit=fields.get("unit", "rows"),
         rate=rate,
         eta_seconds=eta,
+        note=FULL if _is_paused(fields) else None,
     )
+
+
+def _is_paused(fields: dict[str, str]) -> bool:
+    since = _moment(fields.get(_PAUSED))
+    return since is not None and fields["state"] == "running" and (now() - since).total_seconds() < PAUSE_SECONDS
+
+
+def _with_full_note(job: Job) -> Job:
+    return job.model_copy(update={"progress": job.progress.model_copy(update={"note": FULL})})
 
 
 def _rate(done: int, fields: dict[str, str]) -> float | None:

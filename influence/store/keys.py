@@ -1,7 +1,8 @@
 """Every Redis key, made here and nowhere else: type, role, owner, lifetime.
 
-Roles: *state* is durable (records, queue, commits, norms) and nothing there has a lifetime while it is needed;
-*cache* may be evicted and is computed again when missed. Both may be one server.
+Roles: *state* is durable (records, queue, commits, norms) and nothing there has a lifetime in Redis, for a full server
+evicts what has one; what ends by itself has a line in `lifetimes`, and workers remove it. *cache* may be evicted and is
+computed again when missed. Both may be one server.
 """
 
 import re
@@ -41,6 +42,12 @@ def checked(kind: str, resource_id: str) -> str:
 def record(kind: str, record_id: str) -> str:
     """string, JSON · state · api creates, workers update · until deleted, or for its kind's lifetime once final."""
     return f"{PREFIX}{kind}:{checked(kind, record_id)}"
+
+
+def lifetimes() -> str:
+    """sorted set "kind name" -> when it ends, seconds since 1970 · state · api, workers · members leave with what they
+    name."""
+    return f"{PREFIX}lifetimes"
 
 
 def listing(kind: str) -> str:
@@ -94,7 +101,7 @@ def gradients(build: str, shard: int, block: int, piece: int) -> str:
 
 
 def query_scores(query_id: str, piece: int) -> str:
-    """string, chunk (test points x rows) · state · workers · ANSWER_SECONDS."""
+    """string, chunk (test points x rows) · state · workers · lives with the query."""
     return f"{PREFIX}query:{query_id}:scores:{piece}"
 
 
@@ -114,19 +121,17 @@ def evaluation_pictures(evaluation_id: str) -> str:
 
 
 def audit_column(audit_id: str, column: str, piece: int) -> str:
-    """string, chunk (rows audited,) · state · workers · ANSWER_SECONDS."""
+    """string, chunk (rows audited,) · state · workers · lives with the audit."""
     return f"{PREFIX}audit:{{{audit_id}}}:column:{column}:{piece}"
 
 
 def audit_parts(audit_id: str, stage: str) -> str:
-    """hash part number -> chunk, rows of an audit under way · state · workers · until its table is written, at most
-    ANSWER_SECONDS."""
+    """hash part number -> chunk, rows of an audit under way · state · workers · until its table is written."""
     return f"{PREFIX}audit:{{{audit_id}}}:parts:{stage}"
 
 
 def audit_sum(audit_id: str, rows: int, piece: int) -> str:
-    """string, chunk: sum of the first `rows` evaluation gradients · state · workers · until the next sum is written,
-    at most ANSWER_SECONDS."""
+    """string, chunk: sum of the first `rows` evaluation gradients · state · workers · until the next sum is written."""
     return f"{PREFIX}audit:{{{audit_id}}}:sum:{rows}:{piece}"
 
 
@@ -136,7 +141,7 @@ def audit_pattern(audit_id: str) -> str:
 
 
 def group_rows(groups_id: str, column: str, piece: int) -> str:
-    """string, chunk (rows of the data set,) · state · workers · ANSWER_SECONDS."""
+    """string, chunk (rows of the data set,) · state · workers · lives with the groups."""
     return f"{PREFIX}{{{groups_id}}}:{column}:{piece}"
 
 
@@ -173,17 +178,17 @@ def review_history(review_id: str) -> str:
 
 def repair_lock(build: str, shard: int) -> str:
     """string, who computes a lost shard again · state · that worker, and only while it holds it · REPAIR_SECONDS,
-    refreshed."""
+    refreshed; a lease that a full server evicts costs a second computation of the same bytes."""
     return f"{PREFIX}{{{build}.{shard}}}:repair"
 
 
 def idempotency(key_digest: str) -> str:
-    """string, JSON answer · state · api · IDEMPOTENCY_SECONDS."""
+    """string, JSON answer or since when one is worked on · state · api · IDEMPOTENCY_SECONDS."""
     return f"{PREFIX}idempotency:{key_digest}"
 
 
 def worker(name: str) -> str:
-    """string, JSON description · state · the worker itself · WORKER_SECONDS, refreshed."""
+    """string, JSON description · state · the worker itself · until it has not been heard of for WORKER_SECONDS."""
     return f"{PREFIX}worker:{name}"
 
 

@@ -11,6 +11,7 @@ from influence.contracts.job import WorkRecord
 from influence.contracts.work import WorkKind
 from influence.errors import NotFound, RecordDamaged
 from influence.store import keys
+from influence.store.lifetimes import Lifetimes
 
 Model = TypeVar("Model", bound=Record)
 Made = TypeVar("Made", bound=WorkRecord)
@@ -87,7 +88,7 @@ class Records(Generic[Model]):
                 raise NotFound(f"There is no {self._kind} '{record_id[:80]}'.")
             changed = change(self._parse(record_id, text))
             pipeline.multi()
-            pipeline.set(name, changed.model_dump_json(), keepttl=True)
+            pipeline.set(name, changed.model_dump_json())
             return changed
 
         return self._transact(name, attempt)
@@ -98,8 +99,8 @@ class Records(Generic[Model]):
         return cast("Result", run(attempt, name, value_from_callable=True))
 
     def expire(self, record_id: str, lifetime_seconds: int) -> None:
-        """Give a finished record a lifetime."""
-        self._client.expire(keys.record(self._kind, record_id), lifetime_seconds)
+        """Let a finished record, and what is kept beside it, end by itself."""
+        Lifetimes(self._client).begin(self._kind, record_id, lifetime_seconds)
 
     def delete(self, record_id: str) -> bool:
         """Remove a record; False when there was none."""

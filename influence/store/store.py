@@ -7,6 +7,7 @@ from influence.contracts.dataset import Dataset
 from influence.contracts.job import WorkRecord
 from influence.contracts.review import Review
 from influence.contracts.work import AUDIT, EVALUATION, GROUPS, INDEX, PREVIEW, QUERY, SWEEP, kind_of
+from influence.store import keys
 from influence.store.connections import Connections
 from influence.store.data.audits import AuditData
 from influence.store.data.evaluations import EvaluationData
@@ -17,6 +18,7 @@ from influence.store.data.scores import QueryScores
 from influence.store.deletions import Deletions
 from influence.store.idempotency import Idempotency
 from influence.store.jobs import Jobs
+from influence.store.lifetimes import Lifetimes
 from influence.store.queue import Queue
 from influence.store.records import Records, WorkRecords
 from influence.store.workers import Workers
@@ -59,11 +61,19 @@ class Store:
         self.queue = Queue(state)
         self.workers = Workers(state)
         self.idempotency = Idempotency(state)
+        self.lifetimes = Lifetimes(state)
         self.deletions = Deletions(state)
 
     def records_of(self, record: Made) -> WorkRecords[Made]:
         """Where such records are kept."""
         return self.work[kind_of(record).name]
+
+    def holds(self, resource_id: str) -> bool:
+        """Whether there is a record under an id, be it one that cannot be read."""
+        kinds = {"ckpt": "checkpoint", "ds": "dataset", "rev": "review"}
+        kinds |= {records.kind.prefix: name for name, records in self.work.items()}
+        kind = kinds.get(resource_id.partition("_")[0])
+        return kind is not None and bool(self.connections.state.exists(keys.record(kind, resource_id)))
 
     def ping(self) -> None:
         """Ask both servers for a sign of life; raises a StoreError."""

@@ -183,10 +183,11 @@ def delete(store: Store, record: WorkRecord) -> None:
         store.jobs.forget_errors(record.id)
 
 
-def delete_dependents(store: Store, resource_id: str) -> None:
-    """Delete all records that were made from a resource and do not hold it."""
+def delete_dependents(store: Store, resource_id: str, *, reports_too: bool = False) -> None:
+    """Delete all records that were made from a resource and do not hold it; with `reports_too` also those that held it
+    only while they were at work, as evaluations do."""
     for records in store.work.values():
-        if records.kind.holds is None:
+        if records.kind.holds is None or (reports_too and records.kind.holds == "at work"):
             for record in records.each():
                 if resource_id in record.sources:
                     delete(store, record)

@@ -1,7 +1,6 @@
 """Which workers are alive: each refreshes its own key."""
 
 import json
-import time
 from typing import cast
 
 import redis
@@ -17,23 +16,27 @@ class Workers:
         self._client = client
 
     def announce(self, name: str, description: Json) -> None:
-        """Say that this worker is alive, for the next WORKER_SECONDS."""
-        self._client.set(keys.worker(name), json.dumps(description), ex=keys.WORKER_SECONDS)
-        self._client.zadd(keys.listing("worker"), {name: int(time.time() * 1000)})
+        """Say that this worker is alive, for the next WORKER_SECONDS of the server's clock."""
+        self._client.set(keys.worker(name), json.dumps(description))
+        self._client.zadd(keys.listing("worker"), {name: self._server_ms()})
 
     def withdraw(self, name: str) -> None:
         """Say goodbye."""
         self._client.delete(keys.worker(name))
         self._client.zrem(keys.listing("worker"), name)
 
+    def _server_ms(self) -> int:
+        seconds, micros = self._client.time()
+        return seconds * 1000 + micros // 1000
+
     def alive(self) -> list[Json]:
         """Descriptions of all running workers; those that went silent leave the listing."""
-        names = cast("list[bytes]", self._client.zrange(keys.listing("worker"), 0, -1))
-        wanted = [keys.worker(name.decode(errors="replace")) for name in names]
+        heard = cast("list[tuple[bytes, float]]", self._client.zrange(keys.listing("worker"), 0, -1, withscores=True))
+        since = self._server_ms() - 1000 * keys.WORKER_SECONDS
+        for name in [name for name, at in heard if at < since]:
+            self.withdraw(name.decode(errors="replace"))
+        wanted = [keys.worker(name.decode(errors="replace")) for name, at in heard if at >= since]
         texts = self._client.mget(wanted) if wanted else []
-        silent = [name for name, text in zip(names, texts, strict=True) if text is None]
-        if silent:
-            self._client.zrem(keys.listing("worker"), *silent)
         return [description for text in texts if text is not None and (description := _read(text)) is not None]
 
 

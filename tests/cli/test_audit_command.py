@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from contract_server import ContractServer, problem
+from support.processes.contract_server import ContractServer, problem
 from support.processes.terminal import Call, assert_harmless
 
 

@@ -8,10 +8,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from contract_server import KEY, ContractServer, problem
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.responses import Response
+from support.processes.contract_server import KEY, ContractServer, problem
 from support.processes.terminal import Call, assert_harmless
 
 from cli.client.test_points import parse_rows

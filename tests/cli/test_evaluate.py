@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from contract_server import ContractServer, problem
+from support.processes.contract_server import ContractServer, problem
 from support.processes.terminal import Call, assert_harmless
 
 from cli.commands.experiment import parse_methods

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import dramatiq
 import pytest
@@ -103,7 +104,8 @@ def test_message_of_the_api_reaches_a_worker_and_is_acknowledged(port: int) -> N
     Store(api).queue.submit("answer_query", query_id="qry_9")
     broker: RedisBroker = make_broker(worker.state, middleware=[])
     seen: list[str] = []
-    dramatiq.actor(seen.append, actor_name="answer_query", queue_name="query", broker=broker)
+    actor: Any = dramatiq.actor
+    actor(seen.append, actor_name="answer_query", queue_name="query", broker=broker)
     consumer = broker.consume("query", prefetch=1, timeout=100)
     message = next(consumer)
     assert message is not None
@@ -139,7 +141,7 @@ def test_message_of_the_api_reaches_a_worker_and_is_acknowledged(port: int) -> N
         "SORT datainf:x",
     ],
 )
-def test_user_may_not(client_of: Callable[[str], redis.Redis], role: str, command: str) -> None:
+def test_user_may_not(client_of: Callable[[str], Any], role: str, command: str) -> None:
     with pytest.raises(redis.exceptions.NoPermissionError):
         client_of(role).execute_command(*command.split(" "))
 
@@ -150,7 +152,7 @@ def test_script_reaches_no_key_outside_the_project(client_of: Callable[[str], re
 
 
 @pytest.mark.parametrize("sent", [{}, {"username": "datainf-api", "password": WORKER_PASSWORD}])
-def test_nobody_gets_in_without_the_right_password(port: int, sent: dict[str, str]) -> None:
+def test_nobody_gets_in_without_the_right_password(port: int, sent: dict[str, Any]) -> None:
     with (
         redis.Redis(port=port, retry=Retry(NoBackoff(), 0), **sent) as client,
         pytest.raises(redis.exceptions.AuthenticationError),

@@ -128,7 +128,8 @@ def test_a_worker_killed_in_the_middle_of_an_audit_goes_on_where_it_was(
     def evaluated() -> bool:
         job = service.get(f"/v1/jobs/{audit['job_id']}")
         assert job["state"] in ("queued", "running"), job
-        return job["progress"]["phase"] == "evaluation gradients" and job["progress"]["done"] >= ROWS
+        progress = job["progress"]
+        return bool(progress["phase"] == "evaluation gradients" and progress["done"] >= ROWS)
 
     wait_until(evaluated, "the audit is under way")
     for pid in workers_of(service):

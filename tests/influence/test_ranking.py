@@ -21,7 +21,7 @@ from influence.ranking import (
 few_values = st.lists(st.integers(-3, 3), min_size=1, max_size=40)
 
 
-def test_helpful_rows_have_the_highest_scores_and_harmful_rows_the_lowest():
+def test_helpful_rows_have_the_highest_scores_and_harmful_rows_the_lowest() -> None:
     scores = scores_of(np.array([3.0, -1.0, 0.5, -7.0, 2.0]))
     ranking = rank_rows(scores, 2, "both")
     assert ranking.helpful.tolist() == [3, 1]
@@ -31,7 +31,7 @@ def test_helpful_rows_have_the_highest_scores_and_harmful_rows_the_lowest():
 
 
 @given(few_values, st.data())
-def test_rankings_equal_a_full_stable_sort_whatever_the_ties(values, data):
+def test_rankings_equal_a_full_stable_sort_whatever_the_ties(values: list[int], data: st.DataObject) -> None:
     scores = np.array(values, dtype=np.float32)
     k = data.draw(st.integers(1, len(values)))
     by_row = range(len(values))
@@ -41,21 +41,21 @@ def test_rankings_equal_a_full_stable_sort_whatever_the_ties(values, data):
 
 
 @given(few_values)
-def test_a_percentile_is_the_share_of_rows_with_a_lower_score(values):
+def test_a_percentile_is_the_share_of_rows_with_a_lower_score(values: list[int]) -> None:
     scores = np.array(values, dtype=np.float64)
     rows = np.arange(len(values))[::-1]
     expected = [100.0 * sum(other < values[row] for other in values) / len(values) for row in rows]
     np.testing.assert_allclose(percentiles(scores, rows), expected, rtol=1e-12)
 
 
-def test_more_rows_than_the_index_has_are_refused_with_the_count():
+def test_more_rows_than_the_index_has_are_refused_with_the_count() -> None:
     with pytest.raises(InvalidRequest, match="k is 4, but the index has 3 rows") as refused:
         rank_rows(np.zeros(3), 4, "helpful")
     assert "1 to 3" in refused.value.hint
 
 
 @given(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=1, max_size=50), st.integers(1, 60))
-def test_a_histogram_counts_every_row_in_the_number_of_bins_asked_for(values, bins):
+def test_a_histogram_counts_every_row_in_the_number_of_bins_asked_for(values: list[float], bins: int) -> None:
     result = histogram(np.array(values, dtype=np.float32), bins)
     assert sum(result.hist) == len(values)
     assert len(result.hist) == bins
@@ -63,7 +63,7 @@ def test_a_histogram_counts_every_row_in_the_number_of_bins_asked_for(values, bi
 
 
 @pytest.mark.parametrize("value", [0.0, 1e-30, -2.5, 1e20])
-def test_equal_scores_have_a_histogram_and_a_summary_too(value):
+def test_equal_scores_have_a_histogram_and_a_summary_too(value: float) -> None:
     scores = np.full(7, value, dtype=np.float32)
     counts = histogram(scores, 5)
     assert counts.hist == (0, 0, 7, 0, 0)
@@ -72,19 +72,19 @@ def test_equal_scores_have_a_histogram_and_a_summary_too(value):
     assert summary["min"] == summary["max"] == summary["median"] == pytest.approx(value)
 
 
-def test_a_summary_says_what_part_of_the_rows_helped():
+def test_a_summary_says_what_part_of_the_rows_helped() -> None:
     summary = summarise(np.array([1.0, 2.0, -3.0, 0.0]))
     assert summary["share_helpful"] == 0.5
     assert summary["mean"] == 0.0
     assert (summary["min"], summary["median"], summary["max"]) == (-3.0, 0.5, 2.0)
 
 
-def test_direction_follows_the_sign_and_zero_is_not_called_helpful():
+def test_direction_follows_the_sign_and_zero_is_not_called_helpful() -> None:
     assert [direction_of(score) for score in (1e-30, 0.0, -1e-30)] == ["helpful", "harmful", "harmful"]
     assert not np.signbit(scores_of(np.zeros(1)))[0]
 
 
-def test_ties_at_the_edge_of_the_list_are_broken_by_row_among_many_rows():
+def test_ties_at_the_edge_of_the_list_are_broken_by_row_among_many_rows() -> None:
     values = np.zeros(100_000, dtype=np.float32)
     values[[70_000, 5]] = -1.0
     assert lowest_rows(values, 4).tolist() == [5, 70_000, 0, 1]

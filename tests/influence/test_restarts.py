@@ -9,7 +9,7 @@ NEVER_LONG = 1e9
 
 def test_waiting_doubles_while_lives_are_short() -> None:
     lives = Lives(Patience(NEVER_LONG, first_wait_seconds=0.5, last_wait_seconds=3.0, max_short_lives=3))
-    waits = []
+    waits: list[float] = []
     for _ in range(5):
         assert lives.are_too_short == (len(waits) >= 3)
         lives.begin()

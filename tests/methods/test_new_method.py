@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from support.answered import present
 from support.oracle import loop_gradients
 from support.problems import assert_problem
 from support.rows import make_ticket_rows
@@ -92,7 +93,7 @@ def write_out(bench: Bench, index: dict[str, Any], folder: Path) -> tuple[Any, A
     checkpoint = bench.store.checkpoints.require(index["spec"]["checkpoint_id"])
     loaded = load_checkpoint(
         checkpoint,
-        Files(folder / "data").adapter(checkpoint.adapter_digest),
+        Files(folder / "data").adapter(present(checkpoint.adapter_digest)),
         GradientSettings(max_length=64),
         LoadOptions(cache_dir=folder),
     )

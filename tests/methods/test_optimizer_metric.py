@@ -40,7 +40,7 @@ def tiny(tmp_path: Path) -> TinyCheckpoint:
 def write_out(bench: Bench, checkpoint: dict[str, Any], folder: Path, batch_rows: int) -> NDArray[np.float64]:
     """Influence (3, n), all parameters in one matrix."""
     known = bench.store.checkpoints.require(checkpoint["id"])
-    adapter = Files(folder / "data").adapter(known.adapter_digest)
+    adapter = Files(folder / "data").adapter(str(known.adapter_digest))
     loaded = load_checkpoint(known, adapter, GradientSettings(max_length=64), LoadOptions(cache_dir=folder))
     test, rows = (np.concatenate(loop_gradients(loaded, part), 1) for part in (TEST, ROWS))
     moment = np.mean(rows**2, 0) / batch_rows + (1 - 1 / batch_rows) * np.mean(rows, 0) ** 2

@@ -1,7 +1,17 @@
-"""Results as a worker would write them, for tests that need no worker."""
+"""Results as a worker would write them, for tests that need no worker, and what a test knows to be there."""
+
+from typing import TypeVar
 
 from influence.contracts.query import Histogram, Query, TestPointResult
 from influence.store.store import Store
+
+T = TypeVar("T")
+
+
+def present(value: T | None) -> T:
+    """The value, which a test knows to be there."""
+    assert value is not None
+    return value
 
 
 def finish_query(store: Store, query_id: str, test_points: int = 1) -> Query:

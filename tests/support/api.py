@@ -49,8 +49,9 @@ def environment(**settings: str) -> dict[str, str]:
 def run_to_end(**settings: str) -> subprocess.CompletedProcess[str]:
     """An API that does not start."""
     command = [sys.executable, "-m", "app"]
-    options = {"capture_output": True, "text": True, "timeout": 300, "check": False}
-    return subprocess.run(command, env=environment(**settings), **options)
+    return subprocess.run(
+        command, env=environment(**settings), capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 @contextmanager

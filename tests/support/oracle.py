@@ -56,7 +56,8 @@ def loop_factors(model: nn.Module, losses: Iterable[Callable[[], Tensor]]) -> Fa
         if isinstance(first, Tensor) and first.requires_grad:
             if type(module) in (nn.Linear, Conv1D):
                 inputs.setdefault(module, []).append(args[0].detach())
-            first.register_hook(partial(hear, module))
+            listened: Any = first
+            listened.register_hook(partial(hear, module))
 
     handles = [part.register_forward_hook(listen) for part in model.modules()]
     for loss_of in losses:

@@ -177,7 +177,7 @@ def poison_word(tiny: TinyCheckpoint, word: str) -> None:
     save_file(weights, tiny.base / "model.safetensors", metadata={"format": "pt"})
 
 
-def _save(folder: Path, config: object, adapted: torch.nn.Module) -> TinyCheckpoint:
+def _save(folder: Path, config: object, adapted: Any) -> TinyCheckpoint:
     """Shake the adapter (an untrained one has B = 0), save it, and save the base without it."""
     with torch.no_grad():
         for name, parameter in adapted.named_parameters():

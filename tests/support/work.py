@@ -1,5 +1,6 @@
 """A record of every kind of long work, with data of its own."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from influence.contracts.preview import PreviewRequest
 from influence.contracts.query import QueryRequest
 from influence.contracts.sweep import SweepRequest
 from influence.contracts.work import WorkKind
+from influence.store import keys
 from influence.store.store import Store
 
 EXAMPLE = {"text": "late parcel", "label": 0}
@@ -77,6 +79,12 @@ def write_data(store: Store, record: WorkRecord) -> None:
     kind = store.records_of(record).kind
     if kind.name in _WRITE:
         _WRITE[kind.name](store, record)
+
+
+def lifetime_of(store: Store, kind: str, name: str) -> float | None:
+    """How many seconds from now something ends, or None where it lives until it is deleted."""
+    ends = store.connections.state.zscore(keys.lifetimes(), f"{kind} {name}")
+    return None if ends is None else ends - time.time()
 
 
 def keys_about(store: Store, record_id: str) -> list[bytes]:

@@ -46,7 +46,7 @@ def test_gradients_are_those_of_one_row_at_a_time(tiny: TinyCheckpoint) -> None:
     loaded = load_tiny(tiny)
     rows = [{**row, "label": [LABELS.index(name) for name in row["label"]]} for row in tagged_rows(7)]
 
-    def loss_of_transformers(model: Any, row: dict[str, Any]) -> torch.Tensor:
+    def loss_of_transformers(model: Any, row: dict[str, Any]) -> Any:
         assert model.config.problem_type == TASK
         vector = torch.tensor([[float(place in row["label"]) for place in range(3)]], dtype=torch.float64)
         return model(**loaded.tokenizer(row["text"], return_tensors="pt"), labels=vector).loss
@@ -59,7 +59,7 @@ def test_a_decoder_reads_its_answer_in_a_batch_where_it_reads_it_alone(tmp_path:
     loaded = load_tiny(make_decoder_classifier(tmp_path, problem_type=TASK, pad_token_id=pad))
     rows = [{**row, "label": [0]} for row in make_ticket_rows(5)]
 
-    def loss_of_transformers(model: Any, row: dict[str, Any]) -> torch.Tensor:
+    def loss_of_transformers(model: Any, row: dict[str, Any]) -> Any:
         vector = torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64)
         return model(**loaded.tokenizer(row["text"], return_tensors="pt"), labels=vector).loss
 
@@ -79,7 +79,8 @@ def test_scores_equal_the_formula_written_out(bench: Bench, checkpoint: dict[str
     numbered = [
         [{**row, "label": [LABELS.index(name) for name in row["label"]]} for row in some] for some in (asked, rows)
     ]
-    truth = dense_datainf(*(loop_gradients(loaded, some) for some in numbered))
+    test, train = (loop_gradients(loaded, some) for some in numbered)
+    truth = dense_datainf(test, train)
     found = bench.get(f"/v1/queries/{query['id']}/scores")["influence"]
     np.testing.assert_allclose(found, truth, atol=1e-4 * np.abs(truth).max())
     result = query["results"][0]

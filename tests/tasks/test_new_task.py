@@ -60,7 +60,8 @@ class Rating:
         return collate_rows(rows, pad_token_id=self._pad_id)
 
     def row_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
-        return (model(**batch.inputs).logits - batch.labels).square().mean(dim=1)
+        losses: Tensor = (model(**batch.inputs).logits - batch.labels).square().mean(dim=1)
+        return losses
 
     @torch.no_grad()
     def predict(self, model: torch.nn.Module, rows: Sequence[Row]) -> list[Prediction | None]:

@@ -43,7 +43,7 @@ def tiny(tmp_path: Path) -> TinyCheckpoint:
 def loss_of_transformers(loaded: LoadedCheckpoint, label_type: type = float) -> Any:
     """What transformers itself makes of one row and its numbers."""
 
-    def loss(model: Any, row: dict[str, Any]) -> torch.Tensor:
+    def loss(model: Any, row: dict[str, Any]) -> Any:
         model.config.problem_type = "regression"
         inputs = loaded.tokenizer(row["text"], row.get("text_pair"), return_tensors="pt")
         return model(**inputs, labels=torch.tensor([row["label"]], dtype=torch.float64)).loss
@@ -150,7 +150,7 @@ def test_a_prediction_in_the_labels_place_would_have_no_gradient(bench: Bench, t
 def test_labels_that_are_no_numbers_are_refused_by_row(bench: Bench) -> None:
     score = json.dumps({"text": "text", "score": "label"})
     for label, detail in (("high", "Row 1: column 'label' holds 'high'"), (True, "'True'"), ([1.5, 2.5], "2 numbers")):
-        rows = [{"text": "a", "label": 1.5}, {"text": "b", "label": label}]
+        rows: list[dict[str, Any]] = [{"text": "a", "label": 1.5}, {"text": "b", "label": label}]
         answer = bench.send_rows(rows, columns=score)
         assert answer.status_code == 422
         assert detail in answer.json()["detail"]

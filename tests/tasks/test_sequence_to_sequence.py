@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from support.oracle import dense_datainf, loop_gradients
 from support.problems import assert_problem
 from support.rows import make_completion_rows, make_ticket_rows
@@ -30,7 +29,7 @@ def t5(tmp_path: Path) -> TinyCheckpoint:
 def test_gradients_are_those_of_one_row_at_a_time(tiny: TinyCheckpoint) -> None:
     loaded = load_tiny(tiny)
 
-    def loss_of_transformers(model: Any, row: dict[str, Any]) -> torch.Tensor:
+    def loss_of_transformers(model: Any, row: dict[str, Any]) -> Any:
         labels = loaded.tokenizer(text_target=row["completion"], return_tensors="pt")["input_ids"]
         return model(**loaded.tokenizer(row["prompt"], return_tensors="pt"), labels=labels).loss
 
@@ -58,7 +57,8 @@ def test_the_answer_is_the_greedy_one_of_transformers_and_can_be_asked_about(
     (result,) = bench.query(index, examples=[{"prompt": prompt, "completion": ""}], target="prediction")["results"]
     loaded = load_tiny(tiny)
     inputs = loaded.tokenizer(prompt, return_tensors="pt")
-    made: Any = loaded.model.generate(**inputs, max_new_tokens=64, do_sample=False, num_beams=1)
+    model: Any = loaded.model
+    made = model.generate(**inputs, max_new_tokens=64, do_sample=False, num_beams=1)
     assert result["prediction"] == loaded.tokenizer.decode(made[0], skip_special_tokens=True)
     assert result["example"]["completion"] == result["prediction"]
     assert 0 <= result["predicted_probability"] <= 1

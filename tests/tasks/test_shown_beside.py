@@ -33,7 +33,8 @@ def test_a_language_models_answer_and_its_bases_loss_stand_beside_the_reference(
     (result,) = query["results"]
     loaded = load_tiny(causal)
     asked = loaded.tokenizer(ROWS[0]["prompt"], return_tensors="pt")["input_ids"][:, :-1]
-    made: Any = loaded.model.generate(
+    model: Any = loaded.model
+    made = model.generate(
         input_ids=asked, attention_mask=torch.ones_like(asked), max_new_tokens=64 - asked.shape[1], do_sample=False
     )
     words = loaded.tokenizer.decode(made[0, asked.shape[1] :], skip_special_tokens=True)

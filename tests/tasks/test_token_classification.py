@@ -49,7 +49,7 @@ def checkpoint(bench: Bench, tiny: TinyCheckpoint) -> dict[str, Any]:
 def test_gradients_are_those_of_one_row_at_a_time(tmp_path: Path, kind: str) -> None:
     loaded = load_tiny(make_tagger(tmp_path, kind=kind))
 
-    def loss_of_transformers(model: Any, row: dict[str, Any]) -> torch.Tensor:
+    def loss_of_transformers(model: Any, row: dict[str, Any]) -> Any:
         """As the token classification example of transformers aligns labels."""
         inputs = loaded.tokenizer(row["tokens"], is_split_into_words=True, return_tensors="pt")
         labels, before = [], None
@@ -138,7 +138,10 @@ def test_an_audit_shows_the_tags_of_every_row(bench: Bench, checkpoint: dict[str
 
 
 def test_long_rows_lose_the_words_that_are_not_read(bench: Bench, checkpoint: dict[str, Any]) -> None:
-    rows = [{"tokens": ["late"] * 12, "tags": ["O"] * 12}, {"tokens": ["late"] * 12, "tags": [None] * 11 + ["O"]}]
+    rows: list[dict[str, Any]] = [
+        {"tokens": ["late"] * 12, "tags": ["O"] * 12},
+        {"tokens": ["late"] * 12, "tags": [None] * 11 + ["O"]},
+    ]
     first, both = bench.dataset(rows[:1]), bench.dataset(rows)
     assert sum(bench.preview(checkpoint, first, max_length=8)[0]["supervised"]) == 6
     assert bench.index(checkpoint, first, max_length=8)["truncated_rows"] == 1

@@ -20,13 +20,19 @@ def retry_while_full(runtime: Runtime, job_id: str, write: Callable[[], Written]
     """Run `write`; while the server refuses for want of memory, wait and run it again.
 
     Writing again is harmless: every value has its own key, and nothing counts before its commit. The job shows the
-    pause by itself (see influence.store.jobs). Raises Cancelled when nobody wants the result any more,
+    pause (see influence.store.jobs). Raises Cancelled when nobody wants the result any more,
     ShutdownRequested when the process is asked to end.
     """
+    paused = False
     while True:
         try:
-            return write()
+            written = write()
+            if paused:
+                runtime.store.jobs.resume(job_id)
+            return written
         except StoreFullError:
             log.warning("Redis is full; the build waits", job_id=job_id)
+            runtime.store.jobs.pause(job_id)
+            paused = True
         runtime.stopping.wait(RETRY_SECONDS)
         check_wanted(runtime, job_id)

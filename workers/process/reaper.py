@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from influence.contracts.common import now
 from influence.contracts.evaluation import Evaluation
 from influence.contracts.index import Index
 from influence.contracts.job import WorkRecord
@@ -18,6 +19,9 @@ from influence.store.store import Store
 from influence.store.work import address
 
 log = structlog.get_logger()
+
+#: Whoever makes a job keeps its record a moment later, or died in between; nobody was told of the job then.
+UNKEPT_SECONDS = 600.0
 
 Message = tuple[str, dict[str, Any]]
 
@@ -46,6 +50,9 @@ def _records_at_work(store: Store) -> Iterator[WorkRecord]:
             continue
         if record is not None and record.job_id == job.id:
             yield record
+        elif (now() - job.created_at).total_seconds() > UNKEPT_SECONDS:
+            log.warning("a job that has no record is removed", job_id=job.id, resource=job.resource)
+            store.jobs.delete(job.id)
 
 
 def _find_missing(store: Store, record: WorkRecord) -> Iterable[Message]:

@@ -21,6 +21,7 @@ from influence.store.connections import StoreError, connect
 from influence.store.data.files import Files
 from influence.store.queue import make_broker
 from influence.store.store import Store
+from influence.store.sweeping import remove_ended
 from workers.batching.budget import TokenBudget
 from workers.building.attempts import take_back_attempts
 from workers.evaluating.base import EvaluationKind
@@ -148,6 +149,7 @@ class WorkerProcess:
                 self._see_to(held.put_back_stranded)
             if elapsed >= REAP_SECONDS:
                 self._see_to(lambda: resubmit_lost_work(store))
+                self._see_to(lambda: remove_ended(store))
                 self._see_to(lambda: forget_deleted(self.runtime))
                 elapsed = 0.0
             self.runtime.stopping.wait(ANNOUNCE_SECONDS)

@@ -4,8 +4,8 @@ from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.evaluation import Subject
 from influence.contracts.index import GradientSettings, Index
 from influence.errors import IndexNotReady, NotFound
-from influence.rows.class_order import names_by_number
 from influence.rows.file import RowFile
+from influence.rows.label_forms.class_order import names_by_number
 from workers.runtime.models import HotModel
 from workers.runtime.state import Runtime
 

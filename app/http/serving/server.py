@@ -9,10 +9,15 @@ from typing import NoReturn, cast
 import h11
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from app.http.context import Context
+from app.http.limits import RETRY_SECONDS
+from app.http.problems import problem_response
 from app.settings import ApiSettings
+from influence.digests import new_id
+from influence.errors import TooManyConnections
 
 #: Time for running requests to end, when the process is asked to stop.
 STOP_SECONDS = 10
@@ -21,6 +26,14 @@ HEADER_SECONDS = 10.0
 #: So is one who has not sent another byte of a body for so long.
 BODY_SECONDS = 60.0
 EXIT_NOT_STARTED = 3
+
+
+async def refuse_connection(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application for connections beyond those that are served: a refusal, and the connection ends."""
+    error = TooManyConnections(
+        "This process serves as many connections as it is allowed to.", extra={"retry_after_seconds": RETRY_SECONDS}
+    )
+    await problem_response(error, new_id("req"), {"Connection": "close"})(scope, receive, send)
 
 
 class CallerDeadline(H11Protocol):
@@ -35,6 +48,10 @@ class CallerDeadline(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # The server's own check, which this replaces, answers in plain text.
+        most, self.limit_concurrency = self.config.limit_concurrency, None
+        if most is not None and len(self.connections) > most:
+            self.app = refuse_connection
         self._expect(self.header_seconds)
 
     def data_received(self, data: bytes) -> None:

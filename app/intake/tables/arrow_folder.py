@@ -7,7 +7,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from app.intake.tables.expansion import check_schema, class_names, expand, refusing, value_kinds
+from app.intake.tables.expansion import (
+    check_schema,
+    class_names,
+    expand,
+    holds_images,
+    refusing,
+    value_kinds,
+)
 from app.intake.tables.limits import Source, TableLimits, refuse_size
 from influence.errors import InvalidRequest, UnreadableFile, UnsupportedFormat
 
@@ -18,7 +25,6 @@ class ArrowFolder:
     """A folder that `Dataset.save_to_disk` wrote: Arrow stream files in the order that state.json gives."""
 
     def __init__(self, folder: Path, limits: TableLimits, split: str | None = None) -> None:
-        self._limits = limits
         self._files = _arrow_files(_split_folder(folder, split))
         if (size := sum(file.stat().st_size for file in self._files)) > limits.max_bytes:
             refuse_size(f"{size} bytes", limits)
@@ -32,6 +38,7 @@ class ArrowFolder:
         self.columns = [str(name) for name in schema.names]
         self.types = value_kinds(schema)
         self.class_names = class_names(schema)
+        self._limits = limits.with_images() if holds_images(schema) else limits
         check_schema(self.columns, limits)
 
     def rows(self, columns: Sequence[str]) -> Iterator[Source]:

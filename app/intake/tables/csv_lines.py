@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from app.intake.tables.limits import TableLimits, refuse_size
+from app.intake.tables.limits import BlankLines, TableLimits, refuse_size
 from influence.errors import UnreadableFile
 
 _UTF8_HINT = "Save the file as CSV in UTF-8."
@@ -16,6 +16,7 @@ class Lines:
         self._file = file
         self._limits = limits
         self._number = 0
+        self._blank = BlankLines(limits)
         self._record_bytes = 0
 
     def __iter__(self) -> "Lines":
@@ -26,6 +27,7 @@ class Lines:
         if not line:
             raise StopIteration
         self._number += 1
+        self._blank.count(line)
         self._record_bytes += len(line)
         if self._record_bytes > self._limits.max_row_bytes:
             refuse_size(

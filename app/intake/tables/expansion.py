@@ -111,6 +111,12 @@ _KINDS_OF_TYPES: tuple[tuple[Callable[[pa.DataType], bool], ValueKind], ...] = (
 )
 
 
+def holds_images(schema: pa.Schema) -> bool:
+    """Whether a column holds files as the `datasets` library writes them: `{bytes, path}`."""
+    structs = (field.type for field in schema if pa.types.is_struct(field.type))
+    return any({kind.field(place).name for place in range(kind.num_fields)} == {"bytes", "path"} for kind in structs)
+
+
 def class_names(schema: pa.Schema) -> ClassNames:
     """Column -> names of its classes, from the feature description that the `datasets` library leaves in a schema."""
     try:

@@ -2,11 +2,20 @@
 
 import codecs
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from app.intake.tables.json_shapes import refuse_columns_of_rows
-from app.intake.tables.limits import Source, TableLimits, check_columns, count_rows, refuse_line, refuse_size
+from app.intake.tables.limits import (
+    BlankLines,
+    Source,
+    TableLimits,
+    check_columns,
+    count_rows,
+    refuse_line,
+    refuse_size,
+)
 from app.intake.tables.table import Table, scan_rows
 from app.intake.tables.text_source import TextSource
 from influence.contracts.dataset import DatasetFormat, FormatName
@@ -15,7 +24,7 @@ _HINT = "Write one JSON object per line (JSONL), or one JSON array of objects."
 _LIST_HINT = "Write each row as an object that names its fields, such as with orient='records' of a data frame."
 _CSV_HINT = "If the file is CSV, send it under a name ending in .csv. JSON lines hold one object per line."
 _PIECE_BYTES = 1 << 18
-_SPACE = " \t\r\n"
+_SPACE = re.compile(r"[ \t\r\n]*")
 
 
 def open_jsonl(source: TextSource) -> Table:
@@ -45,12 +54,12 @@ def read_jsonl(source: TextSource) -> Iterator[Source]:
     """Objects of a JSON Lines file; blank lines are passed over. Raises BrokenRow with `extra["line"]`, TooLarge."""
     limits = source.limits
     with source.open() as file:
-        number = 0
+        number, blank = 0, BlankLines(limits)
         while line := file.readline(limits.max_row_bytes + 2):
             number += 1
             if len(line) > limits.max_row_bytes + 1:
                 refuse_size(f"a row of more than {limits.max_row_bytes} bytes in line {number}", limits)
-            if line.strip():
+            if not blank.count(line):
                 yield _parse_line(line, number, limits)
 
 
@@ -100,9 +109,8 @@ class _Text:
 
     def skip_space(self) -> None:
         while True:
-            while self._position < len(self._buffer) and (character := self._buffer[self._position]) in _SPACE:
-                self.line += character == "\n"
-                self._position += 1
+            start, self._position = self._position, _SPACE.match(self._buffer, self._position).end()  # type: ignore[union-attr]
+            self.line += self._buffer.count("\n", start, self._position)
             if self._position < len(self._buffer) or self._ended:
                 return
             self._fill(_PIECE_BYTES)

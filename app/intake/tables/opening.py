@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from app.intake.tables.arrow_folder import ArrowFolder
 from app.intake.tables.csv_file import open_csv
 from app.intake.tables.exports import read_export
+from app.intake.tables.image_folder import is_archive, open_image_archive
 from app.intake.tables.json_file import open_json_array, open_jsonl, read_lone_object
 from app.intake.tables.json_shapes import name_wrapper, refuse_columns_of_rows
 from app.intake.tables.limits import TableLimits, count_rows, refuse_size
@@ -23,8 +24,8 @@ _CSV_NAMES = (".csv", ".tsv")
 _JSON_NAMES = (".jsonl", ".ndjson", ".json")
 _COMPRESSED_NAMES = (".gz", ".zst", ".zstd")
 _FOREIGN = {
+    b"PK\x03\x04": "a spreadsheet, or a zip archive whose name does not end in .zip",
     b"\x1f\x8b": "compressed twice",
-    b"PK\x03\x04": "a zip archive or spreadsheet",
     b"BZh": "bzip2; gzip and zstd are read",
     b"\xfd7zXZ": "xz; gzip and zstd are read",
     b"\x28\xb5\x2f\xfd": "compressed twice",
@@ -35,7 +36,8 @@ _FOREIGN = {
 
 
 def open_table(path: Path, *, filename: str | None = None, limits: TableLimits, split: str | None = None) -> Table:
-    """Open a file (JSONL, JSON array, CSV, Parquet; known by its content, then by `filename`) or an Arrow folder.
+    """Open a file (JSONL, JSON array, CSV, Parquet, a zip of images; known by its content, then by `filename`) or an
+    Arrow folder.
 
     Text files may be compressed with gzip or zstd. Exports of annotation tools are read as the rows that they hold.
     Raises NotFound, EmptyFile, TooLarge, UnsupportedFormat, UnreadableFile, BrokenRow; the rows raise the same later.
@@ -46,7 +48,10 @@ def open_table(path: Path, *, filename: str | None = None, limits: TableLimits, 
         raise NotFound(f"There is no file {path.name[:200]!r}.", hint="Check the path.")
     if (size := path.stat().st_size) > limits.max_bytes:
         refuse_size(f"{size} bytes", limits)
-    return read_export(_counted(_open_file(path, PurePath((filename or path.name).lower()), limits), limits), limits)
+    name = PurePath((filename or path.name).lower())
+    if name.suffix == ".zip" and is_archive(path):
+        return _counted(open_image_archive(path, limits, split), limits)
+    return read_export(_counted(_open_file(path, name, limits), limits), limits)
 
 
 def join_tables(tables: Sequence[Table]) -> Table:

@@ -20,7 +20,7 @@ def settle_kind(chosen: ColumnMap, sample: Iterable[Mapping[str, Any]], *, typed
 
     `sample` are the first rows, `typed` is False where every value is a string (CSV).
     """
-    if _CLASS not in chosen.columns:
+    if chosen.kind != CLASSIFICATION.name:
         return chosen
     column = chosen.columns[_CLASS]
     role = _role_of([value for row in sample if (value := _read(row.get(column), typed)) is not None])

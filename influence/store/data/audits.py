@@ -12,7 +12,6 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
-from influence.contracts.work import ANSWER_SECONDS
 from influence.store import keys
 from influence.store.data.chunks import DamagedChunk, pack, read_array, unpack, write_array
 
@@ -20,7 +19,7 @@ _DELETE_BATCH = 500
 
 
 class AuditData:
-    """Columns (rows audited,) of finished audits, parts and sums of those under way; all for ANSWER_SECONDS."""
+    """Columns (rows audited,) of finished audits, parts and sums of those under way."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -28,12 +27,10 @@ class AuditData:
     def write_columns(self, audit_id: str, columns: Mapping[str, NDArray[Any]]) -> None:
         """Keep the table for as long as the audit's record."""
         for name, array in columns.items():
-            write_array(
-                self._client, partial(keys.audit_column, audit_id, name), array, lifetime_seconds=ANSWER_SECONDS
-            )
+            write_array(self._client, partial(keys.audit_column, audit_id, name), array)
 
     def read_columns(self, audit_id: str, rows: int, dtypes: Mapping[str, str]) -> dict[str, NDArray[Any]] | None:
-        """The columns named, or None when their lifetime has ended."""
+        """The columns named, or None when they are lost."""
         try:
             return {
                 name: read_array(self._client, partial(keys.audit_column, audit_id, name), (rows,), dtype)
@@ -45,11 +42,7 @@ class AuditData:
     def commit_part(self, audit_id: str, stage: str, part: int, array: NDArray[np.generic]) -> None:
         """Keep one part of a stage, an array of less than one value's size."""
         (value,) = pack(array)
-        name = keys.audit_parts(audit_id, stage)
-        pipeline = self._client.pipeline()
-        pipeline.hsetnx(name, str(part), value)
-        pipeline.expire(name, ANSWER_SECONDS)
-        pipeline.execute()
+        self._client.hsetnx(keys.audit_parts(audit_id, stage), str(part), value)
 
     def missing_parts(self, audit_id: str, stage: str, parts: int) -> list[int]:
         """Which of the parts 0 .. parts - 1 are not there."""
@@ -69,9 +62,8 @@ class AuditData:
         """Keep a sum over the first `rows` evaluation rows; it replaces the one before."""
         name = keys.audit_parts(audit_id, "evaluation")
         before = self.sum_rows(audit_id)
-        write_array(self._client, partial(keys.audit_sum, audit_id, rows), total, lifetime_seconds=ANSWER_SECONDS)
+        write_array(self._client, partial(keys.audit_sum, audit_id, rows), total)
         self._client.hset(name, "rows", rows)
-        self._client.expire(name, ANSWER_SECONDS)
         if before not in (0, rows):
             self._delete_matching(keys.audit_sum(audit_id, before, 0)[:-1] + "*")
 

@@ -1,4 +1,4 @@
-"""Files on disk, by content address: adapters, data sets, downloads. Redis never holds uploads."""
+"""Files on disk, by content address: adapters, data sets, images, downloads. Redis never holds uploads."""
 
 import shutil
 import tempfile
@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from influence.rows.images.store import INCOMING, LIST_NAME, images_beside, read_list
 
 #: Longer than any upload is worked on without a byte being written.
 ABANDONED_SECONDS = 6 * 3600.0
@@ -22,6 +24,7 @@ class Files:
         self.datasets = data_dir / "datasets"
         self.hub = data_dir / "hub"
         self._scratch = data_dir / "tmp"
+        self.images = images_beside(self.datasets)
         for folder in (self.adapters, self.datasets, self.hub, self._scratch):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -45,7 +48,11 @@ class Files:
     def sweep(self, *, older_than_seconds: float = ABANDONED_SECONDS) -> list[Path]:
         """Remove what a process that was killed left half-made and nobody has written to for so long; answers what."""
         before = time.time() - older_than_seconds
-        unfinished = [*self._scratch.iterdir(), *(path for mark in _UNFINISHED for path in self.datasets.glob(mark))]
+        unfinished = [
+            *self._scratch.iterdir(),
+            *(path for mark in _UNFINISHED for path in self.datasets.glob(mark)),
+            *self.images.root.glob(INCOMING),
+        ]
         abandoned = [path for path in unfinished if _last_written(path) < before]
         for path in abandoned:
             shutil.rmtree(path, ignore_errors=True)
@@ -59,6 +66,17 @@ class Files:
             if not destination.is_dir():
                 raise
         return destination
+
+    def remove_dataset(self, dataset_id: str) -> None:
+        """Delete the rows of a data set, and its images that are in no other one."""
+        folder = self.dataset(dataset_id)
+        if not (folder / LIST_NAME).is_file():
+            self.remove(folder)
+            return
+        with self.images.locked():
+            own = set(read_list(folder / LIST_NAME))
+            self.remove(folder)
+            self.images.remove_unlisted(own, self.datasets.glob(f"*/{LIST_NAME}"))
 
     def remove(self, folder: Path) -> None:
         """Delete a folder below the data directory."""

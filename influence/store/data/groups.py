@@ -4,7 +4,6 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
-from influence.contracts.work import ANSWER_SECONDS
 from influence.store import keys
 from influence.store.data.chunks import DamagedChunk, read_array, write_array
 
@@ -25,11 +24,10 @@ class GroupRows:
                 self._client,
                 lambda piece, name=name: keys.group_rows(groups_id, name, piece),  # type: ignore[misc]
                 values.astype(_COLUMNS[name], copy=False),
-                lifetime_seconds=ANSWER_SECONDS,
             )
 
     def read(self, groups_id: str, rows: int) -> tuple[NDArray[np.float32], NDArray[np.int32]] | None:
-        """(scores, groups), or None when their lifetime has ended."""
+        """(scores, groups), or None when they are lost."""
         try:
             scores, groups = (
                 read_array(

@@ -4,7 +4,6 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
-from influence.contracts.work import ANSWER_SECONDS
 from influence.store import keys
 from influence.store.data.chunks import DamagedChunk, read_array, write_array
 
@@ -21,11 +20,10 @@ class QueryScores:
             self._client,
             lambda piece: keys.query_scores(query_id, piece),
             influence.astype(np.float32, copy=False),
-            lifetime_seconds=ANSWER_SECONDS,
         )
 
     def read(self, query_id: str, test_points: int, rows: int) -> NDArray[np.float32] | None:
-        """The scores, or None when their lifetime has ended."""
+        """The scores, or None when they are lost."""
         try:
             array = read_array(
                 self._client, lambda piece: keys.query_scores(query_id, piece), (test_points, rows), "float32"

@@ -267,7 +267,7 @@ def test_the_table_is_csv_json_lines_or_parquet(client: TestClient, audit_id: st
     assert [{name: str(value) for name, value in row.items()} for row in as_json] == as_csv
     assert [row["row_index"] for row in as_json] == list(range(ROWS))
     assert as_json[4]["text"] == "ticket 4"
-    np.testing.assert_array_equal(np.float32([row["loss"] for row in as_json]), COLUMNS["loss"])
+    np.testing.assert_array_equal(np.array([row["loss"] for row in as_json], np.float32), COLUMNS["loss"])
     assert "self_influence" not in as_json[0]
 
 
@@ -302,8 +302,9 @@ def test_texts_that_a_spreadsheet_would_run_are_neutralised_in_csv_alone(
     store.indexes.update(index["id"], lambda found: found.model_copy(update={"state": "succeeded"}))
     audit_id = ask(client, index).json()["id"]
     count = len(HOSTILE)
-    table = {"row_index": np.arange(count), "suspicion": np.zeros(count, np.float32), "influence": -np.ones(count)}
-    store.audit_data.write_columns(audit_id, table | {"influence": table["influence"].astype(np.float32)})
+    numbers = np.zeros(count, np.float32)
+    table: dict[str, Any] = {"row_index": np.arange(count), "suspicion": numbers, "influence": numbers - 1}
+    store.audit_data.write_columns(audit_id, table)
     done = {"state": "succeeded", "rows_audited": count, "columns": tuple(table)}
     store.audits.update(audit_id, lambda found: found.model_copy(update=done))
     found = list(csv.DictReader(io.StringIO(client.get(f"/v1/audits/{audit_id}/table").text, newline="")))
@@ -327,7 +328,8 @@ def test_conversations_are_downloaded_as_json_text(client: TestClient, checkpoin
     index = client.post("/v1/indexes", json={"checkpoint_id": checkpoint.id, "dataset_id": dataset_id}).json()
     store.indexes.update(index["id"], lambda found: found.model_copy(update={"state": "succeeded"}))
     audit_id = ask(client, index).json()["id"]
-    table = {"row_index": np.zeros(1, np.int64), "suspicion": np.ones(1, np.float32), "loss": np.ones(1, np.float32)}
+    ones = np.ones(1, np.float32)
+    table: dict[str, Any] = {"row_index": np.zeros(1, np.int64), "suspicion": ones, "loss": ones}
     store.audit_data.write_columns(audit_id, table)
     done = {"state": "succeeded", "rows_audited": 1, "columns": tuple(table)}
     store.audits.update(audit_id, lambda found: found.model_copy(update=done))

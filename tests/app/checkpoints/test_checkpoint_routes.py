@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from support.answered import present
 from support.problems import assert_problem
 from support.tiny import TinyCheckpoint, make_causal, make_classifier
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.store.data.files import Files
+from influence.store.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +56,18 @@ def test_a_zip_becomes_a_checkpoint_and_the_same_content_the_same_one(
     assert first.json() == again.json()
     checkpoint = Checkpoint.model_validate(first.json())
     assert (checkpoint.task, checkpoint.num_labels) == ("sequence_classification", 3)
-    assert (files.adapter(checkpoint.adapter_digest) / "adapter_model.safetensors").is_file()
+    assert (files.adapter(present(checkpoint.adapter_digest)) / "adapter_model.safetensors").is_file()
     assert list((files.root / "tmp").iterdir()) == []
+
+
+def test_where_the_base_model_lies_on_the_server_is_not_told(
+    aliased: TestClient, tiny: TinyCheckpoint, store: Store
+) -> None:
+    made = send(aliased, zip_folder(tiny.adapter))
+    shown = (made, aliased.get(f"/v1/checkpoints/{made.json()['id']}"), aliased.get("/v1/checkpoints"))
+    assert [answer.json().get("base_model", {}).get("location") for answer in shown] == ["tiny", "tiny", None]
+    assert [answer for answer in shown if str(tiny.base) in answer.text] == []
+    assert store.checkpoints.require(made.json()["id"]).base_model.location == str(tiny.base.resolve())
 
 
 def test_a_folder_under_an_allowed_root_is_the_same_checkpoint(aliased: TestClient, tiny: TinyCheckpoint) -> None:

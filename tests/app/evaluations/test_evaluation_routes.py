@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from support.encoders import make_encoder_alias
 from support.problems import assert_problem
+from support.uploads.encoders import make_encoder_alias
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.common import now

@@ -10,6 +10,7 @@ from support.problems import assert_problem
 from app.http.idempotency import Accepted, IdempotentRun
 from influence.contracts.checkpoint import Checkpoint
 from influence.errors import IdempotencyConflict
+from influence.store import keys
 from influence.store.store import Store
 
 EXAMPLE = {"examples": [{"text": "a", "label": 0}]}
@@ -40,13 +41,13 @@ def test_another_body_under_the_key_is_refused(client: TestClient, ready_index: 
 def test_a_key_belongs_to_its_path_and_its_caller(
     make_client: Callable[..., TestClient], ready_index: dict[str, Any], checkpoint: Checkpoint
 ) -> None:
-    keys = ["a-key-of-the-tests-0001", "a-key-of-the-tests-0002"]
-    guarded = make_client(api_keys=keys)
+    known = ["a-key-of-the-tests-0001", "a-key-of-the-tests-0002"]
+    guarded = make_client(api_keys=known)
     path = f"/v1/indexes/{ready_index['id']}/queries"
-    made = [send(guarded, path, EXAMPLE, Authorization=f"Bearer {key}").json()["id"] for key in keys]
+    made = [send(guarded, path, EXAMPLE, Authorization=f"Bearer {key}").json()["id"] for key in known]
     assert made[0] != made[1]
     body = {"checkpoint_id": checkpoint.id, "dataset_id": ready_index["spec"]["dataset_id"]}
-    assert send(guarded, "/v1/indexes", body, Authorization=f"Bearer {keys[0]}").status_code == 200
+    assert send(guarded, "/v1/indexes", body, Authorization=f"Bearer {known[0]}").status_code == 200
 
 
 def test_a_form_counts_as_the_same_by_its_content(client: TestClient) -> None:
@@ -72,11 +73,32 @@ def test_a_request_whose_twin_is_still_running_is_told_to_come_back(
 ) -> None:
     def meet_twin() -> Accepted:
         with pytest.raises(IdempotencyConflict) as met:
-            IdempotentRun(store.idempotency, "key").run("body", lambda: Accepted("never"))
+            IdempotentRun(store, "key").run("body", lambda: Accepted("never"))
         assert met.value.extra["retry_after_seconds"] > 0
-        return Accepted("first")
+        return Accepted(ready_index["id"])
 
-    assert IdempotentRun(store.idempotency, "key").run("body", meet_twin).resource_id == "first"
+    assert IdempotentRun(store, "key").run("body", meet_twin).resource_id == ready_index["id"]
+
+
+def test_what_was_deleted_since_is_made_anew_and_not_answered_with_404(
+    client: TestClient, ready_index: dict[str, Any]
+) -> None:
+    path = f"/v1/indexes/{ready_index['id']}/queries"
+    first = send(client, path, EXAMPLE)
+    assert client.delete(f"/v1/queries/{first.json()['id']}").status_code == 204
+    again = send(client, path, EXAMPLE)
+    assert again.status_code == 202
+    assert again.json()["id"] != first.json()["id"]
+    assert "idempotent-replayed" not in again.headers
+
+
+def test_a_request_that_died_half_way_frees_its_key_in_the_end(store: Store) -> None:
+    assert store.idempotency.begin("key") is True
+    assert store.idempotency.begin("key") is False
+    store.connections.state.set(keys.idempotency("key"), '{"pending_since": 1}')
+    assert store.idempotency.begin("key") is True
+    store.connections.state.set(keys.idempotency("key"), "no JSON")
+    assert store.idempotency.begin("key") is True
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256])

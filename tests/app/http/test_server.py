@@ -1,5 +1,6 @@
 """A caller who dawdles over a request is cut off; one whose request is being answered is not."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -17,8 +18,8 @@ class Quick(CallerDeadline):
 
 
 @contextmanager
-def serving(listener: socket.socket, answer_after: threading.Event) -> Iterator[None]:
-    """A server whose one answer waits for an event."""
+def serving(listener: socket.socket, answer_after: threading.Event, most: int | None = None) -> Iterator[None]:
+    """A server whose one answer waits for an event; it serves `most` connections at once."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         import anyio.to_thread
@@ -27,7 +28,10 @@ def serving(listener: socket.socket, answer_after: threading.Event) -> Iterator[
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    server = uvicorn.Server(uvicorn.Config(application, http=Quick, log_level="error", ws="none", lifespan="off"))
+    config = uvicorn.Config(
+        application, http=Quick, log_level="error", ws="none", lifespan="off", limit_concurrency=most
+    )
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -58,3 +62,22 @@ def test_a_request_that_does_not_come_costs_the_connection_and_a_slow_answer_doe
         asking.sendall(b"GET / HTTP/1.1\r\nHos")
         while piece := asking.recv(100):
             assert b"400" not in piece
+
+
+def test_connections_beyond_those_that_are_served_are_refused_in_our_own_words() -> None:
+    go_on = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
+        stack.enter_context(serving(listener, go_on, most=1))
+        served, refused = (
+            stack.enter_context(socket.create_connection(listener.getsockname(), timeout=300)) for _ in range(2)
+        )
+        for connection in (served, refused):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        with refused.makefile("rb") as answer:
+            head, _, body = answer.read().partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503")
+        assert b"application/problem+json" in head
+        assert b"retry-after: " in head.lower()
+        assert json.loads(body)["code"] == "too_many_connections"
+        go_on.set()
+        assert served.recv(100).startswith(b"HTTP/1.1 204")

@@ -126,7 +126,10 @@ def test_numbers_are_not_taken_for_names_that_are_numbers(
         body = assert_problem(ask(client, stars, sent), 422, "label_unknown")
         assert "'label_names'" in body["hint"]
         assert ask(client, checkpoint, sent).status_code == 202
-    named = {"files": {"file": ("a.csv", "text,label\na,1\nb,2\n")}, "data": {"label_names": '["1", "2", "3"]'}}
+    named: dict[str, Any] = {
+        "files": {"file": ("a.csv", "text,label\na,1\nb,2\n")},
+        "data": {"label_names": '["1", "2", "3"]'},
+    }
     sent = client.post("/v1/datasets", **named).json()["id"]
     assert ask(client, stars, sent).status_code == 202
 

@@ -18,7 +18,7 @@ from influence.rows.file import RowFile
 from influence.rows.metadata import can_be_named, escaped
 from influence.rows.roles import CONTEXT, ROLES, SYNONYMS, UNREADABLE
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=8)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),

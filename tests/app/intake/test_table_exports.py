@@ -58,7 +58,7 @@ def test_argilla_records_that_disagree_or_have_no_answer_are_refused_by_row(tmp_
 def test_flattened_argilla_records_are_read(tmp_path: Path) -> None:
     status = "label.responses.status"
     flat = {"label.responses.users": ["u", "v"], "label.suggestion": None}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": "1",
             "text": "a",

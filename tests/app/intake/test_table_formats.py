@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.intake.tables.limits import TableLimits
-from app.intake.tables.opening import Table, open_table
+from app.intake.tables.opening import open_table
+from app.intake.tables.table import Table
 from influence.errors import DatainfError
 
 ROWS: list[dict[str, Any]] = [

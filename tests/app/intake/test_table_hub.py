@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -83,7 +83,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def accept(
-    hub: str, root: Path, hub_id: str = "owner/films", limits: TableLimits | None = None, **options: str
+    hub: str, root: Path, hub_id: str = "owner/films", limits: TableLimits | None = None, **options: Any
 ) -> Dataset:
     return accept_hub_dataset(hub_id, endpoint=hub, limits=limits or TableLimits(), destination_root=root, **options)
 
@@ -107,7 +107,7 @@ def test_a_split_on_the_hub_becomes_a_data_set(hub: str, tmp_path: Path) -> None
     ],
 )
 def test_what_the_hub_does_not_have_is_said_so(
-    hub: str, tmp_path: Path, hub_id: str, options: dict[str, str], error: type[DatainfError]
+    hub: str, tmp_path: Path, hub_id: str, options: dict[str, Any], error: type[DatainfError]
 ) -> None:
     with pytest.raises(error) as caught:
         accept(hub, tmp_path, hub_id, **options)

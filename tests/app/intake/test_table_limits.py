@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.intake.tables.limits import TableLimits
+from app.intake.tables.limits import FREE_ROW_GROUPS, MAX_BLANK_LINES, TableLimits
 from app.intake.tables.opening import open_table
 from influence.errors import DatainfError, TooLarge
 
@@ -72,6 +72,35 @@ def test_each_limit_holds_in_each_format(
     assert caught.value.code == "too_large"
     assert caught.value.extra["max_rows"] == 100
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+def test_blank_lines_without_end_are_refused_before_they_are_read(tmp_path: Path, name: str) -> None:
+    first = b'{"text": "a"}\n' if name.endswith("jsonl") else b"text\na\n"
+    (tmp_path / name).write_bytes(first + b"\n" * (2 * MAX_BLANK_LINES))
+    limits = TableLimits()
+    with pytest.raises(TooLarge, match="blank lines"):
+        read_all(tmp_path / name, limits)
+    (tmp_path / name).write_bytes(first + b"\n" * MAX_BLANK_LINES)
+    assert read_all(tmp_path / name, limits) == 1
+
+
+def test_space_between_rows_of_an_array_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b'[{"text": "a"}' + b" \n\t" * 200_000 + b',\n{"text": 1,}]')
+    with pytest.raises(DatainfError) as caught:
+        read_all(tmp_path / "a.json", TableLimits())
+    assert caught.value.extra["line"] == 200_002
+
+
+def test_row_groups_of_hardly_any_rows_are_refused(tmp_path: Path) -> None:
+    rows = pa.table({"text": ["a"] * (FREE_ROW_GROUPS + 20)})
+    for size, fits in ((1, False), (2, True)):
+        pq.write_table(rows, tmp_path / "a.parquet", row_group_size=size)
+        if fits:
+            assert read_all(tmp_path / "a.parquet", TableLimits()) == len(rows)
+        else:
+            with pytest.raises(TooLarge, match="row groups"):
+                read_all(tmp_path / "a.parquet", TableLimits())
 
 
 @pytest.mark.parametrize("write", WRITERS)

@@ -85,7 +85,7 @@ SHAPES = [
     ({"input_ids": [1], "attention_mask": [1]}, "token ids"),
     ({"prompt": "p"}, "prompts without completions"),
     ({"prompt": "p", "completions": ["a"], "labels": [True]}, "several completions"),
-    ({"image": "x.png", "label": 1}, "pictures"),
+    ({"images": ["x.png"], "label": 1}, "pictures"),
     ({"translation": {"en": "a", "de": "b"}}, "several languages"),
     ({"0": "a", "1": 1}, "values, not like names"),
     ({"this film was good": "x", "positive": "y"}, "do not say"),

@@ -2,7 +2,9 @@
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,14 +25,14 @@ CONTENTS = {
 }
 
 
-def zstd(content: bytes) -> bytes:
+def zstd(content: bytes) -> Any:
     sink = pa.BufferOutputStream()
     with pa.CompressedOutputStream(sink, "zstd") as stream:
         stream.write(content)
     return sink.getvalue().to_pybytes()
 
 
-COMPRESSORS = {".gz": gzip.compress, ".zst": zstd}
+COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".zst": zstd}
 
 
 @pytest.mark.parametrize("ending", COMPRESSORS)

@@ -105,8 +105,8 @@ def pipeline(**fields: Any) -> Callable[[Path], None]:
     return lambda folder: change(folder, PIPELINE, **fields)
 
 
-def template(text: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / TEMPLATE).write_text(text) and None
+def template(text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / TEMPLATE).write_text(text)
 
 
 def split(expression: str) -> dict[str, Any]:
@@ -115,6 +115,11 @@ def split(expression: str) -> dict[str, Any]:
 
 def replace(content: str) -> dict[str, Any]:
     return {"type": "Replace", "pattern": {"String": "a"}, "content": content}
+
+
+def name_without_template(folder: Path) -> None:
+    (folder / TEMPLATE).unlink()
+    change(folder, CONFIG, chat_template=[{"name": "default"}])
 
 
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -146,7 +151,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "template that reads files": (template("{% include '/etc/passwd' %}"), TEMPLATE),
     "long template": (template("x" * (300 << 10)), TEMPLATE),
     "template without text": (
-        lambda folder: (folder / TEMPLATE).unlink() or change(folder, CONFIG, chat_template=[{"name": "default"}]),
+        name_without_template,
         CONFIG,
     ),
 }

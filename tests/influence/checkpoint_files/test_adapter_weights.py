@@ -12,7 +12,7 @@ import pytest
 from influence.checkpoint_files.base_fit import check_base_fit
 from influence.checkpoint_files.config import AdapterConfig
 from influence.checkpoint_files.finiteness import check_finite
-from influence.checkpoint_files.safetensors_header import TensorInfo, read_header
+from influence.checkpoint_files.safetensors_header import MAX_TENSORS, TensorInfo, read_header
 from influence.checkpoint_files.task.find import HeadFacts, find_task
 from influence.checkpoint_files.task.head import count_labels, find_label_names
 from influence.checkpoint_files.tensors import AdapterTensors, check_structure
@@ -100,6 +100,11 @@ def test_header_gives_names_types_shapes_and_places(tmp_path: Path) -> None:
 def test_unsound_file_is_unreadable(header: object, data: bytes, tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile):
         read_header(raw_file(tmp_path / "f", header, data))
+
+
+def test_tensors_without_end_are_refused_before_they_are_looked_at(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFile, match="100,001 tensors"):
+        read_header(raw_file(tmp_path / "f", {str(number): 0 for number in range(MAX_TENSORS + 1)}))
 
 
 @pytest.mark.parametrize("content", [b"", b"1234", struct.pack("<Q", 1 << 60), struct.pack("<Q", 40 << 20) + b"{}"])

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from influence.compact.codes import (
-    CodeDtype,
     bytes_per_row,
     decode_codes,
     decode_norms,
@@ -15,12 +14,13 @@ from influence.compact.codes import (
     encode_norms,
     join_codes,
 )
+from influence.contracts.index import CodeDtype
 
 finite = st.floats(-(2.0**60), 2.0**60, width=32)
 
 
 @given(hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=8), elements=finite))
-def test_int8_is_within_half_a_step_of_each_rows_largest_number(values: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_int8_is_within_half_a_step_of_each_rows_largest_number(values: np.ndarray) -> None:
     codes = encode_codes(values, np.ones((len(values), 1), np.float32))
     limit = np.abs(values).max(1, keepdims=True).astype(np.float64) / 127 * 0.5001 + 1e-30
     assert (np.abs(decode_codes(codes).astype(np.float64) - values) <= limit).all()
@@ -38,7 +38,7 @@ def test_float16_survives_numbers_beyond_its_own_range() -> None:
 
 
 @given(hnp.arrays(np.float32, (4, 3), elements=st.floats(0, 2.0**58, width=32, allow_subnormal=False)))
-def test_norms_are_within_a_ninth_of_a_percent_and_zero_stays_zero(squared: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_norms_are_within_a_ninth_of_a_percent_and_zero_stays_zero(squared: np.ndarray) -> None:
     back = decode_norms(encode_norms(squared))
     np.testing.assert_allclose(back, squared, rtol=1.2e-3, atol=0)
     assert ((back == 0) == (squared == 0)).all()

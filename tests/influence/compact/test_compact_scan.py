@@ -16,7 +16,7 @@ def draw_codes(seed: int, rows: int, width: int, dtype: CodeDtype = "int8") -> C
     return encode_codes(values * 0.9 ** np.arange(width, dtype=np.float32), np.ones((rows, 2), np.float32), dtype)
 
 
-def reference(codes: Codes, vectors: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def reference(codes: Codes, vectors: np.ndarray) -> np.ndarray:
     return vectors.astype(np.float64) @ decode_codes(codes).astype(np.float64).T
 
 

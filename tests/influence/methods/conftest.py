@@ -1,15 +1,18 @@
 """Both array libraries, in turn."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from support.gradients.dense_algebra import Convert
 
 
 @pytest.fixture(params=["numpy", "torch"])
-def convert(request):
+def convert(request: pytest.FixtureRequest) -> Convert:
     """Turns a float64 numpy array into an array of the library in a type of the same name."""
 
-    def to_library(array, dtype="float64"):
+    def to_library(array: Any, dtype: str = "float64") -> Any:
         if request.param == "torch":
             return torch.from_numpy(np.ascontiguousarray(array)).to(getattr(torch, dtype))
         return array.astype(dtype)

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from dense_algebra import ORACLES
 from support.coded import Problem, code_rows
+from support.gradients.dense_algebra import ORACLES
 
 from influence.compact.encoder import fit_encoder
 from influence.methods.codes import fidelity as measuring

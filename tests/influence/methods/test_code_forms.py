@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dense_algebra import ORACLES, as_blocks, random_problem
 from numpy.typing import NDArray
+from support.answered import present
 from support.coded import Problem, code_rows
+from support.gradients.dense_algebra import ORACLES, as_blocks, random_problem
 
 from influence.compact.coded_rows import CodedRows
 from influence.compact.scan import scan_codes
@@ -39,7 +40,8 @@ def score(state: CodeState, test: Any) -> Floats:
 
 def score_with_gradients(state: CodeState, test: Any, train: Any) -> Floats:
     """Influence (m, n) from the rows' true gradients."""
-    return state.share_blocks(state.directions(test), train).sum(0)
+    scores: Floats = state.share_blocks(state.directions(test), train).sum(0)
+    return scores
 
 
 def assert_close(found: Any, expected: Floats, tolerance: float) -> None:
@@ -70,7 +72,7 @@ def test_parts_by_block_are_those_of_whole_gradients(name: str, small: Any) -> N
     train, test, rows = small
     method = METHODS[name]
     rows = rows[method.metric]
-    parts = method.apply(method.prepare(as_blocks(train), 0.3), test, per_block=True).blocks
+    parts = present(method.apply(method.prepare(as_blocks(train), 0.3), test, per_block=True).blocks)
     state = form_of(name).prepare(rows, 0.3)
     shares = state.share_blocks(state.directions(list(test.values())), list(train.values()))
     assert shares.shape == (3, 3, 40)
@@ -105,17 +107,17 @@ def test_a_row_without_gradient_scores_zero_where_scores_are_divided_by_its_size
 @pytest.mark.parametrize("name", WITH_SIZES)
 def test_chunks_change_no_size(name: str, problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = code_rows(problem.train, rank=8)
-    whole = form_of(name).prepare(rows, 0.1).row_factors
+    whole = present(form_of(name).prepare(rows, 0.1).row_factors)
     monkeypatch.setattr("influence.compact.coded_rows._CHUNK_BYTES", 1 << 14)
-    np.testing.assert_allclose(form_of(name).prepare(rows, 0.1).row_factors, whole, rtol=1e-6)
+    np.testing.assert_allclose(present(form_of(name).prepare(rows, 0.1).row_factors), whole, rtol=1e-6)
 
 
 def test_stored_sizes_are_those_of_the_definition(problem: Problem, true_scores: Any) -> None:
     rows = code_rows(problem.train, rank=32)
     lengths = np.sqrt(sum((block**2).sum(1) for block in problem.train))
-    np.testing.assert_allclose(form_of("cosine").prepare(rows, 1.0).row_factors, 1 / lengths, rtol=1e-3)
+    np.testing.assert_allclose(present(form_of("cosine").prepare(rows, 1.0).row_factors), 1 / lengths, rtol=1e-3)
     own = np.diag(true_scores(Problem(problem.train, problem.train), problem.damping))
-    np.testing.assert_allclose(form_of("relative").prepare(rows, 0.1).row_factors, 1 / np.sqrt(own), rtol=0.03)
+    np.testing.assert_allclose(present(form_of("relative").prepare(rows, 0.1).row_factors), 1 / np.sqrt(own), rtol=0.03)
     found = form_of("datainf").prepare(rows, 0.1).self_influence(slice(0, 300))
     np.testing.assert_allclose(found, own, rtol=0.05)
 

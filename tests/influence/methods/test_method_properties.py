@@ -1,13 +1,15 @@
 """Properties that hold for every gradient: each says in words what no library may get wrong."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
-from dense_algebra import as_blocks, factors_of, random_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.gradients.dense_algebra import as_blocks, factors_of, random_problem
 
 from influence.damping import block_dampings
 from influence.errors import InvalidRequest
@@ -35,20 +37,20 @@ row_counts = st.integers(2, 30)
 few = settings(max_examples=15, deadline=None)
 
 
-def influence_of(name, train, test, scale=0.5):
+def influence_of(name: str, train: Mapping[str, Any], test: Mapping[str, Any], scale: float = 0.5) -> Any:
     method = METHODS[name]
     blocks = train if isinstance(next(iter(train.values())), TrainBlock) else as_blocks(train)
     return method.apply(method.prepare(blocks, scale), test).influence
 
 
-def assert_same(actual, expected, tolerance=1e-9):
+def assert_same(actual: Any, expected: Any, tolerance: float = 1e-9) -> None:
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * (np.abs(expected).max() + 1e-300))
 
 
 @each_method
 @few
 @given(seed=seeds, rows=row_counts)
-def test_permuted_rows_have_permuted_scores(name, seed, rows):
+def test_permuted_rows_have_permuted_scores(name: str, seed: int, rows: int) -> None:
     train, test = random_problem(seed, rows, (5, 12))
     order = np.random.default_rng(seed).permutation(rows)
     shuffled = {key: value[order] for key, value in train.items()}
@@ -58,7 +60,7 @@ def test_permuted_rows_have_permuted_scores(name, seed, rows):
 @pytest.mark.parametrize("name", LINEAR)
 @few
 @given(seed=seeds, rows=row_counts, a=st.floats(-3, 3), b=st.floats(-3, 3))
-def test_influence_is_linear_in_the_test_gradient(name, seed, rows, a, b):
+def test_influence_is_linear_in_the_test_gradient(name: str, seed: int, rows: int, a: float, b: float) -> None:
     train, test = random_problem(seed, rows, (5, 12), points=2)
     mixed = {key: a * value[:1] + b * value[1:] for key, value in test.items()}
     apart = influence_of(name, train, test)
@@ -69,7 +71,7 @@ def test_influence_is_linear_in_the_test_gradient(name, seed, rows, a, b):
 @pytest.mark.parametrize("name", SEPARATE)
 @few
 @given(seed=seeds, rows=row_counts)
-def test_blocks_add_up(name, seed, rows):
+def test_blocks_add_up(name: str, seed: int, rows: int) -> None:
     train, test = random_problem(seed, rows, (5, 12, 3))
     alone = [influence_of(name, {key: train[key]}, {key: test[key]}) for key in train]
     assert_same(influence_of(name, train, test), sum(alone))
@@ -78,7 +80,7 @@ def test_blocks_add_up(name, seed, rows):
 @each_method
 @few
 @given(seed=seeds, rows=row_counts, cuts=st.lists(st.integers(0, 30), max_size=4))
-def test_shards_change_nothing(name, seed, rows, cuts):
+def test_shards_change_nothing(name: str, seed: int, rows: int, cuts: list[int]) -> None:
     train, test = random_problem(seed, rows, (5, 12))
     edges = [0, *sorted(min(cut, rows) for cut in cuts), rows]
     pairs = list(pairwise(edges))
@@ -96,7 +98,7 @@ def test_shards_change_nothing(name, seed, rows, cuts):
 @each_method
 @few
 @given(seed=seeds, rows=row_counts)
-def test_a_test_points_score_does_not_depend_on_its_batch(name, seed, rows):
+def test_a_test_points_score_does_not_depend_on_its_batch(name: str, seed: int, rows: int) -> None:
     train, test = random_problem(seed, rows, (5, 12), points=4)
     alone = [influence_of(name, train, {key: value[i : i + 1] for key, value in test.items()}) for i in range(4)]
     assert_same(influence_of(name, train, test), np.concatenate(alone))
@@ -105,7 +107,7 @@ def test_a_test_points_score_does_not_depend_on_its_batch(name, seed, rows):
 @pytest.mark.parametrize("name", ["datainf", "exact"])
 @few
 @given(seed=seeds, scale=st.sampled_from([0.01, 0.1, 10.0]))
-def test_one_row_gives_the_exact_inverse(name, seed, scale):
+def test_one_row_gives_the_exact_inverse(name: str, seed: int, scale: float) -> None:
     train, test = random_problem(seed, 1, (5,))
     row, points = train["block0"], test["block0"]
     inverse = np.linalg.inv(row.T @ row + scale * np.sum(row**2) / 5 * np.eye(5))
@@ -115,7 +117,7 @@ def test_one_row_gives_the_exact_inverse(name, seed, scale):
 @each_method
 @few
 @given(seed=seeds, rows=row_counts)
-def test_doubling_the_data_set_changes_no_score(name, seed, rows):
+def test_doubling_the_data_set_changes_no_score(name: str, seed: int, rows: int) -> None:
     train, test = random_problem(seed, rows, (5, 12))
     doubled = {key: np.concatenate([value, value]) for key, value in train.items()}
     expected = influence_of(name, train, test)
@@ -125,7 +127,7 @@ def test_doubling_the_data_set_changes_no_score(name, seed, rows):
 @pytest.mark.parametrize("name", DAMPED)
 @few
 @given(seed=seeds, rows=row_counts)
-def test_endless_damping_leaves_the_inner_product_over_lambda(name, seed, rows):
+def test_endless_damping_leaves_the_inner_product_over_lambda(name: str, seed: int, rows: int) -> None:
     train, test = random_problem(seed, rows, (5, 12))
     dampings = block_dampings(as_blocks(train), 1e6)
     expected = -sum(test[key] @ train[key].T / dampings[key] for key in train)
@@ -134,14 +136,14 @@ def test_endless_damping_leaves_the_inner_product_over_lambda(name, seed, rows):
 
 @few
 @given(seed=seeds, rows=row_counts)
-def test_endless_damping_leaves_proximal_the_plain_inner_product(seed, rows):
+def test_endless_damping_leaves_proximal_the_plain_inner_product(seed: int, rows: int) -> None:
     train, test = random_problem(seed, rows, (5, 12))
     assert_same(influence_of("proximal", train, test, 1e6), influence_of("hessian_free", train, test), 1e-4)
 
 
 @few
 @given(seed=seeds, rows=row_counts, scale=st.sampled_from([0.01, 0.5, 10.0]))
-def test_proximal_is_exact_with_each_block_times_its_damping(seed, rows, scale):
+def test_proximal_is_exact_with_each_block_times_its_damping(seed: int, rows: int, scale: float) -> None:
     train, test = random_problem(seed, rows, (5, 12, 3))
     dampings = block_dampings(as_blocks(train), scale)
     parts = [dampings[key] * influence_of("exact", {key: train[key]}, {key: test[key]}, scale) for key in train]
@@ -151,7 +153,7 @@ def test_proximal_is_exact_with_each_block_times_its_damping(seed, rows, scale):
 @each_method
 @few
 @given(seed=seeds, rows=row_counts, dead=st.integers(0, 2))
-def test_a_block_without_gradients_contributes_nothing(name, seed, rows, dead):
+def test_a_block_without_gradients_contributes_nothing(name: str, seed: int, rows: int, dead: int) -> None:
     train, test = random_problem(seed, rows, (5, 12, 3), dead=dead)
     without = {key: value for key, value in train.items() if key != f"block{dead}"}
     if name == "cosine":
@@ -160,7 +162,7 @@ def test_a_block_without_gradients_contributes_nothing(name, seed, rows, dead):
 
 
 @each_method
-def test_an_index_of_zero_gradients_scores_zero(name):
+def test_an_index_of_zero_gradients_scores_zero(name: str) -> None:
     train = {"a": np.zeros((4, 3)), "b": np.zeros((4, 5))}
     test = {"a": np.ones((2, 3)), "b": np.ones((2, 5))}
     method = METHODS[name]
@@ -173,20 +175,20 @@ def test_an_index_of_zero_gradients_scores_zero(name):
 
 
 @each_method
-def test_an_index_without_rows_is_refused(name):
+def test_an_index_without_rows_is_refused(name: str) -> None:
     with pytest.raises(InvalidRequest, match="no rows"):
         METHODS[name].prepare({"a": TrainBlock.of(np.zeros((0, 3)))})
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, 1e-300, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", DAMPED)
-def test_a_damping_scale_that_cannot_be_used_is_refused(name, scale):
+def test_a_damping_scale_that_cannot_be_used_is_refused(name: str, scale: float) -> None:
     train, _ = random_problem(0, 4, (3,))
     with pytest.raises(InvalidRequest, match="has to be a number of at least"):
         METHODS[name].prepare(as_blocks(train), scale)
 
 
 @pytest.mark.parametrize("name", DAMPED)
-def test_the_smallest_damping_that_is_taken_still_gives_numbers(name):
+def test_the_smallest_damping_that_is_taken_still_gives_numbers(name: str) -> None:
     train, test = random_problem(0, 4, (3, 30))
     assert np.isfinite(influence_of(name, train, test, 1e-9)).all()

@@ -7,7 +7,7 @@ from influence.methods.baselines import BASELINES
 from influence.methods.registry import DEFAULT_METHOD, METHODS, describe_methods, find_method, get_method
 
 
-def test_datainf_is_the_default_at_the_papers_damping():
+def test_datainf_is_the_default_at_the_papers_damping() -> None:
     assert get_method(DEFAULT_METHOD).name == "datainf"
     assert get_method("datainf").default_damping_scale == 0.1
 
@@ -15,26 +15,26 @@ def test_datainf_is_the_default_at_the_papers_damping():
 @pytest.mark.parametrize(
     ("typed", "meant"), [("data_inf", "datainf"), ("Exact", "exact"), ("hessian-free", "hessian_free")]
 )
-def test_an_unknown_method_is_answered_with_the_list_and_the_closest(typed, meant):
+def test_an_unknown_method_is_answered_with_the_list_and_the_closest(typed: str, meant: str) -> None:
     with pytest.raises(UnknownMethod, match=f"no influence method '{typed}'") as refused:
         get_method(typed)
     assert f"Did you mean '{meant}'?" in refused.value.hint
     assert refused.value.extra["methods"] == list(METHODS)
 
 
-def test_a_name_like_no_other_is_answered_with_the_list_alone():
+def test_a_name_like_no_other_is_answered_with_the_list_alone() -> None:
     with pytest.raises(UnknownMethod) as refused:
         get_method("zzz")
     assert refused.value.hint.startswith("Methods are datainf, ")
 
 
-def test_a_method_without_self_influence_says_so():
+def test_a_method_without_self_influence_says_so() -> None:
     with pytest.raises(MethodNotOffered, match="'cosine' has no self-influence"):
         METHODS["cosine"].self_influence(None)
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
-def test_every_method_describes_itself(name):
+def test_every_method_describes_itself(name: str) -> None:
     method = METHODS[name]
     assert method.name == name
     assert method.title
@@ -65,7 +65,7 @@ def test_methods_that_codes_cannot_hold_are_refused_on_them(name: str) -> None:
     assert set(refusal.value.extra["methods"]) == offered
 
 
-def test_a_baseline_is_found_on_any_storage_but_is_no_influence():
+def test_a_baseline_is_found_on_any_storage_but_is_no_influence() -> None:
     for storage in ("full", "compact", None):
         assert find_method("embedding", storage) is BASELINES["embedding"]
     with pytest.raises(MethodNotOffered, match="a baseline, not an influence"):
@@ -73,13 +73,13 @@ def test_a_baseline_is_found_on_any_storage_but_is_no_influence():
     assert BASELINES["embedding"].note.startswith("Baseline, not an influence: cosine")
 
 
-def test_an_unknown_name_may_have_meant_a_baseline():
+def test_an_unknown_name_may_have_meant_a_baseline() -> None:
     with pytest.raises(UnknownMethod) as refused:
         find_method("embeddings")
     assert "Did you mean 'embedding'?" in refused.value.hint
 
 
-def test_the_list_marks_baselines():
+def test_the_list_marks_baselines() -> None:
     described = {method.name: method for method in describe_methods()}
     assert set(described) == {*METHODS, *BASELINES}
     assert [name for name, method in described.items() if method.is_baseline] == ["embedding"]

@@ -1,9 +1,11 @@
 """Against saved float64 gradients and scores of a real adapter, where the reference lies beside the repository."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from support.gradients.dense_algebra import Convert
 
 from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.base import score_rows
@@ -15,7 +17,7 @@ pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the reference score
 
 
 @pytest.fixture(scope="module")
-def saved():
+def saved() -> tuple[dict[str, Any], dict[str, Any]]:
     with np.load(FOLDER / "gradients_sample.npz") as arrays:
         sample = {name: arrays[name] for name in arrays.files}
     with np.load(FOLDER / "scores.npz") as arrays:
@@ -23,12 +25,12 @@ def saved():
     return sample, scores
 
 
-def blocks_of(sample, prefix):
+def blocks_of(sample: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {str(index): np.atleast_2d(sample[f"{prefix}_{index}"]) for index in range(len(sample["names"]))}
 
 
 @pytest.mark.parametrize("method", ["datainf", "exact"])
-def test_saved_directions_score_with_the_saved_sign(saved, method):
+def test_saved_directions_score_with_the_saved_sign(saved: tuple[dict[str, Any], dict[str, Any]], method: str) -> None:
     sample, scores = saved
     train = {name: TrainBlock.of(rows) for name, rows in blocks_of(sample, "train").items()}
     found = score_rows(train, blocks_of(sample, f"hvp_{method}"), rows=None, per_block=False).influence
@@ -36,7 +38,9 @@ def test_saved_directions_score_with_the_saved_sign(saved, method):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-4)])
-def test_hessian_free_equals_the_saved_scores(saved, convert, dtype, tolerance):
+def test_hessian_free_equals_the_saved_scores(
+    saved: tuple[dict[str, Any], dict[str, Any]], convert: Convert, dtype: str, tolerance: float
+) -> None:
     sample, scores = saved
     train = {name: TrainBlock.of(convert(rows, dtype)) for name, rows in blocks_of(sample, "train").items()}
     test = {name: convert(rows, dtype) for name, rows in blocks_of(sample, "val_mean").items()}
@@ -45,7 +49,7 @@ def test_hessian_free_equals_the_saved_scores(saved, convert, dtype, tolerance):
     np.testing.assert_allclose(found[0], scores["score_hessian_free"][sample["train_rows"]], rtol=tolerance)
 
 
-def test_norms_equal_the_saved_norms(saved):
+def test_norms_equal_the_saved_norms(saved: tuple[dict[str, Any], dict[str, Any]]) -> None:
     sample, scores = saved
     for index, rows in enumerate(blocks_of(sample, "train").values()):
         expected = scores["grad_sqnorm"][sample["train_rows"], index]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from influence.errors import LabelUnknown
-from influence.rows.class_order import names_by_number
 from influence.rows.file import RowFile, write_rows
+from influence.rows.label_forms.class_order import names_by_number
 
 
 @pytest.mark.parametrize(

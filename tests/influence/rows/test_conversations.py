@@ -179,7 +179,7 @@ UNREADABLE = [
     ({"messages": TALK}, "rejected", TALK),
     ({"messages": TALK}, "images", ["x.png"]),
     ({"messages": TALK}, "functions", TOOLS),
-    ({"text": "t"}, "image", {"bytes": None, "path": "x.png"}),
+    ({"text": "t"}, "images", ["x.png"]),
 ]
 
 

@@ -41,7 +41,7 @@ def test_what_says_nothing_is_left_out() -> None:
 
 
 def test_a_column_of_several_types_is_json() -> None:
-    rows = [{"a": 1, "b": "x", "c": ""}, {"a": "1", "b": "2024-05-01", "c": "2024-05-01"}]
+    rows: list[dict[str, Any]] = [{"a": 1, "b": "x", "c": ""}, {"a": "1", "b": "2024-05-01", "c": "2024-05-01"}]
     assert read(rows)[1] == {"a": "json", "b": "string", "c": "time"}
 
 

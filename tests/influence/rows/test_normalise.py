@@ -223,7 +223,11 @@ def test_alpaca_triples_take_the_standard_prompts() -> None:
 
 def test_examples_go_by_roles_or_by_the_columns_of_the_data_set() -> None:
     columns = {"text": "body", "label": "y", "id": "uid"}
-    examples = [{"text": "a", "label": "x"}, {"body": "b", "y": "z", "uid": 3, "other": None}, {"text": "c"}]
+    examples: list[dict[str, Any]] = [
+        {"text": "a", "label": "x"},
+        {"body": "b", "y": "z", "uid": 3, "other": None},
+        {"text": "c"},
+    ]
     assert normalise_examples(examples, "classification", columns) == [
         {"id": "example-0", "text": "a", "label": "x"},
         {"id": "3", "text": "b", "label": "z"},
@@ -264,7 +268,10 @@ def test_a_bad_example_is_named_by_its_place(example: Any, kind: Any, error: typ
 
 
 def test_a_named_class_is_kept_as_its_name() -> None:
-    rows = [{"prompt": "a", "completion": "b", "group": "up"}, {"prompt": "c", "completion": "d", "group": 3}]
+    rows: list[dict[str, Any]] = [
+        {"prompt": "a", "completion": "b", "group": "up"},
+        {"prompt": "c", "completion": "d", "group": 3},
+    ]
     kept = list(normalised(rows, {"class": "group"}))
     assert [row["class"] for row in kept] == ["up", "3"]
     assert kept[0] == {"id": "row-00000000", "prompt": "a", "completion": "b", "class": "up"}
@@ -272,7 +279,10 @@ def test_a_named_class_is_kept_as_its_name() -> None:
 
 @pytest.mark.parametrize("missing", [None, " ", float("nan")])
 def test_a_row_without_its_class_is_named(missing: Any) -> None:
-    rows = [{"prompt": "a", "completion": "b", "group": "up"}, {"prompt": "c", "completion": "d", "group": missing}]
+    rows: list[dict[str, Any]] = [
+        {"prompt": "a", "completion": "b", "group": "up"},
+        {"prompt": "c", "completion": "d", "group": missing},
+    ]
     with pytest.raises(BrokenRow, match="Row 1: column 'group' holds nothing") as caught:
         list(normalised(rows, {"class": "group"}))
     assert caught.value.extra["row_index"] == 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from influence.errors import EmptyFile, Internal, NotFound
 from influence.rows.file import RowFile, RowFileSummary, dataset_digest, write_rows
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 ROWS = st.lists(
     st.fixed_dictionaries({"id": TEXT, "text": TEXT, "label": st.one_of(st.none(), st.integers(0, 99), TEXT)}),
     min_size=1,
@@ -59,7 +59,11 @@ def test_the_address_counts_kind_label_names_and_columns() -> None:
 
 
 def test_row_digests_leave_id_and_metadata_out(tmp_path: Path) -> None:
-    rows = [{"id": "a", "text": "t"}, {"id": "b", "text": "t", "metadata": {"x": 1}}, {"id": "a", "text": "u"}]
+    rows: list[dict[str, Any]] = [
+        {"id": "a", "text": "t"},
+        {"id": "b", "text": "t", "metadata": {"x": 1}},
+        {"id": "a", "text": "u"},
+    ]
     write_rows(tmp_path / "rows", rows)
     with RowFile(tmp_path / "rows") as file:
         digests = file.row_digests()

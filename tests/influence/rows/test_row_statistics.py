@@ -9,7 +9,7 @@ from influence.rows.statistics import RowStatistics
 
 
 def watched(kind: str, rows: list[dict]) -> RowStatistics:  # type: ignore[type-arg]
-    statistics = RowStatistics(kind)  # type: ignore[arg-type]
+    statistics = RowStatistics(kind)
     assert list(statistics.watch(rows)) == rows
     return statistics
 

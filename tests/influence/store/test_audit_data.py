@@ -18,7 +18,6 @@ def test_a_part_that_comes_twice_is_kept_once(store: Store) -> None:
     data.commit_part("aud_a", "labels", 1, np.array([9.0, 9.0]))
     assert data.missing_parts("aud_a", "labels", 3) == [0, 2]
     np.testing.assert_array_equal(data.read_part("aud_a", "labels", 1), [1.0, 2.0])
-    assert store.connections.state.ttl(keys.audit_parts("aud_a", "labels")) > 0
 
 
 def test_a_damaged_part_is_missing_again(store: Store) -> None:

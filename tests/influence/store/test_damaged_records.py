@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from support.work import keys_about, make_work, write_data
+from support.work import keys_about, lifetime_of, make_work, write_data
 
 from influence.contracts.index import ShardCommit
 from influence.contracts.work import INDEX, QUERY, WORK_KINDS, WorkKind
@@ -113,7 +113,7 @@ def test_a_damaged_job_leaves_the_others_alone(store: Store, field: str, value: 
         store.jobs.require(bad.job_id)
     shown = with_job_state(store, bad)
     assert (shown.state, shown.error["code"]) == ("failed", "record_damaged")
-    assert store.connections.state.ttl(keys.job(bad.job_id)) > 0
+    assert lifetime_of(store, "job", bad.job_id) is not None
     erase(store, store.queries, bad.id)
     assert [record.id for record in store.queries.all()] == [good.id]
 

@@ -1,6 +1,6 @@
 """Messages of work that is done in slices: one stands for what is left, however often one was delivered."""
 
-from dramatiq import Message
+from dramatiq import MessageProxy
 
 from influence.store.queue import make_broker
 from influence.store.store import Store
@@ -8,7 +8,7 @@ from influence.store.store import Store
 MESSAGE = ("audit_index", {"audit_id": "aud_a"})
 
 
-def take(store: Store, worker: str) -> Message[None]:
+def take(store: Store, worker: str) -> MessageProxy:
     """A worker fetches the next message and works on it."""
     broker = make_broker(store.connections.state, queues=("query",))
     broker.broker_id = worker

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from support.work import keys_about, make_work, write_data
+from support.work import keys_about, lifetime_of, make_work, write_data
 
 from influence.contracts.work import AUDIT, EVALUATION, INDEX, QUERY, QUEUES, WORK_KINDS, WorkKind
 from influence.errors import Cancelled
@@ -16,8 +16,10 @@ PROBLEM = {"code": "rows_unfit", "status": 422, "detail": "Row 't1' is odd."}
 every_kind = pytest.mark.parametrize("kind", WORK_KINDS, ids=lambda kind: kind.name)
 
 
-def ttl_of(store: Store, kind: AnyKind, record_id: str) -> int:
-    return int(store.connections.state.ttl(keys.record(kind.name, record_id)))
+def has_its_lifetime(store: Store, kind: AnyKind, record_id: str) -> bool:
+    if kind.lifetime_seconds is None:
+        return lifetime_of(store, kind.name, record_id) is None
+    return lifetime_of(store, kind.name, record_id) == pytest.approx(kind.lifetime_seconds, abs=600)
 
 
 @every_kind
@@ -46,7 +48,7 @@ def test_finished_work_succeeds_and_its_lifetime_begins(store: Store, kind: AnyK
     made = work.accept(store, make_work(kind))
     work.finish(store, made, lambda current: current)
     assert store.work[kind.name].require(made.id).state == store.jobs.state(made.job_id) == "succeeded"
-    assert ttl_of(store, kind, made.id) == (kind.lifetime_seconds or -1)
+    assert has_its_lifetime(store, kind, made.id)
 
 
 @every_kind
@@ -57,15 +59,15 @@ def test_failed_work_says_why_and_leaves_no_data(store: Store, kind: AnyKind) ->
     found, job = store.work[kind.name].require(made.id), store.jobs.require(made.job_id)
     assert (found.state, found.error, job.state, job.error) == ("failed", PROBLEM, "failed", PROBLEM)
     assert keys_about(store, made.id) == [keys.record(kind.name, made.id).encode()]
-    assert ttl_of(store, kind, made.id) == (kind.lifetime_seconds or -1)
+    assert has_its_lifetime(store, kind, made.id)
 
 
 @every_kind
 def test_the_problem_of_a_job_lives_no_longer_than_its_record(store: Store, kind: AnyKind) -> None:
     made = work.accept(store, make_work(kind))
     work.fail(store, made, PROBLEM)
-    lifetime = int(store.connections.state.ttl(keys.job(made.job_id)))
-    assert lifetime == (kind.lifetime_seconds or keys.JOB_SECONDS)
+    lifetime = lifetime_of(store, "job", made.job_id)
+    assert lifetime == pytest.approx(kind.lifetime_seconds or keys.JOB_SECONDS, abs=600)
 
 
 @every_kind
@@ -78,7 +80,7 @@ def test_cancelled_work_leaves_no_data_and_a_record_only_where_its_id_is_its_own
     assert keys_about(store, made.id) == left
     if kind.leaves_record:
         assert store.work[kind.name].require(made.id).state == "cancelled"
-        assert ttl_of(store, kind, made.id) == (kind.lifetime_seconds or -1)
+        assert has_its_lifetime(store, kind, made.id)
 
 
 @every_kind
@@ -162,11 +164,21 @@ def test_what_may_quote_a_source_goes_with_it_unless_it_holds_it(store: Store, s
     assert [record.id for record in (*store.queries.all(), *store.evaluations.all())] == [one.id for one in kept]
 
 
+def test_a_finished_evaluation_goes_with_the_rows_that_it_is_about_and_not_before(store: Store) -> None:
+    evaluation = work.accept(store, make_work(EVALUATION))
+    work.finish(store, evaluation, lambda current: current)
+    work.delete_dependents(store, "ds_a")
+    assert [found.id for found in store.evaluations.all()] == [evaluation.id]
+    write_data(store, evaluation)
+    work.delete_dependents(store, "ds_a", reports_too=True)
+    assert store.evaluations.all() == [] == keys_about(store, "eval_")
+
+
 def test_an_index_takes_along_what_was_asked_of_it(store: Store) -> None:
     index = work.accept(store, make_work(INDEX, id="idx_a"))
     work.finish(store, index, lambda current: current)
     for kind in (QUERY, AUDIT):
         write_data(store, work.accept(store, make_work(kind)))
     work.delete(store, index)
-    assert store.queries.all() == store.audits.all() == []
+    assert [*store.queries.all(), *store.audits.all()] == []
     assert keys_about(store, "qry_") == keys_about(store, "aud_") == []

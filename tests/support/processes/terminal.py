@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Callable
 
-from click.testing import Result
+from typer.testing import Result
 
 #: Takes a command with its arguments.
 Call = Callable[..., Result]

@@ -60,4 +60,5 @@ def supervised_text(task: CausalLM, row: dict[str, Any]) -> str:
     assert all(
         label in (IGNORED, token) for token, label in zip(encoded.inputs["input_ids"], encoded.labels, strict=True)
     )
-    return make_tokenizer().decode(kept)
+    text: str = make_tokenizer().decode(kept)
+    return text

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.answered import present
 from support.audits import make_audit, submit_audit
 from support.oracle import dense_datainf, loop_gradients
 from support.rows import make_completion_rows, make_ticket_rows
@@ -50,7 +51,7 @@ DTYPES = {
 def load(runtime: Runtime, checkpoint: Checkpoint) -> LoadedCheckpoint:
     return load_checkpoint(
         checkpoint,
-        runtime.files.adapter(checkpoint.adapter_digest),
+        runtime.files.adapter(present(checkpoint.adapter_digest)),
         GradientSettings(max_length=64),
         LoadOptions(cache_dir=runtime.files.hub),
     )
@@ -139,7 +140,7 @@ def test_influence_is_that_of_a_query_by_the_same_method(
     made = submit_audit(worker.store, index, checkpoint, method=method, evaluation=add_evaluation(worker))
     assert finished(worker.store, made.job_id).state == "succeeded"
     _, table = read_table(worker.store, made.id)
-    asked = {"examples": EVALUATION, "aggregate": "mean", "method": method, "exact": False}
+    asked: dict[str, Any] = {"examples": EVALUATION, "aggregate": "mean", "method": method, "exact": False}
     query = answered(worker.store, submit_query(worker.store, index.id, **asked))
     influence = worker.store.scores.read(query.id, 1, ROWS)
     assert influence is not None

@@ -2,6 +2,7 @@
 
 import threading
 import weakref
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import pytest
@@ -43,7 +44,7 @@ def losses(model: nn.Module, batch: Batch) -> Tensor:
     return nn.functional.cross_entropy(model(**batch.inputs), batch.labels, reduction="none")
 
 
-def collate(rows: list[EncodedRow]) -> Batch:
+def collate(rows: Sequence[EncodedRow]) -> Batch:
     return collate_rows(rows, pad_token_id=0)
 
 
@@ -60,7 +61,7 @@ def gather(model: nn.Module, rows: list[EncodedRow], budget: TokenBudget, lock: 
     found = torch.full((len(rows), 12), torch.nan)
     for positions, gradients in stream_gradients(
         collector, rows, collate, BatchOptions(CPU, budget, lock or nullcontext())
-    ):  # type: ignore[arg-type]
+    ):
         assert found[positions].isnan().all()
         found[positions] = gradients.blocks["head.weight"]
     return found
@@ -96,7 +97,7 @@ def test_a_device_that_disappears_is_told_from_a_batch_too_large(rows: list[Enco
 
     collector = GradientCollector(Classifier().eval(), losses_of_a_dead_device)
     with pytest.raises(DeviceLost, match="device not ready") as refused:
-        next(stream_gradients(collector, rows, collate, BatchOptions(CPU, TokenBudget(10))))  # type: ignore[arg-type]
+        next(stream_gradients(collector, rows, collate, BatchOptions(CPU, TokenBudget(10))))
     assert refused.value.hint
 
 
@@ -106,13 +107,13 @@ def test_other_errors_stay_what_they_are(rows: list[EncodedRow]) -> None:
 
     collector = GradientCollector(Classifier().eval(), losses_with_a_bug)
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        next(stream_gradients(collector, rows, collate, BatchOptions(CPU, TokenBudget(10))))  # type: ignore[arg-type]
+        next(stream_gradients(collector, rows, collate, BatchOptions(CPU, TokenBudget(10))))
 
 
 def test_a_query_gets_the_lock_between_two_batches(rows: list[EncodedRow]) -> None:
     lock, served = FairLock(), threading.Event()
     collector = GradientCollector(Classifier().eval(), losses)
-    stream = stream_gradients(collector, rows, collate, BatchOptions(CPU, TokenBudget(9), lock))  # type: ignore[arg-type]
+    stream = stream_gradients(collector, rows, collate, BatchOptions(CPU, TokenBudget(9), lock))
     next(stream)
 
     def query() -> None:
@@ -146,7 +147,7 @@ class Witness(Classifier):
 def test_a_batch_that_was_let_go_is_gone_before_the_next(rows: list[EncodedRow]) -> None:
     model = Witness()
     collector = GradientCollector(model.eval(), losses)
-    for _, found in stream_gradients(collector, rows, collate, BatchOptions(CPU, TokenBudget(12))):  # type: ignore[arg-type]
+    for _, found in stream_gradients(collector, rows, collate, BatchOptions(CPU, TokenBudget(12))):
         model.made += [weakref.ref(values) for values in found.blocks.values()]
         del found
     assert len(model.made) > 2

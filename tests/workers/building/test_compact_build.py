@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.answered import present
 from support.oracle import dense_datainf, loop_gradients
 from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
@@ -28,7 +29,7 @@ TEST = make_ticket_rows(3, seed=9)
 def truth_of(runtime: Runtime, checkpoint: Checkpoint, rows: list[dict[str, Any]]) -> Any:
     loaded = load_checkpoint(
         checkpoint,
-        runtime.files.adapter(checkpoint.adapter_digest),
+        runtime.files.adapter(present(checkpoint.adapter_digest)),
         GradientSettings(max_length=64),
         LoadOptions(cache_dir=runtime.files.hub),
     )
@@ -48,7 +49,7 @@ def test_codes_rank_like_full_gradients_and_candidates_are_exact(
         assert index.shards > 1
         truth = truth_of(worker, checkpoint, rows)
         coded = answered(store, submit_query(store, index.id, examples=TEST, exact=False, k=5))
-        from_codes = store.scores.read(coded.id, 3, ROWS)
+        from_codes = present(store.scores.read(coded.id, 3, ROWS))
         assert min(spearman(row, true) for row, true in zip(from_codes, truth, strict=True)) > 0.98
         query = answered(store, submit_query(store, index.id, examples=TEST, exact=True, k=5))
     for result, influence in zip(query.results or (), truth, strict=True):
@@ -80,7 +81,7 @@ def test_codes_answer_for_the_other_methods(
     found = []
     for index in (compact, full):
         query = submit_query(worker.store, index.id, examples=TEST, exact=False, method=method)
-        found.append(worker.store.scores.read(answered(worker.store, query).id, 3, 120))
+        found.append(present(worker.store.scores.read(answered(worker.store, query).id, 3, 120)))
     assert min(spearman(one, other) for one, other in zip(*found, strict=True)) > 0.95
     mended = submit_query(worker.store, compact.id, examples=TEST, exact=True, k=5, method=method)
     for result, true in zip(answered(worker.store, mended).results or (), found[1], strict=True):
@@ -108,7 +109,9 @@ def test_lost_codes_are_computed_again(worker: Runtime, checkpoint: Checkpoint, 
     worker.store.connections.state.delete(keys.row_state(index.build, 0, "values", 0))
     after = answered(worker.store, submit_query(worker.store, index.id, examples=TEST, exact=False))
     np.testing.assert_allclose(
-        worker.store.scores.read(after.id, 3, 120), worker.store.scores.read(before.id, 3, 120), rtol=1e-5
+        present(worker.store.scores.read(after.id, 3, 120)),
+        present(worker.store.scores.read(before.id, 3, 120)),
+        rtol=1e-5,
     )
     assert worker.store.index_data.read_parts(index.build, shard_moments(0)) == {}
 
@@ -134,6 +137,6 @@ def test_float16_codes_are_kept_and_answer(
     index = submit_index(worker.store, checkpoint, dataset, storage="compact", code_dtype="float16")
     assert finished(worker.store, index.job_id).state == "succeeded", worker.store.indexes.require(index.id).error
     query = answered(worker.store, submit_query(worker.store, index.id, examples=TEST, exact=False))
-    found = worker.store.scores.read(query.id, 3, 120)
+    found = present(worker.store.scores.read(query.id, 3, 120))
     truth = truth_of(worker, checkpoint, rows)
     assert min(spearman(one, true) for one, true in zip(found, truth, strict=True)) > 0.98

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.answered import present
 from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, reopen_index, running_worker, submit_index, submit_query
 from support.tiny import TinyCheckpoint, make_classifier, poison_word
@@ -96,18 +97,18 @@ def assert_equals_rebuild(worker: Runtime, index: Index, rows: Rows) -> None:
     moments, truth = stored_moments(worker, index), encoder.sum_moments(projected)
     assert moments.rows == truth.rows == len(rows)
     np.testing.assert_allclose(moments.energy, truth.energy, rtol=1e-5)
-    for one, other in zip([*moments.weighted, *moments.plain], [*truth.weighted, *truth.plain], strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-6 * np.abs(other).max(initial=0))
+    for sums, wanted in zip([*moments.weighted, *moments.plain], [*truth.weighted, *truth.plain], strict=True):
+        np.testing.assert_allclose(sums, wanted, atol=1e-6 * np.abs(wanted).max(initial=0))
     assert index.damping is not None
     lambdas = [0.1 * float((block * block).sum(1).mean()) / block.shape[1] for block in gradients]
     np.testing.assert_allclose(list(index.damping.values()), lambdas, rtol=1e-5)
     test, _ = project_rows(worker, index, TEST)
     places, losses = np.arange(len(rows)), np.zeros(len(rows), np.float32)
     grown, anew = CodedRows(encoder, moments, codes), CodedRows(encoder, truth, rebuilt)
-    one, other = (CompactIndex(coded, places, losses) for coded in (grown, anew))
+    indexes = [CompactIndex(coded, places, losses) for coded in (grown, anew)]
     points = {str(number): block for number, block in enumerate(test)}
-    found, wanted = (index.scorer("datainf", None)(points) for index in (one, other))
-    np.testing.assert_allclose(found, wanted, atol=2e-3 * np.abs(wanted).max())
+    scores = [compact.scorer("datainf", None)(points) for compact in indexes]
+    np.testing.assert_allclose(scores[0], scores[1], atol=2e-3 * np.abs(scores[1]).max())
 
 
 @pytest.mark.parametrize(
@@ -187,7 +188,7 @@ def test_the_grown_index_stands_alone(worker: Runtime, build: Callable[..., Inde
     worker.hot_indexes.forget(index.id)
     worker.store.connections.state.delete(keys.row_state(index.build, 0, "values", 0))
     after = answered(worker.store, submit_query(worker.store, index.id, examples=TEST, exact=False))
-    one, other = (worker.store.scores.read(query.id, len(TEST), index.rows) for query in (before, after))
+    one, other = (present(worker.store.scores.read(query.id, len(TEST), index.rows)) for query in (before, after))
     np.testing.assert_allclose(one, other, atol=2e-3 * np.abs(one).max())
     assert_equals_rebuild(worker, index, OLD + NEW)
 

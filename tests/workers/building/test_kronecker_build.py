@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.answered import present
 from support.oracle import dense_ekfac, loop_factors, loop_gradients
 from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, reopen_index, running_worker, submit_index, submit_query
@@ -30,14 +31,14 @@ TEST = make_ticket_rows(3, seed=9)
 def oracle_scores(runtime: Runtime, checkpoint: Checkpoint) -> Any:
     loaded = load_checkpoint(
         checkpoint,
-        runtime.files.adapter(checkpoint.adapter_digest),
+        runtime.files.adapter(present(checkpoint.adapter_digest)),
         GradientSettings(max_length=64),
         LoadOptions(cache_dir=runtime.files.hub),
     )
     train, test = loop_gradients(loaded, ROWS), loop_gradients(loaded, TEST)
     task, model = loaded.task, loaded.model
     losses = [lambda row=row: task.row_losses(model, task.collate([row]))[0] for row in task.tokenise(ROWS)]
-    factors = loop_factors(model, losses)  # type: ignore[arg-type]
+    factors = loop_factors(model, losses)
     weights = [p for name, p in model.named_parameters() if p.requires_grad and not name.endswith("bias")]
     return dense_ekfac(test, train, [factors[id(weight)] for weight in weights])
 
@@ -61,7 +62,7 @@ def test_scores_equal_the_method_written_out_over_several_shards(
     assert index.shards == 2
     query = answered(store, submit_query(store, index.id, examples=TEST, method="ekfac", include=["blocks"]))
     truth = oracle_scores(cut, checkpoint)
-    np.testing.assert_allclose(store.scores.read(query.id, 3, 60), truth, atol=2e-4 * np.abs(truth).max())
+    np.testing.assert_allclose(present(store.scores.read(query.id, 3, 60)), truth, atol=2e-4 * np.abs(truth).max())
     row = query.results[0].helpful[0]
     assert sum(row.blocks.values()) == pytest.approx(row.influence, rel=1e-3)
     assert not any("Kronecker" in warning for warning in index.warnings)
@@ -118,7 +119,7 @@ def test_blocks_without_factors_are_named_and_answer_by_their_diagonal(
     assert "1 blocks" in warning
     assert "classifier.bias" in warning
     query = answered(worker.store, submit_query(worker.store, index.id, examples=TEST, method="ekfac"))
-    assert np.isfinite(worker.store.scores.read(query.id, 3, 60)).all()
+    assert np.isfinite(present(worker.store.scores.read(query.id, 3, 60))).all()
 
 
 @pytest.fixture

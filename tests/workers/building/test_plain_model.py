@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.answered import present
 from support.oracle import dense_datainf, loop_gradients
 from support.rows import make_ticket_rows
 from support.service import add_dataset, submit_index, submit_query
@@ -54,7 +55,7 @@ def test_scores_equal_the_formula_written_out(worker: Runtime, plain: Checkpoint
     query = answered(worker.store, submit_query(worker.store, index.id, examples=test))
     loaded = load(worker, plain)
     truth = dense_datainf(loop_gradients(loaded, test), loop_gradients(loaded, rows))
-    found = worker.store.scores.read(query.id, 2, ROWS)
+    found = present(worker.store.scores.read(query.id, 2, ROWS))
     np.testing.assert_allclose(found, truth, atol=1e-4 * np.abs(truth).max())
 
 

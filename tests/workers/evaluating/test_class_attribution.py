@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.answered import present
 from support.evaluations import submit_evaluation
 from support.oracle import dense_datainf, loop_gradients
 from support.service import add_dataset, running_worker
@@ -60,7 +61,8 @@ def test_from_rows_to_a_report_with_both_losses(worker: Runtime, finished: Any) 
     assert finished(worker.store, asked.job_id).state == "succeeded", worker.store.evaluations.require(asked.id).error
     found = worker.store.evaluations.require(asked.id)
     assert found.pieces == 2
-    methods, classes, models = found.report.tables
+    report = present(found.report)
+    methods, classes, models = report.tables
     assert [row[:2] for row in methods.rows] == [
         (name, loss)
         for loss in ("completion", "prompt")
@@ -68,15 +70,16 @@ def test_from_rows_to_a_report_with_both_losses(worker: Runtime, finished: Any) 
     ]
     for row in methods.rows:
         for place in range(2, 14, 3):
-            mean, low, high = row[place : place + 3]
+            figures: Any = row[place : place + 3]
+            mean, low, high = figures
             assert 0 <= low <= mean <= high <= 1
     assert [row[1:3] for row in classes.rows] == [(4, 1)] * 10
     assert [row[0] for row in models.rows] == [0, 1]
-    assert {picture.name for picture in found.report.pictures} == {"auc", "found", "found-by-size"}
-    reading = " ".join(found.report.reading)
+    assert {picture.name for picture in report.pictures} == {"auc", "found", "found-by-size"}
+    reading = " ".join(report.reading)
     assert "100% of the test prompts hold the name of their class" in reading
     assert "2 were made" in reading
-    assert found.report.figures["recall_by_chance"] == pytest.approx(0.1)
+    assert report.figures["recall_by_chance"] == pytest.approx(0.1)
 
 
 LOSSES = ("base_loss", "train_loss", "test_loss_before", "test_loss")
@@ -145,8 +148,11 @@ def test_scores_equal_the_formula_written_out_under_both_losses(worker: Runtime,
     turn: Callable[[EncodedRow], EncodedRow] = with_loss_on_prompt if scope == "prompt" else lambda row: row
     encoded, tested = ([turn(row) for row in fresh.task.tokenise(part)] for part in (rows, asked))
     choices = [MethodChoice(method="datainf"), MethodChoice(method="datainf", damping_scale=2.0)]
-    found = score_rows(worker, fresh.model, fresh.task, (encoded, tested), choices, lambda _count: None)
-    loaded = LoadedCheckpoint(fresh.model, None, Turned(fresh.task, turn))
+    found = score_rows(
+        worker, fresh.model, fresh.task, (encoded, tested), choices, lambda _count: None, batch_rows=RECIPE.batch_rows
+    )
+    turned: Any = Turned(fresh.task, turn)
+    loaded = LoadedCheckpoint(fresh.model, None, turned)
     gradients = loop_gradients(loaded, asked), loop_gradients(loaded, rows)
     for choice, scale in zip(choices, (0.1, 2.0), strict=True):
         truth = -dense_datainf(*gradients, scale=scale)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.answered import present
 from support.evaluations import Squares, squares_request, submit_evaluation
 from support.service import idle_runtime, running_worker
 
@@ -54,10 +55,10 @@ def test_an_evaluation_goes_from_plan_to_report_with_pictures(
         asked = submit_evaluation(store, squares_request(4))
         assert finished(store, asked.job_id).state == "succeeded"
     found = store.evaluations.require(asked.id)
-    assert (found.state, found.pieces, found.report.figures) == ("succeeded", 4, {"squares": [0, 1, 4, 9]})
-    assert found.finished_at >= found.created_at
-    assert store.evaluation_data.picture(asked.id, "squares.svg").startswith(b"<?xml")
-    assert store.evaluation_data.picture(asked.id, "squares.png").startswith(b"\x89PNG")
+    assert (found.state, found.pieces, present(found.report).figures) == ("succeeded", 4, {"squares": [0, 1, 4, 9]})
+    assert present(found.finished_at) >= found.created_at
+    assert present(store.evaluation_data.picture(asked.id, "squares.svg")).startswith(b"<?xml")
+    assert present(store.evaluation_data.picture(asked.id, "squares.png")).startswith(b"\x89PNG")
     assert store.jobs.require(asked.job_id).progress.done == 4 * PIECE_STEPS
 
 
@@ -154,8 +155,8 @@ def test_what_the_kind_refuses_is_the_answer_and_leaves_no_results(
         job = finished(store, asked.job_id)
     assert (job.state, job.error["code"]) == ("failed", "rows_unfit")
     found = store.evaluations.require(asked.id)
-    assert (found.state, found.error["detail"]) == ("failed", "Row 7 is odd.")
-    assert found.finished_at is not None
+    assert (found.state, present(found.error)["detail"]) == ("failed", "Row 7 is odd.")
+    assert present(found.finished_at) is not None
     assert keys_of(store, asked) == []
 
 
@@ -178,7 +179,7 @@ def test_a_plan_is_made_once_and_a_result_counts_once(
         finish_evaluation(runtime, planned, kind)
         with pytest.raises(Cancelled):
             finish_evaluation(runtime, planned, kind)
-    assert store.evaluations.require(asked.id).report.figures == {"squares": [0, 1, 4, 9]}
+    assert present(store.evaluations.require(asked.id).report).figures == {"squares": [0, 1, 4, 9]}
 
 
 def test_a_job_whose_worker_died_behind_its_report_ends_all_the_same(
@@ -207,11 +208,13 @@ def test_a_lost_plan_comes_back_the_same(server: EmbeddedServer, store: Store, t
         store.connections.state.delete(keys.evaluation_plan(asked.id))
         evaluate_piece(runtime, store.evaluations.require(asked.id), kind, 3)
     assert store.evaluation_data.results(asked.id) == {3: {"square": 9}}
-    assert len(store.evaluation_data.plan(asked.id)) == 4
+    assert len(present(store.evaluation_data.plan(asked.id))) == 4
 
 
-def test_a_request_without_pieces_is_refused(store: Store, start: Any, kind: Squares, finished: Any) -> None:
-    kind.plan = lambda _runtime, _evaluation: []
+def test_a_request_without_pieces_is_refused(
+    store: Store, start: Any, kind: Squares, finished: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kind, "plan", lambda _runtime, _evaluation: [])
     with start():
         job = finished(store, submit_evaluation(store, squares_request(4)).job_id)
     assert (job.state, job.error["code"]) == ("failed", "invalid_request")

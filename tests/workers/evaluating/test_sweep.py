@@ -34,7 +34,7 @@ def test_a_sweep_compares_what_queries_at_each_damping_give(
     sweep = submit_sweep(store, submitted.id, method, SCALES, default=1.0, examples=TEST)
     assert finished(store, sweep.job_id).state == "succeeded", store.sweeps.require(sweep.id).error
     found = store.sweeps.require(sweep.id)
-    hot = worker.hot_indexes.get(submitted, lambda: pytest.fail("the index is hot"))
+    hot: Any = worker.hot_indexes.get(submitted, lambda: pytest.fail("the index is hot"))
     assert not hot._prepared
     scores = {}
     for scale in SCALES:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 import torch
-from one_by_one import assert_exact
 from peft import LoraConfig, get_peft_model
-from tiny_models import Example, make_decoder, make_encoder
+from support.gradients.one_by_one import assert_exact
+from support.gradients.tiny_models import Example, make_decoder, make_encoder
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 

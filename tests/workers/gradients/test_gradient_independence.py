@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_models import Example, make_decoder, make_encoder, make_rows
+from support.gradients.tiny_models import Example, make_decoder, make_encoder, make_rows
 from torch import Tensor, nn
 
 from workers.batching.budget import TokenBudget

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_models import Example, classification_losses, make_encoder
+from support.gradients.tiny_models import Example, classification_losses, make_encoder
 from torch import Tensor, nn
 
 from influence.errors import NothingTrainable, UnsupportedModule

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import torch
 import transformers as hf
-from one_by_one import assert_exact
 from peft import LoraConfig, get_peft_model
-from tiny_models import (
+from support.gradients.one_by_one import assert_exact
+from support.gradients.tiny_models import (
     VOCABULARY,
     Example,
     classification_losses,

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from one_by_one import assert_exact
 from peft import LoraConfig, get_peft_model
-from tiny_models import (
+from support.gradients.one_by_one import assert_exact
+from support.gradients.tiny_models import (
     DECODERS,
     ENCODERS,
     Example,

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 from accelerate import dispatch_model
-from one_by_one import assert_exact, gradients_one_by_one
 from peft import LoraConfig, get_peft_model
+from support.gradients.one_by_one import assert_exact, gradients_one_by_one
+from support.gradients.tiny_models import Example, make_decoder, make_encoder
 from support.trials.float64 import Float64Throughout
-from tiny_models import Example, make_decoder, make_encoder
 
 from workers.gradients.collector import GradientCollector
 
@@ -25,7 +25,7 @@ def spread(example: Example) -> Example:
 
 def with_lora(example: Example, **options: object) -> Example:
     torch.manual_seed(3)
-    adapted = get_peft_model(example.model, LoraConfig(r=2, **options))  # type: ignore[arg-type]
+    adapted = get_peft_model(example.model, LoraConfig(r=2, **options))
     with torch.no_grad():
         for parameter in adapted.parameters():
             if parameter.requires_grad:

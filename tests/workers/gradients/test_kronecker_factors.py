@@ -5,11 +5,9 @@ from typing import Any
 import pytest
 import torch
 import transformers as hf
-from one_by_one import trainable_parameters
 from peft import LoraConfig, get_peft_model
-from support.oracle import loop_factors
-from support.trials.float64 import Float64Throughout
-from tiny_models import (
+from support.gradients.one_by_one import trainable_parameters
+from support.gradients.tiny_models import (
     VOCABULARY,
     Example,
     classification_losses,
@@ -17,6 +15,8 @@ from tiny_models import (
     make_encoder,
     make_sequence_to_sequence,
 )
+from support.oracle import loop_factors
+from support.trials.float64 import Float64Throughout
 from torch import nn
 
 from workers.gradients.collector import GradientCollector, RowGradients
@@ -44,7 +44,7 @@ def assert_factors(example: Example) -> None:
     found = collect(example).factors
     with Float64Throughout():
         losses = [lambda row=row: example.row_losses(example.model, example.collate([row]))[0] for row in example.rows]
-        expected = loop_factors(example.model, losses)  # type: ignore[arg-type]
+        expected = loop_factors(example.model, losses)
     names = {name: p for name, p in trainable_parameters(example.model).items() if p.ndim == 2}
     assert set(found) == set(names)
     for name, parameter in names.items():
@@ -85,8 +85,8 @@ class _FirstTokens(nn.Module):
         self.rounding = rounding
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        values: torch.Tensor = self.value(x)
-        return values + self.rounding * self.query(x)
+        values: torch.Tensor = self.value(x) + self.rounding * self.query(x)
+        return values
 
 
 @pytest.mark.parametrize("rounding", [0.0, 1e-9, -3e-8])

@@ -30,7 +30,7 @@ MADE = {
 @pytest.fixture(params=sorted(MADE))
 def case(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[LoadedCheckpoint, GradientCollector, Batch]:
     make, rows = MADE[request.param]
-    loaded = load_tiny(make(tmp_path))  # type: ignore[operator]
+    loaded = load_tiny(make(tmp_path))
     collector = GradientCollector(loaded.model, loaded.task.row_losses, include_bias=True)
     return loaded, collector, loaded.task.collate(loaded.task.tokenise(rows))
 

@@ -14,7 +14,7 @@ from influence.errors import MethodNotOffered
 from influence.evaluating.agreement import rank_correlations
 from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.registry import METHODS, describe_methods, get_method, get_offered
-from workers.evaluating.kinds import calibrate, class_attribution, correlation, lds, leave_out, mislabelled
+from workers.evaluating.kinds import class_attribution, correlation, lds, leave_out, mislabelled
 from workers.indexes.compact import CompactIndex
 from workers.indexes.full import FullIndex
 from workers.runtime.hot_indexes import HotIndex
@@ -211,7 +211,6 @@ def test_the_list_repeats_the_claims() -> None:
         class_attribution.DEFAULT_METHODS,
         lds.DEFAULT_METHODS,
         lds.INDEXED_METHODS,
-        calibrate.INDEXED_METHODS,
         leave_out.DEFAULT_METHODS,
     ],
 )

@@ -105,7 +105,7 @@ def test_a_lease_that_another_took_over_is_neither_renewed_nor_given_back(store:
 def test_a_worker_waits_for_another_that_repairs_and_reads_what_that_one_wrote(
     store: Store, two: Any, index: Index, wait_until: Wait
 ) -> None:
-    before = open_hot(two[0], index, index.job_id)
+    before: Any = open_hot(two[0], index, index.job_id)
     two[0].hot_indexes.forget(index.id)
     name = lose(store, index)
     with lease_repair(two[0], index, 0):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.answered import present
 from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
 from support.tiny import TinyCheckpoint
@@ -60,10 +61,10 @@ class Asker:
     def restored(self, index: Index, **fields: Any) -> Any:
         """Influence once the index was built again; the first query is told of the job to wait for."""
         job, _ = self.ask(index, **fields)
-        assert (job.state, job.error["code"]) == ("failed", "index_not_ready"), job.error
-        again = self.finished(self.worker.store, job.error["job_id"])
+        assert (job.state, present(job.error)["code"]) == ("failed", "index_not_ready"), job.error
+        again = self.finished(self.worker.store, present(job.error)["job_id"])
         assert (again.state, again.resource_id) == ("succeeded", index.id), again.error
-        assert job.error["job_id"] != index.job_id
+        assert present(job.error)["job_id"] != index.job_id
         assert self.worker.store.indexes.require(index.id).state == "succeeded"
         job, influence = self.ask(index, **fields)
         assert job.state == "succeeded", job.error
@@ -98,7 +99,8 @@ def test_lost_commits_are_computed_again_and_the_index_is_what_it_was(
     after = worker.store.indexes.require(index.id)
     assert after.built_by == index.job_id
     assert after.model_copy(update={"job_id": index.job_id, "built_by": None}) == index
-    parts = {field.decode() for field in worker.store.connections.state.hkeys(keys.manifest(index.build))}
+    named: Any = worker.store.connections.state.hkeys(keys.manifest(index.build))
+    parts = {field.decode() for field in named}
     assert not any(part.startswith(("moments-", "kronecker-")) for part in parts)
 
 
@@ -152,7 +154,7 @@ def test_lost_kronecker_factors_are_refused_by_name(build: Callable[..., Index],
     index = build(storage="full", kronecker=True)
     worker.store.connections.state.delete(keys.manifest(index.build))
     job, _ = asker.ask(index, method="ekfac")
-    assert (job.state, job.error["code"]) == ("failed", "method_not_offered")
+    assert (job.state, present(job.error)["code"]) == ("failed", "method_not_offered")
     assert asker.ask(index, method="datainf")[0].state == "succeeded"
 
 
@@ -186,4 +188,4 @@ def test_an_index_that_cannot_be_built_again_says_why(
     with pytest.raises(IndexNotReady) as caught:
         open_hot(worker, index, index.job_id)
     assert finished(worker.store, caught.value.extra["job_id"]).state == "failed"
-    assert worker.store.indexes.require(index.id).error["code"] == "not_found"
+    assert present(worker.store.indexes.require(index.id).error)["code"] == "not_found"

@@ -21,7 +21,7 @@ from influence.errors import AdapterConfigRefused, AdapterMismatch
 from workers.gradients.collector import GradientCollector
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-PLAIN = {"target_modules": ["q_proj", "v_proj"]}
+PLAIN: dict[str, Any] = {"target_modules": ["q_proj", "v_proj"]}
 Lora = dict[str, Any]
 
 #: Each honoured field away from its default, in an adapter that PEFT trains and loads.

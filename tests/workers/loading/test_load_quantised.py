@@ -1,6 +1,7 @@
 """Base models in 4 and 8 bits, loaded as the product loads them: gradients are autograd's, row by row."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from workers.rows import Batch
 ROWS = 5
 #: 8 bits round what goes in: a last digit that differs alone and in a batch can move a number by one step in 127.
 TOLERANCE = {4: 1e-5, 8: 0.05}
-needs_library = pytest.mark.skipif(quantised.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
+needs_library = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +81,10 @@ def assert_autograds(loaded: LoadedCheckpoint, rows: list[dict[str, Any]], toler
 @pytest.mark.parametrize("bits", [4, 8])
 def test_a_language_models_gradients_are_autograds(causal: TinyCheckpoint, bits: int) -> None:
     loaded = load(causal, "causal_lm", bits)
-    layer = loaded.model.base_model.model.model.layers[0]  # type: ignore[union-attr,index]
+    inner: Any = loaded.model.base_model
+    layer = inner.model.model.layers[0]
     assert "bit" in type(layer.mlp.up_proj).__name__
-    assert type(loaded.model.base_model.model.lm_head) is torch.nn.Linear  # type: ignore[union-attr]
+    assert type(inner.model.lm_head) is torch.nn.Linear
     assert_autograds(loaded, make_completion_rows(ROWS), TOLERANCE[bits])
 
 
@@ -105,7 +107,7 @@ def test_a_prediction_before_leaves_gradients_whole(causal: TinyCheckpoint) -> N
 @needs_library
 def test_bfloat16_computes_in_bfloat16(causal: TinyCheckpoint) -> None:
     rows = make_completion_rows(ROWS)
-    wide, narrow = (load(causal, "causal_lm", 4, precision) for precision in ("float32", "bfloat16"))  # type: ignore[arg-type]
+    wide, narrow = (load(causal, "causal_lm", 4, precision) for precision in ("float32", "bfloat16"))
     exact = GradientCollector(wide.model, wide.task.row_losses).collect(batch_of(wide, rows))
     rough = GradientCollector(narrow.model, narrow.task.row_losses, precision="bfloat16").collect(
         batch_of(narrow, rows)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from influence.errors import BaseModelNotFound, UnsupportedModule
 from workers.gradients.collector import GradientCollector
 from workers.loading import quantised
 
-needs_library = pytest.mark.skipif(quantised.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
+needs_library = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
 METHODS = ["gptq", "awq", "hqq", "fp8", "mxfp4", "compressed-tensors", "torchao", "aqlm", "never-heard-of"]
 
 

@@ -19,7 +19,7 @@ from workers.loading.options import LoadOptions
 
 WEIGHTS = "adapter_model.safetensors"
 GROWN, SHRUNK = 50, 40
-PLAIN = {"target_modules": ["q_proj", "v_proj"]}
+PLAIN: dict[str, Any] = {"target_modules": ["q_proj", "v_proj"]}
 VARIANTS: dict[str, dict[str, Any]] = {
     "nothing told": PLAIN,
     "embeddings saved": {**PLAIN, "modules_to_save": ["embed_tokens", "lm_head"]},
@@ -132,10 +132,10 @@ def test_classifier_needs_no_output_embeddings(tmp_path: Path) -> None:
     save_file({**weights, name: torch.randn(60, 32)}, made.adapter / WEIGHTS)
     checkpoint = accept(made.base, made.adapter)
     assert checkpoint.vocabulary == 60
-    model = load_accepted(checkpoint, made.adapter).model
+    model: Any = load_accepted(checkpoint, made.adapter).model
     torch.testing.assert_close(
         model.get_input_embeddings().weight.detach(),
-        load_file(made.adapter / WEIGHTS)[name],  # type: ignore[operator]
+        load_file(made.adapter / WEIGHTS)[name],
     )
 
 

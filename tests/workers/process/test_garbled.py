@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
+from support.answered import present
 from support.rows import make_ticket_rows
 from support.service import submit_index, submit_query
 from support.work import make_work
@@ -13,6 +14,7 @@ from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.work import WORK_KINDS, WorkKind
 from influence.store import keys
+from influence.store.connections import StoreError
 from influence.store.store import Store
 from influence.store.work import accept, address, keep
 from workers.process import held
@@ -35,7 +37,7 @@ def test_the_job_of_a_record_that_cannot_be_read_fails_and_others_are_found(stor
     assert resubmit_lost_work(store) == 1
     assert store.queue.waiting(kind.queue) == [address(store, good)]
     job = store.jobs.require(bad.job_id)
-    assert (job.state, job.error["code"]) == ("failed", "record_damaged")
+    assert (job.state, present(job.error)["code"]) == ("failed", "record_damaged")
     assert resubmit_lost_work(store) == 0
 
 
@@ -117,7 +119,7 @@ def test_one_duty_that_fails_leaves_the_others(
     worker: Runtime, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., None]
 ) -> None:
     def refuse(_store: Store) -> None:
-        raise process.StoreError("WRONGTYPE Operation against a key holding the wrong kind of value")
+        raise StoreError("WRONGTYPE Operation against a key holding the wrong kind of value")
 
     monkeypatch.setattr(process, "resubmit_lost_work", refuse)
     monkeypatch.setattr(process, "ANNOUNCE_SECONDS", 0.05)

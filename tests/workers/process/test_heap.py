@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from workers.process import launcher
 from workers.process.heap import steady_heap
 from workers.process.launcher import Slot
 
@@ -27,7 +26,7 @@ def test_a_worker_process_is_started_with_it(monkeypatch: pytest.MonkeyPatch, tm
     told = tmp_path / "told"
     original = subprocess.Popen
     command = [sys.executable, "-c", f"import os; open({str(told)!r}, 'w').write(os.environ['GLIBC_TUNABLES'])"]
-    monkeypatch.setattr(launcher.subprocess, "Popen", lambda _command, **options: original(command, **options))
+    monkeypatch.setattr(subprocess, "Popen", lambda _command, **options: original(command, **options))
     slot = Slot(0, "host-0")
     slot.supervise()
     assert slot.process is not None

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from redis.exceptions import ResponseError
+from support.answered import present
 from support.evaluations import Squares, squares_request, submit_evaluation
 from support.service import running_worker
 
@@ -79,7 +80,7 @@ def test_work_in_hand_is_given_back_when_the_server_takes_no_writes(
         take_writes(connected, are_taken=True)
         assert finished(store, asked.job_id).state == "succeeded"
         wait_until(lambda: not names_held(store, runtime), "nothing is held")
-    assert store.evaluations.require(asked.id).report.figures == {"squares": [0, 1, 4, 9]}
+    assert present(store.evaluations.require(asked.id).report).figures == {"squares": [0, 1, 4, 9]}
 
 
 def names_held(store: Store, runtime: Runtime) -> set[str]:
@@ -120,14 +121,15 @@ def test_only_what_is_held_for_long_and_not_worked_on_goes_back(store: Store, mo
         store.queue.submit("answer_query", query_id=f"qry_{number}")
     first, second = fetch(store, 2)
     in_hand = InHand()
-    in_hand.before_process_message(None, first)
+    broker = make_broker(store.connections.state, queues=())
+    in_hand.before_process_message(broker, first)
     messages = HeldMessages(store.queue, BROKER, "query", in_hand)
     assert messages.put_back_stranded() == 0  # the other was fetched just now
     monkeypatch.setattr(held, "STRANDED_SECONDS", 0.0)
     assert messages.put_back_stranded() == 1
     assert store.queue.held(BROKER, "query")["query"] == {first.options["redis_message_id"]}
     assert messages.put_back_stranded() == 0
-    in_hand.after_process_message(None, first)
+    in_hand.after_process_message(broker, first)
     assert messages.put_back_stranded() == 1
     again = [message.kwargs["query_id"] for message in fetch(store, 3)]
     assert again == ["qry_2", second.kwargs["query_id"], first.kwargs["query_id"]]

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import pytest
 
-from workers.process import launcher
 from workers.process.launcher import Launcher, Slot, count_processes
 
 
@@ -26,9 +25,9 @@ def test_models_that_are_spread_over_gpus_have_one_process(monkeypatch: pytest.M
 @pytest.fixture
 def sleeper(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slots start an ordinary process that sleeps instead of loading torch."""
-    original = launcher.subprocess.Popen
+    original = subprocess.Popen
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
-    monkeypatch.setattr(launcher.subprocess, "Popen", lambda _command, **options: original(command, **options))
+    monkeypatch.setattr(subprocess, "Popen", lambda _command, **options: original(command, **options))
 
 
 @pytest.mark.usefixtures("sleeper")

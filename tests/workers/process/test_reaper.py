@@ -1,10 +1,13 @@
 """Work that has no message any more is submitted again; work that has one is not."""
 
+from datetime import UTC, datetime
+
 import pytest
 from support.work import make_work
 
 from influence.contracts.index import Index, ShardCommit
-from influence.contracts.work import INDEX
+from influence.contracts.work import INDEX, QUERY
+from influence.store import keys
 from influence.store.queue import make_broker
 from influence.store.store import Store
 from influence.store.work import address, keep, send
@@ -14,7 +17,8 @@ from workers.process.reaper import resubmit_lost_work
 @pytest.fixture
 def building(store: Store) -> Index:
     planned = {"state": "running", "shards": 3, "rows_per_shard": 10}
-    return keep(store, make_work(INDEX, id="idx_a", job_id="job_a", **planned))
+    index: Index = make_work(INDEX, id="idx_a", job_id="job_a", **planned)
+    return keep(store, index)
 
 
 def test_lost_shards_are_submitted_again(store: Store, building: Index) -> None:
@@ -42,6 +46,19 @@ def test_a_lost_plan_is_submitted_again(store: Store, building: Index) -> None:
 def test_cancelled_builds_are_left_alone(store: Store, building: Index) -> None:
     store.jobs.cancel("job_a")
     assert resubmit_lost_work(store) == 0
+
+
+def test_a_job_whose_record_was_never_kept_does_not_wait_for_ever(store: Store, building: Index) -> None:
+    made = (("job_new", QUERY, "qry_1"), ("job_old", QUERY, "qry_2"), ("job_late", INDEX, building.id))
+    for job_id, kind, resource in made:
+        store.jobs.create(job_id, kind.name, resource, kind.path(resource))
+    for job_id in ("job_old", "job_late"):
+        record = store.jobs.require(job_id).model_copy(update={"created_at": datetime(2020, 1, 1, tzinfo=UTC)})
+        text = record.model_dump_json(include={"id", "kind", "resource_id", "resource", "created_at"})
+        store.connections.state.hset(keys.job(job_id), "record", text)
+    resubmit_lost_work(store)
+    assert {job.id for job in store.jobs.open()} == {"job_a", "job_new"}
+    assert store.jobs.find("job_old") is store.jobs.find("job_late") is None
 
 
 def test_messages_of_a_dead_process_go_back_to_the_queue(store: Store, building: Index) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from support.evaluations import Squares, squares_request, submit_evaluation
 from support.service import running_worker
@@ -19,7 +20,7 @@ def test_a_message_that_waits_for_its_next_attempt_quotes_nothing(
         raise RuntimeError(ROW)
 
     def read_retries() -> list[bytes]:
-        found = store.connections.state.hvals("datainf-queue:build.DQ.msgs")
+        found: list[Any] = store.connections.state.hvals("datainf-queue:build.DQ.msgs")
         return [message for message in found if b'"retries":1' in message.replace(b" ", b"")]
 
     kind = Squares(before=break_down)
@@ -27,6 +28,11 @@ def test_a_message_that_waits_for_its_next_attempt_quotes_nothing(
     with running_worker(server.url, tmp_path / "data", kinds={"lds": kind}):
         asked = submit_evaluation(store, squares_request(4))
         seen: list[bytes] = []
-        wait_until(lambda: seen.extend(read_retries()) or seen, "a piece is to be tried again")
+
+        def see() -> bool:
+            seen.extend(read_retries())
+            return bool(seen)
+
+        wait_until(see, "a piece is to be tried again")
         wait_until(lambda: store.jobs.require(asked.job_id).is_final, "the evaluation has failed", 60)
     assert not any(ROW.encode() in message or b"Traceback" in message for message in seen)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.answered import present
 from support.oracle import dense_datainf, loop_gradients
 from support.rows import make_completion_rows, make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
@@ -28,7 +29,7 @@ ROWS = 60
 def oracle_scores(runtime: Runtime, checkpoint: Checkpoint, test: list[dict[str, Any]], train: Any) -> Any:
     loaded = load_checkpoint(
         checkpoint,
-        runtime.files.adapter(checkpoint.adapter_digest),
+        runtime.files.adapter(present(checkpoint.adapter_digest)),
         GradientSettings(max_length=64),
         LoadOptions(cache_dir=runtime.files.hub),
     )
@@ -43,7 +44,7 @@ def test_scores_equal_the_formula_written_out(
     test = make_ticket_rows(3, seed=9)
     query = submit_query(worker.store, index.id, examples=test, k=5)
     results = answered(worker.store, query).results or ()
-    found = worker.store.scores.read(query.id, 3, ROWS)
+    found = present(worker.store.scores.read(query.id, 3, ROWS))
     truth = oracle_scores(worker, checkpoint, test, make_ticket_rows(ROWS))
     np.testing.assert_allclose(found, truth, atol=1e-4 * np.abs(truth).max())
     for result, influence in zip(results, truth, strict=True):
@@ -65,7 +66,7 @@ def test_a_shard_is_cut_and_joined_without_a_trace(
         test = make_ticket_rows(1, seed=9)
         query = answered(store, submit_query(store, index.id, examples=test))
         truth = oracle_scores(worker, checkpoint, test, make_ticket_rows(ROWS))
-    np.testing.assert_allclose(store.scores.read(query.id, 1, ROWS), truth, atol=1e-4 * np.abs(truth).max())
+    np.testing.assert_allclose(present(store.scores.read(query.id, 1, ROWS)), truth, atol=1e-4 * np.abs(truth).max())
 
 
 def test_a_mean_is_the_mean_of_its_test_points(
@@ -76,8 +77,8 @@ def test_a_mean_is_the_mean_of_its_test_points(
     test = make_ticket_rows(4, seed=5)
     each = answered(worker.store, submit_query(worker.store, index.id, examples=test))
     mean = answered(worker.store, submit_query(worker.store, index.id, examples=test, aggregate="mean"))
-    separate = worker.store.scores.read(each.id, 4, ROWS)
-    joined = worker.store.scores.read(mean.id, 1, ROWS)
+    separate = present(worker.store.scores.read(each.id, 4, ROWS))
+    joined = present(worker.store.scores.read(mean.id, 1, ROWS))
     assert separate is not None
     assert joined is not None
     np.testing.assert_allclose(joined[0], separate.mean(axis=0), atol=1e-5 * np.abs(separate).max())
@@ -90,7 +91,7 @@ def test_block_contributions_add_up_to_the_influence(
     finished(worker.store, index.job_id)
     test = make_ticket_rows(1, seed=5)
     query = answered(worker.store, submit_query(worker.store, index.id, examples=test, include=["blocks"]))
-    (result,) = query.results or ()
+    (result,) = present(query.results)
     for row in result.helpful + result.harmful:
         assert row.blocks is not None
         assert sum(row.blocks.values()) == pytest.approx(row.influence, rel=1e-3, abs=1e-6)
@@ -103,7 +104,7 @@ def test_the_models_own_answer_can_be_the_target(
     finished(worker.store, index.job_id)
     unlabelled = [{"id": "q", "text": "refund my card please", "label": None}]
     query = submit_query(worker.store, index.id, examples=unlabelled, target="prediction")
-    (result,) = answered(worker.store, query).results or ()
+    (result,) = present(answered(worker.store, query).results)
     assert result.example["label"] == result.predicted_label
     assert result.loss == pytest.approx(-np.log(result.predicted_probability), rel=1e-4)
 
@@ -118,7 +119,9 @@ def test_completions_are_scored_on_their_own_tokens(
     assert finished(worker.store, index.job_id).state == "succeeded", worker.store.indexes.require(index.id).error
     query = answered(worker.store, submit_query(worker.store, index.id, examples=test))
     truth = oracle_scores(worker, checkpoint, test, rows)
-    np.testing.assert_allclose(worker.store.scores.read(query.id, 2, 30), truth, atol=1e-4 * np.abs(truth).max())
+    np.testing.assert_allclose(
+        present(worker.store.scores.read(query.id, 2, 30)), truth, atol=1e-4 * np.abs(truth).max()
+    )
 
 
 @pytest.mark.parametrize("damage", ["lose", "flip"])
@@ -135,7 +138,9 @@ def test_lost_or_damaged_gradients_are_computed_again(
     test = make_ticket_rows(1, seed=5)
     query = answered(worker.store, submit_query(worker.store, index.id, examples=test))
     truth = oracle_scores(worker, checkpoint, test, make_ticket_rows(ROWS))
-    np.testing.assert_allclose(worker.store.scores.read(query.id, 1, ROWS), truth, atol=1e-4 * np.abs(truth).max())
+    np.testing.assert_allclose(
+        present(worker.store.scores.read(query.id, 1, ROWS)), truth, atol=1e-4 * np.abs(truth).max()
+    )
 
 
 def test_a_bad_row_fails_the_build_by_name(
@@ -176,7 +181,9 @@ def test_a_model_without_fused_attention_is_scored_too(
     assert finished(worker.store, index.job_id).state == "succeeded", worker.store.indexes.require(index.id).error
     query = answered(worker.store, submit_query(worker.store, index.id, examples=test))
     truth = oracle_scores(worker, checkpoint, test, rows)
-    np.testing.assert_allclose(worker.store.scores.read(query.id, 1, 20), truth, atol=1e-4 * np.abs(truth).max())
+    np.testing.assert_allclose(
+        present(worker.store.scores.read(query.id, 1, 20)), truth, atol=1e-4 * np.abs(truth).max()
+    )
 
 
 def test_a_worker_that_died_after_writing_the_record_leaves_no_job_running(

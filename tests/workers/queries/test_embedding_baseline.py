@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.answered import present
 from support.rows import make_completion_rows, make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
 from support.tiny import TinyCheckpoint, make_causal
@@ -34,7 +35,7 @@ def embed_one_by_one(runtime: Runtime, checkpoint: Checkpoint, rows: list[dict[s
     """Unit embeddings in float64, a row at a time, from the whole model's own hidden states."""
     loaded = load_checkpoint(
         checkpoint,
-        runtime.files.adapter(checkpoint.adapter_digest),
+        runtime.files.adapter(present(checkpoint.adapter_digest)),
         GradientSettings(max_length=64),
         LoadOptions(cache_dir=runtime.files.hub),
     )

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.answered import present
 from support.oracle import loop_gradients
 from support.rows import make_ticket_rows
 from support.service import add_dataset, submit_index, submit_query
@@ -41,7 +42,7 @@ def true_influence(worker: Runtime, checkpoint: Checkpoint) -> Any:
     """Influence (3, n) by a method, from float64 gradients of one row at a time."""
     loaded = load_checkpoint(
         checkpoint,
-        worker.files.adapter(checkpoint.adapter_digest),
+        worker.files.adapter(present(checkpoint.adapter_digest)),
         GradientSettings(max_length=64),
         LoadOptions(cache_dir=worker.files.hub),
     )

@@ -10,7 +10,7 @@ from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import Index
 from influence.errors import Cancelled
-from workers.queries import answer
+from workers.queries import answer, contributions
 from workers.queries.answer import answer_query
 from workers.runtime.state import Runtime
 
@@ -45,7 +45,7 @@ def test_what_the_api_noted_stands_beside_the_answers_own_notes(worker: Runtime,
 def test_a_preliminary_note_goes_with_its_answer(
     worker: Runtime, index: Index, answered: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen, contribute = [], answer.block_contributions
+    seen, contribute = list[Any](), contributions.block_contributions
 
     def look(*arguments: Any) -> Any:
         seen.extend(found.notes for found in worker.store.queries.all())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from structlog.testing import capture_logs
+from support.answered import present
 from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
 from support.tiny import TinyCheckpoint, make_classifier
@@ -71,7 +72,7 @@ def test_three_checkpoints_of_codes_cost_four_loads_and_three_passes(
     with start(256 << 20) as worker:
         summed = build(worker, run, finished, ["compact"] * 3)
         query, _, counts = ask(worker, summed, answered, method="tracin", exact=True, k=3, include=["blocks"])
-    assert all(row.exact and row.blocks for result in query.results for row in result.helpful)
+    assert all(row.exact and row.blocks for result in present(query.results) for row in result.helpful)
     assert counts[LOADED] == 4
     assert counts[COMPUTED] == 3
 
@@ -82,7 +83,7 @@ def test_shares_of_whole_gradients_need_no_model_again(
     with start(256 << 20) as worker:
         summed = build(worker, run, finished, ["full"] * 3)
         query, _, counts = ask(worker, summed, answered, method="tracin", k=3, include=["blocks"])
-    assert all(row.blocks for result in query.results for row in result.harmful)
+    assert all(row.blocks for result in present(query.results) for row in result.harmful)
     assert (counts[LOADED], counts[COMPUTED]) == (3, 3)
 
 
@@ -102,8 +103,8 @@ def test_what_the_bound_does_not_hold_is_computed_again_to_the_same_answer(
     _, truth, _ = found[256 << 20]
     for query, influence, _ in found.values():
         np.testing.assert_allclose(influence, truth, rtol=0, atol=1e-5 * np.abs(truth).max())
-        for row in query.results[0].helpful:
-            assert sum(row.blocks.values()) == pytest.approx(row.influence, rel=1e-3)
+        for row in present(query.results)[0].helpful:
+            assert sum(present(row.blocks).values()) == pytest.approx(row.influence, rel=1e-3)
 
 
 def test_one_index_computes_its_test_gradients_once_whatever_the_bound(

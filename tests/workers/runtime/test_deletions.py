@@ -159,7 +159,7 @@ def test_two_processes_delete_and_query_at_once(
 ) -> None:
     for _ in range(3):
         index = build(storage="full")
-        queries, ended = [], threading.Event()
+        queries, ended = list[Any](), threading.Event()
 
         def ask(index: Index = index, queries: list[Any] = queries, ended: threading.Event = ended) -> None:
             while not ended.is_set() and len(queries) < 200:

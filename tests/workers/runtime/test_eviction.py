@@ -75,7 +75,7 @@ def test_an_index_that_leaves_while_a_query_reads_it_is_whole_for_the_query(
 ) -> None:
     first, second = (build(small, storage="full", gradients={"max_length": length}) for length in (64, 32))
     ask(small, first, answered)
-    hot = small.hot_indexes.get(first, lambda: pytest.fail("the index is hot"))
+    hot: Any = small.hot_indexes.get(first, lambda: pytest.fail("the index is hot"))
     score = hot.scorer("datainf", None)
     test = {name: block.shards[0][:2] for name, block in hot.blocks.items()}
     before = score(test)
@@ -93,8 +93,9 @@ def test_exact_scores_need_no_gradients_that_were_kept(
     assert_near(once, again)
 
 
-INDEX = Index.model_construct(id="idx_a", job_id="job_1")
-OTHER_BUILD = Index.model_construct(id="idx_a", job_id="job_2")
+IDENTITY: dict[str, Any] = {"id": "idx_a", "job_id": "job_1"}
+INDEX = Index.model_construct(**IDENTITY)
+OTHER_BUILD = Index.model_construct(**IDENTITY | {"job_id": "job_2"})
 
 
 class Gradients:

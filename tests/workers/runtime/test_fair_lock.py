@@ -7,10 +7,15 @@ from workers.runtime.fair_lock import FairLock
 
 
 def test_waiters_are_served_in_order(wait_until: Callable[..., None]) -> None:
-    lock, served, threads = FairLock(), [], []
+    lock, served, threads = FairLock(), list[int](), []
+
+    def take(number: int) -> None:
+        with lock:
+            served.append(number)
+
     lock.acquire()
     for number in range(5):
-        thread = threading.Thread(target=lambda number=number: (lock.acquire(), served.append(number), lock.release()))
+        thread = threading.Thread(target=take, args=(number,))
         thread.start()
         threads.append(thread)
         wait_until(lambda number=number: len(lock._waiting) == number + 1, "the thread queues up")

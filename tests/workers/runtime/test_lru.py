@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -17,7 +18,11 @@ def test_the_value_not_used_for_longest_leaves_first() -> None:
     kept, made = Lru[str, str](2), list[str]()
 
     def ask(name: str) -> str:
-        return kept.get(name, lambda: made.append(name) or name)
+        def load() -> str:
+            made.append(name)
+            return name
+
+        return kept.get(name, load)
 
     for name in "abacada":
         assert ask(name) == name
@@ -28,7 +33,7 @@ def test_the_value_not_used_for_longest_leaves_first() -> None:
 def test_sizes_count_where_they_are_given() -> None:
     kept = Lru[str, bytes](10, size_of=len)
     for name, size in (("a", 4), ("b", 4), ("c", 5)):
-        kept.get(name, lambda size=size: bytes(size))
+        kept.get(name, partial(bytes, size))
     assert (list(kept), kept.size) == (["b", "c"], 9)
     kept.put("d", bytes(10))
     assert (list(kept), kept.size) == (["d"], 10)
@@ -48,7 +53,12 @@ def test_room_is_made_before_the_next_value() -> None:
     kept.get("a", lambda: "a")
     kept.get("b", lambda: "b")
     seen = list[list[str]]()
-    kept.get("c", lambda: seen.append(list(kept)) or "c")
+
+    def load() -> str:
+        seen.append(list(kept))
+        return "c"
+
+    kept.get("c", load)
     assert seen == [["b"]]
     assert evictions == ["one left"]
 
@@ -107,9 +117,14 @@ def test_another_key_is_loaded_meanwhile_unless_loads_are_serial() -> None:
     thread.join(300)
 
     serial, gate, order = Lru[str, str](2, serial=True), Gate(), list[str]()
-    first = start(lambda: (serial.get("slow", gate.load), order.append("slow")))
+
+    def ask(name: str, load: Callable[[], str]) -> None:
+        serial.get(name, load)
+        order.append(name)
+
+    first = start(lambda: ask("slow", gate.load))
     assert gate.entered.wait(300)
-    second = start(lambda: serial.get("quick", lambda: order.append("quick") or "later"))
+    second = start(lambda: ask("quick", lambda: "later"))
     assert order == []
     gate.go.set()
     first.join(300)

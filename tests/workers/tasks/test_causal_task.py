@@ -10,8 +10,9 @@ from transformers import ByT5Tokenizer, LlamaConfig, LlamaForCausalLM
 from influence.errors import RowMasked, RowsRefused, RowsUnfit, RowTooLong
 from workers.rows import IGNORED, EncodedRow
 from workers.tasks.base import Prediction
+from workers.tasks.decoding import MAX_ANSWER_TOKENS
 from workers.tasks.encoding import TextEncoder
-from workers.tasks.kinds.causal_lm import MAX_ANSWER_TOKENS, CausalLM
+from workers.tasks.kinds.causal_lm import CausalLM
 
 SYSTEM_FIRST = "{% if messages[0]['role'] != 'system' %}{{ raise_exception('no system') }}{% endif %}"
 

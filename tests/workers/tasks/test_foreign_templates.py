@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from workers.tasks.encoding import TextEncoder
 from workers.tasks.foreign.templates import TemplateFailed, TemplateProcess
 
-MESSAGES = [
+MESSAGES: list[dict[str, Any]] = [
     {"role": "user", "content": "refund my card", "name": None},
     {"role": "assistant", "content": "it is late"},
     {"role": "user", "content": "thanks"},

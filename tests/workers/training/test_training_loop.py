@@ -77,10 +77,21 @@ def test_a_seed_decides_the_weights_and_another_seed_others(classifier: TinyChec
 
 def test_what_others_draw_between_steps_changes_nothing(classifier: TinyCheckpoint) -> None:
     losses = []
-    for disturb in (lambda _step, _steps: None, lambda _step, _steps: torch.rand(7)):
+    for drawn in (0, 7):
+
+        def disturb(_step: int, _steps: int, drawn: int = drawn) -> None:
+            torch.rand(drawn)
+
         loaded = fresh(classifier, 3)
         encoded = loaded.task.tokenise(ROWS)
-        train(loaded.model, loaded.task, encoded, TrainingRecipe(epochs=2, seed=3), device=CPU, watch=disturb)
+        train(
+            loaded.model,
+            loaded.task,
+            encoded,
+            TrainingRecipe(epochs=2, seed=3),
+            device=CPU,
+            watch=disturb,
+        )
         losses.append(measure_losses(loaded.model, loaded.task, encoded, device=CPU))
     assert torch.equal(*losses)
 

@@ -3,10 +3,10 @@
 import contextlib
 
 import torch
-from support.trials.float64 import Float64Throughout
-from tiny_models import Example
 from torch import Tensor, nn
 
+from support.gradients.tiny_models import Example
+from support.trials.float64 import Float64Throughout
 from workers.gradients.collector import GradientCollector
 from workers.gradients.trainable import readable_name
 

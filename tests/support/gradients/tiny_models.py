@@ -1,6 +1,6 @@
 """Small random models of the kinds that people tune, with rows of unequal length for each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +47,10 @@ _LLAMA = {
 _EXPERTS = {"num_local_experts": 4, "num_experts": 4, "num_experts_per_tok": 2, "experts_implementation": "eager"}
 
 
+#: Fields of a configuration.
+Settings = Mapping[str, object]
+
+
 @dataclass(frozen=True)
 class Example:
     """A model in evaluation mode, rows that it takes, and what each row loses."""
@@ -59,7 +63,7 @@ class Example:
         return collate_rows(rows, pad_token_id=0)
 
 
-ENCODERS: dict[str, tuple[type, type, dict[str, object]]] = {
+ENCODERS: dict[str, tuple[type, type, Settings]] = {
     "bert": (hf.BertForSequenceClassification, hf.BertConfig, _BERT),
     "roberta": (hf.RobertaForSequenceClassification, hf.RobertaConfig, _BERT),
     "distilbert": (
@@ -104,7 +108,7 @@ ENCODERS: dict[str, tuple[type, type, dict[str, object]]] = {
     "qwen2": (hf.Qwen2ForSequenceClassification, hf.Qwen2Config, _LLAMA),
 }
 
-DECODERS: dict[str, tuple[type, type, dict[str, object]]] = {
+DECODERS: dict[str, tuple[type, type, Settings]] = {
     "gpt2": (
         hf.GPT2LMHeadModel,
         hf.GPT2Config,
@@ -242,6 +246,6 @@ def _supervise(ids: list[int]) -> list[int]:
     return [IGNORED] * unsupervised + ids[unsupervised:]
 
 
-def _build(kind: type, config: type, settings: dict[str, object], dtype: torch.dtype) -> nn.Module:
+def _build(kind: type, config: type, settings: Settings, dtype: torch.dtype) -> nn.Module:
     model: nn.Module = kind(config(**settings)).to(dtype).eval()
     return model

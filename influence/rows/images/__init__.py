@@ -1,0 +1,1 @@
+"""Images of rows: decoded within limits, kept by what they show, opened again."""
