@@ -74,7 +74,9 @@ class Lds:
                 if "subset" in piece and piece["seed"] == result["seed"]
             ]
             runs.append({**result, "measured": measured})
-        return make_report(request, list(runs[0]["predicted"]), runs)
+        # An index may offer fewer than the default choices.
+        names = [title for title in titles(_choices(request)) if title in runs[0]["predicted"]]
+        return make_report(request, names, runs)
 
 
 def measure_subset(
@@ -101,10 +103,13 @@ def _score(runtime: Runtime, evaluation: Evaluation, setting: Setting, seed: int
     request = _request_of(evaluation)
     steps = Steps(watch)
     if request.index_id is not None:
-        return score_indexed(runtime, evaluation, setting.test, request.methods or INDEXED_METHODS, steps.touch)
-    choices = request.methods or DEFAULT_METHODS
-    trail, _ = score_run(runtime, evaluation, setting, choices, seed=seed, steps=steps)
-    return {title: trail.influence[title] for title in titles(choices)}
+        return score_indexed(runtime, evaluation, setting.test, _choices(request), steps.touch)
+    trail, _ = score_run(runtime, evaluation, setting, _choices(request), seed=seed, steps=steps)
+    return trail.influence
+
+
+def _choices(request: LdsRequest) -> tuple[MethodChoice, ...]:
+    return request.methods or (DEFAULT_METHODS if request.index_id is None else INDEXED_METHODS)
 
 
 def _read(runtime: Runtime, evaluation: Evaluation, seed: int) -> Setting:
