@@ -5,6 +5,7 @@ from app.checks.diffusion import choose_diffusion
 from app.http.idempotency import Accepted
 from app.indexes.growth import check_growth
 from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.common import Json
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import GradientParts, GradientSettings, Index, IndexRequest, IndexSpec, Storage
 from influence.contracts.work import INDEX
@@ -14,6 +15,7 @@ from influence.store.store import Store
 from influence.store.work import accept, is_dead
 
 _LATER_SETTINGS = {"parts": "all", "reduction": "mean", "diffusion": None}
+_LATER_FIELDS: Json = {"metric": "gradient", "batch_rows": 1}
 
 
 def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> Accepted:
@@ -45,6 +47,9 @@ def index_address(spec: IndexSpec) -> str:
     for name, default in _LATER_SETTINGS.items():
         if fields["gradients"][name] == default:
             del fields["gradients"][name]
+    for name, value in _LATER_FIELDS.items():
+        if fields[name] == value:
+            del fields[name]
     return f"idx_{digest_json(fields)}"
 
 
@@ -56,6 +61,12 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
             f"Kronecker factors are kept with full storage only, and this index would be {storage}.",
             hint="Send storage 'full' where it fits, or leave 'kronecker' out and ask method 'exact'.",
         )
+    if request.metric == "optimizer" and request.storage == "full":
+        raise InvalidRequest(
+            "A metric is chosen for codes; full storage answers in both.",
+            hint="Leave 'metric' out and ask method 'preconditioned', or send storage 'compact'.",
+        )
+    metric = request.metric if storage == "compact" else "gradient"
     gradients = GradientSettings(
         precision=request.precision,
         max_length=request.max_length,
@@ -74,6 +85,8 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
         storage_dtype=request.storage_dtype if storage == "full" else "float32",
         rank=request.rank if storage == "compact" and request.grow_from is None else None,
         code_dtype=request.code_dtype if storage == "compact" and request.grow_from is None else "int8",
+        metric=metric,
+        batch_rows=request.batch_rows if storage == "full" or metric == "optimizer" else 1,
         kronecker=request.kronecker,
         grow_from=request.grow_from,
         gradients=gradients,

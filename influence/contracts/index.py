@@ -16,6 +16,7 @@ Precision = Literal["float32", "bfloat16"]
 OnNonFinite = Literal["fail", "skip"]
 OnTooLong = Literal["truncate", "fail"]
 GradientParts = Literal["all", "lora"]
+Metric = Literal["gradient", "optimizer"]
 
 #: Raised whenever the meaning of a stored gradient changes, so that no index mixes two meanings.
 GRADIENT_VERSION = 1
@@ -102,6 +103,17 @@ class IndexRequest(GradientSettings):
     storage_dtype: StorageDtype = Field("float32", description="Type of the stored gradients of full storage.")
     rank: int = Field(DEFAULT_RANK, ge=1, le=1024, description="Basis vectors per block, compact storage.")
     code_dtype: CodeDtype = Field("int8", description="Type of the stored numbers of compact storage.")
+    metric: Metric = Field(
+        "gradient",
+        description="What the codes of compact storage are fitted to: gradients as they are, or in the optimiser's"
+        " metric, which method 'preconditioned' answers in. Full storage answers in both.",
+    )
+    batch_rows: int = Field(
+        1,
+        ge=1,
+        le=1 << 20,
+        description="Rows per step of the training that made the checkpoint, for the optimiser's metric.",
+    )
     on_non_finite: OnNonFinite = Field("fail", description="What becomes of a row with NaN or infinite gradients.")
     kronecker: bool = Field(
         False, description="Also collect the Kronecker factors that method 'ekfac' needs; full storage only."
@@ -123,6 +135,8 @@ class IndexSpec(Frozen):
     storage_dtype: StorageDtype = "float32"
     code_dtype: CodeDtype = "int8"
     rank: int | None = None
+    metric: Metric = "gradient"
+    batch_rows: int = 1
     on_non_finite: OnNonFinite = "fail"
     kronecker: bool = False
     grow_from: str | None = None
@@ -174,7 +188,8 @@ class Calibration(Frozen):
 
 
 class Index(WorkRecord):
-    """An index as the API shows it. Sizes are bytes in Redis; `damping` is lambda a block at scale 0.1.
+    """An index as the API shows it. Sizes are bytes in Redis; `damping` is lambda a block at scale 0.1, null for
+    codes in the optimiser's metric.
 
     `embedding_bytes`, part of `bytes`, is null until the baseline `embedding` is first asked for.
 
