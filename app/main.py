@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 
 from app.audits import routes as audits
 from app.checkpoints import routes as checkpoints
+from app.checkpoints import run_routes as runs
 from app.datasets import preview_routes as previews
 from app.datasets import routes as datasets
 from app.evaluations import routes as evaluations
@@ -53,7 +54,7 @@ Errors are `application/problem+json` with a stable `code` and a `hint` that say
 """
 #: The tags of the document in their order, each with what it is about and the routes that carry it.
 RESOURCES: dict[str, tuple[str, tuple[APIRouter, ...]]] = {
-    "checkpoints": ("Base model and adapter, addressed by the digest of their files.", (checkpoints.router,)),
+    "checkpoints": ("Base model and adapter, by the digest of their files.", (checkpoints.router, runs.router)),
     "datasets": ("Rows, addressed by the digest of their normal form.", (datasets.router, previews.router)),
     "indexes": ("All that is cached for a checkpoint and a data set.", (indexes.router,)),
     "queries": ("Test points scored against an index.", (methods.router, queries.router)),
@@ -136,6 +137,7 @@ def app_from(settings: ApiSettings) -> FastAPI:
 def _upload_limits(settings: ApiSettings) -> dict[str, int]:
     return {
         "/v1/checkpoints": settings.max_adapter_bytes + FORM_OVERHEAD_BYTES,
+        "/v1/runs": settings.max_adapter_bytes + FORM_OVERHEAD_BYTES,
         "/v1/datasets": settings.max_dataset_bytes + FORM_OVERHEAD_BYTES,
     }
 

@@ -23,6 +23,9 @@ def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> A
 
     Raises NotFound, RowsRefused, InvalidRequest, DoesNotFit, IndexNotReady or IndexFailed (the one to grow from).
     """
+    if request.run_id is not None:
+        return _submit_run(store, request, request.run_id, budget_bytes)
+    assert request.checkpoint_id is not None
     checkpoint = store.checkpoints.require(request.checkpoint_id)
     dataset = store.datasets.require(request.dataset_id)
     if dataset.rows == 0:
@@ -38,6 +41,21 @@ def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> A
     fresh = Index(**INDEX.begin(index_id), spec=spec, rows=dataset.rows, warnings=checkpoint.warnings)
     kept = accept(store, fresh)
     return Accepted(index_id, kept.job_id, is_new=kept.job_id == fresh.job_id)
+
+
+def _submit_run(store: Store, request: IndexRequest, run_id: str, budget_bytes: int) -> Accepted:
+    """An index of each checkpoint of a run that sums have; answers the last of those that are not ready yet, if any."""
+    run = store.runs.require(run_id)
+    made = [
+        submit_index(
+            store,
+            request.model_copy(update={"checkpoint_id": one.checkpoint_id, "run_id": None}),
+            budget_bytes=budget_bytes,
+        )
+        for one in run.checkpoints
+        if one.weight > 0
+    ]
+    return next((one for one in reversed(made) if one.is_new), made[-1])
 
 
 def index_address(spec: IndexSpec) -> str:

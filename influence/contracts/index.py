@@ -95,7 +95,10 @@ class GradientSettings(Request):
 class IndexRequest(GradientSettings):
     """`POST /v1/indexes`."""
 
-    checkpoint_id: str = Field(examples=["ckpt_3f1c"])
+    checkpoint_id: str | None = Field(None, examples=["ckpt_3f1c"])
+    run_id: str | None = Field(
+        None, description="Instead of a checkpoint, a run: an index of each of its checkpoints is built."
+    )
     dataset_id: str = Field(examples=["ds_77aa"])
     storage: StorageChoice = Field(
         "auto", description="Keep every gradient (full) or codes (compact); full while it fits the budget (auto)."
@@ -124,6 +127,14 @@ class IndexRequest(GradientSettings):
         " their codes, only new ones are computed, in its basis. 'rank' has no effect then.",
         examples=["idx_5b20"],
     )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "IndexRequest":
+        if (self.checkpoint_id is None) == (self.run_id is None):
+            raise ValueError("give either 'checkpoint_id' or 'run_id'")
+        if self.run_id is not None and self.grow_from is not None:
+            raise ValueError("'grow_from' names one index, and a run has several")
+        return self
 
 
 class IndexSpec(Frozen):
