@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Response
 from PIL import Image
 
-from app.http.auth import Caller
 from app.http.context import Context, Ctx
 from app.http.problems import describe_errors
 from app.http.strict_json import StrictRoute
@@ -37,7 +36,7 @@ Known = Annotated[str | None, Header(alias="If-None-Match", description="ETags t
     },
 )
 def read_image(
-    dataset_id: str, row_index: int, context: Ctx, caller: Caller, size: Size = USUAL, if_none_match: Known = None
+    dataset_id: str, row_index: int, context: Ctx, size: Size = USUAL, if_none_match: Known = None
 ) -> Response:
     """Scaled down and encoded anew: what was sent is never handed out."""
     image = _find_image(context, dataset_id, row_index)
