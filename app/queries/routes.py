@@ -7,12 +7,14 @@ from fastapi.responses import StreamingResponse
 
 from app.http.auth import Caller
 from app.http.context import Ctx
+from app.http.listing import WorkOf
 from app.http.media_types import JSON_MEDIA_TYPE, PARQUET_MEDIA_TYPE, VARY, Accept, negotiate
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
 from app.queries.scores import find_scores, stream_json, to_parquet
 from app.queries.submit import submit_query
+from influence.contracts.common import Page
 from influence.contracts.query import Query, QueryRequest
 from influence.errors import (
     BrokenRow,
@@ -70,6 +72,12 @@ async def create_query(
         store.queries,
         needs_worker=True,
     )
+
+
+@router.get("/v1/queries", response_model=Page[Query], summary="List queries", responses=describe_errors(NotFound))
+def list_queries(context: Ctx, caller: Caller, asked: WorkOf) -> Response:
+    """Newest first, without results; those of the last seven days."""
+    return asked.respond(context, context.store.queries)
 
 
 @router.get("/v1/queries/{query_id}", response_model=Query, summary="Read a query", responses=describe_errors(NotFound))
