@@ -100,6 +100,7 @@ class Checkpoint(Record):
     pipeline. `warnings` say what may be wrong with it and cannot be told from its files.
     """
 
+    name: str | None = None
     base_model: BaseModelRef
     task: TaskName
     adapter: Json | None = None
