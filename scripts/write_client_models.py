@@ -40,6 +40,7 @@ _OPTIONS = (
         "--formatters",
         "builtin",
         "--disable-warnings",
+        "--ignore-pyproject",
     ),
 )
 
@@ -106,7 +107,8 @@ def _references(schema: Any) -> set[str]:
 
 
 def _generate(schemas: dict[str, Any], kind: str) -> str:
-    parts = {"info": {"title": "datainf-service", "version": "1"}, "paths": {}, "components": {"schemas": schemas}}
+    in_order = {name: schemas[name] for name in sorted(schemas)}
+    parts = {"info": {"title": "datainf-service", "version": "1"}, "paths": {}, "components": {"schemas": in_order}}
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "openapi.json", Path(folder) / "made.py"
         source.write_text(json.dumps({"openapi": "3.1.0", **parts}), encoding="utf-8")

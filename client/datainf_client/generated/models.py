@@ -23,21 +23,48 @@ class ApplyAnswer(BaseModel):
     rows_out: int
 
 
-class Problem(BaseModel):
+class Balance(BaseModel):
     """
-    An error as it is sent; figures a program can use stand beside these fields.
+    Rows of one class or group before and after.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    code: str = Field(..., examples=["not_found"])
-    detail: str = Field(..., examples=["There is no index 'idx_3f1c'."])
-    hint: str = Field(..., examples=["Check the id; list what exists with a GET on the collection."])
-    request_id: str = Field(..., examples=["req_01J9Z3K8Q4"])
-    status: int = Field(..., examples=[404])
-    title: str = Field(..., examples=["No such resource"])
-    type: str = Field(..., examples=["urn:datainf:error:not_found"])
+    after: int
+    before: int
+    name: str | None
+
+
+class BaseModelRef(BaseModel):
+    """
+    Where the base model lies. `location` is a folder (kind path) or a hub id (kind hub).
+
+    Callers are shown the name that they gave instead of a folder: where things lie on a server is nothing of theirs.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    digest: str | None = None
+    kind: Literal["path", "hub"] | str
+    location: str
+    name: str
+    revision: str | None = None
+
+
+class Block(BaseModel):
+    """
+    One trainable weight tensor. `parameters` is its size d; `path` says how its gradient is made.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    name: str
+    parameters: int
+    path: Literal["fast", "slow"] | str = "fast"
+    shape: list[int]
 
 
 class BulkAnswer(BaseModel):
@@ -53,22 +80,6 @@ class BulkAnswer(BaseModel):
     rows: int
     samples: list[dict[str, Any]] = []
     skipped: int
-    version: int
-
-
-class HistoryEntry(BaseModel):
-    """
-    One change: how many rows it decided, by whom. `undoes` names the version that it took back.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    action: Literal["keep", "relabel", "remove", "later"] | str | None = None
-    at: AwareDatetime
-    by: str | None = None
-    rows: int
-    undoes: int | None = None
     version: int
 
 
@@ -91,55 +102,6 @@ class Calibration(BaseModel):
     scale: float
 
 
-class SummedCheckpoint(BaseModel):
-    """
-    What one index added to a sum over checkpoints.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    checkpoint_id: str
-    index_id: str
-    weight: float
-
-
-class SpanTarget(BaseModel):
-    """
-    A part of the answer: characters [start, end) of the completion, the last assistant turn or the plain text.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    span: list[Any] = Field(..., examples=[[0, 12]])
-
-
-class RowSelection(BaseModel):
-    """
-    Test points taken from a stored data set, by row index.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    dataset_id: str
-    row_indexes: list[int] | None = Field(None, description="All rows when left out.")
-
-
-class TextSpan(BaseModel):
-    """
-    Characters [start, end) of a text, and what they are called.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    end: int
-    label: str
-    start: int
-
-
 class CheckpointWeight(BaseModel):
     """
     One index of a sum over checkpoints, and what its influence is multiplied by: its learning rate.
@@ -150,51 +112,6 @@ class CheckpointWeight(BaseModel):
     )
     index_id: str
     weight: float
-
-
-class TokenLosses(BaseModel):
-    """
-    The loss of each token of a test point; null where none falls.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    losses: list[float | None]
-    starts: list[int] | None = None
-    stops: list[int] | None = None
-    text: str
-    tokens: list[str]
-
-
-class Histogram(BaseModel):
-    """
-    Counts of scores between edges; `len(bin_edges) == len(hist) + 1`.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    bin_edges: list[float]
-    hist: list[int]
-
-
-class TokenParts(BaseModel):
-    """
-    What each token adds to a row's score, as a position of the row: with `unplaced`, the part of layers that read
-    the row as a whole, such as a head after pooling, the parts add up to the score.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    by: Literal["position"] = "position"
-    parts: list[float]
-    starts: list[int] | None = None
-    stops: list[int] | None = None
-    text: str
-    tokens: list[str]
-    unplaced: float
 
 
 class Confusion(BaseModel):
@@ -209,104 +126,213 @@ class Confusion(BaseModel):
     labels: list[int | str]
 
 
-class AuditRequest(BaseModel):
+class CurvePoint(BaseModel):
     """
-    `POST /v1/indexes/{id}/audits`.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    damping_scale: float | None = Field(None, description="Damping; the method's own default when left out.")
-    evaluation: RowSelection | None = Field(
-        None,
-        description="Rows with labels that are trusted: the influence on their mean loss is a signal.",
-    )
-    method: str = Field("datainf", description="Of influence and self-influence.")
-    signals: list[Literal["loss", "self_influence", "influence", "margin", "probability", "predicted"] | str] | None = (
-        Field(None, description="What counts as odd; all that the task and the request allow when left out.")
-    )
-    weights: (
-        dict[
-            Literal["loss", "self_influence", "influence", "margin", "probability", "predicted"] | str,
-            float,
-        ]
-        | None
-    ) = Field(None, description="How much a signal's ranks count in suspicion; 0 shows a signal without counting it.")
-
-
-class SignalUse(BaseModel):
-    """
-    A signal of an audit: what it says of a row, and how much its ranks count in suspicion.
+    What leaving out the lowest `percent` of rows is predicted to do.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    meaning: str
-    name: Literal["loss", "self_influence", "influence", "margin", "probability", "predicted"] | str
-    weight: float
-
-
-class Suspect(BaseModel):
-    """
-    A row named in a summary.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    row_id: str
-    row_index: int
-    suspicion: float
-
-
-class ReviewProgress(BaseModel):
-    """
-    How far a review is. `hit_rate` is the share of the last 20 decisions that changed or removed a row.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    decided: int
-    hit_rate: float | None = None
-    keep: int = 0
-    later: int = 0
-    relabel: int = 0
-    remove: int = 0
+    effect: float
+    percent: float
     rows: int
 
 
-class Block(BaseModel):
+class DatasetFormat(BaseModel):
     """
-    One trainable weight tensor. `parameters` is its size d; `path` says how its gradient is made.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    name: str
-    parameters: int
-    path: Literal["fast", "slow"] | str = "fast"
-    shape: list[int]
-
-
-class Progress(BaseModel):
-    """
-    How far a job is. `rate` is units per second, `eta_seconds` an estimate; both None until known.
+    How the file was read. `quoting` says whether double quotes frame fields or are plain characters; it and
+    `delimiter` are of CSV alone. `export` names the tool whose export the rows are.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    done: int = 0
-    eta_seconds: float | None = None
-    note: dict[str, Any] | None = None
-    phase: str = "queued"
-    rate: float | None = None
-    total: int = 0
-    unit: str = "rows"
+    compression: Literal["gzip", "zstd"] | str | None = None
+    delimiter: str | None = None
+    encoding: Literal["utf-8", "utf-16"] | str | None = None
+    export: Literal["argilla", "cleanlab", "label-studio"] | str | None = None
+    name: Literal["jsonl", "json", "csv", "parquet", "arrow", "imagefolder"] | str
+    quoting: Literal["double", "none"] | str | None = None
+
+
+class DatasetRow(BaseModel):
+    """
+    One row as the API shows it; `metadata` is what its columns without a role hold, by name.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    metadata: dict[str, Any] | None = None
+    row: dict[str, Any]
+    row_id: str
+    row_index: int
+
+
+class Decision(BaseModel):
+    """
+    What was decided about a row, and the version of the review that decided it.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    action: Literal["keep", "relabel", "remove", "later"] | str
+    at: AwareDatetime
+    by: str | None = None
+    label: int | str | None = None
+    note: str | None = None
+    row_index: int
+    version: int
+
+
+class DecisionPage(BaseModel):
+    """
+    Decisions, the newest first; pass `next` back as `offset`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    data: list[Decision]
+    decisions: int
+    has_more: bool
+    next: int | None = None
+    version: int
+
+
+class DerivedFrom(BaseModel):
+    """
+    The manifest of a data set that a review made: from which rows, by which version, and what became of them.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    at: AwareDatetime
+    dataset_id: str
+    relabelled: int
+    removed: int
+    review_id: str
+    review_version: int
+    reviewers: list[str] = []
+    rows_in: int
+    rows_out: int
+
+
+class DiffusionSettings(BaseModel):
+    """
+    What the gradient of an image with a caption is taken of: the mean over fixed timesteps of the squared error
+    against the scheduler's target, under noise that all rows and test points share.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    measurement: Literal["loss", "square"] | str = Field(
+        "loss",
+        description="'square' takes the mean square of the model's output in the place of its error: no loss.",
+    )
+    noise_offset: float = Field(0.0, description="Noise by channel that training added, if any.")
+    resolution: int | None = Field(
+        None,
+        description="Pixels a side that images are brought to; by default the base model's own.",
+    )
+    seed: int = Field(0, description="Seed of the noise.")
+    snr_gamma: float | None = Field(None, description="Gamma of the min-SNR weights that training used, if any.")
+    timestep_weighting: Literal["none", "unit_norm"] | str = Field(
+        "none",
+        description="'unit_norm' divides each timestep's gradient by its length: no gradient of a loss any more.",
+    )
+    timesteps: int = Field(10, description="Timesteps, each in the middle of an equal part of them all.")
+
+
+class GenerationSettings(BaseModel):
+    """
+    How an image is made where the model is asked for its own: `target` 'prediction'.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    guidance_scale: float = Field(7.5, description="Classifier-free guidance; 1 is none.")
+    seed: int = Field(0, description="Seed of the noise that it begins with.")
+    steps: int = Field(25, description="Steps of DDIM.")
+
+
+class GradientSettings(BaseModel):
+    """
+    What decides the value of a gradient; part of the index's address.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    diffusion: DiffusionSettings | None = Field(
+        None,
+        description="Timesteps, noise and weights; for image models alone, which have defaults.",
+    )
+    include_bias: bool = Field(False, description="Take gradients of trained biases, too.")
+    loss: Literal["completion", "assistant", "all"] | str | None = Field(
+        None, description="Which tokens carry loss; by default what the rows imply."
+    )
+    max_length: int = Field(512, description="Tokens per row; longer rows are cut or refused.")
+    on_too_long: Literal["truncate", "fail"] | str = Field(
+        "truncate", description="What becomes of a row longer than max_length."
+    )
+    parts: Literal["all", "lora"] | str = Field(
+        "all",
+        description="What gradients are taken of: all that was trained, or the LoRA factors alone, without whole tensors such as saved embeddings and heads.",
+    )
+    precision: Literal["float32", "bfloat16"] | str = Field(
+        "float32", description="Number format that gradients are computed in."
+    )
+    reduction: Literal["mean", "sum"] | str = Field(
+        "mean",
+        description="A row's loss is the mean or the sum over its tokens. Trainers that divide by the tokens of a batch weigh rows by their tokens, as the sum does.",
+    )
+
+
+class GroupRow(BaseModel):
+    """
+    A row named in a group, with its mean score over the evaluation rows.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    row: dict[str, Any]
+    row_id: str
+    row_index: int
+    score: float
+
+
+class GroupSummary(BaseModel):
+    """
+    One group. Scores are means over evaluation rows, positive is helpful; `low` and `high` are the ends of the 95 %
+    interval of `mean_score`, over evaluation rows drawn anew. `share_of_helpful` and `share_of_harmful` are of the most
+    helpful and the most harmful tenth of all rows. `by_class` is the mean score on evaluation rows of each class, in
+    the order of `classes`; null where there are none. `place` is the group's number, the same whatever the order.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    best: list[GroupRow]
+    by_class: list[float | None] | None = None
+    group: str | None
+    high: float
+    low: float
+    mean_loss: float | None = None
+    mean_score: float
+    place: int
+    rows: int
+    share: float
+    share_of_harmful: float
+    share_of_helpful: float
+    sum_score: float
+    worst: list[GroupRow]
 
 
 class Growth(BaseModel):
@@ -333,335 +359,79 @@ class Growth(BaseModel):
     warnings: list[str] = []
 
 
-class GradientSettings(BaseModel):
+class Histogram(BaseModel):
     """
-    What decides the value of a gradient; part of the index's address.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    include_bias: bool = Field(False, description="Take gradients of trained biases, too.")
-    loss: Literal["completion", "assistant", "all"] | str | None = Field(
-        None, description="Which tokens carry loss; by default what the rows imply."
-    )
-    max_length: int = Field(512, description="Tokens per row; longer rows are cut or refused.")
-    on_too_long: Literal["truncate", "fail"] | str = Field(
-        "truncate", description="What becomes of a row longer than max_length."
-    )
-    parts: Literal["all", "lora"] | str = Field(
-        "all",
-        description="What gradients are taken of: all that was trained, or the LoRA factors alone, without whole tensors such as saved embeddings and heads.",
-    )
-    precision: Literal["float32", "bfloat16"] | str = Field(
-        "float32", description="Number format that gradients are computed in."
-    )
-    reduction: Literal["mean", "sum"] | str = Field(
-        "mean",
-        description="A row's loss is the mean or the sum over its tokens. Trainers that divide by the tokens of a batch weigh rows by their tokens, as the sum does.",
-    )
-
-
-class TokenizerRecord(BaseModel):
-    """
-    What turns text into ids: the adapter's own tokenizer where it was saved with one, else the base's.
-
-    `files` are those it was read from, `vocabulary` is the number of its ids. `pad_token_id` is there where the upload
-    names the padding id, by which a classifying decoder finds the end of a row; else the base's configuration decides.
-    All but `source` are empty where the base model is on the hub and decides.
+    Counts of scores between edges; `len(bin_edges) == len(hist) + 1`.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    chat_template_digest: str | None = None
-    chat_template_source: Literal["adapter", "base"] | str | None = None
-    files: list[str] = []
-    pad_token_id: int | None = None
-    source: Literal["adapter", "base"] | str
-    vocabulary: int | None = None
+    bin_edges: list[float]
+    hist: list[int]
 
 
-class BaseModelRef(BaseModel):
+class HistoryEntry(BaseModel):
     """
-    Where the base model lies. `location` is a folder (kind path) or a hub id (kind hub).
+    One change: how many rows it decided, by whom. `undoes` names the version that it took back.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    digest: str | None = None
-    kind: Literal["path", "hub"] | str
-    location: str
-    name: str
-    revision: str | None = None
+    action: Literal["keep", "relabel", "remove", "later"] | str | None = None
+    at: AwareDatetime
+    by: str | None = None
+    rows: int
+    undoes: int | None = None
+    version: int
 
 
-class AuditedRow(BaseModel):
+class HistoryPage(BaseModel):
     """
-    One training row of an audit. What the audit did not compute is null.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    direction: Literal["helpful", "harmful"] | str | None = None
-    influence: float | None = None
-    label: int | float | str | list[int | float | str | TextSpan | None] | None = None
-    loss: float
-    margin: float | None = None
-    metadata: dict[str, Any] | None = None
-    predicted_label: int | str | None = None
-    predicted_probability: float | None = None
-    probability: float | None = None
-    row: dict[str, Any]
-    row_id: str
-    row_index: int
-    score: float | None = None
-    self_influence: float | None = None
-    suspicion: float
-
-
-class SweepRequest(BaseModel):
-    """
-    `POST /v1/indexes/{id}/sweeps`: give `examples` or `rows`, not both.
+    Changes, the newest first; pass `next` back as `offset`.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    against: int | float | str | list[int | float | str | TextSpan | None] | None = Field(
-        None,
-        description="Another completion or label of the test points: why the one and not the other. Scores are then of the difference of the two losses.",
-        examples=["delivery"],
+    data: list[HistoryEntry]
+    has_more: bool
+    next: int | None = None
+    version: int
+
+
+class IndexSpec(BaseModel):
+    """
+    A resolved index request: its digest is the index's id. Nothing here may depend on the machine.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
     )
-    damping_scales: list[float] | None = Field(
-        None,
-        description="From 0.01 to 1000 times the method's default when left out; the default is always compared.",
-        examples=[[0.01, 0.1, 1.0, 10.0]],
-    )
-    evaluation_id: str | None = Field(
-        None,
-        description="An evaluation of kind 'lds' of this index: it says how well each damping agrees with retraining. The newest one when left out, if there is any.",
-        examples=["eval_01J9"],
-    )
-    examples: list[dict[str, Any]] | None = Field(
-        None, examples=[[{"label": "billing", "text": "refund still missing"}]]
-    )
-    method: str = Field("datainf", description="A method that has a damping.")
-    rows: RowSelection | None = None
-    target: Literal["label", "prediction"] | str | SpanTarget = Field(
-        "label",
-        description="Loss on the label, on the model's own prediction, or on a part of the answer.",
+    batch_rows: int = 1
+    checkpoint_id: str
+    code_dtype: Literal["int8", "float16"] | str = "int8"
+    dataset_id: str
+    gradient_version: int = 1
+    gradients: GradientSettings = Field(
+        {
+            "include_bias": False,
+            "max_length": 512,
+            "on_too_long": "truncate",
+            "parts": "all",
+            "precision": "float32",
+            "reduction": "mean",
+        },
         validate_default=True,
     )
-
-
-class SweepRow(BaseModel):
-    """
-    One damping against the method's default, means over test points. `overlap_with_default` is the share in common
-    of the `top` most helpful and the `top` most harmful rows. `lds` is the linear datamodelling score on the test
-    points of the sweep's evaluation, with the ends of its interval; None without one.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    damping_scale: float
-    is_default: bool
-    lds: float | None = None
-    lds_high: float | None = None
-    lds_low: float | None = None
-    overlap_with_default: float
-    spearman_with_default: float
-
-
-class GroupsRequest(BaseModel):
-    """
-    `POST /v1/indexes/{id}/groups`.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    by: str = Field(
-        ...,
-        description="'label', or the name of a metadata column of the data set.",
-        examples=["source"],
-    )
-    damping_scale: float | None = None
-    evaluation: RowSelection = Field(..., description="Rows whose labels are trusted: scores are means over them.")
-    method: str = Field("datainf", description="A method that the index offers.")
-
-
-class GroupRow(BaseModel):
-    """
-    A row named in a group, with its mean score over the evaluation rows.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    row: dict[str, Any]
-    row_id: str
-    row_index: int
-    score: float
-
-
-class Balance(BaseModel):
-    """
-    Rows of one class or group before and after.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    after: int
-    before: int
-    name: str | None
-
-
-class CurvePoint(BaseModel):
-    """
-    What leaving out the lowest `percent` of rows is predicted to do.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    effect: float
-    percent: float
-    rows: int
-
-
-class MethodDescription(BaseModel):
-    """
-    A method or baseline that a query can name. `cost` is that of a query; damping is null where it has none.
-
-    `on_codes` says what scores from rows' true gradients are on compact storage: `exact`, or as good as each index
-    `measured` them; null where there are none.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    cost: str
-    default_damping_scale: float | None
-    has_self_influence: bool
-    is_baseline: bool
-    name: str
-    on_codes: Literal["exact", "measured"] | str | None
-    storages: list[Literal["full", "compact"] | str]
-    summary: str
-    title: str
-
-
-class DatasetRow(BaseModel):
-    """
-    One row as the API shows it; `metadata` is what its columns without a role hold, by name.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    metadata: dict[str, Any] | None = None
-    row: dict[str, Any]
-    row_id: str
-    row_index: int
-
-
-class DerivedFrom(BaseModel):
-    """
-    The manifest of a data set that a review made: from which rows, by which version, and what became of them.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    at: AwareDatetime
-    dataset_id: str
-    relabelled: int
-    removed: int
-    review_id: str
-    review_version: int
-    reviewers: list[str] = []
-    rows_in: int
-    rows_out: int
-
-
-class DatasetFormat(BaseModel):
-    """
-    How the file was read. `quoting` says whether double quotes frame fields or are plain characters; it and
-    `delimiter` are of CSV alone. `export` names the tool whose export the rows are.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    compression: Literal["gzip", "zstd"] | str | None = None
-    delimiter: str | None = None
-    encoding: Literal["utf-8", "utf-16"] | str | None = None
-    export: Literal["argilla", "cleanlab", "label-studio"] | str | None = None
-    name: Literal["jsonl", "json", "csv", "parquet", "arrow"] | str
-    quoting: Literal["double", "none"] | str | None = None
-
-
-class RowProblem(BaseModel):
-    """
-    Something worth knowing about rows: `rows` are the first row indexes concerned, `count` is all of them.
-
-    `names` are the columns, roles or labels that it is about.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    code: (
-        Literal[
-            "columns_not_read",
-            "conflicting_label",
-            "duplicate",
-            "empty_text",
-            "label_names_not_learnt",
-            "lines_joined",
-            "metadata_not_kept",
-            "missing_label",
-            "missing_text",
-            "roles_renamed",
-            "similar_labels",
-            "truth_labels",
-        ]
-        | str
-    )
-    count: int
-    message: str
-    names: list[str] = []
-    rows: list[int]
-
-
-class Subject(BaseModel):
-    """
-    What a request was resolved to when it was accepted: nothing is looked up by name later.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    base_model: BaseModelRef | None
-    dataset_id: str
-    label_names: list[str] | None = None
-    num_labels: int | None = None
-    task: (
-        Literal[
-            "sequence_classification",
-            "regression",
-            "multi_label_classification",
-            "token_classification",
-            "causal_lm",
-            "seq2seq_lm",
-        ]
-        | str
-    )
+    grow_from: str | None = None
+    kronecker: bool = False
+    metric: Literal["gradient", "optimizer"] | str = "gradient"
+    on_non_finite: Literal["fail", "skip"] | str = "fail"
+    rank: int | None = None
+    storage: Literal["full", "compact"] | str
+    storage_dtype: Literal["float32", "float16"] | str = "float32"
 
 
 class LoraShape(BaseModel):
@@ -675,27 +445,6 @@ class LoraShape(BaseModel):
     lora_alpha: float = Field(8, description="LoRA alpha.")
     r: int = Field(8, description="Rank of the fresh adapter.")
     target_modules: list[str] | None = None
-
-
-class TrainingRecipe(BaseModel):
-    """
-    AdamW with a linear warm-up and decay, over batches of rows of like length, shuffled every epoch.
-
-    A row's loss is the mean over its supervised tokens, a batch's the mean over its rows. `seed` decides the fresh
-    adapter, the head, the order of batches and dropout.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    batch_rows: int = Field(16, description="Rows per step.")
-    epochs: int = Field(6, description="Epochs per training.")
-    learning_rate: float = Field(0.002, description="Highest learning rate.")
-    lora_dropout: float = 0.05
-    max_gradient_norm: float = 1.0
-    seed: int = 0
-    warmup_share: float = Field(0.1, description="Share of all steps until the full learning rate.")
-    weight_decay: float = 0.01
 
 
 class MethodChoice(BaseModel):
@@ -716,53 +465,44 @@ class MethodChoice(BaseModel):
     storage: Literal["full", "compact"] | str = "full"
 
 
-class Table(BaseModel):
+class MethodDescription(BaseModel):
     """
-    One table of a report. Every row is as long as `columns`.
+    A method or baseline that a query can name. `cost` is that of a query; damping is null where it has none.
 
-    Columns called `x low` and `x high` right behind a column `x` are the ends of its interval and shown with it.
+    `on_codes` says what scores from rows' true gradients are on compact storage: `exact`, or as good as each index
+    `measured` them; null where there are none. `metric` is that of the codes that can answer it.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    columns: list[str]
+    cost: str
+    default_damping_scale: float | None
+    has_self_influence: bool
+    is_baseline: bool
+    metric: Literal["gradient", "optimizer"] | str
     name: str
-    note: str | None = None
-    rows: list[list[float | int | str | None]]
+    on_codes: Literal["exact", "measured"] | str | None
+    storages: list[Literal["full", "compact"] | str]
+    summary: str
     title: str
 
 
-class Series(BaseModel):
+class PipelineRecord(BaseModel):
     """
-    One line or bar series of a picture; `low` and `high` are the ends of an interval at each x.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    high: list[float] | None = None
-    label: str
-    low: list[float] | None = None
-    x: list[float | str]
-    y: list[float]
-
-
-class Decision(BaseModel):
-    """
-    What was decided about a row, and the version of the review that decided it.
+    What a diffusion pipeline is: what its UNet predicts, over how many timesteps it was trained, how many pixels a
+    side its images have, what the noise falls on (a VAE's latents, or the pixels themselves), and how many pixels a
+    side make one place of that.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    action: Literal["keep", "relabel", "remove", "later"] | str
-    at: AwareDatetime
-    by: str | None = None
-    label: int | str | None = None
-    note: str | None = None
-    row_index: int
-    version: int
+    pixels_per_place: int = 1
+    prediction: Literal["epsilon", "v_prediction"] | str
+    resolution: int
+    train_timesteps: int
+    works_on: Literal["latents", "pixels"] | str
 
 
 class PreviewRequest(BaseModel):
@@ -807,81 +547,91 @@ class PreviewRow(BaseModel):
     truncated: bool = False
 
 
-class Preview(BaseModel):
+class Problem(BaseModel):
     """
-    A preview and, once its job succeeded, its rows.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    checkpoint_id: str
-    created_at: AwareDatetime
-    dataset_id: str
-    error: dict[str, Any] | None = None
-    id: str
-    job_id: str
-    request: PreviewRequest
-    rows: list[PreviewRow] | None = None
-    state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
-
-
-class DecisionPage(BaseModel):
-    """
-    Decisions, the newest first; pass `next` back as `offset`.
+    An error as it is sent; figures a program can use stand beside these fields.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    data: list[Decision]
-    decisions: int
+    code: str = Field(..., examples=["not_found"])
+    detail: str = Field(..., examples=["There is no index 'idx_3f1c'."])
+    hint: str = Field(..., examples=["Check the id; list what exists with a GET on the collection."])
+    request_id: str = Field(..., examples=["req_01J9Z3K8Q4"])
+    status: int = Field(..., examples=[404])
+    title: str = Field(..., examples=["No such resource"])
+    type: str = Field(..., examples=["urn:datainf:error:not_found"])
+
+
+class Progress(BaseModel):
+    """
+    How far a job is. `rate` is units per second, `eta_seconds` an estimate; both None until known.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    done: int = 0
+    eta_seconds: float | None = None
+    note: dict[str, Any] | None = None
+    phase: str = "queued"
+    rate: float | None = None
+    total: int = 0
+    unit: str = "rows"
+
+
+class ReviewProgress(BaseModel):
+    """
+    How far a review is. `hit_rate` is the share of the last 20 decisions that changed or removed a row.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    decided: int
+    hit_rate: float | None = None
+    keep: int = 0
+    later: int = 0
+    relabel: int = 0
+    remove: int = 0
+    rows: int
+
+
+class ReviewedRow(BaseModel):
+    """
+    A row with what was decided of it, and the figures of the review's audit where it has one.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    decision: Decision | None = None
+    figures: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    row: dict[str, Any]
+    row_id: str
+    row_index: int
+
+
+class ReviewedRowPage(BaseModel):
+    """
+    Rows in the order asked for, out of `rows` that fit; pass `next` back as `offset`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    data: list[ReviewedRow]
     has_more: bool
     next: int | None = None
-    version: int
-
-
-class Dataset(BaseModel):
-    """
-    An accepted data set. `statistics` holds counts (labels, characters), `problems` what looks wrong.
-
-    The id stands for the rows with their metadata, their kind, the label names and `columns`. `metadata_columns` play
-    no role: they stay with the rows, and no model reads them. `derived_from` is there when a review made it of another
-    one.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    bytes: int
-    columns: dict[str, str]
-    created_at: AwareDatetime
-    derived_from: DerivedFrom | None = None
-    format: DatasetFormat | None = None
-    id: str
-    kind: (
-        Literal[
-            "classification",
-            "regression",
-            "multi_label_classification",
-            "token_classification",
-            "completion",
-            "conversation",
-            "text",
-        ]
-        | str
-    )
-    label_names: list[str] | None = None
-    metadata_columns: dict[str, Literal["string", "number", "boolean", "time", "json"] | str] | None = None
-    name: str | None = None
-    problems: list[RowProblem] = Field([], validate_default=True)
     rows: int
-    statistics: dict[str, Any]
+    version: int
 
 
 class RowPage(BaseModel):
     """
-    Consecutive rows out of `rows`; pass `next` back as `offset` for the following ones.
+    Rows in the order asked for, out of `rows` that fit; pass `next` back as `offset` for the following ones.
     """
 
     model_config = ConfigDict(
@@ -893,27 +643,279 @@ class RowPage(BaseModel):
     rows: int
 
 
-class Job(BaseModel):
+class RowProblem(BaseModel):
     """
-    One piece of asynchronous work. `resource` is the path of what it makes.
+    Something worth knowing about rows: `rows` are the first row indexes concerned, `count` is all of them.
+
+    `names` are the columns, roles or labels that it is about.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    created_at: AwareDatetime
-    error: dict[str, Any] | None = None
-    finished_at: AwareDatetime | None = None
-    id: str
-    kind: Literal["index", "query", "preview", "audit", "sweep", "evaluation", "groups"] | str
-    progress: Progress = Field(
-        {"done": 0, "phase": "queued", "total": 0, "unit": "rows"},
-        validate_default=True,
+    code: (
+        Literal[
+            "alpha_left_out",
+            "columns_not_read",
+            "conflicting_label",
+            "duplicate",
+            "empty_text",
+            "label_names_not_learnt",
+            "lines_joined",
+            "metadata_not_kept",
+            "missing_label",
+            "missing_text",
+            "roles_renamed",
+            "similar_labels",
+            "truth_labels",
+        ]
+        | str
     )
-    resource: str
-    resource_id: str
-    started_at: AwareDatetime | None = None
-    state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str = "queued"
+    count: int
+    message: str
+    names: list[str] = []
+    rows: list[int]
+
+
+class RowSelection(BaseModel):
+    """
+    Test points taken from a stored data set, by row index.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    dataset_id: str
+    row_indexes: list[int] | None = Field(None, description="All rows when left out.")
+
+
+class RunCheckpoint(BaseModel):
+    """
+    One checkpoint of a run. `weight` is the mean learning rate from the checkpoint before up to this one; where
+    nothing was learnt it is 0, and sums leave the checkpoint out.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    checkpoint_id: str
+    folder: str
+    step: int
+    weight: float
+
+
+class Series(BaseModel):
+    """
+    One line or bar series of a picture; `low` and `high` are the ends of an interval at each x.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    high: list[float] | None = None
+    label: str
+    low: list[float] | None = None
+    x: list[float | str]
+    y: list[float]
+
+
+class SignalUse(BaseModel):
+    """
+    A signal of an audit: what it says of a row, and how much its ranks count in suspicion.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    meaning: str
+    name: Literal["loss", "self_influence", "influence", "margin", "probability", "predicted"] | str
+    weight: float
+
+
+class SpanTarget(BaseModel):
+    """
+    A part of the answer: characters [start, end) of the completion, the last assistant turn or the plain text.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    span: list[Any] = Field(..., examples=[[0, 12]])
+
+
+class Subject(BaseModel):
+    """
+    What a request was resolved to when it was accepted: nothing is looked up by name later.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    base_model: BaseModelRef | None
+    dataset_id: str
+    label_names: list[str] | None = None
+    num_labels: int | None = None
+    task: (
+        Literal[
+            "sequence_classification",
+            "regression",
+            "multi_label_classification",
+            "token_classification",
+            "causal_lm",
+            "seq2seq_lm",
+            "text_to_image",
+        ]
+        | str
+    )
+
+
+class SummedCheckpoint(BaseModel):
+    """
+    What one index added to a sum over checkpoints.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    checkpoint_id: str
+    index_id: str
+    weight: float
+
+
+class Suspect(BaseModel):
+    """
+    A row named in a summary.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    row_id: str
+    row_index: int
+    suspicion: float
+
+
+class SweepRow(BaseModel):
+    """
+    One damping against the method's default, means over test points. `overlap_with_default` is the share in common
+    of the `top` most helpful and the `top` most harmful rows. `lds` is the linear datamodelling score on the test
+    points of the sweep's evaluation, with the ends of its interval; None without one.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    damping_scale: float
+    is_default: bool
+    lds: float | None = None
+    lds_high: float | None = None
+    lds_low: float | None = None
+    overlap_with_default: float
+    spearman_with_default: float
+
+
+class Table(BaseModel):
+    """
+    One table of a report. Every row is as long as `columns`.
+
+    Columns called `x low` and `x high` right behind a column `x` are the ends of its interval and shown with it.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    columns: list[str]
+    name: str
+    note: str | None = None
+    rows: list[list[float | int | str | None]]
+    title: str
+
+
+class TextSpan(BaseModel):
+    """
+    Characters [start, end) of a text, and what they are called.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    end: int
+    label: str
+    start: int
+
+
+class TokenLosses(BaseModel):
+    """
+    The loss of each token of a test point; null where none falls.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    losses: list[float | None]
+    starts: list[int] | None = None
+    stops: list[int] | None = None
+    text: str
+    tokens: list[str]
+
+
+class TokenParts(BaseModel):
+    """
+    What each token adds to a row's score, as a position of the row: with `unplaced`, the part of layers that read
+    the row as a whole, such as a head after pooling, the parts add up to the score.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    by: Literal["position"] = "position"
+    parts: list[float]
+    starts: list[int] | None = None
+    stops: list[int] | None = None
+    text: str
+    tokens: list[str]
+    unplaced: float
+
+
+class TokenizerRecord(BaseModel):
+    """
+    What turns text into ids: the adapter's own tokenizer where it was saved with one, else the base's.
+
+    `files` are those it was read from, `vocabulary` is the number of its ids. `pad_token_id` is there where the upload
+    names the padding id, by which a classifying decoder finds the end of a row; else the base's configuration decides.
+    All but `source` are empty where the base model is on the hub and decides.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    chat_template_digest: str | None = None
+    chat_template_source: Literal["adapter", "base"] | str | None = None
+    files: list[str] = []
+    pad_token_id: int | None = None
+    source: Literal["adapter", "base"] | str
+    vocabulary: int | None = None
+
+
+class TrainingRecipe(BaseModel):
+    """
+    AdamW with a linear warm-up and decay, over batches of rows of like length, shuffled every epoch.
+
+    A row's loss is the mean over its supervised tokens, a batch's the mean over its rows. `seed` decides the fresh
+    adapter, the head, the order of batches and dropout.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    batch_rows: int = Field(16, description="Rows per step.")
+    epochs: int = Field(6, description="Epochs per training.")
+    learning_rate: float = Field(0.002, description="Highest learning rate.")
+    lora_dropout: float = 0.05
+    max_gradient_norm: float = 1.0
+    seed: int = 0
+    warmup_share: float = Field(0.1, description="Share of all steps until the full learning rate.")
+    weight_decay: float = 0.01
 
 
 class WhatIf(BaseModel):
@@ -941,6 +943,57 @@ class WhatIf(BaseModel):
     warnings: list[str] = []
 
 
+class AuditRequest(BaseModel):
+    """
+    `POST /v1/indexes/{id}/audits`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    damping_scale: float | None = Field(None, description="Damping; the method's own default when left out.")
+    evaluation: RowSelection | None = Field(
+        None,
+        description="Rows with labels that are trusted: the influence on their mean loss is a signal.",
+    )
+    method: str = Field("datainf", description="Of influence and self-influence.")
+    signals: list[Literal["loss", "self_influence", "influence", "margin", "probability", "predicted"] | str] | None = (
+        Field(None, description="What counts as odd; all that the task and the request allow when left out.")
+    )
+    weights: (
+        dict[
+            Literal["loss", "self_influence", "influence", "margin", "probability", "predicted"] | str,
+            float,
+        ]
+        | None
+    ) = Field(None, description="How much a signal's ranks count in suspicion; 0 shows a signal without counting it.")
+
+
+class AuditedRow(BaseModel):
+    """
+    One training row of an audit. What the audit did not compute is null.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    direction: Literal["helpful", "harmful"] | str | None = None
+    influence: float | None = None
+    label: int | float | str | list[int | float | str | TextSpan | None] | None = None
+    loss: float
+    margin: float | None = None
+    metadata: dict[str, Any] | None = None
+    predicted_label: int | str | None = None
+    predicted_probability: float | None = None
+    probability: float | None = None
+    row: dict[str, Any]
+    row_id: str
+    row_index: int
+    score: float | None = None
+    self_influence: float | None = None
+    suspicion: float
+
+
 class AuditedRowPage(BaseModel):
     """
     Rows of an audit in the order asked for, out of `rows` that fit the filters; pass `next` back as `offset`.
@@ -955,6 +1008,51 @@ class AuditedRowPage(BaseModel):
     rows: int
 
 
+class CalibrateRequest(BaseModel):
+    """
+    A scale from scores to predicted change of loss, fitted on retrained subsets.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    base_model: str | None = Field(
+        None,
+        description="Alias, path or hub id; left out for causal rows: a small model made from the rows.",
+    )
+    dataset_id: str | None = Field(None, description="Training rows, where no index is named.")
+    evaluation_dataset_id: str | None = Field(
+        None,
+        description="Test points; a seeded tenth of the training rows is held out where it is left out.",
+    )
+    index_id: str | None = Field(None, description="Judge this index: its checkpoint gives the gradients.")
+    kind: Literal["calibrate"]
+    lora: LoraShape = Field({"lora_alpha": 8.0, "r": 8}, validate_default=True)
+    loss: Literal["completion", "assistant", "all"] | str | None = Field(
+        None, description="Which tokens carry loss; by default what the rows imply."
+    )
+    max_length: int = Field(128, description="Tokens per row.")
+    methods: list[MethodChoice] | None = Field(None, description="Those that the kind compares when left out.")
+    recipe: TrainingRecipe = Field(
+        {
+            "batch_rows": 16,
+            "epochs": 6,
+            "learning_rate": 0.002,
+            "lora_dropout": 0.05,
+            "max_gradient_norm": 1.0,
+            "seed": 0,
+            "warmup_share": 0.1,
+            "weight_decay": 0.01,
+        },
+        validate_default=True,
+    )
+    revision: str | None = Field(None, description="Hub revision of the base model.")
+    rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
+    subset_share: float = Field(0.9, description="Share of the rows in a subset.")
+    subsets: int = Field(32, description="Subsets of the rows that are trained on.")
+    test_points: int = Field(100, description="Number of test rows to score.")
+
+
 class Checkpoint(BaseModel):
     """
     An accepted checkpoint. `adapter` is the allow-listed LoRA configuration, `adapter_digest` names its files.
@@ -964,7 +1062,8 @@ class Checkpoint(BaseModel):
 
     A plain model has neither, but `trainable`: patterns of the modules that gradients are taken of. `parameters` and
     `tensors` are null where its files are on the hub. `lora_parameters` are those of an adapter's `parameters` that are
-    LoRA factors, not whole tensors.
+    LoRA factors, not whole tensors. `pipeline` is there where the base model is a diffusion pipeline. `warnings` say
+    what may be wrong with it and cannot be told from its files.
     """
 
     model_config = ConfigDict(
@@ -979,6 +1078,7 @@ class Checkpoint(BaseModel):
     lora_parameters: int | None = None
     num_labels: int | None = None
     parameters: int | None = None
+    pipeline: PipelineRecord | None = None
     task: (
         Literal[
             "sequence_classification",
@@ -987,6 +1087,7 @@ class Checkpoint(BaseModel):
             "token_classification",
             "causal_lm",
             "seq2seq_lm",
+            "text_to_image",
         ]
         | str
     )
@@ -994,114 +1095,51 @@ class Checkpoint(BaseModel):
     tokenizer: TokenizerRecord | None = None
     trainable: list[str] | None = None
     vocabulary: int | None = None
+    warnings: list[str] = []
 
 
-class Review(BaseModel):
+class ClassAttributionRequest(BaseModel):
     """
-    A review as the API shows it; `version` counts its changes, `progress` is made when it is read.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    audit_id: str | None = None
-    created_at: AwareDatetime
-    dataset_id: str
-    id: str
-    name: str | None = None
-    progress: ReviewProgress | None = None
-    rows: int
-    version: int = 0
-
-
-class HistoryPage(BaseModel):
-    """
-    Changes, the newest first; pass `next` back as `offset`.
+    The paper's Llama tables: do test generations point at training rows of their own class?
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    data: list[HistoryEntry]
-    has_more: bool
-    next: int | None = None
-    version: int
-
-
-class QueryRequest(BaseModel):
-    """
-    `POST /v1/indexes/{id}/queries`: give `examples` or `rows`, not both.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    against: int | float | str | list[int | float | str | TextSpan | None] | None = Field(
+    base_model: str | None = Field(
         None,
-        description="Another completion or label of the test points: why the one and not the other. Scores are then of the difference of the two losses.",
-        examples=["delivery"],
+        description="Alias, path or hub id; left out for causal rows: a small model made from the rows.",
     )
-    aggregate: Literal["each", "mean"] | str = Field(
-        "each", description="One answer for each test point, or for their mean loss."
-    )
-    checkpoints: list[CheckpointWeight] | None = Field(
+    dataset_id: str | None = Field(None, description="Training rows, where no index is named.")
+    evaluation_dataset_id: str | None = Field(
         None,
-        description="Sum over these indexes of one run's checkpoints, the one asked among them, each by its weight.",
-        examples=[[{"index_id": "idx_5b20", "weight": 0.001}, {"index_id": "idx_77c3", "weight": 0.0005}]],
+        description="Test points; a seeded tenth of the training rows is held out where it is left out.",
     )
-    damping_scale: float | None = Field(None, description="Damping; the method's own default when left out.")
-    exact: Literal["auto"] | bool = Field(
-        "auto",
-        description="Compact storage: recompute the true gradients of the best candidates.",
+    index_id: str | None = Field(None, description="Judge this index: its checkpoint gives the gradients.")
+    kind: Literal["class-attribution"]
+    lora: LoraShape = Field({"lora_alpha": 8.0, "r": 8}, validate_default=True)
+    loss: Literal["completion", "assistant", "all"] | str | None = Field(
+        None, description="Which tokens carry loss; by default what the rows imply."
     )
-    examples: list[dict[str, Any]] | None = Field(
-        None, examples=[[{"label": "billing", "text": "refund still missing"}]]
-    )
-    include: list[Literal["blocks", "tokens"] | str] = Field(
-        [],
-        description="'blocks': each weight tensor's part of the influence; 'tokens': each token's part of the score.",
-    )
-    k: int = Field(10, description="Rows per ranking.")
-    method: str = Field(
-        "datainf",
-        description="Name of a method or baseline; 'GET /v1/methods' lists them.",
-    )
-    order: Literal["helpful", "harmful", "absolute", "both"] | str = Field(
-        "both", description="Which rankings to return."
-    )
-    rows: RowSelection | None = None
-    target: Literal["label", "prediction"] | str | SpanTarget = Field(
-        "label",
-        description="Loss on the label, on the model's own prediction, or on a part of the answer.",
+    max_length: int = Field(128, description="Tokens per row.")
+    methods: list[MethodChoice] | None = Field(None, description="Those that the kind compares when left out.")
+    recipe: TrainingRecipe = Field(
+        {
+            "batch_rows": 16,
+            "epochs": 6,
+            "learning_rate": 0.002,
+            "lora_dropout": 0.05,
+            "max_gradient_norm": 1.0,
+            "seed": 0,
+            "warmup_share": 0.1,
+            "weight_decay": 0.01,
+        },
         validate_default=True,
     )
-
-
-class ScoredRow(BaseModel):
-    """
-    One training row in a ranking. `percentile` is the share of rows with a lower score, in 0..100.
-
-    `predicted_change` is what leaving the row out is predicted to do to the test loss; only where the index was
-    calibrated for this method and damping.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    blocks: dict[str, float] | None = None
-    direction: Literal["helpful", "harmful"] | str
-    exact: bool
-    influence: float
-    label: int | float | str | list[int | float | str | TextSpan | None] | None = None
-    metadata: dict[str, Any] | None = None
-    percentile: float
-    predicted_change: float | None = None
-    rank: int
-    row: dict[str, Any]
-    row_id: str
-    row_index: int
-    score: float
-    tokens: TokenParts | None = None
+    revision: str | None = Field(None, description="Hub revision of the base model.")
+    rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
+    seeds: list[int] = Field([0], description="One or more trainings per seed.")
+    test_points: int = Field(100, description="Number of test rows to score.")
 
 
 class ClassSummary(BaseModel):
@@ -1120,77 +1158,16 @@ class ClassSummary(BaseModel):
     rows: int
 
 
-class IndexSpec(BaseModel):
+class Conflict(BaseModel):
     """
-    A resolved index request: its digest is the index's id. Nothing here may depend on the machine.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    checkpoint_id: str
-    code_dtype: Literal["int8", "float16"] | str = "int8"
-    dataset_id: str
-    gradient_version: int = 1
-    gradients: GradientSettings = Field(
-        {
-            "include_bias": False,
-            "max_length": 512,
-            "on_too_long": "truncate",
-            "parts": "all",
-            "precision": "float32",
-            "reduction": "mean",
-        },
-        validate_default=True,
-    )
-    grow_from: str | None = None
-    kronecker: bool = False
-    on_non_finite: Literal["fail", "skip"] | str = "fail"
-    rank: int | None = None
-    storage: Literal["full", "compact"] | str
-    storage_dtype: Literal["float32", "float16"] | str = "float32"
-
-
-class SweepResult(BaseModel):
-    """
-    `rows` by ascending damping; `spearman` is the mean rank correlation of each pair of them, in that order.
+    A change that was not made, because the row had been decided anew since the version that the caller knew.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    rows: list[SweepRow]
-    rows_scored: int
-    spearman: list[list[float]]
-    test_points: int
-    top: int
-
-
-class GroupSummary(BaseModel):
-    """
-    One group. Scores are means over evaluation rows, positive is helpful; `low` and `high` are the ends of the 95 %
-    interval of `mean_score`, over evaluation rows drawn anew. `share_of_helpful` and `share_of_harmful` are of the most
-    helpful and the most harmful tenth of all rows. `by_class` is the mean score on evaluation rows of each class, in
-    the order of `classes`; null where there are none. `place` is the group's number, the same whatever the order.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    best: list[GroupRow]
-    by_class: list[float | None] | None = None
-    group: str | None
-    high: float
-    low: float
-    mean_loss: float | None = None
-    mean_score: float
-    place: int
-    rows: int
-    share: float
-    share_of_harmful: float
-    share_of_helpful: float
-    sum_score: float
-    worst: list[GroupRow]
+    current: Decision | None
+    row_index: int
 
 
 class CorrelationRequest(BaseModel):
@@ -1235,6 +1212,191 @@ class CorrelationRequest(BaseModel):
     revision: str | None = Field(None, description="Hub revision of the base model.")
     rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
     seeds: list[int] = Field([0], description="One or more trainings per seed.")
+    test_points: int = Field(100, description="Number of test rows to score.")
+
+
+class Dataset(BaseModel):
+    """
+    An accepted data set. `statistics` holds counts (labels, characters), `problems` what looks wrong.
+
+    The id stands for the rows with their metadata, their kind, the label names and `columns`. `metadata_columns` play
+    no role: they stay with the rows, and no model reads them. `derived_from` is there when a review made it of another
+    one.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    bytes: int
+    columns: dict[str, str]
+    created_at: AwareDatetime
+    derived_from: DerivedFrom | None = None
+    format: DatasetFormat | None = None
+    id: str
+    kind: (
+        Literal[
+            "classification",
+            "regression",
+            "multi_label_classification",
+            "token_classification",
+            "completion",
+            "conversation",
+            "text",
+            "image_classification",
+            "image_caption",
+        ]
+        | str
+    )
+    label_names: list[str] | None = None
+    metadata_columns: dict[str, Literal["string", "number", "boolean", "time", "json"] | str] | None = None
+    name: str | None = None
+    problems: list[RowProblem] = Field([], validate_default=True)
+    rows: int
+    statistics: dict[str, Any]
+
+
+class DecisionsAnswer(BaseModel):
+    """
+    What a change did. `version` is the review's after it.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    applied: int
+    conflicts: list[Conflict] = Field([], validate_default=True)
+    version: int
+
+
+class GroupsRequest(BaseModel):
+    """
+    `POST /v1/indexes/{id}/groups`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    by: str = Field(
+        ...,
+        description="'label', 'predicted' (the class that the model answers), or a metadata column of the data set; 'metadata.NAME' where one has such a name.",
+        examples=["source"],
+    )
+    damping_scale: float | None = None
+    evaluation: RowSelection = Field(..., description="Rows whose labels are trusted: scores are means over them.")
+    method: str = Field("datainf", description="A method that the index offers.")
+
+
+class Index(BaseModel):
+    """
+    An index as the API shows it. Sizes are bytes in Redis; `damping` is lambda a block at scale 0.1, null for
+    codes in the optimiser's metric.
+
+    `embedding_bytes`, part of `bytes`, is null until the baseline `embedding` is first asked for.
+
+    `progress` is the job's while the index is being built; it is not stored with the record. `built_by` is the job that
+    the data are of, where a later job has only computed again what was lost of them.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    blocks: list[Block] = Field([], validate_default=True)
+    built_by: str | None = None
+    bytes: int | None = None
+    bytes_per_row: float | None = None
+    calibrations: list[Calibration] = Field([], validate_default=True)
+    created_at: AwareDatetime
+    damping: dict[str, float] | None = None
+    embedding_bytes: int | None = None
+    error: dict[str, Any] | None = None
+    estimate: dict[str, Any] | None = None
+    fidelity: dict[str, Any] | None = None
+    growth: Growth | None = None
+    id: str
+    job_id: str
+    parameters: int | None = None
+    precision_fidelity: dict[str, Any] | None = None
+    progress: Progress | None = None
+    ready_at: AwareDatetime | None = None
+    rows: int
+    rows_indexed: int | None = None
+    rows_per_shard: int = 0
+    shards: int = 0
+    skipped_rows: list[str] = []
+    spec: IndexSpec
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
+    timings: dict[str, float] | None = None
+    truncated_rows: int | None = None
+    warnings: list[str] = []
+
+
+class Job(BaseModel):
+    """
+    One piece of asynchronous work. `resource` is the path of what it makes.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    created_at: AwareDatetime
+    error: dict[str, Any] | None = None
+    finished_at: AwareDatetime | None = None
+    id: str
+    kind: Literal["index", "query", "preview", "audit", "sweep", "evaluation", "groups"] | str
+    progress: Progress = Field(
+        {"done": 0, "phase": "queued", "total": 0, "unit": "rows"},
+        validate_default=True,
+    )
+    resource: str
+    resource_id: str
+    started_at: AwareDatetime | None = None
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str = "queued"
+
+
+class LdsRequest(BaseModel):
+    """
+    Linear datamodelling score: do summed scores of a subset predict the test losses after training on it?
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    base_model: str | None = Field(
+        None,
+        description="Alias, path or hub id; left out for causal rows: a small model made from the rows.",
+    )
+    dataset_id: str | None = Field(None, description="Training rows, where no index is named.")
+    evaluation_dataset_id: str | None = Field(
+        None,
+        description="Test points; a seeded tenth of the training rows is held out where it is left out.",
+    )
+    flip_share: float = Field(0.0, description="Share of the labels flipped on purpose.")
+    index_id: str | None = Field(None, description="Judge this index: its checkpoint gives the gradients.")
+    kind: Literal["lds"]
+    lora: LoraShape = Field({"lora_alpha": 8.0, "r": 8}, validate_default=True)
+    loss: Literal["completion", "assistant", "all"] | str | None = Field(
+        None, description="Which tokens carry loss; by default what the rows imply."
+    )
+    max_length: int = Field(128, description="Tokens per row.")
+    methods: list[MethodChoice] | None = Field(None, description="Those that the kind compares when left out.")
+    recipe: TrainingRecipe = Field(
+        {
+            "batch_rows": 16,
+            "epochs": 6,
+            "learning_rate": 0.002,
+            "lora_dropout": 0.05,
+            "max_gradient_norm": 1.0,
+            "seed": 0,
+            "warmup_share": 0.1,
+            "weight_decay": 0.01,
+        },
+        validate_default=True,
+    )
+    revision: str | None = Field(None, description="Hub revision of the base model.")
+    rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
+    seeds: list[int] = Field([0], description="One or more trainings per seed.")
+    subset_share: float = Field(0.5, description="Share of the rows in a subset.")
+    subsets: int = Field(48, description="Subsets of the rows that are trained on.")
     test_points: int = Field(100, description="Number of test rows to score.")
 
 
@@ -1286,142 +1448,6 @@ class LeaveOutRequest(BaseModel):
     revision: str | None = Field(None, description="Hub revision of the base model.")
     rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
     seeds: list[int] = Field([0], description="One or more trainings per seed.")
-    test_points: int = Field(100, description="Number of test rows to score.")
-
-
-class ClassAttributionRequest(BaseModel):
-    """
-    The paper's Llama tables: do test generations point at training rows of their own class?
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    base_model: str | None = Field(
-        None,
-        description="Alias, path or hub id; left out for causal rows: a small model made from the rows.",
-    )
-    dataset_id: str | None = Field(None, description="Training rows, where no index is named.")
-    evaluation_dataset_id: str | None = Field(
-        None,
-        description="Test points; a seeded tenth of the training rows is held out where it is left out.",
-    )
-    index_id: str | None = Field(None, description="Judge this index: its checkpoint gives the gradients.")
-    kind: Literal["class-attribution"]
-    lora: LoraShape = Field({"lora_alpha": 8.0, "r": 8}, validate_default=True)
-    loss: Literal["completion", "assistant", "all"] | str | None = Field(
-        None, description="Which tokens carry loss; by default what the rows imply."
-    )
-    max_length: int = Field(128, description="Tokens per row.")
-    methods: list[MethodChoice] | None = Field(None, description="Those that the kind compares when left out.")
-    recipe: TrainingRecipe = Field(
-        {
-            "batch_rows": 16,
-            "epochs": 6,
-            "learning_rate": 0.002,
-            "lora_dropout": 0.05,
-            "max_gradient_norm": 1.0,
-            "seed": 0,
-            "warmup_share": 0.1,
-            "weight_decay": 0.01,
-        },
-        validate_default=True,
-    )
-    revision: str | None = Field(None, description="Hub revision of the base model.")
-    rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
-    seeds: list[int] = Field([0], description="One or more trainings per seed.")
-    test_points: int = Field(100, description="Number of test rows to score.")
-
-
-class CalibrateRequest(BaseModel):
-    """
-    A scale from scores to predicted change of loss, fitted on retrained subsets.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    base_model: str | None = Field(
-        None,
-        description="Alias, path or hub id; left out for causal rows: a small model made from the rows.",
-    )
-    dataset_id: str | None = Field(None, description="Training rows, where no index is named.")
-    evaluation_dataset_id: str | None = Field(
-        None,
-        description="Test points; a seeded tenth of the training rows is held out where it is left out.",
-    )
-    index_id: str | None = Field(None, description="Judge this index: its checkpoint gives the gradients.")
-    kind: Literal["calibrate"]
-    lora: LoraShape = Field({"lora_alpha": 8.0, "r": 8}, validate_default=True)
-    loss: Literal["completion", "assistant", "all"] | str | None = Field(
-        None, description="Which tokens carry loss; by default what the rows imply."
-    )
-    max_length: int = Field(128, description="Tokens per row.")
-    methods: list[MethodChoice] | None = Field(None, description="Those that the kind compares when left out.")
-    recipe: TrainingRecipe = Field(
-        {
-            "batch_rows": 16,
-            "epochs": 6,
-            "learning_rate": 0.002,
-            "lora_dropout": 0.05,
-            "max_gradient_norm": 1.0,
-            "seed": 0,
-            "warmup_share": 0.1,
-            "weight_decay": 0.01,
-        },
-        validate_default=True,
-    )
-    revision: str | None = Field(None, description="Hub revision of the base model.")
-    rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
-    subset_share: float = Field(0.9, description="Share of the rows in a subset.")
-    subsets: int = Field(32, description="Subsets of the rows that are trained on.")
-    test_points: int = Field(100, description="Number of test rows to score.")
-
-
-class LdsRequest(BaseModel):
-    """
-    Linear datamodelling score: do summed scores of a subset predict the test losses after training on it?
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    base_model: str | None = Field(
-        None,
-        description="Alias, path or hub id; left out for causal rows: a small model made from the rows.",
-    )
-    dataset_id: str | None = Field(None, description="Training rows, where no index is named.")
-    evaluation_dataset_id: str | None = Field(
-        None,
-        description="Test points; a seeded tenth of the training rows is held out where it is left out.",
-    )
-    flip_share: float = Field(0.0, description="Share of the labels flipped on purpose.")
-    index_id: str | None = Field(None, description="Judge this index: its checkpoint gives the gradients.")
-    kind: Literal["lds"]
-    lora: LoraShape = Field({"lora_alpha": 8.0, "r": 8}, validate_default=True)
-    loss: Literal["completion", "assistant", "all"] | str | None = Field(
-        None, description="Which tokens carry loss; by default what the rows imply."
-    )
-    max_length: int = Field(128, description="Tokens per row.")
-    methods: list[MethodChoice] | None = Field(None, description="Those that the kind compares when left out.")
-    recipe: TrainingRecipe = Field(
-        {
-            "batch_rows": 16,
-            "epochs": 6,
-            "learning_rate": 0.002,
-            "lora_dropout": 0.05,
-            "max_gradient_norm": 1.0,
-            "seed": 0,
-            "warmup_share": 0.1,
-            "weight_decay": 0.01,
-        },
-        validate_default=True,
-    )
-    revision: str | None = Field(None, description="Hub revision of the base model.")
-    rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
-    seeds: list[int] = Field([0], description="One or more trainings per seed.")
-    subset_share: float = Field(0.5, description="Share of the rows in a subset.")
-    subsets: int = Field(48, description="Subsets of the rows that are trained on.")
     test_points: int = Field(100, description="Number of test rows to score.")
 
 
@@ -1486,29 +1512,80 @@ class Picture(BaseModel):
     y_label: str
 
 
-class Conflict(BaseModel):
+class Preview(BaseModel):
     """
-    A change that was not made, because the row had been decided anew since the version that the caller knew.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    current: Decision | None
-    row_index: int
-
-
-class DecisionsAnswer(BaseModel):
-    """
-    What a change did. `version` is the review's after it.
+    A preview and, once its job succeeded, its rows.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    applied: int
-    conflicts: list[Conflict] = Field([], validate_default=True)
-    version: int
+    checkpoint_id: str
+    created_at: AwareDatetime
+    dataset_id: str
+    error: dict[str, Any] | None = None
+    id: str
+    job_id: str
+    request: PreviewRequest
+    rows: list[PreviewRow] | None = None
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
+
+
+class QueryRequest(BaseModel):
+    """
+    `POST /v1/indexes/{id}/queries`: give `examples` or `rows`, not both.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    against: int | float | str | list[int | float | str | TextSpan | None] | None = Field(
+        None,
+        description="Another completion or label of the test points: why the one and not the other. Scores are then of the difference of the two losses.",
+        examples=["delivery"],
+    )
+    aggregate: Literal["each", "mean"] | str = Field(
+        "each", description="One answer for each test point, or for their mean loss."
+    )
+    checkpoints: list[CheckpointWeight] | None = Field(
+        None,
+        description="Sum over these indexes of one run's checkpoints, the one asked among them, each by its weight.",
+        examples=[[{"index_id": "idx_5b20", "weight": 0.001}, {"index_id": "idx_77c3", "weight": 0.0005}]],
+    )
+    damping_scale: float | None = Field(None, description="Damping; the method's own default when left out.")
+    exact: Literal["auto"] | bool = Field(
+        "auto",
+        description="Compact storage: recompute the true gradients of the best candidates.",
+    )
+    examples: list[dict[str, Any]] | None = Field(
+        None, examples=[[{"label": "billing", "text": "refund still missing"}]]
+    )
+    generation: GenerationSettings | None = Field(
+        None,
+        description="How the image is made that target 'prediction' asks an image model for.",
+    )
+    include: list[Literal["blocks", "tokens"] | str] = Field(
+        [],
+        description="'blocks': each weight tensor's part of the influence; 'tokens': each token's part of the score.",
+    )
+    k: int = Field(10, description="Rows per ranking.")
+    method: str = Field(
+        "datainf",
+        description="Name of a method or baseline; 'GET /v1/methods' lists them.",
+    )
+    order: Literal["helpful", "harmful", "absolute", "both"] | str = Field(
+        "both", description="Which rankings to return."
+    )
+    rows: RowSelection | None = None
+    run_id: str | None = Field(
+        None,
+        description="Sum over the indexes of all checkpoints of a run, the one asked among them, by the run's weights.",
+    )
+    target: Literal["label", "prediction"] | str | SpanTarget = Field(
+        "label",
+        description="Loss on the label, on the model's own prediction, or on a part of the answer.",
+        validate_default=True,
+    )
 
 
 class Report(BaseModel):
@@ -1526,6 +1603,227 @@ class Report(BaseModel):
     pictures: list[Picture] = Field([], validate_default=True)
     reading: list[str] = []
     tables: list[Table]
+
+
+class Review(BaseModel):
+    """
+    A review as the API shows it; `version` counts its changes, `progress` is made when it is read.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    audit_id: str | None = None
+    created_at: AwareDatetime
+    dataset_id: str
+    id: str
+    name: str | None = None
+    progress: ReviewProgress | None = None
+    rows: int
+    version: int = 0
+
+
+class Run(BaseModel):
+    """
+    Checkpoints in the order of their steps. `weights_from` says where the weights are from: the trainer's log, or
+    nowhere, so that all are 1. The id follows from the checkpoints, their steps and weights.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    base_model: BaseModelRef
+    checkpoints: list[RunCheckpoint]
+    created_at: AwareDatetime
+    id: str
+    task: (
+        Literal[
+            "sequence_classification",
+            "regression",
+            "multi_label_classification",
+            "token_classification",
+            "causal_lm",
+            "seq2seq_lm",
+            "text_to_image",
+        ]
+        | str
+    )
+    warnings: list[str] = []
+    weights_from: Literal["learning_rate", "equal"] | str
+
+
+class ScoredRow(BaseModel):
+    """
+    One training row in a ranking. `percentile` is the share of rows with a lower score, in 0..100.
+
+    `predicted_change` is what leaving the row out is predicted to do to the test loss; only where the index was
+    calibrated for this method and damping.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    blocks: dict[str, float] | None = None
+    direction: Literal["helpful", "harmful"] | str
+    exact: bool
+    influence: float
+    label: int | float | str | list[int | float | str | TextSpan | None] | None = None
+    metadata: dict[str, Any] | None = None
+    percentile: float
+    predicted_change: float | None = None
+    rank: int
+    row: dict[str, Any]
+    row_id: str
+    row_index: int
+    score: float
+    tokens: TokenParts | None = None
+
+
+class SweepRequest(BaseModel):
+    """
+    `POST /v1/indexes/{id}/sweeps`: give `examples` or `rows`, not both.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    against: int | float | str | list[int | float | str | TextSpan | None] | None = Field(
+        None,
+        description="Another completion or label of the test points: why the one and not the other. Scores are then of the difference of the two losses.",
+        examples=["delivery"],
+    )
+    damping_scales: list[float] | None = Field(
+        None,
+        description="From 0.01 to 1000 times the method's default when left out; the default is always compared.",
+        examples=[[0.01, 0.1, 1.0, 10.0]],
+    )
+    evaluation_id: str | None = Field(
+        None,
+        description="An evaluation of kind 'lds' of this index: it says how well each damping agrees with retraining. The newest one when left out, if there is any.",
+        examples=["eval_01J9"],
+    )
+    examples: list[dict[str, Any]] | None = Field(
+        None, examples=[[{"label": "billing", "text": "refund still missing"}]]
+    )
+    generation: GenerationSettings | None = Field(
+        None,
+        description="How the image is made that target 'prediction' asks an image model for.",
+    )
+    method: str = Field("datainf", description="A method that has a damping.")
+    rows: RowSelection | None = None
+    target: Literal["label", "prediction"] | str | SpanTarget = Field(
+        "label",
+        description="Loss on the label, on the model's own prediction, or on a part of the answer.",
+        validate_default=True,
+    )
+
+
+class SweepResult(BaseModel):
+    """
+    `rows` by ascending damping; `spearman` is the mean rank correlation of each pair of them, in that order.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    rows: list[SweepRow]
+    rows_scored: int
+    spearman: list[list[float]]
+    test_points: int
+    top: int
+
+
+class TestPointResult(BaseModel):
+    """
+    The answer for one test point, or for the mean of all of them.
+
+    `loss` is that of the reference, or of `target_text`, the part of it that was asked about. `against_loss` is that of
+    the answer it was asked against: scores are then of the difference, `loss - against_loss`.
+    `base_loss` is the loss of the same with the adapter switched off: what the base model alone would have lost. It is
+    null for plain models, and where weights of the base model itself are not known or were trained, too.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    absolute: list[ScoredRow] = Field([], validate_default=True)
+    against_loss: float | None = None
+    base_loss: float | None = None
+    example: dict[str, Any]
+    harmful: list[ScoredRow] = Field([], validate_default=True)
+    helpful: list[ScoredRow] = Field([], validate_default=True)
+    histogram: Histogram
+    loss: float
+    predicted_label: int | float | str | list[int | float | str | TextSpan | None] | None = None
+    predicted_probability: float | None = None
+    prediction: str | None = None
+    summary: dict[str, float]
+    target_text: str | None = None
+    tokens: TokenLosses | None = None
+
+
+class Audit(BaseModel):
+    """
+    An audit and, once its job succeeded, its summary; the rows are read apart, for they grow with the data set.
+
+    `columns` are those that its table has. `not_audited` names rows that the index left out.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    accuracy: float | None = None
+    classes: list[ClassSummary] | None = None
+    columns: list[str] = []
+    confusion: Confusion | None = None
+    created_at: AwareDatetime
+    damping_scale: float | None = None
+    dataset_id: str
+    error: dict[str, Any] | None = None
+    evaluation_loss: float | None = None
+    evaluation_rows: int | None = None
+    fidelity: dict[str, Any] | None = None
+    finished_at: AwareDatetime | None = None
+    id: str
+    index_id: str
+    job_id: str
+    kind: (
+        Literal[
+            "classification",
+            "regression",
+            "multi_label_classification",
+            "token_classification",
+            "completion",
+            "conversation",
+            "text",
+            "image_classification",
+            "image_caption",
+        ]
+        | str
+    )
+    label_names: list[str] | None = None
+    method: str
+    not_audited: list[str] = []
+    notes: list[str] = []
+    request: AuditRequest
+    rows: int
+    rows_audited: int | None = None
+    sign_convention: str = "score>0 is helpful"
+    signals: list[SignalUse]
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
+    storage: str | None = None
+    task: (
+        Literal[
+            "sequence_classification",
+            "regression",
+            "multi_label_classification",
+            "token_classification",
+            "causal_lm",
+            "seq2seq_lm",
+            "text_to_image",
+        ]
+        | str
+    )
 
 
 class Evaluation(BaseModel):
@@ -1581,163 +1879,6 @@ class Groups(BaseModel):
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
 
 
-class Sweep(BaseModel):
-    """
-    A sweep and, once its job succeeded, its result.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    created_at: AwareDatetime
-    damping_scales: list[float]
-    default_damping_scale: float
-    error: dict[str, Any] | None = None
-    evaluation_id: str | None = None
-    id: str
-    index_id: str
-    job_id: str
-    method: str
-    milliseconds: dict[str, float] | None = None
-    request: SweepRequest
-    result: SweepResult | None = None
-    state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
-    storage: str
-
-
-class Index(BaseModel):
-    """
-    An index as the API shows it. Sizes are bytes in Redis; `damping` is lambda a block at scale 0.1.
-
-    `embedding_bytes`, part of `bytes`, is null until the baseline `embedding` is first asked for.
-
-    `progress` is the job's while the index is being built; it is not stored with the record. `built_by` is the job that
-    the data are of, where a later job has only computed again what was lost of them.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    blocks: list[Block] = Field([], validate_default=True)
-    built_by: str | None = None
-    bytes: int | None = None
-    bytes_per_row: float | None = None
-    calibrations: list[Calibration] = Field([], validate_default=True)
-    created_at: AwareDatetime
-    damping: dict[str, float] | None = None
-    embedding_bytes: int | None = None
-    error: dict[str, Any] | None = None
-    estimate: dict[str, Any] | None = None
-    fidelity: dict[str, Any] | None = None
-    growth: Growth | None = None
-    id: str
-    job_id: str
-    parameters: int | None = None
-    precision_fidelity: dict[str, Any] | None = None
-    progress: Progress | None = None
-    ready_at: AwareDatetime | None = None
-    rows: int
-    rows_indexed: int | None = None
-    rows_per_shard: int = 0
-    shards: int = 0
-    skipped_rows: list[str] = []
-    spec: IndexSpec
-    state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
-    timings: dict[str, float] | None = None
-    truncated_rows: int | None = None
-    warnings: list[str] = []
-
-
-class Audit(BaseModel):
-    """
-    An audit and, once its job succeeded, its summary; the rows are read apart, for they grow with the data set.
-
-    `columns` are those that its table has. `not_audited` names rows that the index left out.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    accuracy: float | None = None
-    classes: list[ClassSummary] | None = None
-    columns: list[str] = []
-    confusion: Confusion | None = None
-    created_at: AwareDatetime
-    damping_scale: float | None = None
-    dataset_id: str
-    error: dict[str, Any] | None = None
-    evaluation_loss: float | None = None
-    evaluation_rows: int | None = None
-    fidelity: dict[str, Any] | None = None
-    finished_at: AwareDatetime | None = None
-    id: str
-    index_id: str
-    job_id: str
-    kind: (
-        Literal[
-            "classification",
-            "regression",
-            "multi_label_classification",
-            "token_classification",
-            "completion",
-            "conversation",
-            "text",
-        ]
-        | str
-    )
-    label_names: list[str] | None = None
-    method: str
-    not_audited: list[str] = []
-    notes: list[str] = []
-    request: AuditRequest
-    rows: int
-    rows_audited: int | None = None
-    sign_convention: str = "score>0 is helpful"
-    signals: list[SignalUse]
-    state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
-    storage: str | None = None
-    task: (
-        Literal[
-            "sequence_classification",
-            "regression",
-            "multi_label_classification",
-            "token_classification",
-            "causal_lm",
-            "seq2seq_lm",
-        ]
-        | str
-    )
-
-
-class TestPointResult(BaseModel):
-    """
-    The answer for one test point, or for the mean of all of them.
-
-    `loss` is that of the reference, or of `target_text`, the part of it that was asked about. `against_loss` is that of
-    the answer it was asked against: scores are then of the difference, `loss - against_loss`.
-    `base_loss` is the loss of the same with the adapter switched off: what the base model alone would have lost. It is
-    null for plain models, and where weights of the base model itself are not known or were trained, too.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    absolute: list[ScoredRow] = Field([], validate_default=True)
-    against_loss: float | None = None
-    base_loss: float | None = None
-    example: dict[str, Any]
-    harmful: list[ScoredRow] = Field([], validate_default=True)
-    helpful: list[ScoredRow] = Field([], validate_default=True)
-    histogram: Histogram
-    loss: float
-    predicted_label: int | float | str | list[int | float | str | TextSpan | None] | None = None
-    predicted_probability: float | None = None
-    prediction: str | None = None
-    summary: dict[str, float]
-    target_text: str | None = None
-    tokens: TokenLosses | None = None
-
-
 class Query(BaseModel):
     """
     A query and, once its job succeeded, its results. `checkpoints` are those summed over, the asked one first.
@@ -1768,3 +1909,27 @@ class Query(BaseModel):
     sign_convention: str = "score>0 is helpful"
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
     storage: str | None = None
+
+
+class Sweep(BaseModel):
+    """
+    A sweep and, once its job succeeded, its result.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    created_at: AwareDatetime
+    damping_scales: list[float]
+    default_damping_scale: float
+    error: dict[str, Any] | None = None
+    evaluation_id: str | None = None
+    id: str
+    index_id: str
+    job_id: str
+    method: str
+    milliseconds: dict[str, float] | None = None
+    request: SweepRequest
+    result: SweepResult | None = None
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
+    storage: str

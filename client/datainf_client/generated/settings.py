@@ -5,6 +5,21 @@ from __future__ import annotations
 from typing import Literal, NotRequired, TypedDict
 
 
+class AuditRequest(TypedDict):
+    """
+    `POST /v1/indexes/{id}/audits`.
+    """
+
+    damping_scale: NotRequired[float | None]
+    method: NotRequired[str]
+    signals: NotRequired[
+        list[Literal["loss", "self_influence", "influence", "margin", "probability", "predicted"]] | None
+    ]
+    weights: NotRequired[
+        dict[Literal["loss", "self_influence", "influence", "margin", "probability", "predicted"], float] | None
+    ]
+
+
 class CheckpointWeight(TypedDict):
     """
     One index of a sum over checkpoints, and what its influence is multiplied by: its learning rate.
@@ -14,15 +29,89 @@ class CheckpointWeight(TypedDict):
     weight: float
 
 
-class BulkFilter(TypedDict):
+class Condition(TypedDict):
     """
-    Rows of the review's audit, by the same conditions as `GET /v1/audits/{id}/rows`; all of them have to hold.
+    What has to hold of a column.
+
+    `ne` also holds of rows without a value. `in` takes a list, `contains` a text, whatever its case. `is_null` takes
+    true (the default: the row has no value) or false. `gt` and `lt` are of numbers, times and texts.
     """
 
-    disagree: NotRequired[bool | None]
-    label: NotRequired[str | None]
-    min_suspicion: NotRequired[float | None]
-    predicted: NotRequired[str | None]
+    column: str
+    op: Literal["eq", "ne", "in", "gt", "lt", "contains", "is_null"]
+    value: NotRequired[bool | int | float | str | list[bool | int | float | str] | None]
+
+
+class DiffusionSettings(TypedDict):
+    """
+    What the gradient of an image with a caption is taken of: the mean over fixed timesteps of the squared error
+    against the scheduler's target, under noise that all rows and test points share.
+    """
+
+    measurement: NotRequired[Literal["loss", "square"]]
+    noise_offset: NotRequired[float]
+    resolution: NotRequired[int | None]
+    seed: NotRequired[int]
+    snr_gamma: NotRequired[float | None]
+    timestep_weighting: NotRequired[Literal["none", "unit_norm"]]
+    timesteps: NotRequired[int]
+
+
+class GenerationSettings(TypedDict):
+    """
+    How an image is made where the model is asked for its own: `target` 'prediction'.
+    """
+
+    guidance_scale: NotRequired[float]
+    seed: NotRequired[int]
+    steps: NotRequired[int]
+
+
+class GroupsRequest(TypedDict):
+    """
+    `POST /v1/indexes/{id}/groups`.
+    """
+
+    damping_scale: NotRequired[float | None]
+    method: NotRequired[str]
+
+
+class IndexRequest(TypedDict):
+    """
+    `POST /v1/indexes`.
+    """
+
+    batch_rows: NotRequired[int]
+    code_dtype: NotRequired[Literal["int8", "float16"]]
+    diffusion: NotRequired[DiffusionSettings | None]
+    include_bias: NotRequired[bool]
+    kronecker: NotRequired[bool]
+    loss: NotRequired[Literal["completion", "assistant", "all"] | None]
+    max_length: NotRequired[int]
+    metric: NotRequired[Literal["gradient", "optimizer"]]
+    on_non_finite: NotRequired[Literal["fail", "skip"]]
+    on_too_long: NotRequired[Literal["truncate", "fail"]]
+    parts: NotRequired[Literal["all", "lora"]]
+    precision: NotRequired[Literal["float32", "bfloat16"]]
+    rank: NotRequired[int]
+    reduction: NotRequired[Literal["mean", "sum"]]
+    run_id: NotRequired[str | None]
+    storage: NotRequired[Literal["auto", "full", "compact"]]
+    storage_dtype: NotRequired[Literal["float32", "float16"]]
+
+
+class PreviewRequest(TypedDict):
+    """
+    `POST /v1/datasets/{id}/preview`: the first five rows unless `offset` or `row_indexes` say otherwise.
+    """
+
+    loss: NotRequired[Literal["completion", "assistant", "all"] | None]
+    max_length: NotRequired[int]
+    offset: NotRequired[int]
+    on_too_long: NotRequired[Literal["truncate", "fail"]]
+    precision: NotRequired[Literal["float32", "bfloat16"]]
+    reduction: NotRequired[Literal["mean", "sum"]]
+    row_indexes: NotRequired[list[int] | None]
 
 
 class SpanTarget(TypedDict):
@@ -43,19 +132,18 @@ class TextSpan(TypedDict):
     start: int
 
 
-class AuditRequest(TypedDict):
+class BulkFilter(TypedDict):
     """
-    `POST /v1/indexes/{id}/audits`.
+    Rows by the same conditions as `GET /v1/reviews/{id}/rows`; all of them have to hold. Those that are named here
+    are figures of the review's audit.
     """
 
-    damping_scale: NotRequired[float | None]
-    method: NotRequired[str]
-    signals: NotRequired[
-        list[Literal["loss", "self_influence", "influence", "margin", "probability", "predicted"]] | None
-    ]
-    weights: NotRequired[
-        dict[Literal["loss", "self_influence", "influence", "margin", "probability", "predicted"], float] | None
-    ]
+    disagree: NotRequired[bool | None]
+    label: NotRequired[str | None]
+    min_suspicion: NotRequired[float | None]
+    predicted: NotRequired[str | None]
+    q: NotRequired[str | None]
+    where: NotRequired[list[Condition] | None]
 
 
 class BulkRequest(TypedDict):
@@ -71,51 +159,8 @@ class BulkRequest(TypedDict):
     note: NotRequired[str | None]
     overwrite: NotRequired[bool]
     row_indexes: NotRequired[list[int] | None]
-    sort: NotRequired[Literal["suspicion", "loss", "self_influence", "score", "probability", "margin", "row_index"]]
+    sort: NotRequired[str]
     top: NotRequired[int | None]
-
-
-class GroupsRequest(TypedDict):
-    """
-    `POST /v1/indexes/{id}/groups`.
-    """
-
-    damping_scale: NotRequired[float | None]
-    method: NotRequired[str]
-
-
-class IndexRequest(TypedDict):
-    """
-    `POST /v1/indexes`.
-    """
-
-    code_dtype: NotRequired[Literal["int8", "float16"]]
-    include_bias: NotRequired[bool]
-    kronecker: NotRequired[bool]
-    loss: NotRequired[Literal["completion", "assistant", "all"] | None]
-    max_length: NotRequired[int]
-    on_non_finite: NotRequired[Literal["fail", "skip"]]
-    on_too_long: NotRequired[Literal["truncate", "fail"]]
-    parts: NotRequired[Literal["all", "lora"]]
-    precision: NotRequired[Literal["float32", "bfloat16"]]
-    rank: NotRequired[int]
-    reduction: NotRequired[Literal["mean", "sum"]]
-    storage: NotRequired[Literal["auto", "full", "compact"]]
-    storage_dtype: NotRequired[Literal["float32", "float16"]]
-
-
-class PreviewRequest(TypedDict):
-    """
-    `POST /v1/datasets/{id}/preview`: the first five rows unless `offset` or `row_indexes` say otherwise.
-    """
-
-    loss: NotRequired[Literal["completion", "assistant", "all"] | None]
-    max_length: NotRequired[int]
-    offset: NotRequired[int]
-    on_too_long: NotRequired[Literal["truncate", "fail"]]
-    precision: NotRequired[Literal["float32", "bfloat16"]]
-    reduction: NotRequired[Literal["mean", "sum"]]
-    row_indexes: NotRequired[list[int] | None]
 
 
 class QueryRequest(TypedDict):
@@ -128,10 +173,12 @@ class QueryRequest(TypedDict):
     checkpoints: NotRequired[list[CheckpointWeight] | None]
     damping_scale: NotRequired[float | None]
     exact: NotRequired[Literal["auto"] | bool]
+    generation: NotRequired[GenerationSettings | None]
     include: NotRequired[list[Literal["blocks", "tokens"]]]
     k: NotRequired[int]
     method: NotRequired[str]
     order: NotRequired[Literal["helpful", "harmful", "absolute", "both"]]
+    run_id: NotRequired[str | None]
     target: NotRequired[Literal["label", "prediction"] | SpanTarget]
 
 
@@ -143,5 +190,6 @@ class SweepRequest(TypedDict):
     against: NotRequired[int | float | str | list[int | float | str | TextSpan | None] | None]
     damping_scales: NotRequired[list[float] | None]
     evaluation_id: NotRequired[str | None]
+    generation: NotRequired[GenerationSettings | None]
     method: NotRequired[str]
     target: NotRequired[Literal["label", "prediction"] | SpanTarget]
