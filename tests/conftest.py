@@ -28,6 +28,7 @@ SLOW_PLACES = (
     "app/http/test_process.py",
     "cli/test_serve.py",
     "cli/test_supervisor.py",
+    "client/test_client_docs.py",
     "client/test_client_story.py",
     "docker/test_redis_configuration.py",
     "end_to_end",

@@ -53,7 +53,7 @@ def test_class_numbers_stay_numbers(client: Client) -> None:
 
 @pytest.mark.parametrize("rows", [ROWS[:-1], ROWS[::-1], [*ROWS, ROWS[0]]])
 def test_other_rows_are_refused(review: Review, rows: list[dict[str, Any]]) -> None:
-    with pytest.raises(ServiceError, match="rows|Row"):
+    with pytest.raises(ServiceError, match=r"[Rr]ow"):
         review.apply(pd.DataFrame(rows))
 
 

@@ -76,7 +76,8 @@ def ask(index: Index, frame: pd.DataFrame, dataset: Dataset) -> Query:
     assert scores[best["row_index"]] == pytest.approx(best["score"], rel=1e-4) == pytest.approx(max(scores), rel=1e-4)
     assert "<table>" in query._repr_html_()
     stored = index.query(dataset, row_indexes=[0, 1], aggregate="mean", k=1, order="helpful").wait()
-    assert stored.results is not None and len(stored.results) == 1
+    assert stored.results is not None
+    assert len(stored.results) == 1
     return query
 
 
