@@ -1076,6 +1076,7 @@ class Checkpoint(BaseModel):
     id: str
     label_names: list[str] | None = None
     lora_parameters: int | None = None
+    name: str | None = None
     num_labels: int | None = None
     parameters: int | None = None
     pipeline: PipelineRecord | None = None
@@ -1314,6 +1315,7 @@ class Index(BaseModel):
     growth: Growth | None = None
     id: str
     job_id: str
+    name: str | None = None
     parameters: int | None = None
     precision_fidelity: dict[str, Any] | None = None
     progress: Progress | None = None
@@ -1803,6 +1805,7 @@ class Audit(BaseModel):
     )
     label_names: list[str] | None = None
     method: str
+    name: str | None = None
     not_audited: list[str] = []
     notes: list[str] = []
     request: AuditRequest
@@ -1839,6 +1842,7 @@ class Evaluation(BaseModel):
     finished_at: AwareDatetime | None = None
     id: str
     job_id: str
+    name: str | None = None
     pieces: int = 0
     progress: Progress | None = None
     report: Report | None = None
