@@ -22,7 +22,8 @@ NUMERIC = tests/influence tests/workers
 
 .DEFAULT_GOAL := help
 
-.PHONY: lock help install demo test test-fast test-kernels openapi screenshots bench-gradients lint format clean bench-index bench-evaluations
+# Every target that `make help` tells of; the others are files.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' $(MAKEFILE_LIST))
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -46,6 +47,15 @@ test: $(STAMP) ## Run all tests
 test-fast: $(STAMP) ## Run the tests that neither train models, nor let a worker work, nor start processes
 	$(BIN)/python -m pytest $(SHARED_OUT) -m "not slow" $(ARGS)
 
+coverage: $(STAMP) ## Run all tests, measure the branches they take, fail below the floor (twice the time of make test)
+	rm -rf .coverage && mkdir .coverage
+	$(BIN)/python -m coverage run -m pytest $(SHARED_OUT) $(ARGS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+test-matrix: $(STAMP) ## Run the quick tests on every CPython and every Redis-protocol server that is installed
+	$(BIN)/python scripts/test_matrix.py $(SHARED_OUT) $(ARGS)
+
 test-kernels: $(STAMP) ## Run the numeric tests with the instructions of other x86 processors
 	$(OLDEST) $(BIN)/python -m pytest $(SHARED_OUT) $(NUMERIC) $(ARGS)
 	$(AVX2) $(BIN)/python -m pytest $(SHARED_OUT) $(NUMERIC) $(ARGS)
@@ -59,6 +69,12 @@ bench-gradients: $(STAMP) ## Measure per-row gradients on an idle machine (about
 
 bench-index: $(STAMP) ## Measure the compact index: fidelity, scale, HTTP (ten minutes on an idle machine)
 	$(BIN)/python -m benchmarks.index --shared ../shared --write docs/benchmarks $(ARGS)
+
+bench-curation: $(STAMP) ## Measure filters, pages and files of a million rows (three minutes on an idle machine)
+	$(BIN)/python -m benchmarks.curation --write docs/benchmarks/curation.md $(ARGS)
+
+gpu: $(STAMP) ## Prove and measure the CUDA path on the device of this machine (under nine minutes)
+	$(BIN)/python -m benchmarks.gpu $(ARGS)
 
 bench-evaluations: $(STAMP) ## Judge all methods by training again (hours on two cores; goes on where it ended)
 	$(BIN)/python -m benchmarks.evaluations --shared ../shared $(ARGS)
@@ -85,4 +101,4 @@ format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .
 
 clean: ## Remove everything that make made
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .matrix .import_linter_cache

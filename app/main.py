@@ -6,17 +6,18 @@ from importlib.metadata import version
 from typing import Any
 
 import structlog
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 
 from app.audits import routes as audits
 from app.checkpoints import routes as checkpoints
+from app.checkpoints import run_routes as runs
 from app.datasets import preview_routes as previews
 from app.datasets import routes as datasets
 from app.evaluations import routes as evaluations
-from app.http.auth import KeyGuard
+from app.http.auth import KeyGuard, authenticate
 from app.http.context import Context
 from app.http.health import routes as health
 from app.http.health.metrics import Metrics
@@ -32,6 +33,7 @@ from app.queries import method_routes as methods
 from app.queries import routes as queries
 from app.queries.groups import routes as groups
 from app.reviews import routes as reviews
+from app.reviews import row_routes as reviewed_rows
 from app.settings import ApiSettings
 from app.sweeps import routes as sweeps
 from app.ui import docs
@@ -39,6 +41,7 @@ from app.ui import routes as page
 from influence.checkpoint_files.base_models import BaseModels
 from influence.store.connections import BRISK, PROMPT, connect, connect_async
 from influence.store.data.files import Files
+from influence.store.data.search.tables import RowTables
 from influence.store.store import Store
 
 log = structlog.get_logger()
@@ -51,18 +54,20 @@ Errors are `application/problem+json` with a stable `code` and a `hint` that say
 """
 #: The tags of the document in their order, each with what it is about and the routes that carry it.
 RESOURCES: dict[str, tuple[str, tuple[APIRouter, ...]]] = {
-    "checkpoints": ("Base model and adapter, addressed by the digest of their files.", (checkpoints.router,)),
+    "checkpoints": ("Base model and adapter, by the digest of their files.", (checkpoints.router, runs.router)),
     "datasets": ("Rows, addressed by the digest of their normal form.", (datasets.router, previews.router)),
     "indexes": ("All that is cached for a checkpoint and a data set.", (indexes.router,)),
     "queries": ("Test points scored against an index.", (methods.router, queries.router)),
     "audits": ("Training rows ranked by evidence that their label is wrong.", (audits.router,)),
-    "reviews": ("What people decided about the rows of a data set.", (reviews.router,)),
+    "reviews": ("What people decided about the rows of a data set.", (reviews.router, reviewed_rows.router)),
     "groups": ("Training rows taken together, and what leaving rows out is predicted to do.", (groups.router,)),
     "sweeps": ("How much a method's rankings depend on its damping.", (sweeps.router,)),
     "evaluations": ("Experiments that train again to say which scores to trust.", (evaluations.router,)),
     "jobs": ("Long work: watch it, cancel it.", (jobs.router,)),
     "health": ("Probes and metrics.", (health.router,)),
 }
+#: What asks for no key; a route of it that does says so itself.
+OPEN = ("health",)
 TAGS = [{"name": name, "description": about} for name, (about, _) in RESOURCES.items()]
 
 
@@ -79,6 +84,7 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
         connect_async(store.connections.state_url),
         Places(settings.max_event_streams, "event streams"),
         Probe(Store(store.connections.again(BRISK))),
+        RowTables(files),
     )
 
     @asynccontextmanager
@@ -111,9 +117,9 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CROSS_ORIGIN)
     app.add_middleware(RequestFrame, metrics=metrics)
     install_handlers(app)
-    for _, routers in RESOURCES.values():
+    for name, (_, routers) in RESOURCES.items():
         for router in routers:
-            app.include_router(router)
+            app.include_router(router, dependencies=[] if name in OPEN else [Security(authenticate)])
     app.mount(docs.ASSETS_PATH, docs.ASSETS, name="docs")
     app.include_router(docs.router)
     app.mount("/ui/static", page.PageFiles(directory=page.STATIC), name="ui")
@@ -131,6 +137,7 @@ def app_from(settings: ApiSettings) -> FastAPI:
 def _upload_limits(settings: ApiSettings) -> dict[str, int]:
     return {
         "/v1/checkpoints": settings.max_adapter_bytes + FORM_OVERHEAD_BYTES,
+        "/v1/runs": settings.max_adapter_bytes + FORM_OVERHEAD_BYTES,
         "/v1/datasets": settings.max_dataset_bytes + FORM_OVERHEAD_BYTES,
     }
 

@@ -26,6 +26,11 @@ def submit_audit(store: Store, index_id: str, request: AuditRequest) -> Accepted
     checkpoint = store.checkpoints.require(index.spec.checkpoint_id)
     dataset = store.datasets.require(index.spec.dataset_id)
     method = get_offered(request.method, index.spec)
+    if not index.spec.gradients.is_loss:
+        raise InvalidRequest(
+            "An audit compares losses, and the gradients of this index are of none (measurement, timestep_weighting).",
+            hint="Build an index with measurement 'loss' and timestep_weighting 'none'.",
+        )
     if method.needs_checkpoints:
         raise MethodNotOffered(
             f"Method '{request.method}' sums over the checkpoints of a run; an audit looks at one.",

@@ -1,38 +1,51 @@
 """Checkpoints: from an upload or a name to files by address and a record."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from app.checks.base_model import resolve_base_model
 from app.http.context import Context
 from app.http.idempotency import Accepted
 from app.intake.adapter_folder import copy_adapter, unpack_adapter
 from app.intake.adapters import accept_adapter
 from app.intake.archives import ArchiveLimits
+from app.intake.lora_files import accept_lora, unpack_lora
 from app.intake.plain import accept_plain
-from influence.contracts.checkpoint import BaseModelRef, CheckpointRequest
-from influence.contracts.tasks import TaskName
-from influence.errors import InvalidRequest
+from influence.checkpoint_files.adapters.diffusion.files import choose_lora_files
+from influence.checkpoint_files.adapters.folders import choose_files
+from influence.checkpoint_files.bases.pipelines import is_pipeline
+from influence.contracts.checkpoint import BaseModelRef, Checkpoint, CheckpointRequest
+from influence.contracts.tasks import TEXT_TO_IMAGE, TaskName
+from influence.errors import BaseModelNotFound, InvalidRequest
 from influence.settings import OFFLINE
 
 #: The most that deflate makes of a byte; the archive's own check of the ratio is tighter.
 _MAX_EXPANSION = 4
 
 
-def accept_upload(
-    context: Context,
-    archive: Path,
-    *,
-    base_model: str,
-    revision: str | None,
-    task: TaskName | None,
-    label_names: Sequence[str] | None,
-) -> Accepted:
-    """A zip of an adapter folder. Raises UploadRefused, CheckpointRefused, RequestRefused."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a request says of an adapter beside its files and its base model."""
+
+    task: TaskName | None = None
+    label_names: Sequence[str] | None = None
+    lora_alpha: float | None = None
+
+
+def accept_upload(context: Context, archive: Path, *, base_model: str, revision: str | None, said: Said) -> Accepted:
+    """A zip of an adapter folder, or the LoRA file of an image model. Raises UploadRefused, CheckpointRefused,
+    RequestRefused."""
+    limits = archive_limits(context)
+    base = _resolve(context, base_model, revision, said)
+    unpack = unpack_lora if _makes_images(base) else unpack_adapter
+    return _accept(context, lambda folder: unpack(archive, folder, limits), base, said)
+
+
+def archive_limits(context: Context) -> ArchiveLimits:
+    """What an uploaded archive may unpack to."""
     most = context.settings.max_adapter_bytes * _MAX_EXPANSION
-    limits = ArchiveLimits(max_file_bytes=most, max_total_bytes=most)
-    return _accept(
-        context, lambda folder: unpack_adapter(archive, folder, limits), base_model, revision, task, label_names
-    )
+    return ArchiveLimits(max_file_bytes=most, max_total_bytes=most)
 
 
 def accept_named(context: Context, request: CheckpointRequest) -> Accepted:
@@ -46,14 +59,16 @@ def accept_named(context: Context, request: CheckpointRequest) -> Accepted:
             task=request.task,
             label_names=request.label_names,
         )
-    adapter = request.adapter
+    adapter, said = request.adapter, Said(request.task, request.label_names, request.lora_alpha)
+    base = _resolve(context, request.base_model, request.revision, said)
+    choose = choose_lora_files if _makes_images(base) else choose_files
 
     def fetch(folder: Path) -> None:
         settings = context.settings
         if Path(adapter).is_absolute():
             source = context.base_models.allowed_folder(adapter)
             roots = [root.resolve() for root in settings.allowed_roots]
-            copy_adapter(source, folder, max_file_bytes=settings.max_adapter_bytes, roots=roots)
+            copy_adapter(source, folder, max_file_bytes=settings.max_adapter_bytes, roots=roots, choose=choose)
         elif settings.hub_offline:
             raise InvalidRequest(OFFLINE, hint="Upload the adapter as a zip.")
         else:
@@ -61,10 +76,14 @@ def accept_named(context: Context, request: CheckpointRequest) -> Accepted:
             from app.intake.hub_model import fetch_adapter
 
             fetch_adapter(
-                adapter, revision=request.adapter_revision, folder=folder, max_bytes=settings.max_adapter_bytes
+                adapter,
+                revision=request.adapter_revision,
+                folder=folder,
+                max_bytes=settings.max_adapter_bytes,
+                choose=choose,
             )
 
-    return _accept(context, fetch, request.base_model, request.revision, request.task, request.label_names)
+    return _accept(context, fetch, base, said)
 
 
 def accept_trained(
@@ -77,39 +96,54 @@ def accept_trained(
     label_names: Sequence[str] | None,
 ) -> Accepted:
     """A plain model of which some weights were trained. Raises CheckpointRefused, RequestRefused, UnreadableFile."""
-    model = resolve_base_model(context, base_model, revision)
+    model = _resolve(context, base_model, revision, Said(task))
+    if _makes_images(model):
+        raise InvalidRequest(
+            "Image pipelines are scored with the adapter that was trained on them.",
+            hint="Send the LoRA of the UNet, and leave 'trainable' out.",
+            extra={"field": "trainable"},
+        )
     checkpoint = accept_plain(model, trainable, task=task, label_names=label_names)
     return Accepted(checkpoint.id, is_new=context.store.checkpoints.create(checkpoint))
 
 
-def _accept(
-    context: Context,
-    fetch: Callable[[Path], None],
-    base_model: str,
-    revision: str | None,
-    task: TaskName | None,
-    label_names: Sequence[str] | None,
-) -> Accepted:
-    base = resolve_base_model(context, base_model, revision)
+def _accept(context: Context, fetch: Callable[[Path], None], base: BaseModelRef, said: Said) -> Accepted:
     with context.files.scratch() as scratch:
         folder = scratch / "adapter"
         folder.mkdir()
         fetch(folder)
-        checkpoint = accept_adapter(folder, base, task=task, label_names=label_names)
-        assert checkpoint.adapter_digest is not None
-        context.files.keep(folder, context.files.adapter(checkpoint.adapter_digest))
-    return Accepted(checkpoint.id, is_new=context.store.checkpoints.create(checkpoint))
+        checkpoint = _describe(folder, base, said)
+        return Accepted(checkpoint.id, is_new=keep_checkpoint(context, folder, checkpoint))
 
 
-def resolve_base_model(context: Context, name: str, revision: str | None) -> BaseModelRef:
-    """Where a base model lies: a local one by the digest of its files, a hub model at one commit.
+def keep_checkpoint(context: Context, folder: Path, checkpoint: Checkpoint) -> bool:
+    """Move an accepted adapter to its address and write its record; False where it was there."""
+    assert checkpoint.adapter_digest is not None
+    context.files.keep(folder, context.files.adapter(checkpoint.adapter_digest))
+    return context.store.checkpoints.create(checkpoint)
 
-    Without the hub a name stays what it is, and must already be a commit to be one. Raises what `resolve` raises.
-    """
-    base = context.base_models.resolve(name, revision)
-    if base.kind == "path" or context.settings.hub_offline:
-        return base
-    # Loading the hub client takes a third of the time in which the API has to be up.
-    from app.intake.hub_model import pin_revision
 
-    return pin_revision(base)
+def _describe(folder: Path, base: BaseModelRef, said: Said) -> Checkpoint:
+    if _makes_images(base):
+        return accept_lora(folder, base, task=said.task, label_names=said.label_names, lora_alpha=said.lora_alpha)
+    if said.lora_alpha is not None:
+        raise InvalidRequest(
+            "'lora_alpha' is for LoRA files of image models; this adapter's configuration says its own.",
+            hint="Leave 'lora_alpha' out.",
+            extra={"field": "lora_alpha"},
+        )
+    return accept_adapter(folder, base, task=said.task, label_names=said.label_names)
+
+
+def _resolve(context: Context, name: str, revision: str | None, said: Said) -> BaseModelRef:
+    base = resolve_base_model(context, name, revision)
+    if said.task == TEXT_TO_IMAGE.name and not _makes_images(base):
+        raise BaseModelNotFound(
+            f"{name[:120]!r} is no folder of a diffusion pipeline on this machine.",
+            hint="Download the pipeline, huggingface_hub.snapshot_download(...), and name its folder or an alias.",
+        )
+    return base
+
+
+def _makes_images(base: BaseModelRef) -> bool:
+    return base.kind == "path" and is_pipeline(Path(base.location))

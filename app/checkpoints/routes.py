@@ -4,9 +4,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
-from app.checkpoints.accept import accept_named, accept_trained, accept_upload
+from app.checkpoints.accept import Said, accept_named, accept_trained, accept_upload
 from app.checks.references import refuse_referenced
-from app.http.auth import Caller
 from app.http.bodies import describe_body, read_fields, read_json
 from app.http.context import Context, Ctx
 from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
@@ -15,7 +14,7 @@ from app.http.pagination import PageOf
 from app.http.problems import UPLOAD_ERRORS, describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
-from influence.contracts.checkpoint import Checkpoint, CheckpointRequest
+from influence.contracts.checkpoint import LORA_ALPHA, Checkpoint, CheckpointRequest, LoraAlpha
 from influence.contracts.common import Page
 from influence.contracts.common import Request as RequestModel
 from influence.contracts.tasks import TaskName, listed_tasks
@@ -52,6 +51,7 @@ class CheckpointForm(RequestModel):
     trainable: list[str] | None = Field(
         None, description="Instead of an adapter, JSON list: modules of a plain model that was trained, with * and ?."
     )
+    lora_alpha: LoraAlpha | None = Field(None, description=LORA_ALPHA)
 
 
 @router.post(
@@ -60,7 +60,11 @@ class CheckpointForm(RequestModel):
     response_model=Checkpoint,
     summary="Send a checkpoint",
     openapi_extra=describe_body(
-        CheckpointRequest, CheckpointForm, "adapter", "Zip of a PEFT adapter folder.", needs_file=False
+        CheckpointRequest,
+        CheckpointForm,
+        "adapter",
+        "Zip of a PEFT adapter folder, or an image model's LoRA file.",
+        needs_file=False,
     ),
     responses={
         200: {"model": Checkpoint, "description": "The same content came before: this is its checkpoint."},
@@ -82,7 +86,7 @@ class CheckpointForm(RequestModel):
         ),
     },
 )
-async def create_checkpoint(request: Request, context: Ctx, caller: Caller, once: OnceOnly) -> Response:
+async def create_checkpoint(request: Request, context: Ctx, once: OnceOnly) -> Response:
     """Adapter and base model are checked tensor by tensor; nothing is loaded and nothing pickled is read.
 
     A multipart form with a zip of the adapter folder, or JSON that names paths under the allowed roots or hub ids.
@@ -104,12 +108,11 @@ async def _take_form(request: Request, context: Context, once: IdempotentRun) ->
             max_bytes=context.settings.max_adapter_bytes,
             needs_file=False,
         )
-        form = read_fields(CheckpointForm, upload.fields, json_fields={"label_names", "trainable"})
+        form = read_fields(CheckpointForm, upload.fields, json_fields={"label_names", "trainable", "lora_alpha"})
         return await run_in_threadpool(once.run, upload.digest, lambda: _accept_form(context, upload, form))
 
 
 def _accept_form(context: Context, upload: Upload, form: CheckpointForm) -> Accepted:
-    fields = form.model_dump(exclude={"trainable"})
     if (upload.filename is None) == (form.trainable is None):
         raise InvalidRequest(
             "Send either the file 'adapter' or the field 'trainable'.",
@@ -117,8 +120,18 @@ def _accept_form(context: Context, upload: Upload, form: CheckpointForm) -> Acce
             "'trainable=[\"classifier\"]'.",
         )
     if form.trainable is not None:
-        return accept_trained(context, form.trainable, **fields)
-    return accept_upload(context, upload.path, **fields)
+        if form.lora_alpha is not None:
+            raise InvalidRequest("'lora_alpha' goes with 'adapter'.", hint="Leave it out.")
+        return accept_trained(
+            context,
+            form.trainable,
+            base_model=form.base_model,
+            revision=form.revision,
+            task=form.task,
+            label_names=form.label_names,
+        )
+    said = Said(form.task, form.label_names, form.lora_alpha)
+    return accept_upload(context, upload.path, base_model=form.base_model, revision=form.revision, said=said)
 
 
 async def _take_json(request: Request, context: Context, once: IdempotentRun) -> Accepted:
@@ -127,7 +140,7 @@ async def _take_json(request: Request, context: Context, once: IdempotentRun) ->
 
 
 @router.get("", response_model=Page[Checkpoint], summary="List checkpoints", responses=describe_errors(NotFound))
-def list_checkpoints(context: Ctx, caller: Caller, page: PageOf) -> Response:
+def list_checkpoints(context: Ctx, page: PageOf) -> Response:
     """Newest first."""
     return json_response(context.store.checkpoints.page(limit=page.length, after=page.after))
 
@@ -135,7 +148,7 @@ def list_checkpoints(context: Ctx, caller: Caller, page: PageOf) -> Response:
 @router.get(
     "/{checkpoint_id}", response_model=Checkpoint, summary="Read a checkpoint", responses=describe_errors(NotFound)
 )
-def read_checkpoint(checkpoint_id: str, context: Ctx, caller: Caller) -> Response:
+def read_checkpoint(checkpoint_id: str, context: Ctx) -> Response:
     """Base model, allow-listed adapter configuration, task, labels, number of trainable parameters."""
     return json_response(context.store.checkpoints.require(checkpoint_id))
 
@@ -146,7 +159,7 @@ def read_checkpoint(checkpoint_id: str, context: Ctx, caller: Caller) -> Respons
     summary="Delete a checkpoint",
     responses=describe_errors(NotFound, ResourceInUse),
 )
-def remove_checkpoint(checkpoint_id: str, context: Ctx, caller: Caller) -> Response:
+def remove_checkpoint(checkpoint_id: str, context: Ctx) -> Response:
     """Refused while an index depends on it; previews by it go with it.
 
     The adapter's files go with the last checkpoint that has them.

@@ -12,6 +12,9 @@ from influence.errors import BrokenRow, InvalidRequest, RowsRefused
 from influence.rows.conversations.answers import answer_text, ends_with_answer
 from influence.rows.label_forms.books import open_book
 
+#: Images that are made for one request: each takes tens of passes, and lies in the query's record.
+MAX_GENERATED = 16
+
 
 def check_target(request: PointSource, checkpoint: Checkpoint) -> None:
     """Raise InvalidRequest for a target that the task's answers cannot be."""
@@ -23,9 +26,44 @@ def check_target(request: PointSource, checkpoint: Checkpoint) -> None:
         )
     if request.span is not None and task.answers != "text":
         raise InvalidRequest(
-            f"'target' names a span of the answer, and the answer of task '{task.name}' is a label.",
-            hint="Leave 'target' out; 'against' asks why one label and not another.",
+            f"'target' names a span of the answer, and the answer of task '{task.name}' is no text.",
+            hint="Leave 'target' out"
+            + ("." if task.answers == "image" else "; 'against' asks why one label and not another."),
             extra={"field": "target.span"},
+        )
+    if request.against is not None and task.answers == "image":
+        raise InvalidRequest(
+            "'against' is another label or text, and this model answers with images.",
+            hint="Leave it out; ask about the other image in a query of its own.",
+            extra={"field": "against"},
+        )
+    if request.generation is not None and not makes_images(request, checkpoint):
+        raise InvalidRequest(
+            "'generation' says how an image model makes the image, and no image is made here.",
+            hint="Leave it out, or ask an image model with target 'prediction'.",
+            extra={"field": "generation"},
+        )
+
+
+def makes_images(request: PointSource, checkpoint: Checkpoint) -> bool:
+    """Whether the model makes the images that the request asks about."""
+    return request.target == "prediction" and TASKS[checkpoint.task].answers == "image"
+
+
+def check_generated(request: PointSource, points: int) -> None:
+    """Raise InvalidRequest where the images that the model is to make are too many, or given."""
+    if points > MAX_GENERATED:
+        raise InvalidRequest(
+            f"{points:,} images would have to be made; at most {MAX_GENERATED} are for one request.",
+            hint="Ask about fewer captions at once.",
+            extra={"test_points": points, "max_test_points": MAX_GENERATED},
+        )
+    given = [number for number, example in enumerate(request.examples or ()) if "image" in example]
+    if given:
+        raise InvalidRequest(
+            f"Example {given[0]} has an image, and target 'prediction' asks about the one that the model makes.",
+            hint="Leave the image out, or leave 'target' out to ask about yours.",
+            extra={"example_index": given[0]},
         )
 
 

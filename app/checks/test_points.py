@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from app.checks.compatibility import check_compatible
 from app.checks.labels import check_example_labels
-from app.checks.targets import check_examples, check_target, read_against
+from app.checks.targets import check_examples, check_generated, check_target, makes_images, read_against
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import Index
@@ -22,8 +22,11 @@ def check_test_points(store: Store, index: Index, request: Asked) -> Asked:
     checkpoint = store.checkpoints.require(index.spec.checkpoint_id)
     check_target(request, checkpoint)
     request = request.model_copy(update={"against": read_against(request, checkpoint, dataset)})
+    is_made = makes_images(request, checkpoint)
     if request.rows is not None:
         check_selection(store, request.rows, dataset, checkpoint, most=MAX_TEST_POINTS, what="test points")
+        if is_made:
+            check_generated(request, count_test_points(store, request))
         return request
     examples = normalise_examples(
         request.examples or [],
@@ -32,7 +35,10 @@ def check_test_points(store: Store, index: Index, request: Asked) -> Asked:
         beside=dataset.metadata_columns,
         label_names=checkpoint.label_names,
         classes=checkpoint.num_labels,
+        without_images=is_made,
     )
+    if is_made:
+        check_generated(request.model_copy(update={"examples": examples}), len(examples))
     check_example_labels(examples, checkpoint, dataset, needs_label=request.target == "label")
     check_examples(request, examples)
     return request.model_copy(update={"examples": examples})

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from app.checkpoints.accept import resolve_base_model
+from app.checks.base_model import resolve_base_model
 from app.checks.readiness import require_ready
 from app.http.context import Context
 from influence.checkpoint_files.base_files import BaseFiles
@@ -16,7 +16,7 @@ from influence.contracts.evaluation import (
     Subject,
 )
 from influence.contracts.index import Index
-from influence.contracts.tasks import training_task
+from influence.contracts.tasks import TASKS, TaskDeclaration, training_task
 from influence.errors import BaseModelNotFound, InvalidRequest, RowsUnfit, TaskMismatch
 from influence.rows.file import RowFile
 
@@ -38,6 +38,7 @@ def subject_of_index(context: Context, request: Experiment, index_id: str) -> tu
         )
     index = require_ready(context.store, index_id)
     checkpoint = context.store.checkpoints.require(index.spec.checkpoint_id)
+    _require_training(TASKS[checkpoint.task])
     _require_retrainable(request, checkpoint)
     subject = Subject(
         task=checkpoint.task,
@@ -47,6 +48,15 @@ def subject_of_index(context: Context, request: Experiment, index_id: str) -> tu
         label_names=checkpoint.label_names,
     )
     return subject, context.store.datasets.require(index.spec.dataset_id), index
+
+
+def _require_training(task: TaskDeclaration) -> None:
+    """Raise TaskMismatch where models of a task are not trained here, as every evaluation does."""
+    if not task.trains_anew:
+        raise TaskMismatch(
+            f"Evaluations train models anew, which is not offered for task '{task.name}'.",
+            hint="Judge an index of such a model by queries about rows whose source you know, or by groups.",
+        )
 
 
 def _require_retrainable(request: Experiment, checkpoint: Checkpoint) -> None:
@@ -73,6 +83,7 @@ def _require_retrainable(request: Experiment, checkpoint: Checkpoint) -> None:
 def subject_of_rows(context: Context, request: Experiment, dataset_id: str) -> tuple[Subject, Dataset]:
     """A model to train on a data set. Raises NotFound, RowsUnfit, BaseModelNotFound and what a bad name gives."""
     dataset = context.store.datasets.require(dataset_id)
+    _require_training(training_task(dataset.kind))
     base = None if request.base_model is None else resolve_base_model(context, request.base_model, request.revision)
     task = training_task(dataset.kind, _architectures(base))
     if task.head is None:

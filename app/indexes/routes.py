@@ -2,7 +2,6 @@
 
 from fastapi import APIRouter, Response
 
-from app.http.auth import Caller
 from app.http.context import Ctx
 from app.http.pagination import PageOf
 from app.http.problems import ROW_ERRORS, WORK_ERRORS, describe_errors
@@ -41,7 +40,7 @@ async def create_index(body: IndexRequest, submission: Submitted) -> Response:
 
 
 @router.get("", response_model=Page[Index], summary="List indexes", responses=describe_errors(NotFound))
-def list_indexes(context: Ctx, caller: Caller, page: PageOf) -> Response:
+def list_indexes(context: Ctx, page: PageOf) -> Response:
     """Newest first."""
     found = context.store.indexes.page(limit=page.length, after=page.after)
     shown = [with_job_state(context.store, index) for index in found.data]
@@ -49,13 +48,13 @@ def list_indexes(context: Ctx, caller: Caller, page: PageOf) -> Response:
 
 
 @router.get("/{index_id}", response_model=Index, summary="Read an index", responses=describe_errors(NotFound))
-def read_index(index_id: str, context: Ctx, caller: Caller) -> Response:
+def read_index(index_id: str, context: Ctx) -> Response:
     """State, sizes, damping, fidelity, timings; the job's progress while it is built."""
     return json_response(with_job_state(context.store, context.store.indexes.require(index_id)))
 
 
 @router.delete("/{index_id}", status_code=204, summary="Delete an index", responses=describe_errors(NotFound))
-def remove_index(index_id: str, context: Ctx, caller: Caller) -> Response:
+def remove_index(index_id: str, context: Ctx) -> Response:
     """Removes the index with all it keeps and every query, sweep and audit of it; a build is cancelled first."""
     erase(context.store, context.store.indexes, index_id)
     return Response(status_code=204)

@@ -1,6 +1,7 @@
 """Indexes: from a request to a build."""
 
 from app.checks.compatibility import check_compatible, check_reduction, choose_loss
+from app.checks.diffusion import choose_diffusion
 from app.http.idempotency import Accepted
 from app.indexes.growth import check_growth
 from influence.contracts.checkpoint import Checkpoint
@@ -13,7 +14,7 @@ from influence.errors import DoesNotFit, EmptyFile, InvalidRequest
 from influence.store.store import Store
 from influence.store.work import accept, is_dead
 
-_LATER_SETTINGS = {"parts": "all", "reduction": "mean"}
+_LATER_SETTINGS = {"parts": "all", "reduction": "mean", "diffusion": None}
 _LATER_FIELDS: Json = {"metric": "gradient", "batch_rows": 1}
 
 
@@ -22,6 +23,9 @@ def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> A
 
     Raises NotFound, RowsRefused, InvalidRequest, DoesNotFit, IndexNotReady or IndexFailed (the one to grow from).
     """
+    if request.run_id is not None:
+        return _submit_run(store, request, request.run_id, budget_bytes)
+    assert request.checkpoint_id is not None
     checkpoint = store.checkpoints.require(request.checkpoint_id)
     dataset = store.datasets.require(request.dataset_id)
     if dataset.rows == 0:
@@ -34,9 +38,24 @@ def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> A
         return Accepted(index_id, existing.job_id, is_new=False)
     if spec.grow_from is not None:
         check_growth(store, spec, spec.grow_from)
-    fresh = Index(**INDEX.begin(index_id), spec=spec, rows=dataset.rows)
+    fresh = Index(**INDEX.begin(index_id), spec=spec, rows=dataset.rows, warnings=checkpoint.warnings)
     kept = accept(store, fresh)
     return Accepted(index_id, kept.job_id, is_new=kept.job_id == fresh.job_id)
+
+
+def _submit_run(store: Store, request: IndexRequest, run_id: str, budget_bytes: int) -> Accepted:
+    """An index of each checkpoint of a run that sums have; answers the last of those that are not ready yet, if any."""
+    run = store.runs.require(run_id)
+    made = [
+        submit_index(
+            store,
+            request.model_copy(update={"checkpoint_id": one.checkpoint_id, "run_id": None}),
+            budget_bytes=budget_bytes,
+        )
+        for one in run.checkpoints
+        if one.weight > 0
+    ]
+    return next((one for one in reversed(made) if one.is_new), made[-1])
 
 
 def index_address(spec: IndexSpec) -> str:
@@ -74,6 +93,7 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
         reduction=check_reduction(checkpoint.task, dataset, request.reduction),
         include_bias=request.include_bias,
         parts=_choose_parts(request, checkpoint),
+        diffusion=choose_diffusion(checkpoint, request),
     )
     return IndexSpec(
         checkpoint_id=checkpoint.id,

@@ -9,6 +9,7 @@ from typing import Any
 from influence.checkpoint_files.adapters.experts import refuse_single_experts
 from influence.checkpoint_files.adapters.folders import CONFIG_FILE, MODEL_CONFIG_FILE, WEIGHTS_FILE
 from influence.checkpoint_files.adapters.names import name_tensors
+from influence.checkpoint_files.adapters.trained_on import find_doubts, refuse_other_model
 from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.base_fit import check_base_fit
 from influence.checkpoint_files.config import MAX_CONFIG_BYTES, AdapterConfig, canonical_fields, parse_adapter_config
@@ -18,7 +19,7 @@ from influence.checkpoint_files.safetensors_header import read_header
 from influence.checkpoint_files.task.find import HeadFacts, find_problem_type, find_task
 from influence.checkpoint_files.task.head import choose_label_names, count_labels, find_outputs
 from influence.checkpoint_files.tensors import check_structure
-from influence.checkpoint_files.tokenizers.record import describe_tokenizer, keep_files
+from influence.checkpoint_files.tokenizers.record import date_doubts, describe_tokenizer, keep_files
 from influence.checkpoint_files.tokenizers.settings import PIPELINE, TokenizerSettings, read_settings
 from influence.checkpoint_files.vocabulary import base_entries, find_vocabulary, refuse_unknown_tokens
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
@@ -54,6 +55,7 @@ def accept_adapter(
     refuse_inexact_text(base_config, found_task)
     num_labels = count_labels(found_task, tensors, base_shapes)
     refuse_single_experts(tensors.modules, base_config)
+    refuse_other_model(model_config, base_config)
     if base_files:
         check_base_fit(config, tensors, base_tensors, base_files.config)
     pad_token_id = _padding_beside(model_config) if TASKS[found_task].head is not None else None
@@ -63,6 +65,8 @@ def accept_adapter(
     vocabulary = find_vocabulary(tensors, base_tensors, base_config, has_logits=has_logits)
     if settings is not None:
         refuse_unknown_tokens(settings.vocabulary, vocabulary or base_entries(base_tensors))
+    base_folder = None if base_files is None else base_files.folder
+    warnings = (*find_doubts(config, model_config, base, base_config), *date_doubts(settings, base_folder))
     adapter_digest = _digest(folder, config, settings)
     keep_files(folder, settings)
     identity: dict[str, Any] = {
@@ -71,8 +75,7 @@ def accept_adapter(
         "task": found_task,
         "label_names": names,
     }
-    if pad_token_id is not None:
-        identity["pad_token_id"] = pad_token_id
+    identity |= {} if pad_token_id is None else {"pad_token_id": pad_token_id}
     return Checkpoint(
         id=f"ckpt_{digest_json(identity)}",
         base_model=base,
@@ -82,10 +85,11 @@ def accept_adapter(
         label_names=names,
         num_labels=num_labels,
         vocabulary=vocabulary,
-        tokenizer=describe_tokenizer(settings, None if base_files is None else base_files.folder, pad_token_id),
+        tokenizer=describe_tokenizer(settings, base_folder, pad_token_id),
         parameters=sum(map(math.prod, tensors.trained)),
         lora_parameters=sum(map(math.prod, tensors.factors)),
         tensors=len(tensors.trained),
+        warnings=warnings,
         created_at=now(),
     )
 
@@ -94,9 +98,14 @@ def _digest(folder: Path, config: AdapterConfig, settings: TokenizerSettings | N
     """The address of an adapter's contents: what it computes with, and what it reads."""
     contents: dict[str, Any] = {"config": canonical_fields(config), "weights": digest_file(folder / WEIGHTS_FILE)}
     if settings is not None:
-        contents["tokenizer"] = settings.model_dump(mode="json", exclude={"files"})
+        contents["tokenizer"] = settings.model_dump(mode="json", exclude={"files", *_at_default(settings)})
         contents["pipeline"] = digest_file(folder / PIPELINE) if settings.has_pipeline else None
     return digest_json(contents)
+
+
+def _at_default(settings: TokenizerSettings) -> set[str]:
+    """Settings that came later: at their defaults they leave addresses as they were."""
+    return {"truncation_side"} if settings.truncation_side == "right" else set()
 
 
 def _padding_beside(model_config: Mapping[str, Any]) -> int | None:

@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,8 +24,9 @@ from influence.rows.findings import list_names
 from influence.rows.images.limits import ImageLimits
 from influence.rows.images.sources import ImageReader
 from influence.rows.images.store import StagedImages, images_beside, write_list
-from influence.rows.label_forms.detection import SAMPLE_ROWS, settle_kind
+from influence.rows.label_forms.detection import settle_kind
 from influence.rows.normalise import NormalisedRows, normalise_rows
+from influence.rows.roles import LABEL_ROLES
 from influence.rows.statistics import RowStatistics
 
 MAX_NAME_CHARACTERS = 200
@@ -172,8 +172,8 @@ def keep_rows(
 def _settle_columns(table: Table, columns: Mapping[str, str] | None) -> ColumnMap:
     try:
         chosen = choose_columns(table.columns, name_label(table, columns), types=table.types)
-        sample = islice(table.rows(list(chosen.columns.values())), SAMPLE_ROWS)
-        return settle_kind(chosen, sample, typed=table.text_types is None)
+        labels = table.rows([column for role, column in chosen.columns.items() if role in LABEL_ROLES])
+        return settle_kind(chosen, labels, typed=table.text_types is None)
     except ColumnsUnmatched as error:
         if table.only_row is not None and columns is None:
             raise name_wrapper(table.only_row, error) from error

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, hf_hub_download
 
+from app.intake.adapter_folder import Choose
 from app.intake.hub_errors import translate_hub_errors
 from influence.checkpoint_files.adapters.folders import choose_files
 from influence.contracts.checkpoint import BaseModelRef
@@ -14,7 +15,13 @@ _TIMEOUT_SECONDS = 30.0
 
 
 def fetch_adapter(
-    hub_id: str, *, revision: str | None, folder: Path, max_bytes: int, endpoint: str | None = None
+    hub_id: str,
+    *,
+    revision: str | None,
+    folder: Path,
+    max_bytes: int,
+    endpoint: str | None = None,
+    choose: Choose = choose_files,
 ) -> None:
     """Download the adapter's files into `folder`, all of one commit.
 
@@ -25,7 +32,7 @@ def fetch_adapter(
             hub_id, revision=revision, files_metadata=True, timeout=_TIMEOUT_SECONDS
         )
         listed = {file.rfilename: file.size or 0 for file in info.siblings or []}
-        chosen = choose_files(listed)
+        chosen = choose(listed)
         sizes = {path: listed[path] for path in chosen}
         if sum(sizes.values()) > max_bytes:
             raise TooLarge(f"The adapter has {sum(sizes.values()):,} bytes.", extra={"max_bytes": max_bytes})

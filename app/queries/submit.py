@@ -17,6 +17,11 @@ from influence.rows.findings import list_names
 from influence.store.store import Store
 from influence.store.work import accept
 
+_NO_LOSS = (
+    "The gradients of this index are of no loss ('measurement' or 'timestep_weighting'): scores rank rows, and say no "
+    "change of a loss."
+)
+
 
 def submit_query(store: Store, index_id: str, request: QueryRequest) -> Accepted:
     """Check a query and put it on the queue.
@@ -36,8 +41,10 @@ def submit_query(store: Store, index_id: str, request: QueryRequest) -> Accepted
     checked = check_test_points(store, index, request)
     check_tokens(store, index, checked, method)
     notes: tuple[str, ...] = ()
+    if not index.spec.gradients.is_loss:
+        notes = (_NO_LOSS,)
     if request.damping_scale is not None and method.default_damping_scale is None:
-        notes = (f"Method '{request.method}' has no damping; damping_scale had no effect.",)
+        notes += (f"Method '{request.method}' has no damping; damping_scale had no effect.",)
     if beside := sorted({name for example in checked.examples or () for name in example.get("metadata", {})}):
         notes += (f"The model does not read these fields of the examples: {list_names(beside)}.",)
     query = Query(

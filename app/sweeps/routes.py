@@ -2,7 +2,6 @@
 
 from fastapi import APIRouter, Response
 
-from app.http.auth import Caller
 from app.http.context import Ctx
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.http.responses import Submitted, json_response
@@ -42,13 +41,13 @@ async def create_sweep(index_id: str, body: SweepRequest, submission: Submitted)
 
 
 @router.get("/v1/sweeps/{sweep_id}", response_model=Sweep, summary="Read a sweep", responses=describe_errors(NotFound))
-def read_sweep(sweep_id: str, context: Ctx, caller: Caller) -> Response:
+def read_sweep(sweep_id: str, context: Ctx) -> Response:
     """The result again, for seven days after it was made."""
     return json_response(with_job_state(context.store, context.store.sweeps.require(sweep_id)))
 
 
 @router.delete("/v1/sweeps/{sweep_id}", status_code=204, summary="Delete a sweep", responses=describe_errors(NotFound))
-def remove_sweep(sweep_id: str, context: Ctx, caller: Caller) -> Response:
+def remove_sweep(sweep_id: str, context: Ctx) -> Response:
     """Removes the result; a sweep that is still worked on is cancelled first."""
     erase(context.store, context.store.sweeps, sweep_id)
     return Response(status_code=204)

@@ -64,7 +64,8 @@ def parse_target(text: str, _option: str) -> Any:
 TARGETS = {
     "target": Spelling(
         ("--target", "--span"), parse_target, help="label, prediction, or A:B: its characters from A up to B."
-    )
+    ),
+    "generation": Spelling(read=parse_object, help='Write JSON: {"seed": 1}.'),
 }
 
 

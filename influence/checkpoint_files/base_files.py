@@ -1,11 +1,10 @@
 """The files of a local base model: which there are, what they weigh in at, and whether they are safe to load."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from influence.checkpoint_files.base_packing import refuse_packed
+from influence.checkpoint_files.bases.json_file import read_json
+from influence.checkpoint_files.bases.packing import refuse_packed
 from influence.checkpoint_files.safetensors_header import TensorInfo, read_header
 from influence.errors import BaseModelNotFound, PathNotAllowed, PickleRefused
 
@@ -27,7 +26,6 @@ _TOKENIZER_FILES = (
     "chat_template.json",
     "generation_config.json",
 )
-_MAX_JSON_BYTES = 64 << 20
 
 
 class BaseFiles:
@@ -40,7 +38,7 @@ class BaseFiles:
         self.folder = folder
         if not (folder / _CONFIG).is_file():
             raise BaseModelNotFound(f"{folder} has no config.json.")
-        self.config = _read_json(folder / _CONFIG)
+        self.config = read_json(folder / _CONFIG)
         refuse_packed(self.config)
         self.weights = self._find_weights()
         self.names = (_CONFIG, *self.weights, *(name for name in _TOKENIZER_FILES if (folder / name).is_file()))
@@ -68,7 +66,7 @@ class BaseFiles:
         raise BaseModelNotFound(f"{self.folder} has no {_SINGLE}.")
 
     def _indexed_files(self) -> list[str]:
-        listed = _read_json(self.folder / _INDEX).get("weight_map")
+        listed = read_json(self.folder / _INDEX).get("weight_map")
         files = sorted({str(name) for name in listed.values()}) if isinstance(listed, dict) else []
         for name in files:
             is_plain = name.endswith(".safetensors") and "/" not in name and "\\" not in name and "\0" not in name
@@ -77,15 +75,3 @@ class BaseFiles:
         if not files:
             raise BaseModelNotFound(f"{_INDEX} names no file.")
         return files
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        if file.stat().st_size > _MAX_JSON_BYTES:
-            raise ValueError("it is too large")
-        content = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise BaseModelNotFound(f"{file} cannot be read: {str(error)[:120]}.") from error
-    if not isinstance(content, dict):
-        raise BaseModelNotFound(f"{file} is no JSON object.")
-    return content

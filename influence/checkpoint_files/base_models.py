@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from influence.checkpoint_files.base_files import BaseFiles
+from influence.checkpoint_files.bases.pipelines import PipelineFiles, is_pipeline
 from influence.contracts.checkpoint import BaseModelRef
 from influence.digests import digest_file, digest_json
 from influence.errors import BaseModelNotFound, InvalidRequest, PathNotAllowed
@@ -57,7 +58,7 @@ class BaseModels:
         return folder
 
     def _local(self, name: str, folder: Path, roots: Sequence[Path]) -> BaseModelRef:
-        files = BaseFiles(folder, roots)
+        files = PipelineFiles(folder, roots) if is_pipeline(folder) else BaseFiles(folder, roots)
         digest = digest_json({file: self._digest(folder / file) for file in files.names})
         return BaseModelRef(name=name, kind="path", location=str(folder), digest=digest)
 

@@ -46,6 +46,7 @@ class AdapterConfig(Frozen):
     peft_type: Literal["LORA"]
     task_type: str | None = Field(None, max_length=64)
     base_model_name_or_path: str | None = Field(None, max_length=4096)
+    revision: str | None = Field(None, max_length=4096)
     base_model_class: str | None = Field(None, max_length=256)
     r: int = Field(8, ge=1, le=MAX_RANK)
     lora_alpha: float = Field(8, ge=-1e9, le=1e9, allow_inf_nan=False)
@@ -169,6 +170,9 @@ def is_module_name(name: str) -> bool:
 
 def canonical_fields(config: AdapterConfig) -> Mapping[str, Any]:
     """The fields that decide what the model computes, as JSON: equal adapters have equal ones."""
-    fields = config.model_dump(mode="json", exclude={"base_model_name_or_path", "base_model_class"})
+    fields = config.model_dump(mode="json", exclude={"base_model_name_or_path", "revision", "base_model_class"})
     defaults = {name: AdapterConfig.model_fields[name].default for name in _LATER_FIELDS}
+    for name in ("rank_pattern", "alpha_pattern"):
+        if list(fields[name]) != sorted(fields[name]):  # the first key that fits counts; PEFT itself writes them sorted
+            fields[name] = list(fields[name].items())
     return {name: value for name, value in fields.items() if name not in defaults or value != defaults[name]}

@@ -14,6 +14,7 @@ MAX_DIMENSIONS = 8
 #: More than the largest mixtures of experts have in one file; each is looked at several times.
 MAX_TENSORS = 100_000
 _PIECE_BYTES = 4 << 20
+_METADATA = "__metadata__"
 #: Bytes of one element.
 DTYPE_BYTES = {
     "BOOL": 1,
@@ -54,14 +55,10 @@ def read_header(file: Path) -> dict[str, TensorInfo]:
     Every byte behind the header belongs to exactly one tensor, as the format demands: no gaps, no overlaps.
     """
     size = file.stat().st_size
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if size < 8 or length > size - 8 or length > MAX_HEADER_BYTES:
-            raise _unreadable(file, "its header is longer than the file or than 32 MiB")
-        header = _parse(file, stream.read(length))
+    header, length = _read(file, size)
     if len(header) > MAX_TENSORS:
         raise _unreadable(file, f"it names {len(header):,} tensors, more than {MAX_TENSORS:,}")
-    tensors = {name: _tensor(file, name, entry, 8 + length) for name, entry in header.items() if name != "__metadata__"}
+    tensors = {name: _tensor(file, name, entry, 8 + length) for name, entry in header.items() if name != _METADATA}
     tensors = dict(sorted(tensors.items(), key=lambda item: (item[1].start, item[1].stop)))
     end = 8 + length
     for name, tensor in tensors.items():
@@ -71,6 +68,35 @@ def read_header(file: Path) -> dict[str, TensorInfo]:
     if end != size:
         raise _unreadable(file, "the file is cut short or has bytes behind the last tensor")
     return tensors
+
+
+def read_metadata(file: Path) -> dict[str, str]:
+    """What a file says of itself: text by name, empty where it says nothing. Raises UnreadableFile."""
+    written = _read(file, file.stat().st_size)[0].get(_METADATA)
+    fields = written if isinstance(written, dict) else {}
+    return {name: value for name, value in fields.items() if isinstance(value, str)}
+
+
+def write_tensors(destination: Path, source: Path, tensors: Mapping[str, TensorInfo]) -> None:
+    """Some tensors of one file as another, under other names, in the order given. Copies in pieces of 4 MiB."""
+    entries, end = dict[str, Any](), 0
+    for name, tensor in tensors.items():
+        size = tensor.stop - tensor.start
+        entries[name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": [end, end + size]}
+        end += size
+    header = json.dumps(entries, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    with source.open("rb") as read, destination.open("wb") as write:
+        write.write(len(header).to_bytes(8, "little") + header)
+        for tensor in tensors.values():
+            read.seek(tensor.start)
+            left = tensor.stop - tensor.start
+            while left > 0:
+                piece = read.read(min(_PIECE_BYTES, left))
+                if not piece:
+                    raise _unreadable(source, "it was cut short while it was read")
+                write.write(piece)
+                left -= len(piece)
 
 
 def have_same_bytes(file: Path, first: TensorInfo, second: TensorInfo) -> bool:
@@ -87,6 +113,15 @@ def have_same_bytes(file: Path, first: TensorInfo, second: TensorInfo) -> bool:
                 return False
             left -= length
     return True
+
+
+def _read(file: Path, size: int) -> tuple[Mapping[str, Any], int]:
+    """The header of a file of so many bytes, and its length."""
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if size < 8 or length > size - 8 or length > MAX_HEADER_BYTES:
+            raise _unreadable(file, "its header is longer than the file or than 32 MiB")
+        return _parse(file, stream.read(length)), length
 
 
 def _parse(file: Path, content: bytes) -> Mapping[str, Any]:

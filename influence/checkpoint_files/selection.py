@@ -37,7 +37,9 @@ class ModuleSelector:
             return True
         if not self._targets(name):
             return False
-        return isinstance(self._config.target_modules, str) or self._is_in_layers(name)
+        targets = self._config.target_modules
+        # PEFT does not ask for the layer of a module that is called by its whole name.
+        return isinstance(targets, str) or name in targets or self._is_in_layers(name)
 
     def adapts(self, name: str) -> bool:
         """Whether a module of the adapted model has factors: it is selected, or a parameter of its own is.

@@ -1,11 +1,14 @@
 """A checkpoint: a base model and what was trained of it, an adapter or weights of its own."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SerializationInfo, field_serializer, model_validator
 
 from influence.contracts.common import FOR_CALLERS, Frozen, Json, Record, Request
 from influence.contracts.tasks import TaskName, listed_tasks
+
+LORA_ALPHA = "Alpha of an image model's LoRA file that says none; without it alpha is taken to be the rank."
+LoraAlpha = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
 
 class CheckpointRequest(Request):
@@ -26,6 +29,7 @@ class CheckpointRequest(Request):
     adapter_revision: str | None = Field(None, description="Hub revision of the adapter.")
     task: TaskName | None = Field(None, description=f"{listed_tasks()}; read from what was trained when left out.")
     label_names: list[str] | None = Field(None, description="Class names in the order of the head's outputs.")
+    lora_alpha: LoraAlpha | None = Field(None, description=LORA_ALPHA)
 
     @model_validator(mode="after")
     def _one_part(self) -> "CheckpointRequest":
@@ -33,6 +37,8 @@ class CheckpointRequest(Request):
             raise ValueError("give either 'adapter' or 'trainable'")
         if self.adapter is None and self.adapter_revision is not None:
             raise ValueError("'adapter_revision' goes with 'adapter'")
+        if self.adapter is None and self.lora_alpha is not None:
+            raise ValueError("'lora_alpha' goes with 'adapter'")
         return self
 
 
@@ -69,6 +75,18 @@ class TokenizerRecord(Frozen):
     chat_template_digest: str | None = None
 
 
+class PipelineRecord(Frozen):
+    """What a diffusion pipeline is: what its UNet predicts, over how many timesteps it was trained, how many pixels a
+    side its images have, what the noise falls on (a VAE's latents, or the pixels themselves), and how many pixels a
+    side make one place of that."""
+
+    prediction: Literal["epsilon", "v_prediction"]
+    train_timesteps: int
+    resolution: int
+    works_on: Literal["latents", "pixels"]
+    pixels_per_place: int = 1
+
+
 class Checkpoint(Record):
     """An accepted checkpoint. `adapter` is the allow-listed LoRA configuration, `adapter_digest` names its files.
 
@@ -77,7 +95,8 @@ class Checkpoint(Record):
 
     A plain model has neither, but `trainable`: patterns of the modules that gradients are taken of. `parameters` and
     `tensors` are null where its files are on the hub. `lora_parameters` are those of an adapter's `parameters` that are
-    LoRA factors, not whole tensors.
+    LoRA factors, not whole tensors. `pipeline` is there where the base model is a diffusion pipeline. `warnings` say
+    what may be wrong with it and cannot be told from its files.
     """
 
     base_model: BaseModelRef
@@ -92,3 +111,38 @@ class Checkpoint(Record):
     parameters: int | None = None
     lora_parameters: int | None = None
     tensors: int | None = None
+    pipeline: PipelineRecord | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class RunRequest(Request):
+    """JSON form of `POST /v1/runs`: a folder under the allowed roots."""
+
+    base_model: str = Field(
+        description="Hub id, path under the allowed roots, or a configured alias.", examples=["minilm-l6"]
+    )
+    folder: str = Field(description="The trainer's output folder.", examples=["/models/tickets-run"])
+    revision: str | None = Field(None, description="Hub revision of the base model.")
+    task: TaskName | None = Field(None, description=f"{listed_tasks()}; read from what was trained when left out.")
+    label_names: list[str] | None = Field(None, description="Class names in the order of the head's outputs.")
+
+
+class RunCheckpoint(Frozen):
+    """One checkpoint of a run. `weight` is the mean learning rate from the checkpoint before up to this one; where
+    nothing was learnt it is 0, and sums leave the checkpoint out."""
+
+    checkpoint_id: str
+    folder: str
+    step: int
+    weight: float
+
+
+class Run(Record):
+    """Checkpoints in the order of their steps. `weights_from` says where the weights are from: the trainer's log, or
+    nowhere, so that all are 1. The id follows from the checkpoints, their steps and weights."""
+
+    base_model: BaseModelRef
+    task: TaskName
+    checkpoints: tuple[RunCheckpoint, ...]
+    weights_from: Literal["learning_rate", "equal"]
+    warnings: tuple[str, ...] = ()

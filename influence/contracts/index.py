@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from influence.contracts.common import Frozen, Json, LossScope, Reduction, Request
 from influence.contracts.job import Progress, WorkRecord
@@ -25,6 +25,45 @@ GRADIENT_VERSION = 1
 DEFAULT_RANK = 16
 
 
+TimestepWeighting = Literal["none", "unit_norm"]
+Measurement = Literal["loss", "square"]
+
+
+class DiffusionSettings(Request):
+    """What the gradient of an image with a caption is taken of: the mean over fixed timesteps of the squared error
+    against the scheduler's target, under noise that all rows and test points share."""
+
+    timesteps: int = Field(10, ge=1, le=1000, description="Timesteps, each in the middle of an equal part of them all.")
+    seed: int = Field(0, ge=0, lt=1 << 32, description="Seed of the noise.")
+    resolution: int | None = Field(
+        None, ge=8, le=2048, description="Pixels a side that images are brought to; by default the base model's own."
+    )
+    snr_gamma: float | None = Field(
+        None, gt=0, le=1e4, allow_inf_nan=False, description="Gamma of the min-SNR weights that training used, if any."
+    )
+    noise_offset: float = Field(
+        0.0, ge=0, le=1, allow_inf_nan=False, description="Noise by channel that training added, if any."
+    )
+    timestep_weighting: TimestepWeighting = Field(
+        "none",
+        description="'unit_norm' divides each timestep's gradient by its length: no gradient of a loss any more.",
+    )
+    measurement: Measurement = Field(
+        "loss", description="'square' takes the mean square of the model's output in the place of its error: no loss."
+    )
+
+    @model_validator(mode="after")
+    def _weights_of_a_loss(self) -> "DiffusionSettings":
+        if self.measurement != "loss" and self.snr_gamma is not None:
+            raise ValueError("'snr_gamma' weighs the loss: leave it out, or send 'measurement' as 'loss'")
+        return self
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether gradients are those of the training loss, so that scores say how it would change."""
+        return self.measurement == "loss" and self.timestep_weighting == "none"
+
+
 class GradientSettings(Request):
     """What decides the value of a gradient; part of the index's address."""
 
@@ -43,12 +82,23 @@ class GradientSettings(Request):
         description="What gradients are taken of: all that was trained, or the LoRA factors alone, without whole"
         " tensors such as saved embeddings and heads.",
     )
+    diffusion: DiffusionSettings | None = Field(
+        None, description="Timesteps, noise and weights; for image models alone, which have defaults."
+    )
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether gradients are those of a loss, so that scores say how it would change."""
+        return self.diffusion is None or self.diffusion.is_loss
 
 
 class IndexRequest(GradientSettings):
     """`POST /v1/indexes`."""
 
-    checkpoint_id: str = Field(examples=["ckpt_3f1c"])
+    checkpoint_id: str | None = Field(None, examples=["ckpt_3f1c"])
+    run_id: str | None = Field(
+        None, description="Instead of a checkpoint, a run: an index of each of its checkpoints is built."
+    )
     dataset_id: str = Field(examples=["ds_77aa"])
     storage: StorageChoice = Field(
         "auto", description="Keep every gradient (full) or codes (compact); full while it fits the budget (auto)."
@@ -77,6 +127,14 @@ class IndexRequest(GradientSettings):
         " their codes, only new ones are computed, in its basis. 'rank' has no effect then.",
         examples=["idx_5b20"],
     )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "IndexRequest":
+        if (self.checkpoint_id is None) == (self.run_id is None):
+            raise ValueError("give either 'checkpoint_id' or 'run_id'")
+        if self.run_id is not None and self.grow_from is not None:
+            raise ValueError("'grow_from' names one index, and a run has several")
+        return self
 
 
 class IndexSpec(Frozen):

@@ -34,6 +34,16 @@ class SpanTarget(Request):
         return span
 
 
+class GenerationSettings(Request):
+    """How an image is made where the model is asked for its own: `target` 'prediction'."""
+
+    seed: int = Field(0, ge=0, lt=1 << 32, description="Seed of the noise that it begins with.")
+    steps: int = Field(25, ge=1, le=1000, description="Steps of DDIM.")
+    guidance_scale: float = Field(
+        7.5, ge=1, le=100, allow_inf_nan=False, description="Classifier-free guidance; 1 is none."
+    )
+
+
 class PointSource(Request):
     """Where test points come from: `examples` or `rows`, not both."""
 
@@ -52,6 +62,9 @@ class PointSource(Request):
         description="Another completion or label of the test points: why the one and not the other. Scores are then of"
         " the difference of the two losses.",
         examples=["delivery"],
+    )
+    generation: GenerationSettings | None = Field(
+        None, description="How the image is made that target 'prediction' asks an image model for."
     )
 
     @model_validator(mode="after")

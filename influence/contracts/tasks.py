@@ -15,6 +15,7 @@ from influence.contracts.dataset import (
     CLASSIFICATION,
     COMPLETION,
     CONVERSATION,
+    IMAGE_CAPTION,
     MULTI_LABEL,
     REGRESSION,
     TEXT,
@@ -54,20 +55,23 @@ class TaskDeclaration:
     models of the task end. `auto_class`: the class of transformers that loads its models. `head`: outputs of the head
     on top of the base model; None for the language model's own. `problem_type`: what a model's configuration calls
     the loss of that head. `has_classes`: each row is of one of a few classes, not of several. `answers`: a label or a
-    number, which one forward pass gives, or text, which is generated. `splits_by_token`: a row is read as one
-    sequence of tokens, and what a layer makes of a position can be told of one of them.
+    number, which one forward pass gives, or text or an image, which is generated. `splits_by_token`: a row is read as
+    one sequence of tokens, and what a layer makes of a position can be told of one of them. `trains_anew`: evaluations
+    can train models of it. Models of a task without an `auto_class` are pipelines of several parts; their adapters name
+    no type.
     """
 
     name: str
     rows: Mapping[RowKind, tuple[LossScope, ...]]
-    peft_type: str
+    peft_type: str | None
     architectures: tuple[str, ...]
-    auto_class: str
+    auto_class: str | None
     head: HeadOutputs | None = None
     problem_type: str | None = None
     has_classes: bool = False
-    answers: Literal["label", "number", "text"]
+    answers: Literal["label", "number", "text", "image"]
     splits_by_token: bool = True
+    trains_anew: bool = True
 
 
 SEQUENCE_CLASSIFICATION = TaskDeclaration(
@@ -130,6 +134,17 @@ SEQ2SEQ_LM = TaskDeclaration(
     splits_by_token=False,
 )
 
+TEXT_TO_IMAGE = TaskDeclaration(
+    name="text_to_image",
+    rows={IMAGE_CAPTION.name: ()},
+    peft_type=None,
+    architectures=(),
+    auto_class=None,
+    answers="image",
+    splits_by_token=False,
+    trains_anew=False,
+)
+
 _TASKS = (
     SEQUENCE_CLASSIFICATION,
     SEQUENCE_REGRESSION,
@@ -137,6 +152,7 @@ _TASKS = (
     TOKEN_CLASSIFICATION,
     CAUSAL_LM,
     SEQ2SEQ_LM,
+    TEXT_TO_IMAGE,
 )
 #: Every task by name. Where several fit, the first is taken.
 TASKS: dict[str, TaskDeclaration] = {task.name: task for task in _TASKS}
@@ -156,6 +172,8 @@ def training_task(kind: RowKind, architectures: Sequence[str] = ()) -> TaskDecla
 
 def tasks_like(task: TaskDeclaration) -> list[TaskDeclaration]:
     """Other tasks that adapters of the same type can be of."""
+    if task.peft_type is None:
+        return []
     return [other for other in TASKS.values() if other.peft_type == task.peft_type and other.name != task.name]
 
 

@@ -159,8 +159,8 @@ class _Names:
         for role in CONTEXT.keys() & self.left_out:
             keys -= set(CONTEXT[role])
         found = {column for key in keys - left_out for column in self.by_key.get(key, [])}
-        if not is_named and "completion" in columns and "label" not in self.left_out:
-            # A truth value beside a completion says whether it is a good one: unpaired preferences.
+        if not is_named and "text" not in columns and "label" not in self.left_out:
+            # A truth value beside an answer says whether it is a good one: unpaired preferences.
             found |= {column for column in self.candidates("label") if types.get(column, {"other"}) <= _TRUTHS}
         return frozenset(found - set(columns.values()))
 

@@ -7,14 +7,13 @@ from influence.contracts.dataset import ROW_FORMS, Roles, RowKind
 from influence.errors import BrokenRow, ColumnsAmbiguous, ColumnsUnmatched, RowsRefused
 from influence.rows.columns import choose_columns
 from influence.rows.content import Row, Source, read_content
-from influence.rows.conversations.context import is_empty
 from influence.rows.findings import Findings
 from influence.rows.images.limits import ImageLimits
 from influence.rows.images.sources import ImageReader, InlineKeeper
 from influence.rows.label_forms.books import Labels, open_book
 from influence.rows.label_forms.tags import check_extent
 from influence.rows.metadata import MetadataReader
-from influence.rows.normalise import at_place, refuse_unreadable
+from influence.rows.normalise import at_place, refuse_unreadable, says_nothing
 from influence.rows.roles import CONTEXT, UNREADABLE, key_of
 from influence.rows.values import UNWRITABLE, as_id, kind_of_value
 
@@ -28,18 +27,20 @@ def normalise_examples(
     label_names: Sequence[str] | None = None,
     classes: int | None = None,
     image_limits: ImageLimits | None = None,
+    without_images: bool = False,
 ) -> list[Row]:
     """Query examples in the normal form of `kind`; a missing label is None, and what plays no role is metadata.
 
     Fields go by the data set's own `columns` or by the names of the roles; `beside` are the columns that play none,
     `classes` is how many the model has, where that is known. An image stays in its example (see InlineKeeper).
+    With `without_images` an example may do without one, which the model makes then.
     Raises ColumnsUnmatched, ColumnsAmbiguous, BrokenRow or a RowsRefused with the example's index in
     `extra["example_index"]`.
     """
     book = open_book(kind, label_names, classes)
     images = ImageReader(InlineKeeper(), image_limits or ImageLimits())
     return [
-        _guarded(_example, index, example, kind, columns or {}, beside, book, images)
+        _guarded(_example, index, example, kind, columns or {}, beside, book, images, without_images)
         for index, example in enumerate(examples)
     ]
 
@@ -59,10 +60,11 @@ def _example(
     beside: Collection[str],
     book: Labels,
     images: ImageReader,
+    without_image: bool,
 ) -> Row:
     if not isinstance(example, Mapping):
         raise BrokenRow("is no object.", hint='An example is an object such as {"text": "..."}.')
-    found = _example_columns(example, kind, columns)
+    found = _example_columns(example, kind, columns, {"image"} if without_image else set())
     _refuse_unreadable(example, kind, found, beside)
     row: Row = {"id": _example_id(index, example, columns)}
     if "image" in found:
@@ -85,16 +87,19 @@ def _refuse_unreadable(example: Source, kind: RowKind, columns: Mapping[str, str
     unreadable = UNREADABLE.union(*(names for role, names in CONTEXT.items() if role not in form.context))
     for name, value in example.items():
         known = name in columns.values() or name in beside
-        if not known and key_of(str(name)) in unreadable and not is_empty(value):
+        if not known and key_of(str(name)) in unreadable and not says_nothing(str(name), value):
             refuse_unreadable(str(name), value, kind, columns)
 
 
-def _example_columns(example: Source, kind: RowKind, columns: Mapping[str, str]) -> dict[str, str]:
+def _example_columns(
+    example: Source, kind: RowKind, columns: Mapping[str, str], spared: Collection[str]
+) -> dict[str, str]:
+    """The field of each role; those of `spared` may be missing."""
     form = ROW_FORMS[kind]
     readings = (*form.readings, *form.of_lists)
     for reading in readings:
         fields = _fields(example, reading, form.context, columns)
-        if fields.keys() >= set(reading.needed):
+        if fields.keys() >= set(reading.needed) - set(spared):
             return fields
     names = [str(name) for name in example]
     types = {str(name): frozenset({kind_of_value(value)}) for name, value in example.items()}

@@ -36,9 +36,13 @@ CONTEXT: dict[str, tuple[str, ...]] = {
     "documents": ("documents",),
     "chat_template_kwargs": ("chat_template_kwargs",),
 }
+#: Columns that may have weighed or masked the loss of a row that falls on text.
+LOSS_WEIGHTS = frozenset(
+    {"assistant_masks", "completion_mask", "loss_mask", "loss_scale", "loss_weight", "sample_weight", "weight"}
+)
 #: Columns that may have carried loss or context and that no row here can hold. Where they are not empty, a guess that
 #: passes over them is refused; the caller leaves them out by name and an empty string.
-UNREADABLE = frozenset(
+UNREADABLE = LOSS_WEIGHTS.union(
     {
         "audio",
         "audios",
@@ -50,9 +54,12 @@ UNREADABLE = frozenset(
         "history",
         "image",
         "images",
+        "kto_tag",
         "reasoning",
         "reasoning_content",
         "rejected",
+        "rejected_messages",
+        "rejected_response",
         "thinking",
         "tool_calls",
         "video",

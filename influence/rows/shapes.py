@@ -3,12 +3,14 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from influence.rows.roles import key_of
+from influence.rows.roles import PAIRS, key_of
 from influence.rows.values import ValueKind
 
 #: Column -> the kinds of values that it holds.
 Types = Mapping[str, frozenset[ValueKind]]
 _SENTENCE_WORDS = 5
+_SCORES = ("score", "similarity_score", "similarity")
+_CLASSES: frozenset[ValueKind] = frozenset({"text", "number", "truth"})
 _NO_TEXT = "do not say which one is the text"
 
 
@@ -24,7 +26,7 @@ class Suggestion:
 def suggest_columns(seen: Sequence[str], types: Types) -> Suggestion:
     """What a table is whose columns have no reading. A mapping is suggested only where following it is right."""
     keys = {key_of(column): column for column in reversed(seen)}
-    for find in (_preferences, _token_ids, _translations, _prompts_alone, _pictures, _no_names, _by_words):
+    for find in (_preferences, _token_ids, _translations, _prompts_alone, _pictures, _no_names, _pairs, _by_words):
         found = find(keys, types)
         if found is not None:
             return found
@@ -108,13 +110,25 @@ def _no_names(keys: Mapping[str, str], types: Types) -> Suggestion | None:
     )
 
 
+def _pairs(keys: Mapping[str, str], types: Types) -> Suggestion | None:
+    """Two texts, and one column beside them that says something of the pair."""
+    pair = next((pair for pair in PAIRS if keys.keys() >= set(pair)), None)
+    if pair is None or pair[0] == "question":
+        return None
+    scores = [keys[key] for key in _SCORES if key in keys]
+    labels = [column for key, column in keys.items() if key.startswith("is_") and _may_hold(column, types, _CLASSES)]
+    columns = {"text": keys[pair[0]], "text_pair": keys[pair[1]]}
+    columns |= {"score": scores[0]} if len(scores) == 1 else {"label": labels[0]} if len(labels) == 1 else {}
+    if len(columns) == len(pair):
+        return None
+    return Suggestion("are pairs of texts, and do not say which column is the label", "", columns)
+
+
 def _by_words(keys: Mapping[str, str], types: Types) -> Suggestion | None:
     """Columns with 'text' and 'label' as words in their names, whose values are of the right kind."""
     texts = [column for key, column in keys.items() if "text" in key.split("_") and _may_hold(column, types, {"text"})]
     labels = [
-        column
-        for key, column in keys.items()
-        if "label" in key.split("_") and _may_hold(column, types, {"text", "number", "truth"})
+        column for key, column in keys.items() if "label" in key.split("_") and _may_hold(column, types, _CLASSES)
     ]
     texts = [column for column in texts if column not in labels]
     if len(texts) != 1 or len(labels) > 1:

@@ -1,7 +1,8 @@
 """Embeddings of rows under the checkpoint: what the baseline `embedding` compares.
 
 An embedding is the mean of the last hidden states over a row's own tokens, at length 1; of an encoder-decoder the
-decoder's, over the completion.
+decoder's, over the completion. A task may say otherwise: of an image model it is the image itself, as the noise falls
+on it.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from workers.rows import Batch, EncodedRow, Row
 from workers.runtime.models import HotModel
 from workers.runtime.row_stream import stream_forward
 from workers.runtime.state import Runtime
+from workers.tasks.base import Embedder
 
 #: Name of the vectors where gradients have the names of blocks.
 VECTORS = "embedding"
@@ -46,7 +48,8 @@ def embed_batch(model: nn.Module, batch: Batch) -> Tensor:
 def embed_rows(runtime: Runtime, model: HotModel, encoded: Sequence[EncodedRow]) -> Tensor:
     """Unit embeddings (rows, width) float32 on the CPU, in order. Raises NonFiniteGradients naming rows."""
     embeddings: Tensor | None = None
-    for positions, vectors in stream_forward(runtime, model, encoded, embed_batch):
+    embed = model.task.embed if isinstance(model.task, Embedder) else embed_batch
+    for positions, vectors in stream_forward(runtime, model, encoded, embed):
         if embeddings is None:
             embeddings = torch.empty(len(encoded), vectors.shape[1])
         embeddings[positions] = vectors.cpu()

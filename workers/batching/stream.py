@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import torch
@@ -144,4 +144,4 @@ def _move(batch: Batch, device: torch.device) -> Batch:
     if device.type != "cuda":
         return batch.to(device)
     pinned = {name: values.pin_memory() for name, values in batch.inputs.items()}
-    return Batch(pinned, batch.labels.pin_memory()).to(device)
+    return replace(batch, inputs=pinned, labels=batch.labels.pin_memory()).to(device)

@@ -67,9 +67,9 @@ class BatchPass:
         self.refused: set[str] = set()
         self._sites = sites
         self._fused = fused
-        self._rows = len(batch)
+        self._rows, self._copies = len(batch), batch.copies
         lengths = {values.shape[1] for values in [*batch.inputs.values(), batch.labels] if values.ndim > 1}
-        self._by_row = partial(split_rows, rows=len(batch), lengths=lengths)
+        self._by_row = partial(split_rows, rows=len(batch), lengths=lengths, copies=batch.copies)
         self._reach = None if factors_of is None else Reach(factors_of, sites, batch, self._by_row)
         self._inputs: dict[int, Tensor] = {}
         self._edges: list[GradientEdge] = []
@@ -165,11 +165,11 @@ class BatchPass:
 
     def _replay(self, waiting: _Replay) -> None:
         site = waiting.site
-        if len(waiting.delta) != self._rows:
+        if len(waiting.delta) != self._rows * self._copies:
             self._refuse(site)
             return
         try:
-            found = replayed_gradients(site.module, site.parameters, waiting.arguments, waiting.delta)
+            found = replayed_gradients(site.module, site.parameters, waiting.arguments, waiting.delta, self._copies)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, ValueError, IndexError):  # what vmap says of modules that cannot be vectorised

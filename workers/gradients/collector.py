@@ -22,6 +22,7 @@ from influence.contracts.index import Block, GradientParts, Precision
 from influence.errors import NothingTrainable, UnsupportedModule
 from workers.gradients.agreement import find_disagreements, is_conclusive
 from workers.gradients.capture import BatchPass, Factors
+from workers.gradients.copies import mean_directions
 from workers.gradients.fused import find_fused
 from workers.gradients.positions import Directions, PositionPass
 from workers.gradients.row_loop import loop_gradients, row_gradients
@@ -64,8 +65,12 @@ class GradientCollector:
         include_bias: bool = False,
         parts: GradientParts = "all",
         precision: Precision = "float32",
+        unit_copies: bool = False,
     ) -> None:
+        """`unit_copies`: a row's gradient is the mean of its copies' gradients, each divided by its length first, which
+        makes it the gradient of no loss."""
         self.model = model
+        self._unit_copies = unit_copies
         self._row_losses = row_losses
         self._precision = precision
         self._tensors = find_trainable(model, include_bias=include_bias, parts=parts)
@@ -99,6 +104,12 @@ class GradientCollector:
         Raises UnsupportedModule when a module is in training mode or mixes rows.
         """
         refuse_mixed_rows(self.model)
+        if not self._unit_copies:
+            return self._collect(batch, with_factors=with_factors)
+        copies = (self._collect(batch.take_copy(copy)) for copy in range(batch.copies))
+        return RowGradients(*mean_directions((part.losses, part.blocks) for part in copies))
+
+    def _collect(self, batch: Batch, *, with_factors: bool = False) -> RowGradients:
         losses, found, factors = None, dict[str, Tensor](), dict[str, Factors]()
         if fast := self._tensors_on("fast"):
             losses, found, factors = self._collect_fast(fast, batch, with_factors)

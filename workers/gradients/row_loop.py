@@ -10,12 +10,6 @@ from workers.gradients.trainable import TrainableTensor
 from workers.rows import Batch
 
 
-def slice_row(batch: Batch, row: int) -> Batch:
-    """A batch of one row, with the padding that it has."""
-    inputs = {name: values[row : row + 1] for name, values in batch.inputs.items()}
-    return Batch(inputs, batch.labels[row : row + 1])
-
-
 def row_gradients(
     tensors: Sequence[TrainableTensor], losses_of: Callable[[Batch], Tensor], batch: Batch, row: int
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -23,7 +17,7 @@ def row_gradients(
 
     Raises UnsupportedModule, naming a block, when autograd cannot differentiate through the model.
     """
-    losses = losses_of(slice_row(batch, row))
+    losses = losses_of(batch.take_row(row))
     parameters = [tensor.parameter for tensor in tensors]
     if not losses.requires_grad:
         found: Sequence[Tensor | None] = [None] * len(parameters)

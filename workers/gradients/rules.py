@@ -20,15 +20,15 @@ Parameters = Mapping[str, nn.Parameter]
 MULTIPLIERS: dict[type[nn.Module], bool] = {nn.Linear: False, Conv1D: True}
 
 
-def split_rows(values: Tensor, rows: int, lengths: Collection[int]) -> Tensor | None:
+def split_rows(values: Tensor, rows: int, lengths: Collection[int], copies: int = 1) -> Tensor | None:
     """View values as (rows, positions, width), or None where it does not show which row a position belongs to.
 
-    Taken are tensors with the batch first, and tokens in one long list, row after row, (rows * length, width) with a
-    length that the batch's inputs have.
+    Taken are tensors with the batch first, each row as so many `copies`, whose positions all are the row's; and tokens
+    in one long list, row after row, (rows * length, width) with a length that the batch's inputs have.
     """
     if values.ndim < 2:
         return None
-    if values.shape[0] == rows:
+    if values.shape[0] == rows * copies:
         return values.reshape(rows, -1, values.shape[-1])
     if values.ndim == 2 and values.shape[0] % rows == 0 and values.shape[0] // rows in lengths:
         return values.reshape(rows, -1, values.shape[-1])
@@ -77,26 +77,30 @@ def multiplier_gradients(
 
 
 def replayed_gradients(
-    module: nn.Module, parameters: Parameters, arguments: tuple[Any, Any], delta: Tensor
+    module: nn.Module, parameters: Parameters, arguments: tuple[Any, Any], delta: Tensor, copies: int = 1
 ) -> dict[str, Tensor]:
     """Gradients (B, d) of any module's parameters by running the module again for one row at a time, vectorised.
 
-    `arguments` are the (args, kwargs) of its call. Tensors whose first size is that of delta (B, ...) are taken apart
-    by row, everything else is the same for all rows.
+    `arguments` are the (args, kwargs) of its call. Tensors whose first size is that of delta (B * copies, ...) are
+    taken apart by row, with all of its copies at once; everything else is the same for all rows.
     """
-    rows = len(delta)
     leaves, structure = tree_flatten(arguments)
-    by_row = [isinstance(leaf, Tensor) and leaf.ndim > 0 and len(leaf) == rows for leaf in leaves]
-    split = tuple(leaf for leaf, chosen in zip(leaves, by_row, strict=True) if chosen)
+    by_row = [isinstance(leaf, Tensor) and leaf.ndim > 0 and len(leaf) == len(delta) for leaf in leaves]
+    split = tuple(_by_row(leaf, copies) for leaf, chosen in zip(leaves, by_row, strict=True) if chosen)
     weights = {name: parameter.detach() for name, parameter in parameters.items()}
 
     def gradients_of_row(delta_of_row: Tensor, *of_row: Tensor) -> dict[str, Tensor]:
         own = iter(of_row)
-        mixed = [next(own).unsqueeze(0) if chosen else leaf for leaf, chosen in zip(leaves, by_row, strict=True)]
+        mixed = [next(own) if chosen else leaf for leaf, chosen in zip(leaves, by_row, strict=True)]
         args, kwargs = tree_unflatten(mixed, structure)
         outcome = vjp(lambda changed: functional_call(module, changed, args, kwargs), weights)
-        gradients: dict[str, Tensor] = outcome[1](delta_of_row.unsqueeze(0).to(outcome[0].dtype))[0]
+        gradients: dict[str, Tensor] = outcome[1](delta_of_row.to(outcome[0].dtype))[0]
         return gradients
 
-    found = vmap(gradients_of_row)(delta, *split)
+    found = vmap(gradients_of_row)(_by_row(delta, copies), *split)
     return {name: values.detach().flatten(1) for name, values in found.items()}
+
+
+def _by_row(values: Tensor, copies: int) -> Tensor:
+    """(B * copies, ...) as (B, copies, ...)."""
+    return values.reshape(-1, copies, *values.shape[1:])

@@ -49,7 +49,7 @@ def attach_adapter(base: BaseModel, config: AdapterConfig, folder: Path, task: T
 
     Raises AdapterMismatch, AdapterNotFinite, TaskMismatch, UnsupportedModule.
     """
-    weights = _read_weights(folder / WEIGHTS_FILE)
+    weights = read_weights(folder / WEIGHTS_FILE)
     # All factors come from the file; only this way of making them also says which of them stay as they were made.
     is_tied = are_tied(base.model)
     model = wrap_base(base, config, task, init="mica" if config.init_lora_weights == "mica" else True)
@@ -59,7 +59,7 @@ def attach_adapter(base: BaseModel, config: AdapterConfig, folder: Path, task: T
     if is_tied:
         weights = _without_copies(weights, places)
     weights = _renamed(model, weights, places)
-    _refuse_mismatch(places, weights)
+    refuse_mismatch(places, weights)
     _refuse_random(base.random, weights, is_tied=is_tied)
     is_replaced = any(not torch.equal(place.cpu(), weights[name].to(place.dtype)) for name, place in replaced.items())
     with torch.no_grad():
@@ -94,8 +94,8 @@ def wrap_base(
     return _wrap(base.model, lora, selected, selector)
 
 
-def _read_weights(file: Path) -> dict[str, Tensor]:
-    """Tensors under PEFT's names."""
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """Tensors under PEFT's names. Raises UnreadableFile, AdapterNotFinite."""
     try:
         written: dict[str, Tensor] = load_file(file)
     except (OSError, SafetensorError) as error:
@@ -229,7 +229,8 @@ def _without_copies(weights: Mapping[str, Tensor], places: Mapping[str, Tensor])
     }
 
 
-def _refuse_mismatch(places: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+def refuse_mismatch(places: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    """Raise AdapterMismatch unless the weights are exactly those that the places are for."""
     missing, extra = sorted(places.keys() - weights.keys()), sorted(weights.keys() - places.keys())
     wrong = sorted(name for name in places.keys() & weights.keys() if places[name].shape != weights[name].shape)
     kinds = (("missing", missing), ("extra", extra), ("of another shape", wrong))

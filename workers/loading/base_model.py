@@ -9,7 +9,7 @@ import torch
 from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
-from influence.checkpoint_files.base_packing import refuse_packed
+from influence.checkpoint_files.bases.packing import refuse_packed
 from influence.checkpoint_files.multimodal import refuse_inexact_text
 from influence.contracts.checkpoint import Checkpoint
 from influence.errors import BaseModelNotFound, TaskMismatch

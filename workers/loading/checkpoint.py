@@ -9,7 +9,7 @@ import torch
 
 from influence.checkpoint_files.config import AdapterConfig
 from influence.checkpoint_files.tokenizers.record import load_settings
-from influence.contracts.checkpoint import BaseModelRef, Checkpoint
+from influence.contracts.checkpoint import BaseModelRef, Checkpoint, PipelineRecord
 from influence.contracts.index import GradientSettings
 from influence.errors import BaseModelNotFound, TaskMismatch
 from workers.batching.padding import configured_padding
@@ -17,9 +17,11 @@ from workers.loading.adapter import Attached, adapted_modules, attach_adapter, w
 from workers.loading.base_model import BaseModel, load_base_model
 from workers.loading.hub import fetch_base_model
 from workers.loading.options import LoadOptions
+from workers.loading.pipeline import load_parts, load_unet
 from workers.loading.placement import is_placed
 from workers.loading.plain import open_plain
 from workers.loading.tokenizer import load_own_tokenizer, load_template, load_tokenizer, pad_id_of, token_limit
+from workers.loading.unet_adapter import attach_lora
 from workers.loading.vocabulary import resize_vocabulary
 from workers.tasks.base import Materials, Task
 from workers.tasks.encoding import TextEncoder
@@ -58,6 +60,8 @@ def load_checkpoint(
             return Attached(open_plain(base, checkpoint.trainable or ()), keeps_base=False)
         return attach_adapter(base, AdapterConfig.model_validate(checkpoint.adapter), adapter_folder, checkpoint.task)
 
+    if checkpoint.pipeline is not None and adapter_folder is not None:
+        return _assemble_pipeline(checkpoint, checkpoint.pipeline, adapter_folder, settings, options.unquantised())
     options = options.unquantised() if adapter_folder is None else options
     return _assemble(checkpoint, prepare, adapter_folder, settings, options)
 
@@ -122,10 +126,28 @@ def _assemble(
         settings,
         pad_id=pad_id_of(tokenizer, entries),
         head_pad_id=configured_padding(base.model.config, entries),
+        images=options.images,
     )
     task = MAKERS[checkpoint.task](materials)
     model = attached.model if is_placed(base.model) else attached.model.to(options.device)
     return LoadedCheckpoint(model, tokenizer, task, attached.keeps_base)
+
+
+def _assemble_pipeline(
+    checkpoint: Checkpoint, pipeline: PipelineRecord, adapter: Path, settings: GradientSettings, options: LoadOptions
+) -> LoadedCheckpoint:
+    """A UNet under its adapter, with the frozen parts around it in the task."""
+    folder = locate_base_model(checkpoint.base_model, options)
+    config = AdapterConfig.model_validate(checkpoint.adapter)
+    unet = load_unet(folder, _DTYPES[settings.precision])
+    attached = attach_lora(unet, config, adapter, checkpoint.task)
+    tokenizer, parts = load_parts(folder, options, has_vae=pipeline.works_on == "latents")
+    encoder = TextEncoder(
+        tokenizer, limit=min(parts.tokens, settings.max_length), on_too_long=settings.on_too_long, templates=None
+    )
+    materials = Materials(checkpoint, unet, encoder, settings, pad_id=parts.pad_id, images=options.images, parts=parts)
+    task = MAKERS[checkpoint.task](materials)
+    return LoadedCheckpoint(attached.model.to(options.device), tokenizer, task, attached.keeps_base)
 
 
 def _choose_tokenizer(base: Path, adapter: Path | None, config: Any) -> tuple[Any, bool]:

@@ -16,7 +16,7 @@ def find_class(task: TaskName, config: Any, modules: Collection[str] = ()) -> An
     Where transformers offers a model both whole and without its other senses, `modules`, the names that an adapter
     knows, say which of the two it was trained on.
     """
-    usual = getattr(transformers, TASKS[task].auto_class)
+    usual = getattr(transformers, str(TASKS[task].auto_class))
     if task != CAUSAL_LM.name or not is_multimodal(config.to_dict()):
         return usual
     whole = transformers.AutoModelForImageTextToText

@@ -26,7 +26,7 @@ def load_tokenizer(folder: Path) -> Any:
             f"The base model's tokenizer cannot be loaded: {str(error).strip()[:200]}",
             hint="The folder needs tokenizer.json or the vocabulary files beside the weights.",
         ) from error
-    tokenizer.padding_side = tokenizer.truncation_side = "right"
+    tokenizer.padding_side = "right"
     return tokenizer
 
 
@@ -48,7 +48,7 @@ def load_own_tokenizer(folder: Path, settings: TokenizerSettings, config: Any) -
     # What tokenizer.json says of padding and cutting is how it was last used, not what it is.
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.no_truncation()
-    tokenizer.padding_side = tokenizer.truncation_side = "right"
+    tokenizer.padding_side, tokenizer.truncation_side = "right", settings.truncation_side
     return tokenizer
 
 

@@ -62,6 +62,7 @@ def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> R
         offline=settings.hub_offline,
         load_in_bits=settings.load_in_bits,
         device_map=settings.device_map,
+        images=files.images,
     )
     models = Models(files.adapters, options, capacity=settings.hot_models, device_lock=device_lock)
     budget = TokenBudget(settings.token_budget) if settings.token_budget else TokenBudget.for_device(device)

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+from influence.contracts.points import GenerationSettings
 from influence.contracts.tasks import TASKS
 from influence.errors import RowsRefused
 from workers.rows import Row
 from workers.runtime.models import HotModel
 from workers.runtime.state import Runtime
-from workers.tasks.base import Prediction
+from workers.tasks.base import Painter, Prediction
 
 #: Texts that are written only to be shown: each costs tens of forward passes.
 MAX_SHOWN_TEXTS = 16
@@ -15,12 +16,25 @@ MAX_SHOWN_TEXTS = 16
 Predictions = list[Prediction | None]
 
 
-def predict_rows(runtime: Runtime, model: HotModel, rows: Sequence[Row], *, is_target: bool, show: bool) -> Predictions:
+def predict_rows(
+    runtime: Runtime,
+    model: HotModel,
+    rows: Sequence[Row],
+    *,
+    is_target: bool,
+    show: bool,
+    generation: GenerationSettings | None = None,
+) -> Predictions:
     """What the model answers to each row; None for a row that asks nothing, and where no answer is wanted.
+
+    Images are made, as `generation` says, where they are scored and not merely to be shown.
 
     With `is_target` the answers are scored, and rows without a question are refused with RowsRefused. With `show`
     alone they are left out, and so are all texts where there are more than MAX_SHOWN_TEXTS rows.
     """
+    if isinstance(model.task, Painter):
+        asked = generation or GenerationSettings()
+        return [model.task.paint(model.model, row, asked, runtime.device_lock) if is_target else None for row in rows]
     writes = TASKS[model.task.name].answers == "text"
     if not is_target and not (show and (not writes or len(rows) <= MAX_SHOWN_TEXTS)):
         return [None] * len(rows)

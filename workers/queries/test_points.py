@@ -86,7 +86,14 @@ def make_test_points(
     With target `prediction` the model's own answer takes the label's place. Raises NonFiniteGradients naming rows.
     """
     rows = _read_rows(runtime, source, model)
-    answers = predict_rows(runtime, model, rows, is_target=source.target == "prediction", show=predict)
+    answers = predict_rows(
+        runtime,
+        model,
+        rows,
+        is_target=source.target == "prediction",
+        show=predict,
+        generation=source.generation,
+    )
     if source.target == "prediction":
         rows = [
             model.task.with_prediction(row, prediction)

@@ -82,5 +82,6 @@ class Models:
             include_bias=settings.include_bias,
             parts=settings.parts,
             precision=settings.precision,
+            unit_copies=settings.diffusion is not None and settings.diffusion.timestep_weighting == "unit_norm",
         )
         return HotModel(collector, loaded.task, checkpoint.label_names, loaded.keeps_base)

@@ -1,6 +1,7 @@
 """The interface of a task: everything that depends on what a row is and on what the model answers."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -8,17 +9,22 @@ import torch
 from torch import Tensor
 
 from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.common import Json
 from influence.contracts.dataset import LabelValue
 from influence.contracts.index import GradientSettings
+from influence.contracts.points import GenerationSettings
 from influence.contracts.tasks import TaskName
 from influence.errors import TaskMismatch
+from influence.rows.images.store import NO_IMAGES, ImageStore
 from workers.rows import Batch, EncodedRow, Row
+from workers.tasks.diffusion.parts import PipelineParts
 from workers.tasks.encoding import Span, TextEncoder
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The model's own answer: a label (classes by name where names are known) or generated `text`.
+    """The model's own answer: a label (classes by name where names are known), generated `text`, or an `image` as rows
+    have it, with its pixels inside.
 
     `probability` is that of the class, or of the whole text.
     """
@@ -26,6 +32,7 @@ class Prediction:
     label: LabelValue | None = None
     probability: float | None = None
     text: str | None = None
+    image: Json | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,8 @@ class Materials:
     """What a task is made of: a loaded base model with its checkpoint, and how gradients are to be taken.
 
     `pad_id` is an id to fill batches with where nothing is read from it; `head_pad_id` is the configuration's own, by
-    which a classifying decoder finds the end of a row, if there is one.
+    which a classifying decoder finds the end of a row, if there is one. `images` opens those of rows; `parts` are those
+    of a diffusion pipeline.
     """
 
     checkpoint: Checkpoint
@@ -64,6 +72,8 @@ class Materials:
     settings: GradientSettings
     pad_id: int
     head_pad_id: int | None = None
+    images: ImageStore = NO_IMAGES
+    parts: PipelineParts | None = None
 
     def stop_ids(self) -> list[int]:
         """Tokens that end what the model writes."""
@@ -141,6 +151,25 @@ class Writer(Task, Protocol):
 
         Raises RowsRefused as `tokenise` does, and for rows whose answer has no such part.
         """
+
+
+@runtime_checkable
+class Painter(Task, Protocol):
+    """A task whose answers are images."""
+
+    def paint(
+        self, model: torch.nn.Module, row: Row, asked: GenerationSettings, lock: AbstractContextManager[object]
+    ) -> Prediction:
+        """An image for the row's caption, the same whenever seed and settings are; the lock is held for one pass of
+        the model at a time."""
+
+
+@runtime_checkable
+class Embedder(Task, Protocol):
+    """A task that says itself what stands for a row in a comparison of rows."""
+
+    def embed(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        """Vectors (B, width) float32 at length 1."""
 
 
 @runtime_checkable

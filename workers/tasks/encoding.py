@@ -7,6 +7,7 @@ from typing import Any
 
 from influence.contracts.index import OnTooLong
 from influence.errors import RowTooLong
+from workers.tasks.foreign.dates import pin_date
 from workers.tasks.foreign.panics import heed_panics
 from workers.tasks.foreign.templates import GIVEN, TemplateProcess
 from workers.tasks.refusals import refuse_rows
@@ -105,7 +106,7 @@ class TextEncoder:
         """Ids of each text as the answer of an encoder-decoder, cut to `limit`, and which were cut."""
         if not texts:
             return [], []
-        with self._lock:
+        with self._lock, heed_panics():
             found = self.tokenizer(text_target=list(texts), verbose=False)["input_ids"]
             cut = [len(ids) > self.limit for ids in found]
             ids = [list(whole) for whole in found]
@@ -119,7 +120,7 @@ class TextEncoder:
         them."""
         if not self.tokenizer.is_fast:
             return None
-        with self._lock:
+        with self._lock, heed_panics():
             found = self.tokenizer(text_target=text, return_offsets_mapping=True, verbose=False)
         return [Span(start, stop) for start, stop in found["offset_mapping"]]
 
@@ -164,18 +165,20 @@ class TextEncoder:
 
         A template that came with an upload is rendered in a process of its own. Raises jinja2.TemplateError.
         """
+        template = pin_date(self.tokenizer.get_chat_template(None, how.get("tools")))
         if self._templates is not None:
-            how = self._render_apart(self._templates, messages, how)
+            how = self._render_apart(self._templates, template, messages, how)
+        else:
+            how = {**how, "chat_template": template}
         with self._lock, heed_panics():
             return self.tokenizer.apply_chat_template(list(messages), **how)
 
     def _render_apart(
-        self, templates: TemplateProcess, messages: Sequence[Mapping[str, Any]], how: Mapping[str, Any]
+        self, templates: TemplateProcess, template: str, messages: Sequence[Mapping[str, Any]], how: Mapping[str, Any]
     ) -> dict[str, Any]:
         """The arguments with the conversation as it was rendered elsewhere."""
         kept = {name: value for name, value in how.items() if name in _OF_THE_TOKENIZER}
         seen = {name: value for name, value in how.items() if name not in _OF_THE_TOKENIZER}
-        template = self.tokenizer.get_chat_template(None, seen.get("tools"))
         marks = bool(how.get("return_assistant_tokens_mask"))
         values = {**self.tokenizer.special_tokens_map, **seen}
         return {**kept, "chat_template": GIVEN, "parts": templates.render(template, messages, marks=marks, **values)}

@@ -9,6 +9,7 @@ from workers.tasks.kinds.multi_label_classification import MultiLabelClassificat
 from workers.tasks.kinds.regression import Regression
 from workers.tasks.kinds.sequence_classification import SequenceClassification
 from workers.tasks.kinds.sequence_to_sequence import SequenceToSequence
+from workers.tasks.kinds.text_to_image import TextToImage
 from workers.tasks.kinds.token_classification import TokenClassification
 
 _CLASSES = (
@@ -18,6 +19,7 @@ _CLASSES = (
     TokenClassification,
     CausalLM,
     SequenceToSequence,
+    TextToImage,
 )
 
 #: Makes the task of a loaded checkpoint; may raise TaskMismatch.

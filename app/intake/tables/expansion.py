@@ -15,6 +15,8 @@ from influence.rows.values import ValueKind
 
 #: Rows become Python objects in pieces of about this many bytes.
 _PIECE_BYTES = 8 << 20
+#: Decimals of so many digits and no fraction are ints.
+_INT64_DIGITS = 18
 ClassNames = dict[str, tuple[str, ...]]
 
 
@@ -25,8 +27,17 @@ def expand(batches: Iterator[pa.RecordBatch], limits: TableLimits) -> Iterator[S
         total += _expanded_bytes(batch)
         if total > limits.max_bytes:
             refuse_size(f"more than {limits.max_bytes} bytes when expanded", limits)
-        for piece in _pieces(batch, limits):
+        for piece in _pieces(_without_decimals(batch), limits):
             yield from piece.to_pylist()
+
+
+def _without_decimals(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with decimal columns as the numbers that data frames make of them."""
+    for place, field in enumerate(batch.schema):
+        if pa.types.is_decimal(field.type):
+            kind = pa.int64() if field.type.scale == 0 and field.type.precision <= _INT64_DIGITS else pa.float64()
+            batch = batch.set_column(place, field.name, batch.column(place).cast(kind))
+    return batch
 
 
 def _pieces(batch: pa.RecordBatch, limits: TableLimits) -> Iterator[pa.RecordBatch]:

@@ -25,6 +25,11 @@ _LIST_HINT = "Write each row as an object that names its fields, such as with or
 _CSV_HINT = "If the file is CSV, send it under a name ending in .csv. JSON lines hold one object per line."
 _PIECE_BYTES = 1 << 18
 _SPACE = re.compile(r"[ \t\r\n]*")
+_TWICE, _CONSTANT = "an object names a field twice", "is no JSON"
+_FAULT_HINTS = {
+    _TWICE: "Keep one of the two: readers disagree about which one counts.",
+    _CONSTANT: "Write null where there is no number: Python's json.dump(..., allow_nan=False) finds the others.",
+}
 
 
 def open_jsonl(source: TextSource) -> Table:
@@ -73,6 +78,8 @@ def read_json_array(source: TextSource) -> Iterator[Source]:
             yield text.take_object()
             while text.peek() == ",":
                 text.expect(",")
+                if text.peek() == "]":
+                    refuse_line(text.line, "the array ends with a comma", "Remove the comma after the last row.")
                 yield text.take_object()
         text.expect("]")
         if text.peek():
@@ -185,18 +192,20 @@ def _refuse_json(error: Exception, line: int, hint: str = _HINT) -> None:
         )
     if isinstance(error, json.JSONDecodeError):
         refuse_line(line, f"it is not valid JSON ({error.msg}, character {error.colno})", hint)
-    refuse_line(line, f"it is not valid JSON ({str(error)[:100]})", hint)
+    fault = str(error)
+    hint = next((better for ending, better in _FAULT_HINTS.items() if fault.endswith(ending)), hint)
+    refuse_line(line, f"it is not valid JSON ({fault[:100]})", hint)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Source:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise ValueError("an object names a field twice")
+        raise ValueError(_TWICE)
     return value
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} {_CONSTANT}")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)

@@ -6,6 +6,10 @@ from typing import Any
 from influence.errors import DatainfError, UnreadableFile
 from influence.rows.values import are_messages
 
+#: Fields of one row that hold lists of objects.
+_OF_ROWS = frozenset(
+    {"answers", "chosen", "completion", "entities", "prompt", "rejected", "segments", "spans", "tools"}
+)
 _RECORDS = 'df.to_json("rows.jsonl", orient="records", lines=True)'
 
 
@@ -28,7 +32,7 @@ def refuse_columns_of_rows(value: Mapping[str, Any]) -> None:
 
 def name_wrapper(value: Mapping[str, Any], error: DatainfError) -> DatainfError:
     """The error, or a better one where the rows of a lone object lie as a list under one of its fields."""
-    under = [key for key, items in value.items() if _are_rows(items)]
+    under = [key for key, items in value.items() if key not in _OF_ROWS and _are_rows(items)]
     if not under:
         return error
     return UnreadableFile(

@@ -40,7 +40,7 @@ def find_task(
         return _choose(asked, known, head, f"The adapter was trained on a {trained_on}, not for {asked}.")
     fitting = [task for task in TASKS.values() if task.peft_type == config.task_type]
     if not fitting:
-        offered = ", ".join(f"{task.peft_type} ({task.name})" for task in TASKS.values())
+        offered = ", ".join(f"{task.peft_type} ({task.name})" for task in TASKS.values() if task.peft_type)
         raise TaskMismatch(
             f"The adapter was trained for {config.task_type}, which is not scored.", hint=f"Offered are {offered}."
         )

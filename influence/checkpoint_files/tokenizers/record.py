@@ -5,6 +5,7 @@ from pathlib import Path
 
 from influence.checkpoint_files.adapters.folders import OWN_FILES
 from influence.checkpoint_files.tokenizers.settings import PIPELINE, TokenizerSettings, read_settings
+from influence.checkpoint_files.tokenizers.template import TEMPLATE_DATE, asks_date
 from influence.contracts.checkpoint import TokenizerRecord
 from influence.digests import digest_json
 from influence.errors import TokenizerRefused
@@ -30,6 +31,18 @@ def describe_tokenizer(
         pad_token_id=pad_token_id if settings is None or pad_token_id is not None else settings.pad_token_id,
         chat_template_source=None if template is None else "base" if own_template is None else "adapter",
         chat_template_digest=None if template is None else digest_json(template),
+    )
+
+
+def date_doubts(settings: TokenizerSettings | None, base: Path | None) -> tuple[str, ...]:
+    """What is to be known of a chat template that writes the date: training saw those of its own days."""
+    beside = None if base is None else _read_trusted(base)
+    own = settings.chat_template if settings is not None else None
+    if not asks_date(own or (beside.chat_template if beside is not None else None)):
+        return ()
+    return (
+        f"The chat template writes the day's date, and training wrote those of its days: rows are read with "
+        f"{TEMPLATE_DATE:%d %b %Y}. Templates that take a date of their own read it from 'chat_template_kwargs'.",
     )
 
 

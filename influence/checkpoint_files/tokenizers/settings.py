@@ -7,7 +7,7 @@ transformers' classes its other fields could name files and code.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -58,6 +58,7 @@ class TokenizerSettings(Frozen):
     special_tokens: dict[str, str] = Field({})
     extra_special_tokens: tuple[str, ...] = ()
     model_max_length: int | None = Field(None, ge=1)
+    truncation_side: Literal["right", "left"] = "right"
     split_special_tokens: bool = False
     model_input_names: tuple[str, ...] | None = None
     chat_template: str | dict[str, str] | None = None
@@ -88,6 +89,7 @@ def read_settings(folder: Path) -> TokenizerSettings | None:
         special_tokens=special_tokens,
         extra_special_tokens=_extra_tokens(config, ids),
         model_max_length=_length(config.get("model_max_length")),
+        truncation_side="left" if config.get("truncation_side") == "left" else "right",
         split_special_tokens=config.get("split_special_tokens") is True,
         model_input_names=tuple(map(str, names[:16])) if isinstance(names, list) and names else None,
         chat_template=template,

@@ -3,6 +3,8 @@
 What remains may still run without end; workers render it in a process of its own, within bounds.
 """
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import jinja2
@@ -14,6 +16,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from influence.checkpoint_files.tokenizers.refusal import refuse_file
 
 MAX_TEMPLATE_CHARACTERS = 256 << 10
+#: The day that a template is told it is: the one that Llama's templates write where nobody tells them.
+TEMPLATE_DATE = datetime(2024, 7, 26)
+_ASKS_DATE = "strftime_now"
 
 
 class _Generation(Extension):
@@ -57,3 +62,9 @@ def check_template(template: Any, file: str) -> None:
     ]
     if imported:
         raise refuse_file(file, f"holds a chat template that reads other files ({imported[0]})")
+
+
+def asks_date(template: str | Mapping[str, str] | None) -> bool:
+    """Whether a template, or one of several, writes the day's date."""
+    templates = template.values() if isinstance(template, Mapping) else [template or ""]
+    return any(_ASKS_DATE in one for one in templates)

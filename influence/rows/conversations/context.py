@@ -21,6 +21,7 @@ _OF_THE_CALL = frozenset(
         "return_assistant_tokens_mask",
         "return_dict",
         "return_tensors",
+        "strftime_now",
         "tokenize",
         "tokenizer_kwargs",
         "tools",

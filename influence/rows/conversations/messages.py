@@ -10,11 +10,15 @@ from influence.rows.values import as_json, as_text, describe, kind_of_value
 #: Roles that chat templates know, kept as they are written.
 ROLES = ("system", "developer", "user", "assistant", "tool", "function", "ipython", "observation")
 #: What a speaker is called in published data sets -> the role that it is for chat templates.
-_RENAMED = {"human": "user", "gpt": "assistant", "model": "assistant"}
+_RENAMED = {"human": "user", "gpt": "assistant", "model": "assistant", "tool_response": "tool"}
 #: The same where the speaker stands under `from`, as in ShareGPT's form.
 _SPEAKERS = {"function": "tool", "observation": "tool"}
-#: Fields that say whether a turn carried loss.
-LOSS_FIELDS = ("weight", "train")
+#: Speakers whose words are calls of functions, written as JSON.
+_CALLERS = ("function_call", "tool_call")
+#: Fields that say whether a turn carried loss, as trainers call them.
+LOSS_FIELDS = ("weight", "train", "training", "loss")
+#: Fields that say so for parts of a turn, or by how much.
+_PARTIAL_LOSS_FIELDS = ("train_detail", "training_detail", "loss_scale", "loss_mask", "mask")
 _TEXT_PART = "text"
 _OWN_FIELDS = frozenset({"role", "from", "content", "value"})
 #: Hears of a role that was read under another name.
@@ -91,6 +95,9 @@ def _unzipped(value: Mapping[str, Any], column: str) -> list[dict[str, Any]]:
 def _message(item: Any, where: str, filled: bool, renamed: Renamed) -> dict[str, Any]:
     if not isinstance(item, Mapping):
         raise BrokenRow(f"{where} is {describe(item)}, no message.", hint=_item_hint(item))
+    if (caller := _caller(item)) is not None:
+        item = _as_caller(item, where)
+        renamed(caller)
     role = _role(item, where, renamed)
     extras = {
         str(name): as_json(value, f"{where}.{str(name)[:80]}", filled=filled)
@@ -105,6 +112,25 @@ def _item_hint(item: Any) -> str:
     if isinstance(item, list | tuple):
         return 'Pairs of turns are no messages: write each turn as {"role": "user", "content": "..."}.'
     return 'A message is an object such as {"role": "user", "content": "..."}.'
+
+
+def _caller(item: Mapping[str, Any]) -> str | None:
+    speaker = item.get("role", item.get("from"))
+    return speaker if isinstance(speaker, str) and speaker.strip().lower() in _CALLERS else None
+
+
+def _as_caller(item: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A turn whose words are calls of functions as the assistant's turn that chat templates know."""
+    words = item.get("content", item.get("value"))
+    found = parse_json(words, where, what="call of a function") if isinstance(words, str) else words
+    calls = found if isinstance(found, list) else [found]
+    if not calls or not all(isinstance(call, Mapping) and isinstance(call.get("name"), str) for call in calls):
+        raise BrokenRow(
+            f"{where} calls a function, and its content is no call.",
+            hint='Write it as {"name": "...", "arguments": {...}}, or a list of such objects.',
+        )
+    kept = {name: value for name, value in item.items() if name not in _OWN_FIELDS}
+    return {**kept, "role": "assistant", "tool_calls": [{"type": "function", "function": call} for call in calls]}
 
 
 def _role(item: Mapping[str, Any], where: str, renamed: Renamed) -> str:
@@ -124,7 +150,7 @@ def _read_role(speaker: Any, key: str, where: str, renamed: Renamed) -> str:
     if role not in ROLES:
         raise BrokenRow(
             f"{where} has the unknown role {str(speaker)[:40]!r}.",
-            hint=f"Known are {', '.join((*ROLES, *_RENAMED))}; calls of functions belong to 'tool_calls'.",
+            hint=f"Known are {', '.join((*ROLES, *_RENAMED, *_CALLERS))}.",
         )
     if key == "from":
         role = _SPEAKERS.get(role, role)
@@ -174,6 +200,12 @@ def _part(part: Any, where: str) -> str:
 
 def _check_loss_fields(extras: Mapping[str, Any], role: str, where: str) -> None:
     """A turn carries its loss whole or not at all, and only an assistant's does."""
+    if partial := [name for name in _PARTIAL_LOSS_FIELDS if extras.get(name)]:
+        raise BrokenRow(
+            f"{where} has the field {partial[0]!r}, which says what parts of the turn carried loss, or how much.",
+            hint='A turn counts whole or not at all: write "weight": 1 or 0 in its place, or send the row as a prompt '
+            "and a completion, parted where its loss began.",
+        )
     for name in LOSS_FIELDS:
         if name in extras and extras[name] not in (0, 1):
             raise BrokenRow(

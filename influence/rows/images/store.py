@@ -110,6 +110,10 @@ class ImageStore:
             self.path(digest).unlink(missing_ok=True)
 
 
+#: Opens no image but those that a row holds itself.
+NO_IMAGES = ImageStore(Path(os.devnull))
+
+
 def images_beside(datasets: Path) -> ImageStore:
     """The images of the data sets that a folder holds."""
     return ImageStore(datasets.with_name("images"))

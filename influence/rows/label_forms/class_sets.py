@@ -63,7 +63,10 @@ class ClassSetBook:
 
     def _read_vector(self, vector: Sequence[Any], column: str) -> list[int]:
         if any(item not in (0, 1) or isinstance(item, str) for item in vector):
-            raise BrokenRow(f"column {column!r} holds more than 0 and 1.", hint=_VECTOR_HINT)
+            raise BrokenRow(
+                f"column {column!r} holds more than 0 and 1.",
+                hint=f'{_VECTOR_HINT} For lists of classes: columns={{"{_LISTS}": "{column[:80]}"}}.',
+            )
         if self._width is not None and len(vector) != self._width:
             raise RowsRefused(
                 f"the label has {len(vector)} places, and there are {self._width} classes.", hint=_VECTOR_HINT

@@ -1,7 +1,7 @@
-"""What kind of label a column holds: its role says so, or else its first values do."""
+"""What kind of label a column holds: its role says so, or else its values do."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,39 +9,68 @@ from influence.contracts.dataset import CLASSIFICATION, MULTI_LABEL, REGRESSION,
 from influence.rows.columns import ColumnMap
 from influence.rows.label_forms.numbers import NUMBER
 
-#: Rows that are looked at, at most.
-SAMPLE_ROWS = 32
 (_CLASS,), (_SCORE,), (_CLASSES, _VECTOR) = (form.label_roles for form in (CLASSIFICATION, REGRESSION, MULTI_LABEL))
+#: Two lengths are enough to tell lists from vectors.
+_LENGTHS = 2
 _KINDS = {role: form.name for form in ROW_FORMS.values() for role in form.label_roles}
 
 
-def settle_kind(chosen: ColumnMap, sample: Iterable[Mapping[str, Any]], *, typed: bool) -> ColumnMap:
+def settle_kind(chosen: ColumnMap, rows: Iterable[Mapping[str, Any]], *, typed: bool) -> ColumnMap:
     """The columns with the kind of rows that the values of `label` make; as they are where another role says it.
 
-    `sample` are the first rows, `typed` is False where every value is a string (CSV).
+    `rows` are all of them, read only as far as it takes; `typed` is False where every value is a string (CSV).
     """
     if chosen.kind != CLASSIFICATION.name:
         return chosen
     column = chosen.columns[_CLASS]
-    role = _role_of([value for row in sample if (value := _read(row.get(column), typed)) is not None])
+    values = _Values()
+    for row in rows:
+        if (value := _read(row.get(column), typed)) is not None:
+            values.add(value)
+        if values.are_classes:
+            return chosen
+    role = values.role()
     if role == _CLASS:
         return chosen
     columns = {role if name == _CLASS else name: found for name, found in chosen.columns.items()}
     return replace(chosen, kind=_KINDS[role], columns=columns, label_name=None)
 
 
-def _role_of(values: Sequence[Any]) -> str:
-    """Numbers with a fraction among them are no classes. Lists of equal length of nothing but 0 and 1 are vectors."""
-    lists = [value for value in values if isinstance(value, list | tuple)]
-    flat = [item for value in values for item in (value if isinstance(value, list | tuple) else [value])]
-    are_numbers = all(isinstance(item, int | float) and not isinstance(item, bool) for item in flat)
-    if flat and are_numbers and any(item % 1 for item in flat):
-        return _SCORE
-    if not lists or len(lists) < len(values):
-        return _CLASS
-    lengths = {len(found) for found in lists}
-    are_bits = all(item in (0, 1) and not isinstance(item, str) for item in flat)
-    return _VECTOR if are_bits and len(lengths) == 1 and lengths.isdisjoint({0, 1}) else _CLASSES
+class _Values:
+    """What all values of a column have in common, at a size that does not grow with them."""
+
+    def __init__(self) -> None:
+        self._are_lists = self._are_single = self._are_numbers = self._are_bits = True
+        self._is_empty, self._has_fraction = True, False
+        self._lengths: set[int] = set()
+
+    def add(self, value: Any) -> None:
+        """Take up one value that is there."""
+        is_list = isinstance(value, list | tuple)
+        self._are_lists &= is_list
+        self._are_single &= not is_list
+        if is_list and len(self._lengths) < _LENGTHS:
+            self._lengths.add(len(value))
+        for item in value if is_list else [value]:
+            is_number = isinstance(item, int | float) and not isinstance(item, bool)
+            self._is_empty = False
+            self._are_numbers &= is_number
+            self._are_bits &= not isinstance(item, str) and item in (0, 1)
+            self._has_fraction |= is_number and bool(item % 1)
+
+    @property
+    def are_classes(self) -> bool:
+        """Whether no later value can make them anything else."""
+        return not self._are_numbers and not self._are_lists
+
+    def role(self) -> str:
+        """Numbers with a fraction among them are no classes. Lists of one length of nothing but 0 and 1 are vectors."""
+        if not self._is_empty and self._are_numbers and self._has_fraction:
+            return _SCORE
+        if not self._are_lists or self._are_single:
+            return _CLASS
+        is_vector = self._are_bits and len(self._lengths) == 1 and self._lengths.isdisjoint({0, 1})
+        return _VECTOR if is_vector else _CLASSES
 
 
 def _read(value: Any, typed: bool) -> Any:

@@ -33,6 +33,7 @@ VARIANTS: dict[str, Lora] = {
     "all-linear": {"target_modules": "all-linear", "exclude_modules": ["up_proj"]},
     "expression with a look ahead": {"target_modules": r"^(?!.*mlp).*(?:q_proj|down_proj|o_proj)$"},
     "layers": {**PLAIN, "layers_to_transform": [1], "layers_pattern": "layers"},
+    "whole names beside layers": {"target_modules": ["q_proj", "lm_head"], "layers_to_transform": [1]},
     "rslora": {**PLAIN, "use_rslora": True},
     "dora": {"target_modules": ["q_proj", "embed_tokens"], "use_dora": True},
     "bias": {"target_modules": ["q_proj"], "bias": "lora_only"},
@@ -173,12 +174,18 @@ def change_config(folder: Path, **fields: Any) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
 
 
-@pytest.mark.parametrize("init", ["pissa", "olora"])
+LOFTQ = pytest.param(
+    "loftq", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="PEFT makes LoftQ's base on a GPU alone")
+)
+
+
+@pytest.mark.parametrize("init", ["pissa", "olora", LOFTQ])
 def test_base_saved_as_the_adapter_saw_it_is_what_the_hint_says(
     init: str, causal: TinyCheckpoint, tmp_path: Path
 ) -> None:
     """Following the refusal's hint gives the logits that PEFT has for the adapter as it was."""
-    make_adapter(causal.base, tmp_path / "adapter", **PLAIN, init_lora_weights=init)
+    bits: Lora = {"loftq_config": {"loftq_bits": 4, "loftq_iter": 1}} if init == "loftq" else {}
+    make_adapter(causal.base, tmp_path / "adapter", **PLAIN, init_lora_weights=init, **bits)
     expected = logits_of_peft(causal.base, tmp_path / "adapter")
     base = keep_base(causal.base, tmp_path / "adapter", tmp_path / "base")
     change_config(tmp_path / "adapter", init_lora_weights=True)
@@ -328,3 +335,23 @@ def test_adapter_trained_without_a_task_type_is_taken(
     make_adapter(causal.base, tmp_path, **PLAIN, task_type=None)
     change_config(tmp_path, auto_mapping=written)
     assert accept(causal.base, tmp_path, task=task).task == "causal_lm"
+
+
+def test_configuration_of_another_model_beside_the_adapter_is_refused(causal: TinyCheckpoint, tmp_path: Path) -> None:
+    make_adapter(causal.base, tmp_path, **PLAIN)
+    written = json.loads((causal.base / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**written, "quantization_config": {"load_in_4bit": True}}))
+    (doubt,) = accept(causal.base, tmp_path).warnings
+    assert "in 4 bits" in doubt
+    (tmp_path / "config.json").write_text(json.dumps({**written, "hidden_act": "gelu"}))
+    with pytest.raises(AdapterMismatch, match="hidden_act 'gelu'"):
+        accept(causal.base, tmp_path)
+
+
+def test_order_of_patterns_that_both_fit_is_part_of_the_address(causal: TinyCheckpoint, tmp_path: Path) -> None:
+    make_adapter(causal.base, tmp_path, **PLAIN)
+    ids = set()
+    for patterns in ({"q_proj": 9, "self_attn.q_proj": 3}, {"self_attn.q_proj": 3, "q_proj": 9}):
+        change_config(tmp_path, alpha_pattern=patterns)
+        ids.add(accept(causal.base, tmp_path).id)
+    assert len(ids) == 2

@@ -67,6 +67,13 @@ def test_conversation_is_rendered_as_transformers_does(
         assert 0 < sum(found["assistant_masks"]) < len(found["input_ids"])
 
 
+def test_every_template_is_told_the_same_day(tokenizer: Any, process: TemplateProcess) -> None:
+    tokenizer.chat_template = "{{ strftime_now('%d %b %Y') }}"
+    for templates in (process, None):
+        encoder = TextEncoder(tokenizer, limit=64, on_too_long="fail", templates=templates)
+        assert encoder.apply_template(MESSAGES, tokenize=False) == "26 Jul 2024"
+
+
 @pytest.mark.parametrize("case", HOSTILE)
 def test_template_that_does_not_behave_fails_and_leaves_the_child_alive(case: str, process: TemplateProcess) -> None:
     with pytest.raises(TemplateFailed):

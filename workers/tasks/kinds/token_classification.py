@@ -123,8 +123,9 @@ class TokenClassification:
         if "tokens" in row:
             return {word: tag for word, tag in enumerate(row["label"]) if tag is not None}
         # Words beyond the limit are not read, and a span there is nobody's.
-        end = max(text.starts.values(), default=0) + 1 if text.was_cut else len(row["text"])
-        tags = self._scheme(row).write([span for span in row["label"] if span["start"] < end], text.starts)
+        first, last = min(text.starts.values(), default=0), max(text.starts.values(), default=0)
+        read = [span for span in row["label"] if not text.was_cut or (first < span["end"] and span["start"] <= last)]
+        tags = self._scheme(row).write(read, text.starts)
         if tags is None:
             refuse_rows(
                 RowsUnfit,

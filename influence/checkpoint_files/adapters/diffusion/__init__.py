@@ -1,0 +1,1 @@
+"""LoRA of a diffusion model's UNet: every form in which trainers save it, brought to PEFT's."""

@@ -1,0 +1,134 @@
+"""What an adapter's own files say of the base it was trained on, held against the base that is named.
+
+A base of the same shapes loads without an error whatever it is, and scores on it look like right ones.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from influence.checkpoint_files.config import AdapterConfig
+from influence.contracts.checkpoint import BaseModelRef
+from influence.errors import AdapterMismatch
+
+#: Fields of a model's configuration that change what the same weights compute.
+_COMPUTES = (
+    "attn_logit_softcapping",
+    "attention_multiplier",
+    "d_model",
+    "embedding_multiplier",
+    "final_logit_softcapping",
+    "head_dim",
+    "hidden_act",
+    "hidden_activation",
+    "hidden_size",
+    "intermediate_size",
+    "layer_norm_eps",
+    "logits_scaling",
+    "n_embd",
+    "n_head",
+    "n_layer",
+    "num_attention_heads",
+    "num_experts_per_tok",
+    "num_hidden_layers",
+    "num_key_value_heads",
+    "partial_rotary_factor",
+    "query_pre_attn_scalar",
+    "residual_multiplier",
+    "rms_norm_eps",
+)
+_BITS = re.compile(r"(?:^|[-_.])(?:bnb[-_])?([48])[-_]?bit(?:$|[-_.])", re.IGNORECASE)
+_PACKED = re.compile(r"[-_](?:unsloth[-_])?(?:bnb[-_])?[48][-_]?bit$", re.IGNORECASE)
+_SETTINGS = {"load_in_4bit": 4, "load_in_8bit": 8}
+
+
+def refuse_other_model(beside: Mapping[str, Any], base: Mapping[str, Any]) -> None:
+    """Raise AdapterMismatch where config.json beside an adapter is another model's than the base's own."""
+    for field, trained, named in _differences(_text_part(beside), _text_part(base)):
+        raise AdapterMismatch(
+            f"config.json beside the adapter says that it was trained on a model with {field} {_shown(trained)}; the "
+            f"base model has {_shown(named)}.",
+            hint="Name the base model that the adapter was trained on. If training changed its configuration, save "
+            "the base with that config.json and send the folder as 'base_model'.",
+            extra={"field": field},
+        )
+
+
+def find_doubts(
+    config: AdapterConfig, beside: Mapping[str, Any], named: BaseModelRef, base: Mapping[str, Any]
+) -> Iterator[str]:
+    """What may be wrong with the base that was named, in sentences: it cannot be told from shapes.
+
+    `beside` is config.json beside the adapter, `base` the named base's configuration; empty where there is none.
+    """
+    trained_on, revision = config.base_model_name_or_path, config.revision
+    bits = _bits_of(trained_on, beside)
+    if bits is not None and base and not base.get("quantization_config"):
+        yield (
+            f"Training read the base model in {bits} bits, and it is scored on one in full precision: losses and "
+            "scores differ from those of training. The packed base itself can be named as base_model."
+        )
+    if trained_on and not _may_be(trained_on, named):
+        yield (
+            f"The adapter says that it was trained on {trained_on[:120]!r}, and the request names {named.name[:120]!r}:"
+            " scores are right only if these are the same weights."
+        )
+    elif revision not in (None, "", "main") and named.kind == "hub" and named.revision != revision:
+        yield (
+            f"The adapter says that it was trained on revision {str(revision)[:64]!r} of the base model; it is scored "
+            f"on {str(named.revision)[:64]!r}."
+        )
+
+
+def _bits_of(trained_on: str | None, beside: Mapping[str, Any]) -> int | None:
+    found = _BITS.search(trained_on or "")
+    packing = beside.get("quantization_config")
+    said = [bits for name, bits in _SETTINGS.items() if isinstance(packing, Mapping) and packing.get(name)]
+    return said[0] if said else int(found[1]) if found else None
+
+
+def _may_be(trained_on: str, named: BaseModelRef) -> bool:
+    """Whether a name that trainers wrote may mean the base: its last part is a part of the base's name or path."""
+    wanted = _PACKED.sub("", PurePath(trained_on).name).casefold()
+    parts = {part for path in (named.name, named.location) for one in PurePath(path).parts for part in one.split("--")}
+    return wanted in {_PACKED.sub("", part).casefold() for part in parts}
+
+
+def _text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = config.get("text_config")
+    return found if isinstance(found, Mapping) else config
+
+
+def _differences(beside: Mapping[str, Any], base: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    trained, named = (str(config.get("model_type") or "").removesuffix("_text") for config in (beside, base))
+    if trained and named and trained != named:
+        yield ("model_type", trained, named)
+    for field in _COMPUTES:
+        both = (beside.get(field), base.get(field))
+        if None not in both and both[0] != both[1]:
+            yield (field, *both)
+    turned, turns = _positions(beside), _positions(base)
+    for field in _POSITIONS:
+        if field in turned.keys() & turns.keys() and turned[field] != turns[field]:
+            yield (f"rope {field}", turned[field], turns[field])
+
+
+def _positions(config: Mapping[str, Any]) -> dict[str, Any]:
+    """How positions turn, in whichever of the ways that versions of transformers write it; empty for other ways."""
+    newer, older = config.get("rope_parameters"), config.get("rope_scaling")
+    said = newer if isinstance(newer, Mapping) else older if isinstance(older, Mapping) else {}
+    if any(isinstance(value, Mapping) for value in said.values()):
+        return {}
+    found = {"rope_theta": config.get("rope_theta"), **said}
+    kind = found.pop("type", "default")
+    if "rope_scaling" in config or isinstance(newer, Mapping):
+        found = {"rope_type": kind, "factor": 1.0, **found}
+    return {name: value for name, value in found.items() if value is not None and name in _POSITIONS}
+
+
+_POSITIONS = ("rope_theta", "rope_type", "factor")
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:80]

@@ -1,0 +1,97 @@
+"""The base that an adapter's own files speak of, and the base that a request names."""
+
+from typing import Any
+
+import pytest
+
+from influence.checkpoint_files.adapters.trained_on import find_doubts, refuse_other_model
+from influence.checkpoint_files.config import AdapterConfig
+from influence.contracts.checkpoint import BaseModelRef
+from influence.errors import AdapterMismatch
+
+LLAMA = {"model_type": "llama", "hidden_size": 32, "num_hidden_layers": 2, "rope_theta": 5e5, "rope_scaling": None}
+HERE = BaseModelRef(name="/models/Llama-3.2-1B", kind="path", location="/models/Llama-3.2-1B")
+HUB = BaseModelRef(name="meta-llama/Llama-3.2-1B", kind="hub", location="meta-llama/Llama-3.2-1B", revision="abc")
+
+
+def doubts(named: BaseModelRef = HERE, beside: dict[str, Any] | None = None, **fields: Any) -> list[str]:
+    config = AdapterConfig(peft_type="LORA", target_modules=("q",), **fields)
+    return list(find_doubts(config, beside or {}, named, LLAMA if named is HERE else {}))
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"model_type": "mistral"}, "model_type 'mistral'"),
+        ({"num_hidden_layers": 3}, "num_hidden_layers 3"),
+        ({"rope_theta": 1e4}, "rope rope_theta 10000.0"),
+        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope rope_type 'linear'"),
+        ({"rope_scaling": {"rope_type": "default", "factor": 4.0}}, "rope factor 4.0"),
+    ],
+)
+def test_another_models_configuration_is_refused_by_field(changed: dict[str, Any], named: str) -> None:
+    with pytest.raises(AdapterMismatch, match=named):
+        refuse_other_model({**LLAMA, **changed}, LLAMA)
+    with pytest.raises(AdapterMismatch, match=named):
+        refuse_other_model({"text_config": {**LLAMA, **changed}}, {"text_config": LLAMA})
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {},
+        {"model_type": "llama_text"},
+        {"rope_theta": None, "rope_parameters": {"rope_type": "default", "rope_theta": 5e5}},
+        {"vocab_size": 99, "use_cache": False, "torch_dtype": "bfloat16", "num_labels": 3, "architectures": ["X"]},
+        {"quantization_config": {"load_in_4bit": True}},
+        {"hidden_size": None},
+        {"rope_scaling": {"rope_type": "default", "factor": 1.0}},
+    ],
+)
+def test_the_same_model_as_another_version_or_trainer_writes_it_is_the_same(written: dict[str, Any]) -> None:
+    refuse_other_model({**LLAMA, **written}, LLAMA)
+    refuse_other_model(LLAMA, {})
+
+
+@pytest.mark.parametrize(
+    "trained_on",
+    [None, "", "meta-llama/Llama-3.2-1B", "unsloth/llama-3.2-1b", "/somewhere/else/Llama-3.2-1B/"],
+)
+def test_the_named_base_is_known_by_the_last_part_of_its_name(trained_on: str | None) -> None:
+    assert doubts(base_model_name_or_path=trained_on) == []
+
+
+def test_a_folder_of_the_hubs_cache_has_its_models_name() -> None:
+    folder = "/hub/models--meta-llama--Llama-3.2-1B/snapshots/0123"
+    named = BaseModelRef(name=folder, kind="path", location=folder)
+    assert doubts(named, base_model_name_or_path="meta-llama/Llama-3.2-1B") == []
+
+
+def test_another_name_is_said() -> None:
+    (doubt,) = doubts(base_model_name_or_path="meta-llama/Llama-3.2-1B-Instruct")
+    assert "'meta-llama/Llama-3.2-1B-Instruct'" in doubt
+    assert "/models/Llama-3.2-1B" in doubt
+
+
+def test_another_revision_is_said() -> None:
+    trained_on = "meta-llama/Llama-3.2-1B"
+    (doubt,) = doubts(HUB, base_model_name_or_path=trained_on, revision="0123")
+    assert "'0123'" in doubt
+    assert doubts(HUB, base_model_name_or_path=trained_on, revision="main") == []
+    assert doubts(HUB, base_model_name_or_path=trained_on, revision="abc") == []
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "beside", "bits"),
+    [
+        ("unsloth/Llama-3.2-1B-bnb-4bit", {}, 4),
+        ("unsloth/Llama-3.2-1B-unsloth-bnb-4bit", {}, 4),
+        ("x/Llama-3.2-1B-8bit", {}, 8),
+        ("meta-llama/Llama-3.2-1B", {"quantization_config": {"load_in_4bit": True, "load_in_8bit": False}}, 4),
+    ],
+)
+def test_training_on_a_packed_base_is_said_where_the_named_one_is_not(
+    trained_on: str, beside: dict[str, Any], bits: int
+) -> None:
+    (doubt,) = doubts(beside=beside, base_model_name_or_path=trained_on)
+    assert f"in {bits} bits" in doubt

@@ -1,0 +1,77 @@
+"""What trainers write beside a turn or a row to say whether its loss counts: honoured whole, or refused by name."""
+
+from typing import Any
+
+import pytest
+
+from influence.errors import DatainfError
+from influence.rows.columns import choose_columns
+from influence.rows.conversations.messages import carries_loss
+from influence.rows.normalise import normalise_rows
+from influence.rows.values import kind_of_value
+
+USER, ANSWER = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
+
+
+def read(row: dict[str, Any], wanted: dict[str, str] | None = None) -> dict[str, Any]:
+    types = {name: frozenset({kind_of_value(value)}) for name, value in row.items()}
+    (found,) = normalise_rows([row], choose_columns(list(row), wanted, types=types))
+    return found
+
+
+@pytest.mark.parametrize("mark", [{"weight": 0}, {"train": False}, {"training": False}, {"loss": False}])
+def test_a_turn_without_loss_is_known_by_each_trainers_name_for_it(mark: dict[str, Any]) -> None:
+    messages = read({"messages": [USER, {**ANSWER, **mark}, USER, ANSWER]})["messages"]
+    assert [carries_loss(message) for message in messages if message["role"] == "assistant"] == [False, True]
+
+
+@pytest.mark.parametrize("name", ["train_detail", "training_detail", "loss_scale", "loss_mask", "mask"])
+def test_loss_on_parts_of_a_turn_is_refused_by_name(name: str) -> None:
+    with pytest.raises(DatainfError, match=name) as caught:
+        read({"messages": [USER, {**ANSWER, name: [0.5]}]})
+    assert "prompt and a completion" in caught.value.hint
+
+
+@pytest.mark.parametrize("row", [{"messages": [USER, ANSWER]}, {"prompt": "q", "completion": "a"}, {"text": "a"}])
+@pytest.mark.parametrize("name", ["weight", "sample_weight", "loss_mask", "completion_mask", "assistant_masks"])
+def test_weights_and_masks_of_a_row_are_refused_until_they_are_left_out(row: dict[str, Any], name: str) -> None:
+    with pytest.raises(DatainfError, match=f"'{name}'") as caught:
+        read({**row, name: [0, 1]})
+    assert f'"{name}": ""' in caught.value.hint
+    assert read({**row, name: [0, 1]}, {name: ""})["metadata"] == {name: [0, 1]}
+
+
+def test_a_weight_that_leaves_the_loss_as_it_is_stays_beside_the_row() -> None:
+    assert read({"prompt": "q", "completion": "a", "weight": 1.0})["metadata"] == {"weight": 1.0}
+
+
+@pytest.mark.parametrize("beside", [{"label": False}, {"kto_tag": True}, {"rejected_response": "b"}])
+def test_what_makes_a_conversation_a_preference_is_refused(beside: dict[str, Any]) -> None:
+    with pytest.raises(DatainfError, match=f"'{next(iter(beside))}'"):
+        read({"messages": [USER, ANSWER], **beside})
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"from": "function_call", "value": '{"name": "f", "arguments": {"a": 1}}'},
+        {"role": "tool_call", "content": '[{"name": "f", "arguments": {"a": 1}}]'},
+    ],
+)
+def test_a_turn_that_calls_a_function_is_the_assistants(turn: dict[str, Any]) -> None:
+    row = {"messages": [USER, turn, {"role": "tool_response", "content": "1"}, ANSWER]}
+    call, answer = read(row)["messages"][1:3]
+    function = {"name": "f", "arguments": {"a": 1}}
+    assert call == {"role": "assistant", "tool_calls": [{"type": "function", "function": function}]}
+    assert answer == {"role": "tool", "content": "1"}
+
+
+@pytest.mark.parametrize("words", ["f(1)", "[]", '"f"', '{"arguments": {}}', None])
+def test_a_call_that_is_none_is_refused(words: Any) -> None:
+    with pytest.raises(DatainfError, match=r"messages\[1\]"):
+        read({"messages": [USER, {"role": "tool_call", "content": words}]})
+
+
+def test_rows_do_not_tell_templates_the_date() -> None:
+    with pytest.raises(DatainfError, match="strftime_now"):
+        read({"messages": [USER, ANSWER], "chat_template_kwargs": {"strftime_now": "x"}})

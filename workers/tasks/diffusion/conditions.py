@@ -1,0 +1,81 @@
+"""What a UNet reads of a row: the latents of its image and the states of its text, each made once and kept."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from workers.tasks.diffusion.kept import KeptTensors
+from workers.tasks.diffusion.parts import PipelineParts
+
+#: Latents of 512 x 512 take 64 KiB, states of a text of CLIP's 230 KiB.
+_KEPT_BYTES = 256 << 20
+#: Pixels -1 to 1.
+_HALF_RANGE = 127.5
+
+
+class Conditions:
+    """Latents and text states of rows, float32 on the CPU.
+
+    An image or a text is encoded by itself, so that no value depends on the rows beside it.
+    """
+
+    def __init__(self, parts: PipelineParts, resolution: int) -> None:
+        self._parts = parts
+        self._resolution = resolution
+        self._kept = KeptTensors(_KEPT_BYTES)
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(C, h, w) of what the noise falls on."""
+        side = self._resolution // self._parts.pixels_per_place
+        return self._parts.channels, side, side
+
+    def latents(self, key: str, open_image: Callable[[], Image.Image]) -> Tensor:
+        """Latents (C, h, w) of an image: the mode of the VAE's distribution, scaled; its pixels where there is none."""
+        return self._kept.get(("image", key), lambda: self._encode(open_image()))
+
+    def states(self, ids: Sequence[int]) -> Tensor:
+        """Hidden states (T, D) of a text's ids."""
+        return self._kept.get(("text", tuple(ids)), lambda: self._read(ids))
+
+    def pixels(self, image: Image.Image) -> Tensor:
+        """Pixels (C, r, r) from -1 to 1: the middle square, brought to r pixels a side with bilinear interpolation."""
+        size = (self._resolution, self._resolution)
+        square = ImageOps.fit(image, size, method=Image.Resampling.BILINEAR)
+        values = torch.from_numpy(np.asarray(square, dtype=np.float32).copy())
+        return values.permute(2, 0, 1) / _HALF_RANGE - 1.0
+
+    @torch.no_grad()
+    def _encode(self, image: Image.Image) -> Tensor:
+        pixels, vae = self.pixels(image), self._parts.vae
+        if vae is None:
+            return pixels
+        found: Tensor = vae.encode(pixels[None].to(self._parts.device)).latent_dist.mode()[0]
+        shift, factor = _shift_and_factor(vae.config)
+        return ((found - shift) * factor).cpu()
+
+    @torch.no_grad()
+    def _read(self, ids: Sequence[int]) -> Tensor:
+        missing = self._parts.tokens - len(ids)
+        padded = torch.tensor([[*ids, *[self._parts.pad_id] * missing]], device=self._parts.device)
+        found: Tensor = self._parts.text_encoder(padded)[0][0]
+        return found.cpu()
+
+    @torch.no_grad()
+    def show(self, latents: Tensor) -> Image.Image:
+        """The RGB image of latents (C, h, w)."""
+        vae, values = self._parts.vae, latents.float()
+        if vae is not None:
+            shift, factor = _shift_and_factor(vae.config)
+            values = vae.decode(values[None].to(self._parts.device) / factor + shift).sample[0]
+        whole = ((values.clamp(-1, 1) + 1.0) * _HALF_RANGE).round().byte().permute(1, 2, 0).cpu().numpy()
+        return Image.fromarray(whole)
+
+
+def _shift_and_factor(config: Mapping[str, Any]) -> tuple[float, float]:
+    shift = config.get("shift_factor")
+    return (0.0 if shift is None else float(shift)), float(config["scaling_factor"])

@@ -1,0 +1,90 @@
+"""The loss of an image with a caption: the mean over fixed timesteps of the squared error of what the UNet predicts.
+
+K timesteps lie in the middle of K equal parts of all that the model was trained on, and the noise of each is drawn
+from (seed, k) alone: every row, of training and of test alike, meets the same noise. Noise of its own for each row
+would add a difference between gradients that says nothing of the rows.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from influence.contracts.index import DiffusionSettings
+from workers.rows import Batch
+from workers.tasks.diffusion.parts import PipelineParts
+
+#: The input that says which of the K timesteps each copy of a row is of.
+STEPS = "steps"
+LATENTS, STATES = "latents", "states"
+
+
+class Objective:
+    """Losses of batches of latents (B, C, h, w), text states (B, T, D) and steps (B, K) that count timesteps."""
+
+    def __init__(self, parts: PipelineParts, settings: DiffusionSettings) -> None:
+        self._scheduler = parts.scheduler
+        self._settings = settings
+        self.timesteps = mid_interval_timesteps(int(parts.scheduler.config.num_train_timesteps), settings.timesteps)
+        self._weights = self._loss_weights()
+        self._noise: dict[tuple[int, ...], Tensor] = {}
+
+    def row_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        """Loss of each row (B,), float32 or the model's float64, differentiable."""
+        steps, latents = batch.inputs[STEPS], batch.inputs[LATENTS]
+        copies, flat = steps.shape[1], steps.flatten()
+        dtype = next(model.parameters()).dtype
+        clean = latents.to(dtype).repeat_interleave(copies, dim=0)
+        noise = self.noise(tuple(latents.shape[1:])).to(device=clean.device, dtype=dtype)[flat]
+        timesteps = self.timesteps.to(clean.device)[flat]
+        noisy = self._scheduler.add_noise(clean, noise, timesteps)
+        states = batch.inputs[STATES].to(dtype).repeat_interleave(copies, dim=0)
+        found = model(noisy, timesteps, encoder_hidden_states=states, return_dict=False)[0]
+        errors: Tensor = found
+        if self._settings.measurement == "loss":
+            errors = found - self._target(clean, noise, timesteps)
+        errors = errors if errors.dtype == torch.float64 else errors.float()
+        weights = self._weights.to(device=clean.device, dtype=errors.dtype)[flat]
+        return (errors.square().flatten(1).mean(dim=1) * weights).view(-1, copies).mean(dim=1)
+
+    def noise(self, shape: tuple[int, ...]) -> Tensor:
+        """The noise (K, *shape) float32 of every timestep, of unit variance but for `noise_offset`."""
+        if shape not in self._noise:
+            self._noise[shape] = torch.stack(
+                [_draw(self._settings.seed, step, shape, self._settings.noise_offset) for step in self._steps()]
+            )
+        return self._noise[shape]
+
+    def _target(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        if self._scheduler.config.prediction_type == "epsilon":
+            return noise
+        velocity: Tensor = self._scheduler.get_velocity(clean, noise, timesteps)
+        return velocity
+
+    def _loss_weights(self) -> Tensor:
+        """Min-SNR weights (K,) float64 (Hang et al. 2023, arXiv:2303.09556): min(SNR, gamma) / SNR, for velocities
+        / (SNR + 1); 1 where there is no gamma."""
+        gamma = self._settings.snr_gamma
+        if gamma is None:
+            return torch.ones(len(self.timesteps), dtype=torch.float64)
+        kept: Tensor = self._scheduler.alphas_cumprod.double()[self.timesteps]
+        ratio = kept / (1.0 - kept)
+        least = 0.0 if self._scheduler.config.prediction_type == "epsilon" else 1.0
+        return torch.minimum(ratio, torch.full_like(ratio, gamma)) / (ratio + least)
+
+    def _steps(self) -> range:
+        return range(len(self.timesteps))
+
+
+def mid_interval_timesteps(trained: int, count: int) -> Tensor:
+    """The middles (count,) of `count` equal parts of the timesteps 0 to `trained` - 1."""
+    return torch.tensor([(2 * step + 1) * trained // (2 * count) for step in range(count)])
+
+
+def _draw(seed: int, step: int, shape: tuple[int, ...], offset: float) -> Tensor:
+    source: Any = np.random.default_rng([seed, step])
+    noise = source.standard_normal(shape, dtype=np.float32)
+    if offset:
+        noise += np.float32(offset) * source.standard_normal((shape[0], 1, 1), dtype=np.float32)
+    return torch.from_numpy(noise)

@@ -1,0 +1,43 @@
+"""Images made by a UNet from noise and a text, the same whenever seed and settings are."""
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from influence.contracts.points import GenerationSettings
+
+
+@torch.no_grad()
+def sample_latents(
+    model: torch.nn.Module,
+    scheduler: Any,
+    texts: tuple[Tensor, Tensor],
+    size: tuple[int, ...],
+    asked: GenerationSettings,
+    lock: AbstractContextManager[object],
+) -> Tensor:
+    """Latents (C, h, w) float32 of a text's states (T, D): DDIM (Song et al. 2021) without noise of its own, with
+    classifier-free guidance away from the states of the empty text, the second of `texts`.
+
+    The lock is held for one pass of the model at a time.
+    """
+    from diffusers import DDIMScheduler
+
+    first = next(model.parameters())
+    steps: Any = DDIMScheduler.from_config(scheduler.config, clip_sample=False, set_alpha_to_one=False)
+    steps.set_timesteps(min(asked.steps, int(scheduler.config.num_train_timesteps)))
+    drawn = np.random.default_rng([asked.seed]).standard_normal(size, dtype=np.float32)
+    latents = torch.from_numpy(drawn)[None].to(device=first.device, dtype=first.dtype)
+    is_guided = asked.guidance_scale != 1.0
+    states = torch.stack([texts[1], texts[0]] if is_guided else [texts[0]]).to(device=first.device, dtype=first.dtype)
+    for timestep in steps.timesteps:
+        read = latents.expand(len(states), *size)
+        with lock:
+            found = model(read, timestep.to(first.device), encoder_hidden_states=states, return_dict=False)[0]
+        if is_guided:
+            found = found[:1] + asked.guidance_scale * (found[1:] - found[:1])
+        latents = steps.step(found, timestep, latents).prev_sample
+    return latents[0].float().cpu()

@@ -1,0 +1,134 @@
+"""Text to image by diffusion: an image with a caption, of which the loss is a mean over timesteps of noise."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from influence.contracts.index import DiffusionSettings
+from influence.contracts.points import GenerationSettings
+from influence.contracts.tasks import TEXT_TO_IMAGE, TaskName
+from influence.errors import RowsUnfit
+from influence.rows.images.content import inline_image
+from influence.rows.images.store import ImageStore
+from workers.rows import Batch, EncodedRow, Row
+from workers.tasks.base import Materials, Prediction, RenderedRow
+from workers.tasks.diffusion.conditions import Conditions
+from workers.tasks.diffusion.objective import LATENTS, STATES, STEPS, Objective
+from workers.tasks.diffusion.parts import PipelineParts
+from workers.tasks.diffusion.sampling import sample_latents
+from workers.tasks.encoding import TextEncoder
+from workers.tasks.refusals import id_of, refuse_rows
+
+#: Places of a latent that cost about as much as a token of a language model.
+_PLACES_PER_TOKEN = 4
+
+
+class TextToImage:
+    """A row is an image and its caption. The loss falls on the noise that the UNet is to find in the image."""
+
+    name: TaskName = TEXT_TO_IMAGE.name
+
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        parts: PipelineParts,
+        settings: DiffusionSettings,
+        *,
+        resolution: int,
+        images: ImageStore,
+    ) -> None:
+        self._encoder = encoder
+        self._parts = parts
+        self._images = images
+        self._objective = Objective(parts, settings)
+        self._conditions = Conditions(parts, resolution)
+        places = (resolution // parts.pixels_per_place) ** 2
+        self._length = max(1, settings.timesteps * places // _PLACES_PER_TOKEN)
+
+    @classmethod
+    def make(cls, materials: Materials) -> "TextToImage":
+        """The task of a loaded checkpoint. Raises TaskMismatch for a loss scope: no token carries loss."""
+        materials.refuse_scope()
+        pipeline, parts = materials.checkpoint.pipeline, materials.parts
+        assert pipeline is not None
+        assert parts is not None
+        settings = materials.settings.diffusion or DiffusionSettings()
+        return cls(
+            materials.encoder,
+            parts,
+            settings,
+            resolution=settings.resolution or pipeline.resolution,
+            images=materials.images,
+        )
+
+    def tokenise(self, rows: Sequence[Row]) -> list[EncodedRow]:
+        """Encode captions; images are opened when a batch is made. Raises RowsUnfit and RowTooLong naming rows."""
+        self._check(rows)
+        ids, cut = self._read([str(row["text"]) for row in rows])
+        self._encoder.refuse_long([id_of(row) for row in rows], cut)
+        return [
+            EncodedRow(id_of(row), {"ids": found, "image": row["image"]}, 0, self._length, truncated=was_cut)
+            for row, found, was_cut in zip(rows, ids, cut, strict=True)
+        ]
+
+    def collate(self, rows: Sequence[EncodedRow]) -> Batch:
+        """Latents (B, C, h, w), text states (B, T, D) and steps (B, K)."""
+        latents = [self._latents(row.inputs["image"]) for row in rows]
+        states = [self._conditions.states(row.inputs["ids"]) for row in rows]
+        count = len(self._objective.timesteps)
+        inputs = {
+            LATENTS: torch.stack(latents),
+            STATES: torch.stack(states),
+            STEPS: torch.arange(count).expand(len(rows), count).contiguous(),
+        }
+        return Batch(inputs, torch.zeros(len(rows)), copies=count, by_copy=(STEPS,))
+
+    def row_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        return self._objective.row_losses(model, batch)
+
+    def embed(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        """The latents, or the pixels, of each image: what looks alike lies close."""
+        return torch.nn.functional.normalize(batch.inputs[LATENTS].float().flatten(1), dim=1)
+
+    def predict(self, model: torch.nn.Module, rows: Sequence[Row]) -> list[Prediction | None]:
+        """An image for each caption, with the settings that a request has by default."""
+        return [self.paint(model, row, GenerationSettings(), nullcontext()) for row in rows]
+
+    def paint(
+        self, model: torch.nn.Module, row: Row, asked: GenerationSettings, lock: AbstractContextManager[object]
+    ) -> Prediction:
+        (caption, blank), _ = self._read([str(row["text"]), ""])
+        text, empty = (self._conditions.states(ids) for ids in (caption, blank))
+        size = self._conditions.latent_shape
+        latents = sample_latents(model, self._parts.scheduler, (text, empty), size, asked, lock)
+        return Prediction(image=inline_image(self._conditions.show(latents)))
+
+    def with_prediction(self, row: Row, prediction: Prediction) -> Row:
+        return {**row, "image": prediction.image}
+
+    def render(self, row: Row) -> RenderedRow:
+        (encoded,) = self.tokenise([row])
+        ids = encoded.inputs["ids"]
+        return RenderedRow(self._encoder.decode(ids), self._encoder.tokens(ids), (False,) * len(ids), encoded.truncated)
+
+    def _latents(self, image: Row) -> Tensor:
+        return self._conditions.latents(str(image["digest"]), lambda: self._images.open(image))
+
+    def _read(self, texts: Sequence[str]) -> tuple[list[list[int]], list[bool]]:
+        inputs, cut = self._encoder.encode_pairs(texts, None)
+        return [row["input_ids"] for row in inputs], cut
+
+    def _check(self, rows: Sequence[Row]) -> None:
+        unfit = [id_of(row) for row in rows if not isinstance(row.get("text"), str)]
+        if unfit:
+            refuse_rows(RowsUnfit, unfit, "without a caption", hint="Send rows with an image and a text.")
+        bare = [id_of(row) for row in rows if not isinstance(row.get("image"), dict)]
+        if bare:
+            refuse_rows(
+                RowsUnfit,
+                bare,
+                "without an image",
+                hint="Send rows with an image and a text, or target 'prediction', where the model makes the image.",
+            )
