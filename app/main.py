@@ -9,6 +9,7 @@ import structlog
 from fastapi import APIRouter, FastAPI, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.openapi.utils import get_openapi
 
 from app.audits import routes as audits
@@ -25,6 +26,7 @@ from app.http.health.probe import Probe
 from app.http.limits import Places
 from app.http.multipart import FORM_OVERHEAD_BYTES
 from app.http.problems import Problem, install_handlers
+from app.http.serving.conditional import COMPRESSION, ConditionalGet
 from app.http.serving.middleware import BodyLimit, RequestFrame
 from app.http.serving.origins import CROSS_ORIGIN, OriginGuard
 from app.indexes import routes as indexes
@@ -115,6 +117,8 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
     app.add_middleware(KeyGuard, keys=settings.api_keys)
     if settings.allowed_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CROSS_ORIGIN)
+    app.add_middleware(ConditionalGet)
+    app.add_middleware(GZipMiddleware, **COMPRESSION)
     app.add_middleware(RequestFrame, metrics=metrics)
     install_handlers(app)
     for name, (_, routers) in RESOURCES.items():

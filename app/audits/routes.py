@@ -9,14 +9,15 @@ from app.audits.export import choose_media_type, stream_table
 from app.audits.rows import AuditFilter, AuditRowParameters, read_page
 from app.audits.submit import submit_audit
 from app.http.context import Ctx
+from app.http.listing import WorkOf, rename
 from app.http.media_types import VARY, Accept
-from app.http.pagination import PageOf, check_bounds
+from app.http.pagination import check_bounds
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
 from app.http.table_stream import SUFFIXES
 from influence.contracts.audit import Audit, AuditedRowPage, AuditRequest
-from influence.contracts.common import Page
+from influence.contracts.common import NameChange, Page
 from influence.errors import Conflict, InvalidRequest, NotAcceptable, NotFound, NoWorker
 from influence.store.work import erase, with_job_state
 
@@ -58,12 +59,9 @@ async def create_audit(
 
 
 @router.get("/v1/audits", response_model=Page[Audit], summary="List audits", responses=describe_errors(NotFound))
-def list_audits(context: Ctx, page: PageOf) -> Response:
-    """Newest first, without `classes` and `confusion`, which can be large."""
-    found = context.store.audits.page(limit=page.length, after=page.after)
-    bare = [audit.model_copy(update={"classes": None, "confusion": None}) for audit in found.data]
-    shown = [with_job_state(context.store, audit) for audit in bare]
-    return json_response(found.model_copy(update={"data": shown}))
+def list_audits(context: Ctx, asked: WorkOf) -> Response:
+    """Newest first, without what grows with the work."""
+    return asked.respond(context, context.store.audits)
 
 
 @router.get("/v1/audits/{audit_id}", response_model=Audit, summary="Read an audit", responses=describe_errors(NotFound))
@@ -107,6 +105,14 @@ def read_table(audit_id: str, context: Ctx, accept: Accept, asked: Annotated[Aud
     name = f"{audit.id}.{SUFFIXES[media_type]}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', **VARY}
     return StreamingResponse(pieces, media_type=media_type, headers=headers)
+
+
+@router.patch(
+    "/v1/audits/{audit_id}", response_model=Audit, summary="Rename an audit", responses=describe_errors(NotFound)
+)
+def change_audit(audit_id: str, body: NameChange, context: Ctx) -> Response:
+    """Its id and all that it holds stay as they are."""
+    return json_response(with_job_state(context.store, rename(context.store.audits, audit_id, body)))
 
 
 @router.delete("/v1/audits/{audit_id}", status_code=204, summary="Delete an audit", responses=describe_errors(NotFound))

@@ -4,7 +4,8 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from app.checkpoints.accept import archive_limits, keep_checkpoint, resolve_base_model
+from app.checkpoints.accept import archive_limits, keep_checkpoint
+from app.checks.base_model import resolve_base_model
 from app.http.context import Context
 from app.http.idempotency import Accepted
 from app.intake.adapters import accept_adapter

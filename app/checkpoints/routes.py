@@ -9,13 +9,13 @@ from app.checks.references import refuse_referenced
 from app.http.bodies import describe_body, read_fields, read_json
 from app.http.context import Context, Ctx
 from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
+from app.http.listing import NamesOf, rename
 from app.http.multipart import Upload, is_form, receive_upload
-from app.http.pagination import PageOf
 from app.http.problems import UPLOAD_ERRORS, describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
 from influence.contracts.checkpoint import LORA_ALPHA, Checkpoint, CheckpointRequest, LoraAlpha
-from influence.contracts.common import Page
+from influence.contracts.common import NameChange, Page
 from influence.contracts.common import Request as RequestModel
 from influence.contracts.tasks import TaskName, listed_tasks
 from influence.digests import digest_json
@@ -140,9 +140,9 @@ async def _take_json(request: Request, context: Context, once: IdempotentRun) ->
 
 
 @router.get("", response_model=Page[Checkpoint], summary="List checkpoints", responses=describe_errors(NotFound))
-def list_checkpoints(context: Ctx, page: PageOf) -> Response:
+def list_checkpoints(context: Ctx, asked: NamesOf) -> Response:
     """Newest first."""
-    return json_response(context.store.checkpoints.page(limit=page.length, after=page.after))
+    return asked.respond(context.store.checkpoints)
 
 
 @router.get(
@@ -151,6 +151,14 @@ def list_checkpoints(context: Ctx, page: PageOf) -> Response:
 def read_checkpoint(checkpoint_id: str, context: Ctx) -> Response:
     """Base model, allow-listed adapter configuration, task, labels, number of trainable parameters."""
     return json_response(context.store.checkpoints.require(checkpoint_id))
+
+
+@router.patch(
+    "/{checkpoint_id}", response_model=Checkpoint, summary="Rename a checkpoint", responses=describe_errors(NotFound)
+)
+def change_checkpoint(checkpoint_id: str, body: NameChange, context: Ctx) -> Response:
+    """Its id and all that it holds stay as they are."""
+    return json_response(rename(context.store.checkpoints, checkpoint_id, body))
 
 
 @router.delete(

@@ -5,7 +5,6 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from app.checkpoints.accept_run import accept_run_folder, accept_run_upload
-from app.http.auth import Caller
 from app.http.bodies import describe_body, read_fields, read_json
 from app.http.context import Context, Ctx
 from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
@@ -71,7 +70,7 @@ class RunForm(RequestModel):
         ),
     },
 )
-async def create_run(request: Request, context: Ctx, caller: Caller, once: OnceOnly) -> Response:
+async def create_run(request: Request, context: Ctx, once: OnceOnly) -> Response:
     """Every folder called checkpoint-<step> becomes a checkpoint, weighed by the learning rates of the trainer's log.
 
     `POST /v1/indexes` with the run's id builds an index of each, and a query with it sums over them.
@@ -103,19 +102,19 @@ async def _take_json(request: Request, context: Context, once: IdempotentRun) ->
 
 
 @router.get("", response_model=Page[Run], summary="List runs", responses=describe_errors(NotFound))
-def list_runs(context: Ctx, caller: Caller, page: PageOf) -> Response:
+def list_runs(context: Ctx, page: PageOf) -> Response:
     """Newest first."""
     return json_response(context.store.runs.page(limit=page.length, after=page.after))
 
 
 @router.get("/{run_id}", response_model=Run, summary="Read a run", responses=describe_errors(NotFound))
-def read_run(run_id: str, context: Ctx, caller: Caller) -> Response:
+def read_run(run_id: str, context: Ctx) -> Response:
     """Its checkpoints in order, each with its step and weight, and where the weights are from."""
     return json_response(context.store.runs.require(run_id))
 
 
 @router.delete("/{run_id}", status_code=204, summary="Delete a run", responses=describe_errors(NotFound))
-def remove_run(run_id: str, context: Ctx, caller: Caller) -> Response:
+def remove_run(run_id: str, context: Ctx) -> Response:
     """The checkpoints and their indexes stay."""
     context.store.runs.require_there(run_id)
     context.store.runs.delete(run_id)

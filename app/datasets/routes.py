@@ -18,13 +18,14 @@ from app.datasets.rows.parameters import FilterParameters, SearchParameters
 from app.http.bodies import describe_body, read_fields, read_json
 from app.http.context import Context, Ctx
 from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
+from app.http.listing import NamesOf, rename
 from app.http.multipart import is_form, receive_upload
-from app.http.pagination import PageOf, check_bounds
+from app.http.pagination import check_bounds
 from app.http.problems import UPLOAD_ERRORS, describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
 from app.intake.paths import resolve_allowed
-from influence.contracts.common import Page
+from influence.contracts.common import NameChange, Page
 from influence.contracts.common import Request as RequestModel
 from influence.contracts.dataset import Dataset, DatasetRequest, RowPage
 from influence.digests import digest_json
@@ -139,9 +140,9 @@ def _source_of(body: DatasetRequest, context: Context) -> Callable[[], Accepted]
 
 
 @router.get("", response_model=Page[Dataset], summary="List data sets", responses=describe_errors(NotFound))
-def list_datasets(context: Ctx, page: PageOf) -> Response:
+def list_datasets(context: Ctx, asked: NamesOf) -> Response:
     """Newest first."""
-    return json_response(context.store.datasets.page(limit=page.length, after=page.after))
+    return asked.respond(context.store.datasets)
 
 
 @router.get("/{dataset_id}", response_model=Dataset, summary="Read a data set", responses=describe_errors(NotFound))
@@ -179,6 +180,12 @@ def export(dataset_id: str, context: Ctx, parameters: Annotated[ExportParameters
     pieces = stream_export(context, dataset, parameters.format, parameters.search)
     disposition = f'attachment; filename="{dataset.id}.{form.suffix}"'
     return StreamingResponse(pieces, media_type=form.media_type, headers={"Content-Disposition": disposition})
+
+
+@router.patch("/{dataset_id}", response_model=Dataset, summary="Rename a data set", responses=describe_errors(NotFound))
+def change_dataset(dataset_id: str, body: NameChange, context: Ctx) -> Response:
+    """Its id and all that it holds stay as they are."""
+    return json_response(rename(context.store.datasets, dataset_id, body))
 
 
 @router.delete(

@@ -6,12 +6,12 @@ from fastapi import APIRouter, Body, Response
 
 from app.evaluations.submit import require_report, submit_evaluation
 from app.http.context import Ctx
+from app.http.listing import WorkOf, rename
 from app.http.media_types import JSON_MEDIA_TYPE, MARKDOWN_MEDIA_TYPE, VARY, Accept, negotiate
-from app.http.pagination import PageOf
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
-from influence.contracts.common import Page
+from influence.contracts.common import NameChange, Page
 from influence.contracts.evaluation import Evaluation, EvaluationRequest, Report
 from influence.errors import BaseModelNotFound, Conflict, NotAcceptable, NotFound, PathNotAllowed
 from influence.reporting.markdown import to_markdown
@@ -63,11 +63,9 @@ async def create_evaluation(
 
 
 @router.get("", response_model=Page[Evaluation], summary="List evaluations", responses=describe_errors(NotFound))
-def list_evaluations(context: Ctx, page: PageOf) -> Response:
-    """Newest first, without their reports."""
-    found = context.store.evaluations.page(limit=page.length, after=page.after)
-    shown = [with_job_state(context.store, one).model_copy(update={"report": None}) for one in found.data]
-    return json_response(found.model_copy(update={"data": shown}))
+def list_evaluations(context: Ctx, asked: WorkOf) -> Response:
+    """Newest first, without what grows with the work."""
+    return asked.respond(context, context.store.evaluations)
 
 
 @router.get(
@@ -76,6 +74,14 @@ def list_evaluations(context: Ctx, page: PageOf) -> Response:
 def read_evaluation(evaluation_id: str, context: Ctx) -> Response:
     """State, progress, what was asked, and the report once it is there."""
     return json_response(with_job_state(context.store, context.store.evaluations.require(evaluation_id)))
+
+
+@router.patch(
+    "/{evaluation_id}", response_model=Evaluation, summary="Rename an evaluation", responses=describe_errors(NotFound)
+)
+def change_evaluation(evaluation_id: str, body: NameChange, context: Ctx) -> Response:
+    """Its id and all that it holds stay as they are."""
+    return json_response(with_job_state(context.store, rename(context.store.evaluations, evaluation_id, body)))
 
 
 @router.delete("/{evaluation_id}", status_code=204, summary="Delete an evaluation", responses=describe_errors(NotFound))

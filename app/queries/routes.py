@@ -6,12 +6,14 @@ from fastapi import APIRouter, Body, Response
 from fastapi.responses import StreamingResponse
 
 from app.http.context import Ctx
+from app.http.listing import WorkOf
 from app.http.media_types import JSON_MEDIA_TYPE, PARQUET_MEDIA_TYPE, VARY, Accept, negotiate
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
 from app.queries.scores import find_scores, stream_json, to_parquet
 from app.queries.submit import submit_query
+from influence.contracts.common import Page
 from influence.contracts.query import Query, QueryRequest
 from influence.errors import (
     BrokenRow,
@@ -69,6 +71,12 @@ async def create_query(
         store.queries,
         needs_worker=True,
     )
+
+
+@router.get("/v1/queries", response_model=Page[Query], summary="List queries", responses=describe_errors(NotFound))
+def list_queries(context: Ctx, asked: WorkOf) -> Response:
+    """Newest first, without results; those of the last seven days."""
+    return asked.respond(context, context.store.queries)
 
 
 @router.get("/v1/queries/{query_id}", response_model=Query, summary="Read a query", responses=describe_errors(NotFound))

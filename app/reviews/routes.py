@@ -2,19 +2,20 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import Field
 
 from app.http.context import Ctx
 from app.http.idempotency import Accepted, OnceOnly
-from app.http.pagination import PageOf, RowParameters, check_bounds
+from app.http.listing import NamedParameters, NameList, rename
+from app.http.pagination import Bounds, RowParameters, bounds_of, check_bounds
 from app.http.problems import describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
 from app.reviews.bulk import decide_many
 from app.reviews.decide import decide, undo
-from app.reviews.submit import create_review, delete_review, rename_review, with_progress
-from influence.contracts.common import Page
+from app.reviews.submit import create_review, delete_review, with_progress
+from influence.contracts.common import NameChange, Page, Record
 from influence.contracts.curation.review import (
     ApplyAnswer,
     BulkAnswer,
@@ -23,7 +24,6 @@ from influence.contracts.curation.review import (
     DecisionsAnswer,
     DecisionsRequest,
     HistoryPage,
-    NameChange,
     Review,
     ReviewRequest,
     UndoRequest,
@@ -51,6 +51,34 @@ class DecisionParameters(RowParameters):
     row_index: list[int] | None = Field(None, max_length=1000)
 
 
+class ReviewParameters(NamedParameters):
+    """A page of the reviews that fit."""
+
+    dataset_id: str | None = Field(None, description="Of this data set.")
+    audit_id: str | None = Field(None, description="Of this audit.")
+
+
+class ReviewList(NameList):
+    """Checked parameters of the list of reviews."""
+
+    def __init__(self, bounds: Bounds, parameters: ReviewParameters) -> None:
+        super().__init__(bounds, parameters)
+        self._wanted = {"dataset_id": parameters.dataset_id, "audit_id": parameters.audit_id}
+
+    def fits(self, record: Record) -> bool:
+        return super().fits(record) and all(
+            wanted in (None, getattr(record, name)) for name, wanted in self._wanted.items()
+        )
+
+
+async def find_reviews(context: Ctx, parameters: Annotated[ReviewParameters, Query()]) -> ReviewList:
+    """Raises InvalidRequest."""
+    return ReviewList(bounds_of(context, parameters), parameters)
+
+
+ReviewsOf = Annotated[ReviewList, Depends(find_reviews)]
+
+
 @router.post(
     "",
     status_code=201,
@@ -66,11 +94,9 @@ def begin_review(body: ReviewRequest, context: Ctx, once: OnceOnly) -> Response:
 
 
 @router.get("", response_model=Page[Review], summary="List reviews", responses=describe_errors(NotFound))
-def list_reviews(context: Ctx, page: PageOf) -> Response:
+def list_reviews(context: Ctx, asked: ReviewsOf) -> Response:
     """Newest first, with their progress."""
-    found = context.store.reviews.page(limit=page.length, after=page.after)
-    shown = [with_progress(context.store, review) for review in found.data]
-    return json_response(found.model_copy(update={"data": shown}))
+    return asked.respond(context.store.reviews, lambda review: with_progress(context.store, review))
 
 
 @router.get("/{review_id}", response_model=Review, summary="Read a review", responses=describe_errors(NotFound))
@@ -83,7 +109,7 @@ def read_review(review_id: str, context: Ctx) -> Response:
 @router.patch("/{review_id}", response_model=Review, summary="Rename a review", responses=describe_errors(NotFound))
 def change_review(review_id: str, body: NameChange, context: Ctx) -> Response:
     """Decisions stay as they are."""
-    return json_response(rename_review(context.store, review_id, body.name))
+    return json_response(with_progress(context.store, rename(context.store.reviews, review_id, body)))
 
 
 @router.delete("/{review_id}", status_code=204, summary="Delete a review", responses=describe_errors(NotFound))

@@ -99,6 +99,7 @@ class Checkpoint(Record):
     what may be wrong with it and cannot be told from its files.
     """
 
+    name: str | None = None
     base_model: BaseModelRef
     task: TaskName
     adapter: Json | None = None

@@ -208,6 +208,9 @@ class Index(WorkRecord):
     the data are of, where a later job has only computed again what was lost of them.
     """
 
+    only_alone = frozenset({"blocks", "damping", "skipped_rows"})
+
+    name: str | None = None
     spec: IndexSpec
     rows: int
     rows_indexed: int | None = None

@@ -160,6 +160,8 @@ class Query(WorkRecord):
     scores into predicted changes of loss, where an evaluation found that they say any.
     """
 
+    only_alone = frozenset({"results"})
+
     index_id: str
     request: QueryRequest
     method: str

@@ -3,11 +3,13 @@
 from fastapi import APIRouter, Response
 
 from app.http.context import Ctx
+from app.http.listing import WorkOf
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
 from app.queries.groups.submit import submit_groups
 from app.queries.groups.what_if import what_if
+from influence.contracts.common import Page
 from influence.contracts.curation.groups import Groups, GroupsRequest, WhatIf, WhatIfRequest
 from influence.errors import Conflict, InvalidRequest, NotFound, NoWorker
 from influence.store.work import erase, with_job_state
@@ -38,6 +40,12 @@ async def create_groups(index_id: str, body: GroupsRequest, submission: Submitte
         store.groups,
         needs_worker=True,
     )
+
+
+@router.get("/v1/groups", response_model=Page[Groups], summary="List groups", responses=describe_errors(NotFound))
+def list_groups(context: Ctx, asked: WorkOf) -> Response:
+    """Newest first, without results; those of the last seven days."""
+    return asked.respond(context, context.store.groups)
 
 
 @router.get("/v1/groups/{groups_id}", response_model=Groups, summary="Read groups", responses=describe_errors(NotFound))

@@ -111,7 +111,7 @@ def test_a_boundary_of_no_or_endless_length_is_refused(client: TestClient, lengt
     ("path", "allowed"),
     [
         ("/v1/datasets", "GET, POST"),
-        ("/v1/datasets/ds_1", "DELETE, GET"),
+        ("/v1/datasets/ds_1", "DELETE, GET, PATCH"),
         ("/v1/reviews/rev_1", "DELETE, GET, PATCH"),
         ("/health/live", "GET"),
     ],
