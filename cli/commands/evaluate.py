@@ -40,7 +40,8 @@ _EXPERIMENT = options_of(
         "ranks": _NUMBERS,
         "counts": _NUMBERS,
         "methods": Spelling(
-            read=parse_methods, help="datainf,exact:10,joint:10@compact64*3 (damping, storage, checkpoints)."
+            read=parse_methods,
+            help="datainf,exact:10,joint:10@compact64*3 (damping, storage, checkpoints); exact#1+2 (epochs 1 and 2).",
         ),
     },
 )

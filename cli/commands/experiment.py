@@ -17,10 +17,12 @@ from influence.errors import InvalidRequest
 
 _REQUEST: TypeAdapter[EvaluationRequest] = TypeAdapter(EvaluationRequest)
 _METHOD = re.compile(
-    r"(?P<method>[^:@*]+)(?::(?P<damping>[^:@*]+))?(?:@(?P<storage>full|compact)(?P<rank>\d{1,4})?)?"
-    r"(?:\*(?P<checkpoints>\d{1,2}))?"
+    r"(?P<method>[^:@*#]+)(?::(?P<damping>[^:@*#]+))?(?:@(?P<storage>full|compact)(?P<rank>\d{1,4})?)?"
+    r"(?:\*(?P<checkpoints>\d{1,2})|#(?P<epochs>\d{1,4}(?:\+\d{1,4})*))?"
 )
-_METHODS_HINT = "Write names, with damping, storage and checkpoints if need be: datainf,exact:10,joint:10@compact64*3."
+_METHODS_HINT = (
+    "Write names, with damping, storage and checkpoints if need be: datainf,exact:10,joint:10@compact64*3,exact#1+2."
+)
 _SOURCES_HINT = "Give --index, --dataset-id or --data, or none of them for rows made up here."
 
 
@@ -50,7 +52,10 @@ class Experiment:
 
 
 def parse_methods(text: str, option: str) -> list[Json]:
-    """`exact:10,joint@compact64*3` -> method, damping_scale, storage, rank, checkpoints. Raises InvalidRequest."""
+    """`exact:10,joint@compact64*3,exact#1+2` -> method, damping_scale, storage, rank, checkpoints, epochs.
+
+    Raises InvalidRequest.
+    """
     return [_parse_method(part.strip(), option) for part in text.split(",")]
 
 
@@ -66,6 +71,8 @@ def _parse_method(text: str, option: str) -> Json:
     for name in ("rank", "checkpoints"):
         if match[name] is not None:
             choice[name] = int(match[name])
+    if match["epochs"] is not None:
+        choice["epochs"] = [int(number) for number in match["epochs"].split("+")]
     return choice
 
 
