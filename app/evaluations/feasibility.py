@@ -45,7 +45,7 @@ def check_size(request: EvaluationRequest) -> None:
     """Raise InvalidRequest for more trainings than anyone will wait for."""
     pieces = 1
     if isinstance(request, LdsRequest):
-        pieces = request.subsets * len(request.seeds)
+        pieces = request.subsets * request.retrain_seeds * len(request.seeds)
     elif isinstance(request, LeaveOutRequest):
         pieces = len(request.counts) * request.repeats * len(request.seeds)
     elif isinstance(request, CorrelationRequest):
@@ -70,6 +70,7 @@ def check_methods(request: EvaluationRequest) -> None:
         if request.kind == "class-attribution":
             _require_full(choice)
         _refuse_without_effect(request, choice)
+        _refuse_late_epochs(request, choice)
 
 
 def _require_full(choice: MethodChoice) -> None:
@@ -85,14 +86,27 @@ def _refuse_without_effect(request: EvaluationRequest, choice: MethodChoice) -> 
     ignored: tuple[str, ...] = ()
     why = ""
     if request.index_id is not None:
-        ignored, why = ("storage", "rank", "checkpoints"), "an index answers from what it keeps, at its own checkpoint"
+        ignored, why = (
+            ("storage", "rank", "checkpoints", "epochs"),
+            "an index answers from what it keeps, at its own checkpoint",
+        )
     elif request.kind == "class-attribution":
-        ignored, why = ("checkpoints",), "only the end of the training is scored"
+        ignored, why = ("checkpoints", "epochs"), "only the end of the training is scored"
     if given := [name for name in ignored if name in choice.model_fields_set]:
         raise InvalidRequest(
             f"'{given[0]}' of method '{choice.method}' would have no effect: {why}.",
             hint=f"Leave {', '.join(given)} out of 'methods'.",
             extra={"fields": given},
+        )
+
+
+def _refuse_late_epochs(request: EvaluationRequest, choice: MethodChoice) -> None:
+    """Raise InvalidRequest for a checkpoint after the training's end."""
+    last = max(choice.epochs or (1,))
+    if last > request.recipe.epochs:
+        raise InvalidRequest(
+            f"'{choice.title}' names epoch {last}, and the recipe trains for {request.recipe.epochs}.",
+            hint="Name epochs of the recipe, or raise its 'epochs'.",
         )
 
 

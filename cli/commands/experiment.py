@@ -8,19 +8,21 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from cli.client.files import open_file
-from cli.client.service import Service
 from cli.client.uploads import send_rows
 from cli.printing.output import Output
+from datainf_client import Client
 from influence.contracts.common import Json
 from influence.contracts.evaluation import EvaluationRequest
 from influence.errors import InvalidRequest
 
 _REQUEST: TypeAdapter[EvaluationRequest] = TypeAdapter(EvaluationRequest)
 _METHOD = re.compile(
-    r"(?P<method>[^:@*]+)(?::(?P<damping>[^:@*]+))?(?:@(?P<storage>full|compact)(?P<rank>\d{1,4})?)?"
-    r"(?:\*(?P<checkpoints>\d{1,2}))?"
+    r"(?P<method>[^:@*#]+)(?::(?P<damping>[^:@*#]+))?(?:@(?P<storage>full|compact)(?P<rank>\d{1,4})?)?"
+    r"(?:\*(?P<checkpoints>\d{1,2})|#(?P<epochs>\d{1,4}(?:\+\d{1,4})*))?"
 )
-_METHODS_HINT = "Write names, with damping, storage and checkpoints if need be: datainf,exact:10,joint:10@compact64*3."
+_METHODS_HINT = (
+    "Write names, with damping, storage and checkpoints if need be: datainf,exact:10,joint:10@compact64*3,exact#1+2."
+)
 _SOURCES_HINT = "Give --index, --dataset-id or --data, or none of them for rows made up here."
 
 
@@ -50,7 +52,10 @@ class Experiment:
 
 
 def parse_methods(text: str, option: str) -> list[Json]:
-    """`exact:10,joint@compact64*3` -> method, damping_scale, storage, rank, checkpoints. Raises InvalidRequest."""
+    """`exact:10,joint@compact64*3,exact#1+2` -> method, damping_scale, storage, rank, checkpoints, epochs.
+
+    Raises InvalidRequest.
+    """
     return [_parse_method(part.strip(), option) for part in text.split(",")]
 
 
@@ -66,6 +71,8 @@ def _parse_method(text: str, option: str) -> Json:
     for name in ("rank", "checkpoints"):
         if match[name] is not None:
             choice[name] = int(match[name])
+    if match["epochs"] is not None:
+        choice["epochs"] = [int(number) for number in match["epochs"].split("+")]
     return choice
 
 
@@ -76,7 +83,7 @@ def _parse_damping(text: str, option: str) -> float:
         raise InvalidRequest(f"{option}: {text[:40]!r} is no damping.", hint=_METHODS_HINT) from error
 
 
-def make_request(experiment: Experiment, service: Service, output: Output) -> Json:
+def make_request(experiment: Experiment, service: Client, output: Output) -> Json:
     """The request, with the rows that it names uploaded. Raises InvalidRequest before anything is sent."""
     check_sources(experiment)
     _validate({**_named(experiment, "ds_", "ds_"), **experiment.settings})
@@ -116,7 +123,7 @@ def _validate(body: Json) -> None:
         ) from error
 
 
-def _send(experiment: Experiment, service: Service, output: Output) -> tuple[str | None, str | None]:
+def _send(experiment: Experiment, service: Client, output: Output) -> tuple[str | None, str | None]:
     """Ids of training and test rows, what lies here uploaded first."""
     if experiment.index_id is None and not experiment.train.is_given:
         return _send_made_up(experiment, service, output)
@@ -135,7 +142,7 @@ def _send(experiment: Experiment, service: Service, output: Output) -> tuple[str
     return sent[0], sent[1]
 
 
-def _send_made_up(experiment: Experiment, service: Service, output: Output) -> tuple[str, str]:
+def _send_made_up(experiment: Experiment, service: Client, output: Output) -> tuple[str, str]:
     """Rows of the project's own generators: support tickets, or sentence transformations where classes count."""
     if experiment.kind == "class-attribution":
         from cli.samples.transformations import TransformationSettings, make_transformations, to_jsonl

@@ -55,7 +55,7 @@ class MethodChoice(Request):
     """A method as it will be asked: its own default damping where none is given; `rank` is for compact storage.
 
     `checkpoints` above 1 sums the method over so many checkpoints of the training run, spread evenly over its epochs
-    and weighted by their learning rates.
+    and weighted by their learning rates; `epochs` names the checkpoints, those after these epochs, instead.
     """
 
     method: str
@@ -63,6 +63,18 @@ class MethodChoice(Request):
     storage: Storage = "full"
     rank: int = Field(DEFAULT_RANK, ge=1, le=1024)
     checkpoints: int = Field(1, ge=1, le=32)
+    epochs: Numbers | None = Field(None, min_length=1, max_length=32)
+
+    @model_validator(mode="after")
+    def _one_choice_of_checkpoints(self) -> "MethodChoice":
+        if self.epochs is not None and self.checkpoints > 1:
+            raise ValueError("give either 'checkpoints' or 'epochs'")
+        return self
+
+    @property
+    def sums(self) -> bool:
+        """Whether more than one checkpoint is asked for."""
+        return self.checkpoints > 1 or len(self.epochs or ()) > 1
 
     @property
     def title(self) -> str:
@@ -70,6 +82,8 @@ class MethodChoice(Request):
         scale = "" if self.damping_scale is None else f" x{self.damping_scale:g}"
         storage = f", compact rank {self.rank}" if self.storage == "compact" else ""
         run = f", {self.checkpoints} checkpoints" if self.checkpoints > 1 else ""
+        if self.epochs is not None:
+            run = f", after epoch {' + '.join(map(str, self.epochs))}"
         return f"{self.method}{scale}{storage}{run}"
 
 
@@ -141,10 +155,19 @@ class ClassAttributionRequest(Experiment):
 
 
 class LdsRequest(Experiment):
-    """Linear datamodelling score: do summed scores of a subset predict the test losses after training on it?"""
+    """Linear datamodelling score: do summed scores of a subset predict the test losses after training on it?
+
+    With two trainings or more of each subset the report says how far they agree, and so what any scores can reach.
+    """
 
     kind: Literal["lds"]
     subsets: int = Field(48, ge=4, le=2000, description=_SUBSETS)
+    retrain_seeds: int = Field(
+        1, ge=1, le=16, description="Trainings per subset, each from a seed of its own; two or more show the ceiling."
+    )
+    same_seed: bool = Field(
+        False, description="Train all subsets from the same seeds: less chance, and a truth of those seeds alone."
+    )
     subset_share: float = Field(0.5, gt=0, lt=1, description=_SHARE)
     flip_share: float = Field(0.0, ge=0, lt=1, description=_FLIPS)
     seeds: Seeds = Field((0,), min_length=1, max_length=20, description=_SEEDS)

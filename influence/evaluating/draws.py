@@ -9,6 +9,8 @@ Rows = NDArray[np.int64]
 
 #: Apart, so that rows, subsets and trainings of one seed have nothing to do with each other.
 _ROWS_STREAM, _SUBSETS_STREAM, _TRAININGS_STREAM = 1000, 77, 5000
+#: More than there are trainings of one experiment, so that no repeat of one is another's first.
+_REPEATS_APART = 100_000
 #: Share of the training rows that serves as test points where no others are given.
 HELD_OUT_SHARE = 0.1
 
@@ -72,6 +74,7 @@ def draw_subsets(rows: int, count: int, share: float, *, seed: int) -> NDArray[n
     return chosen
 
 
-def training_seed(recipe_seed: int, number: int) -> int:
-    """Seed of an experiment's training of that number: other weights to begin with, another order of batches."""
-    return (recipe_seed + _TRAININGS_STREAM + number) % (1 << 31)
+def training_seed(recipe_seed: int, number: int, repeat: int = 0) -> int:
+    """Seed of an experiment's training of that number, and of its repeats: other weights to begin with, another order
+    of batches."""
+    return (recipe_seed + _TRAININGS_STREAM + number + _REPEATS_APART * repeat) % (1 << 31)

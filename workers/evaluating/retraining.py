@@ -1,6 +1,5 @@
 """Measured retrainings of an index, as a judge of any scores that the index can give."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ from influence.contracts.sweep import Sweep
 from influence.errors import NotFound
 from influence.evaluating.datamodel import linear_datamodelling_scores, predict_losses
 from workers.evaluating.experiment_rows import read_setting
-from workers.evaluating.kinds.lds import subsets_of
+from workers.evaluating.kinds.lds import gather_losses, subsets_of
 from workers.evaluating.scorer import collect
 from workers.runtime.models import HotModel
 from workers.runtime.state import Runtime
@@ -47,7 +46,5 @@ def read_judge(runtime: Runtime, sweep: Sweep, model: HotModel) -> Judge | None:
     found = collect(runtime, model.model, model.task, model.task.tokenise(setting.test))
     assert isinstance(evaluation.request, LdsRequest)
     subsets = subsets_of(evaluation.request, len(setting.train), 0)
-    losses: Sequence[Sequence[float]] = [
-        results[number]["losses"] for number, piece in enumerate(plan) if "subset" in piece
-    ]
-    return Judge(found.blocks, subsets, np.asarray(losses))
+    trainings = [(piece, results[number]) for number, piece in enumerate(plan) if "subset" in piece]
+    return Judge(found.blocks, subsets, gather_losses(trainings).mean(0))

@@ -87,7 +87,7 @@ class Trail:
 
     def __call__(self, loaded: LoadedCheckpoint, epoch: Epoch) -> None:
         """Score with the model as it stands; the last epoch's scorer stays."""
-        due = [choice for choice in self._choices if epoch.number in epochs_of(choice.checkpoints, self._epochs)]
+        due = [choice for choice in self._choices if epoch.number in epochs_of(choice, self._epochs)]
         if not due:
             return
         train_rows, test_rows = (loaded.task.tokenise(rows) for rows in self._rows)
@@ -101,7 +101,7 @@ class Trail:
             batch_rows=self._batch_rows,
         )
         for choice in due:
-            weight = 1.0 if choice.checkpoints == 1 else epoch.learning_rate
+            weight = epoch.learning_rate if choice.sums else 1.0
             part = weight * self.scorer.influence(choice, test)
             known = self.influence.get(choice.title)
             self.influence[choice.title] = part if known is None else known + part
@@ -130,9 +130,12 @@ def score_run(
     return trail, trained
 
 
-def epochs_of(checkpoints: int, epochs: int) -> frozenset[int]:
-    """Numbers of the epochs after which a checkpoint is taken: evenly spread, the last one always among them."""
-    count = min(checkpoints, epochs)
+def epochs_of(choice: MethodChoice, epochs: int) -> frozenset[int]:
+    """Numbers of the epochs after which a checkpoint is taken: those named, or evenly spread, the last one always among
+    them."""
+    if choice.epochs is not None:
+        return frozenset(choice.epochs)
+    count = min(choice.checkpoints, epochs)
     return frozenset(math.ceil(epochs * place / count) for place in range(1, count + 1))
 
 

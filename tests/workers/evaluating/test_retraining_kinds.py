@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from support.evaluations import submit_evaluation
 from support.rows import make_ticket_rows
 from support.service import add_dataset, submit_index, submit_query, submit_sweep
@@ -13,7 +13,7 @@ from support.tiny import LABELS, TinyCheckpoint
 
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.dataset import Dataset
-from influence.contracts.evaluation import Evaluation, EvaluationRequest
+from influence.contracts.evaluation import Evaluation, EvaluationRequest, MethodChoice
 from influence.contracts.index import Calibration
 from influence.errors import InvalidRequest
 from influence.evaluating.draws import draw_subsets
@@ -191,7 +191,8 @@ def test_calibrating_an_index_says_whether_its_scores_have_a_size(
     test = add_dataset(worker.store, worker.files, make_ticket_rows(12, seed=9), "classification")
     found = ask(kind="calibrate", index_id=index.id, evaluation_dataset_id=test.id, subsets=8)
     table = table_of(found)
-    assert [row["method"] for row in table] == ["datainf", "hessian_free", "exact", "joint", "proximal"]
+    expected = ["datainf", "hessian_free", "exact", "joint", "proximal", "preconditioned"]
+    assert [row["method"] for row in table] == expected
     assert all(row["scale low"] <= row["scale high"] for row in table)
     assert all((row["usable"] == "yes") == (row["scale low"] > 0) for row in table)
     kept = worker.store.indexes.require(index.id).calibrations
@@ -259,7 +260,50 @@ def test_an_index_without_test_points_is_refused(
     ("checkpoints", "epochs", "numbers"), [(1, 6, {6}), (3, 6, {2, 4, 6}), (3, 10, {4, 7, 10}), (9, 2, {1, 2})]
 )
 def test_checkpoints_are_spread_over_the_epochs(checkpoints: int, epochs: int, numbers: set[int]) -> None:
-    assert epochs_of(checkpoints, epochs) == numbers
+    assert epochs_of(MethodChoice(method="exact", checkpoints=checkpoints), epochs) == numbers
+
+
+def test_checkpoints_that_are_named_are_those() -> None:
+    early = MethodChoice(method="exact", epochs=(1, 3))
+    assert epochs_of(early, 6) == {1, 3}
+    assert early.title == "exact, after epoch 1 + 3"
+    assert early.sums
+    assert not MethodChoice(method="exact", epochs=(2,)).sums
+    with pytest.raises(ValidationError, match="either 'checkpoints' or 'epochs'"):
+        MethodChoice(method="exact", epochs=(2,), checkpoints=3)
+
+
+def test_two_trainings_per_subset_show_the_ceiling_and_every_methods_share(ask: Ask, rows: Dataset) -> None:
+    methods = [{"method": "datainf"}, {"method": "preconditioned", "epochs": [1]}]
+    found = ask(kind="lds", dataset_id=rows.id, rows=24, subsets=6, retrain_seeds=2, methods=methods)
+    assert found.report is not None
+    table, ceiling = found.report.tables
+    assert found.pieces == 13
+    columns = dict(zip(table.columns, zip(*table.rows, strict=True), strict=True))
+    assert columns["method"] == ("datainf", "preconditioned, after epoch 1")
+    figures = found.report.figures["ceiling"]
+    assert figures["trainings"] == 2
+    if figures["mean"] is None:
+        assert "do not agree at all" in found.report.reading[-1]
+        assert columns["share of ceiling"] == (None, None)
+    else:
+        assert [row[2] for row in ceiling.rows] == [figures["one"], figures["mean"]]
+        shares = [score / figures["mean"] for score in columns["LDS"]]
+        assert list(columns["share of ceiling"]) == pytest.approx(shares)
+
+
+def test_repeats_train_from_seeds_of_their_own_and_the_same_seed_is_asked_for_by_name(
+    worker: Runtime, ask: Ask, rows: Dataset
+) -> None:
+    found = ask(kind="lds", dataset_id=rows.id, rows=24, subsets=4, retrain_seeds=2, methods=[{"method": "datainf"}])
+    results = worker.store.evaluation_data.results(found.id)
+    assert not np.allclose(results[1]["losses"], results[5]["losses"], rtol=1e-3)
+    fixed = ask(kind="lds", dataset_id=rows.id, rows=24, subsets=4, same_seed=True, methods=[{"method": "datainf"}])
+    assert fixed.report is not None
+    assert "the same seeds" in fixed.report.reading[-1]
+    others = worker.store.evaluation_data.results(fixed.id)
+    assert np.allclose(results[1]["losses"], others[1]["losses"], rtol=1e-3)
+    assert not np.allclose(results[2]["losses"], others[2]["losses"], rtol=1e-3)
 
 
 def test_rows_without_classes_cannot_be_flipped(worker: Runtime, ask: Ask) -> None:

@@ -41,7 +41,7 @@ INDEXED_METHODS = tuple(
 
 
 class Lds:
-    """Seeds times (one run with scores and `subsets` trainings)."""
+    """Seeds times (one run with scores and `subsets` times `retrain_seeds` trainings)."""
 
     def plan(self, runtime: Runtime, evaluation: Evaluation) -> list[Json]:
         """Raises InvalidRequest where rows are lacking."""
@@ -49,8 +49,8 @@ class Lds:
         seeds = (0,) if request.index_id is not None else request.seeds
         for seed in seeds:
             _read(runtime, evaluation, seed)
-        subsets = range(request.subsets)
-        return [piece for seed in seeds for piece in ({"seed": seed}, *({"seed": seed, "subset": s} for s in subsets))]
+        trainings = [_training(s, repeat) for repeat in range(request.retrain_seeds) for s in range(request.subsets)]
+        return [{"seed": seed, **piece} for seed in seeds for piece in ({}, *trainings)]
 
     def run(self, runtime: Runtime, evaluation: Evaluation, piece: Json, watch: Watch) -> Json:
         """What the scores predict for every subset, or the test losses after training on one."""
@@ -61,22 +61,36 @@ class Lds:
             found = _score(runtime, evaluation, setting, seed, watch)
             predicted = {title: rounded(predict_losses(influence, subsets)) for title, influence in found.items()}
             return {"seed": seed, "predicted": predicted, "rows": len(setting.train), "tests": len(setting.test)}
-        return measure_subset(runtime, evaluation, setting, subsets[int(piece["subset"])], int(piece["subset"]), watch)
+        number, repeat = int(piece["subset"]), int(piece.get("repeat", 0))
+        drawn = 0 if _request_of(evaluation).same_seed else number
+        return measure_subset(runtime, evaluation, setting, subsets[number], drawn, watch, repeat=repeat)
 
     def report(self, evaluation: Evaluation, pieces: Sequence[Json], results: Sequence[Json]) -> Report:
         """Tables, picture and reading."""
         request = _request_of(evaluation)
         runs: list[Json] = []
         for result in (result for result in results if "predicted" in result):
-            measured = [
-                other["losses"]
+            own = [
+                (piece, other)
                 for piece, other in zip(pieces, results, strict=True)
                 if "subset" in piece and piece["seed"] == result["seed"]
             ]
-            runs.append({**result, "measured": measured})
+            trainings = gather_losses(own)
+            runs.append({**result, "measured": trainings.mean(0).tolist(), "trainings": trainings})
         # An index may offer fewer than the default choices.
         names = [title for title in titles(_choices(request)) if title in runs[0]["predicted"]]
         return make_report(request, names, runs)
+
+
+def _training(subset: int, repeat: int) -> Json:
+    return {"subset": subset, "repeat": repeat} if repeat else {"subset": subset}
+
+
+def gather_losses(trainings: Sequence[tuple[Json, Json]]) -> NDArray[np.float64]:
+    """Losses (repeats, subsets, test points) of pieces with a subset and their results."""
+    found = {(int(piece.get("repeat", 0)), int(piece["subset"])): result["losses"] for piece, result in trainings}
+    repeats, subsets = (max(place[axis] for place in found) + 1 for axis in (0, 1))
+    return np.asarray([[found[repeat, subset] for subset in range(subsets)] for repeat in range(repeats)])
 
 
 def measure_subset(
@@ -86,10 +100,12 @@ def measure_subset(
     subset: NDArray[np.bool_],
     number: int,
     watch: Watch,
+    *,
+    repeat: int = 0,
 ) -> Json:
-    """Train on the rows that a subset (n,) marks; the test points' losses then."""
+    """Train on the rows that a subset (n,) marks, from the seed of a number and repeat; the test points' losses."""
     rows = [setting.train[row] for row in np.flatnonzero(subset)]
-    seed = training_seed(evaluation.request.recipe.seed, number)
+    seed = training_seed(evaluation.request.recipe.seed, number, repeat)
     trained = train_on(runtime, evaluation, rows, seed=seed, watch=watch)
     return {"losses": rounded(trained.losses(runtime, setting.test)), "train_loss": trained.loss}
 

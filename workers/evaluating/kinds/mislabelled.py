@@ -71,7 +71,7 @@ def _shows_self_influence(choice: MethodChoice) -> bool:
     """Looked at where it is had: an iterative method would pass over all rows hundreds of times for each row."""
     method = get_method(choice.method)
     is_had = method.has_self_influence and not method.is_iterative
-    return is_had and choice.storage == "full" and choice.checkpoints == 1
+    return is_had and choice.storage == "full" and not choice.sums
 
 
 def _judge(values: Floats, setting: Setting, seed: int) -> Json:
