@@ -452,7 +452,7 @@ class MethodChoice(BaseModel):
     A method as it will be asked: its own default damping where none is given; `rank` is for compact storage.
 
     `checkpoints` above 1 sums the method over so many checkpoints of the training run, spread evenly over its epochs
-    and weighted by their learning rates.
+    and weighted by their learning rates; `epochs` names the checkpoints, those after these epochs, instead.
     """
 
     model_config = ConfigDict(
@@ -460,6 +460,7 @@ class MethodChoice(BaseModel):
     )
     checkpoints: int = 1
     damping_scale: float | None = None
+    epochs: list[int] | None = None
     method: str
     rank: int = 16
     storage: Literal["full", "compact"] | str = "full"
@@ -532,12 +533,14 @@ class PreviewRow(BaseModel):
     """
     One row as the model reads it: `supervised[i]` says whether `tokens[i]` carries loss.
 
-    Its loss is the mean or the sum over `supervised_tokens` of them.
+    Its loss is the mean or the sum over `supervised_tokens` of them. `image` is what a model of images sees, after its
+    own image processor: width, height, and `png`, the image in base64; `rendered` then says what was done to it.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
+    image: dict[str, Any] | None = None
     rendered: str
     row_id: str
     row_index: int
@@ -764,6 +767,7 @@ class Subject(BaseModel):
             "causal_lm",
             "seq2seq_lm",
             "text_to_image",
+            "image_classification",
         ]
         | str
     )
@@ -1062,8 +1066,9 @@ class Checkpoint(BaseModel):
 
     A plain model has neither, but `trainable`: patterns of the modules that gradients are taken of. `parameters` and
     `tensors` are null where its files are on the hub. `lora_parameters` are those of an adapter's `parameters` that are
-    LoRA factors, not whole tensors. `pipeline` is there where the base model is a diffusion pipeline. `warnings` say
-    what may be wrong with it and cannot be told from its files.
+    LoRA factors, not whole tensors. `layer_names` is `transformers 4` where an adapter calls the layers of its base as
+    that version did, whose names are read as those of today. `pipeline` is there where the base model is a diffusion
+    pipeline. `warnings` say what may be wrong with it and cannot be told from its files.
     """
 
     model_config = ConfigDict(
@@ -1075,6 +1080,7 @@ class Checkpoint(BaseModel):
     created_at: AwareDatetime
     id: str
     label_names: list[str] | None = None
+    layer_names: str | None = None
     lora_parameters: int | None = None
     name: str | None = None
     num_labels: int | None = None
@@ -1089,6 +1095,7 @@ class Checkpoint(BaseModel):
             "causal_lm",
             "seq2seq_lm",
             "text_to_image",
+            "image_classification",
         ]
         | str
     )
@@ -1358,6 +1365,8 @@ class Job(BaseModel):
 class LdsRequest(BaseModel):
     """
     Linear datamodelling score: do summed scores of a subset predict the test losses after training on it?
+
+    With two trainings or more of each subset the report says how far they agree, and so what any scores can reach.
     """
 
     model_config = ConfigDict(
@@ -1394,8 +1403,16 @@ class LdsRequest(BaseModel):
         },
         validate_default=True,
     )
+    retrain_seeds: int = Field(
+        1,
+        description="Trainings per subset, each from a seed of its own; two or more show the ceiling.",
+    )
     revision: str | None = Field(None, description="Hub revision of the base model.")
     rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
+    same_seed: bool = Field(
+        False,
+        description="Train all subsets from the same seeds: less chance, and a truth of those seeds alone.",
+    )
     seeds: list[int] = Field([0], description="One or more trainings per seed.")
     subset_share: float = Field(0.5, description="Share of the rows in a subset.")
     subsets: int = Field(48, description="Subsets of the rows that are trained on.")
@@ -1647,6 +1664,7 @@ class Run(BaseModel):
             "causal_lm",
             "seq2seq_lm",
             "text_to_image",
+            "image_classification",
         ]
         | str
     )
@@ -1824,6 +1842,7 @@ class Audit(BaseModel):
             "causal_lm",
             "seq2seq_lm",
             "text_to_image",
+            "image_classification",
         ]
         | str
     )
