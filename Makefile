@@ -22,7 +22,8 @@ NUMERIC = tests/influence tests/workers
 
 .DEFAULT_GOAL := help
 
-.PHONY: lock help install demo test test-fast test-kernels openapi screenshots bench-gradients lint format clean bench-index bench-evaluations
+# Every target that `make help` tells of; the others are files.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' $(MAKEFILE_LIST))
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -59,6 +60,12 @@ bench-gradients: $(STAMP) ## Measure per-row gradients on an idle machine (about
 
 bench-index: $(STAMP) ## Measure the compact index: fidelity, scale, HTTP (ten minutes on an idle machine)
 	$(BIN)/python -m benchmarks.index --shared ../shared --write docs/benchmarks $(ARGS)
+
+bench-curation: $(STAMP) ## Measure filters, pages and files of a million rows (three minutes on an idle machine)
+	$(BIN)/python -m benchmarks.curation --write docs/benchmarks/curation.md $(ARGS)
+
+gpu: $(STAMP) ## Prove and measure the CUDA path on the device of this machine (under nine minutes)
+	$(BIN)/python -m benchmarks.gpu $(ARGS)
 
 bench-evaluations: $(STAMP) ## Judge all methods by training again (hours on two cores; goes on where it ended)
 	$(BIN)/python -m benchmarks.evaluations --shared ../shared $(ARGS)

@@ -32,6 +32,7 @@ from app.queries import method_routes as methods
 from app.queries import routes as queries
 from app.queries.groups import routes as groups
 from app.reviews import routes as reviews
+from app.reviews import row_routes as reviewed_rows
 from app.settings import ApiSettings
 from app.sweeps import routes as sweeps
 from app.ui import docs
@@ -39,6 +40,7 @@ from app.ui import routes as page
 from influence.checkpoint_files.base_models import BaseModels
 from influence.store.connections import BRISK, PROMPT, connect, connect_async
 from influence.store.data.files import Files
+from influence.store.data.search.tables import RowTables
 from influence.store.store import Store
 
 log = structlog.get_logger()
@@ -56,7 +58,7 @@ RESOURCES: dict[str, tuple[str, tuple[APIRouter, ...]]] = {
     "indexes": ("All that is cached for a checkpoint and a data set.", (indexes.router,)),
     "queries": ("Test points scored against an index.", (methods.router, queries.router)),
     "audits": ("Training rows ranked by evidence that their label is wrong.", (audits.router,)),
-    "reviews": ("What people decided about the rows of a data set.", (reviews.router,)),
+    "reviews": ("What people decided about the rows of a data set.", (reviews.router, reviewed_rows.router)),
     "groups": ("Training rows taken together, and what leaving rows out is predicted to do.", (groups.router,)),
     "sweeps": ("How much a method's rankings depend on its damping.", (sweeps.router,)),
     "evaluations": ("Experiments that train again to say which scores to trust.", (evaluations.router,)),
@@ -79,6 +81,7 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
         connect_async(store.connections.state_url),
         Places(settings.max_event_streams, "event streams"),
         Probe(Store(store.connections.again(BRISK))),
+        RowTables(files),
     )
 
     @asynccontextmanager

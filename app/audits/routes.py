@@ -6,7 +6,7 @@ from fastapi import APIRouter, Body, Query, Response
 from fastapi.responses import StreamingResponse
 
 from app.audits.export import choose_media_type, stream_table
-from app.audits.rows import AuditRowParameters, read_page
+from app.audits.rows import AuditFilter, AuditRowParameters, read_page
 from app.audits.submit import submit_audit
 from app.http.auth import Caller
 from app.http.context import Ctx
@@ -18,7 +18,7 @@ from app.http.strict_json import StrictRoute
 from app.http.table_stream import SUFFIXES
 from influence.contracts.audit import Audit, AuditedRowPage, AuditRequest
 from influence.contracts.common import Page
-from influence.errors import Conflict, NotAcceptable, NotFound, NoWorker
+from influence.errors import Conflict, InvalidRequest, NotAcceptable, NotFound, NoWorker
 from influence.store.work import erase, with_job_state
 
 router = APIRouter(tags=["audits"], route_class=StrictRoute)
@@ -85,7 +85,7 @@ def read_rows(
     """Training rows with their signals and text, the most suspicious first unless `sort` and `order` say otherwise."""
     bounds = check_bounds(context, parameters)
     audit = with_job_state(context.store, context.store.audits.require(audit_id))
-    return json_response(read_page(context.store, context.files, audit, parameters, bounds))
+    return json_response(read_page(context, audit, parameters, bounds))
 
 
 @router.get(
@@ -94,18 +94,21 @@ def read_rows(
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "All rows in their order: CSV, or by `Accept` JSON lines or Parquet. In CSV a text that a "
-            "spreadsheet would run as a formula begins with a quote.",
+            "description": "The rows that fit, all where nothing is asked, in their order, with metadata: CSV, or by "
+            "`Accept` JSON lines or Parquet. In CSV a text that a spreadsheet would run as a formula begins with a "
+            "quote.",
             "content": {name: {"schema": {"type": "string"}} for name in SUFFIXES},
         },
-        **describe_errors(NotFound, NotAcceptable, Conflict),
+        **describe_errors(NotFound, NotAcceptable, Conflict, InvalidRequest),
     },
 )
-def read_table(audit_id: str, context: Ctx, caller: Caller, accept: Accept) -> Response:
+def read_table(
+    audit_id: str, context: Ctx, caller: Caller, accept: Accept, asked: Annotated[AuditFilter, Query()]
+) -> Response:
     """`text/csv`, `application/jsonl` or `application/vnd.apache.parquet`."""
     media_type = choose_media_type(accept)
     audit = with_job_state(context.store, context.store.audits.require(audit_id))
-    pieces = stream_table(context.store, context.files, audit, media_type)
+    pieces = stream_table(context, audit, media_type, asked)
     name = f"{audit.id}.{SUFFIXES[media_type]}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', **VARY}
     return StreamingResponse(pieces, media_type=media_type, headers=headers)

@@ -1,40 +1,54 @@
 """Rows of a finished audit: filtered, sorted, page by page."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from app.datasets.rows.parameters import FilterParameters
+from app.datasets.rows.selection import RowSet
+from app.http.context import Context
 from app.http.pagination import Bounds, RowParameters
-from influence.auditing.selection import RowFilter, sort_slice
+from influence.auditing.selection import RowFilter
 from influence.auditing.signals import Columns, margins, predicted_probabilities
 from influence.contracts.audit import Audit, AuditedRow, AuditedRowPage, AuditSort
 from influence.contracts.common import Json
+from influence.contracts.curation.conditions import RowSearch
+from influence.contracts.curation.review import BulkFilter
 from influence.errors import Conflict, InvalidRequest, NotFound
 from influence.ranking import direction_of, scores_of
 from influence.rows.file import RowFile
 from influence.store.data.files import Files
+from influence.store.data.search.ordering import Positions
 from influence.store.store import Store
 
 _INTEGERS = {"row_index": "int64", "label": "int32", "predicted": "int32"}
 #: What a sort needs beside a column of its own name.
 _SORT_COLUMNS: dict[str, tuple[str, ...]] = {"score": ("influence",), "margin": ("probability", "other_probability")}
+_SORTS = get_args(AuditSort)
 _SHOWN_LABELS = 20
 #: Rows that are turned from columns into objects at a time.
 _BLOCK_ROWS = 1000
 
 
-class AuditRowParameters(RowParameters):
-    """How the rows of an audit are chosen and ordered; anything else is refused."""
+class AuditFilter(FilterParameters):
+    """Which rows of an audit, by its figures, by what the rows hold, and by their words."""
 
-    sort: AuditSort = "suspicion"
-    order: Literal["desc", "asc"] = "desc"
     label: str | None = Field(None, description="Only rows with this given label: a name or a class number.")
     predicted: str | None = Field(None, description="Only rows that the model answers so.")
     disagree: bool | None = Field(None, description="Only rows whose predicted label differs from the given one.")
     min_suspicion: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+
+
+class AuditRowParameters(RowParameters, AuditFilter):
+    """How the rows of an audit are chosen and ordered; anything else is refused."""
+
+    sort: str = Field(
+        "suspicion", max_length=300, description=f"One of {', '.join(_SORTS)}, or a metadata column of the rows."
+    )
+    order: Literal["desc", "asc"] = "desc"
 
 
 def find_columns(store: Store, audit: Audit, names: set[str] | None = None) -> dict[str, NDArray[Any]]:
@@ -57,27 +71,54 @@ def find_columns(store: Store, audit: Audit, names: set[str] | None = None) -> d
     return found
 
 
-def read_page(
-    store: Store, files: Files, audit: Audit, parameters: AuditRowParameters, bounds: Bounds
-) -> AuditedRowPage:
-    """One page of rows. Raises Conflict, NotFound, and InvalidRequest for a column that the audit does not have."""
-    chosen = RowFilter(
-        label=class_of(audit, parameters.label),
-        predicted=class_of(audit, parameters.predicted),
-        disagree=parameters.disagree,
-        min_suspicion=parameters.min_suspicion,
+def audit_rows(context: Context, audit: Audit, columns: Columns, actions: Mapping[int, str] | None = None) -> RowSet:
+    """The rows of an audit, to choose from by figures and by what they hold. Raises NotFound where they are gone."""
+    dataset = context.store.datasets.require(audit.dataset_id)
+    return RowSet(
+        dataset,
+        lambda: context.tables.open(dataset),
+        figures=columns,
+        class_of=lambda name: require_class(audit, name),
+        actions=actions,
     )
-    columns = find_columns(store, audit)
-    _check_columns(audit, chosen.columns | set(_SORT_COLUMNS.get(parameters.sort, (parameters.sort,))))
-    positions = chosen.find(columns)
-    shown = sort_slice(
-        sort_values(parameters.sort, columns),
+
+
+def find_positions(audit: Audit, rows: RowSet, asked: AuditFilter | BulkFilter, search: RowSearch) -> Positions:
+    """Places in the columns of the rows that fit all that is asked.
+
+    Raises InvalidRequest for a column that the audit and the rows do not have.
+    """
+    chosen = RowFilter(
+        label=class_of(audit, asked.label),
+        predicted=class_of(audit, asked.predicted),
+        disagree=asked.disagree,
+        min_suspicion=asked.min_suspicion,
+    )
+    check_columns(audit, chosen.columns)
+    positions = chosen.find(rows.figures)
+    return np.intersect1d(positions, rows.find(search), assume_unique=True) if search.asks else positions
+
+
+def check_sort(audit: Audit, sort: str) -> None:
+    """Raise InvalidRequest for a figure that the audit does not have."""
+    if sort in _SORTS:
+        check_columns(audit, set(_SORT_COLUMNS.get(sort, (sort,))))
+
+
+def read_page(context: Context, audit: Audit, parameters: AuditRowParameters, bounds: Bounds) -> AuditedRowPage:
+    """One page of rows. Raises Conflict, NotFound, and InvalidRequest for a column that is not there."""
+    columns = find_columns(context.store, audit)
+    rows = audit_rows(context, audit, columns)
+    check_sort(audit, parameters.sort)
+    positions = find_positions(audit, rows, parameters, parameters.search)
+    shown = rows.page(
         positions,
+        parameters.sort,
         descending=parameters.order == "desc",
         offset=bounds.offset,
         length=bounds.length,
     )
-    data = [AuditedRow(**row) for row in describe_rows(files, audit, columns, shown)]
+    data = [AuditedRow(**row) for row in describe_rows(context.files, audit, columns, shown)]
     stop = bounds.offset + len(data)
     more = stop < len(positions) and bool(data)
     return AuditedRowPage(data=data, has_more=more, next=stop if more else None, rows=len(positions))
@@ -118,13 +159,8 @@ def _transpose(values: Mapping[str, list[Any]]) -> Iterator[Json]:
         yield dict(zip(values, row, strict=True))
 
 
-def sort_values(sort: AuditSort, columns: Columns) -> NDArray[Any]:
-    if sort == "score":
-        return scores_of(columns["influence"])
-    return margins(columns) if sort == "margin" else columns[sort]
-
-
-def _check_columns(audit: Audit, needed: set[str]) -> None:
+def check_columns(audit: Audit, needed: set[str]) -> None:
+    """Raise InvalidRequest for a column that the audit does not have."""
     missing = sorted(needed - set(audit.columns))
     if missing:
         raise InvalidRequest(
@@ -135,9 +171,12 @@ def _check_columns(audit: Audit, needed: set[str]) -> None:
 
 
 def class_of(audit: Audit, label: str | None) -> int | None:
+    """A label as its class number, if one is given. Raises as `require_class`."""
+    return None if label is None else require_class(audit, label)
+
+
+def require_class(audit: Audit, label: str) -> int:
     """A label as its class number. Raises InvalidRequest for a name that the checkpoint does not have."""
-    if label is None:
-        return None
     names = audit.label_names or ()
     if label in names:
         return names.index(label)

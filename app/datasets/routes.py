@@ -1,26 +1,31 @@
 """/v1/datasets"""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from app.checks.references import refuse_referenced
+from app.datasets.export import stream_export
 from app.datasets.record import keep_record
+from app.datasets.rows.forms import TABLES
+from app.datasets.rows.page import read_page
+from app.datasets.rows.parameters import FilterParameters, SearchParameters
 from app.http.auth import Caller
 from app.http.bodies import describe_body, read_fields, read_json
 from app.http.context import Context, Ctx
 from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
 from app.http.multipart import is_form, receive_upload
-from app.http.pagination import PageOf, RowsOf
+from app.http.pagination import PageOf, check_bounds
 from app.http.problems import UPLOAD_ERRORS, describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
 from app.intake.paths import resolve_allowed
 from influence.contracts.common import Page
 from influence.contracts.common import Request as RequestModel
-from influence.contracts.dataset import Dataset, DatasetRequest, DatasetRow, RowPage
+from influence.contracts.dataset import Dataset, DatasetRequest, RowPage
 from influence.digests import digest_json
 from influence.errors import (
     BrokenRow,
@@ -38,7 +43,6 @@ from influence.errors import (
     UnreadableFile,
     UnsupportedFormat,
 )
-from influence.rows.file import RowFile
 from influence.settings import OFFLINE
 from influence.store.work import delete_dependents
 
@@ -54,6 +58,12 @@ class DatasetForm(RequestModel):
     label_names: list[str] | None = Field(None, description="JSON list: class names in the order of the classes.")
     split: str | None = Field(None, description="Of a zip of images: train, validation or test.", examples=["train"])
     name: str | None = None
+
+
+class ExportParameters(FilterParameters):
+    """In which form, and which rows."""
+
+    format: Literal["jsonl", "csv", "parquet", "huggingface"] = "jsonl"
 
 
 @router.post(
@@ -150,19 +160,37 @@ def read_dataset(dataset_id: str, context: Ctx, caller: Caller) -> Response:
     return json_response(context.store.datasets.require(dataset_id))
 
 
-@router.get("/{dataset_id}/rows", response_model=RowPage, summary="Read rows", responses=describe_errors(NotFound))
-def read_rows(dataset_id: str, context: Ctx, caller: Caller, rows: RowsOf) -> Response:
-    """Normalised rows in their order, with what their metadata columns hold."""
+@router.get(
+    "/{dataset_id}/rows",
+    response_model=RowPage,
+    summary="Read rows",
+    responses=describe_errors(NotFound, InvalidRequest),
+)
+def read_rows(
+    dataset_id: str, context: Ctx, caller: Caller, parameters: Annotated[SearchParameters, Query()]
+) -> Response:
+    """Normalised rows with what their metadata columns hold: all in their order, or those that fit, in another."""
+    bounds = check_bounds(context, parameters)
+    return json_response(read_page(context, context.store.datasets.require(dataset_id), parameters, bounds))
+
+
+@router.get(
+    "/{dataset_id}/export",
+    summary="Download rows",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {form.media_type: {"schema": {"type": "string"}} for form in TABLES.values()}},
+        **describe_errors(NotFound, InvalidRequest),
+    },
+)
+def export(dataset_id: str, context: Ctx, caller: Caller, parameters: Annotated[ExportParameters, Query()]) -> Response:
+    """The rows that fit, in the data set's own columns. `huggingface` is Parquet by which `datasets` knows the names of
+    classes. In CSV a text that a spreadsheet would run as a formula begins with a quote."""
     dataset = context.store.datasets.require(dataset_id)
-    stop = min(rows.offset + rows.length, dataset.rows)
-    with RowFile(context.files.dataset(dataset_id)) as file:
-        found = file.read(rows.offset, stop)
-    data = [
-        DatasetRow(row_index=index, row_id=str(row.pop("id")), metadata=row.pop("metadata", None), row=row)
-        for index, row in enumerate(found, start=rows.offset)
-    ]
-    more = stop < dataset.rows
-    return json_response(RowPage(data=data, has_more=more, next=stop if more else None, rows=dataset.rows))
+    form = TABLES[parameters.format]
+    pieces = stream_export(context, dataset, parameters.format, parameters.search)
+    disposition = f'attachment; filename="{dataset.id}.{form.suffix}"'
+    return StreamingResponse(pieces, media_type=form.media_type, headers={"Content-Disposition": disposition})
 
 
 @router.delete(
@@ -175,5 +203,6 @@ def remove_dataset(dataset_id: str, context: Ctx, caller: Caller) -> Response:
     refuse_referenced(context.store, dataset_id)
     delete_dependents(context.store, dataset_id, reports_too=True)
     context.store.datasets.delete(dataset_id)
+    context.tables.forget(dataset_id)
     context.files.remove_dataset(dataset_id)
     return Response(status_code=204)

@@ -16,6 +16,7 @@ from influence.checkpoint_files.base_models import BaseModels
 from influence.contracts.job import Job
 from influence.store.connections import AsyncClient
 from influence.store.data.files import Files
+from influence.store.data.search.tables import RowTables
 from influence.store.events import watch_job
 from influence.store.store import Store
 
@@ -23,7 +24,8 @@ from influence.store.store import Store
 @dataclass(frozen=True)
 class Context:
     """Settings, store, files and metrics of one application; `events` is the client that waits for job events,
-    `event_streams` the places for callers who watch a job; `stopping` is set when the process is asked to end."""
+    `event_streams` the places for callers who watch a job; `tables` are those in which rows are found; `stopping` is
+    set when the process is asked to end."""
 
     settings: ApiSettings
     store: Store
@@ -33,6 +35,7 @@ class Context:
     events: AsyncClient
     event_streams: Places
     probe: Probe
+    tables: RowTables
     stopping: Event = field(default_factory=Event)
 
     def watch(self, job_id: str) -> AsyncGenerator[Job, None]:

@@ -37,11 +37,6 @@ async def find_page(context: Ctx, parameters: Annotated[PageParameters, Query()]
     return Bounds(_checked_length(context, "limit", parameters.limit), after=parameters.after)
 
 
-async def find_rows(context: Ctx, parameters: Annotated[RowParameters, Query()]) -> Bounds:
-    """Offset and length of a slice of rows. Raises InvalidRequest."""
-    return check_bounds(context, parameters)
-
-
 def check_bounds(context: Context, parameters: RowParameters) -> Bounds:
     """Offset and length within what the settings allow. Raises InvalidRequest."""
     if parameters.offset < 0:
@@ -58,4 +53,3 @@ def _checked_length(context: Context, name: str, given: int | None) -> int:
 
 
 PageOf = Annotated[Bounds, Depends(find_page)]
-RowsOf = Annotated[Bounds, Depends(find_rows)]

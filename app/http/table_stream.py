@@ -19,9 +19,14 @@ _BATCH_ROWS = 4096
 _READ_BYTES = 1 << 18
 
 
-def stream_rows(rows: Iterable[Json], media_type: str, types: Mapping[str, type] | None = None) -> Iterator[bytes]:
+def stream_rows(
+    rows: Iterable[Json],
+    media_type: str,
+    types: Mapping[str, type] | None = None,
+    notes: Mapping[str, str] | None = None,
+) -> Iterator[bytes]:
     """Rows of flat cells as pieces of a file. `types`, name to str, int, float or bool, are those of the first row
-    where they are left out; CSV and Parquet have just these columns."""
+    where they are left out; CSV and Parquet have just these columns. `notes` go into the schema of Parquet."""
     following = iter(rows)
     if media_type == JSONL_MEDIA_TYPE:
         return _stream_jsonl(following)
@@ -29,7 +34,9 @@ def stream_rows(rows: Iterable[Json], media_type: str, types: Mapping[str, type]
         first = next(following)
         types = {name: type(value) for name, value in first.items()}
         following = chain([first], following)
-    return (_stream_csv if media_type == CSV_MEDIA_TYPE else _stream_parquet)(following, types)
+    if media_type == CSV_MEDIA_TYPE:
+        return _stream_csv(following, types)
+    return _stream_parquet(following, types, notes)
 
 
 def neutralise(cell: Any) -> Any:
@@ -54,13 +61,15 @@ def _stream_jsonl(rows: Iterator[Json]) -> Iterator[bytes]:
         yield "".join(json.dumps(row, separators=(",", ":"), allow_nan=False) + "\n" for row in batch).encode()
 
 
-def _stream_parquet(rows: Iterator[Json], types: Mapping[str, type]) -> Iterator[bytes]:
+def _stream_parquet(
+    rows: Iterator[Json], types: Mapping[str, type], notes: Mapping[str, str] | None
+) -> Iterator[bytes]:
     # Loading pyarrow takes a quarter of the time in which the API has to be up.
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-    schema = pa.schema([(name, kinds[kind]) for name, kind in types.items()])
+    schema = pa.schema([(name, kinds[kind]) for name, kind in types.items()], metadata=notes)
     with tempfile.TemporaryFile(prefix="datainf-table-") as file:
         with pq.ParquetWriter(file, schema) as writer:
             for batch in _batches(rows):

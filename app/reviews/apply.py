@@ -5,8 +5,8 @@ from typing import Any
 
 from app.intake.datasets import keep_rows
 from influence.contracts.common import now
+from influence.contracts.curation.review import ApplyAnswer, Decision, Review
 from influence.contracts.dataset import Dataset, DerivedFrom
-from influence.contracts.review import ApplyAnswer, Decision, Review
 from influence.errors import Conflict
 from influence.rows.file import RowFile
 from influence.store.data.files import Files

@@ -11,7 +11,7 @@ from app.reviews.decide import label_writer
 from app.reviews.label_studio import REMOVE_CHOICE
 from app.reviews.labels import LabelWriter
 from influence.contracts.common import Json
-from influence.contracts.review import MAX_NOTE_CHARACTERS, DecisionChange, DecisionsAnswer, Review
+from influence.contracts.curation.review import MAX_NOTE_CHARACTERS, DecisionChange, DecisionsAnswer, Review
 from influence.errors import InvalidRequest, LabelUnknown, UnreadableFile
 from influence.rows.file import RowFile
 from influence.store.data.files import Files

@@ -9,8 +9,8 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from influence.contracts.common import Json
+from influence.contracts.curation.review import Decision
 from influence.contracts.dataset import ROW_FORMS, Dataset
-from influence.contracts.review import Decision
 
 #: The choice that a reviewer takes to have a row removed.
 REMOVE_CHOICE = "(remove this row)"

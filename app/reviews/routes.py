@@ -1,40 +1,31 @@
 """/v1/reviews"""
 
-import re
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Header, Query, Response
 from pydantic import Field
 
 from app.http.auth import Caller
-from app.http.bodies import read_fields
 from app.http.context import Ctx
 from app.http.idempotency import Accepted, OnceOnly
-from app.http.multipart import receive_upload
 from app.http.pagination import PageOf, RowParameters, check_bounds
-from app.http.problems import UPLOAD_ERRORS, describe_errors
+from app.http.problems import describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
-from app.reviews.decide import decide, decide_many, undo
-from app.reviews.export import FORMS, stream_export
-from app.reviews.handback import take_back
+from app.reviews.bulk import decide_many
+from app.reviews.decide import decide, undo
 from app.reviews.submit import create_review, delete_review, rename_review, with_progress
 from influence.contracts.common import Page
-from influence.contracts.common import Request as RequestModel
-from influence.contracts.review import (
+from influence.contracts.curation.review import (
     ApplyAnswer,
     BulkAnswer,
     BulkRequest,
     DecisionPage,
     DecisionsAnswer,
     DecisionsRequest,
-    ExportMode,
     HistoryPage,
     NameChange,
     Review,
-    Reviewer,
     ReviewRequest,
     UndoRequest,
 )
@@ -47,34 +38,18 @@ from influence.errors import (
     LabelOutOfRange,
     LabelUnknown,
     NotFound,
-    UnreadableFile,
 )
 
 router = APIRouter(prefix="/v1/reviews", tags=["reviews"], route_class=StrictRoute)
 
-#: Decisions that come back are small; a file over this is something else.
-MAX_HANDBACK_BYTES = 64 << 20
-_DECISION_ERRORS = (NotFound, LabelUnknown, LabelOutOfRange)
+#: What decisions are refused for.
+DECISION_ERRORS = (NotFound, LabelUnknown, LabelOutOfRange)
 
 
 class DecisionParameters(RowParameters):
     """`row_index`, repeated, asks for the decisions of these rows alone."""
 
     row_index: list[int] | None = Field(None, max_length=1000)
-
-
-class ExportParameters(RequestModel):
-    """In which form, and which rows: `cleaned` those that stay, with their new labels; `annotated` all, as they were,
-    with the decisions beside them; `removed` those that go."""
-
-    format: str = Field("jsonl", pattern=f"^({'|'.join(map(re.escape, FORMS))})$")
-    mode: ExportMode = "cleaned"
-
-
-class HandbackForm(RequestModel):
-    """Fields beside the file."""
-
-    by: Reviewer | None = None
 
 
 @router.post(
@@ -143,7 +118,7 @@ def read_decisions(
     "/{review_id}/decisions",
     response_model=DecisionsAnswer,
     summary="Decide about rows",
-    responses=describe_errors(*_DECISION_ERRORS),
+    responses=describe_errors(*DECISION_ERRORS),
 )
 def change_decisions(
     review_id: str,
@@ -165,12 +140,12 @@ def change_decisions(
     "/{review_id}/decisions/bulk",
     response_model=BulkAnswer,
     summary="Decide about many rows",
-    responses=describe_errors(*_DECISION_ERRORS, Conflict),
+    responses=describe_errors(*DECISION_ERRORS, Conflict),
 )
 def decide_bulk(review_id: str, body: BulkRequest, context: Ctx, caller: Caller) -> Response:
     """Rows by number, or by the review's audit. `dry_run` says what would change, per class and with samples."""
     review = context.store.reviews.require(review_id)
-    return json_response(decide_many(context.store, context.files, review, body))
+    return json_response(decide_many(context, review, body))
 
 
 @router.post(
@@ -218,60 +193,6 @@ def apply(review_id: str, context: Ctx, caller: Caller) -> Response:
     answer = apply_review(context.store, context.files, context.store.reviews.require(review_id))
     headers = {"Location": f"/v1/datasets/{answer.dataset_id}"}
     return json_response(answer, 201 if answer.is_new else 200, headers)
-
-
-@router.get(
-    "/{review_id}/export",
-    summary="Download reviewed rows",
-    response_class=StreamingResponse,
-    responses={
-        200: {"content": {form.media_type: {"schema": {"type": "string"}} for form in FORMS.values()}},
-        **describe_errors(NotFound),
-    },
-)
-def export(review_id: str, context: Ctx, caller: Caller, parameters: Annotated[ExportParameters, Query()]) -> Response:
-    """In the data set's own columns. In CSV a text that a spreadsheet would run as a formula begins with a quote."""
-    review = context.store.reviews.require(review_id)
-    form = FORMS[parameters.format]
-    pieces = stream_export(context.store, context.files, review, parameters.format, parameters.mode)
-    disposition = f'attachment; filename="{review.id}-{parameters.mode}.{form.suffix}"'
-    return StreamingResponse(pieces, media_type=form.media_type, headers={"Content-Disposition": disposition})
-
-
-@router.post(
-    "/{review_id}/import",
-    response_model=DecisionsAnswer,
-    summary="Take decisions back from a file",
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "multipart/form-data": {
-                    "schema": {
-                        "type": "object",
-                        "properties": {
-                            "file": {"type": "string", "format": "binary"},
-                            "by": {"type": "string", "maxLength": 100},
-                        },
-                        "required": ["file"],
-                    }
-                }
-            },
-        }
-    },
-    responses=describe_errors(*_DECISION_ERRORS, *UPLOAD_ERRORS, UnreadableFile),
-)
-async def import_decisions(review_id: str, request: Request, context: Ctx, caller: Caller) -> Response:
-    """Label Studio's JSON export, or CSV or JSON lines with `row_index` (or `row_id`) and `action`.
-
-    `reviewed_label` and `note` are read where they are there. All decisions of the file are taken, or none.
-    """
-    review = await run_in_threadpool(context.store.reviews.require, review_id)
-    with context.files.scratch() as folder:
-        upload = await receive_upload(request, folder, file_field="file", fields=("by",), max_bytes=MAX_HANDBACK_BYTES)
-        form = read_fields(HandbackForm, upload.fields, json_fields=())
-        answer = await run_in_threadpool(take_back, context.store, context.files, review, upload.path, form.by)
-    return json_response(answer)
 
 
 def _known_version(if_match: str | None) -> int | None:

@@ -1,7 +1,7 @@
 """Reviews as records: made, shown with their progress, renamed, deleted."""
 
 from influence.contracts.common import now
-from influence.contracts.review import Review, ReviewProgress, ReviewRequest
+from influence.contracts.curation.review import Review, ReviewProgress, ReviewRequest
 from influence.digests import new_id
 from influence.errors import Conflict, InvalidRequest
 from influence.store.store import Store

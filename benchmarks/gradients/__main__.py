@@ -26,7 +26,7 @@ import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gradients.contenders import Run, collecting, looping, training, vectorising
-from benchmarks.gradients.timing import measure, median_ratio, multiplying, time_in_turns
+from benchmarks.gradients.timing import measure, median_ratio, multiplying, peak_bytes, time_in_turns
 from benchmarks.gradients.workloads import WORKLOADS, Workload, make_workload
 from workers.batching.plan import plan_batches
 from workers.gradients.collector import GradientCollector
@@ -147,6 +147,7 @@ def measure_workload(name: str, threads: int, options: argparse.Namespace) -> di
         "share_of_peak": statistics.median(shares),
         "gigaflops": operations / 1e9,
         "seconds": seconds,
+        "peak_bytes": peak_bytes(collecting(collector, bucketed), device),
         "times_as_long": {
             other: median_ratio(seconds, other, "ours") for other in contenders if other not in ("ours", "peak")
         },

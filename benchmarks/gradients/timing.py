@@ -30,6 +30,15 @@ def measure(run: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
+def peak_bytes(run: Callable[[], object], device: torch.device) -> int | None:
+    """Most bytes of a CUDA device's memory that a run holds at once, the model included; None on other devices."""
+    if device.type != "cuda":
+        return None
+    torch.cuda.reset_peak_memory_stats(device)
+    measure(run)
+    return torch.cuda.max_memory_allocated(device)
+
+
 def median_ratio(seconds: Mapping[str, list[float]], name: str, of: str) -> float:
     """Median over rounds of how many times as long `name` took as `of`."""
     return statistics.median(a / b for a, b in zip(seconds[name], seconds[of], strict=True))

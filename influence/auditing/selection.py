@@ -1,13 +1,11 @@
-"""Which rows of an audit to look at, and in which order."""
+"""Which rows of an audit to look at, by its own figures."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from influence.auditing.signals import Columns
-from influence.ranking import lowest_rows
 
 Positions = NDArray[np.int64]
 
@@ -40,12 +38,3 @@ class RowFilter:
         if self.min_suspicion is not None:
             fits &= columns["suspicion"] >= np.float32(self.min_suspicion)
         return np.flatnonzero(fits)
-
-
-def sort_slice(values: NDArray[Any], positions: Positions, *, descending: bool, offset: int, length: int) -> Positions:
-    """Positions offset .. offset + length of those given, sorted by `values` (n,); equal values in row order."""
-    stop = min(offset + length, len(positions))
-    if offset >= stop:
-        return positions[:0]
-    chosen = values[positions]
-    return positions[lowest_rows(-chosen if descending else chosen, stop)[offset:]]

@@ -258,7 +258,7 @@ class DatasetRow(Frozen):
 
 
 class RowPage(Frozen):
-    """Consecutive rows out of `rows`; pass `next` back as `offset` for the following ones."""
+    """Rows in the order asked for, out of `rows` that fit; pass `next` back as `offset` for the following ones."""
 
     data: list[DatasetRow]
     has_more: bool

@@ -8,8 +8,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from influence.contracts.audit import Audit
 from influence.contracts.common import now
+from influence.contracts.curation.groups import Groups
 from influence.contracts.evaluation import Evaluation
-from influence.contracts.groups import Groups
 from influence.contracts.index import Index
 from influence.contracts.job import JobKind, WorkRecord
 from influence.contracts.preview import Preview

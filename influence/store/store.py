@@ -3,9 +3,9 @@
 from typing import Any, TypeVar
 
 from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.curation.review import Review
 from influence.contracts.dataset import Dataset
 from influence.contracts.job import WorkRecord
-from influence.contracts.review import Review
 from influence.contracts.work import AUDIT, EVALUATION, GROUPS, INDEX, PREVIEW, QUERY, SWEEP, kind_of
 from influence.store import keys
 from influence.store.connections import Connections

@@ -1,6 +1,7 @@
 """Groups over HTTP against the scores that queries give, and what leaving rows out is said to do."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ def test_groups_go_by_label_and_by_class_of_the_evaluation_rows(
     assert all(one["mean_loss"] > 0 for one in made["groups"])
 
 
-@pytest.mark.parametrize(("by", "hint"), [("sources", "label, source, weight"), ("text", "label, source, weight")])
+@pytest.mark.parametrize(
+    ("by", "hint"), [("sources", "label, predicted, source"), ("text", "predicted, source, weight")]
+)
 def test_a_column_that_is_none_is_refused_at_once(
     bench: Bench, index: dict[str, Any], evaluation: dict[str, Any], by: str, hint: str
 ) -> None:
@@ -144,3 +147,22 @@ def test_groups_go_with_their_index(bench: Bench, index: dict[str, Any], evaluat
     assert bench.client.delete(f"/v1/indexes/{index['id']}").status_code == 204
     assert_problem(bench.client.get(f"/v1/groups/{made['id']}"), 404, "not_found")
     assert not [name for name in bench.store.connections.state.scan_iter() if made["id"].encode() in name]
+
+
+def test_groups_by_what_the_model_answers_and_rows_left_out_by_what_they_hold(
+    bench: Bench, index: dict[str, Any], evaluation: dict[str, Any]
+) -> None:
+    made = bench.groups(index, by="predicted", evaluation=evaluation)
+    assert {one["group"] for one in made["groups"]} <= set(LABELS)
+    assert sum(one["rows"] for one in made["groups"]) == len(ROWS)
+    answers = bench.query(index, rows={"dataset_id": index["spec"]["dataset_id"]}, k=1)["results"]
+    counted = Counter(one["predicted_label"] for one in answers)
+    assert {one["group"]: one["rows"] for one in made["groups"]} == counted
+    where = [{"column": "source", "op": "eq", "value": "crawl"}, {"column": "score", "op": "lt", "value": 0}]
+    scores = mean_scores(bench, index, evaluation)
+    answer = bench.client.post(f"/v1/groups/{made['id']}/what-if", json={"remove": {"filter": {"where": where}}}).json()
+    inside = (SOURCES == "crawl") & (scores < 0)
+    assert answer["rows_removed"] == inside.sum()
+    assert answer["effect"] == pytest.approx(scores[inside].sum(), rel=1e-3)
+    nothing = bench.client.post(f"/v1/groups/{made['id']}/what-if", json={"remove": {"filter": {}}})
+    assert_problem(nothing, 422, "invalid_request")

@@ -8,8 +8,8 @@ import numpy as np
 
 from influence.auditing.signals import describe_signals
 from influence.contracts.audit import AuditRequest
+from influence.contracts.curation.groups import GroupsRequest
 from influence.contracts.evaluation import LdsRequest, Subject
-from influence.contracts.groups import GroupsRequest
 from influence.contracts.index import IndexSpec
 from influence.contracts.job import WorkRecord
 from influence.contracts.points import RowSelection

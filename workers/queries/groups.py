@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.auditing.groups import GroupFigures, GroupSums
-from influence.contracts.groups import MAX_GROUPS, GroupRow, Groups, GroupSummary
+from influence.contracts.curation.conditions import METADATA_PREFIX
+from influence.contracts.curation.groups import MAX_GROUPS, PREDICTED, GroupRow, Groups, GroupSummary
 from influence.contracts.points import PointSource
 from influence.errors import InvalidRequest
 from influence.methods.registry import get_method
@@ -15,6 +16,7 @@ from influence.rows.file import RowFile
 from influence.store.work import finish
 from workers.indexes.open import OpenedIndex, open_index, score_all_points
 from workers.queries.answer import spread_rows
+from workers.queries.predicted_classes import predict_classes
 from workers.queries.test_points import make_test_points
 from workers.runtime.interrupts import check_wanted
 from workers.runtime.open import open_indexed_rows, open_rows
@@ -35,7 +37,7 @@ def group_rows(runtime: Runtime, record: Groups) -> None:
     """Score the evaluation rows, sum by group, and store the figures. Safe to run twice."""
     opened = open_index(runtime, record.index_id, record.job_id, record.method)
     with open_indexed_rows(runtime, opened.index) as rows:
-        names, numbers = read_groups(rows, record.request.by)
+        names, numbers = _read_groups(runtime, record, opened, rows)
         outside = np.setdiff1d(np.arange(len(rows)), opened.hot.row_indexes)
         numbers[outside] = -1  # no score, so no part in any mean
         sums = GroupSums(numbers, len(names))
@@ -65,16 +67,35 @@ def group_rows(runtime: Runtime, record: Groups) -> None:
     finish(runtime.store, record, lambda current: current.model_copy(update=done))
 
 
-def read_groups(rows: RowFile, by: str) -> tuple[list[str | None], NDArray[np.int64]]:
+def _read_groups(
+    runtime: Runtime, record: Groups, opened: OpenedIndex, rows: RowFile
+) -> tuple[list[str | None], NDArray[np.int64]]:
+    by, class_names = record.request.by, opened.model.label_names
+    if by != PREDICTED:
+        return read_groups(rows, by, class_names)
+    indexed = opened.hot.row_indexes
+    predicted = predict_classes(runtime, record.job_id, opened.model, rows, indexed)
+    numbers = np.full(len(rows), -1, dtype=np.int64)
+    classes, numbers[indexed] = np.unique(predicted, return_inverse=True)
+    return [_class_of(int(one), class_names) for one in classes], numbers
+
+
+def read_groups(
+    rows: RowFile, by: str, class_names: tuple[str, ...] | None = None
+) -> tuple[list[str | None], NDArray[np.int64]]:
     """Names of groups in order of their first row, and each row's place among them (n,).
 
-    Rows without a value are a group of their own, None. Raises InvalidRequest where there are too many.
+    A class number goes by its name where the checkpoint names its classes. Rows without a value are a group of their
+    own, None. Raises InvalidRequest where there are too many.
     """
+    column = by.removeprefix(METADATA_PREFIX)
     places: dict[str | None, int] = {}
     numbers = np.empty(len(rows), dtype=np.int64)
     for at, row in enumerate(rows):
-        value = row.get("label") if by == "label" else (row.get("metadata") or {}).get(by)
-        numbers[at] = places.setdefault(None if value is None else str(value), len(places))
+        held = row.get("metadata") or {}
+        value = row.get("label") if by == "label" else held.get(by, held.get(column))
+        name = _class_of(value, class_names) if by == "label" and isinstance(value, int) else value
+        numbers[at] = places.setdefault(None if name is None else str(name), len(places))
         if len(places) > MAX_GROUPS:
             raise InvalidRequest(
                 f"'{by}' has more than {MAX_GROUPS} values.",

@@ -9,8 +9,8 @@ from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
 from app.queries.groups.submit import submit_groups
 from app.queries.groups.what_if import what_if
-from influence.contracts.groups import Groups, GroupsRequest, WhatIf, WhatIfRequest
-from influence.errors import Conflict, NotFound, NoWorker
+from influence.contracts.curation.groups import Groups, GroupsRequest, WhatIf, WhatIfRequest
+from influence.errors import Conflict, InvalidRequest, NotFound, NoWorker
 from influence.store.work import erase, with_job_state
 
 router = APIRouter(tags=["groups"], route_class=StrictRoute)
@@ -51,7 +51,7 @@ def read_groups(groups_id: str, context: Ctx, caller: Caller) -> Response:
     "/v1/groups/{groups_id}/what-if",
     response_model=WhatIf,
     summary="Ask what leaving rows out would do",
-    responses=describe_errors(NotFound, Conflict),
+    responses=describe_errors(NotFound, Conflict, InvalidRequest),
 )
 def ask_what_if(groups_id: str, body: WhatIfRequest, context: Ctx, caller: Caller) -> Response:
     """The predicted effect of a set of rows beside random sets of the same size, and how classes and groups change.
@@ -59,7 +59,7 @@ def ask_what_if(groups_id: str, body: WhatIfRequest, context: Ctx, caller: Calle
     At once: from the mean scores that the groups keep. Only training again can say what really happens.
     """
     record = with_job_state(context.store, context.store.groups.require(groups_id))
-    return json_response(what_if(context.store, context.files, record, body))
+    return json_response(what_if(context, record, body))
 
 
 @router.delete("/v1/groups/{groups_id}", status_code=204, summary="Delete groups", responses=describe_errors(NotFound))

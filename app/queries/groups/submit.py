@@ -3,8 +3,10 @@
 from app.checks.readiness import require_ready
 from app.checks.test_points import check_selection
 from app.http.idempotency import Accepted
+from influence.contracts.curation.conditions import METADATA_PREFIX
+from influence.contracts.curation.groups import MAX_EVALUATION_ROWS, PREDICTED, Groups, GroupsRequest
 from influence.contracts.dataset import ROW_FORMS, Dataset
-from influence.contracts.groups import MAX_EVALUATION_ROWS, Groups, GroupsRequest
+from influence.contracts.tasks import TASKS
 from influence.contracts.work import GROUPS
 from influence.errors import InvalidRequest
 from influence.methods.registry import get_offered
@@ -20,22 +22,21 @@ def submit_groups(store: Store, index_id: str, request: GroupsRequest) -> Accept
     index = require_ready(store, index_id)
     method = get_offered(request.method, index.spec)
     dataset = store.datasets.require(index.spec.dataset_id)
-    check_column(dataset, request.by)
     checkpoint = store.checkpoints.require(index.spec.checkpoint_id)
+    check_column(dataset, request.by, has_classes=TASKS[checkpoint.task].has_classes)
     check_selection(store, request.evaluation, dataset, checkpoint, most=MAX_EVALUATION_ROWS, what="evaluation rows")
     record = Groups(**GROUPS.begin(), index_id=index_id, request=request, method=method.name, rows=index.rows)
     accept(store, record)
     return Accepted(record.id, record.job_id)
 
 
-def check_column(dataset: Dataset, by: str) -> None:
+def check_column(dataset: Dataset, by: str, *, has_classes: bool) -> None:
     """Raise InvalidRequest for a column that rows cannot be grouped by."""
-    has_label = ROW_FORMS[dataset.kind].label is not None
-    if by == "label" and has_label:
+    own = ["label"] if ROW_FORMS[dataset.kind].label is not None else []
+    own += [PREDICTED] if has_classes else []
+    if by in own or by.removeprefix(METADATA_PREFIX) in dataset.metadata_columns:
         return
-    if by in dataset.metadata_columns:
-        return
-    offered = [*(["label"] if has_label else []), *dataset.metadata_columns]
+    offered = [*own, *dataset.metadata_columns]
     raise InvalidRequest(
         f"The data set {dataset.id} has no column '{by[:80]}' to group by.",
         hint=f"Group by one of {', '.join(offered)}." if offered else "Send the rows with a column such as 'source'.",

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from app.datasets.rows.selection import RowSet
+from app.http.context import Context
 from influence.auditing.removal import lost_classes, lowest_rows_of, removal_curve, removal_effect
+from influence.contracts.curation.conditions import RowSearch
+from influence.contracts.curation.groups import Balance, CurvePoint, Groups, RemovedRows, WhatIf, WhatIfRequest
 from influence.contracts.dataset import ROW_FORMS
-from influence.contracts.groups import Balance, CurvePoint, Groups, RemovedRows, WhatIf, WhatIfRequest
 from influence.contracts.index import Index
 from influence.errors import Conflict, InvalidRequest, NotFound
 from influence.rows.file import RowFile
@@ -20,14 +23,15 @@ _CURVE_PERCENTS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0)
 _LARGE_SHARE = 0.2
 
 
-def what_if(store: Store, files: Files, record: Groups, request: WhatIfRequest) -> WhatIf:
+def what_if(context: Context, record: Groups, request: WhatIfRequest) -> WhatIf:
     """Raises Conflict (not finished), NotFound (no longer kept), InvalidRequest (no such rows)."""
+    store = context.store
     scores, numbers = read_rows(store, record)
-    removed = _choose(store, record, request.remove, scores, numbers)
+    removed = _choose(context, record, request.remove, scores, numbers)
     effect = removal_effect(scores.astype(np.float64), removed)
     index = store.indexes.require(record.index_id)
     groups = _group_balance(record, numbers, removed)
-    labels = _label_balance(store, files, index, removed)
+    labels = _label_balance(store, context.files, index, removed)
     calibration = _calibration(index, record)
     return WhatIf(
         rows_removed=len(removed),
@@ -63,7 +67,7 @@ def read_rows(store: Store, record: Groups) -> tuple[NDArray[np.float32], NDArra
 
 
 def _choose(
-    store: Store, record: Groups, asked: RemovedRows, scores: NDArray[np.float32], numbers: NDArray[np.int32]
+    context: Context, record: Groups, asked: RemovedRows, scores: NDArray[np.float32], numbers: NDArray[np.int32]
 ) -> NDArray[np.int64]:
     if asked.row_indexes is not None:
         rows = np.unique(np.asarray(asked.row_indexes, dtype=np.int64))
@@ -72,7 +76,9 @@ def _choose(
     elif asked.lowest is not None:
         rows = lowest_rows_of(scores.astype(np.float64), asked.lowest.percent)
     elif asked.review_id is not None:
-        rows = _removed_by(store, record, asked.review_id)
+        rows = _removed_by(context.store, record, asked.review_id)
+    elif asked.filter is not None:
+        rows = _fitting(context, record, asked.filter, scores)
     else:
         rows = _rows_of_group(record, numbers, asked.group)
     if not 0 < len(rows) < record.rows:
@@ -80,6 +86,11 @@ def _choose(
             f"{len(rows)} of {record.rows} rows would be left out.", hint="Leave out at least one row, and keep one."
         )
     return rows
+
+
+def _fitting(context: Context, record: Groups, search: RowSearch, scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    dataset = context.store.datasets.require(context.store.indexes.require(record.index_id).spec.dataset_id)
+    return RowSet(dataset, lambda: context.tables.open(dataset), figures={"influence": -scores}).find(search)
 
 
 def _removed_by(store: Store, record: Groups, review_id: str) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from typing import Any, cast
 import redis
 
 from influence.contracts.common import Json, now
-from influence.contracts.review import Conflict, Decision, DecisionChange, HistoryEntry
+from influence.contracts.curation.review import Conflict, Decision, DecisionChange, HistoryEntry
 from influence.store import keys
 
 #: How far back `undo` looks for a reviewer's last change.

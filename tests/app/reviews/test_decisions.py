@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 from support.problems import assert_problem
 from support.stories.reviewing import Reviewing
 
-from influence.contracts.review import DecisionChange
+from influence.contracts.curation.review import DecisionChange
 from influence.store.store import Store
 
 

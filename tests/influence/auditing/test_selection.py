@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from influence.auditing.selection import RowFilter, sort_slice
+from influence.auditing.selection import RowFilter
+from influence.store.data.search.ordering import sort_slice
 
 COLUMNS = {
     "label": np.array([0, 0, 1, 1, 2], np.int32),

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from influence.contracts.common import Frozen, Json, Request
+from influence.contracts.curation.conditions import RowSearch
 from influence.contracts.job import WorkRecord
 from influence.contracts.points import RowSelection
 from influence.contracts.query import SIGN_CONVENTION
@@ -12,6 +13,8 @@ from influence.contracts.query import SIGN_CONVENTION
 #: A column with more values than this names rows, not groups.
 MAX_GROUPS = 200
 MAX_EVALUATION_ROWS = 10_000
+#: Groups by the class that the model answers to each training row.
+PREDICTED = "predicted"
 
 Percent = Annotated[float, Field(gt=0, lt=100, allow_inf_nan=False)]
 
@@ -19,7 +22,11 @@ Percent = Annotated[float, Field(gt=0, lt=100, allow_inf_nan=False)]
 class GroupsRequest(Request):
     """`POST /v1/indexes/{id}/groups`."""
 
-    by: str = Field(description="'label', or the name of a metadata column of the data set.", examples=["source"])
+    by: str = Field(
+        description="'label', 'predicted' (the class that the model answers), or a metadata column of the data set; "
+        "'metadata.NAME' where one has such a name.",
+        examples=["source"],
+    )
     evaluation: RowSelection = Field(description="Rows whose labels are trusted: scores are means over them.")
     method: str = Field("datainf", description="A method that the index offers.")
     damping_scale: float | None = Field(None, gt=0, le=1e6, allow_inf_nan=False)
@@ -88,11 +95,20 @@ class RemovedRows(Request):
     lowest: Lowest | None = None
     review_id: str | None = Field(None, description="The rows that a review removes.")
     group: str | None = Field(None, description="All rows of one group.")
+    filter: RowSearch | None = Field(
+        None, description="Rows by what they hold; the column 'score' is the mean score that the groups keep."
+    )
+
+    @model_validator(mode="after")
+    def _filter_asks(self) -> "RemovedRows":
+        if self.filter is not None and not self.filter.asks:
+            raise ValueError("'filter' asks nothing: give 'where' or 'q'")
+        return self
 
     @model_validator(mode="after")
     def _one_of_them(self) -> "RemovedRows":
         if sum(getattr(self, name) is not None for name in type(self).model_fields) != 1:
-            raise ValueError("give one of 'row_indexes', 'lowest', 'review_id' and 'group'")
+            raise ValueError("give one of 'row_indexes', 'lowest', 'review_id', 'group' and 'filter'")
         return self
 
 

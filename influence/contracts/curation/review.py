@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from influence.contracts.audit import AuditSort
 from influence.contracts.common import Frozen, Json, Record, Request
+from influence.contracts.curation.conditions import RowSearch
+from influence.contracts.dataset import DatasetRow
 
 Action = Literal["keep", "relabel", "remove", "later"]
 ExportMode = Literal["cleaned", "annotated", "removed"]
@@ -65,13 +66,19 @@ class DecisionsRequest(Request):
         return self
 
 
-class BulkFilter(Request):
-    """Rows of the review's audit, by the same conditions as `GET /v1/audits/{id}/rows`; all of them have to hold."""
+class BulkFilter(RowSearch):
+    """Rows by the same conditions as `GET /v1/reviews/{id}/rows`; all of them have to hold. Those that are named here
+    are figures of the review's audit."""
 
     label: str | None = None
     predicted: str | None = None
     disagree: bool | None = None
     min_suspicion: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+
+    @property
+    def asks_audit(self) -> bool:
+        """Whether only an audit can answer."""
+        return any(one is not None for one in (self.label, self.predicted, self.disagree, self.min_suspicion))
 
 
 class BulkRequest(Request):
@@ -80,7 +87,9 @@ class BulkRequest(Request):
     row_indexes: list[int] | None = Field(None, min_length=1, max_length=MAX_BULK_ROWS)
     filter: BulkFilter | None = None
     top: int | None = Field(None, ge=1, le=MAX_BULK_ROWS, description="The first so many of those that fit.")
-    sort: AuditSort = Field("suspicion", description="What 'top' counts by, highest first.")
+    sort: str = Field(
+        "suspicion", max_length=300, description="What 'top' counts by, highest first: a figure, or a metadata column."
+    )
     action: Action
     label_from: Literal["predicted"] | None = Field(None, description="Relabel to what the model answers.")
     label: int | str | None = Field(None, description="Relabel to this label.")
@@ -153,6 +162,23 @@ class DecisionPage(Frozen):
     has_more: bool
     next: int | None = None
     decisions: int
+    version: int
+
+
+class ReviewedRow(DatasetRow):
+    """A row with what was decided of it, and the figures of the review's audit where it has one."""
+
+    decision: Decision | None = None
+    figures: Json | None = None
+
+
+class ReviewedRowPage(Frozen):
+    """Rows in the order asked for, out of `rows` that fit; pass `next` back as `offset`."""
+
+    data: list[ReviewedRow]
+    has_more: bool
+    next: int | None = None
+    rows: int
     version: int
 
 

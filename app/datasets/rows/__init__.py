@@ -1,0 +1,1 @@
+"""Rows as callers ask for them: which, in which order, and in which form they go out."""

@@ -1,0 +1,1 @@
+"""Filters, pages and files of large data sets measured."""

@@ -1,0 +1,1 @@
+"""What curators ask for and decide: conditions on rows, reviews, groups."""
