@@ -47,7 +47,8 @@ class Objective:
         if self._settings.measurement == "loss":
             errors = errors - self._target(clean, noise, timesteps)
         weights = self._weights.to(device=clean.device, dtype=errors.dtype)[flat]
-        return (errors.square().flatten(1).mean(dim=1) * weights).view(-1, copies).mean(dim=1)
+        of_copies: Tensor = errors.square().flatten(1).mean(dim=1) * weights
+        return of_copies.view(-1, copies).mean(dim=1)
 
     def noise(self, shape: tuple[int, ...]) -> Tensor:
         """The noise (K, *shape) float32 of every timestep, of unit variance but for `noise_offset`."""
