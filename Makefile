@@ -50,6 +50,15 @@ test: $(STAMP) ## Run all tests
 test-fast: $(STAMP) ## Run the tests that neither train models, nor let a worker work, nor start processes
 	$(BIN)/python -m pytest $(SHARED_OUT) -m "not slow" $(ARGS)
 
+coverage: $(STAMP) ## Run all tests, measure the branches they take, fail below the floor (twice the time of make test)
+	rm -rf .coverage && mkdir .coverage
+	$(BIN)/python -m coverage run -m pytest $(SHARED_OUT) $(ARGS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+test-matrix: $(STAMP) ## Run the quick tests on every CPython and every Redis-protocol server that is installed
+	$(BIN)/python scripts/test_matrix.py $(SHARED_OUT) $(ARGS)
+
 test-kernels: $(STAMP) ## Run the numeric tests with the instructions of other x86 processors
 	$(OLDEST) $(BIN)/python -m pytest $(SHARED_OUT) $(NUMERIC) $(ARGS)
 	$(AVX2) $(BIN)/python -m pytest $(SHARED_OUT) $(NUMERIC) $(ARGS)
@@ -95,4 +104,4 @@ format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .
 
 clean: ## Remove everything that make made
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .matrix .import_linter_cache

@@ -6,17 +6,19 @@ from importlib.metadata import version
 from typing import Any
 
 import structlog
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.openapi.utils import get_openapi
 
 from app.audits import routes as audits
 from app.checkpoints import routes as checkpoints
+from app.checkpoints import run_routes as runs
 from app.datasets import preview_routes as previews
 from app.datasets import routes as datasets
 from app.evaluations import routes as evaluations
-from app.http.auth import KeyGuard
+from app.http.auth import KeyGuard, authenticate
 from app.http.context import Context
 from app.http.health import routes as health
 from app.http.health.metrics import Metrics
@@ -24,6 +26,7 @@ from app.http.health.probe import Probe
 from app.http.limits import Places
 from app.http.multipart import FORM_OVERHEAD_BYTES
 from app.http.problems import Problem, install_handlers
+from app.http.serving.conditional import COMPRESSION, ConditionalGet
 from app.http.serving.middleware import BodyLimit, RequestFrame
 from app.http.serving.origins import CROSS_ORIGIN, OriginGuard
 from app.indexes import routes as indexes
@@ -53,7 +56,7 @@ Errors are `application/problem+json` with a stable `code` and a `hint` that say
 """
 #: The tags of the document in their order, each with what it is about and the routes that carry it.
 RESOURCES: dict[str, tuple[str, tuple[APIRouter, ...]]] = {
-    "checkpoints": ("Base model and adapter, addressed by the digest of their files.", (checkpoints.router,)),
+    "checkpoints": ("Base model and adapter, by the digest of their files.", (checkpoints.router, runs.router)),
     "datasets": ("Rows, addressed by the digest of their normal form.", (datasets.router, previews.router)),
     "indexes": ("All that is cached for a checkpoint and a data set.", (indexes.router,)),
     "queries": ("Test points scored against an index.", (methods.router, queries.router)),
@@ -65,6 +68,8 @@ RESOURCES: dict[str, tuple[str, tuple[APIRouter, ...]]] = {
     "jobs": ("Long work: watch it, cancel it.", (jobs.router,)),
     "health": ("Probes and metrics.", (health.router,)),
 }
+#: What asks for no key; a route of it that does says so itself.
+OPEN = ("health",)
 TAGS = [{"name": name, "description": about} for name, (about, _) in RESOURCES.items()]
 
 
@@ -112,11 +117,13 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
     app.add_middleware(KeyGuard, keys=settings.api_keys)
     if settings.allowed_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CROSS_ORIGIN)
+    app.add_middleware(ConditionalGet)
+    app.add_middleware(GZipMiddleware, **COMPRESSION)
     app.add_middleware(RequestFrame, metrics=metrics)
     install_handlers(app)
-    for _, routers in RESOURCES.values():
+    for name, (_, routers) in RESOURCES.items():
         for router in routers:
-            app.include_router(router)
+            app.include_router(router, dependencies=[] if name in OPEN else [Security(authenticate)])
     app.mount(docs.ASSETS_PATH, docs.ASSETS, name="docs")
     app.include_router(docs.router)
     app.mount("/ui/static", page.PageFiles(directory=page.STATIC), name="ui")
@@ -134,6 +141,7 @@ def app_from(settings: ApiSettings) -> FastAPI:
 def _upload_limits(settings: ApiSettings) -> dict[str, int]:
     return {
         "/v1/checkpoints": settings.max_adapter_bytes + FORM_OVERHEAD_BYTES,
+        "/v1/runs": settings.max_adapter_bytes + FORM_OVERHEAD_BYTES,
         "/v1/datasets": settings.max_dataset_bytes + FORM_OVERHEAD_BYTES,
     }
 

@@ -34,14 +34,25 @@ def block_damping(mean_squared_norm: float, parameters: int, damping_scale: floa
 
 def block_dampings(blocks: Mapping[str, Normed], damping_scale: float) -> dict[str, float]:
     """Damping of every block. Raises InvalidRequest unless the scale is a usable number."""
+    check_damping_scale(damping_scale)
+    return {
+        name: block_damping(_mean_squared_norm(block), block.width, damping_scale) for name, block in blocks.items()
+    }
+
+
+def even_dampings(blocks: Mapping[str, Normed], damping_scale: float) -> dict[str, float]:
+    """The scale itself as every block's damping, 0 for a block without gradients. Raises as `block_dampings`."""
+    check_damping_scale(damping_scale)
+    return {name: damping_scale if _mean_squared_norm(block) > 0 else 0.0 for name, block in blocks.items()}
+
+
+def check_damping_scale(damping_scale: float) -> None:
+    """Raise InvalidRequest unless the scale is a usable number."""
     if not (math.isfinite(damping_scale) and damping_scale >= MINIMUM_DAMPING_SCALE):
         raise InvalidRequest(
             f"damping_scale is {damping_scale}, but has to be a number of at least {MINIMUM_DAMPING_SCALE:g}.",
             hint="Leave damping_scale out to use the method's default.",
         )
-    return {
-        name: block_damping(_mean_squared_norm(block), block.width, damping_scale) for name, block in blocks.items()
-    }
 
 
 def inverse_damping(damping: float) -> float:

@@ -13,6 +13,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Threads of torch and numpy cost tiny models four times the work, and a busy machine more. Read when numpy is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from support.trials.leaks import Kept
+
 from influence.store.connections import Connections, connect
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
@@ -38,6 +40,8 @@ SLOW_PLACES = (
 LONGEST_FIRST = ("end_to_end", "page", "workers/evaluating", "workers/process")
 #: Here the store is asked for by itself; elsewhere whoever asks for it has a worker at work on it.
 STORE_ALONE = ("app", "cli", "influence")
+#: Tests of single parts of the store write what belongs to no record.
+RAW_PLACES = ("influence/store",)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -82,6 +86,19 @@ def connections(server: EmbeddedServer) -> Iterator[Connections]:
 def store(connections: Connections) -> Store:
     """An empty store."""
     return Store(connections)
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test leaves in the store ends by itself or belongs to something that can be deleted."""
+    place = request.path.relative_to(TESTS)
+    if "store" not in request.fixturenames or any(place.is_relative_to(raw) for raw in RAW_PLACES):
+        yield
+        return
+    store = request.getfixturevalue("store")
+    yield
+    if request.node.get_closest_marker("leaks") is None:
+        assert Kept(store).leaks() == []
 
 
 @pytest.fixture(scope="session")

@@ -8,16 +8,16 @@ from fastapi.responses import StreamingResponse
 from app.audits.export import choose_media_type, stream_table
 from app.audits.rows import AuditFilter, AuditRowParameters, read_page
 from app.audits.submit import submit_audit
-from app.http.auth import Caller
 from app.http.context import Ctx
+from app.http.listing import WorkOf, rename
 from app.http.media_types import VARY, Accept
-from app.http.pagination import PageOf, check_bounds
+from app.http.pagination import check_bounds
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
 from app.http.table_stream import SUFFIXES
 from influence.contracts.audit import Audit, AuditedRowPage, AuditRequest
-from influence.contracts.common import Page
+from influence.contracts.common import NameChange, Page
 from influence.errors import Conflict, InvalidRequest, NotAcceptable, NotFound, NoWorker
 from influence.store.work import erase, with_job_state
 
@@ -59,16 +59,13 @@ async def create_audit(
 
 
 @router.get("/v1/audits", response_model=Page[Audit], summary="List audits", responses=describe_errors(NotFound))
-def list_audits(context: Ctx, caller: Caller, page: PageOf) -> Response:
-    """Newest first, without `classes` and `confusion`, which can be large."""
-    found = context.store.audits.page(limit=page.length, after=page.after)
-    bare = [audit.model_copy(update={"classes": None, "confusion": None}) for audit in found.data]
-    shown = [with_job_state(context.store, audit) for audit in bare]
-    return json_response(found.model_copy(update={"data": shown}))
+def list_audits(context: Ctx, asked: WorkOf) -> Response:
+    """Newest first, without what grows with the work."""
+    return asked.respond(context, context.store.audits)
 
 
 @router.get("/v1/audits/{audit_id}", response_model=Audit, summary="Read an audit", responses=describe_errors(NotFound))
-def read_audit(audit_id: str, context: Ctx, caller: Caller) -> Response:
+def read_audit(audit_id: str, context: Ctx) -> Response:
     """State, signals, figures by class and the confusion matrix, for seven days after they were made."""
     return json_response(with_job_state(context.store, context.store.audits.require(audit_id)))
 
@@ -79,9 +76,7 @@ def read_audit(audit_id: str, context: Ctx, caller: Caller) -> Response:
     summary="Read rows of an audit",
     responses=describe_errors(NotFound, Conflict),
 )
-def read_rows(
-    audit_id: str, context: Ctx, caller: Caller, parameters: Annotated[AuditRowParameters, Query()]
-) -> Response:
+def read_rows(audit_id: str, context: Ctx, parameters: Annotated[AuditRowParameters, Query()]) -> Response:
     """Training rows with their signals and text, the most suspicious first unless `sort` and `order` say otherwise."""
     bounds = check_bounds(context, parameters)
     audit = with_job_state(context.store, context.store.audits.require(audit_id))
@@ -102,9 +97,7 @@ def read_rows(
         **describe_errors(NotFound, NotAcceptable, Conflict, InvalidRequest),
     },
 )
-def read_table(
-    audit_id: str, context: Ctx, caller: Caller, accept: Accept, asked: Annotated[AuditFilter, Query()]
-) -> Response:
+def read_table(audit_id: str, context: Ctx, accept: Accept, asked: Annotated[AuditFilter, Query()]) -> Response:
     """`text/csv`, `application/jsonl` or `application/vnd.apache.parquet`."""
     media_type = choose_media_type(accept)
     audit = with_job_state(context.store, context.store.audits.require(audit_id))
@@ -114,8 +107,16 @@ def read_table(
     return StreamingResponse(pieces, media_type=media_type, headers=headers)
 
 
+@router.patch(
+    "/v1/audits/{audit_id}", response_model=Audit, summary="Rename an audit", responses=describe_errors(NotFound)
+)
+def change_audit(audit_id: str, body: NameChange, context: Ctx) -> Response:
+    """Its id and all that it holds stay as they are."""
+    return json_response(with_job_state(context.store, rename(context.store.audits, audit_id, body)))
+
+
 @router.delete("/v1/audits/{audit_id}", status_code=204, summary="Delete an audit", responses=describe_errors(NotFound))
-def remove_audit(audit_id: str, context: Ctx, caller: Caller) -> Response:
+def remove_audit(audit_id: str, context: Ctx) -> Response:
     """Removes summary and rows; an audit that is still worked on is cancelled first."""
     erase(context.store, context.store.audits, audit_id)
     return Response(status_code=204)

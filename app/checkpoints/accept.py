@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.checks.base_model import resolve_base_model
 from app.http.context import Context
 from app.http.idempotency import Accepted
 from app.intake.adapter_folder import copy_adapter, unpack_adapter
@@ -35,11 +36,16 @@ class Said:
 def accept_upload(context: Context, archive: Path, *, base_model: str, revision: str | None, said: Said) -> Accepted:
     """A zip of an adapter folder, or the LoRA file of an image model. Raises UploadRefused, CheckpointRefused,
     RequestRefused."""
-    most = context.settings.max_adapter_bytes * _MAX_EXPANSION
-    limits = ArchiveLimits(max_file_bytes=most, max_total_bytes=most)
+    limits = archive_limits(context)
     base = _resolve(context, base_model, revision, said)
     unpack = unpack_lora if _makes_images(base) else unpack_adapter
     return _accept(context, lambda folder: unpack(archive, folder, limits), base, said)
+
+
+def archive_limits(context: Context) -> ArchiveLimits:
+    """What an uploaded archive may unpack to."""
+    most = context.settings.max_adapter_bytes * _MAX_EXPANSION
+    return ArchiveLimits(max_file_bytes=most, max_total_bytes=most)
 
 
 def accept_named(context: Context, request: CheckpointRequest) -> Accepted:
@@ -107,9 +113,14 @@ def _accept(context: Context, fetch: Callable[[Path], None], base: BaseModelRef,
         folder.mkdir()
         fetch(folder)
         checkpoint = _describe(folder, base, said)
-        assert checkpoint.adapter_digest is not None
-        context.files.keep(folder, context.files.adapter(checkpoint.adapter_digest))
-    return Accepted(checkpoint.id, is_new=context.store.checkpoints.create(checkpoint))
+        return Accepted(checkpoint.id, is_new=keep_checkpoint(context, folder, checkpoint))
+
+
+def keep_checkpoint(context: Context, folder: Path, checkpoint: Checkpoint) -> bool:
+    """Move an accepted adapter to its address and write its record; False where it was there."""
+    assert checkpoint.adapter_digest is not None
+    context.files.keep(folder, context.files.adapter(checkpoint.adapter_digest))
+    return context.store.checkpoints.create(checkpoint)
 
 
 def _describe(folder: Path, base: BaseModelRef, said: Said) -> Checkpoint:
@@ -136,17 +147,3 @@ def _resolve(context: Context, name: str, revision: str | None, said: Said) -> B
 
 def _makes_images(base: BaseModelRef) -> bool:
     return base.kind == "path" and is_pipeline(Path(base.location))
-
-
-def resolve_base_model(context: Context, name: str, revision: str | None) -> BaseModelRef:
-    """Where a base model lies: a local one by the digest of its files, a hub model at one commit.
-
-    Without the hub a name stays what it is, and must already be a commit to be one. Raises what `resolve` raises.
-    """
-    base = context.base_models.resolve(name, revision)
-    if base.kind == "path" or context.settings.hub_offline:
-        return base
-    # Loading the hub client takes a third of the time in which the API has to be up.
-    from app.intake.hub_model import pin_revision
-
-    return pin_revision(base)

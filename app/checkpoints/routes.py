@@ -6,17 +6,16 @@ from pydantic import Field
 
 from app.checkpoints.accept import Said, accept_named, accept_trained, accept_upload
 from app.checks.references import refuse_referenced
-from app.http.auth import Caller
 from app.http.bodies import describe_body, read_fields, read_json
 from app.http.context import Context, Ctx
 from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
+from app.http.listing import NamesOf, rename
 from app.http.multipart import Upload, is_form, receive_upload
-from app.http.pagination import PageOf
 from app.http.problems import UPLOAD_ERRORS, describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
 from influence.contracts.checkpoint import LORA_ALPHA, Checkpoint, CheckpointRequest, LoraAlpha
-from influence.contracts.common import Page
+from influence.contracts.common import NameChange, Page
 from influence.contracts.common import Request as RequestModel
 from influence.contracts.tasks import TaskName, listed_tasks
 from influence.digests import digest_json
@@ -87,7 +86,7 @@ class CheckpointForm(RequestModel):
         ),
     },
 )
-async def create_checkpoint(request: Request, context: Ctx, caller: Caller, once: OnceOnly) -> Response:
+async def create_checkpoint(request: Request, context: Ctx, once: OnceOnly) -> Response:
     """Adapter and base model are checked tensor by tensor; nothing is loaded and nothing pickled is read.
 
     A multipart form with a zip of the adapter folder, or JSON that names paths under the allowed roots or hub ids.
@@ -123,7 +122,14 @@ def _accept_form(context: Context, upload: Upload, form: CheckpointForm) -> Acce
     if form.trainable is not None:
         if form.lora_alpha is not None:
             raise InvalidRequest("'lora_alpha' goes with 'adapter'.", hint="Leave it out.")
-        return accept_trained(context, form.trainable, **form.model_dump(exclude={"trainable", "lora_alpha"}))
+        return accept_trained(
+            context,
+            form.trainable,
+            base_model=form.base_model,
+            revision=form.revision,
+            task=form.task,
+            label_names=form.label_names,
+        )
     said = Said(form.task, form.label_names, form.lora_alpha)
     return accept_upload(context, upload.path, base_model=form.base_model, revision=form.revision, said=said)
 
@@ -134,17 +140,25 @@ async def _take_json(request: Request, context: Context, once: IdempotentRun) ->
 
 
 @router.get("", response_model=Page[Checkpoint], summary="List checkpoints", responses=describe_errors(NotFound))
-def list_checkpoints(context: Ctx, caller: Caller, page: PageOf) -> Response:
+def list_checkpoints(context: Ctx, asked: NamesOf) -> Response:
     """Newest first."""
-    return json_response(context.store.checkpoints.page(limit=page.length, after=page.after))
+    return asked.respond(context.store.checkpoints)
 
 
 @router.get(
     "/{checkpoint_id}", response_model=Checkpoint, summary="Read a checkpoint", responses=describe_errors(NotFound)
 )
-def read_checkpoint(checkpoint_id: str, context: Ctx, caller: Caller) -> Response:
+def read_checkpoint(checkpoint_id: str, context: Ctx) -> Response:
     """Base model, allow-listed adapter configuration, task, labels, number of trainable parameters."""
     return json_response(context.store.checkpoints.require(checkpoint_id))
+
+
+@router.patch(
+    "/{checkpoint_id}", response_model=Checkpoint, summary="Rename a checkpoint", responses=describe_errors(NotFound)
+)
+def change_checkpoint(checkpoint_id: str, body: NameChange, context: Ctx) -> Response:
+    """Its id and all that it holds stay as they are."""
+    return json_response(rename(context.store.checkpoints, checkpoint_id, body))
 
 
 @router.delete(
@@ -153,7 +167,7 @@ def read_checkpoint(checkpoint_id: str, context: Ctx, caller: Caller) -> Respons
     summary="Delete a checkpoint",
     responses=describe_errors(NotFound, ResourceInUse),
 )
-def remove_checkpoint(checkpoint_id: str, context: Ctx, caller: Caller) -> Response:
+def remove_checkpoint(checkpoint_id: str, context: Ctx) -> Response:
     """Refused while an index depends on it; previews by it go with it.
 
     The adapter's files go with the last checkpoint that has them.

@@ -15,6 +15,8 @@ def refuse_referenced(store: Store, resource_id: str) -> None:
     for records in store.work.values():
         hint = "Wait for them, or delete them first." if records.kind.holds == "at work" else None
         _refuse(resource_id, records.kind.collection, list(_holders(store, records, resource_id)), hint)
+    runs = [run.id for run in store.runs.each() if resource_id in {one.checkpoint_id for one in run.checkpoints}]
+    _refuse(resource_id, "runs", runs)
     reviews = [review.id for review in store.reviews.each() if review.dataset_id == resource_id]
     _refuse(resource_id, "reviews", reviews)
 

@@ -3,7 +3,6 @@
 from fastapi import APIRouter, Response
 
 from app.datasets.preview_submit import submit_preview
-from app.http.auth import Caller
 from app.http.context import Ctx
 from app.http.problems import ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.http.responses import Submitted, json_response
@@ -45,7 +44,7 @@ async def create_preview(dataset_id: str, body: PreviewRequest, submission: Subm
 @router.get(
     "/v1/previews/{preview_id}", response_model=Preview, summary="Read a preview", responses=describe_errors(NotFound)
 )
-def read_preview(preview_id: str, context: Ctx, caller: Caller) -> Response:
+def read_preview(preview_id: str, context: Ctx) -> Response:
     """The rows again, for seven days after they were made."""
     return json_response(with_job_state(context.store, context.store.previews.require(preview_id)))
 
@@ -53,7 +52,7 @@ def read_preview(preview_id: str, context: Ctx, caller: Caller) -> Response:
 @router.delete(
     "/v1/previews/{preview_id}", status_code=204, summary="Delete a preview", responses=describe_errors(NotFound)
 )
-def remove_preview(preview_id: str, context: Ctx, caller: Caller) -> Response:
+def remove_preview(preview_id: str, context: Ctx) -> Response:
     """Removes the rows; a preview that is still worked on is cancelled first."""
     erase(context.store, context.store.previews, preview_id)
     return Response(status_code=204)

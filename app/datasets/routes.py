@@ -1,6 +1,8 @@
 """/v1/datasets"""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -8,22 +10,22 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from app.checks.references import refuse_referenced
+from app.datasets.accept import accept_file, accept_split
 from app.datasets.export import stream_export
-from app.datasets.record import keep_record
 from app.datasets.rows.forms import TABLES
 from app.datasets.rows.page import read_page
 from app.datasets.rows.parameters import FilterParameters, SearchParameters
-from app.http.auth import Caller
 from app.http.bodies import describe_body, read_fields, read_json
 from app.http.context import Context, Ctx
 from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
+from app.http.listing import NamesOf, rename
 from app.http.multipart import is_form, receive_upload
-from app.http.pagination import PageOf, check_bounds
+from app.http.pagination import check_bounds
 from app.http.problems import UPLOAD_ERRORS, describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
 from app.intake.paths import resolve_allowed
-from influence.contracts.common import Page
+from influence.contracts.common import NameChange, Page
 from influence.contracts.common import Request as RequestModel
 from influence.contracts.dataset import Dataset, DatasetRequest, RowPage
 from influence.digests import digest_json
@@ -96,7 +98,7 @@ class ExportParameters(FilterParameters):
         ),
     },
 )
-async def create_dataset(request: Request, context: Ctx, caller: Caller, once: OnceOnly) -> Response:
+async def create_dataset(request: Request, context: Ctx, once: OnceOnly) -> Response:
     """Rows are normalised, kept in their order and addressed by their content.
 
     A multipart form with the file, or JSON that names a path under the allowed roots or a hub id.
@@ -117,45 +119,34 @@ async def _take_form(request: Request, context: Context, once: IdempotentRun) ->
             max_bytes=context.settings.max_dataset_bytes,
         )
         form = read_fields(DatasetForm, upload.fields, json_fields={"columns", "label_names"})
-        source = {"source_path": upload.path, "filename": upload.filename, **form.model_dump()}
-        return await run_in_threadpool(once.run, upload.digest, lambda: _accept(context, source))
+        accept = partial(accept_file, context, upload.path, upload.filename, form)
+        return await run_in_threadpool(once.run, upload.digest, accept)
 
 
 async def _take_json(request: Request, context: Context, once: IdempotentRun) -> Accepted:
     body = await read_json(request, DatasetRequest)
-    source = body.model_dump(exclude={"path", "hub_id", "revision"})
+    return await run_in_threadpool(once.run, digest_json(body.model_dump()), _source_of(body, context))
+
+
+def _source_of(body: DatasetRequest, context: Context) -> Callable[[], Accepted]:
     if (body.path is None) == (body.hub_id is None):
         raise InvalidRequest("Give either 'path' or 'hub_id'.", hint="Or upload the file as a multipart form.")
     if body.path is not None:
         path = resolve_allowed(body.path, context.settings.allowed_roots)
-        source |= {"source_path": path, "filename": path.name}
-    elif context.settings.hub_offline:
+        return partial(accept_file, context, path, path.name, body)
+    if context.settings.hub_offline:
         raise InvalidRequest(OFFLINE, hint="Upload the file as a multipart form.")
-    else:
-        source |= {"hub_id": body.hub_id, "revision": body.revision}
-    return await run_in_threadpool(once.run, digest_json(body.model_dump()), lambda: _accept(context, source))
-
-
-def _accept(context: Context, source: dict[str, Any]) -> Accepted:
-    # Loading the table readers (pyarrow, the hub client) takes longer than the API may take to start.
-    from app.intake.datasets import accept_dataset, accept_hub_dataset
-    from app.intake.tables.limits import TableLimits
-
-    settings = context.settings
-    limits = TableLimits(max_bytes=settings.max_dataset_bytes, max_rows=settings.max_rows, images=settings.image_limits)
-    accept = accept_hub_dataset if "hub_id" in source else accept_dataset
-    dataset = accept(**source, limits=limits, destination_root=context.files.datasets)
-    return keep_record(context.store, dataset, is_named=source.get("name") is not None)
+    return partial(accept_split, context, body.hub_id or "", body.revision, body)
 
 
 @router.get("", response_model=Page[Dataset], summary="List data sets", responses=describe_errors(NotFound))
-def list_datasets(context: Ctx, caller: Caller, page: PageOf) -> Response:
+def list_datasets(context: Ctx, asked: NamesOf) -> Response:
     """Newest first."""
-    return json_response(context.store.datasets.page(limit=page.length, after=page.after))
+    return asked.respond(context.store.datasets)
 
 
 @router.get("/{dataset_id}", response_model=Dataset, summary="Read a data set", responses=describe_errors(NotFound))
-def read_dataset(dataset_id: str, context: Ctx, caller: Caller) -> Response:
+def read_dataset(dataset_id: str, context: Ctx) -> Response:
     """Columns, statistics, and what looks wrong with the rows."""
     return json_response(context.store.datasets.require(dataset_id))
 
@@ -166,9 +157,7 @@ def read_dataset(dataset_id: str, context: Ctx, caller: Caller) -> Response:
     summary="Read rows",
     responses=describe_errors(NotFound, InvalidRequest),
 )
-def read_rows(
-    dataset_id: str, context: Ctx, caller: Caller, parameters: Annotated[SearchParameters, Query()]
-) -> Response:
+def read_rows(dataset_id: str, context: Ctx, parameters: Annotated[SearchParameters, Query()]) -> Response:
     """Normalised rows with what their metadata columns hold: all in their order, or those that fit, in another."""
     bounds = check_bounds(context, parameters)
     return json_response(read_page(context, context.store.datasets.require(dataset_id), parameters, bounds))
@@ -183,7 +172,7 @@ def read_rows(
         **describe_errors(NotFound, InvalidRequest),
     },
 )
-def export(dataset_id: str, context: Ctx, caller: Caller, parameters: Annotated[ExportParameters, Query()]) -> Response:
+def export(dataset_id: str, context: Ctx, parameters: Annotated[ExportParameters, Query()]) -> Response:
     """The rows that fit, in the data set's own columns. `huggingface` is Parquet by which `datasets` knows the names of
     classes. In CSV a text that a spreadsheet would run as a formula begins with a quote."""
     dataset = context.store.datasets.require(dataset_id)
@@ -193,10 +182,16 @@ def export(dataset_id: str, context: Ctx, caller: Caller, parameters: Annotated[
     return StreamingResponse(pieces, media_type=form.media_type, headers={"Content-Disposition": disposition})
 
 
+@router.patch("/{dataset_id}", response_model=Dataset, summary="Rename a data set", responses=describe_errors(NotFound))
+def change_dataset(dataset_id: str, body: NameChange, context: Ctx) -> Response:
+    """Its id and all that it holds stay as they are."""
+    return json_response(rename(context.store.datasets, dataset_id, body))
+
+
 @router.delete(
     "/{dataset_id}", status_code=204, summary="Delete a data set", responses=describe_errors(NotFound, ResourceInUse)
 )
-def remove_dataset(dataset_id: str, context: Ctx, caller: Caller) -> Response:
+def remove_dataset(dataset_id: str, context: Ctx) -> Response:
     """Refused while an index depends on it; what may quote its rows goes with it: queries, sweeps, audits, previews,
     groups, and finished evaluations."""
     context.store.datasets.require_there(dataset_id)

@@ -5,14 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Response
 
 from app.evaluations.submit import require_report, submit_evaluation
-from app.http.auth import Caller
 from app.http.context import Ctx
+from app.http.listing import WorkOf, rename
 from app.http.media_types import JSON_MEDIA_TYPE, MARKDOWN_MEDIA_TYPE, VARY, Accept, negotiate
-from app.http.pagination import PageOf
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
-from influence.contracts.common import Page
+from influence.contracts.common import NameChange, Page
 from influence.contracts.evaluation import Evaluation, EvaluationRequest, Report
 from influence.errors import BaseModelNotFound, Conflict, NotAcceptable, NotFound, PathNotAllowed
 from influence.reporting.markdown import to_markdown
@@ -64,23 +63,29 @@ async def create_evaluation(
 
 
 @router.get("", response_model=Page[Evaluation], summary="List evaluations", responses=describe_errors(NotFound))
-def list_evaluations(context: Ctx, caller: Caller, page: PageOf) -> Response:
-    """Newest first, without their reports."""
-    found = context.store.evaluations.page(limit=page.length, after=page.after)
-    shown = [with_job_state(context.store, one).model_copy(update={"report": None}) for one in found.data]
-    return json_response(found.model_copy(update={"data": shown}))
+def list_evaluations(context: Ctx, asked: WorkOf) -> Response:
+    """Newest first, without what grows with the work."""
+    return asked.respond(context, context.store.evaluations)
 
 
 @router.get(
     "/{evaluation_id}", response_model=Evaluation, summary="Read an evaluation", responses=describe_errors(NotFound)
 )
-def read_evaluation(evaluation_id: str, context: Ctx, caller: Caller) -> Response:
+def read_evaluation(evaluation_id: str, context: Ctx) -> Response:
     """State, progress, what was asked, and the report once it is there."""
     return json_response(with_job_state(context.store, context.store.evaluations.require(evaluation_id)))
 
 
+@router.patch(
+    "/{evaluation_id}", response_model=Evaluation, summary="Rename an evaluation", responses=describe_errors(NotFound)
+)
+def change_evaluation(evaluation_id: str, body: NameChange, context: Ctx) -> Response:
+    """Its id and all that it holds stay as they are."""
+    return json_response(with_job_state(context.store, rename(context.store.evaluations, evaluation_id, body)))
+
+
 @router.delete("/{evaluation_id}", status_code=204, summary="Delete an evaluation", responses=describe_errors(NotFound))
-def remove_evaluation(evaluation_id: str, context: Ctx, caller: Caller) -> Response:
+def remove_evaluation(evaluation_id: str, context: Ctx) -> Response:
     """Removes the evaluation with all it found; work at hand is cancelled first."""
     erase(context.store, context.store.evaluations, evaluation_id)
     return Response(status_code=204)
@@ -98,7 +103,7 @@ def remove_evaluation(evaluation_id: str, context: Ctx, caller: Caller) -> Respo
         **describe_errors(NotFound, NotAcceptable, Conflict),
     },
 )
-def read_report(evaluation_id: str, context: Ctx, caller: Caller, accept: Accept) -> Response:
+def read_report(evaluation_id: str, context: Ctx, accept: Accept) -> Response:
     """JSON, or Markdown under `Accept: text/markdown`."""
     media_type = negotiate(accept, (JSON_MEDIA_TYPE, MARKDOWN_MEDIA_TYPE))
     evaluation, report = require_report(context.store, evaluation_id)
@@ -116,7 +121,7 @@ def read_report(evaluation_id: str, context: Ctx, caller: Caller, accept: Accept
         **describe_errors(NotFound, Conflict),
     },
 )
-def read_markdown(evaluation_id: str, context: Ctx, caller: Caller) -> Response:
+def read_markdown(evaluation_id: str, context: Ctx) -> Response:
     """For a browser or a file; pictures are named beside it."""
     evaluation, report = require_report(context.store, evaluation_id)
     return Response(to_markdown(evaluation, report), media_type=MARKDOWN_MEDIA_TYPE)
@@ -134,7 +139,7 @@ def read_markdown(evaluation_id: str, context: Ctx, caller: Caller) -> Response:
         **describe_errors(NotFound, Conflict),
     },
 )
-def read_picture(evaluation_id: str, file_name: str, context: Ctx, caller: Caller) -> Response:
+def read_picture(evaluation_id: str, file_name: str, context: Ctx) -> Response:
     """SVG or PNG, drawn when the report was made."""
     _, report = require_report(context.store, evaluation_id)
     content = context.store.evaluation_data.picture(evaluation_id, file_name)

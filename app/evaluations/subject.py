@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from app.checkpoints.accept import resolve_base_model
+from app.checks.base_model import resolve_base_model
 from app.checks.readiness import require_ready
 from app.http.context import Context
 from influence.checkpoint_files.base_files import BaseFiles

@@ -17,10 +17,13 @@ class PageParameters(Request):
 
 
 class RowParameters(Request):
-    """`?offset=&length=`; anything else is refused."""
+    """`?limit=&after=` as in every list, where `after` is the `next` of the page before; `offset` and `length` are
+    their older names. Anything else is refused."""
 
-    offset: int = 0
+    offset: int | None = None
     length: int | None = None
+    after: int | None = None
+    limit: int | None = None
 
 
 class Bounds:
@@ -34,14 +37,31 @@ class Bounds:
 
 async def find_page(context: Ctx, parameters: Annotated[PageParameters, Query()]) -> Bounds:
     """Length and cursor of a page. Raises InvalidRequest."""
+    return bounds_of(context, parameters)
+
+
+def bounds_of(context: Context, parameters: PageParameters) -> Bounds:
+    """Length and cursor of a page. Raises InvalidRequest."""
     return Bounds(_checked_length(context, "limit", parameters.limit), after=parameters.after)
 
 
 def check_bounds(context: Context, parameters: RowParameters) -> Bounds:
     """Offset and length within what the settings allow. Raises InvalidRequest."""
-    if parameters.offset < 0:
-        raise InvalidRequest(f"offset is {parameters.offset}.", hint="Rows count from 0.")
-    return Bounds(_checked_length(context, "length", parameters.length), offset=parameters.offset)
+    offset = _one_of(parameters, "offset", "after") or 0
+    if offset < 0:
+        raise InvalidRequest(f"offset is {offset}.", hint="Rows count from 0.")
+    name = "length" if parameters.limit is None else "limit"
+    return Bounds(_checked_length(context, name, _one_of(parameters, "length", "limit")), offset=offset)
+
+
+def _one_of(parameters: RowParameters, first: str, second: str) -> int | None:
+    """The value under either of two names. Raises InvalidRequest where both are given."""
+    given: list[int] = [
+        value for value in (getattr(parameters, first), getattr(parameters, second)) if value is not None
+    ]
+    if len(given) > 1:
+        raise InvalidRequest(f"'{first}' and '{second}' are the same.", hint=f"Send '{second}' alone.")
+    return given[0] if given else None
 
 
 def _checked_length(context: Context, name: str, given: int | None) -> int:

@@ -36,8 +36,20 @@ def check_growth(store: Store, spec: IndexSpec, old_id: str) -> None:
             f"The index {old_id} is of {old.spec.checkpoint_id}, the request is for {spec.checkpoint_id}.",
             hint="Gradients of two checkpoints do not mix: leave 'grow_from' out.",
         )
+    _check_metric(old, spec)
     _check_gradients(old, spec)
     _check_classes(store, old, spec)
+
+
+def _check_metric(old: Index, spec: IndexSpec) -> None:
+    """Codes are carried over as they are, and so is the preconditioner of the optimiser's metric."""
+    if (old.spec.metric, old.spec.batch_rows) != (spec.metric, spec.batch_rows):
+        raise InvalidRequest(
+            f"The index {old.id} has codes of metric '{old.spec.metric}' with batch_rows {old.spec.batch_rows}, the "
+            f"request asks for '{spec.metric}' with {spec.batch_rows}.",
+            hint=f"Send metric '{old.spec.metric}' and batch_rows {old.spec.batch_rows}; or leave 'grow_from' out.",
+            extra={"metric": old.spec.metric, "batch_rows": old.spec.batch_rows},
+        )
 
 
 def _check_classes(store: Store, old: Index, spec: IndexSpec) -> None:

@@ -5,6 +5,7 @@ from app.checks.diffusion import choose_diffusion
 from app.http.idempotency import Accepted
 from app.indexes.growth import check_growth
 from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.common import Json
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import GradientParts, GradientSettings, Index, IndexRequest, IndexSpec, Storage
 from influence.contracts.work import INDEX
@@ -14,6 +15,7 @@ from influence.store.store import Store
 from influence.store.work import accept, is_dead
 
 _LATER_SETTINGS = {"parts": "all", "reduction": "mean", "diffusion": None}
+_LATER_FIELDS: Json = {"metric": "gradient", "batch_rows": 1}
 
 
 def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> Accepted:
@@ -21,6 +23,9 @@ def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> A
 
     Raises NotFound, RowsRefused, InvalidRequest, DoesNotFit, IndexNotReady or IndexFailed (the one to grow from).
     """
+    if request.run_id is not None:
+        return _submit_run(store, request, request.run_id, budget_bytes)
+    assert request.checkpoint_id is not None
     checkpoint = store.checkpoints.require(request.checkpoint_id)
     dataset = store.datasets.require(request.dataset_id)
     if dataset.rows == 0:
@@ -38,6 +43,21 @@ def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> A
     return Accepted(index_id, kept.job_id, is_new=kept.job_id == fresh.job_id)
 
 
+def _submit_run(store: Store, request: IndexRequest, run_id: str, budget_bytes: int) -> Accepted:
+    """An index of each checkpoint of a run that sums have; answers the last of those that are not ready yet, if any."""
+    run = store.runs.require(run_id)
+    made = [
+        submit_index(
+            store,
+            request.model_copy(update={"checkpoint_id": one.checkpoint_id, "run_id": None}),
+            budget_bytes=budget_bytes,
+        )
+        for one in run.checkpoints
+        if one.weight > 0
+    ]
+    return next((one for one in reversed(made) if one.is_new), made[-1])
+
+
 def index_address(spec: IndexSpec) -> str:
     """Equal requests, equal id."""
     fields = spec.model_dump(mode="json")
@@ -45,6 +65,9 @@ def index_address(spec: IndexSpec) -> str:
     for name, default in _LATER_SETTINGS.items():
         if fields["gradients"][name] == default:
             del fields["gradients"][name]
+    for name, value in _LATER_FIELDS.items():
+        if fields[name] == value:
+            del fields[name]
     return f"idx_{digest_json(fields)}"
 
 
@@ -56,6 +79,12 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
             f"Kronecker factors are kept with full storage only, and this index would be {storage}.",
             hint="Send storage 'full' where it fits, or leave 'kronecker' out and ask method 'exact'.",
         )
+    if request.metric == "optimizer" and request.storage == "full":
+        raise InvalidRequest(
+            "A metric is chosen for codes; full storage answers in both.",
+            hint="Leave 'metric' out and ask method 'preconditioned', or send storage 'compact'.",
+        )
+    metric = request.metric if storage == "compact" else "gradient"
     gradients = GradientSettings(
         precision=request.precision,
         max_length=request.max_length,
@@ -74,6 +103,8 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
         storage_dtype=request.storage_dtype if storage == "full" else "float32",
         rank=request.rank if storage == "compact" and request.grow_from is None else None,
         code_dtype=request.code_dtype if storage == "compact" and request.grow_from is None else "int8",
+        metric=metric,
+        batch_rows=request.batch_rows if storage == "full" or metric == "optimizer" else 1,
         kronecker=request.kronecker,
         grow_from=request.grow_from,
         gradients=gradients,

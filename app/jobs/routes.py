@@ -6,7 +6,6 @@ from contextlib import aclosing
 from fastapi import APIRouter, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from app.http.auth import Caller
 from app.http.context import Ctx
 from app.http.pagination import PageOf
 from app.http.prefer_wait import retry_after_seconds
@@ -23,13 +22,13 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
 
 @router.get("", response_model=Page[Job], summary="List jobs", responses=describe_errors(NotFound))
-def list_jobs(context: Ctx, caller: Caller, page: PageOf) -> Response:
+def list_jobs(context: Ctx, page: PageOf) -> Response:
     """Newest first."""
     return json_response(context.store.jobs.page(limit=page.length, after=page.after))
 
 
 @router.get("/{job_id}", response_model=Job, summary="Read a job", responses=describe_errors(NotFound))
-def read_job(job_id: str, context: Ctx, caller: Caller) -> Response:
+def read_job(job_id: str, context: Ctx) -> Response:
     """State and progress; `Retry-After` says when to look again."""
     job = context.store.jobs.require(job_id)
     headers = {} if job.is_final else {"Retry-After": str(retry_after_seconds(job))}
@@ -37,7 +36,7 @@ def read_job(job_id: str, context: Ctx, caller: Caller) -> Response:
 
 
 @router.delete("/{job_id}", response_model=Job, summary="Cancel a job", responses=describe_errors(NotFound, Conflict))
-def remove_job(job_id: str, context: Ctx, caller: Caller) -> Response:
+def remove_job(job_id: str, context: Ctx) -> Response:
     """Stops the work within seconds and removes what it made so far; cancelling twice is the same as once."""
     return json_response(cancel_job(context.store, job_id))
 
@@ -51,7 +50,7 @@ def remove_job(job_id: str, context: Ctx, caller: Caller) -> Response:
         **describe_errors(NotFound, TooManyRequests),
     },
 )
-async def watch(caller: Caller, context: Ctx, watched: WatchedJob) -> AsyncIterator[ServerSentEvent]:
+async def watch(context: Ctx, watched: WatchedJob) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events until the job is final."""
     async with aclosing(stream_events(context, watched)) as events:
         async for event in events:

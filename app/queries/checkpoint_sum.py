@@ -1,8 +1,9 @@
 """May a query sum over these indexes? All that can be told from the records of checkpoints of one run."""
 
 from app.checks.readiness import require_ready
+from app.indexes.submit import index_address
 from influence.contracts.index import Index
-from influence.contracts.query import QueryRequest, SummedCheckpoint
+from influence.contracts.query import CheckpointWeight, QueryRequest, SummedCheckpoint
 from influence.errors import InvalidRequest
 from influence.methods.registry import METHODS, get_method, get_offered
 from influence.store.store import Store
@@ -13,16 +14,18 @@ def resolve_checkpoints(store: Store, index: Index, request: QueryRequest) -> tu
 
     Raises InvalidRequest where the sum would mean nothing, NotFound, IndexNotReady, IndexFailed, MethodNotOffered.
     """
-    if request.checkpoints is None:
+    chosen = request.checkpoints if request.run_id is None else _of_run(store, index, request.run_id)
+    if chosen is None:
         if request.method in METHODS and METHODS[request.method].needs_checkpoints:
             raise InvalidRequest(
                 f"Method '{request.method}' sums over the checkpoints of a run, and none are named.",
-                hint="Send 'checkpoints': [{index_id, weight}], weights being learning rates; or use 'hessian_free'.",
+                hint="Send 'checkpoints': [{index_id, weight}], weights being learning rates, or a 'run_id'; or use "
+                "'hessian_free'.",
             )
         return None
     get_method(request.method)  # a baseline has nothing to sum
-    weights = {chosen.index_id: chosen.weight for chosen in request.checkpoints}
-    if len(weights) < len(request.checkpoints):
+    weights = {one.index_id: one.weight for one in chosen}
+    if len(weights) < len(chosen):
         raise InvalidRequest("An index is named twice in 'checkpoints'.", hint="Name each index once.")
     if index.id not in weights:
         raise InvalidRequest(
@@ -37,6 +40,29 @@ def resolve_checkpoints(store: Store, index: Index, request: QueryRequest) -> tu
         SummedCheckpoint(index_id=found.id, checkpoint_id=found.spec.checkpoint_id, weight=weights[found.id])
         for found in (index, *others)
     )
+
+
+def _of_run(store: Store, index: Index, run_id: str) -> tuple[CheckpointWeight, ...]:
+    """The indexes of a run's checkpoints that were built as the asked one was, each with its weight.
+
+    Raises NotFound, InvalidRequest.
+    """
+    run = store.runs.require(run_id)
+    weights = {one.checkpoint_id: one.weight for one in run.checkpoints if one.weight > 0}
+    if index.spec.checkpoint_id not in weights:
+        raise InvalidRequest(
+            f"The index asked, {index.id}, is of no checkpoint that {run.id} sums over.",
+            hint="Ask an index of one of the run's checkpoints.",
+            extra={"checkpoints": list(weights)},
+        )
+    alike = {one: index_address(index.spec.model_copy(update={"checkpoint_id": one})) for one in weights}
+    if missing := [one for one, address in alike.items() if store.indexes.find_whole(address) is None]:
+        raise InvalidRequest(
+            f"{len(missing)} checkpoints of {run.id} have no index like {index.id}, such as {missing[0]}.",
+            hint="Send POST /v1/indexes with this run_id and the settings of that index first.",
+            extra={"checkpoints": missing},
+        )
+    return tuple(CheckpointWeight(index_id=alike[one], weight=weight) for one, weight in weights.items())
 
 
 def _check_same_run(store: Store, index: Index, other: Index) -> None:

@@ -2,7 +2,6 @@
 
 from fastapi import APIRouter, Response
 
-from app.http.auth import Caller
 from app.http.problems import describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
@@ -14,6 +13,6 @@ router = APIRouter(prefix="/v1/methods", tags=["queries"], route_class=StrictRou
 
 
 @router.get("", response_model=Page[MethodDescription], summary="List methods", responses=describe_errors())
-def list_methods(caller: Caller) -> Response:
+def list_methods() -> Response:
     """What a query can name as `method`; baselines are marked, for they are no influence."""
     return json_response(Page[MethodDescription](data=describe_methods(), has_more=False))

@@ -5,14 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Response
 from fastapi.responses import StreamingResponse
 
-from app.http.auth import Caller
 from app.http.context import Ctx
+from app.http.listing import WorkOf
 from app.http.media_types import JSON_MEDIA_TYPE, PARQUET_MEDIA_TYPE, VARY, Accept, negotiate
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
 from app.queries.scores import find_scores, stream_json, to_parquet
 from app.queries.submit import submit_query
+from influence.contracts.common import Page
 from influence.contracts.query import Query, QueryRequest
 from influence.errors import (
     BrokenRow,
@@ -72,8 +73,14 @@ async def create_query(
     )
 
 
+@router.get("/v1/queries", response_model=Page[Query], summary="List queries", responses=describe_errors(NotFound))
+def list_queries(context: Ctx, asked: WorkOf) -> Response:
+    """Newest first, without results; those of the last seven days."""
+    return asked.respond(context, context.store.queries)
+
+
 @router.get("/v1/queries/{query_id}", response_model=Query, summary="Read a query", responses=describe_errors(NotFound))
-def read_query(query_id: str, context: Ctx, caller: Caller) -> Response:
+def read_query(query_id: str, context: Ctx) -> Response:
     """The results again, for seven days after they were made."""
     return json_response(with_job_state(context.store, context.store.queries.require(query_id)))
 
@@ -94,7 +101,7 @@ def read_query(query_id: str, context: Ctx, caller: Caller) -> Response:
         **describe_errors(NotFound, NotAcceptable, IndexNotReady),
     },
 )
-def read_scores(query_id: str, context: Ctx, caller: Caller, accept: Accept) -> Response:
+def read_scores(query_id: str, context: Ctx, accept: Accept) -> Response:
     """JSON, or Parquet with one column per test point under `Accept: application/vnd.apache.parquet`."""
     media_type = negotiate(accept, (JSON_MEDIA_TYPE, PARQUET_MEDIA_TYPE))
     query = with_job_state(context.store, context.store.queries.require(query_id))
@@ -105,7 +112,7 @@ def read_scores(query_id: str, context: Ctx, caller: Caller, accept: Accept) -> 
 
 
 @router.delete("/v1/queries/{query_id}", status_code=204, summary="Delete a query", responses=describe_errors(NotFound))
-def remove_query(query_id: str, context: Ctx, caller: Caller) -> Response:
+def remove_query(query_id: str, context: Ctx) -> Response:
     """Removes results and scores; a query that is still worked on is cancelled first."""
     erase(context.store, context.store.queries, query_id)
     return Response(status_code=204)

@@ -2,20 +2,20 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import Field
 
-from app.http.auth import Caller
 from app.http.context import Ctx
 from app.http.idempotency import Accepted, OnceOnly
-from app.http.pagination import PageOf, RowParameters, check_bounds
+from app.http.listing import NamedParameters, NameList, rename
+from app.http.pagination import Bounds, RowParameters, bounds_of, check_bounds
 from app.http.problems import describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
 from app.reviews.bulk import decide_many
 from app.reviews.decide import decide, undo
-from app.reviews.submit import create_review, delete_review, rename_review, with_progress
-from influence.contracts.common import Page
+from app.reviews.submit import create_review, delete_review, with_progress
+from influence.contracts.common import NameChange, Page, Record
 from influence.contracts.curation.review import (
     ApplyAnswer,
     BulkAnswer,
@@ -24,7 +24,6 @@ from influence.contracts.curation.review import (
     DecisionsAnswer,
     DecisionsRequest,
     HistoryPage,
-    NameChange,
     Review,
     ReviewRequest,
     UndoRequest,
@@ -52,6 +51,34 @@ class DecisionParameters(RowParameters):
     row_index: list[int] | None = Field(None, max_length=1000)
 
 
+class ReviewParameters(NamedParameters):
+    """A page of the reviews that fit."""
+
+    dataset_id: str | None = Field(None, description="Of this data set.")
+    audit_id: str | None = Field(None, description="Of this audit.")
+
+
+class ReviewList(NameList):
+    """Checked parameters of the list of reviews."""
+
+    def __init__(self, bounds: Bounds, parameters: ReviewParameters) -> None:
+        super().__init__(bounds, parameters)
+        self._wanted = {"dataset_id": parameters.dataset_id, "audit_id": parameters.audit_id}
+
+    def fits(self, record: Record) -> bool:
+        return super().fits(record) and all(
+            wanted in (None, getattr(record, name)) for name, wanted in self._wanted.items()
+        )
+
+
+async def find_reviews(context: Ctx, parameters: Annotated[ReviewParameters, Query()]) -> ReviewList:
+    """Raises InvalidRequest."""
+    return ReviewList(bounds_of(context, parameters), parameters)
+
+
+ReviewsOf = Annotated[ReviewList, Depends(find_reviews)]
+
+
 @router.post(
     "",
     status_code=201,
@@ -59,7 +86,7 @@ class DecisionParameters(RowParameters):
     summary="Begin a review",
     responses=describe_errors(NotFound, Conflict, IdempotencyConflict),
 )
-def begin_review(body: ReviewRequest, context: Ctx, caller: Caller, once: OnceOnly) -> Response:
+def begin_review(body: ReviewRequest, context: Ctx, once: OnceOnly) -> Response:
     """A review keeps what people decide about the rows of a data set; the rows themselves never change."""
     made = once.run(digest_json(body.model_dump(mode="json")), lambda: Accepted(create_review(context.store, body).id))
     review = with_progress(context.store, context.store.reviews.require(made.resource_id))
@@ -67,28 +94,26 @@ def begin_review(body: ReviewRequest, context: Ctx, caller: Caller, once: OnceOn
 
 
 @router.get("", response_model=Page[Review], summary="List reviews", responses=describe_errors(NotFound))
-def list_reviews(context: Ctx, caller: Caller, page: PageOf) -> Response:
+def list_reviews(context: Ctx, asked: ReviewsOf) -> Response:
     """Newest first, with their progress."""
-    found = context.store.reviews.page(limit=page.length, after=page.after)
-    shown = [with_progress(context.store, review) for review in found.data]
-    return json_response(found.model_copy(update={"data": shown}))
+    return asked.respond(context.store.reviews, lambda review: with_progress(context.store, review))
 
 
 @router.get("/{review_id}", response_model=Review, summary="Read a review", responses=describe_errors(NotFound))
-def read_review(review_id: str, context: Ctx, caller: Caller) -> Response:
+def read_review(review_id: str, context: Ctx) -> Response:
     """Version, progress by action, and the hit rate of the last 20 decisions."""
     review = with_progress(context.store, context.store.reviews.require(review_id))
     return json_response(review, headers={"ETag": f'"{review.version}"'})
 
 
 @router.patch("/{review_id}", response_model=Review, summary="Rename a review", responses=describe_errors(NotFound))
-def change_review(review_id: str, body: NameChange, context: Ctx, caller: Caller) -> Response:
+def change_review(review_id: str, body: NameChange, context: Ctx) -> Response:
     """Decisions stay as they are."""
-    return json_response(rename_review(context.store, review_id, body.name))
+    return json_response(with_progress(context.store, rename(context.store.reviews, review_id, body)))
 
 
 @router.delete("/{review_id}", status_code=204, summary="Delete a review", responses=describe_errors(NotFound))
-def remove_review(review_id: str, context: Ctx, caller: Caller) -> Response:
+def remove_review(review_id: str, context: Ctx) -> Response:
     """Removes decisions and history; data sets that the review made stay."""
     delete_review(context.store, review_id)
     return Response(status_code=204)
@@ -97,9 +122,7 @@ def remove_review(review_id: str, context: Ctx, caller: Caller) -> Response:
 @router.get(
     "/{review_id}/decisions", response_model=DecisionPage, summary="Read decisions", responses=describe_errors(NotFound)
 )
-def read_decisions(
-    review_id: str, context: Ctx, caller: Caller, parameters: Annotated[DecisionParameters, Query()]
-) -> Response:
+def read_decisions(review_id: str, context: Ctx, parameters: Annotated[DecisionParameters, Query()]) -> Response:
     """The newest first; with `row_index` those of the rows named."""
     data, bounds = context.store.review_data, check_bounds(context, parameters)
     context.store.reviews.require(review_id)
@@ -124,7 +147,6 @@ def change_decisions(
     review_id: str,
     body: DecisionsRequest,
     context: Ctx,
-    caller: Caller,
     if_match: Annotated[
         str | None, Header(description="The version that the caller knows: rows decided since are conflicts.")
     ] = None,
@@ -142,7 +164,7 @@ def change_decisions(
     summary="Decide about many rows",
     responses=describe_errors(*DECISION_ERRORS, Conflict),
 )
-def decide_bulk(review_id: str, body: BulkRequest, context: Ctx, caller: Caller) -> Response:
+def decide_bulk(review_id: str, body: BulkRequest, context: Ctx) -> Response:
     """Rows by number, or by the review's audit. `dry_run` says what would change, per class and with samples."""
     review = context.store.reviews.require(review_id)
     return json_response(decide_many(context, review, body))
@@ -154,7 +176,7 @@ def decide_bulk(review_id: str, body: BulkRequest, context: Ctx, caller: Caller)
     summary="Take the last change back",
     responses=describe_errors(NotFound, Conflict),
 )
-def undo_change(review_id: str, body: UndoRequest, context: Ctx, caller: Caller) -> Response:
+def undo_change(review_id: str, body: UndoRequest, context: Ctx) -> Response:
     """Of one reviewer, or of anyone. Rows that were decided anew since are conflicts and stay."""
     return json_response(undo(context.store, context.store.reviews.require(review_id), body.by))
 
@@ -162,9 +184,7 @@ def undo_change(review_id: str, body: UndoRequest, context: Ctx, caller: Caller)
 @router.get(
     "/{review_id}/history", response_model=HistoryPage, summary="Read changes", responses=describe_errors(NotFound)
 )
-def read_history(
-    review_id: str, context: Ctx, caller: Caller, parameters: Annotated[RowParameters, Query()]
-) -> Response:
+def read_history(review_id: str, context: Ctx, parameters: Annotated[RowParameters, Query()]) -> Response:
     """Every change ever made, the newest first, with who made it."""
     bounds = check_bounds(context, parameters)
     context.store.reviews.require(review_id)
@@ -185,7 +205,7 @@ def read_history(
         **describe_errors(NotFound, Conflict, EmptyFile),
     },
 )
-def apply(review_id: str, context: Ctx, caller: Caller) -> Response:
+def apply(review_id: str, context: Ctx) -> Response:
     """Rows that stay, with their new labels, as a data set of its own; `derived_from` in its record is the manifest."""
     # Loading the table readers (pyarrow) takes longer than the API may take to start.
     from app.reviews.apply import apply_review

@@ -9,7 +9,6 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from app.datasets.rows.parameters import FilterParameters, SearchParameters
-from app.http.auth import Caller
 from app.http.bodies import read_fields
 from app.http.context import Ctx
 from app.http.multipart import receive_upload
@@ -51,9 +50,7 @@ class HandbackForm(RequestModel):
     summary="Read the rows to review",
     responses=describe_errors(NotFound, InvalidRequest, Conflict),
 )
-def read_rows(
-    review_id: str, context: Ctx, caller: Caller, parameters: Annotated[SearchParameters, Query()]
-) -> Response:
+def read_rows(review_id: str, context: Ctx, parameters: Annotated[SearchParameters, Query()]) -> Response:
     """Rows of the review's audit, the most suspicious first, else of its data set, each with what was decided.
 
     `where` also knows the audit's figures and `action`: {"column": "action", "op": "is_null"} asks for what is left.
@@ -71,7 +68,7 @@ def read_rows(
         **describe_errors(NotFound, InvalidRequest, Conflict),
     },
 )
-def export(review_id: str, context: Ctx, caller: Caller, parameters: Annotated[ExportParameters, Query()]) -> Response:
+def export(review_id: str, context: Ctx, parameters: Annotated[ExportParameters, Query()]) -> Response:
     """In the data set's own columns. In CSV a text that a spreadsheet would run as a formula begins with a quote."""
     review = context.store.reviews.require(review_id)
     form = FORMS[parameters.format]
@@ -103,7 +100,7 @@ def export(review_id: str, context: Ctx, caller: Caller, parameters: Annotated[E
     },
     responses=describe_errors(*DECISION_ERRORS, *UPLOAD_ERRORS, UnreadableFile),
 )
-async def import_decisions(review_id: str, request: Request, context: Ctx, caller: Caller) -> Response:
+async def import_decisions(review_id: str, request: Request, context: Ctx) -> Response:
     """Label Studio's JSON export, or CSV or JSON lines with `row_index` (or `row_id`) and `action`.
 
     `reviewed_label` and `note` are read where they are there. All decisions of the file are taken, or none.

@@ -57,12 +57,6 @@ def with_progress(store: Store, review: Review) -> Review:
     return review.model_copy(update={"version": store.review_data.version(review.id), "progress": progress})
 
 
-def rename_review(store: Store, review_id: str, name: str | None) -> Review:
-    """Raises NotFound."""
-    renamed = store.reviews.update(review_id, lambda review: review.model_copy(update={"name": name}))
-    return with_progress(store, renamed)
-
-
 def delete_review(store: Store, review_id: str) -> None:
     """Remove record, decisions and history. Data sets that it made stay. Raises NotFound."""
     store.reviews.require_there(review_id)

@@ -43,6 +43,6 @@ async def welcome(request: Request) -> Response:
 
 @router.get("/ui")
 @router.get("/ui/{path:path}")
-async def show_page(path: str = "") -> Response:
+async def show_page() -> Response:
     """The one document of the page."""
     return FileResponse(STATIC / "index.html", media_type="text/html", headers=HEADERS)

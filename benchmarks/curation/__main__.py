@@ -28,6 +28,7 @@ from influence.contracts.audit import Audit, AuditRequest
 from influence.contracts.common import now
 from influence.contracts.curation.conditions import RowSearch
 from influence.contracts.dataset import Dataset
+from influence.contracts.tasks import SEQUENCE_CLASSIFICATION
 from influence.contracts.work import AUDIT
 from influence.process.logs import configure_logs
 from influence.rows.file import write_rows
@@ -98,7 +99,7 @@ def make_audit(store: Store, dataset: Dataset) -> Audit:
         signals=(),
         dataset_id=dataset.id,
         kind=dataset.kind,
-        task="sequence_classification",
+        task=SEQUENCE_CLASSIFICATION.name,
         label_names=dataset.label_names,
         rows=rows,
         rows_audited=rows,

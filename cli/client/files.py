@@ -2,7 +2,7 @@
 
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -15,9 +15,24 @@ from influence.checkpoint_files.adapters.folders import (
     find_folders,
     list_files,
 )
+from influence.checkpoint_files.adapters.runs import choose_run
 from influence.errors import AdapterConfigRefused, UnreadableFile, UnsupportedFormat
 
 _LORA = ".safetensors"
+
+
+@contextmanager
+def open_run(path: Path) -> Iterator[IO[bytes]]:
+    """The zip of a run to upload: the file itself, or the checkpoints of a folder. Raises as `open_adapter` does."""
+    if path.is_dir():
+        chosen = choose_run(list_files(path))
+        with tempfile.TemporaryFile(prefix="datainf-run-") as archive:
+            _write_zip(path, {name: name for name in chosen}, archive)
+            archive.seek(0)
+            yield archive
+        return
+    with open_adapter(path) as archive:
+        yield archive
 
 
 @contextmanager
@@ -56,6 +71,10 @@ def zip_folder(folder: Path, archive: IO[bytes]) -> None:
             f"{folder} is not a PEFT adapter: {WEIGHTS_FILE} missing.",
             hint="Give the folder that model.save_pretrained(folder) wrote.",
         )
+    _write_zip(folder, chosen, archive)
+
+
+def _write_zip(folder: Path, chosen: Mapping[str, str], archive: IO[bytes]) -> None:
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as target:
         for path, name in chosen.items():
             # A fixed time: the same adapter makes the same bytes.

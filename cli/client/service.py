@@ -20,6 +20,7 @@ _SHOWN_CHARACTERS = 300
 #: Prefix of an id to its collection.
 COLLECTIONS = {
     "ckpt": "checkpoints",
+    "run": "runs",
     "ds": "datasets",
     "job": "jobs",
     **{kind.prefix: kind.collection for kind in WORK_KINDS},

@@ -12,6 +12,7 @@ from cli.client.job_events import read_finished
 from cli.client.service import Service
 from cli.client.uploads import send_rows
 from cli.commands.base import client_command
+from cli.commands.build_run import build_run, send_run
 from cli.options.fields import Spelling, check_body, options_of
 from cli.options.parsing import given, parse_names, parse_object
 from cli.options.shared import DataFile, DatasetId, Wait
@@ -34,7 +35,7 @@ _CHECKPOINT = options_of(
 _COLUMNS = options_of(DatasetRequest, only=("columns",), spelled={"columns": Spelling(read=parse_object)})
 _INDEX = options_of(
     IndexRequest,
-    leave_out=("checkpoint_id", "dataset_id"),
+    leave_out=("checkpoint_id", "run_id", "dataset_id"),
     within="index",
     spelled={"diffusion": Spelling(read=parse_object, help='Write JSON: {"timesteps": 20}.')},
 )
@@ -46,6 +47,7 @@ class BuildOptions:
 
     base_model: str | None = None
     adapter: Path | None = None
+    run: Path | None = None
     trainable: list[str] | None = None
     checkpoint_id: str | None = None
     data: Path | None = None
@@ -67,13 +69,18 @@ def build_command(
     adapter: Annotated[
         Path | None, typer.Option(help="PEFT adapter: its folder, or a zip of it; a LoRA file of an image model.")
     ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Instead of one adapter, a trainer's folder with checkpoint-*, or a zip of it.")
+    ] = None,
     checkpoint_id: Annotated[str | None, typer.Option(help="Instead of --base-model and what goes with it.")] = None,
     data: DataFile = None,
     dataset_id: DatasetId = None,
     wait: Wait = True,
 ) -> None:
     """Send an adapter (or name what was trained of a plain model) and its training rows, and build the index."""
-    options = BuildOptions(adapter=adapter, checkpoint_id=checkpoint_id, data=data, dataset_id=dataset_id, **settings)
+    options = BuildOptions(
+        adapter=adapter, run=run, checkpoint_id=checkpoint_id, data=data, dataset_id=dataset_id, **settings
+    )
     index = build(service, options, output, wait=wait)
     output.show(index, lambda: show_index(Index.model_validate(index), output))
 
@@ -81,6 +88,8 @@ def build_command(
 def build(service: Service, options: BuildOptions, output: Output, *, wait: bool) -> Json:
     """The index as the service tells it, ready when waited for. Raises what the service and the files have to say."""
     check_options(options)
+    if options.run is not None:
+        return _build_run(service, options, options.run, output, wait=wait)
     checkpoint_id = options.checkpoint_id or send_checkpoint(service, options, output)
     dataset_id = options.dataset_id or send_dataset(service, options, output)
     body = {"checkpoint_id": checkpoint_id, "dataset_id": dataset_id, **options.index}
@@ -96,6 +105,15 @@ def build(service: Service, options: BuildOptions, output: Output, *, wait: bool
     return read_finished(service, index.job_id, index.id, output)
 
 
+def _build_run(service: Service, options: BuildOptions, folder: Path, output: Output, *, wait: bool) -> Json:
+    form = given({"base_model": options.base_model, "task": options.task, "revision": options.revision})
+    run = send_run(service, folder, form, options.label_names, output)
+    dataset_id = options.dataset_id or send_dataset(service, options, output)
+    if wait:
+        note_readiness(service, output)
+    return build_run(service, run, {"dataset_id": dataset_id, **options.index}, output, wait=wait)
+
+
 def note_readiness(service: Service, output: Output) -> None:
     """Say what the service remarks on its state, such as that no worker runs."""
     for note in service.send("GET", "/health/ready", refuse=False).get("notes", []):
@@ -104,11 +122,12 @@ def note_readiness(service: Service, output: Output) -> None:
 
 def check_options(options: BuildOptions) -> None:
     """Raise InvalidRequest, before anything is sent, for what is named twice or not at all or does not fit."""
-    parts = [options.adapter is not None, bool(options.trainable), options.checkpoint_id is not None]
-    if sum(parts) != 1 or (options.base_model is not None) == parts[2]:
+    uploaded = [options.adapter is not None, options.run is not None, bool(options.trainable)]
+    is_named = options.checkpoint_id is not None
+    if sum(uploaded) + is_named != 1 or (options.base_model is not None) == is_named:
         raise InvalidRequest(
             "Name exactly one checkpoint.",
-            hint="Give --base-model with --adapter (or, for a plain model, --trainable), or --checkpoint-id.",
+            hint="Give --base-model with --adapter (or --run, or, for a plain model, --trainable), or --checkpoint-id.",
         )
     if (options.data is None) == (options.dataset_id is None):
         raise InvalidRequest("Name exactly one source of rows.", hint="Give --data, or --dataset-id.")

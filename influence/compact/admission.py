@@ -66,13 +66,15 @@ def estimate_compact(
     directions: int | None = None,
     dtype: CodeDtype = "int8",
     sample_rows: int = DEFAULT_SAMPLE_ROWS,
+    has_roots: bool = False,
 ) -> Estimate:
-    """Codes of `rank` numbers per block on average, from `directions` basis vectors a block."""
+    """Codes of `rank` numbers per block on average, from `directions` basis vectors a block; in the optimiser's metric
+    a number per parameter is kept beside them."""
     sample = min(sample_rows, rows)
     ranks = [min(directions or OVERSAMPLING * rank, size, sample) for size in parameters]
     width = min(rank * len(parameters), sum(ranks), sample)
     row_bytes = bytes_per_row(width, len(parameters), dtype)
-    fixed = _fixed_bytes(parameters, ranks, width, sample)
+    fixed = _fixed_bytes(parameters, ranks, width, sample) + (4 * sum(parameters) if has_roots else 0)
     gradients = 4 * sample * sum(parameters)
     seconds = rows / rates.rows_per_second + rates.fit_seconds_per_block * len(parameters)
     return Estimate(

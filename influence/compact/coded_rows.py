@@ -76,15 +76,20 @@ class CodedRows:
         return tuple(block / max(self.moments.rows, 1) for block in self.moments.plain)
 
     @cached_property
-    def mean_joint(self) -> Float64s:
-        """1/n sum c c' over all blocks together, (K, K), from the stored numbers in one pass."""
-        layout = self.encoder.layout
-        total = np.zeros((layout.width, layout.width))
+    def mean_stored(self) -> Float64s:
+        """1/n sum z z' of the stored numbers, (P, P), in one pass."""
+        width = self.encoder.layout.width
+        total = np.zeros((width, width))
         for start, stop in spans(len(self), _MOMENT_ROWS):
             values = decode_codes(self.codes.take(slice(start, stop))).astype(np.float64)
             total += values.T @ values
-        unmix = layout.unmix.astype(np.float64)
-        return np.asarray(unmix.T @ total @ unmix / max(len(self), 1), np.float64)
+        return np.asarray(total / max(len(self), 1), np.float64)
+
+    @cached_property
+    def mean_joint(self) -> Float64s:
+        """1/n sum c c' over all blocks together, (K, K), from the stored numbers in one pass."""
+        unmix = self.encoder.layout.unmix.astype(np.float64)
+        return np.asarray(unmix.T @ self.mean_stored @ unmix, np.float64)
 
     def take(self, rows: slice) -> Stored:
         """Consecutive rows, by position."""

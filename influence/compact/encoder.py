@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from influence.arrays import Array, namespace
+from influence.arrays import Array, chunk_rows, dtype_name, namespace, spans, transfer
 from influence.compact.arrays import Float32s, to_numpy
 from influence.compact.basis import Basis, damping_of, fit_basis
 from influence.compact.codes import Codes, encode_codes
-from influence.compact.layout import Layout, fit_layout
+from influence.compact.layout import Layout, fit_even_layout, fit_layout
 from influence.compact.moments import Moments, mean_weighted, sum_moments
-from influence.contracts.index import CodeDtype
+from influence.compact.preconditioning import find_roots, rescale, take_moments
+from influence.contracts.index import CodeDtype, Metric
 from influence.errors import InvalidRequest
 
 #: Basis directions a block for each number stored a block: the joint layout picks among them.
@@ -39,6 +40,7 @@ class Encoder:
     """Fitted once an index, from a random sample of rows, then fixed.
 
     `damping` (blocks) is lambda of the sample: the weights of all moments. `parameters` are the blocks' sizes.
+    With `roots` (d_l,) per block codes, norms and moments are in the optimiser's metric, of gradients times these.
     """
 
     basis: Basis
@@ -46,14 +48,24 @@ class Encoder:
     sample: Projected
     damping: tuple[float, ...]
     parameters: tuple[int, ...]
+    roots: tuple[Array, ...] | None = None
+
+    @property
+    def metric(self) -> Metric:
+        return "gradient" if self.roots is None else "optimizer"
 
     def like(self, array: Array) -> "Encoder":
         """The same encoder, projecting in the library, dtype and on the device of `array`."""
-        return replace(self, basis=self.basis.like(array))
+        roots = None if self.roots is None else tuple(transfer(r, array, dtype_name(array)) for r in self.roots)
+        return replace(self, basis=self.basis.like(array), roots=roots)
+
+    def rescale(self, vectors: Sequence[Array]) -> list[Array]:
+        """Vectors (m, d_l) per block as the index sees them: times the roots, where it has any."""
+        return list(vectors) if self.roots is None else rescale(vectors, self.roots)
 
     def project(self, gradients: Sequence[Array]) -> Projected:
         """Codes and norms of rows whose gradients are given per block, (n, d_l) each, in the basis's library."""
-        return _project(self.basis, gradients)
+        return _project(self.basis, self.rescale(gradients))
 
     def encode(self, rows: Projected, dtype: CodeDtype = "int8") -> Codes:
         """The bytes to store of projected rows."""
@@ -70,20 +82,35 @@ def fit_encoder(
     rank: int = 16,
     directions: int | Sequence[int] | None = None,
     damping_scale: float = 0.1,
+    metric: Metric = "gradient",
+    batch_rows: int = 1,
 ) -> Encoder:
     """Fit an encoder to a sample's gradients, (s, d_l) a block, numpy or torch, float32 or float64.
 
     `rank` numbers per block are stored on average: rank * blocks bytes per row as int8. `directions` a block feed the
-    layout (by default `OVERSAMPLING` times the rank, one for all or one per block).
+    layout (by default `OVERSAMPLING` times the rank, one for all or one per block). In the optimiser's `metric` the
+    sample makes the preconditioner, for a training of `batch_rows` rows per step.
     """
     if rank < 1 or not gradients or len(gradients[0]) == 0:
         raise InvalidRequest("A basis needs a rank of at least 1 and at least one row.", hint="Give a larger sample.")
+    roots = _find_roots(gradients, batch_rows) if metric == "optimizer" else None
+    if roots is not None:
+        gradients = rescale(gradients, roots)
     damping = damping_of(gradients, damping_scale)
     basis = fit_basis(gradients, damping, OVERSAMPLING * rank if directions is None else directions)
     sample = _project(basis, gradients)
-    weighted = mean_weighted(sum_moments(sample.codes, sample.squared_norms, basis.spans, damping))
-    layout = fit_layout(sample.codes, basis.spans, weighted, damping, rank * len(gradients))
-    return Encoder(basis, layout, sample, tuple(damping), tuple(int(block.shape[1]) for block in gradients))
+    if roots is None:
+        weighted = mean_weighted(sum_moments(sample.codes, sample.squared_norms, basis.spans, damping))
+        layout = fit_layout(sample.codes, basis.spans, weighted, damping, rank * len(gradients))
+    else:
+        layout = fit_even_layout(sample.codes, rank * len(gradients))
+    return Encoder(basis, layout, sample, tuple(damping), tuple(int(block.shape[1]) for block in gradients), roots)
+
+
+def _find_roots(gradients: Sequence[Array], batch_rows: int) -> tuple[Array, ...]:
+    pieces = ([block[start:stop] for start, stop in spans(len(block), chunk_rows(block))] for block in gradients)
+    found = find_roots([take_moments(parts) for parts in pieces], batch_rows)
+    return tuple(transfer(r, block, dtype_name(block)) for r, block in zip(found, gradients, strict=True))
 
 
 def _project(basis: Basis, gradients: Sequence[Array]) -> Projected:

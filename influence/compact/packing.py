@@ -19,7 +19,9 @@ Arrays = dict[str, NDArray[Any]]
 def pack_encoder(encoder: Encoder) -> Arrays:
     """Arrays of an encoder. `vectors` are all blocks' (d_l, k_l) flattened one after another, float32."""
     blocks = encoder.basis.blocks
+    roots = {} if encoder.roots is None else {"roots": np.concatenate([to_numpy(r) for r in encoder.roots])}
     return {
+        **{name: values.astype(np.float32) for name, values in roots.items()},
         "vectors": np.concatenate([to_numpy(block.vectors).astype(np.float32).ravel() for block in blocks]),
         "spectra": np.concatenate([block.spectrum for block in blocks]),
         "blocks": np.asarray(
@@ -45,12 +47,14 @@ def unpack_encoder(arrays: Mapping[str, NDArray[Any]]) -> Encoder:
         BlockBasis(flat.reshape(size, rank), spectrum, share)
         for flat, spectrum, (size, rank, _), share in zip(vectors, spectra, sizes.tolist(), kept, strict=True)
     ]
+    roots = _cut(arrays["roots"], sizes[:, 0]) if "roots" in arrays else None
     return Encoder(
         basis=Basis(tuple(blocks)),
         layout=Layout(arrays["mix"], arrays["unmix"], layout_kept),
         sample=Projected(arrays["sample_codes"], arrays["sample_norms"]),
         damping=tuple(arrays["damping"].tolist()),
         parameters=tuple(sizes[:, 0].tolist()),
+        roots=None if roots is None else tuple(roots),
     )
 
 

@@ -83,6 +83,9 @@ class Audit(WorkRecord):
     `columns` are those that its table has. `not_audited` names rows that the index left out.
     """
 
+    only_alone = frozenset({"classes", "confusion", "not_audited"})
+
+    name: str | None = None
     index_id: str
     request: AuditRequest
     method: str

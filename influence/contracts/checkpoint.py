@@ -99,6 +99,7 @@ class Checkpoint(Record):
     what may be wrong with it and cannot be told from its files.
     """
 
+    name: str | None = None
     base_model: BaseModelRef
     task: TaskName
     adapter: Json | None = None
@@ -112,4 +113,37 @@ class Checkpoint(Record):
     lora_parameters: int | None = None
     tensors: int | None = None
     pipeline: PipelineRecord | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class RunRequest(Request):
+    """JSON form of `POST /v1/runs`: a folder under the allowed roots."""
+
+    base_model: str = Field(
+        description="Hub id, path under the allowed roots, or a configured alias.", examples=["minilm-l6"]
+    )
+    folder: str = Field(description="The trainer's output folder.", examples=["/models/tickets-run"])
+    revision: str | None = Field(None, description="Hub revision of the base model.")
+    task: TaskName | None = Field(None, description=f"{listed_tasks()}; read from what was trained when left out.")
+    label_names: list[str] | None = Field(None, description="Class names in the order of the head's outputs.")
+
+
+class RunCheckpoint(Frozen):
+    """One checkpoint of a run. `weight` is the mean learning rate from the checkpoint before up to this one; where
+    nothing was learnt it is 0, and sums leave the checkpoint out."""
+
+    checkpoint_id: str
+    folder: str
+    step: int
+    weight: float
+
+
+class Run(Record):
+    """Checkpoints in the order of their steps. `weights_from` says where the weights are from: the trainer's log, or
+    nowhere, so that all are 1. The id follows from the checkpoints, their steps and weights."""
+
+    base_model: BaseModelRef
+    task: TaskName
+    checkpoints: tuple[RunCheckpoint, ...]
+    weights_from: Literal["learning_rate", "equal"]
     warnings: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Json = dict[str, Any]
 Item = TypeVar("Item")
@@ -29,6 +29,15 @@ class Request(BaseModel):
     """A request body: immutable, and a field we do not know is refused rather than ignored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+MAX_NAME_CHARACTERS = 200
+
+
+class NameChange(Request):
+    """`PATCH` of a resource that has a name; null takes it away."""
+
+    name: str | None = Field(max_length=MAX_NAME_CHARACTERS)
 
 
 class Page(Frozen, Generic[Item]):

@@ -236,6 +236,9 @@ class Report(Frozen):
 class Evaluation(WorkRecord):
     """An evaluation as the API shows it. `progress` is the job's while it runs."""
 
+    only_alone = frozenset({"report"})
+
+    name: str | None = None
     request: EvaluationRequest
     subject: Subject
     pieces: int = 0

@@ -16,6 +16,7 @@ Precision = Literal["float32", "bfloat16"]
 OnNonFinite = Literal["fail", "skip"]
 OnTooLong = Literal["truncate", "fail"]
 GradientParts = Literal["all", "lora"]
+Metric = Literal["gradient", "optimizer"]
 
 #: Raised whenever the meaning of a stored gradient changes, so that no index mixes two meanings.
 GRADIENT_VERSION = 1
@@ -94,7 +95,10 @@ class GradientSettings(Request):
 class IndexRequest(GradientSettings):
     """`POST /v1/indexes`."""
 
-    checkpoint_id: str = Field(examples=["ckpt_3f1c"])
+    checkpoint_id: str | None = Field(None, examples=["ckpt_3f1c"])
+    run_id: str | None = Field(
+        None, description="Instead of a checkpoint, a run: an index of each of its checkpoints is built."
+    )
     dataset_id: str = Field(examples=["ds_77aa"])
     storage: StorageChoice = Field(
         "auto", description="Keep every gradient (full) or codes (compact); full while it fits the budget (auto)."
@@ -102,6 +106,17 @@ class IndexRequest(GradientSettings):
     storage_dtype: StorageDtype = Field("float32", description="Type of the stored gradients of full storage.")
     rank: int = Field(DEFAULT_RANK, ge=1, le=1024, description="Basis vectors per block, compact storage.")
     code_dtype: CodeDtype = Field("int8", description="Type of the stored numbers of compact storage.")
+    metric: Metric = Field(
+        "gradient",
+        description="What the codes of compact storage are fitted to: gradients as they are, or in the optimiser's"
+        " metric, which method 'preconditioned' answers in. Full storage answers in both.",
+    )
+    batch_rows: int = Field(
+        1,
+        ge=1,
+        le=1 << 20,
+        description="Rows per step of the training that made the checkpoint, for the optimiser's metric.",
+    )
     on_non_finite: OnNonFinite = Field("fail", description="What becomes of a row with NaN or infinite gradients.")
     kronecker: bool = Field(
         False, description="Also collect the Kronecker factors that method 'ekfac' needs; full storage only."
@@ -113,6 +128,14 @@ class IndexRequest(GradientSettings):
         examples=["idx_5b20"],
     )
 
+    @model_validator(mode="after")
+    def _one_source(self) -> "IndexRequest":
+        if (self.checkpoint_id is None) == (self.run_id is None):
+            raise ValueError("give either 'checkpoint_id' or 'run_id'")
+        if self.run_id is not None and self.grow_from is not None:
+            raise ValueError("'grow_from' names one index, and a run has several")
+        return self
+
 
 class IndexSpec(Frozen):
     """A resolved index request: its digest is the index's id. Nothing here may depend on the machine."""
@@ -123,6 +146,8 @@ class IndexSpec(Frozen):
     storage_dtype: StorageDtype = "float32"
     code_dtype: CodeDtype = "int8"
     rank: int | None = None
+    metric: Metric = "gradient"
+    batch_rows: int = 1
     on_non_finite: OnNonFinite = "fail"
     kronecker: bool = False
     grow_from: str | None = None
@@ -174,7 +199,8 @@ class Calibration(Frozen):
 
 
 class Index(WorkRecord):
-    """An index as the API shows it. Sizes are bytes in Redis; `damping` is lambda a block at scale 0.1.
+    """An index as the API shows it. Sizes are bytes in Redis; `damping` is lambda a block at scale 0.1, null for
+    codes in the optimiser's metric.
 
     `embedding_bytes`, part of `bytes`, is null until the baseline `embedding` is first asked for.
 
@@ -182,6 +208,9 @@ class Index(WorkRecord):
     the data are of, where a later job has only computed again what was lost of them.
     """
 
+    only_alone = frozenset({"blocks", "damping", "skipped_rows"})
+
+    name: str | None = None
     spec: IndexSpec
     rows: int
     rows_indexed: int | None = None

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from datetime import datetime
-from typing import Literal
+from typing import Any, ClassVar, Literal, Self
 
 from influence.contracts.common import Frozen, Json, Record
 
@@ -43,7 +43,12 @@ class Job(Frozen):
 
 
 class WorkRecord(Record):
-    """A resource that long work makes, with the job that carries it out. Every kind of work has a subclass."""
+    """A resource that long work makes, with the job that carries it out. Every kind of work has a subclass.
+
+    Lists leave out what `only_alone` names: it grows with the work.
+    """
+
+    only_alone: ClassVar[frozenset[str]] = frozenset()
 
     job_id: str
     state: JobState
@@ -62,3 +67,9 @@ class WorkRecord(Record):
     @property
     def is_final(self) -> bool:
         return self.state in FINAL_STATES
+
+    def lighten(self) -> Self:
+        """The record as lists show it."""
+        fields = type(self).model_fields
+        left_out: dict[str, Any] = {name: fields[name].get_default() for name in self.only_alone}
+        return self.model_copy(update=left_out)

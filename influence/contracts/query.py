@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from influence.contracts.common import Frozen, Json, Reduction, Request
 from influence.contracts.dataset import LabelValue
@@ -50,6 +50,17 @@ class QueryRequest(PointSource):
         description="Sum over these indexes of one run's checkpoints, the one asked among them, each by its weight.",
         examples=[[{"index_id": "idx_5b20", "weight": 0.001}, {"index_id": "idx_77c3", "weight": 0.0005}]],
     )
+
+    run_id: str | None = Field(
+        None,
+        description="Sum over the indexes of all checkpoints of a run, the one asked among them, by the run's weights.",
+    )
+
+    @model_validator(mode="after")
+    def _one_sum(self) -> "QueryRequest":
+        if self.checkpoints is not None and self.run_id is not None:
+            raise ValueError("give either 'checkpoints' or 'run_id'")
+        return self
 
 
 class ReadText(Frozen):
@@ -148,6 +159,8 @@ class Query(WorkRecord):
     `reduction` says whether losses, of the test points too, are means or sums over tokens. `calibration` is what turns
     scores into predicted changes of loss, where an evaluation found that they say any.
     """
+
+    only_alone = frozenset({"results"})
 
     index_id: str
     request: QueryRequest

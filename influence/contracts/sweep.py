@@ -70,6 +70,8 @@ class SweepResult(Frozen):
 class Sweep(WorkRecord):
     """A sweep and, once its job succeeded, its result."""
 
+    only_alone = frozenset({"result"})
+
     index_id: str
     request: SweepRequest
     method: str

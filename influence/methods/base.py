@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from influence.arrays import Array
-from influence.contracts.index import Storage
+from influence.contracts.index import Metric, Storage
 from influence.errors import MethodNotOffered
 from influence.methods.algebra.blocks import ALL_ROWS, TrainBlock, Vectors, project, score_on_self
 from influence.methods.codes.form import CodeForm
@@ -47,7 +47,8 @@ class Method(ABC, Generic[StateT]):
     `default_damping_scale` is None where damping means nothing to the method. `stand_in` names the method to ask where
     this one is not offered. One that `needs_factors` is prepared from blocks with their Kronecker factors; one that
     `needs_checkpoints` means something only as a sum; one that `is_iterative` passes over all rows tens of times for
-    every score, self-influence of each row included. `on_codes` is None where codes cannot hold what the method needs.
+    every score, self-influence of each row included. `on_codes` is None where codes cannot hold what the method needs;
+    `metric` is that of the codes which can.
     """
 
     name: ClassVar[str]
@@ -56,6 +57,7 @@ class Method(ABC, Generic[StateT]):
     cost: ClassVar[str]
     default_damping_scale: ClassVar[float | None]
     on_codes: ClassVar[CodeForm | None] = None
+    metric: ClassVar[Metric] = "gradient"
     has_self_influence: ClassVar[bool] = False
     is_baseline: ClassVar[bool] = False
     is_iterative: ClassVar[bool] = False

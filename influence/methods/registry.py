@@ -3,7 +3,7 @@
 import difflib
 from typing import Any, Literal
 
-from influence.contracts.index import IndexSpec, Storage
+from influence.contracts.index import IndexSpec, Metric, Storage
 from influence.contracts.method import MethodDescription
 from influence.errors import MethodNotOffered, UnknownMethod
 from influence.methods.base import Method
@@ -17,6 +17,7 @@ from influence.methods.solves.exact import Exact
 from influence.methods.solves.joint import Joint
 from influence.methods.solves.lissa import Lissa
 from influence.methods.solves.lissa_paper import LissaPaper
+from influence.methods.solves.preconditioned import Preconditioned
 from influence.methods.solves.proximal import Proximal
 from influence.methods.tracin import TracIn
 
@@ -29,6 +30,7 @@ METHODS: dict[str, Method[Any]] = {
     for method in (
         DataInf(),
         Proximal(),
+        Preconditioned(),
         HessianFree(),
         Cosine(),
         Relative(),
@@ -83,7 +85,35 @@ def get_offered(name: str, spec: IndexSpec) -> Method[Any]:
             f"Method '{name}' needs Kronecker factors, and this index was built without.",
             hint=f"Build it with kronecker true, or use '{method.stand_in}'.",
         )
+    if method.metric not in metrics_of(spec):
+        check_metric(method, spec.metric)
     return method
+
+
+def code_methods(metric: Metric) -> list[Method[Any]]:
+    """The methods that codes fitted to a metric can answer."""
+    return [method for method in METHODS.values() if method.on_codes is not None and method.metric == metric]
+
+
+def default_method(metric: Metric) -> str:
+    """The method that codes of a metric are made for."""
+    return DEFAULT_METHOD if metric == "gradient" else Preconditioned.name
+
+
+def metrics_of(spec: IndexSpec) -> tuple[Metric, ...]:
+    """Metrics that an index answers in: whole gradients in both, codes in their own."""
+    return ("gradient", "optimizer") if spec.storage == "full" else (spec.metric,)
+
+
+def check_metric(method: Method[Any], metric: Metric) -> None:
+    """Raise MethodNotOffered for a method whose inner products are of another metric than the codes."""
+    if method.metric != metric:
+        offered = [other.name for other in code_methods(metric)]
+        raise MethodNotOffered(
+            f"Method '{method.name}' needs codes of metric '{method.metric}'; this index's are of metric '{metric}'.",
+            hint=f"Use '{default_method(metric)}', or build an index with metric '{method.metric}' or storage 'full'.",
+            extra={"methods": offered},
+        )
 
 
 def find_offered(name: str, spec: IndexSpec) -> Method[Any] | Baseline:
@@ -104,6 +134,7 @@ def describe_methods() -> list[MethodDescription]:
             default_damping_scale=found.default_damping_scale,
             has_self_influence=found.has_self_influence,
             on_codes=_describe_codes(found),
+            metric="gradient" if isinstance(found, Baseline) else found.metric,
             cost=found.cost,
         )
         for found in known

@@ -121,14 +121,16 @@ class Records(Generic[Model]):
 
         self._transact(name, attempt)
 
-    def page(self, *, limit: int, after: str | None = None) -> Page[Model]:
-        """Newest first; `after` is the last id of the page before."""
-        found = self._following(limit + 1, after)
+    def page(
+        self, *, limit: int, after: str | None = None, fits: Callable[[Model], bool] = lambda _: True
+    ) -> Page[Model]:
+        """Records of which `fits` holds, newest first; `after` is the last id of the page before."""
+        found = self._following(limit + 1, after, fits)
         data = found[:limit]
         more = len(found) > limit
         return Page[Model](data=data, has_more=more, next=data[-1].id if more else None)
 
-    def _following(self, count: int, after: str | None) -> list[Model]:
+    def _following(self, count: int, after: str | None, fits: Callable[[Model], bool]) -> list[Model]:
         position = 0
         if after is not None:
             rank = self._client.zrevrank(keys.listing(self._kind), after)
@@ -141,7 +143,7 @@ class Records(Generic[Model]):
             if not ids:
                 break
             read, gone = self._read(cast("list[bytes]", ids))
-            found += read
+            found += filter(fits, read)
             position += len(ids) - gone
         return found[:count]
 

@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.checkpoint import Checkpoint, Run
 from influence.contracts.curation.review import Review
 from influence.contracts.dataset import Dataset
 from influence.contracts.job import WorkRecord
@@ -33,6 +33,7 @@ class Store:
         state, cache = connections.state, connections.cache
         self.connections = connections
         self.checkpoints: Records[Checkpoint] = Records(state, "checkpoint", Checkpoint)
+        self.runs: Records[Run] = Records(state, "run", Run)
         self.datasets: Records[Dataset] = Records(state, "dataset", Dataset)
         self.reviews: Records[Review] = Records(state, "review", Review)
         self.review_data = ReviewData(state)

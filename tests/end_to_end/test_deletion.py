@@ -103,6 +103,12 @@ def delete_all(client: TestClient, *paths: str) -> None:
         assert client.delete(path).status_code == 204, path
 
 
+def deletable(client: TestClient) -> set[str]:
+    """Collections whose resources can be deleted; a DELETE of a job cancels it."""
+    paths = client.get("/openapi.json").json()["paths"]
+    return {path.split("/")[2] for path, calls in paths.items() if "delete" in calls} - {"jobs"}
+
+
 def test_nothing_quotes_a_row_once_everything_is_deleted(
     client: TestClient, store: Store, worker: Runtime, checkpoint: Checkpoint, ask: Callable[..., str], finished: Any
 ) -> None:
@@ -123,7 +129,12 @@ def test_nothing_quotes_a_row_once_everything_is_deleted(
         answers += [f"/v1/queries/{ask(f'/v1/indexes/{index}/queries', **body)}" for body in asked]
         answers.append(f"/v1/sweeps/{ask(f'/v1/indexes/{index}/sweeps', examples=[example])}")
         answers.append(f"/v1/audits/{ask(f'/v1/indexes/{index}/audits', evaluation={'dataset_id': trusted})}")
+        groups = ask(f"/v1/indexes/{index}/groups", by="label", evaluation={"dataset_id": trusted})
+        answers.append(f"/v1/groups/{groups}")
     evaluation = ask("/v1/evaluations", kind="lds", index_id=indexes[0], evaluation_dataset_id=trusted, subsets=4)
+    review = client.post("/v1/reviews", json={"dataset_id": train, "name": MARK}).json()["id"]
+    decisions = {"decisions": [{"row_index": 3, "action": "remove", "note": MARK}]}
+    assert client.patch(f"/v1/reviews/{review}/decisions", json=decisions).is_success
     odd = add_dataset(store, worker.files, [{"id": f"{MARK}-odd", "text": MARK, "label": 7}], "classification")
     failed = submit_index(store, checkpoint, odd, storage="full")
     assert MARK in finished(store, failed.job_id).error["detail"]
@@ -132,8 +143,13 @@ def test_nothing_quotes_a_row_once_everything_is_deleted(
     assert_problem(client.delete(f"/v1/datasets/{train}"), 409, "resource_in_use")
     delete_all(client, f"/v1/indexes/{indexes[0]}")
     gone = [client.get(path).status_code for path in answers]
-    assert gone == [200, *[404] * 5, *[200] * 5], "what was asked of one index goes with it, the rest stays"
-    delete_all(client, f"/v1/datasets/{trusted}", *(f"/v1/indexes/{name}" for name in (indexes[1], failed.id)))
+    assert gone == [200, *[404] * 6, *[200] * 6], "what was asked of one index goes with it, the rest stays"
+    delete_all(
+        client,
+        f"/v1/reviews/{review}",
+        f"/v1/datasets/{trusted}",
+        *(f"/v1/indexes/{name}" for name in (indexes[1], failed.id)),
+    )
     delete_all(client, f"/v1/datasets/{train}", f"/v1/datasets/{odd.id}", f"/v1/checkpoints/{checkpoint.id}")
     assert client.get(f"/v1/evaluations/{evaluation}").status_code == 404
     assert [client.get(path).status_code for path in answers] == [404] * len(answers)

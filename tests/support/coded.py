@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from influence.compact.coded_rows import CodedRows
 from influence.compact.encoder import fit_encoder
-from influence.contracts.index import CodeDtype
+from influence.contracts.index import CodeDtype, Metric
 
 Blocks = list[NDArray[np.float64]]
 
@@ -40,8 +40,14 @@ def draw_problem(seed: int, rows: int = 300, tests: int = 12) -> Problem:
 
 
 def code_rows(
-    train: Any, *, rank: int, directions: int | None = None, sample: int | None = None, dtype: CodeDtype = "int8"
+    train: Any,
+    *,
+    rank: int,
+    directions: int | None = None,
+    sample: int | None = None,
+    dtype: CodeDtype = "int8",
+    metric: Metric = "gradient",
 ) -> CodedRows:
     """The rows of an index whose basis was fitted to the first `sample` of them, all by default."""
-    encoder = fit_encoder([block[:sample] for block in train], rank=rank, directions=directions)
+    encoder = fit_encoder([block[:sample] for block in train], rank=rank, directions=directions, metric=metric)
     return CodedRows.encode(encoder, encoder.project(train), dtype)

@@ -121,7 +121,11 @@ def finish_growth(growth: Growth, commits: Sequence[ShardCommit], rows: int) -> 
     )
 
 
-def _damping(index: Index, commits: Mapping[int, ShardCommit], moments: Moments | None, rows: int) -> dict[str, float]:
+def _damping(
+    index: Index, commits: Mapping[int, ShardCommit], moments: Moments | None, rows: int
+) -> dict[str, float] | None:
+    if index.spec.metric == "optimizer":
+        return None  # sums of squares there are of other coordinates
     if moments is not None:
         sums = moments.energy
     else:

@@ -50,7 +50,12 @@ def fit_index(runtime: Runtime, index: Index, model: HotModel, progress: JobProg
     runtime.store.jobs.set_phase(index.job_id, "sampling", total=len(both))
     gradients, losses, keep = _collect(runtime, index, model, both, progress)
     fitted = int(keep[: len(sampled)].sum())
-    encoder = fit_encoder([block[:fitted] for block in gradients], rank=index.spec.rank or DEFAULT_RANK)
+    encoder = fit_encoder(
+        [block[:fitted] for block in gradients],
+        rank=index.spec.rank or DEFAULT_RANK,
+        metric=index.spec.metric,
+        batch_rows=index.spec.batch_rows,
+    )
     fidelity = _measure(index, encoder, gradients, np.arange(fitted, int(keep.sum())))
     sample = Sample(both[keep], encoder.project(gradients), losses[keep])
     size = runtime.store.index_data.write_parts(index.build, ENCODER, pack_encoder(encoder))

@@ -149,4 +149,6 @@ def estimate_build(spec: IndexSpec, rows: int, blocks: Sequence[Block], rates: R
     sizes = [block.parameters for block in blocks]
     if spec.storage == "full":
         return estimate_full(rows, sizes, spec.storage_dtype, rates, factor_bytes=factor_bytes)
-    return estimate_compact(rows, sizes, spec.rank or DEFAULT_RANK, rates, dtype=spec.code_dtype)
+    return estimate_compact(
+        rows, sizes, spec.rank or DEFAULT_RANK, rates, dtype=spec.code_dtype, has_roots=spec.metric == "optimizer"
+    )

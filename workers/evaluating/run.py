@@ -80,6 +80,7 @@ class Trail:
         self.scorer: Scorer | None = None
         self._runtime = runtime
         self._epochs = recipe.epochs
+        self._batch_rows = recipe.batch_rows
         self._choices = choices
         self._rows = (train_rows, test_rows)
         self._touch = touch
@@ -91,7 +92,13 @@ class Trail:
             return
         train_rows, test_rows = (loaded.task.tokenise(rows) for rows in self._rows)
         self.scorer, test = open_scorer(
-            self._runtime, loaded.model, loaded.task, (train_rows, test_rows), due, self._touch
+            self._runtime,
+            loaded.model,
+            loaded.task,
+            (train_rows, test_rows),
+            due,
+            self._touch,
+            batch_rows=self._batch_rows,
         )
         for choice in due:
             weight = 1.0 if choice.checkpoints == 1 else epoch.learning_rate

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +13,12 @@ from torch import Tensor
 from influence.compact.coded_rows import CodedRows
 from influence.compact.encoder import fit_encoder
 from influence.contracts.evaluation import MethodChoice
+from influence.contracts.index import Metric
 from influence.errors import DoesNotFit, NonFiniteGradients
 from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.algebra.kronecker_factors import Pair
+from influence.methods.algebra.rescaled import with_roots
+from influence.methods.base import Method
 from influence.methods.registry import get_method
 from workers.batching.stream import stream_gradients
 from workers.building.kronecker import ShardFactors
@@ -80,9 +84,11 @@ def open_scorer(
     rows: tuple[Sequence[EncodedRow], Sequence[EncodedRow]],
     choices: Sequence[MethodChoice],
     report: Callable[[int], None],
+    *,
+    batch_rows: int,
 ) -> tuple["Scorer", dict[str, Tensor]]:
     """A scorer of the training rows in (training, test) `rows` for these choices, and the test rows' gradients (m, d)
-    a block.
+    a block. The model was trained by steps of `batch_rows` rows.
 
     Kronecker factors are summed over training rows, and only for methods that need them. `report` hears of rows done,
     and of 0 between the scorer's pieces of work, and may raise. Raises DoesNotFit, NonFiniteGradients.
@@ -91,7 +97,7 @@ def open_scorer(
     with_factors = any(get_method(choice.method).needs_factors for choice in choices)
     train = collect(runtime, model, task, train_rows, report, with_factors=with_factors)
     test = collect(runtime, model, task, test_rows, report)
-    return Scorer(runtime, train, lambda: report(0)), test.blocks
+    return Scorer(runtime, train, lambda: report(0), batch_rows), test.blocks
 
 
 @dataclass
@@ -104,13 +110,19 @@ class Scorer:
     runtime: Runtime
     train: Collected
     touch: Callable[[], None] = lambda: None
-    _compact: dict[int, CompactIndex] = field(default_factory=dict)
+    batch_rows: int = 1
+    _compact: dict[tuple[int, Metric], CompactIndex] = field(default_factory=dict)
 
     @cached_property
     def blocks(self) -> dict[str, TrainBlock]:
         """The training rows as methods read them."""
         found = {name: TrainBlock.of(values) for name, values in self.train.blocks.items()}
         return {name: replace(block, factors=self.train.factors.get(name)) for name, block in found.items()}
+
+    @cached_property
+    def _rooted(self) -> dict[str, TrainBlock]:
+        """The same with what leads to the optimiser's metric."""
+        return with_roots(self.blocks, self.batch_rows)
 
     def influence(self, choice: MethodChoice, test: Mapping[str, Tensor]) -> Floats:
         """Influence (m, n) of training rows on test gradients (m, d) a block; negative = helpful."""
@@ -124,30 +136,40 @@ class Scorer:
     def self_influence(self, choice: MethodChoice) -> Floats:
         """Score (n,) of every training row on itself. Raises MethodNotOffered."""
         method = get_method(choice.method, "full")
-        found: Floats = method.self_influence(method.prepare(self.blocks, choice.damping_scale)).double().cpu().numpy()
+        state = method.prepare(self._blocks_for(method), choice.damping_scale)
+        found: Floats = method.self_influence(state).double().cpu().numpy()
         return found
+
+    def _blocks_for(self, method: Method[Any]) -> dict[str, TrainBlock]:
+        return self._rooted if method.metric == "optimizer" else self.blocks
 
     def _prepare(self, choice: MethodChoice) -> Callable[[Mapping[str, Tensor]], Floats]:
         if choice.storage == "compact":
-            of_codes = self._index(choice.rank).scorer(choice.method, choice.damping_scale)
+            metric = get_method(choice.method, "compact").metric
+            of_codes = self._index(choice.rank, metric).scorer(choice.method, choice.damping_scale)
             return lambda test: of_codes(test).astype(np.float64)
         method = get_method(choice.method, "full")
-        state = method.prepare(self.blocks, choice.damping_scale)
+        state = method.prepare(self._blocks_for(method), choice.damping_scale)
         return lambda test: np.asarray(method.apply(state, test).influence.double().cpu().numpy())
 
-    def _index(self, rank: int) -> CompactIndex:
-        if rank not in self._compact:
+    def _index(self, rank: int, metric: Metric) -> CompactIndex:
+        if (rank, metric) not in self._compact:
             gradients = list(self.train.blocks.values())
             rows = len(gradients[0])
             sample = np.sort(np.random.default_rng(0).permutation(rows)[:_SAMPLE_ROWS])
-            encoder = fit_encoder([block[torch.from_numpy(sample)] for block in gradients], rank=rank)
-            self._compact[rank] = CompactIndex(
+            encoder = fit_encoder(
+                [block[torch.from_numpy(sample)] for block in gradients],
+                rank=rank,
+                metric=metric,
+                batch_rows=self.batch_rows,
+            )
+            self._compact[rank, metric] = CompactIndex(
                 CodedRows.encode(encoder, encoder.project(gradients)),
                 np.arange(rows),
                 self.train.losses.astype(np.float32),
                 threads=torch.get_num_threads(),
             )
-        return self._compact[rank]
+        return self._compact[rank, metric]
 
 
 def _check_room(runtime: Runtime, rows: int, parameters: int) -> None:

@@ -15,7 +15,7 @@ from influence.compact.scan import scan_codes
 from influence.contracts.index import Index
 from influence.methods.base import require_linear
 from influence.methods.codes.form import CodeState
-from influence.methods.registry import get_method
+from influence.methods.registry import check_metric, get_method
 from workers.building.compact_rows import read_compact_rows
 from workers.indexes.kernels import multiply_fastest
 from workers.indexes.repair import read_or_repair
@@ -62,6 +62,7 @@ class CompactIndex:
 
     def _prepare(self, method: str, damping_scale: float | None) -> CodeState:
         chosen = get_method(method, "compact")
+        check_metric(chosen, self.rows.encoder.metric)
         assert chosen.on_codes is not None  # or it would not be offered on this storage
         return chosen.on_codes.prepare(self.rows, chosen.damping_scale(damping_scale))
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from influence.contracts.index import Index, ShardCommit
 from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.algebra.kronecker_factors import Pair
+from influence.methods.algebra.rescaled import with_roots
 from influence.methods.base import Method, require_linear
 from influence.methods.registry import get_method
 from workers.building.kronecker import read_factors
@@ -35,7 +36,8 @@ class PreparedMethod:
 @dataclass
 class FullIndex:
     """`blocks` holds the training gradients on the worker's device, `row_indexes` (n,) the data set rows they
-    belong to, `losses` (n,) each row's own loss. `read_factors` gives the Kronecker factors of blocks that have any.
+    belong to, `losses` (n,) each row's own loss. `read_factors` gives the Kronecker factors of blocks that have any;
+    the optimiser's metric is that of a training of `batch_rows` rows per step.
     """
 
     on_device: ClassVar[bool] = True
@@ -45,6 +47,7 @@ class FullIndex:
     losses: NDArray[np.float32]
     bytes: int
     read_factors: Callable[[], Mapping[str, Pair]] = dict
+    batch_rows: int = 1
     _prepared: Lru[tuple[str, float | None], PreparedMethod] = field(
         default_factory=lambda: Lru(_PREPARED_KEPT, reserve=1, serial=True)
     )
@@ -57,6 +60,8 @@ class FullIndex:
         chosen = get_method(method)
         factors = self.read_factors() if chosen.needs_factors else {}
         blocks = {name: replace(block, factors=factors.get(name)) for name, block in self.blocks.items()}
+        if chosen.metric == "optimizer":
+            blocks = with_roots(blocks, self.batch_rows)
         return PreparedMethod(chosen, chosen.prepare(blocks, damping_scale))
 
     def scorer(self, method: str, damping_scale: float | None, *, keep: bool = True) -> Scorer:
@@ -124,6 +129,7 @@ def load_full_index(runtime: Runtime, index: Index, report: Callable[[int], None
         losses=np.concatenate([loaded["losses"] for loaded in shards]),
         bytes=sum(array.nbytes for loaded in shards for array in loaded["gradients"]) + norms.nbytes,
         read_factors=partial(read_factors, runtime.store.index_data, index),
+        batch_rows=index.spec.batch_rows,
     )
 
 

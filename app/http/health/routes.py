@@ -1,10 +1,10 @@
 """/health and /metrics"""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Response, Security
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from app.http.auth import Caller
+from app.http.auth import authenticate
 from app.http.context import Ctx
 from app.http.problems import describe_errors
 from app.http.strict_json import StrictRoute
@@ -38,7 +38,8 @@ async def read_ready(context: Ctx) -> Response:
         },
         **describe_errors(),
     },
+    dependencies=[Security(authenticate)],
 )
-def read_metrics(context: Ctx, caller: Caller) -> Response:
+def read_metrics(context: Ctx) -> Response:
     """Needs an API key where keys are set."""
     return Response(context.metrics.render(), media_type=CONTENT_TYPE_LATEST)

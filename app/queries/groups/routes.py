@@ -2,13 +2,14 @@
 
 from fastapi import APIRouter, Response
 
-from app.http.auth import Caller
 from app.http.context import Ctx
+from app.http.listing import WorkOf
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
 from app.queries.groups.submit import submit_groups
 from app.queries.groups.what_if import what_if
+from influence.contracts.common import Page
 from influence.contracts.curation.groups import Groups, GroupsRequest, WhatIf, WhatIfRequest
 from influence.errors import Conflict, InvalidRequest, NotFound, NoWorker
 from influence.store.work import erase, with_job_state
@@ -41,8 +42,14 @@ async def create_groups(index_id: str, body: GroupsRequest, submission: Submitte
     )
 
 
+@router.get("/v1/groups", response_model=Page[Groups], summary="List groups", responses=describe_errors(NotFound))
+def list_groups(context: Ctx, asked: WorkOf) -> Response:
+    """Newest first, without results; those of the last seven days."""
+    return asked.respond(context, context.store.groups)
+
+
 @router.get("/v1/groups/{groups_id}", response_model=Groups, summary="Read groups", responses=describe_errors(NotFound))
-def read_groups(groups_id: str, context: Ctx, caller: Caller) -> Response:
+def read_groups(groups_id: str, context: Ctx) -> Response:
     """The figures again, for seven days after they were made."""
     return json_response(with_job_state(context.store, context.store.groups.require(groups_id)))
 
@@ -53,7 +60,7 @@ def read_groups(groups_id: str, context: Ctx, caller: Caller) -> Response:
     summary="Ask what leaving rows out would do",
     responses=describe_errors(NotFound, Conflict, InvalidRequest),
 )
-def ask_what_if(groups_id: str, body: WhatIfRequest, context: Ctx, caller: Caller) -> Response:
+def ask_what_if(groups_id: str, body: WhatIfRequest, context: Ctx) -> Response:
     """The predicted effect of a set of rows beside random sets of the same size, and how classes and groups change.
 
     At once: from the mean scores that the groups keep. Only training again can say what really happens.
@@ -63,7 +70,7 @@ def ask_what_if(groups_id: str, body: WhatIfRequest, context: Ctx, caller: Calle
 
 
 @router.delete("/v1/groups/{groups_id}", status_code=204, summary="Delete groups", responses=describe_errors(NotFound))
-def remove_groups(groups_id: str, context: Ctx, caller: Caller) -> Response:
+def remove_groups(groups_id: str, context: Ctx) -> Response:
     """Removes figures and scores; work in hand is cancelled first."""
     erase(context.store, context.store.groups, groups_id)
     return Response(status_code=204)

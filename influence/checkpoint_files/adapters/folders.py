@@ -26,7 +26,11 @@ def choose_files(names: Iterable[str]) -> dict[str, str]:
     Raises AdapterConfigRefused where there is none or more than one, PickleRefused where its weights are pickled only.
     """
     paths = {str(PurePosixPath(name)) for name in names}
-    folder = _choose_folder(paths)
+    return choose_files_in(_choose_folder(paths), paths)
+
+
+def choose_files_in(folder: str, paths: set[str]) -> dict[str, str]:
+    """The same for the adapter of one folder. Raises PickleRefused."""
     own = {name: _join(folder, name) for name in OWN_FILES}
     pickled = [name for name in _PICKLED if _join(folder, name) in paths]
     if pickled and own[WEIGHTS_FILE] not in paths:
@@ -68,7 +72,7 @@ def _choose_folder(paths: set[str]) -> str:
     if len(outermost) > 1:
         raise AdapterConfigRefused(
             f"There are {len(outermost)} adapters: {', '.join(outermost[:_SHOWN])}.",
-            hint=f"Send one of these folders, for example {outermost[-1]}.",
+            hint=f"Send one of these folders, for example {outermost[-1]}; or all checkpoints of a run to /v1/runs.",
             extra={"folders": outermost[:100]},
         )
     return outermost[0]

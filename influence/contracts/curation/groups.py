@@ -66,6 +66,8 @@ class GroupSummary(Frozen):
 class Groups(WorkRecord):
     """Groups and, once their job succeeded, the figures of each, the most helpful first."""
 
+    only_alone = frozenset({"groups"})
+
     index_id: str
     request: GroupsRequest
     method: str

@@ -5,13 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from influence.contracts.common import Frozen, Json, Record, Request
+from influence.contracts.common import MAX_NAME_CHARACTERS, Frozen, Json, Record, Request
 from influence.contracts.curation.conditions import RowSearch
 from influence.contracts.dataset import DatasetRow
 
 Action = Literal["keep", "relabel", "remove", "later"]
 ExportMode = Literal["cleaned", "annotated", "removed"]
-MAX_NAME_CHARACTERS = 200
 MAX_NOTE_CHARACTERS = 2000
 #: Decisions per call; a bulk decision may cover more rows of an audit.
 MAX_DECISIONS = 10_000
@@ -29,12 +28,6 @@ class ReviewRequest(Request):
     audit_id: str | None = Field(
         None, description="A finished audit of an index over this data set: its order, filters and suggested labels."
     )
-
-
-class NameChange(Request):
-    """`PATCH /v1/reviews/{id}`."""
-
-    name: str | None = Field(max_length=MAX_NAME_CHARACTERS)
 
 
 class DecisionChange(Request):

@@ -23,7 +23,7 @@ from influence.evaluating.agreement import rank_correlations, share_found
 from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.base import Method
 from influence.methods.codes.exactness import LARGEST_ERROR, RerankedError
-from influence.methods.registry import DEFAULT_METHOD, METHODS
+from influence.methods.registry import METHODS, code_methods, default_method
 
 #: Under these an index warns. Candidates are 4k rows, as a query's re-ranking takes by default.
 SPEARMAN_FLOOR = 0.99
@@ -40,9 +40,10 @@ SYSTEM_BYTES = 1 << 30
 class Fidelity:
     """`overlap` is the share of the true top k among the codes' top k, `found` among the codes' first 4k: what
     re-ranking returns. `kept` is the basis's share of the normalised energy per block, `residual` the share of the
-    held-out rows' that it misses. Both directions count, helpful and harmful. All of it is the default method's;
-    `methods` has the mean Spearman of every method that codes answer, at its default damping: some live on directions
-    that the basis hardly looks at. `reranked` says how far scores from true gradients are off.
+    held-out rows' that it misses. Both directions count, helpful and harmful. All of it is that of the method which the
+    codes' metric is made for; `methods` has the mean Spearman of every method that codes answer, at its default
+    damping: some live on directions that the basis hardly looks at. `reranked` says how far scores from true gradients
+    are off.
     """
 
     queries: int
@@ -77,8 +78,8 @@ def measure_fidelity(
     All of them, `MEASURED_ROWS` at most, are the training set here. A row is never ranked for itself.
     """
     measured = _Measured.take(encoder, gradients, held_out, dtype, queries)
-    scored = {name: measured.score(method) for name, method in METHODS.items() if method.on_codes is not None}
-    true, coded = (measured.of_held_out(scores) for scores in scored[DEFAULT_METHOD][:2])
+    scored = {method.name: measured.score(method) for method in code_methods(encoder.metric)}
+    true, coded = (measured.of_held_out(scores) for scores in scored[default_method(encoder.metric)][:2])
     correlations = rank_correlations(true, coded)
     wanted = depth(k, true.shape[1])
     fidelity = Fidelity(
@@ -136,7 +137,12 @@ class _Measured:
 
     @cached_property
     def blocks(self) -> dict[str, TrainBlock]:
-        return {str(number): TrainBlock.of(block) for number, block in enumerate(self.gradients)}
+        """In the optimiser's metric by the index's own preconditioner: what is measured are its codes."""
+        found = {str(number): TrainBlock.of(block) for number, block in enumerate(self.gradients)}
+        roots = self.rows.encoder.roots
+        if roots is None:
+            return found
+        return {name: replace(block, roots=part) for (name, block), part in zip(found.items(), roots, strict=True)}
 
     def score(self, method: Method[Any]) -> tuple[Float64s, Float64s, Float64s]:
         """Scores (m, n) of a method at its default damping: from whole gradients, from codes, and as re-ranked."""

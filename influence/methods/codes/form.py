@@ -29,6 +29,8 @@ class CodeForm:
     """`invert` makes the method's inverse curvature. Scores are divided by the roots of `row_sizes` of the training row
     and of `test_sizes` of the test point, where the method has them; a size of 0 makes a score of 0.
 
+    `dampings` makes lambda_l of a damping scale: by default in proportion to each block's gradients.
+
     A method that `has_curvature` knows it inside the basis alone: what scores from true gradients are worth depends on
     the index, which measures it. Without, nothing is neglected, and they are exact on any index.
     """
@@ -37,10 +39,11 @@ class CodeForm:
     row_sizes: SquaredSizes | None = None
     test_sizes: SquaredSizes | None = None
     has_curvature: bool = True
+    dampings: Callable[[CodedRows, float], Sequence[float]] = CodedRows.damping
 
     def prepare(self, rows: CodedRows, damping_scale: float) -> "CodeState":
         """Do once what all queries at this damping share."""
-        inverse = self.invert(rows, rows.damping(damping_scale))
+        inverse = self.invert(rows, self.dampings(rows, damping_scale))
         if self.row_sizes is None:
             return CodeState(self, rows, inverse, None)
         factors = np.empty(len(rows), np.float32)
@@ -73,8 +76,9 @@ class CodeState:
     def directions(self, test: Sequence[Array]) -> list[Array]:
         """What test gradients (m, d_l) per block become to meet true gradients of rows, in their library: inside the
         basis curvature acts as codes have it, outside as one factor per block."""
-        directions = full_directions(self.rows.encoder.basis, self.inverse, test)
-        factors = self._test_factors(self.rows.encoder.project(test))
+        encoder = self.rows.encoder
+        directions = encoder.rescale(full_directions(encoder.basis, self.inverse, encoder.rescale(test)))
+        factors = self._test_factors(encoder.project(test))
         if factors is None:
             return directions
         return [part * transfer(factors[:, None], part, dtype_name(part)) for part in directions]

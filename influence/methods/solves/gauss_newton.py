@@ -73,10 +73,14 @@ class GaussNewton(LinearMethod[GaussNewtonState]):
     def grouped(self, names: Sequence[str]) -> list[tuple[str, ...]]:
         """Which blocks are solved together."""
 
+    def dampings(self, blocks: Mapping[str, TrainBlock], damping_scale: float) -> dict[str, float]:
+        """lambda_l of every block. Raises InvalidRequest."""
+        return block_dampings(blocks, damping_scale)
+
     def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> GaussNewtonState:
         """Factor the systems."""
         check_blocks(blocks)
-        dampings = block_dampings(blocks, self.damping_scale(damping_scale))
+        dampings = self.dampings(blocks, self.damping_scale(damping_scale))
         inverse = {name: inverse_damping(damping) for name, damping in dampings.items()}
         alive = [name for name in blocks if inverse[name] > 0]
         groups, left = [], self.factor_bytes_limit

@@ -36,6 +36,7 @@ def _below_resources(store: Store) -> None:
     state.set("datainf:query:qry_1:scores:0", b"\x00")
 
 
+@pytest.mark.leaks
 @pytest.mark.usefixtures("_below_resources")
 @pytest.mark.parametrize(
     "path", ["queries/qry_1:scores:0", "indexes/idx_1:commits", "queries/qry_1:scores:0/scores", "jobs/job_1:x/events"]
@@ -50,6 +51,7 @@ def test_what_is_no_id_is_not_found(client: TestClient, kind: str, name: str) ->
     assert_problem(client.get(f"/v1/{kind}/{name}"), 404, "not_found")
 
 
+@pytest.mark.leaks
 @pytest.mark.usefixtures("_below_resources")
 def test_ids_in_bodies_are_held_to_the_same(client: TestClient, ready_index: dict[str, Any]) -> None:
     weights = [{"index_id": ready_index["id"], "weight": 1}, {"index_id": "idx_1:commits", "weight": 1}]
@@ -109,7 +111,7 @@ def test_a_boundary_of_no_or_endless_length_is_refused(client: TestClient, lengt
     ("path", "allowed"),
     [
         ("/v1/datasets", "GET, POST"),
-        ("/v1/datasets/ds_1", "DELETE, GET"),
+        ("/v1/datasets/ds_1", "DELETE, GET, PATCH"),
         ("/v1/reviews/rev_1", "DELETE, GET, PATCH"),
         ("/health/live", "GET"),
     ],

@@ -10,7 +10,7 @@ from support.gradients.dense_algebra import ORACLES
 from influence.compact.encoder import fit_encoder
 from influence.methods.codes import fidelity as measuring
 from influence.methods.codes.fidelity import measure_fidelity
-from influence.methods.registry import METHODS
+from influence.methods.registry import METHODS, code_methods
 from influence.methods.solves.gauss_newton import GaussNewton
 
 HELD_OUT = np.arange(150, 300)
@@ -19,7 +19,7 @@ HELD_OUT = np.arange(150, 300)
 def test_fidelity_is_high_where_the_rank_suffices_and_warns_where_not(problem: Problem) -> None:
     sample = [block[:150] for block in problem.train]
     fidelity = measure_fidelity(fit_encoder(sample, rank=12), problem.train, HELD_OUT, queries=40)
-    assert set(fidelity.methods) == {name for name, method in METHODS.items() if method.on_codes is not None}
+    assert set(fidelity.methods) == {method.name for method in code_methods("gradient")}
     assert all(0.9 < agreement <= 1 for agreement in fidelity.methods.values()), fidelity.methods
     assert fidelity.queries == 40
     assert fidelity.rows == 150

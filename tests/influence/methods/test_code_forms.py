@@ -13,6 +13,7 @@ from support.gradients.dense_algebra import ORACLES, as_blocks, random_problem
 
 from influence.compact.coded_rows import CodedRows
 from influence.compact.scan import scan_codes
+from influence.contracts.index import Metric
 from influence.evaluating.agreement import rank_correlations
 from influence.methods.codes.form import CodeForm, CodeState
 from influence.methods.registry import METHODS
@@ -49,16 +50,18 @@ def assert_close(found: Any, expected: Floats, tolerance: float) -> None:
 
 
 @pytest.fixture(scope="module")
-def small() -> tuple[dict[str, Floats], dict[str, Floats], CodedRows]:
-    """Rows by block, test points, and codes that keep everything: all rows and directions are there."""
+def small() -> tuple[dict[str, Floats], dict[str, Floats], dict[str, CodedRows]]:
+    """Rows by block, test points, and codes by metric that keep everything: all rows and directions are there."""
     train, test = random_problem(1, 40, (9, 20, 4))
-    return train, test, code_rows(list(train.values()), rank=40, directions=40, dtype="float16")
+    metrics: tuple[Metric, ...] = ("gradient", "optimizer")
+    rows = list(train.values())
+    return train, test, {m: code_rows(rows, rank=40, directions=40, dtype="float16", metric=m) for m in metrics}
 
 
 @pytest.mark.parametrize("name", ON_CODES)
 def test_codes_that_keep_everything_give_the_method_itself(name: str, small: Any) -> None:
     train, test, rows = small
-    state = form_of(name).prepare(rows, 0.3)
+    state = form_of(name).prepare(rows[METHODS[name].metric], 0.3)
     expected = ORACLES[name](train, test, 0.3)
     assert_close(score(state, list(test.values())), expected, 0.03)
     assert_close(score_with_gradients(state, list(test.values()), list(train.values())), expected, 2e-3)
@@ -68,6 +71,7 @@ def test_codes_that_keep_everything_give_the_method_itself(name: str, small: Any
 def test_parts_by_block_are_those_of_whole_gradients(name: str, small: Any) -> None:
     train, test, rows = small
     method = METHODS[name]
+    rows = rows[method.metric]
     parts = present(method.apply(method.prepare(as_blocks(train), 0.3), test, per_block=True).blocks)
     state = form_of(name).prepare(rows, 0.3)
     shares = state.share_blocks(state.directions(list(test.values())), list(train.values()))
@@ -81,7 +85,7 @@ def test_self_influence_counts_what_the_codes_leave_out(name: str) -> None:
     train, _ = random_problem(3, 40, (16, 9))
     method = METHODS[name]
     exact = method.self_influence(method.prepare(as_blocks(train), 5.0))
-    rows = code_rows(list(train.values()), rank=10, directions=12)
+    rows = code_rows(list(train.values()), rank=10, directions=12, metric=method.metric)
     state = form_of(name).prepare(rows, 5.0)
     found = state.self_influence(slice(0, 40))
     assert np.corrcoef(found, exact)[0, 1] > 0.99
@@ -171,7 +175,7 @@ def test_solves_of_wide_blocks_equal_dense_solves(make_problem: Callable[..., Pr
 
 @pytest.mark.parametrize("name", ON_CODES)
 def test_torch_gradients_score_like_numpys(name: str, problem: Problem) -> None:
-    rows = code_rows(problem.train, rank=6)
+    rows = code_rows(problem.train, rank=6, metric=METHODS[name].metric)
     train, test = ([torch.from_numpy(block) for block in blocks] for blocks in (problem.train, problem.test))
     moved = CodedRows(rows.encoder.like(train[0]), rows.moments, rows.codes)
     expected = score_with_gradients(form_of(name).prepare(rows, 0.3), problem.test, problem.train)

@@ -16,7 +16,18 @@ from influence.errors import InvalidRequest
 from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.registry import METHODS
 
-LINEAR = ("datainf", "exact", "proximal", "joint", "hessian_free", "ekfac", "lissa", "lissa-paper", "relative")
+LINEAR = (
+    "datainf",
+    "exact",
+    "proximal",
+    "preconditioned",
+    "joint",
+    "hessian_free",
+    "ekfac",
+    "lissa",
+    "lissa-paper",
+    "relative",
+)
 DAMPED = ("datainf", "exact", "joint", "ekfac", "lissa")
 SEPARATE = ("datainf", "exact", "proximal", "hessian_free", "ekfac", "lissa")
 

@@ -51,7 +51,17 @@ def test_methods_that_codes_cannot_hold_are_refused_on_them(name: str) -> None:
         get_method(name, "compact")
     assert refusal.value.hint.startswith("Use 'exact' in its place")
     assert "storage 'full'" in refusal.value.hint
-    offered = {"datainf", "exact", "proximal", "joint", "hessian_free", "tracin", "cosine", "relative"}
+    offered = {
+        "datainf",
+        "exact",
+        "proximal",
+        "preconditioned",
+        "joint",
+        "hessian_free",
+        "tracin",
+        "cosine",
+        "relative",
+    }
     assert set(refusal.value.extra["methods"]) == offered
 
 

@@ -116,6 +116,21 @@ def joint(train: Gradients, test: Gradients, scale: float) -> Floats:
     return scores
 
 
+def preconditioned(train: Gradients, test: Gradients, scale: float, batch_rows: int = 1) -> Floats:
+    """Adam's preconditioner and the filter written out over all parameters at once."""
+    alive = [name for name in train if np.any(train[name])]
+    if not alive:
+        return hessian_free(train, test)
+    rows = np.concatenate([train[name] for name in alive], 1)
+    points = np.concatenate([test[name] for name in alive], 1)
+    moment = np.mean(rows**2, 0) / batch_rows + (1 - 1 / batch_rows) * np.mean(rows, 0) ** 2
+    eps = 0.1 * np.median(np.sqrt(moment[moment > 0]))
+    half = np.diag((1 / (np.sqrt(moment) + eps)) ** 0.5)
+    inverse = np.linalg.inv(np.eye(len(half)) + half @ rows.T @ rows @ half / (len(rows) * scale))
+    scores: Floats = -points @ half @ inverse @ half @ rows.T
+    return scores
+
+
 def hessian_free(train: Gradients, test: Gradients, scale: float | None = None) -> Floats:
     return total(train, test, lambda rows, points, name: -points @ rows.T)
 
@@ -174,6 +189,7 @@ ORACLES = {
     "exact": exact,
     "proximal": proximal,
     "joint": joint,
+    "preconditioned": preconditioned,
     "hessian_free": hessian_free,
     "cosine": cosine,
     "tracin": hessian_free,

@@ -50,6 +50,22 @@ def index(state: str, growth: dict[str, Any] | None = None) -> dict[str, Any]:
     }
 
 
+def run() -> dict[str, Any]:
+    weights = {10: 0.5, 20: 0.0, 30: 0.25}
+    return {
+        "id": "run_1",
+        "base_model": {"name": "b", "kind": "path", "location": "/b"},
+        "task": "causal_lm",
+        "checkpoints": [
+            {"checkpoint_id": f"ckpt_{step}", "folder": f"checkpoint-{step}", "step": step, "weight": weight}
+            for step, weight in weights.items()
+        ],
+        "weights_from": "learning_rate",
+        "warnings": [HOSTILE],
+        "created_at": NOW,
+    }
+
+
 def evaluation(request: dict[str, Any], *, finished: bool) -> dict[str, Any]:
     table = {
         "name": "methods",
@@ -240,6 +256,8 @@ class ContractServer:
             case "POST", ["v1", "checkpoints"]:
                 made = {"id": "ckpt_1", "parameters": 74496, "task": "sequence_classification"}
                 return JSONResponse(made, 201)
+            case "POST", ["v1", "runs"]:
+                return JSONResponse(run(), 201)
             case "POST", ["v1", "datasets"]:
                 made = {"id": "ds_1", "rows": 800, "kind": "classification", "problems": [{"message": HOSTILE}]}
                 return JSONResponse(made, 201)

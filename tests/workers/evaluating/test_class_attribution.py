@@ -148,7 +148,9 @@ def test_scores_equal_the_formula_written_out_under_both_losses(worker: Runtime,
     turn: Callable[[EncodedRow], EncodedRow] = with_loss_on_prompt if scope == "prompt" else lambda row: row
     encoded, tested = ([turn(row) for row in fresh.task.tokenise(part)] for part in (rows, asked))
     choices = [MethodChoice(method="datainf"), MethodChoice(method="datainf", damping_scale=2.0)]
-    found = score_rows(worker, fresh.model, fresh.task, (encoded, tested), choices, lambda _count: None)
+    found = score_rows(
+        worker, fresh.model, fresh.task, (encoded, tested), choices, lambda _count: None, batch_rows=RECIPE.batch_rows
+    )
     turned: Any = Turned(fresh.task, turn)
     loaded = LoadedCheckpoint(fresh.model, None, turned)
     gradients = loop_gradients(loaded, asked), loop_gradients(loaded, rows)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from support.coded import Problem, code_rows, draw_problem
 
-from influence.contracts.index import IndexSpec, Storage
+from influence.contracts.index import IndexSpec, Metric, Storage
 from influence.errors import MethodNotOffered
 from influence.evaluating.agreement import rank_correlations
 from influence.methods.algebra.blocks import TrainBlock
@@ -34,8 +34,10 @@ def problem() -> Problem:
 
 
 @pytest.fixture
-def indexes(problem: Problem) -> dict[str, HotIndex]:
-    return {"full": make_full(problem, with_factors=True), "compact": make_compact(problem)}
+def indexes(problem: Problem, request: pytest.FixtureRequest) -> dict[str, HotIndex]:
+    """Of both storages; codes are of the metric that the test's method needs."""
+    metric = METHODS[request.getfixturevalue("name")].metric
+    return {"full": make_full(problem, with_factors=True), "compact": make_compact(problem, metric)}
 
 
 @pytest.fixture
@@ -58,9 +60,10 @@ def make_full(problem: Problem, *, with_factors: bool) -> FullIndex:
     return FullIndex(blocks, np.arange(ROWS), np.zeros(ROWS, np.float32), 1, lambda: factors)
 
 
-def make_compact(problem: Problem) -> CompactIndex:
+def make_compact(problem: Problem, metric: Metric) -> CompactIndex:
     """Codes that keep every direction."""
-    rows = code_rows([as_tensor(block) for block in problem.train], rank=ROWS, directions=ROWS, dtype="float16")
+    train = [as_tensor(block) for block in problem.train]
+    rows = code_rows(train, rank=ROWS, directions=ROWS, dtype="float16", metric=metric)
     return CompactIndex(rows, np.arange(ROWS), np.zeros(ROWS, np.float32))
 
 
@@ -83,7 +86,8 @@ def test_a_method_answers_on_the_storages_that_it_claims_and_on_no_other(
     name: str, indexes: dict[str, HotIndex], problem: Problem
 ) -> None:
     for storage in STORAGES:
-        spec = IndexSpec(checkpoint_id="c", dataset_id="d", storage=storage, kronecker=True)
+        metric = METHODS[name].metric if storage == "compact" else "gradient"
+        spec = IndexSpec(checkpoint_id="c", dataset_id="d", storage=storage, kronecker=True, metric=metric)
         if storage in METHODS[name].storages:
             scores = indexes[storage].scorer(get_offered(name, spec).name, None)(points_of(problem))
             assert scores.shape == (4, ROWS)
@@ -108,6 +112,16 @@ def test_both_storages_say_the_same_where_codes_keep_everything(
     ]
     for part, other in zip(*parts, strict=True):
         np.testing.assert_allclose(other, part, rtol=0, atol=0.01 * np.abs(full).max())
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if METHODS[name].on_codes is not None])
+def test_codes_of_another_metric_answer_no_method(name: str, problem: Problem) -> None:
+    other: Metric = "gradient" if METHODS[name].metric == "optimizer" else "optimizer"
+    with pytest.raises(MethodNotOffered, match=f"needs codes of metric '{METHODS[name].metric}'"):
+        make_compact(problem, other).scorer(name, None)
+    spec = IndexSpec(checkpoint_id="c", dataset_id="d", storage="compact", metric=other)
+    with pytest.raises(MethodNotOffered, match=f"are of metric '{other}'"):
+        get_offered(name, spec)
 
 
 @each_method

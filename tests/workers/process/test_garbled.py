@@ -79,6 +79,7 @@ def garbled(store: Store, busy: None) -> list[str]:
     return jobs
 
 
+@pytest.mark.leaks
 def test_a_worker_lives_and_answers_among_garbage_of_every_kind(
     garbled: list[str],
     worker: Runtime,

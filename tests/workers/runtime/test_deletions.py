@@ -134,6 +134,7 @@ def test_a_lost_subscription_is_taken_up_again(
     wait_until(lambda: not any(held_bytes(runtime) for runtime in two), "both have let it go", 5)
 
 
+@pytest.mark.leaks
 def test_what_is_deleted_while_it_is_read_is_not_kept(store: Store, two: Any, build: Callable[..., Index]) -> None:
     index = build(storage="full")
     forget_index(two[0], index.id)

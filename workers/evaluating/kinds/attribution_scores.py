@@ -44,12 +44,15 @@ def score_rows(
     encoded: tuple[Sequence[EncodedRow], Sequence[EncodedRow]],
     choices: Sequence[MethodChoice],
     report: Callable[[int], None],
+    *,
+    batch_rows: int,
 ) -> dict[str, Floats]:
-    """Score (m, n) of (training, test) rows by the title of each method; positive = helpful.
+    """Score (m, n) of (training, test) rows by the title of each method; positive = helpful. The model was trained by
+    steps of `batch_rows` rows.
 
     `report` hears of rows done and may raise. Raises DoesNotFit, NonFiniteGradients.
     """
-    scorer, test = open_scorer(runtime, model, task, encoded, choices, report)
+    scorer, test = open_scorer(runtime, model, task, encoded, choices, report, batch_rows=batch_rows)
     return {choice.title: -scorer.influence(choice, test) for choice in choices}
 
 

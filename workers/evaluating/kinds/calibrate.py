@@ -51,7 +51,7 @@ class Calibrate:
         sums = next(result["left_out"] for result in results if "left_out" in result)
         rows: list[tuple[Cell, ...]] = []
         series, figures = [], []
-        for choice in request.methods or INDEXED_METHODS:
+        for choice in (one for one in request.methods or INDEXED_METHODS if one.title in sums):
             found = calibrate(sums[choice.title], changes, seed=_SEED)
             scale = get_method(choice.method).damping_scale(choice.damping_scale)
             usable = "yes" if found.is_useful else "no"

@@ -132,7 +132,9 @@ def _judge_scopes(
 
     found: Json = {}
     for scope, rows in encoded.items():
-        scores = score_rows(runtime, fresh.model, fresh.task, rows, choices, report)
+        scores = score_rows(
+            runtime, fresh.model, fresh.task, rows, choices, report, batch_rows=request.recipe.batch_rows
+        )
         found[scope] = {title: judge(values, *classes) for title, values in scores.items()}
     return found
 

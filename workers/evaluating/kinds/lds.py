@@ -23,15 +23,21 @@ from workers.runtime.state import Runtime
 #: Compact rank of the default table: up to 32 numbers per block, 854 bytes per row with 25 blocks.
 _COMPACT_RANK = 32
 _CHECKPOINTS = 3
+_PLAIN, _CURVED = ("datainf", "hessian_free", "cosine"), ("exact", "joint", "proximal", "preconditioned")
 DEFAULT_METHODS = (
-    *(MethodChoice(method=name) for name in ("datainf", "hessian_free", "cosine", "exact", "joint", "proximal")),
-    *(MethodChoice(method=name, storage="compact", rank=_COMPACT_RANK) for name in ("datainf", "exact", "proximal")),
+    *(MethodChoice(method=name) for name in (*_PLAIN, *_CURVED)),
+    *(
+        MethodChoice(method=name, storage="compact", rank=_COMPACT_RANK)
+        for name in ("datainf", "exact", "proximal", "preconditioned")
+    ),
     *(MethodChoice(method=name, checkpoints=_CHECKPOINTS) for name in ("hessian_free", "datainf", "exact")),
-    MethodChoice(method="proximal", checkpoints=_CHECKPOINTS),
+    *(MethodChoice(method=name, checkpoints=_CHECKPOINTS) for name in ("proximal", "preconditioned")),
     MethodChoice(method="proximal", storage="compact", rank=_COMPACT_RANK, checkpoints=_CHECKPOINTS),
 )
-#: Of an index: what its storage offers, for its one checkpoint.
-INDEXED_METHODS = tuple(MethodChoice(method=name) for name in ("datainf", "hessian_free", "exact", "joint", "proximal"))
+#: Of an index, for its one checkpoint: those of them that it offers.
+INDEXED_METHODS = tuple(
+    MethodChoice(method=name) for name in ("datainf", "hessian_free", "exact", "joint", "proximal", "preconditioned")
+)
 
 
 class Lds:
@@ -60,7 +66,7 @@ class Lds:
     def report(self, evaluation: Evaluation, pieces: Sequence[Json], results: Sequence[Json]) -> Report:
         """Tables, picture and reading."""
         request = _request_of(evaluation)
-        runs = []
+        runs: list[Json] = []
         for result in (result for result in results if "predicted" in result):
             measured = [
                 other["losses"]
@@ -68,7 +74,9 @@ class Lds:
                 if "subset" in piece and piece["seed"] == result["seed"]
             ]
             runs.append({**result, "measured": measured})
-        return make_report(request, titles(_choices(request)), runs)
+        # An index may offer fewer than the default choices.
+        names = [title for title in titles(_choices(request)) if title in runs[0]["predicted"]]
+        return make_report(request, names, runs)
 
 
 def measure_subset(

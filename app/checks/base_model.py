@@ -1,0 +1,18 @@
+"""Where a base model lies that a request names."""
+
+from app.http.context import Context
+from influence.contracts.checkpoint import BaseModelRef
+
+
+def resolve_base_model(context: Context, name: str, revision: str | None) -> BaseModelRef:
+    """Where a base model lies: a local one by the digest of its files, a hub model at one commit.
+
+    Without the hub a name stays what it is, and must already be a commit to be one. Raises what `resolve` raises.
+    """
+    base = context.base_models.resolve(name, revision)
+    if base.kind == "path" or context.settings.hub_offline:
+        return base
+    # Loading the hub client takes a third of the time in which the API has to be up.
+    from app.intake.hub_model import pin_revision
+
+    return pin_revision(base)

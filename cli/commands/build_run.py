@@ -1,0 +1,46 @@
+"""`datainf build --run`: every checkpoint of a run, an index of each."""
+
+import json
+from pathlib import Path
+
+from cli.client.files import open_run
+from cli.client.job_events import read_finished
+from cli.client.service import Service
+from cli.printing.output import Output
+from cli.printing.text import plain
+from influence.contracts.checkpoint import Run
+from influence.contracts.common import Json
+from influence.contracts.index import Index
+
+
+def send_run(
+    service: Service, folder: Path, form: dict[str, str], label_names: list[str] | None, output: Output
+) -> Run:
+    """Upload the checkpoints of a trainer's folder. Raises what the service and the files have to say."""
+    names = {} if label_names is None else {"label_names": json.dumps(label_names)}
+    with open_run(folder) as archive, output.busy(f"Sending {folder}"):
+        made = service.send(
+            "POST", "/v1/runs", data={**form, **names}, files={"run": ("run.zip", archive, "application/zip")}
+        )
+    run = Run.model_validate(made)
+    output.note(f"Run         {plain(run.id)}: {len(run.checkpoints)} checkpoints, {plain(run.task)}")
+    for one in run.checkpoints:
+        output.note(f"  step {one.step:<8} {plain(one.checkpoint_id)} weight {one.weight:.3g}")
+    for warning in run.warnings:
+        output.note(f"Warning: {plain(warning, 300)}")
+    return run
+
+
+def build_run(service: Service, run: Run, body: Json, output: Output, *, wait: bool) -> Json:
+    """An index of each checkpoint; answers the last one's, which stands for the run in queries with its id."""
+    made = service.post("/v1/indexes", {"run_id": run.id, **body})
+    for one in run.checkpoints:
+        if one.weight > 0:
+            # The index is there by now: asking again tells its job.
+            made = service.post("/v1/indexes", {"checkpoint_id": one.checkpoint_id, **body})
+            index = Index.model_validate(made)
+            output.note(f"Index       {plain(index.id)} of step {one.step}")
+            if wait and index.state != "succeeded":
+                made = read_finished(service, index.job_id, index.id, output)
+    output.note(f"Sum over the run: datainf query {plain(made['id'])} --run-id {plain(run.id)} ...")
+    return made

@@ -1,0 +1,38 @@
+"""`datainf build --run`: the checkpoints of a folder go up in one zip, and an index of each is waited for."""
+
+import io
+import zipfile
+from pathlib import Path
+
+from support.processes.contract_server import ContractServer
+from support.processes.terminal import Call, assert_harmless
+
+NAMES = ("adapter_config.json", "adapter_model.safetensors", "trainer_state.json", "optimizer.pt")
+
+
+def test_every_checkpoint_is_sent_and_built(call: Call, service: ContractServer, tmp_path: Path) -> None:
+    for step in (10, 20):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        for name in NAMES:
+            (folder / name).write_text("{}")
+    result = call("build", "--base-model", "b", "--run", tmp_path, "--dataset-id", "ds_1", "--max-length", 64)
+    assert result.exit_code == 0, result.stderr
+    (form,) = service.bodies("/v1/runs")
+    with zipfile.ZipFile(io.BytesIO(form["run"][1])) as archive:
+        assert archive.namelist() == [f"checkpoint-{step}/{name}" for step in (10, 20) for name in NAMES[:3]]
+    settings = {"dataset_id": "ds_1", "max_length": 64}
+    assert service.bodies("/v1/indexes") == [
+        {"run_id": "run_1", **settings},
+        {"checkpoint_id": "ckpt_10", **settings},
+        {"checkpoint_id": "ckpt_30", **settings},
+    ]
+    assert "datainf query idx_1 --run-id run_1" in " ".join(result.stderr.split())
+    assert_harmless(result.stdout + result.stderr)
+
+
+def test_a_run_and_an_adapter_are_one_too_many(call: Call, service: ContractServer, tmp_path: Path) -> None:
+    result = call("build", "--base-model", "b", "--run", tmp_path, "--adapter", tmp_path, "--dataset-id", "ds_1")
+    assert result.exit_code != 0
+    assert "exactly one checkpoint" in result.stderr
+    assert service.sent == []
