@@ -111,7 +111,7 @@ def report(loaded: LoadedCheckpoint, batch: Batch, options: argparse.Namespace) 
     found = collector.collect(batch)
     slow = [block.name for block in collector.blocks if block.path == "slow"]
     parameters = sum(block.parameters for block in collector.blocks)
-    print(f"{len(collector.blocks)} tensors, {len(slow)} of them row by row; {parameters * 4:,} bytes a row")
+    print(f"{len(collector.blocks)} tensors, {len(slow)} of them row by row; {parameters * 4:,} bytes per row")
     tensors = find_trainable(loaded.model, include_bias=False)
     for row in sorted({0, len(batch) - 1}):
         _, truth = row_gradients(tensors, lambda part: loaded.task.row_losses(loaded.model, part), batch, row)
