@@ -45,8 +45,8 @@ def find_task(
         offered = ", ".join(f"{task.peft_type} ({task.name})" for task in TASKS.values() if task.peft_type)
         if config.task_type == _EMBEDDING:
             raise TaskMismatch(
-                "The adapter was trained to embed texts. The loss of such a model compares the rows of a batch with each "
-                "other, so that no row has a loss, or an influence, of its own.",
+                "The adapter was trained to embed texts. The loss of such a model compares the rows of a batch with "
+                "each other, so that no row has a loss, or an influence, of its own.",
                 hint=f"This adapter cannot be scored. Offered are {offered}.",
             )
         raise TaskMismatch(
