@@ -13,6 +13,8 @@ from influence.errors import TaskMismatch
 
 #: How classes of multimodal models that generate text end.
 _GENERATING = "ForConditionalGeneration"
+#: What adapters of embedding models are called.
+_EMBEDDING = "FEATURE_EXTRACTION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,12 @@ def find_task(
     fitting = [task for task in TASKS.values() if task.peft_type == config.task_type]
     if not fitting:
         offered = ", ".join(f"{task.peft_type} ({task.name})" for task in TASKS.values() if task.peft_type)
+        if config.task_type == _EMBEDDING:
+            raise TaskMismatch(
+                "The adapter was trained to embed texts. The loss of such a model compares the rows of a batch with "
+                "each other, so that no row has a loss, or an influence, of its own.",
+                hint=f"This adapter cannot be scored. Offered are {offered}.",
+            )
         raise TaskMismatch(
             f"The adapter was trained for {config.task_type}, which is not scored.", hint=f"Offered are {offered}."
         )
