@@ -10,12 +10,12 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from cli.client.service import Service
 from cli.client.uploads import send_rows
 from cli.commands.build import BuildOptions, build
 from cli.commands.query import ask
 from cli.printing.output import Output
 from cli.printing.text import plain
+from datainf_client import Client
 from demo.images.attribution import CLASSES, Scores, judge, pixel_scores
 from demo.images.glyphs import STYLES, Glyph, caption_of
 from demo.images.preparation import Prepared
@@ -34,7 +34,7 @@ _ASKED_SUBJECT, _STEPS = "R", 30
 def tell_story(url: str, prepared: Prepared, folder: Path, console: Console) -> None:
     """Everything between the service's start and its end. Raises what the service has to say."""
     output = Output()
-    with Service(url) as service:
+    with Client(url) as service:
         show_step(console, "3  Upload the LoRA and its pictures, take the gradients")
         train_id, test_id = (send(service, glyphs, output) for glyphs in (prepared.train, prepared.test))
         losses, squares = (
@@ -50,20 +50,20 @@ def tell_story(url: str, prepared: Prepared, folder: Path, console: Console) -> 
         show_classes(scores, prepared, console)
 
 
-def send(service: Service, glyphs: list[Glyph], output: Output) -> str:
+def send(service: Client, glyphs: list[Glyph], output: Output) -> str:
     """Upload pictures with captions; style and subject stay with the rows as metadata. Answers the data set's id."""
     lines = "".join(json.dumps(glyph.to_row()) + "\n" for glyph in glyphs)
     return send_rows(service, io.BytesIO(lines.encode()), "glyphs.jsonl", output, columns=_COLUMNS)
 
 
-def build_index(service: Service, prepared: Prepared, dataset_id: str, measurement: str, output: Output) -> Index:
+def build_index(service: Client, prepared: Prepared, dataset_id: str, measurement: str, output: Output) -> Index:
     """The index of the training pictures, when it is ready."""
     settings: Json = {"storage": "full", "diffusion": {"measurement": measurement}}
     options = BuildOptions(base_model=str(prepared.base), adapter=prepared.lora, dataset_id=dataset_id, index=settings)
     return Index.model_validate(build(service, options, output, wait=True))
 
 
-def show_made(service: Service, index: Index, folder: Path, console: Console, output: Output) -> None:
+def show_made(service: Client, index: Index, folder: Path, console: Console, output: Output) -> None:
     """A picture of one subject in each style, made by the model, and the training picture that helped it most."""
     captions = [caption_of(_ASKED_SUBJECT, style) for style in STYLES]
     body: Json = {
@@ -82,11 +82,11 @@ def show_made(service: Service, index: Index, folder: Path, console: Console, ou
         console.print(f"{caption!r} ({plain(str(file), 200)}): most helpful {rows}", markup=False, soft_wrap=True)
 
 
-def score(service: Service, index: Index, test_id: str, method: str, output: Output) -> Scores:
+def score(service: Client, index: Index, test_id: str, method: str, output: Output) -> Scores:
     """Scores (m, n) of the training pictures for every test picture; higher is more helpful, or more alike."""
     body: Json = {"rows": {"dataset_id": test_id}, "method": method, "k": 1, "order": "helpful", "exact": False}
     query = Query.model_validate(ask(service, index.id, body, output))
-    influence = service.get(f"/v1/queries/{query.id}/scores")["influence"]
+    influence = service.http.get(f"/v1/queries/{query.id}/scores")["influence"]
     return -np.asarray(influence, dtype=np.float64)
 
 

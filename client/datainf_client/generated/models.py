@@ -269,6 +269,10 @@ class GradientSettings(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
+    beta: float | None = Field(
+        None,
+        description="Preference rows: the factor on the difference to the base model, as in training; 0.1 when left out.",
+    )
     diffusion: DiffusionSettings | None = Field(
         None,
         description="Timesteps, noise and weights; for image models alone, which have defaults.",
@@ -766,6 +770,8 @@ class Subject(BaseModel):
             "token_classification",
             "causal_lm",
             "seq2seq_lm",
+            "direct_preference",
+            "pairwise_reward",
             "text_to_image",
             "image_classification",
         ]
@@ -1083,6 +1089,7 @@ class Checkpoint(BaseModel):
     layer_names: str | None = None
     lora_parameters: int | None = None
     name: str | None = None
+    namespace: str = "default"
     num_labels: int | None = None
     parameters: int | None = None
     pipeline: PipelineRecord | None = None
@@ -1094,6 +1101,8 @@ class Checkpoint(BaseModel):
             "token_classification",
             "causal_lm",
             "seq2seq_lm",
+            "direct_preference",
+            "pairwise_reward",
             "text_to_image",
             "image_classification",
         ]
@@ -1250,6 +1259,7 @@ class Dataset(BaseModel):
             "completion",
             "conversation",
             "text",
+            "preference",
             "image_classification",
             "image_caption",
         ]
@@ -1258,6 +1268,7 @@ class Dataset(BaseModel):
     label_names: list[str] | None = None
     metadata_columns: dict[str, Literal["string", "number", "boolean", "time", "json"] | str] | None = None
     name: str | None = None
+    namespace: str = "default"
     problems: list[RowProblem] = Field([], validate_default=True)
     rows: int
     statistics: dict[str, Any]
@@ -1323,6 +1334,7 @@ class Index(BaseModel):
     id: str
     job_id: str
     name: str | None = None
+    namespace: str = "default"
     parameters: int | None = None
     precision_fidelity: dict[str, Any] | None = None
     progress: Progress | None = None
@@ -1352,6 +1364,7 @@ class Job(BaseModel):
     finished_at: AwareDatetime | None = None
     id: str
     kind: Literal["index", "query", "preview", "audit", "sweep", "evaluation", "groups"] | str
+    namespace: str = "default"
     progress: Progress = Field(
         {"done": 0, "phase": "queued", "total": 0, "unit": "rows"},
         validate_default=True,
@@ -1545,6 +1558,7 @@ class Preview(BaseModel):
     error: dict[str, Any] | None = None
     id: str
     job_id: str
+    namespace: str = "default"
     request: PreviewRequest
     rows: list[PreviewRow] | None = None
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
@@ -1637,6 +1651,7 @@ class Review(BaseModel):
     dataset_id: str
     id: str
     name: str | None = None
+    namespace: str = "default"
     progress: ReviewProgress | None = None
     rows: int
     version: int = 0
@@ -1655,6 +1670,7 @@ class Run(BaseModel):
     checkpoints: list[RunCheckpoint]
     created_at: AwareDatetime
     id: str
+    namespace: str = "default"
     task: (
         Literal[
             "sequence_classification",
@@ -1663,6 +1679,8 @@ class Run(BaseModel):
             "token_classification",
             "causal_lm",
             "seq2seq_lm",
+            "direct_preference",
+            "pairwise_reward",
             "text_to_image",
             "image_classification",
         ]
@@ -1816,6 +1834,7 @@ class Audit(BaseModel):
             "completion",
             "conversation",
             "text",
+            "preference",
             "image_classification",
             "image_caption",
         ]
@@ -1824,6 +1843,7 @@ class Audit(BaseModel):
     label_names: list[str] | None = None
     method: str
     name: str | None = None
+    namespace: str = "default"
     not_audited: list[str] = []
     notes: list[str] = []
     request: AuditRequest
@@ -1841,6 +1861,8 @@ class Audit(BaseModel):
             "token_classification",
             "causal_lm",
             "seq2seq_lm",
+            "direct_preference",
+            "pairwise_reward",
             "text_to_image",
             "image_classification",
         ]
@@ -1862,6 +1884,7 @@ class Evaluation(BaseModel):
     id: str
     job_id: str
     name: str | None = None
+    namespace: str = "default"
     pieces: int = 0
     progress: Progress | None = None
     report: Report | None = None
@@ -1895,6 +1918,7 @@ class Groups(BaseModel):
     index_id: str
     job_id: str
     method: str
+    namespace: str = "default"
     notes: list[str] = []
     request: GroupsRequest
     rows: int
@@ -1924,6 +1948,7 @@ class Query(BaseModel):
     job_id: str
     method: str
     milliseconds: dict[str, float] | None = None
+    namespace: str = "default"
     notes: list[str] = []
     reduction: Literal["mean", "sum"] | str = "mean"
     request: QueryRequest
@@ -1952,6 +1977,7 @@ class Sweep(BaseModel):
     job_id: str
     method: str
     milliseconds: dict[str, float] | None = None
+    namespace: str = "default"
     request: SweepRequest
     result: SweepResult | None = None
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
