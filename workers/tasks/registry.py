@@ -5,8 +5,8 @@ from collections.abc import Callable
 from influence.contracts.tasks import TaskName
 from workers.tasks.base import Materials, Task
 from workers.tasks.kinds.causal_lm import CausalLM
-from workers.tasks.kinds.image_classification import ImageClassification
 from workers.tasks.kinds.direct_preference import DirectPreference
+from workers.tasks.kinds.image_classification import ImageClassification
 from workers.tasks.kinds.multi_label_classification import MultiLabelClassification
 from workers.tasks.kinds.pairwise_reward import PairwiseReward
 from workers.tasks.kinds.regression import Regression

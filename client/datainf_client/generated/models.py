@@ -269,6 +269,10 @@ class GradientSettings(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
+    beta: float | None = Field(
+        None,
+        description="Preference rows: the factor on the difference to the base model, as in training; 0.1 when left out.",
+    )
     diffusion: DiffusionSettings | None = Field(
         None,
         description="Timesteps, noise and weights; for image models alone, which have defaults.",
@@ -452,7 +456,7 @@ class MethodChoice(BaseModel):
     A method as it will be asked: its own default damping where none is given; `rank` is for compact storage.
 
     `checkpoints` above 1 sums the method over so many checkpoints of the training run, spread evenly over its epochs
-    and weighted by their learning rates.
+    and weighted by their learning rates; `epochs` names the checkpoints, those after these epochs, instead.
     """
 
     model_config = ConfigDict(
@@ -460,6 +464,7 @@ class MethodChoice(BaseModel):
     )
     checkpoints: int = 1
     damping_scale: float | None = None
+    epochs: list[int] | None = None
     method: str
     rank: int = 16
     storage: Literal["full", "compact"] | str = "full"
@@ -532,12 +537,14 @@ class PreviewRow(BaseModel):
     """
     One row as the model reads it: `supervised[i]` says whether `tokens[i]` carries loss.
 
-    Its loss is the mean or the sum over `supervised_tokens` of them.
+    Its loss is the mean or the sum over `supervised_tokens` of them. `image` is what a model of images sees, after its
+    own image processor: width, height, and `png`, the image in base64; `rendered` then says what was done to it.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
+    image: dict[str, Any] | None = None
     rendered: str
     row_id: str
     row_index: int
@@ -763,7 +770,10 @@ class Subject(BaseModel):
             "token_classification",
             "causal_lm",
             "seq2seq_lm",
+            "direct_preference",
+            "pairwise_reward",
             "text_to_image",
+            "image_classification",
         ]
         | str
     )
@@ -1062,8 +1072,9 @@ class Checkpoint(BaseModel):
 
     A plain model has neither, but `trainable`: patterns of the modules that gradients are taken of. `parameters` and
     `tensors` are null where its files are on the hub. `lora_parameters` are those of an adapter's `parameters` that are
-    LoRA factors, not whole tensors. `pipeline` is there where the base model is a diffusion pipeline. `warnings` say
-    what may be wrong with it and cannot be told from its files.
+    LoRA factors, not whole tensors. `layer_names` is `transformers 4` where an adapter calls the layers of its base as
+    that version did, whose names are read as those of today. `pipeline` is there where the base model is a diffusion
+    pipeline. `warnings` say what may be wrong with it and cannot be told from its files.
     """
 
     model_config = ConfigDict(
@@ -1075,6 +1086,7 @@ class Checkpoint(BaseModel):
     created_at: AwareDatetime
     id: str
     label_names: list[str] | None = None
+    layer_names: str | None = None
     lora_parameters: int | None = None
     name: str | None = None
     num_labels: int | None = None
@@ -1088,7 +1100,10 @@ class Checkpoint(BaseModel):
             "token_classification",
             "causal_lm",
             "seq2seq_lm",
+            "direct_preference",
+            "pairwise_reward",
             "text_to_image",
+            "image_classification",
         ]
         | str
     )
@@ -1243,6 +1258,7 @@ class Dataset(BaseModel):
             "completion",
             "conversation",
             "text",
+            "preference",
             "image_classification",
             "image_caption",
         ]
@@ -1358,6 +1374,8 @@ class Job(BaseModel):
 class LdsRequest(BaseModel):
     """
     Linear datamodelling score: do summed scores of a subset predict the test losses after training on it?
+
+    With two trainings or more of each subset the report says how far they agree, and so what any scores can reach.
     """
 
     model_config = ConfigDict(
@@ -1394,8 +1412,16 @@ class LdsRequest(BaseModel):
         },
         validate_default=True,
     )
+    retrain_seeds: int = Field(
+        1,
+        description="Trainings per subset, each from a seed of its own; two or more show the ceiling.",
+    )
     revision: str | None = Field(None, description="Hub revision of the base model.")
     rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
+    same_seed: bool = Field(
+        False,
+        description="Train all subsets from the same seeds: less chance, and a truth of those seeds alone.",
+    )
     seeds: list[int] = Field([0], description="One or more trainings per seed.")
     subset_share: float = Field(0.5, description="Share of the rows in a subset.")
     subsets: int = Field(48, description="Subsets of the rows that are trained on.")
@@ -1646,7 +1672,10 @@ class Run(BaseModel):
             "token_classification",
             "causal_lm",
             "seq2seq_lm",
+            "direct_preference",
+            "pairwise_reward",
             "text_to_image",
+            "image_classification",
         ]
         | str
     )
@@ -1798,6 +1827,7 @@ class Audit(BaseModel):
             "completion",
             "conversation",
             "text",
+            "preference",
             "image_classification",
             "image_caption",
         ]
@@ -1823,7 +1853,10 @@ class Audit(BaseModel):
             "token_classification",
             "causal_lm",
             "seq2seq_lm",
+            "direct_preference",
+            "pairwise_reward",
             "text_to_image",
+            "image_classification",
         ]
         | str
     )
