@@ -6,7 +6,6 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from app.checks.readiness import require_ready
-from app.http.auth import Caller
 from app.http.context import Context, Ctx
 from app.http.problems import describe_errors
 from app.http.responses import json_response
@@ -37,7 +36,7 @@ class ComparisonParameters(Request):
     summary="Compare two indexes",
     responses=describe_errors(NotFound, IndexNotReady, IndexFailed),
 )
-def compare(context: Ctx, caller: Caller, parameters: Annotated[ComparisonParameters, Query()]) -> Response:
+def compare(context: Ctx, parameters: Annotated[ComparisonParameters, Query()]) -> Response:
     """Which rows came, went or carry another label; how the same question ranks the rows that both have; and what
     audits of both say. Queries and audits are the newest that both were asked alike."""
     return json_response(_compare(context, parameters.from_, parameters.to))

@@ -1,6 +1,7 @@
 """Two indexes beside each other: rows by what they say, answers over the rows that both have."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from support.problems import assert_problem
 
 from app.indexes.comparing.rows import match_rows
 from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.query import Query
 from influence.rows.file import RowFile, write_rows
 from influence.store.store import Store
 
@@ -68,6 +70,10 @@ def indexes(client: TestClient, checkpoint: Checkpoint, store: Store) -> tuple[d
     return made[0], made[1]
 
 
+def replaced(finished: Query, _: Query) -> Query:
+    return finished
+
+
 def audit(client: TestClient, store: Store, index: dict[str, Any], rows: int, disagree: int) -> str:
     made = client.post(f"/v1/indexes/{index['id']}/audits", json={}).json()
     table: dict[str, Any] = {
@@ -119,8 +125,8 @@ def test_the_same_question_is_compared_over_rows_that_both_have(
         made = client.post(f"/v1/indexes/{index['id']}/queries", json=body).json()
         point = {"example": {}, "loss": 0.5, "histogram": {"hist": [], "bin_edges": [0]}, "summary": {}}
         done = {"state": "succeeded", "results": [point]}
-        query = store.queries.require(made["id"])
-        store.queries.update(made["id"], lambda _, query=query, done=done: type(query)(**query.model_dump() | done))
+        finished = Query.model_validate(store.queries.require(made["id"]).model_dump() | done)
+        store.queries.update(made["id"], partial(replaced, finished))
         store.scores.write(made["id"], influence)
     asked = {"from": indexes[0]["id"], "to": indexes[1]["id"]}
     found = client.get("/v1/comparisons", params=asked).json()["queries"]
