@@ -35,7 +35,8 @@ def make_signed_rows(count: int, *, seed: int, flip_share: float = 0.0, bad_shar
 
 
 def teach(folder: Path, rows: Sequence[Row], *, steps: int = 40, learning_rate: float = 0.02) -> TinyCheckpoint:
-    """A LoRA adapter on query and value with its head, trained on all rows at once and ended before it learns wrong labels by heart."""
+    """A LoRA adapter on query and value with its head, trained on all rows at once; ended before it knows wrong labels
+    by heart."""
     tiny = make_classifier(folder)
     torch.manual_seed(0)
     model: Any = AutoModelForSequenceClassification.from_pretrained(tiny.base)
