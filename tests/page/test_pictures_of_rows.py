@@ -58,7 +58,7 @@ def test_a_data_set_and_an_audit_show_their_pictures(page: Page, pictures: Pictu
         open_view(page, path)
         assert_without_barrier(page)
         assert page.locator("main td img").count() == ROWS
-        assert (page.locator("main img").first.get_attribute("src") or "").startswith("blob:")
+        assert str(page.locator("main img").first.get_attribute("src")).startswith("blob:")
 
 
 def test_a_picture_that_is_sent_is_asked_about(page: Page, pictures: Pictures, tmp_path: Path) -> None:

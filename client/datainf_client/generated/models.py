@@ -23,6 +23,24 @@ class ApplyAnswer(BaseModel):
     rows_out: int
 
 
+class AuditSide(BaseModel):
+    """
+    What one audit says. `top_disagreeing` of its `top` most suspicious rows carry another label than the model's
+    answer; it is null where the audit has no answers.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    accuracy: float | None = None
+    audit_id: str
+    evaluation_loss: float | None = None
+    mean_loss: float
+    rows: int
+    top: int
+    top_disagreeing: int | None = None
+
+
 class Balance(BaseModel):
     """
     Rows of one class or group before and after.
@@ -124,6 +142,20 @@ class Confusion(BaseModel):
     )
     counts: list[list[int]]
     labels: list[int | str]
+
+
+class Cost(BaseModel):
+    """
+    What verifying takes: trainings, their steps, and seconds on one worker at the rate at which the index's
+    gradients were computed; null where that is not known.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    seconds: float | None = None
+    steps: int
+    trainings: int
 
 
 class CurvePoint(BaseModel):
@@ -268,6 +300,10 @@ class GradientSettings(BaseModel):
 
     model_config = ConfigDict(
         extra="allow",
+    )
+    beta: float | None = Field(
+        None,
+        description="Preference rows: the factor on the difference to the base model, as in training; 0.1 when left out.",
     )
     diffusion: DiffusionSettings | None = Field(
         None,
@@ -506,6 +542,20 @@ class PipelineRecord(BaseModel):
     works_on: Literal["latents", "pixels"] | str
 
 
+class Predicted(BaseModel):
+    """
+    What scores said of leaving rows out, to stand beside what training says. `effect` is the sum of mean scores,
+    `percentile` the share of random sets of that size with a lower one, `change` in units of loss where calibrated.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    change: float | None = None
+    effect: float
+    percentile: float
+
+
 class PreviewRequest(BaseModel):
     """
     `POST /v1/datasets/{id}/preview`: the first five rows unless `offset` or `row_indexes` say otherwise.
@@ -582,6 +632,28 @@ class Progress(BaseModel):
     rate: float | None = None
     total: int = 0
     unit: str = "rows"
+
+
+class QueryChange(BaseModel):
+    """
+    One question asked of both indexes: ranks of the rows that both have.
+
+    `spearman` (-1 to 1) and `overlap` (share of the `k` most helpful and `k` most harmful rows that are the same) are
+    means over test points; `loss` is the mean loss of the test points.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    from_query_id: str
+    k: int
+    loss: float
+    overlap: float
+    rows: int
+    spearman: float
+    test_points: int
+    to_loss: float
+    to_query_id: str
 
 
 class ReviewProgress(BaseModel):
@@ -766,6 +838,8 @@ class Subject(BaseModel):
             "token_classification",
             "causal_lm",
             "seq2seq_lm",
+            "direct_preference",
+            "pairwise_reward",
             "text_to_image",
             "image_classification",
         ]
@@ -927,15 +1001,19 @@ class WhatIf(BaseModel):
     What scores say of leaving rows out. `effect` is the sum of their mean scores: above 0, the loss would rise.
 
     `percentile` is the share of random sets of the same size with a lower sum. `predicted_change` is in units of loss;
-    only where the index was calibrated for the method and damping.
+    only where the index was calibrated for the method and damping. `cost` is that of verifying; `evaluation_id` names
+    the evaluation that does it, whose report has what was predicted beside what is measured.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
+    cost: Cost
     curve: list[CurvePoint]
     effect: float
+    evaluation_id: str | None = None
     groups: list[Balance]
+    job_id: str | None = None
     labels: list[Balance] | None = None
     percentile: float
     predicted_change: float | None = None
@@ -945,6 +1023,23 @@ class WhatIf(BaseModel):
     rows_left: int
     rows_removed: int
     warnings: list[str] = []
+
+
+class AuditChange(BaseModel):
+    """
+    Audits of both indexes by the same method. `spearman` is of suspicion over the rows that both have;
+    `top_gone` of the first audit's top rows were removed or relabelled since. `same_evaluation` says whether the
+    evaluation losses are of the same rows.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    after: AuditSide
+    before: AuditSide
+    same_evaluation: bool
+    spearman: float | None
+    top_gone: int
 
 
 class AuditRequest(BaseModel):
@@ -1057,6 +1152,22 @@ class CalibrateRequest(BaseModel):
     test_points: int = Field(100, description="Number of test rows to score.")
 
 
+class ChangedRow(BaseModel):
+    """
+    A row that is in one data set only, or in both under another label; `to_row_index` is its place in the second.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    label: int | float | str | list[int | float | str | TextSpan | None] | None = None
+    row: dict[str, Any]
+    row_id: str
+    row_index: int
+    to_label: int | float | str | list[int | float | str | TextSpan | None] | None = None
+    to_row_index: int | None = None
+
+
 class Checkpoint(BaseModel):
     """
     An accepted checkpoint. `adapter` is the allow-listed LoRA configuration, `adapter_digest` names its files.
@@ -1083,6 +1194,7 @@ class Checkpoint(BaseModel):
     layer_names: str | None = None
     lora_parameters: int | None = None
     name: str | None = None
+    namespace: str = "default"
     num_labels: int | None = None
     parameters: int | None = None
     pipeline: PipelineRecord | None = None
@@ -1094,6 +1206,8 @@ class Checkpoint(BaseModel):
             "token_classification",
             "causal_lm",
             "seq2seq_lm",
+            "direct_preference",
+            "pairwise_reward",
             "text_to_image",
             "image_classification",
         ]
@@ -1250,6 +1364,7 @@ class Dataset(BaseModel):
             "completion",
             "conversation",
             "text",
+            "preference",
             "image_classification",
             "image_caption",
         ]
@@ -1258,6 +1373,7 @@ class Dataset(BaseModel):
     label_names: list[str] | None = None
     metadata_columns: dict[str, Literal["string", "number", "boolean", "time", "json"] | str] | None = None
     name: str | None = None
+    namespace: str = "default"
     problems: list[RowProblem] = Field([], validate_default=True)
     rows: int
     statistics: dict[str, Any]
@@ -1323,6 +1439,7 @@ class Index(BaseModel):
     id: str
     job_id: str
     name: str | None = None
+    namespace: str = "default"
     parameters: int | None = None
     precision_fidelity: dict[str, Any] | None = None
     progress: Progress | None = None
@@ -1352,6 +1469,7 @@ class Job(BaseModel):
     finished_at: AwareDatetime | None = None
     id: str
     kind: Literal["index", "query", "preview", "audit", "sweep", "evaluation", "groups"] | str
+    namespace: str = "default"
     progress: Progress = Field(
         {"done": 0, "phase": "queued", "total": 0, "unit": "rows"},
         validate_default=True,
@@ -1421,7 +1539,7 @@ class LdsRequest(BaseModel):
 
 class LeaveOutRequest(BaseModel):
     """
-    Leave out the rows that scores name, train again, and compare with leaving out rows at random.
+    Leave out rows, those that scores name or those of the caller, train again, and compare with rows at random.
     """
 
     model_config = ConfigDict(
@@ -1441,6 +1559,10 @@ class LeaveOutRequest(BaseModel):
         None,
         description="Test points; a seeded tenth of the training rows is held out where it is left out.",
     )
+    evaluation_row_indexes: list[int] | None = Field(
+        None,
+        description="The test points among the rows of 'evaluation_dataset_id'; with 'row_indexes'.",
+    )
     flip_share: float = Field(0.0, description="Share of the labels flipped on purpose.")
     index_id: str | None = Field(None, description="Judge this index: its checkpoint gives the gradients.")
     kind: Literal["leave-out"]
@@ -1450,6 +1572,7 @@ class LeaveOutRequest(BaseModel):
     )
     max_length: int = Field(128, description="Tokens per row.")
     methods: list[MethodChoice] | None = Field(None, description="Those that the kind compares when left out.")
+    predicted: Predicted | None = Field(None, description="What is shown beside what is measured; with 'row_indexes'.")
     recipe: TrainingRecipe = Field(
         {
             "batch_rows": 16,
@@ -1465,6 +1588,10 @@ class LeaveOutRequest(BaseModel):
     )
     repeats: int = Field(3, description="Trainings per choice, and random choices to compare with.")
     revision: str | None = Field(None, description="Hub revision of the base model.")
+    row_indexes: list[int] | None = Field(
+        None,
+        description="Leave out just these rows of an index's data set, whatever scores say.",
+    )
     rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
     seeds: list[int] = Field([0], description="One or more trainings per seed.")
     test_points: int = Field(100, description="Number of test rows to score.")
@@ -1545,6 +1672,7 @@ class Preview(BaseModel):
     error: dict[str, Any] | None = None
     id: str
     job_id: str
+    namespace: str = "default"
     request: PreviewRequest
     rows: list[PreviewRow] | None = None
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
@@ -1637,9 +1765,29 @@ class Review(BaseModel):
     dataset_id: str
     id: str
     name: str | None = None
+    namespace: str = "default"
     progress: ReviewProgress | None = None
     rows: int
     version: int = 0
+
+
+class RowChanges(BaseModel):
+    """
+    Rows by content, without ids and metadata. `removed`, `added` and `relabelled` show the first of each.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    added: list[ChangedRow] = Field([], validate_default=True)
+    added_count: int
+    after: int
+    before: int
+    kept: int
+    relabelled: list[ChangedRow] = Field([], validate_default=True)
+    relabelled_count: int
+    removed: list[ChangedRow] = Field([], validate_default=True)
+    removed_count: int
 
 
 class Run(BaseModel):
@@ -1655,6 +1803,7 @@ class Run(BaseModel):
     checkpoints: list[RunCheckpoint]
     created_at: AwareDatetime
     id: str
+    namespace: str = "default"
     task: (
         Literal[
             "sequence_classification",
@@ -1663,6 +1812,8 @@ class Run(BaseModel):
             "token_classification",
             "causal_lm",
             "seq2seq_lm",
+            "direct_preference",
+            "pairwise_reward",
             "text_to_image",
             "image_classification",
         ]
@@ -1816,6 +1967,7 @@ class Audit(BaseModel):
             "completion",
             "conversation",
             "text",
+            "preference",
             "image_classification",
             "image_caption",
         ]
@@ -1824,6 +1976,7 @@ class Audit(BaseModel):
     label_names: list[str] | None = None
     method: str
     name: str | None = None
+    namespace: str = "default"
     not_audited: list[str] = []
     notes: list[str] = []
     request: AuditRequest
@@ -1841,11 +1994,29 @@ class Audit(BaseModel):
             "token_classification",
             "causal_lm",
             "seq2seq_lm",
+            "direct_preference",
+            "pairwise_reward",
             "text_to_image",
             "image_classification",
         ]
         | str
     )
+
+
+class Comparison(BaseModel):
+    """
+    `GET /v1/comparisons`. `queries` and `audits` are null where no finished pair is there; `notes` says why.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    audits: AuditChange | None = None
+    from_index_id: str
+    notes: list[str] = []
+    queries: QueryChange | None = None
+    rows: RowChanges
+    to_index_id: str
 
 
 class Evaluation(BaseModel):
@@ -1862,6 +2033,7 @@ class Evaluation(BaseModel):
     id: str
     job_id: str
     name: str | None = None
+    namespace: str = "default"
     pieces: int = 0
     progress: Progress | None = None
     report: Report | None = None
@@ -1895,6 +2067,7 @@ class Groups(BaseModel):
     index_id: str
     job_id: str
     method: str
+    namespace: str = "default"
     notes: list[str] = []
     request: GroupsRequest
     rows: int
@@ -1924,6 +2097,7 @@ class Query(BaseModel):
     job_id: str
     method: str
     milliseconds: dict[str, float] | None = None
+    namespace: str = "default"
     notes: list[str] = []
     reduction: Literal["mean", "sum"] | str = "mean"
     request: QueryRequest
@@ -1952,6 +2126,7 @@ class Sweep(BaseModel):
     job_id: str
     method: str
     milliseconds: dict[str, float] | None = None
+    namespace: str = "default"
     request: SweepRequest
     result: SweepResult | None = None
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
