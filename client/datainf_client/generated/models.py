@@ -1711,9 +1711,9 @@ class QueryRequest(BaseModel):
         None,
         description="How the image is made that target 'prediction' asks an image model for.",
     )
-    include: list[Literal["blocks", "tokens"] | str] = Field(
+    include: list[Literal["blocks", "tokens", "levels"] | str] = Field(
         [],
-        description="'blocks': each weight tensor's part of the influence; 'tokens': each token's part of the score.",
+        description="'blocks': each weight tensor's part of the influence; 'tokens': each token's part of the score; 'levels': how much each row stands out.",
     )
     k: int = Field(10, description="Rows per ranking.")
     method: str = Field(
@@ -1838,6 +1838,7 @@ class ScoredRow(BaseModel):
     direction: Literal["helpful", "harmful"] | str
     exact: bool
     influence: float
+    influence_level: Literal["high", "medium", "low", "none"] | str | None = None
     label: int | float | str | list[int | float | str | TextSpan | None] | None = None
     metadata: dict[str, Any] | None = None
     percentile: float
@@ -1912,6 +1913,7 @@ class TestPointResult(BaseModel):
     the answer it was asked against: scores are then of the difference, `loss - against_loss`.
     `base_loss` is the loss of the same with the adapter switched off: what the base model alone would have lost. It is
     null for plain models, and where weights of the base model itself are not known or were trained, too.
+    `stands_out`, where levels were asked for, says whether any row's level is high.
     """
 
     model_config = ConfigDict(
@@ -1928,6 +1930,7 @@ class TestPointResult(BaseModel):
     predicted_label: int | float | str | list[int | float | str | TextSpan | None] | None = None
     predicted_probability: float | None = None
     prediction: str | None = None
+    stands_out: bool | None = None
     summary: dict[str, float]
     target_text: str | None = None
     tokens: TokenLosses | None = None
