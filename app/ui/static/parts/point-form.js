@@ -12,6 +12,9 @@ const TYPED = {
   text: [["text", "Text", true]],
 };
 
+/** In a method's place: the service takes one, names it and says why. */
+const AUTO = { name: "auto", title: "Automatic", summary: "What agreed best with retraining, on this index where an evaluation judged it." };
+
 /**
  * The form of a test point.
  * @param {object} context index, data sets, methods and names of the view
@@ -22,10 +25,11 @@ export async function pointForm(context, start, ask) {
   const source = await sourceFields(context, start);
   const target = h("select", null, [["label", "the reference"], ["prediction", "the model's own answer"]].map(([value, text]) =>
     h("option", { value, selected: value === start.target }, text)));
-  const method = h("select", null, context.methods.map((item) =>
-    h("option", { value: item.name, selected: item.name === (start.method ?? "datainf") }, `${item.title}${item.is_baseline ? " (baseline)" : ""}`)));
+  const choices = [AUTO, ...context.methods];
+  const method = h("select", null, choices.map((item) =>
+    h("option", { value: item.name, selected: item.name === (start.method ?? AUTO.name) }, `${item.title}${item.is_baseline ? " (baseline)" : ""}`)));
   const meaning = h("p", { class: "faint" });
-  const explain = () => replace(meaning, context.methods.find((item) => item.name === method.value)?.summary ?? "");
+  const explain = () => replace(meaning, choices.find((item) => item.name === method.value)?.summary ?? "");
   method.addEventListener("change", explain);
   explain();
   const k = h("input", { type: "number", min: 1, max: 200, value: start.k ?? 10 });
