@@ -62,6 +62,10 @@ test-kernels: $(STAMP) ## Run the numeric tests with the instructions of other x
 
 openapi: $(STAMP) ## Store the OpenAPI document after a change of the HTTP contract on purpose
 	DATAINF_TESTS_STORE_OPENAPI=1 $(BIN)/python -m pytest -q tests/app/http/test_openapi_document.py
+	$(BIN)/python scripts/write_client_models.py
+
+client-models: $(STAMP) ## Write the Python client's models anew from the stored OpenAPI document
+	$(BIN)/python scripts/write_client_models.py
 
 bench-gradients: $(STAMP) ## Measure per-row gradients on an idle machine (about ten minutes)
 	mkdir -p docs/benchmarks

@@ -15,6 +15,7 @@ from fastapi.openapi.utils import get_openapi
 from app.audits import routes as audits
 from app.checkpoints import routes as checkpoints
 from app.checkpoints import run_routes as runs
+from app.datasets import image_routes as row_images
 from app.datasets import preview_routes as previews
 from app.datasets import routes as datasets
 from app.evaluations import routes as evaluations
@@ -57,7 +58,10 @@ Errors are `application/problem+json` with a stable `code` and a `hint` that say
 #: The tags of the document in their order, each with what it is about and the routes that carry it.
 RESOURCES: dict[str, tuple[str, tuple[APIRouter, ...]]] = {
     "checkpoints": ("Base model and adapter, by the digest of their files.", (checkpoints.router, runs.router)),
-    "datasets": ("Rows, addressed by the digest of their normal form.", (datasets.router, previews.router)),
+    "datasets": (
+        "Rows, addressed by the digest of their normal form.",
+        (datasets.router, row_images.router, previews.router),
+    ),
     "indexes": ("All that is cached for a checkpoint and a data set.", (indexes.router,)),
     "queries": ("Test points scored against an index.", (methods.router, queries.router)),
     "audits": ("Training rows ranked by evidence that their label is wrong.", (audits.router,)),

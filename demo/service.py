@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from cli.client.service import Service
 from cli.commands.serve import service_url
+from datainf_client import Client, ServiceError
 from influence.errors import Unavailable
 from influence.store.embedded import die_with_parent
 
@@ -63,7 +63,7 @@ def _free_port() -> int:
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     """Ready means: the API answers, its store answers and a worker has loaded."""
     deadline = time.monotonic() + START_SECONDS
-    with Service(url) as service:
+    with Client(url) as service:
         while time.monotonic() < deadline and process.poll() is None:
             if _is_ready(service):
                 return
@@ -72,10 +72,10 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> 
     raise Unavailable(f"The service did not start: {' | '.join(lines) or 'it said nothing'}", hint=f"See {log}.")
 
 
-def _is_ready(service: Service) -> bool:
+def _is_ready(service: Client) -> bool:
     try:
-        found = service.send("GET", "/health/ready", refuse=False)
-    except Unavailable:
+        found = service.readiness()
+    except ServiceError:
         return False
     return found.get("status") == "ready" and bool(found.get("workers"))
 

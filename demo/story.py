@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from rich.console import Console
 
-from cli.client.service import Service
 from cli.commands.build import BuildOptions, build, send_dataset
 from cli.commands.query import ask
 from cli.printing.output import Output
 from cli.samples.tickets import LABEL_NAMES
+from datainf_client import Client
 from demo.findings import Findings, judge
 from demo.preparation import Prepared
 from demo.report import show_answer, show_findings, show_index, show_other_method, show_step, show_what_next
@@ -33,7 +33,7 @@ class Uploaded:
 def tell_story(url: str, prepared: Prepared, console: Console) -> Findings:
     """Everything between the service's start and its end. Raises what the service has to say."""
     output = Output()
-    with Service(url) as service:
+    with Client(url) as service:
         show_step(console, "3  Upload adapter and rows, build the index")
         uploaded = upload(service, prepared, output)
         show_index(console, uploaded.index)
@@ -49,7 +49,7 @@ def tell_story(url: str, prepared: Prepared, console: Console) -> Findings:
     return findings
 
 
-def upload(service: Service, prepared: Prepared, output: Output) -> Uploaded:
+def upload(service: Client, prepared: Prepared, output: Output) -> Uploaded:
     """Send the checkpoint and both data sets; build the index of the training rows and wait for it."""
     names = list(LABEL_NAMES)
     train = BuildOptions(
@@ -63,7 +63,7 @@ def upload(service: Service, prepared: Prepared, output: Output) -> Uploaded:
     return Uploaded(index, send_dataset(service, heldout, output))
 
 
-def show_mistakes(service: Service, uploaded: Uploaded, prepared: Prepared, console: Console, output: Output) -> Json:
+def show_mistakes(service: Client, uploaded: Uploaded, prepared: Prepared, console: Console, output: Output) -> Json:
     """Find held-out tickets that the model gets wrong and ask about the worst; answers the last one asked."""
     everyone: Json = {"rows": {"dataset_id": uploaded.heldout_id}, "k": 1, "exact": False}
     answers = Query.model_validate(ask(service, uploaded.index.id, everyone, output)).results or ()
@@ -81,12 +81,12 @@ def show_mistakes(service: Service, uploaded: Uploaded, prepared: Prepared, cons
 
 
 def find_wrong_labels(
-    service: Service, uploaded: Uploaded, prepared: Prepared, output: Output, method: str = "datainf"
+    service: Client, uploaded: Uploaded, prepared: Prepared, output: Output, method: str = "datainf"
 ) -> tuple[str, Findings]:
     """Influence of every training row on the mean held-out loss, held against the labels known to be wrong."""
     rows: Json = {"dataset_id": uploaded.heldout_id}
     body: Json = {"rows": rows, "aggregate": "mean", "order": "harmful", "method": method}
     query = Query.model_validate(ask(service, uploaded.index.id, body, output))
-    scores = service.get(f"/v1/queries/{query.id}/scores")
+    scores = service.http.get(f"/v1/queries/{query.id}/scores")
     influence = np.asarray(scores["influence"][0], dtype=np.float64)
     return query.id, judge(influence, [ticket.is_wrong for ticket in prepared.tickets.train])

@@ -28,6 +28,8 @@ SLOW_PLACES = (
     "app/http/test_process.py",
     "cli/test_serve.py",
     "cli/test_supervisor.py",
+    "client/test_client_docs.py",
+    "client/test_client_story.py",
     "docker/test_redis_configuration.py",
     "end_to_end",
     "influence/store/test_embedded.py",
@@ -39,7 +41,7 @@ SLOW_PLACES = (
 #: Single files that take longest: they start first, so that no process is left alone with one at the end.
 LONGEST_FIRST = ("end_to_end", "page", "workers/evaluating", "workers/process")
 #: Here the store is asked for by itself; elsewhere whoever asks for it has a worker at work on it.
-STORE_ALONE = ("app", "cli", "influence")
+STORE_ALONE = ("app", "cli", "client", "influence")
 #: Tests of single parts of the store write what belongs to no record.
 RAW_PLACES = ("influence/store",)
 

@@ -7,7 +7,7 @@ import pytest
 
 from app.main import create_app
 from app.settings import ApiSettings
-from cli.client.service import resource_path
+from cli.client.paths import resource_path
 from influence.contracts.job import JobKind, WorkRecord
 from influence.contracts.work import KIND_OF_ACTOR, QUEUES, WORK_KINDS, WorkKind
 from influence.store.data.files import Files

@@ -15,6 +15,7 @@ from influence.contracts.audit import Audit
 from influence.contracts.common import Json
 from influence.contracts.curation.conditions import METADATA_PREFIX
 from influence.contracts.dataset import ROW_FORMS, Dataset
+from influence.rows.images.store import IMAGE_SUFFIX
 
 #: Other names under which JSON lines are asked for.
 _JSONL_NAMES = ("application/x-ndjson", "application/x-jsonlines", JSON_MEDIA_TYPE)
@@ -64,6 +65,8 @@ def _own_cells(audit: Audit, row: Json) -> Json:
     """One row of the table: where it stands, figures that the audit has, its words; lists as JSON text."""
     words = row["row"]
     texts = {name: _flat(value) for name in ROW_FORMS[audit.kind].words if (value := words.get(name)) is not None}
+    if ROW_FORMS[audit.kind].has_image:
+        texts["image"] = words["image"]["digest"] + IMAGE_SUFFIX
     figures = {name: _flat(row[name]) for name in _FIGURES if name in row}
     return {"row_index": row["row_index"], "row_id": row["row_id"], **figures, **texts}
 

@@ -24,4 +24,4 @@ def stream_export(context: Context, dataset: Dataset, form: str, search: RowSear
                 (row,) = file.read_many([row_index])
                 yield row_index, row, None
 
-    return stream_table(dataset, chosen(), file.read(0, 1)[0], form)
+    return stream_table(dataset, chosen(), file.read(0, 1)[0], form, context.files.images)

@@ -94,6 +94,11 @@ def subject_of_rows(context: Context, request: Experiment, dataset_id: str) -> t
             )
         return Subject(task=task.name, base_model=base, dataset_id=dataset.id), dataset
     numbers: int | None = dataset.statistics.get("numbers_per_row")
+    if base is None and task.reads == "image":
+        raise InvalidRequest(
+            "A model of images is trained, and no base model is named.",
+            hint="Name an alias, path or hub id in 'base_model': its folder holds preprocessor_config.json, too.",
+        )
     names, count = _labels(context, dataset) if numbers is None else (None, numbers)
     subject = Subject(
         task=task.name,

@@ -16,6 +16,8 @@ SUFFIXES = {CSV_MEDIA_TYPE: "csv", JSONL_MEDIA_TYPE: "jsonl", PARQUET_MEDIA_TYPE
 #: Characters that make a spreadsheet take a cell for a formula when it begins with them.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _BATCH_ROWS = 4096
+#: Rows at once where every one holds a file.
+_FILE_ROWS = 32
 _READ_BYTES = 1 << 18
 
 
@@ -26,7 +28,8 @@ def stream_rows(
     notes: Mapping[str, str] | None = None,
 ) -> Iterator[bytes]:
     """Rows of flat cells as pieces of a file. `types`, name to str, int, float or bool, are those of the first row
-    where they are left out; CSV and Parquet have just these columns. `notes` go into the schema of Parquet."""
+    where they are left out; CSV and Parquet have just these columns. `notes` go into the schema of Parquet, whose
+    columns may also be of `bytes`, files of images: their cells are `{bytes, path}`."""
     following = iter(rows)
     if media_type == JSONL_MEDIA_TYPE:
         return _stream_jsonl(following)
@@ -69,16 +72,18 @@ def _stream_parquet(
     import pyarrow.parquet as pq
 
     kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    kinds[bytes] = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    most = _FILE_ROWS if bytes in types.values() else _BATCH_ROWS
     schema = pa.schema([(name, kinds[kind]) for name, kind in types.items()], metadata=notes)
     with tempfile.TemporaryFile(prefix="datainf-table-") as file:
         with pq.ParquetWriter(file, schema) as writer:
-            for batch in _batches(rows):
+            for batch in _batches(rows, most):
                 writer.write_table(pa.Table.from_pylist(batch, schema=schema))
         file.seek(0)
         while piece := file.read(_READ_BYTES):
             yield piece
 
 
-def _batches(rows: Iterator[Json]) -> Iterator[Sequence[Json]]:
-    while batch := list(islice(rows, _BATCH_ROWS)):
+def _batches(rows: Iterator[Json], most: int = _BATCH_ROWS) -> Iterator[Sequence[Json]]:
+    while batch := list(islice(rows, most)):
         yield batch

@@ -8,6 +8,7 @@ from typing import Any
 
 from influence.checkpoint_files.adapters.experts import refuse_single_experts
 from influence.checkpoint_files.adapters.folders import CONFIG_FILE, MODEL_CONFIG_FILE, WEIGHTS_FILE
+from influence.checkpoint_files.adapters.former_names import FORMER, LayerNames
 from influence.checkpoint_files.adapters.names import name_tensors
 from influence.checkpoint_files.adapters.trained_on import find_doubts, refuse_other_model
 from influence.checkpoint_files.base_files import BaseFiles
@@ -15,10 +16,11 @@ from influence.checkpoint_files.base_fit import check_base_fit
 from influence.checkpoint_files.config import MAX_CONFIG_BYTES, AdapterConfig, canonical_fields, parse_adapter_config
 from influence.checkpoint_files.finiteness import check_finite
 from influence.checkpoint_files.multimodal import refuse_inexact_text
-from influence.checkpoint_files.safetensors_header import read_header
+from influence.checkpoint_files.safetensors_header import TensorInfo, read_header
 from influence.checkpoint_files.task.find import HeadFacts, find_problem_type, find_task
 from influence.checkpoint_files.task.head import choose_label_names, count_labels, find_outputs
-from influence.checkpoint_files.tensors import check_structure
+from influence.checkpoint_files.task.processor import check_processor
+from influence.checkpoint_files.tensors import AdapterTensors, check_structure
 from influence.checkpoint_files.tokenizers.record import date_doubts, describe_tokenizer, keep_files
 from influence.checkpoint_files.tokenizers.settings import PIPELINE, TokenizerSettings, read_settings
 from influence.checkpoint_files.vocabulary import base_entries, find_vocabulary, refuse_unknown_tokens
@@ -40,11 +42,7 @@ def accept_adapter(
     Raises AdapterConfigRefused, AdapterMismatch, AdapterNotFinite, TaskMismatch, UnreadableFile.
     """
     config = parse_adapter_config(_read_config(folder))
-    if not (folder / WEIGHTS_FILE).is_file():
-        raise AdapterMismatch(f"The adapter has no {WEIGHTS_FILE}.", hint="Send all files that save_pretrained wrote.")
-    header = read_header(folder / WEIGHTS_FILE)
-    tensors = check_structure(config, name_tensors(folder / WEIGHTS_FILE, header))
-    check_finite(folder / WEIGHTS_FILE, header)
+    tensors = _read_weights(folder / WEIGHTS_FILE, config)
     base_files = BaseFiles(Path(base.location)) if base.kind == "path" else None
     settings = read_settings(folder)
     base_tensors = base_files.tensors() if base_files else {}
@@ -53,11 +51,13 @@ def accept_adapter(
     head = HeadFacts(find_outputs(tensors, base_shapes), find_problem_type(model_config, base_config))
     found_task = find_task(config, task, head, base_config)
     refuse_inexact_text(base_config, found_task)
+    if base_files and TASKS[found_task].reads == "image":
+        check_processor(base_files.folder, folder)
     num_labels = count_labels(found_task, tensors, base_shapes)
     refuse_single_experts(tensors.modules, base_config)
     refuse_other_model(model_config, base_config)
     if base_files:
-        check_base_fit(config, tensors, base_tensors, base_files.config)
+        _check_fit(config, tensors, base_tensors, base_config)
     pad_token_id = _padding_beside(model_config) if TASKS[found_task].head is not None else None
     named = model_config or ({} if tensors.saved else base_config)
     names = choose_label_names(found_task, num_labels, label_names, named)
@@ -83,6 +83,7 @@ def accept_adapter(
         adapter=config.model_dump(mode="json"),
         adapter_digest=adapter_digest,
         label_names=names,
+        layer_names=FORMER if LayerNames.of(base_config).are_former(tensors.modules) else None,
         num_labels=num_labels,
         vocabulary=vocabulary,
         tokenizer=describe_tokenizer(settings, base_folder, pad_token_id),
@@ -92,6 +93,25 @@ def accept_adapter(
         warnings=warnings,
         created_at=now(),
     )
+
+
+def _read_weights(file: Path, config: AdapterConfig) -> AdapterTensors:
+    """The tensors that the configuration speaks of, all finite. Raises AdapterMismatch and AdapterNotFinite."""
+    if not file.is_file():
+        raise AdapterMismatch(f"The adapter has no {WEIGHTS_FILE}.", hint="Send all files that save_pretrained wrote.")
+    header = read_header(file)
+    tensors = check_structure(config, name_tensors(file, header))
+    check_finite(file, header)
+    return tensors
+
+
+def _check_fit(
+    config: AdapterConfig, tensors: AdapterTensors, base: Mapping[str, TensorInfo], base_config: Mapping[str, Any]
+) -> None:
+    """As `check_base_fit`, with the base's layers called as the adapter calls them: formerly or by now."""
+    names = LayerNames.of(base_config)
+    spell = names.former if names.are_former(tensors.modules) else names.current
+    check_base_fit(config, tensors, {spell(name): info for name, info in base.items()}, base_config)
 
 
 def _digest(folder: Path, config: AdapterConfig, settings: TokenizerSettings | None) -> str:

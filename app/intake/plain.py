@@ -4,16 +4,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from influence.checkpoint_files.adapters.former_names import LayerNames
 from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.multimodal import refuse_inexact_text
 from influence.checkpoint_files.safetensors_header import TensorInfo
 from influence.checkpoint_files.task.find import find_plain_task
 from influence.checkpoint_files.task.head import choose_label_names, count_labels
+from influence.checkpoint_files.task.processor import check_processor
 from influence.checkpoint_files.tensors import AdapterTensors
 from influence.checkpoint_files.trainable import match_tensors, normalise_patterns
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import now
-from influence.contracts.tasks import TaskName, listed_tasks
+from influence.contracts.tasks import TASKS, TaskName, listed_tasks
 from influence.digests import digest_json
 from influence.errors import TaskMismatch
 
@@ -33,8 +35,10 @@ def accept_plain(
     patterns = normalise_patterns(trainable)
     files = BaseFiles(Path(model.location)) if model.kind == "path" else None
     tensors = files.tensors() if files else {}
-    meant = match_tensors(patterns, tensors) if files else {}
+    meant = match_tensors(patterns, tensors, LayerNames.of(files.config)) if files else {}
     found_task = _find_task(task, files, tensors)
+    if files and TASKS[found_task].reads == "image":
+        check_processor(files.folder, None)
     refuse_inexact_text(files.config if files else {}, found_task)
     num_labels = count_labels(found_task, AdapterTensors(), {name: info.shape for name, info in tensors.items()})
     config: Mapping[str, Any] = files.config if files else {}

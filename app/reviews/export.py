@@ -10,6 +10,8 @@ from app.reviews.label_studio import label_config, stream_tasks
 from app.reviews.rows import find_rows
 from influence.contracts.curation.conditions import RowSearch
 from influence.contracts.curation.review import Decision, ExportMode, Review
+from influence.contracts.dataset import ROW_FORMS
+from influence.errors import InvalidRequest
 from influence.rows.file import RowFile
 
 FORMS: dict[str, ExportForm] = {
@@ -22,9 +24,15 @@ FORMS: dict[str, ExportForm] = {
 def stream_export(context: Context, review: Review, form: str, mode: ExportMode, search: RowSearch) -> Iterator[bytes]:
     """The file in pieces, of the rows that fit.
 
-    Raises NotFound, InvalidRequest (of the search) and Internal (rows that are gone or damaged) before the first byte.
+    Raises NotFound, InvalidRequest (of the search or the form) and Internal (rows that are gone or damaged) before the
+    first byte.
     """
     dataset = context.store.datasets.require(review.dataset_id)
+    if ROW_FORMS[dataset.kind].has_image and form not in TABLES:
+        raise InvalidRequest(
+            f"Label Studio shows images by their address, and those of {dataset.id} have none.",
+            hint="Export 'parquet', which holds the images; or decide in the review itself.",
+        )
     if form == "label-studio-config":
         return iter([label_config(dataset).encode()])
     decisions = {one.row_index: one for one in context.store.review_data.scan(review.id)}
@@ -33,7 +41,8 @@ def stream_export(context: Context, review: Review, form: str, mode: ExportMode,
     chosen = _rows(file, indexes, decisions, mode)
     if form == "label-studio":
         return stream_tasks(dataset, chosen)
-    return stream_table(dataset, chosen, file.read(0, 1)[0], form, with_decision=mode == "annotated")
+    first, images = file.read(0, 1)[0], context.files.images
+    return stream_table(dataset, chosen, first, form, images, with_decision=mode == "annotated")
 
 
 def _rows(file: RowFile, indexes: Any, decisions: Mapping[int, Decision], mode: ExportMode) -> Iterator[ChosenRow]:

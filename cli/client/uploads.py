@@ -3,14 +3,14 @@
 import json
 from typing import IO
 
-from cli.client.service import Service
 from cli.printing.output import Output
 from cli.printing.text import count, plain
+from datainf_client import Client
 from influence.contracts.common import Json
 
 
 def send_rows(
-    service: Service,
+    service: Client,
     stream: IO[bytes],
     name: str,
     output: Output,
@@ -26,7 +26,7 @@ def send_rows(
         form["label_names"] = json.dumps(label_names)
     with output.busy(f"Sending {name}"):
         upload = {"file": (name, stream, "application/octet-stream")}
-        made = service.send("POST", "/v1/datasets", data=form, files=upload)
+        made = service.http.submit("/v1/datasets", data=form, files=upload)
     output.note(f"Data set    {plain(made['id'])}: {count(made['rows'])} rows, {plain(made['kind'])}")
     for problem in made.get("problems", []):
         output.note(f"            note: {plain(problem['message'], 200)}")

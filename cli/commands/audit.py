@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.client.job_events import read_finished
-from cli.client.service import Service, index_path, resource_path
+from cli.client.paths import index_path, resource_path
 from cli.commands.base import client_command
 from cli.options.fields import Spelling, check_body, options_of
 from cli.options.parsing import parse_names, parse_object
@@ -17,6 +17,7 @@ from cli.options.shared import AskedIndex
 from cli.printing.output import Output
 from cli.printing.tables import row_text, score_text
 from cli.printing.text import count, label_text, plain
+from datainf_client import Client
 from influence.contracts.audit import Audit, AuditedRow, AuditRequest, Signal
 from influence.contracts.common import Json
 from influence.errors import InvalidRequest
@@ -40,7 +41,7 @@ _SETTINGS = options_of(
 
 @client_command(_SETTINGS)
 def audit_command(
-    service: Service,
+    service: Client,
     output: Output,
     settings: Json,
     *,
@@ -53,7 +54,7 @@ def audit_command(
     finished = run_audit(service, index_id, check_body(AuditRequest, settings, "audit"), output)
     rows = read_top(service, finished["id"], top)
     if out is not None and media_type is not None:
-        service.download(f"{resource_path(finished['id'])}/table", out, media_type=media_type)
+        service.http.download(f"{resource_path(finished['id'])}/table", out, media_type=media_type)
         output.note(f"Table       {out}")
 
     def show() -> None:
@@ -62,21 +63,21 @@ def audit_command(
     output.show({**finished, "top": rows}, show)
 
 
-def run_audit(service: Service, index_id: str, body: Json, output: Output) -> Json:
+def run_audit(service: Client, index_id: str, body: Json, output: Output) -> Json:
     """The finished audit as the service tells it. Raises what the service has to say."""
-    made = Audit.model_validate(service.post(index_path(index_id, "audits"), body))
+    made = Audit.model_validate(service.http.submit(index_path(index_id, "audits"), body))
     output.note(f"Audit       {plain(made.id)} (job {plain(made.job_id)})")
     return read_finished(service, made.job_id, made.id, output)
 
 
-def read_top(service: Service, audit_id: str, top: int) -> list[Json]:
+def read_top(service: Client, audit_id: str, top: int) -> list[Json]:
     """The `top` most suspicious rows, most suspicious first."""
     rows: list[Json] = []
     path = f"{resource_path(audit_id)}/rows"
     following: int | None = 0
     while following is not None and len(rows) < top:
         # Without a length the service sends a page of its own size: its limit is not ours to know.
-        page = service.get(path, offset=following)
+        page = service.http.get(path, offset=following)
         rows += page["data"]
         following = page["next"]
     return rows[:top]

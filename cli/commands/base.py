@@ -5,10 +5,11 @@ from collections.abc import Callable
 from inspect import Parameter
 from typing import Any
 
-from cli.client.service import DEFAULT_URL, Service
 from cli.options.fields import Options
 from cli.options.shared import ApiKey, AsJson, Url
 from cli.printing.output import Output
+from datainf_client import Client
+from datainf_client.http.session import DEFAULT_URL
 
 _HANDED_OVER = ("service", "output", "settings")
 _COMMON = (
@@ -29,7 +30,7 @@ def client_command(*added: Options) -> Callable[[Callable[..., None]], Callable[
         def command(**written: Any) -> None:
             own = {name: written[name] for name in names}
             output = Output(as_json=written["as_json"])
-            with output.reporting(), Service(written["url"], written["api_key"]) as service:
+            with output.reporting(), Client(written["url"], written["api_key"]) as service:
                 settings = {name: value for options in added for name, value in options.read(written).items()}
                 run(service, output, *([settings] if added else []), **own)
 

@@ -9,7 +9,6 @@ import typer
 
 from cli.client.files import open_adapter, open_file
 from cli.client.job_events import read_finished
-from cli.client.service import Service
 from cli.client.uploads import send_rows
 from cli.commands.base import client_command
 from cli.commands.build_run import build_run, send_run
@@ -18,6 +17,7 @@ from cli.options.parsing import given, parse_names, parse_object
 from cli.options.shared import DataFile, DatasetId, Wait
 from cli.printing.output import Output
 from cli.printing.text import bytes_text, count, duration_text, plain
+from datainf_client import Client
 from influence.contracts.checkpoint import CheckpointRequest
 from influence.contracts.common import Json
 from influence.contracts.dataset import DatasetRequest
@@ -62,7 +62,7 @@ class BuildOptions:
 
 @client_command(_CHECKPOINT, _COLUMNS, _INDEX)
 def build_command(
-    service: Service,
+    service: Client,
     output: Output,
     settings: Json,
     *,
@@ -85,7 +85,7 @@ def build_command(
     output.show(index, lambda: show_index(Index.model_validate(index), output))
 
 
-def build(service: Service, options: BuildOptions, output: Output, *, wait: bool) -> Json:
+def build(service: Client, options: BuildOptions, output: Output, *, wait: bool) -> Json:
     """The index as the service tells it, ready when waited for. Raises what the service and the files have to say."""
     check_options(options)
     if options.run is not None:
@@ -93,7 +93,7 @@ def build(service: Service, options: BuildOptions, output: Output, *, wait: bool
     checkpoint_id = options.checkpoint_id or send_checkpoint(service, options, output)
     dataset_id = options.dataset_id or send_dataset(service, options, output)
     body = {"checkpoint_id": checkpoint_id, "dataset_id": dataset_id, **options.index}
-    made = service.post("/v1/indexes", body)
+    made = service.http.submit("/v1/indexes", body)
     index = Index.model_validate(made)
     if index.state == "succeeded":
         output.note(f"Index       {plain(index.id)} was built before")
@@ -105,7 +105,7 @@ def build(service: Service, options: BuildOptions, output: Output, *, wait: bool
     return read_finished(service, index.job_id, index.id, output)
 
 
-def _build_run(service: Service, options: BuildOptions, folder: Path, output: Output, *, wait: bool) -> Json:
+def _build_run(service: Client, options: BuildOptions, folder: Path, output: Output, *, wait: bool) -> Json:
     form = given({"base_model": options.base_model, "task": options.task, "revision": options.revision})
     run = send_run(service, folder, form, options.label_names, output)
     dataset_id = options.dataset_id or send_dataset(service, options, output)
@@ -114,9 +114,9 @@ def _build_run(service: Service, options: BuildOptions, folder: Path, output: Ou
     return build_run(service, run, {"dataset_id": dataset_id, **options.index}, output, wait=wait)
 
 
-def note_readiness(service: Service, output: Output) -> None:
+def note_readiness(service: Client, output: Output) -> None:
     """Say what the service remarks on its state, such as that no worker runs."""
-    for note in service.send("GET", "/health/ready", refuse=False).get("notes", []):
+    for note in service.readiness().get("notes", []):
         output.note(f"Note: {plain(note, 200)}")
 
 
@@ -134,7 +134,7 @@ def check_options(options: BuildOptions) -> None:
     check_body(IndexRequest, {"checkpoint_id": "ckpt_", "dataset_id": "ds_", **options.index}, "build")
 
 
-def send_checkpoint(service: Service, options: BuildOptions, output: Output) -> str:
+def send_checkpoint(service: Client, options: BuildOptions, output: Output) -> str:
     """Upload the adapter, or name the modules of a plain model; answers the checkpoint's id."""
     form = given({"base_model": options.base_model, "task": options.task, "revision": options.revision})
     made = _send_adapter(service, options, form, output) if options.adapter else _name_modules(service, options, form)
@@ -145,24 +145,24 @@ def send_checkpoint(service: Service, options: BuildOptions, output: Output) -> 
     return str(made["id"])
 
 
-def _name_modules(service: Service, options: BuildOptions, fields: Json) -> Json:
+def _name_modules(service: Client, options: BuildOptions, fields: Json) -> Json:
     names = {} if options.label_names is None else {"label_names": options.label_names}
-    return service.post("/v1/checkpoints", {**fields, **names, "trainable": options.trainable})
+    return service.http.submit("/v1/checkpoints", {**fields, **names, "trainable": options.trainable})
 
 
-def _send_adapter(service: Service, options: BuildOptions, form: dict[str, str], output: Output) -> Json:
+def _send_adapter(service: Client, options: BuildOptions, form: dict[str, str], output: Output) -> Json:
     assert options.adapter is not None
     if options.label_names is not None:
         form["label_names"] = json.dumps(options.label_names)
     if options.lora_alpha is not None:
         form["lora_alpha"] = str(options.lora_alpha)
     with open_adapter(options.adapter) as archive, output.busy(f"Sending {options.adapter}"):
-        return service.send(
-            "POST", "/v1/checkpoints", data=form, files={"adapter": ("adapter.zip", archive, "application/zip")}
+        return service.http.submit(
+            "/v1/checkpoints", data=form, files={"adapter": ("adapter.zip", archive, "application/zip")}
         )
 
 
-def send_dataset(service: Service, options: BuildOptions, output: Output) -> str:
+def send_dataset(service: Client, options: BuildOptions, output: Output) -> str:
     """Upload the rows; answers the data set's id."""
     assert options.data is not None
     with open_file(options.data, "data file") as stream:

@@ -5,22 +5,20 @@ from pathlib import Path
 
 from cli.client.files import open_run
 from cli.client.job_events import read_finished
-from cli.client.service import Service
 from cli.printing.output import Output
 from cli.printing.text import plain
+from datainf_client import Client
 from influence.contracts.checkpoint import Run
 from influence.contracts.common import Json
 from influence.contracts.index import Index
 
 
-def send_run(
-    service: Service, folder: Path, form: dict[str, str], label_names: list[str] | None, output: Output
-) -> Run:
+def send_run(service: Client, folder: Path, form: dict[str, str], label_names: list[str] | None, output: Output) -> Run:
     """Upload the checkpoints of a trainer's folder. Raises what the service and the files have to say."""
     names = {} if label_names is None else {"label_names": json.dumps(label_names)}
     with open_run(folder) as archive, output.busy(f"Sending {folder}"):
-        made = service.send(
-            "POST", "/v1/runs", data={**form, **names}, files={"run": ("run.zip", archive, "application/zip")}
+        made = service.http.submit(
+            "/v1/runs", data={**form, **names}, files={"run": ("run.zip", archive, "application/zip")}
         )
     run = Run.model_validate(made)
     output.note(f"Run         {plain(run.id)}: {len(run.checkpoints)} checkpoints, {plain(run.task)}")
@@ -31,13 +29,13 @@ def send_run(
     return run
 
 
-def build_run(service: Service, run: Run, body: Json, output: Output, *, wait: bool) -> Json:
+def build_run(service: Client, run: Run, body: Json, output: Output, *, wait: bool) -> Json:
     """An index of each checkpoint; answers the last one's, which stands for the run in queries with its id."""
-    made = service.post("/v1/indexes", {"run_id": run.id, **body})
+    made = service.http.submit("/v1/indexes", {"run_id": run.id, **body})
     for one in run.checkpoints:
         if one.weight > 0:
             # The index is there by now: asking again tells its job.
-            made = service.post("/v1/indexes", {"checkpoint_id": one.checkpoint_id, **body})
+            made = service.http.submit("/v1/indexes", {"checkpoint_id": one.checkpoint_id, **body})
             index = Index.model_validate(made)
             output.note(f"Index       {plain(index.id)} of step {one.step}")
             if wait and index.state != "succeeded":

@@ -7,7 +7,7 @@ from typing import Annotated, get_args
 import typer
 
 from cli.client.job_events import read_finished
-from cli.client.service import Service, resource_path
+from cli.client.paths import resource_path
 from cli.commands.base import client_command
 from cli.commands.build import note_readiness
 from cli.commands.experiment import Experiment, Rows, make_request, parse_methods
@@ -17,6 +17,7 @@ from cli.options.shared import DataFile, DatasetId, Wait
 from cli.printing.output import Output
 from cli.printing.reports import show_report
 from cli.printing.text import plain
+from datainf_client import Client
 from influence.contracts.common import Json
 from influence.contracts.dataset import DatasetRequest
 from influence.contracts.evaluation import Evaluation, EvaluationKind, EvaluationRequest, LoraShape, TrainingRecipe
@@ -50,7 +51,7 @@ _RECIPE = options_of(TrainingRecipe, only=("epochs", "learning_rate", "batch_row
 
 @client_command(_ROWS, _EXPERIMENT, _LORA, _RECIPE)
 def evaluate_command(
-    service: Service,
+    service: Client,
     output: Output,
     settings: Json,
     *,
@@ -77,13 +78,13 @@ def evaluate_command(
     evaluate(service, experiment, output, out=out, wait=wait)
 
 
-def evaluate(service: Service, experiment: Experiment, output: Output, *, out: Path | None, wait: bool) -> None:
+def evaluate(service: Client, experiment: Experiment, output: Output, *, out: Path | None, wait: bool) -> None:
     """Send, watch, print and write. Raises what the service and the files have to say."""
     if out is not None:
         if not wait:
             raise InvalidRequest("There is no report to write without waiting for it.", hint="Leave --no-wait out.")
         make_folder(out)
-    made = service.post("/v1/evaluations", make_request(experiment, service, output))
+    made = service.http.submit("/v1/evaluations", make_request(experiment, service, output))
     evaluation = Evaluation.model_validate(made)
     output.note(f"Evaluation  {plain(evaluation.id)} (job {plain(evaluation.job_id)})")
     if wait:
@@ -110,14 +111,14 @@ def make_folder(folder: Path) -> None:
         raise InvalidRequest(f"--out {folder} is no folder: {error.strerror}.", hint="Name another folder.") from error
 
 
-def write_report(service: Service, finished: Json, folder: Path, output: Output) -> None:
+def write_report(service: Client, finished: Json, folder: Path, output: Output) -> None:
     """Write report.json, report.md and every picture as SVG and PNG."""
     evaluation = Evaluation.model_validate(finished)
     path = resource_path(evaluation.id)
     (folder / "report.json").write_text(json.dumps(finished, indent=2) + "\n", encoding="utf-8")
-    (folder / "report.md").write_bytes(service.fetch(f"{path}/report.md"))
+    (folder / "report.md").write_bytes(service.http.fetch(f"{path}/report.md"))
     pictures = () if evaluation.report is None else evaluation.report.pictures
     names = [f"{picture.name}.{ending}" for picture in pictures for ending in PICTURE_ENDINGS]
     for name in names:
-        (folder / name).write_bytes(service.fetch(f"{path}/pictures/{name}"))
+        (folder / name).write_bytes(service.http.fetch(f"{path}/pictures/{name}"))
     output.note(f"Written to {folder}: report.json, report.md{''.join(f', {name}' for name in names)}")

@@ -8,9 +8,9 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from cli.client.files import open_file
-from cli.client.service import Service
 from cli.client.uploads import send_rows
 from cli.printing.output import Output
+from datainf_client import Client
 from influence.contracts.common import Json
 from influence.contracts.evaluation import EvaluationRequest
 from influence.errors import InvalidRequest
@@ -83,7 +83,7 @@ def _parse_damping(text: str, option: str) -> float:
         raise InvalidRequest(f"{option}: {text[:40]!r} is no damping.", hint=_METHODS_HINT) from error
 
 
-def make_request(experiment: Experiment, service: Service, output: Output) -> Json:
+def make_request(experiment: Experiment, service: Client, output: Output) -> Json:
     """The request, with the rows that it names uploaded. Raises InvalidRequest before anything is sent."""
     check_sources(experiment)
     _validate({**_named(experiment, "ds_", "ds_"), **experiment.settings})
@@ -123,7 +123,7 @@ def _validate(body: Json) -> None:
         ) from error
 
 
-def _send(experiment: Experiment, service: Service, output: Output) -> tuple[str | None, str | None]:
+def _send(experiment: Experiment, service: Client, output: Output) -> tuple[str | None, str | None]:
     """Ids of training and test rows, what lies here uploaded first."""
     if experiment.index_id is None and not experiment.train.is_given:
         return _send_made_up(experiment, service, output)
@@ -142,7 +142,7 @@ def _send(experiment: Experiment, service: Service, output: Output) -> tuple[str
     return sent[0], sent[1]
 
 
-def _send_made_up(experiment: Experiment, service: Service, output: Output) -> tuple[str, str]:
+def _send_made_up(experiment: Experiment, service: Client, output: Output) -> tuple[str, str]:
     """Rows of the project's own generators: support tickets, or sentence transformations where classes count."""
     if experiment.kind == "class-attribution":
         from cli.samples.transformations import TransformationSettings, make_transformations, to_jsonl

@@ -1,13 +1,14 @@
 """`datainf query`: which training rows taught the model this."""
 
 from cli.client.job_events import read_finished
-from cli.client.service import Service, index_path
+from cli.client.paths import index_path
 from cli.client.test_points import POINTS, TARGETS
 from cli.commands.base import client_command
 from cli.options.fields import Spelling, check_body, options_of
 from cli.options.shared import AskedIndex
 from cli.printing.output import Output
 from cli.printing.tables import show_query
+from datainf_client import Client
 from influence.contracts.common import Json
 from influence.contracts.query import AUTO, Query, QueryRequest
 from influence.errors import InvalidRequest
@@ -44,7 +45,7 @@ _SETTINGS = options_of(
 
 
 @client_command(POINTS, _SETTINGS)
-def query_command(service: Service, output: Output, settings: Json, *, index_id: AskedIndex) -> None:
+def query_command(service: Client, output: Output, settings: Json, *, index_id: AskedIndex) -> None:
     """Ask which training rows taught the model this."""
     if "damping_scale" not in settings:
         settings = {"method": AUTO, **settings}
@@ -52,9 +53,9 @@ def query_command(service: Service, output: Output, settings: Json, *, index_id:
     output.show(answered, lambda: show_query(Query.model_validate(answered), output.results))
 
 
-def ask(service: Service, index_id: str, body: Json, output: Output) -> Json:
+def ask(service: Client, index_id: str, body: Json, output: Output) -> Json:
     """The answered query as the service tells it. Raises what the service has to say."""
     with output.busy("Asking"):
-        made = service.post(index_path(index_id, "queries"), body, headers={"Prefer": f"wait={_WAIT_SECONDS}"})
+        made = service.http.submit(index_path(index_id, "queries"), body, headers={"Prefer": f"wait={_WAIT_SECONDS}"})
     query = Query.model_validate(made)
     return made if query.results is not None else read_finished(service, query.job_id, query.id, output)

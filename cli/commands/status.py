@@ -6,21 +6,22 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from cli.client.service import Service, resource_path
+from cli.client.paths import resource_path
 from cli.commands.base import client_command
 from cli.printing.output import Output
-from cli.printing.progress import describe_progress
 from cli.printing.tables import facts_table
 from cli.printing.text import bytes_text, count, plain
+from datainf_client import Client
+from datainf_client.generated.models import Job
+from datainf_client.watching.words import describe_progress
 from influence.contracts.common import Json
-from influence.contracts.job import Job
 
 _LISTED = 20
 
 
 @client_command()
 def status_command(
-    service: Service,
+    service: Client,
     output: Output,
     *,
     resource_id: Annotated[
@@ -32,16 +33,16 @@ def status_command(
         overview = read_overview(service)
         output.show(overview, lambda: show_overview(overview, output))
     else:
-        resource = service.get(resource_path(resource_id))
+        resource = service.http.get(resource_path(resource_id))
         output.show(resource, lambda: show_resource(resource_id, resource, output))
 
 
-def read_overview(service: Service) -> Json:
+def read_overview(service: Client) -> Json:
     """Readiness, the newest indexes and the newest jobs. Raises Unavailable."""
     return {
-        "ready": service.send("GET", "/health/ready", refuse=False),
-        "indexes": service.get("/v1/indexes", limit=_LISTED)["data"],
-        "jobs": service.get("/v1/jobs", limit=_LISTED)["data"],
+        "ready": service.readiness(),
+        "indexes": service.http.get("/v1/indexes", limit=_LISTED)["data"],
+        "jobs": service.http.get("/v1/jobs", limit=_LISTED)["data"],
     }
 
 

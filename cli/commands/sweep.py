@@ -5,13 +5,14 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.client.job_events import read_finished
-from cli.client.service import Service, index_path
+from cli.client.paths import index_path
 from cli.client.test_points import POINTS, TARGETS
 from cli.commands.base import client_command
 from cli.options.fields import Spelling, check_body, options_of
 from cli.options.shared import AskedIndex
 from cli.printing.output import Output
 from cli.printing.text import count, plain
+from datainf_client import Client
 from influence.contracts.common import Json
 from influence.contracts.sweep import Sweep, SweepRequest, SweepResult
 
@@ -27,10 +28,10 @@ _SETTINGS = options_of(
 
 
 @client_command(POINTS, _SETTINGS)
-def sweep_command(service: Service, output: Output, settings: Json, *, index_id: AskedIndex) -> None:
+def sweep_command(service: Client, output: Output, settings: Json, *, index_id: AskedIndex) -> None:
     """Ask how much a method's rankings depend on its damping, and which damping agrees best with retraining."""
     body = check_body(SweepRequest, settings, "sweep")
-    made = Sweep.model_validate(service.post(index_path(index_id, "sweeps"), body))
+    made = Sweep.model_validate(service.http.submit(index_path(index_id, "sweeps"), body))
     finished = read_finished(service, made.job_id, made.id, output)
     output.show(finished, lambda: show_sweep(Sweep.model_validate(finished), output.results))
 

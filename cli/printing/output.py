@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.printing.text import plain
+from datainf_client import ServiceError
 from influence.contracts.common import Json
 from influence.errors import DatainfError, Unavailable
 
@@ -59,19 +60,19 @@ class Output:
         else:
             print_words()
 
-    def show_problem(self, error: DatainfError) -> None:
+    def show_problem(self, error: DatainfError | ServiceError) -> None:
         """Print what went wrong and what to do."""
         self.notices.print(Text("Error: ", "bold red") + Text(plain(error.detail)), soft_wrap=True)
         self.notices.print(Text("Hint:  ", "bold") + Text(plain(error.hint)), soft_wrap=True)
         if self.as_json:
-            self.show_json(error.problem())
+            self.show_json(error.body if isinstance(error, ServiceError) else error.problem())
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
-        """Turn errors of our tree into words and exit code 1, Ctrl-C into exit code 130."""
+        """Turn errors of our tree and the service's into words and exit code 1, Ctrl-C into exit code 130."""
         try:
             yield
-        except DatainfError as error:
+        except (DatainfError, ServiceError) as error:
             self.show_problem(error)
             raise typer.Exit(EXIT_FAILED) from error
         except ValidationError as error:

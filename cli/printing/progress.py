@@ -1,12 +1,11 @@
-"""How far a job is, as a bar and in words."""
-
-import json
+"""How far a job is, as a bar."""
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from cli.printing.text import count, duration_text, plain
-from influence.contracts.job import Job
+from cli.printing.text import plain
+from datainf_client.generated.models import Job
+from datainf_client.watching.words import describe_progress
 
 
 class JobBar:
@@ -40,18 +39,3 @@ class JobBar:
             completed=progress.done,
             figures=describe_progress(job),
         )
-
-
-def describe_progress(job: Job) -> str:
-    """`1,200 of 2,000 rows · 310 rows/s · 3 s left`, and what the service remarks."""
-    progress = job.progress
-    parts = []
-    if progress.total:
-        parts.append(f"{count(progress.done)} of {count(progress.total)} {plain(progress.unit, 20)}")
-    if progress.rate:
-        parts.append(f"{count(progress.rate) if progress.rate >= 10 else progress.rate} {plain(progress.unit, 20)}/s")
-    if progress.eta_seconds is not None and not job.is_final:
-        parts.append(f"{duration_text(progress.eta_seconds)} left")
-    if progress.note:
-        parts.append(plain(progress.note.get("message", json.dumps(progress.note)), 120))
-    return " · ".join(parts) or job.state

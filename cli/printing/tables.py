@@ -102,6 +102,9 @@ def row_text(row: Mapping[str, Any], limit: int) -> str:
     if isinstance(messages := row.get("messages"), Sequence) and not isinstance(messages, str):
         turns = (turn for turn in messages if isinstance(turn, Mapping))
         words = " / ".join(f"{turn.get('role', '?')}: {turn.get('content', '')}" for turn in turns)
+    elif isinstance(image := row.get("image"), Mapping):
+        shown = f"{image.get('width')} x {image.get('height')}, {str(image.get('digest'))[:12]}"
+        words = f"image {shown}" + (f": {row['text']}" if "text" in row else "")
     elif "prompt" in row:
         words = f"{row['prompt']} -> {row.get('completion', '')}"
     elif isinstance(tokens := row.get("tokens"), Sequence):

@@ -10,7 +10,7 @@ from influence.errors import BaseModelNotFound, PathNotAllowed, PickleRefused
 
 _SINGLE, _INDEX, _CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-#: Files that decide how text becomes ids and how a chat is rendered.
+#: Files that decide how text becomes ids, how a chat is rendered and how an image becomes pixels.
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -25,6 +25,7 @@ _TOKENIZER_FILES = (
     "chat_template.jinja",
     "chat_template.json",
     "generation_config.json",
+    "preprocessor_config.json",
 )
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
+from influence.checkpoint_files.adapters.former_names import LayerNames
 from influence.checkpoint_files.adapters.names import EMBEDDINGS
 from influence.checkpoint_files.config import AdapterConfig, is_module_name
 from influence.checkpoint_files.patterns import SafePattern
@@ -18,8 +19,10 @@ Figure = TypeVar("Figure", int, float)
 class ModuleSelector:
     """Answers for one configuration. Module names are the base model's own, such as `bert.encoder.layer.0...query`."""
 
-    def __init__(self, config: AdapterConfig) -> None:
+    def __init__(self, config: AdapterConfig, names: LayerNames | None = None) -> None:
+        """`names` are those of the model by now and formerly: a configuration may speak of either."""
         self._config = config
+        self._names = names or LayerNames(None)
         self._targets = _matcher(config.target_modules, "target_modules")
         self._excludes = _matcher(config.exclude_modules or (), "exclude_modules")
         self._ranks = _Figures(config.rank_pattern, "rank_pattern")
@@ -31,6 +34,12 @@ class ModuleSelector:
 
     def selects(self, name: str) -> bool:
         """Whether PEFT adapts this module; with `all-linear` the caller passes linear modules only."""
+        former = self._names.former(name)
+        if former == name:
+            return self._selects(name)
+        return (all if self.takes_all_linear else any)(self._selects(spelling) for spelling in (name, former))
+
+    def _selects(self, name: str) -> bool:
         if self._excludes(name) or self.saves(name):
             return False
         if self.takes_all_linear:
@@ -69,11 +78,15 @@ class ModuleSelector:
 
     def rank(self, name: str) -> int:
         """r of a module."""
-        return self._ranks(name, self._config.r)
+        return self._figure(self._ranks, name, self._config.r)
 
     def alpha(self, name: str) -> float:
         """lora_alpha of a module."""
-        return self._alphas(name, self._config.lora_alpha)
+        return self._figure(self._alphas, name, self._config.lora_alpha)
+
+    def _figure(self, figures: "_Figures[Figure]", name: str, default: Figure) -> Figure:
+        found = figures(name, default)
+        return figures(self._names.former(name), default) if found == default else found
 
     def scaling(self, name: str) -> float:
         """What the module's update B A is multiplied by."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
+from influence.checkpoint_files.adapters.former_names import LayerNames
 from influence.checkpoint_files.safetensors_header import TensorInfo
 from influence.errors import InvalidRequest, NothingTrainable
 
@@ -45,20 +46,26 @@ def refuse_unmatched(pattern: str, modules: Iterable[str]) -> NothingTrainable:
     )
 
 
-def match_tensors(patterns: Sequence[str], header: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
+def match_tensors(
+    patterns: Sequence[str], header: Mapping[str, TensorInfo], names: LayerNames | None = None
+) -> dict[str, TensorInfo]:
     """The floating-point tensors of a model's files that the patterns mean. Raises NothingTrainable.
 
-    A file's names may lack the outermost module's or have it in excess; the worker, which knows the loaded model's
-    names, has the last word.
+    Patterns may speak of layers by their `names` now or formerly. A file's names may lack the outermost module's or
+    have it in excess; the worker, which knows the loaded model's names, has the last word.
     """
     floats = {name: info for name, info in header.items() if info.dtype in _FLOATS}
     found = dict[str, TensorInfo]()
     for pattern in patterns:
-        meant = {name: info for name, info in floats.items() if _may_fit(name, pattern)}
+        meant = {name: info for name, info in floats.items() if _is_meant(name, pattern, names or LayerNames(None))}
         if not meant:
             raise refuse_unmatched(pattern, (name.partition(".")[0] for name in header))
         found |= meant
     return found
+
+
+def _is_meant(name: str, pattern: str, names: LayerNames) -> bool:
+    return any(_may_fit(spelling, pattern) for spelling in {names.current(name), names.former(name)})
 
 
 def _may_fit(name: str, pattern: str) -> bool:

@@ -95,8 +95,9 @@ class Checkpoint(Record):
 
     A plain model has neither, but `trainable`: patterns of the modules that gradients are taken of. `parameters` and
     `tensors` are null where its files are on the hub. `lora_parameters` are those of an adapter's `parameters` that are
-    LoRA factors, not whole tensors. `pipeline` is there where the base model is a diffusion pipeline. `warnings` say
-    what may be wrong with it and cannot be told from its files.
+    LoRA factors, not whole tensors. `layer_names` is `transformers 4` where an adapter calls the layers of its base as
+    that version did, whose names are read as those of today. `pipeline` is there where the base model is a diffusion
+    pipeline. `warnings` say what may be wrong with it and cannot be told from its files.
     """
 
     name: str | None = None
@@ -106,6 +107,7 @@ class Checkpoint(Record):
     adapter_digest: str | None = None
     trainable: tuple[str, ...] | None = None
     label_names: tuple[str, ...] | None = None
+    layer_names: str | None = None
     num_labels: int | None = None
     tokenizer: TokenizerRecord | None = None
     vocabulary: int | None = None

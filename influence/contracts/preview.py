@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from influence.contracts.common import Frozen, LossScope, Reduction, Request
+from influence.contracts.common import Frozen, Json, LossScope, Reduction, Request
 from influence.contracts.index import OnTooLong, Precision
 from influence.contracts.job import WorkRecord
 
@@ -34,7 +34,8 @@ class PreviewRequest(Request):
 class PreviewRow(Frozen):
     """One row as the model reads it: `supervised[i]` says whether `tokens[i]` carries loss.
 
-    Its loss is the mean or the sum over `supervised_tokens` of them.
+    Its loss is the mean or the sum over `supervised_tokens` of them. `image` is what a model of images sees, after its
+    own image processor: width, height, and `png`, the image in base64; `rendered` then says what was done to it.
     """
 
     row_index: int
@@ -44,6 +45,7 @@ class PreviewRow(Frozen):
     supervised: tuple[bool, ...]
     supervised_tokens: int = 0
     truncated: bool = False
+    image: Json | None = None
 
 
 class Preview(WorkRecord):

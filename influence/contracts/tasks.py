@@ -16,6 +16,7 @@ from influence.contracts.dataset import (
     COMPLETION,
     CONVERSATION,
     IMAGE_CAPTION,
+    IMAGE_CLASSIFICATION,
     MULTI_LABEL,
     REGRESSION,
     TEXT,
@@ -57,8 +58,8 @@ class TaskDeclaration:
     the loss of that head. `has_classes`: each row is of one of a few classes, not of several. `answers`: a label or a
     number, which one forward pass gives, or text or an image, which is generated. `splits_by_token`: a row is read as
     one sequence of tokens, and what a layer makes of a position can be told of one of them. `trains_anew`: evaluations
-    can train models of it. Models of a task without an `auto_class` are pipelines of several parts; their adapters name
-    no type.
+    can train models of it. `reads`: what the model is given, tokens of a text or the pixels of an image. Models of a
+    task without an `auto_class` are pipelines of several parts; their adapters name no type.
     """
 
     name: str
@@ -72,6 +73,7 @@ class TaskDeclaration:
     answers: Literal["label", "number", "text", "image"]
     splits_by_token: bool = True
     trains_anew: bool = True
+    reads: Literal["text", "image"] = "text"
 
 
 SEQUENCE_CLASSIFICATION = TaskDeclaration(
@@ -133,6 +135,19 @@ SEQ2SEQ_LM = TaskDeclaration(
     answers="text",
     splits_by_token=False,
 )
+IMAGE_CLASSES = TaskDeclaration(
+    name="image_classification",
+    rows={IMAGE_CLASSIFICATION.name: ()},
+    peft_type="FEATURE_EXTRACTION",
+    architectures=("ForImageClassification",),
+    auto_class="AutoModelForImageClassification",
+    head=HeadOutputs(2, are_classes=True),
+    problem_type="single_label_classification",
+    has_classes=True,
+    answers="label",
+    splits_by_token=False,
+    reads="image",
+)
 
 TEXT_TO_IMAGE = TaskDeclaration(
     name="text_to_image",
@@ -153,6 +168,7 @@ _TASKS = (
     CAUSAL_LM,
     SEQ2SEQ_LM,
     TEXT_TO_IMAGE,
+    IMAGE_CLASSES,
 )
 #: Every task by name. Where several fit, the first is taken.
 TASKS: dict[str, TaskDeclaration] = {task.name: task for task in _TASKS}

@@ -15,8 +15,6 @@ from workers.tasks.registry import MAKERS
 
 PROJECT = Path(__file__).resolve().parents[2]
 PRODUCT = ("app", "cli", "influence", "workers", "demo", "benchmarks")
-#: Kinds of rows that are kept and shown, and that nothing is trained on yet.
-WITHOUT_TASK = {"image_classification"}
 DECLARATIONS = {"influence/contracts/tasks.py", "influence/contracts/dataset.py"}
 
 
@@ -64,15 +62,14 @@ def test_a_declaration_is_whole(task: TaskDeclaration) -> None:
     assert task.peft_type is None or TaskType(task.peft_type)
 
 
-@pytest.mark.parametrize("kind", ROW_FORMS.keys() - WITHOUT_TASK)
+@pytest.mark.parametrize("kind", ROW_FORMS)
 def test_every_kind_of_rows_trains_some_task(kind: str) -> None:
     assert kind in training_task(kind).rows
 
 
-@pytest.mark.parametrize("kind", sorted(WITHOUT_TASK))
-def test_rows_that_no_task_takes_are_refused_by_their_kind(kind: str) -> None:
-    with pytest.raises(RowsUnfit, match=kind):
-        training_task(kind)
+def test_rows_that_no_task_takes_are_refused_by_their_kind() -> None:
+    with pytest.raises(RowsUnfit, match="sounds"):
+        training_task("sounds")
 
 
 def test_no_two_kinds_of_rows_are_made_of_the_same_roles() -> None:

@@ -39,10 +39,17 @@ def embed_batch(model: nn.Module, batch: Batch) -> Tensor:
             f"A {type(encoder).__name__} tells no hidden states, so its rows have no embedding.",
             hint="Use an influence method; GET /v1/methods lists them.",
         )
+    if mask_name not in batch.inputs:  # patches of images are all attended to
+        return nn.functional.normalize(_by_place(hidden.float()).mean(dim=1), dim=1)
     # The last layer of a base that is spread over GPUs lies elsewhere than the first.
     mask = batch.inputs[mask_name][:, :, None].to(hidden.device, torch.float32)
     mean = (hidden.float() * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1.0)
     return nn.functional.normalize(mean, dim=1)
+
+
+def _by_place(hidden: Tensor) -> Tensor:
+    """Hidden states (B, places, width), also of a convolution that gives (B, width, H, W)."""
+    return hidden if hidden.dim() == 3 else hidden.flatten(2).transpose(1, 2)
 
 
 def embed_rows(runtime: Runtime, model: HotModel, encoded: Sequence[EncodedRow]) -> Tensor:

@@ -4,25 +4,31 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from influence.checkpoint_files.adapters.former_names import LayerNames
 from influence.checkpoint_files.trainable import fits, refuse_unmatched
 from influence.errors import NothingTrainable, UnsupportedModule
 
 
-def select_trainable(model: nn.Module, patterns: Sequence[str]) -> list[str]:
+def select_trainable(model: nn.Module, patterns: Sequence[str], names: LayerNames | None = None) -> list[str]:
     """Let exactly the chosen parameters require a gradient; answers their names in the model's order.
 
     A pattern is the name of a module or parameter with wildcards (`classifier`, `*.layer.5`, `*.norm.weight`); a module
-    stands for everything inside it. Raises NothingTrainable for a pattern that fits nothing, UnsupportedModule for one
-    that fits nothing but quantised weights.
+    stands for everything inside it. Patterns may speak of layers by their `names` now or formerly. Raises
+    NothingTrainable for a pattern that fits nothing, UnsupportedModule for one that fits nothing but quantised weights.
     """
     if not patterns:
         raise NothingTrainable("No pattern was given, so nothing is trainable.")
+    known = names or LayerNames(None)
     parameters = dict(model.named_parameters())
+
+    def is_meant(name: str, pattern: str) -> bool:
+        return fits(name, pattern) or fits(known.former(name), pattern)
+
     for pattern in patterns:
-        _refuse_idle(pattern, model, [name for name in parameters if fits(name, pattern)])
+        _refuse_idle(pattern, model, [name for name in parameters if is_meant(name, pattern)])
     chosen = []
     for name, parameter in parameters.items():
-        wanted = parameter.is_floating_point() and any(fits(name, pattern) for pattern in patterns)
+        wanted = parameter.is_floating_point() and any(is_meant(name, pattern) for pattern in patterns)
         parameter.requires_grad_(wanted)
         if wanted:
             chosen.append(name)

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
+from influence.checkpoint_files.adapters.former_names import LayerNames
 from influence.checkpoint_files.adapters.names import PREFIX, read_names
 from influence.checkpoint_files.config import AdapterConfig
 from influence.checkpoint_files.safetensors_header import read_header
@@ -49,7 +50,8 @@ def attach_adapter(base: BaseModel, config: AdapterConfig, folder: Path, task: T
 
     Raises AdapterMismatch, AdapterNotFinite, TaskMismatch, UnsupportedModule.
     """
-    weights = read_weights(folder / WEIGHTS_FILE)
+    names = LayerNames(base.model.config.model_type)
+    weights = {names.current(name): tensor for name, tensor in read_weights(folder / WEIGHTS_FILE).items()}
     # All factors come from the file; only this way of making them also says which of them stay as they were made.
     is_tied = are_tied(base.model)
     model = wrap_base(base, config, task, init="mica" if config.init_lora_weights == "mica" else True)
@@ -81,14 +83,15 @@ def wrap_base(
     base: BaseModel, config: AdapterConfig, task: TaskName, *, dropout: float = 0.0, init: bool | str | None = None
 ) -> Any:
     """The base model under a fresh adapter, as before its training. Raises AdapterMismatch and UnsupportedModule."""
-    selector = ModuleSelector(config)
+    selector = ModuleSelector(config, LayerNames(base.model.config.model_type))
     selected = _select_modules(base.model, selector)
     parameters = [name for name, _ in base.model.named_parameters() if selector.targets(name)]
     if not selected and not parameters:
         raise AdapterMismatch("The adapter's target_modules select no module of the base model.")
-    lora = _lora_config(config, selected, parameters, base.model)
+    lora = _lora_config(config, selector, selected, parameters, base.model)
     # PEFT adds a classifier's head to what is saved where the adapter has a task type, and only there.
-    lora.task_type = None if config.task_type is None else TaskType(TASKS[task].peft_type)
+    is_plain = config.task_type is None or TASKS[task].reads == "image"
+    lora.task_type = None if is_plain else TaskType(TASKS[task].peft_type)
     lora.init_lora_weights = config.init_lora_weights if init is None else init
     lora.lora_dropout = dropout
     return _wrap(base.model, lora, selected, selector)
@@ -125,8 +128,9 @@ def _linear_names(model: Any) -> list[str]:
     ]
 
 
-def _lora_config(config: AdapterConfig, modules: list[str], parameters: list[str], model: Any) -> LoraConfig:
-    selector = ModuleSelector(config)
+def _lora_config(
+    config: AdapterConfig, selector: ModuleSelector, modules: list[str], parameters: list[str], model: Any
+) -> LoraConfig:
     ranks = {name: selector.rank(name) for name in (*modules, *parameters)}
     alphas = {name: selector.alpha(name) for name in (*modules, *parameters)}
     transposed = bool(modules) and all(isinstance(model.get_submodule(name), Conv1D) for name in modules)
@@ -177,8 +181,10 @@ def _wrap(model: Any, config: LoraConfig, selected: list[str], selector: ModuleS
 
 def _replaced_places(model: Any, names: Iterable[str]) -> dict[str, Tensor]:
     """The base's own weights of embeddings that the adapter's file holds beside what was trained."""
+    found = {name: module for name in names if (module := replaced_embedding(name))}
+    if not found:
+        return {}
     embeddings = {name: _inner_weight(module) for name, module in _embeddings_of(model).items()}
-    found = {name: replaced_embedding(name) for name in names}
     return {name: embeddings[module] for name, module in found.items() if module in embeddings}
 
 

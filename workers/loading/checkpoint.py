@@ -11,6 +11,7 @@ from influence.checkpoint_files.config import AdapterConfig
 from influence.checkpoint_files.tokenizers.record import load_settings
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint, PipelineRecord
 from influence.contracts.index import GradientSettings
+from influence.contracts.tasks import TASKS
 from influence.errors import BaseModelNotFound, TaskMismatch
 from workers.batching.padding import configured_padding
 from workers.loading.adapter import Attached, adapted_modules, attach_adapter, wrap_base
@@ -18,6 +19,7 @@ from workers.loading.base_model import BaseModel, load_base_model
 from workers.loading.hub import fetch_base_model
 from workers.loading.options import LoadOptions
 from workers.loading.pipeline import load_parts, load_unet
+from workers.loading.pixels import load_pixel_reader
 from workers.loading.placement import is_placed
 from workers.loading.plain import open_plain
 from workers.loading.tokenizer import load_own_tokenizer, load_template, load_tokenizer, pad_id_of, token_limit
@@ -106,6 +108,8 @@ def _assemble(
     folder = locate_base_model(checkpoint.base_model, options)
     modules = [] if adapter_folder is None else adapted_modules(adapter_folder)
     base = load_base_model(checkpoint, folder, _DTYPES[settings.precision], options, modules)
+    if TASKS[checkpoint.task].reads == "image":
+        return _assemble_of_images(checkpoint, base, prepare, settings, options, (folder, adapter_folder))
     base = resize_vocabulary(base, checkpoint.vocabulary)
     tokenizer, is_template_own = _choose_tokenizer(folder, adapter_folder, base.model.config)
     own_padding = None if checkpoint.tokenizer is None else checkpoint.tokenizer.pad_token_id
@@ -129,8 +133,27 @@ def _assemble(
         images=options.images,
     )
     task = MAKERS[checkpoint.task](materials)
-    model = attached.model if is_placed(base.model) else attached.model.to(options.device)
-    return LoadedCheckpoint(model, tokenizer, task, attached.keeps_base)
+    return LoadedCheckpoint(_place(base, attached, options), tokenizer, task, attached.keeps_base)
+
+
+def _assemble_of_images(
+    checkpoint: Checkpoint,
+    base: BaseModel,
+    prepare: Callable[[BaseModel], Attached],
+    settings: GradientSettings,
+    options: LoadOptions,
+    folders: tuple[Path, Path | None],
+) -> LoadedCheckpoint:
+    """As `_assemble`, for a task that reads images: with an image processor in the tokenizer's place."""
+    reader = load_pixel_reader(*folders, base.model.config, options.images)
+    attached = prepare(base)
+    task = MAKERS[checkpoint.task](Materials(checkpoint, base.model, reader, settings))
+    return LoadedCheckpoint(_place(base, attached, options), None, task, attached.keeps_base)
+
+
+def _place(base: BaseModel, attached: Attached, options: LoadOptions) -> torch.nn.Module:
+    model: torch.nn.Module = attached.model if is_placed(base.model) else attached.model.to(options.device)
+    return model
 
 
 def _assemble_pipeline(

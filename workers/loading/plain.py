@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from influence.checkpoint_files.adapters.former_names import LayerNames
 from influence.errors import TaskMismatch
 from workers.gradients.selection import select_trainable
 from workers.loading.base_model import BaseModel
@@ -22,6 +23,6 @@ def open_plain(base: BaseModel, trainable: Sequence[str]) -> Any:
             hint="Name the folder that the trained model was saved in, or send the task that it was trained for.",
             extra={"tensors": made_up[:100]},
         )
-    select_trainable(base.model, trainable)
+    select_trainable(base.model, trainable, LayerNames(base.model.config.model_type))
     base.model.eval()
     return base.model

@@ -23,8 +23,9 @@ def resize_vocabulary(base: BaseModel, entries: int | None) -> BaseModel:
 
 def are_tied(model: Any) -> bool:
     """Whether the model's embeddings are one tensor in two places."""
-    inwards, outwards = model.get_input_embeddings(), model.get_output_embeddings()
-    return outwards is not None and outwards.weight is inwards.weight
+    # A model without embeddings outwards may have none inwards, such as a convolution of images.
+    outwards = model.get_output_embeddings()
+    return outwards is not None and outwards.weight is model.get_input_embeddings().weight
 
 
 def _embedding_names(model: Any) -> list[str]:

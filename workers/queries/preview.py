@@ -2,6 +2,7 @@
 
 from influence.contracts.index import GradientSettings
 from influence.contracts.preview import DEFAULT_PREVIEW_ROWS, Preview, PreviewRow
+from influence.rows.images.content import inline_image
 from influence.store.work import finish
 from workers.runtime.open import open_checkpoint, open_rows
 from workers.runtime.state import Runtime
@@ -33,6 +34,7 @@ def preview_rows(runtime: Runtime, preview: Preview) -> None:
                 supervised=tuple(view.supervised),
                 supervised_tokens=sum(view.supervised),
                 truncated=view.truncated,
+                image=None if view.image is None else inline_image(view.image),
             )
         )
     finish(runtime.store, preview, lambda current: current.model_copy(update={"rows": tuple(shown)}))

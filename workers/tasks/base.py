@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from influence.contracts.checkpoint import Checkpoint
@@ -19,6 +20,7 @@ from influence.rows.images.store import NO_IMAGES, ImageStore
 from workers.rows import Batch, EncodedRow, Row
 from workers.tasks.diffusion.parts import PipelineParts
 from workers.tasks.encoding import Span, TextEncoder
+from workers.tasks.pixels import PixelReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +41,14 @@ class Prediction:
 class RenderedRow:
     """A row as the model reads it; `supervised[i]` says whether `tokens[i]` carries loss.
 
-    A classifier's loss falls on the label, on none of the tokens.
+    A classifier's loss falls on the label, on none of the tokens. `image` is what a model of images sees, RGB.
     """
 
     text: str
     tokens: tuple[str, ...]
     supervised: tuple[bool, ...]
     truncated: bool = False
+    image: Image.Image | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +64,31 @@ class ReadRow:
 class Materials:
     """What a task is made of: a loaded base model with its checkpoint, and how gradients are to be taken.
 
-    `pad_id` is an id to fill batches with where nothing is read from it; `head_pad_id` is the configuration's own, by
-    which a classifying decoder finds the end of a row, if there is one. `images` opens those of rows; `parts` are those
-    of a diffusion pipeline.
+    `reader` makes of rows what the model reads. `pad_id` is an id to fill batches with where nothing is read from it;
+    `head_pad_id` is the configuration's own, by which a classifying decoder finds the end of a row, if there is one.
+    `images` opens those of rows; `parts` are those of a diffusion pipeline.
     """
 
     checkpoint: Checkpoint
     model: Any
-    encoder: TextEncoder
+    reader: TextEncoder | PixelReader
     settings: GradientSettings
-    pad_id: int
+    pad_id: int = 0
     head_pad_id: int | None = None
     images: ImageStore = NO_IMAGES
     parts: PipelineParts | None = None
+
+    @property
+    def encoder(self) -> TextEncoder:
+        """What turns texts into tokens, of a task that reads them."""
+        assert isinstance(self.reader, TextEncoder), "the task reads no text"
+        return self.reader
+
+    @property
+    def pixels(self) -> PixelReader:
+        """What turns images into pixels, of a task that reads them."""
+        assert isinstance(self.reader, PixelReader), "the task reads no images"
+        return self.reader
 
     def stop_ids(self) -> list[int]:
         """Tokens that end what the model writes."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from influence.contracts.tasks import TaskName
 from workers.tasks.base import Materials, Task
 from workers.tasks.kinds.causal_lm import CausalLM
+from workers.tasks.kinds.image_classification import ImageClassification
 from workers.tasks.kinds.multi_label_classification import MultiLabelClassification
 from workers.tasks.kinds.regression import Regression
 from workers.tasks.kinds.sequence_classification import SequenceClassification
@@ -20,6 +21,7 @@ _CLASSES = (
     CausalLM,
     SequenceToSequence,
     TextToImage,
+    ImageClassification,
 )
 
 #: Makes the task of a loaded checkpoint; may raise TaskMismatch.

@@ -7,6 +7,7 @@ from typing import Any
 from influence.contracts.common import Json
 from influence.contracts.curation.review import Decision
 from influence.contracts.dataset import ROW_FORMS, Dataset, MetadataType
+from influence.rows.images.store import IMAGE_SUFFIX
 
 _METADATA_TYPES: dict[MetadataType, type] = {"number": float, "boolean": bool}
 #: What a decision adds to a row; `import` reads the same columns.
@@ -87,4 +88,6 @@ def _metadata_cell(value: Any, kind: MetadataType) -> Any:
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, dict) and "digest" in value:
+        return value["digest"] + IMAGE_SUFFIX
     return value if value is None or isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False)

@@ -8,12 +8,13 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+from influence.checkpoint_files.task.processor import PROCESSOR_FILE
 from influence.checkpoint_files.tokenizers.settings import TOKENIZER_FILES
 from influence.errors import AdapterConfigRefused, PickleRefused, TooLarge
 
 CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE = "adapter_config.json", "adapter_model.safetensors", "config.json"
 #: What is kept of the adapter's folder itself.
-OWN_FILES = (CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE)
+OWN_FILES = (CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE, PROCESSOR_FILE)
 _PICKLED = ("adapter_model.bin", "adapter_model.pt")
 _SHOWN = 10
 #: How deep an adapter may lie below a folder that is named, and how many files are looked at on the way.

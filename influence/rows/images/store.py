@@ -24,6 +24,7 @@ from influence.rows.images.content import describe_image, digest_image, write_pn
 
 #: The list of a data set's images: digests of 32 bytes.
 LIST_NAME = "images.b32"
+IMAGE_SUFFIX = ".png"
 DIGEST_BYTES = 32
 _LOCK = ".lock"
 #: Images on their way in.
@@ -39,7 +40,7 @@ class StagedImages:
     def keep(self, image: Image.Image) -> dict[str, Any]:
         """Write an image; answers the field `image` of its row."""
         found = describe_image(image)
-        path = self.folder / f"{found['digest']}.png"
+        path = self.folder / f"{found['digest']}{IMAGE_SUFFIX}"
         if not path.exists():
             with path.open("wb") as file:
                 write_png(image, file)
@@ -56,13 +57,16 @@ class ImageStore:
         """Where an image lies. Raises NotFound for what is no digest."""
         if len(digest) != 2 * DIGEST_BYTES or not set(digest) <= set("0123456789abcdef"):
             raise NotFound("This names no image.")
-        return self.root / digest[:2] / f"{digest}.png"
+        return self.root / digest[:2] / f"{digest}{IMAGE_SUFFIX}"
 
     def open(self, image: Mapping[str, Any]) -> Image.Image:
-        """The RGB image of a row's field `image`, checked against its digest. Raises NotFound and Internal."""
+        """The RGB image of a row's field `image`, checked against its digest; one of an example lies in the field.
+
+        Raises NotFound where it is not there, Internal where it is damaged.
+        """
         try:
             opened = _load(image["png"]) if "png" in image else _load_file(self.path(str(image["digest"])))
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFound(
                 "An image of this data set is not on this machine.", hint="Send the data set again."
             ) from error

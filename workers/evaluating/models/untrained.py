@@ -77,10 +77,13 @@ def adapter_fields(lora: LoraShape, model_type: str, task: TaskName) -> Json:
             f"PEFT has no usual target modules for models of type '{model_type}'.",
             hint="Name them in 'lora': {\"target_modules\": [...]}.",
         )
+    # PEFT trains a head along by the task's type, and has none for images.
+    heads = ["classifier"] if TASKS[task].reads == "image" else None
     return {
         "peft_type": "LORA",
         "task_type": TASKS[task].peft_type,
         "r": lora.r,
         "lora_alpha": lora.lora_alpha,
         "target_modules": sorted(targets),
+        "modules_to_save": heads,
     }

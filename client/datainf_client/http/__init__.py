@@ -1,0 +1,1 @@
+"""HTTP calls, their retries and their errors."""

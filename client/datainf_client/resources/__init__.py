@@ -1,0 +1,1 @@
+"""What the service holds, each with what can be asked of it."""

@@ -1,0 +1,1 @@
+"""What a caller has at hand, ready to be sent: rows, adapters, test points."""

@@ -1,0 +1,1 @@
+"""Watching jobs until they are final."""

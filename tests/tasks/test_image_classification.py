@@ -1,0 +1,229 @@
+"""Image classification: from the upload of images to gradients, scores, audits and evaluations."""
+
+import base64
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from support.oracle import dense_datainf, loop_gradients
+from support.problems import assert_problem
+from support.trials.bench import Bench
+from support.uploads.image_models import (
+    ARCHITECTURES,
+    LABELS,
+    SIDE,
+    make_image_classifier,
+    make_processor,
+    write_former,
+)
+from support.uploads.images import as_base64, draw_image, make_image_rows, make_image_zip
+
+from influence.checkpoint_files.adapters.former_names import LayerNames
+from influence.contracts.index import GradientSettings
+from influence.rows.images.content import describe_image
+from influence.store.data.files import Files
+from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
+from workers.loading.options import LoadOptions
+
+ROWS = 18
+
+
+def load(bench: Bench, folder: Path, checkpoint: dict[str, Any]) -> LoadedCheckpoint:
+    files = Files(folder / "data")
+    return load_checkpoint(
+        bench.store.checkpoints.require(checkpoint["id"]),
+        files.adapter(checkpoint["adapter_digest"]),
+        GradientSettings(),
+        LoadOptions(cache_dir=folder, images=files.images),
+    )
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_scores_over_http_are_those_of_one_row_at_a_time(bench: Bench, tmp_path: Path, kind: str) -> None:
+    checkpoint = bench.checkpoint(make_image_classifier(tmp_path / "tiny", kind))
+    assert (checkpoint["task"], tuple(checkpoint["label_names"])) == ("image_classification", LABELS)
+    index = bench.index(checkpoint, bench.dataset(make_image_rows(ROWS)), storage="full")
+    asked = make_image_rows(2, seed=7)
+    query = bench.query(index, examples=asked, k=3)
+    found = bench.get(f"/v1/queries/{query['id']}/scores")["influence"]
+    loaded = load(bench, tmp_path, checkpoint)
+    rows = [bench.get(f"/v1/datasets/{index['spec']['dataset_id']}/rows?offset={row}&length=1") for row in range(ROWS)]
+    stored = [{"id": row["data"][0]["row_id"], **row["data"][0]["row"]} for row in rows]
+    truth = dense_datainf(loop_gradients(loaded, query["request"]["examples"]), loop_gradients(loaded, stored))
+    np.testing.assert_allclose(found, truth, atol=1e-4 * np.abs(truth).max())
+
+
+def test_pixels_are_those_of_the_models_own_processor(bench: Bench, tmp_path: Path) -> None:
+    loaded = load(bench, tmp_path, bench.checkpoint(make_image_classifier(tmp_path / "tiny", "convnext")))
+    image = draw_image(3, (40, 25))
+    row = {"id": "a", "label": 0, "image": {"png": as_base64(image), **describe_image(image)}}
+    batch = loaded.task.collate(loaded.task.tokenise([row]))
+    expected = make_processor("convnext")(images=image, return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(batch.inputs["pixel_values"], expected)
+
+
+@pytest.fixture
+def index(bench: Bench, tmp_path: Path) -> dict[str, Any]:
+    checkpoint = bench.checkpoint(make_image_classifier(tmp_path / "tiny"))
+    return bench.index(checkpoint, bench.dataset(make_image_rows(ROWS)))
+
+
+def test_a_query_by_an_image_answers_with_it_and_with_the_rows_that_taught(bench: Bench, index: dict[str, Any]) -> None:
+    query = bench.query(index, examples=[{"image": as_base64(draw_image(9))}], target="prediction", k=2)
+    (result,) = query["results"]
+    assert result["predicted_label"] in LABELS
+    assert result["example"]["label"] == result["predicted_label"]
+    shown = Image.open(io.BytesIO(base64.b64decode(result["example"]["image"]["png"])))
+    assert shown.tobytes() == draw_image(9).tobytes()
+    assert result["helpful"][0]["row"]["image"].keys() == {"digest", "width", "height"}
+    by_rows = bench.query(index, rows={"dataset_id": index["spec"]["dataset_id"], "row_indexes": [0]}, k=2)
+    assert by_rows["results"][0]["helpful"]
+
+
+def test_a_preview_shows_what_the_model_sees(bench: Bench, tmp_path: Path) -> None:
+    checkpoint = bench.checkpoint(make_image_classifier(tmp_path / "tiny"))
+    image = draw_image(1, (40, 20))
+    dataset = bench.dataset([{"image": as_base64(image), "label": "red"}])
+    (row,) = bench.preview(checkpoint, dataset)
+    assert "16 x 16 pixels" in row["rendered"]
+    shown = Image.open(io.BytesIO(base64.b64decode(row["image"]["png"])))
+    expected = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR), dtype=int)
+    assert np.abs(np.asarray(shown, dtype=int) - expected).max() <= 1
+
+
+def test_an_audit_of_images_finds_labels_suspect(bench: Bench, index: dict[str, Any]) -> None:
+    audit = bench.audit(index)
+    assert {"loss", "self_influence"} < {signal["name"] for signal in audit["signals"]}
+    page = bench.get(f"/v1/audits/{audit['id']}/rows")
+    assert page["data"][0]["row"]["image"]["width"] == SIDE
+    trusted = {"dataset_id": index["spec"]["dataset_id"], "row_indexes": [0, 1, 2]}
+    assert len(bench.groups(index, by="label", evaluation=trusted)["groups"]) == len(LABELS)
+
+
+def test_labels_are_checked_when_an_index_is_asked_for(bench: Bench, tmp_path: Path) -> None:
+    checkpoint = bench.checkpoint(make_image_classifier(tmp_path / "tiny"))
+    other = bench.dataset([{**row, "label": "purple"} for row in make_image_rows(2)])
+    ids = {"checkpoint_id": checkpoint["id"], "dataset_id": other["id"]}
+    assert_problem(bench.client.post("/v1/indexes", json=ids), 422, "label_unknown")
+    texts = bench.dataset([{"text": "a", "label": "red"}, {"text": "b", "label": "blue"}])
+    problem = assert_problem(
+        bench.client.post("/v1/indexes", json={**ids, "dataset_id": texts["id"]}), 422, "rows_unfit"
+    )
+    assert "image + label" in problem["hint"]
+    scoped = {**ids, "dataset_id": bench.dataset(make_image_rows(3))["id"], "loss": "all"}
+    assert_problem(bench.client.post("/v1/indexes", json=scoped), 422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("example", "said"),
+    [
+        ({"image": "cat.png"}, "no base64"),
+        ({"image": base64.b64encode(b"GIF89a" + bytes(20)).decode()}, "no PNG, JPEG or WebP"),
+        ({"text": "a cat"}, "has no 'image'"),
+    ],
+)
+def test_an_example_that_is_no_image_is_refused(
+    bench: Bench, index: dict[str, Any], example: dict[str, str], said: str
+) -> None:
+    answer = bench.client.post(f"/v1/indexes/{index['id']}/queries", json={"examples": [{**example, "label": "red"}]})
+    body = answer.json()
+    assert (answer.status_code, body["example_index"]) == (422, 0)
+    assert said in body["detail"]
+
+
+def test_a_base_without_an_image_processor_is_refused_when_it_is_sent(bench: Bench, tmp_path: Path) -> None:
+    tiny = make_image_classifier(tmp_path / "tiny", processor=False)
+    problem = assert_problem(bench.send_adapter(tiny), 422, "base_model_not_found")
+    assert "preprocessor_config.json" in problem["detail"]
+
+
+def test_an_adapter_with_another_image_processor_is_refused(bench: Bench, tmp_path: Path) -> None:
+    tiny = make_image_classifier(tmp_path / "tiny")
+    stated = json.loads((tiny.base / "preprocessor_config.json").read_text())
+    beside = tiny.adapter / "preprocessor_config.json"
+    beside.write_text(json.dumps({**stated, "image_mean": [0.1, 0.2, 0.3]}))
+    files = {"adapter": ("adapter.zip", make_image_zip(tmp_path / "a.zip", contents(tiny.adapter)).read_bytes())}
+    answer = bench.client.post("/v1/checkpoints", data={"base_model": str(tiny.base)}, files=files)
+    assert assert_problem(answer, 422, "task_mismatch")["fields"] == ["image_mean"]
+    beside.write_text(json.dumps({**stated, "size": SIDE, "feature_extractor_type": "ViTFeatureExtractor"}))
+    files = {"adapter": ("adapter.zip", make_image_zip(tmp_path / "a.zip", contents(tiny.adapter)).read_bytes())}
+    assert bench.client.post("/v1/checkpoints", data={"base_model": str(tiny.base)}, files=files).status_code == 201
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+
+
+#: What adapters called these layers when transformers 4 saved them.
+FORMER_TARGETS = {
+    "vit": ["query", "value"],
+    "deit": ["query", "intermediate.dense"],
+    "beit": ["query", "value", "attention.output.dense"],
+    "dinov2": ["query", "value", "fc2"],
+    "swin": ["query", "value", "reduction"],
+}
+
+
+@pytest.mark.parametrize("kind", FORMER_TARGETS)
+def test_an_adapter_of_transformers_4_is_read_by_the_names_of_today(bench: Bench, tmp_path: Path, kind: str) -> None:
+    tiny = make_image_classifier(tmp_path / "tiny", kind)
+    now = bench.checkpoint(tiny)
+    write_former(tiny.adapter, LayerNames(kind), {"target_modules": FORMER_TARGETS[kind]})
+    before = bench.checkpoint(tiny)
+    assert (now["layer_names"], before["layer_names"]) == (None, "transformers 4")
+    models = [load(bench, tmp_path, checkpoint).model for checkpoint in (now, before)]
+    pixels = torch.rand(1, 3, SIDE, SIDE)
+    with torch.no_grad():
+        first, second = (model(pixel_values=pixels).logits for model in models)
+    torch.testing.assert_close(first, second)
+
+
+@pytest.mark.parametrize("kind", FORMER_TARGETS)
+def test_files_of_transformers_4_have_the_former_names(tmp_path: Path, kind: str) -> None:
+    """transformers itself reads a base model with the names that the table calls the former ones."""
+    tiny, names = make_image_classifier(tmp_path, kind), LayerNames(kind)
+    file = tiny.base / "model.safetensors"
+    current = {names.current(name): tensor for name, tensor in load_file(file).items()}
+    save_file({names.former(name): tensor for name, tensor in current.items()}, file, metadata={"format": "pt"})
+    model, report = ARCHITECTURES[kind][1].from_pretrained(tiny.base, output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    assert names.are_former(load_file(file))
+    assert not names.are_former(name for name, _ in model.named_parameters())
+
+
+def test_named_parts_of_a_plain_model_are_scored(bench: Bench, tmp_path: Path) -> None:
+    tiny = make_image_classifier(tmp_path / "tiny")
+    shutil.rmtree(tiny.adapter)
+    body = {"base_model": str(tiny.base), "trainable": ["classifier", "vit.encoder.layer.1.intermediate"]}
+    checkpoint = bench.client.post("/v1/checkpoints", json=body).json()
+    assert (checkpoint["task"], checkpoint["tensors"]) == ("image_classification", 4)
+    index = bench.index(checkpoint, bench.dataset(make_image_rows(ROWS)))
+    assert bench.query(index, examples=make_image_rows(1, seed=3), k=1)["results"][0]["helpful"]
+
+
+def test_images_are_compared_by_their_embeddings(bench: Bench, index: dict[str, Any]) -> None:
+    query = bench.query(index, examples=make_image_rows(1), method="embedding", k=1)
+    best = query["results"][0]["helpful"][0]
+    assert best["score"] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_wrong_labels_of_images_are_found_by_models_that_are_trained_anew(bench: Bench, tmp_path: Path) -> None:
+    tiny = make_image_classifier(tmp_path / "tiny")
+    request = {
+        "kind": "mislabelled",
+        "dataset_id": bench.dataset(make_image_rows(40))["id"],
+        "flip_share": 0.2,
+        "lora": {"r": 2, "lora_alpha": 4, "target_modules": ["q_proj", "v_proj"]},
+        "recipe": {"epochs": 1, "batch_rows": 8, "learning_rate": 0.02},
+    }
+    problem = assert_problem(bench.client.post("/v1/evaluations", json=request), 422, "invalid_request")
+    assert "base_model" in problem["hint"]
+    assert bench.evaluate(**request, base_model=str(tiny.base))["report"]["tables"]
