@@ -1,6 +1,7 @@
 """`datainf build --run`: every checkpoint of a run, an index of each."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from cli.client.files import open_run
@@ -11,6 +12,7 @@ from datainf_client import Client
 from influence.contracts.checkpoint import Run
 from influence.contracts.common import Json
 from influence.contracts.index import Index
+from influence.evaluating.gradient_lengths import most_telling
 
 
 def send_run(service: Client, folder: Path, form: dict[str, str], label_names: list[str] | None, output: Output) -> Run:
@@ -31,6 +33,7 @@ def send_run(service: Client, folder: Path, form: dict[str, str], label_names: l
 
 def build_run(service: Client, run: Run, body: Json, output: Output, *, wait: bool) -> Json:
     """An index of each checkpoint; answers the last one's, which stands for the run in queries with its id."""
+    ready: list[tuple[int, Index]] = []
     made = service.http.submit("/v1/indexes", {"run_id": run.id, **body})
     for one in run.checkpoints:
         if one.weight > 0:
@@ -40,5 +43,15 @@ def build_run(service: Client, run: Run, body: Json, output: Output, *, wait: bo
             output.note(f"Index       {plain(index.id)} of step {one.step}")
             if wait and index.state != "succeeded":
                 made = read_finished(service, index.job_id, index.id, output)
+            ready.append((one.step, Index.model_validate(made)))
+    _note_most_telling(ready, output)
     output.note(f"Sum over the run: datainf query {plain(made['id'])} --run-id {plain(run.id)} ...")
     return made
+
+
+def _note_most_telling(indexes: Sequence[tuple[int, Index]], output: Output) -> None:
+    """Which checkpoint to ask where one has to do: said where all of several indexes are ready and measured it."""
+    means = [index.gradient_lengths.mean for _, index in indexes if index.gradient_lengths is not None]
+    if len(means) == len(indexes) > 1:
+        step, index = indexes[most_telling(means)]
+        output.note(f"Longest gradients at step {step}: of one checkpoint ask {plain(index.id)}.")
