@@ -12,7 +12,6 @@ from datainf_client import Client
 from influence.contracts.checkpoint import Run
 from influence.contracts.common import Json
 from influence.contracts.index import Index
-from influence.evaluating.gradient_lengths import most_telling
 
 
 def send_run(service: Client, folder: Path, form: dict[str, str], label_names: list[str] | None, output: Output) -> Run:
@@ -44,14 +43,14 @@ def build_run(service: Client, run: Run, body: Json, output: Output, *, wait: bo
             if wait and index.state != "succeeded":
                 made = read_finished(service, index.job_id, index.id, output)
             ready.append((one.step, Index.model_validate(made)))
-    _note_most_telling(ready, output)
+    note_most_telling(ready, output)
     output.note(f"Sum over the run: datainf query {plain(made['id'])} --run-id {plain(run.id)} ...")
     return made
 
 
-def _note_most_telling(indexes: Sequence[tuple[int, Index]], output: Output) -> None:
+def note_most_telling(indexes: Sequence[tuple[int, Index]], output: Output) -> None:
     """Which checkpoint to ask where one has to do: said where all of several indexes are ready and measured it."""
-    means = [index.gradient_lengths.mean for _, index in indexes if index.gradient_lengths is not None]
+    means = [(one.gradient_lengths.mean, -step, one.id) for step, one in indexes if one.gradient_lengths is not None]
     if len(means) == len(indexes) > 1:
-        step, index = indexes[most_telling(means)]
-        output.note(f"Longest gradients at step {step}: of one checkpoint ask {plain(index.id)}.")
+        _, step, index_id = max(means)
+        output.note(f"Longest gradients at step {-step}: of one checkpoint ask {plain(index_id)}.")

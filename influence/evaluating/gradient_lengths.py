@@ -5,8 +5,6 @@ until a few unusual rows make up the sums. Where their mean length is largest sc
 data sets measured (docs/method.md); nothing is retrained to find it.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -24,8 +22,3 @@ def share_that_counts(rows: int, lengths: float, squared_lengths: float) -> floa
     """How many rows of equal length would spread as these do, as a share of all: (sum |g|)^2 / (n sum |g|^2), from 1/n,
     where one row has all the gradient, to 1, where all have as much; 0 where none has any."""
     return lengths**2 / (rows * squared_lengths) if squared_lengths > 0 else 0.0
-
-
-def most_telling(mean_lengths: Sequence[float]) -> int:
-    """Position of the checkpoint, of one run in their order, whose gradients are longest; the first of equals."""
-    return int(np.argmax(np.asarray(mean_lengths, np.float64)))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from influence.evaluating.gradient_lengths import most_telling, share_that_counts, sum_lengths
+from influence.evaluating.gradient_lengths import share_that_counts, sum_lengths
 
 
 def test_sums_of_shards_add_up_to_those_of_all_rows() -> None:
@@ -18,8 +18,3 @@ def test_sums_of_shards_add_up_to_those_of_all_rows() -> None:
 def test_rows_that_count_are_as_many_as_equal_rows_would_be(lengths: list[float], share: float) -> None:
     sums = sum_lengths(np.square(lengths)[:, None])
     assert share_that_counts(8, *sums) == pytest.approx(share)
-
-
-def test_the_checkpoint_of_the_longest_gradients_tells_most() -> None:
-    assert most_telling([0.9, 2.0, 1.8, 1.5]) == 1
-    assert most_telling([1.0, 1.0]) == 0
