@@ -39,7 +39,10 @@ $(STAMP): pyproject.toml constraints.txt requirements.lock
 	touch $(STAMP)
 
 demo: $(STAMP) ## Fine-tune a real encoder, start the service, find the planted wrong labels
-	$(BIN)/python -m demo $(ARGS)
+	$(BIN)/python -m demo demo-images $(ARGS)
+
+demo-images: $(STAMP) ## Train a small image model, then ask over HTTP which pictures taught it a style
+	$(BIN)/python -m demo.images $(ARGS)
 
 test: $(STAMP) ## Run all tests
 	$(BIN)/python -m pytest $(SHARED_OUT) $(ARGS)
@@ -60,8 +63,9 @@ test-kernels: $(STAMP) ## Run the numeric tests with the instructions of other x
 	$(OLDEST) $(BIN)/python -m pytest $(SHARED_OUT) $(NUMERIC) $(ARGS)
 	$(AVX2) $(BIN)/python -m pytest $(SHARED_OUT) $(NUMERIC) $(ARGS)
 
-openapi: $(STAMP) ## Store the OpenAPI document after a change of the HTTP contract on purpose
+openapi: $(STAMP) ## Store the OpenAPI document, and the client's models, after a change of the HTTP contract on purpose
 	DATAINF_TESTS_STORE_OPENAPI=1 $(BIN)/python -m pytest -q tests/app/http/test_openapi_document.py
+	$(BIN)/python scripts/write_client_models.py
 	$(BIN)/python scripts/write_client_models.py
 
 client-models: $(STAMP) ## Write the Python client's models anew from the stored OpenAPI document

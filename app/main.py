@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -19,7 +20,7 @@ from app.datasets import image_routes as row_images
 from app.datasets import preview_routes as previews
 from app.datasets import routes as datasets
 from app.evaluations import routes as evaluations
-from app.http.auth import KeyGuard, authenticate
+from app.http.auth import Doorkeeper, authenticate
 from app.http.context import Context
 from app.http.health import routes as health
 from app.http.health.metrics import Metrics
@@ -27,7 +28,9 @@ from app.http.health.probe import Probe
 from app.http.limits import Places
 from app.http.multipart import FORM_OVERHEAD_BYTES
 from app.http.problems import Problem, install_handlers
+from app.http.serving.bounds import WRONG_KEYS_PER_MINUTE, CallerBounds, Rate
 from app.http.serving.conditional import COMPRESSION, ConditionalGet
+from app.http.serving.keys import KeyGuard
 from app.http.serving.middleware import BodyLimit, RequestFrame
 from app.http.serving.origins import CROSS_ORIGIN, OriginGuard
 from app.indexes import routes as indexes
@@ -42,6 +45,8 @@ from app.sweeps import routes as sweeps
 from app.ui import docs
 from app.ui import routes as page
 from influence.checkpoint_files.base_models import BaseModels
+from influence.store.access.api_keys import ApiKeys
+from influence.store.access.secret import read_secret
 from influence.store.connections import BRISK, PROMPT, connect, connect_async
 from influence.store.data.files import Files
 from influence.store.data.search.tables import RowTables
@@ -111,19 +116,7 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
         redoc_url=None,
     )
     app.state.context = context
-    app.add_middleware(BodyLimit, max_bytes=settings.max_request_bytes, uploads=_upload_limits(settings))
-    app.add_middleware(
-        OriginGuard,
-        hosts=settings.allowed_hosts,
-        origins=settings.allowed_origins,
-        has_keys=bool(settings.api_keys),
-    )
-    app.add_middleware(KeyGuard, keys=settings.api_keys)
-    if settings.allowed_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CROSS_ORIGIN)
-    app.add_middleware(ConditionalGet)
-    app.add_middleware(GZipMiddleware, **COMPRESSION)
-    app.add_middleware(RequestFrame, metrics=metrics)
+    _add_layers(app, context)
     install_handlers(app)
     for name, (_, routers) in RESOURCES.items():
         for router in routers:
@@ -134,6 +127,27 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
     app.include_router(page.router)
     _describe(app)
     return app
+
+
+def _add_layers(app: FastAPI, context: Context) -> None:
+    """What every request passes, the innermost first."""
+    settings = context.settings
+    keys = ApiKeys(context.store.connections.state, partial(read_secret, settings.data_dir))
+    app.state.doorkeeper = doorkeeper = Doorkeeper(settings, keys)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_request_bytes, uploads=_upload_limits(settings))
+    app.add_middleware(
+        OriginGuard, hosts=settings.allowed_hosts, origins=settings.allowed_origins, has_keys=settings.has_keys
+    )
+    app.add_middleware(
+        CallerBounds, at_once=settings.max_requests_per_caller, per_minute=settings.max_requests_per_minute
+    )
+    wrong_keys = Rate(WRONG_KEYS_PER_MINUTE, "keys that are none")
+    app.add_middleware(KeyGuard, identify=doorkeeper.identify, blame=wrong_keys.take)
+    if settings.allowed_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CROSS_ORIGIN)
+    app.add_middleware(ConditionalGet)
+    app.add_middleware(GZipMiddleware, **COMPRESSION)
+    app.add_middleware(RequestFrame, metrics=context.metrics)
 
 
 def app_from(settings: ApiSettings) -> FastAPI:

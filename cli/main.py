@@ -8,6 +8,7 @@ from cli.commands.audit import audit_command
 from cli.commands.build import build_command
 from cli.commands.cancel import cancel_command
 from cli.commands.evaluate import evaluate_command
+from cli.commands.keys import keys_command
 from cli.commands.processes import run_api, run_worker
 from cli.commands.query import query_command
 from cli.commands.serve import serve_command
@@ -35,6 +36,7 @@ _COMMANDS = {
 }
 for name, command in _COMMANDS.items():
     app.command(name)(command)
+app.add_typer(keys_command, name="keys")
 
 
 if __name__ == "__main__":

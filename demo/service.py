@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,8 +25,10 @@ _LAST_LINES = 8
 
 
 @contextmanager
-def running_service(data_dir: Path, port: int) -> Iterator[str]:
+def running_service(data_dir: Path, port: int, settings: Mapping[str, str] | None = None) -> Iterator[str]:
     """Start the service on a port (0: a free one), give its URL once it can answer, end it in order afterwards.
+
+    `settings` are variables of its environment; those of this process do not count.
 
     Raises Unavailable with the last lines of its log when it does not come up.
     """
@@ -41,7 +43,7 @@ def running_service(data_dir: Path, port: int) -> Iterator[str]:
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
-            env={**environment, "HF_HUB_OFFLINE": "1", "DATAINF_HUB_OFFLINE": "true"},
+            env={**environment, "HF_HUB_OFFLINE": "1", "DATAINF_HUB_OFFLINE": "true", **(settings or {})},
             # Ctrl-C is ours alone to hear; the service is told by SIGTERM, also should we be killed.
             start_new_session=True,
             preexec_fn=partial(die_with_parent, os.getpid()),

@@ -7,6 +7,8 @@ from typing import Any
 
 from ulid import ULID
 
+from influence.contracts.common import DEFAULT_NAMESPACE
+
 #: Hex characters kept of a SHA-256: 160 bits, far beyond accident and beyond reach of a chosen collision.
 DIGEST_CHARACTERS = 40
 _READ_BYTES = 1 << 20
@@ -29,6 +31,11 @@ def digest_bytes(*parts: bytes) -> str:
 def digest_json(value: Any) -> str:
     """Digest of a JSON value, independent of key order."""
     return digest_bytes(canonical_json(value))
+
+
+def digest_within(namespace: str, digest: str) -> str:
+    """The address of content in a namespace: of its own in each, so that no one's deletion is another's loss."""
+    return digest if namespace == DEFAULT_NAMESPACE else digest_json([namespace, digest])
 
 
 def digest_file(path: Path) -> str:

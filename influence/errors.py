@@ -3,7 +3,7 @@
 DatainfError
 ├── RequestRefused          the request itself is wrong
 │   ├── InvalidRequest · UnknownMethod · MethodNotOffered · PathNotAllowed · DoesNotFit
-│   ├── Unauthorised · HostNotAllowed · OriginNotAllowed · NotFound · MethodNotAllowed
+│   ├── Unauthorised · Forbidden · HostNotAllowed · OriginNotAllowed · NotFound · MethodNotAllowed
 │   └── NotAcceptable · TooManyRequests
 ├── UploadRefused           bytes we were given cannot be used
 │   ├── EmptyFile · UnreadableFile · BrokenRow · TooLarge · UnsafeArchive · PickleRefused · UnsupportedFormat
@@ -92,6 +92,11 @@ class DoesNotFit(RequestRefused):
 class Unauthorised(RequestRefused):
     status, code, title = 401, "unauthorised", "An API key is needed"
     default_hint = "Send the header 'Authorization: Bearer <key>'."
+
+
+class Forbidden(RequestRefused):
+    status, code, title = 403, "forbidden", "This key may not do that"
+    default_hint = "Ask the operator for a key with the scope that is named."
 
 
 class HostNotAllowed(RequestRefused):

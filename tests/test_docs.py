@@ -29,7 +29,7 @@ def all_errors(parent: type[DatainfError] = DatainfError) -> Iterator[type[Datai
 
 @pytest.mark.parametrize("name", sorted({*ApiSettings.model_fields, *WorkerSettings.model_fields}))
 def test_every_setting_is_documented(name: str) -> None:
-    assert f"`DATAINF_{name.upper()}`" in (DOCS / "operations.md").read_text()
+    assert f"`DATAINF_{name.upper()}`" in (DOCS / "running" / "operations.md").read_text()
 
 
 @pytest.mark.parametrize("error", sorted(set(all_errors()), key=attrgetter("code")), ids=attrgetter("code"))

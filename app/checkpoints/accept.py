@@ -17,6 +17,7 @@ from influence.checkpoint_files.adapters.folders import choose_files
 from influence.checkpoint_files.bases.pipelines import is_pipeline
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint, CheckpointRequest
 from influence.contracts.tasks import TEXT_TO_IMAGE, TaskName
+from influence.digests import digest_within
 from influence.errors import BaseModelNotFound, InvalidRequest
 from influence.settings import OFFLINE
 
@@ -103,7 +104,7 @@ def accept_trained(
             hint="Send the LoRA of the UNet, and leave 'trainable' out.",
             extra={"field": "trainable"},
         )
-    checkpoint = accept_plain(model, trainable, task=task, label_names=label_names)
+    checkpoint = in_namespace(context, accept_plain(model, trainable, task=task, label_names=label_names))
     return Accepted(checkpoint.id, is_new=context.store.checkpoints.create(checkpoint))
 
 
@@ -112,8 +113,14 @@ def _accept(context: Context, fetch: Callable[[Path], None], base: BaseModelRef,
         folder = scratch / "adapter"
         folder.mkdir()
         fetch(folder)
-        checkpoint = _describe(folder, base, said)
+        checkpoint = in_namespace(context, _describe(folder, base, said))
         return Accepted(checkpoint.id, is_new=keep_checkpoint(context, folder, checkpoint))
+
+
+def in_namespace(context: Context, checkpoint: Checkpoint) -> Checkpoint:
+    """The record at an address of its own in each namespace; an adapter's files are shared by their digest."""
+    address = digest_within(context.namespace, checkpoint.id.removeprefix("ckpt_"))
+    return checkpoint.model_copy(update={"id": f"ckpt_{address}", "namespace": context.namespace})
 
 
 def keep_checkpoint(context: Context, folder: Path, checkpoint: Checkpoint) -> bool:

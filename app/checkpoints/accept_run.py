@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from app.checkpoints.accept import archive_limits, keep_checkpoint
+from app.checkpoints.accept import archive_limits, in_namespace, keep_checkpoint
 from app.checks.base_model import resolve_base_model
 from app.http.context import Context
 from app.http.idempotency import Accepted
@@ -104,7 +104,8 @@ def _accept(
         steps = fetch(scratch)
         rates = read_rates(_read_state(scratch / str(step)) for step in steps)
         checkpoints = {
-            step: accept_adapter(scratch / str(step), base, task=task, label_names=label_names) for step in steps
+            step: in_namespace(context, accept_adapter(scratch / str(step), base, task=task, label_names=label_names))
+            for step in steps
         }
         for step, checkpoint in checkpoints.items():
             keep_checkpoint(context, scratch / str(step), checkpoint)

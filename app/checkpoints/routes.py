@@ -178,6 +178,6 @@ def remove_checkpoint(checkpoint_id: str, context: Ctx) -> Response:
     delete_dependents(context.store, checkpoint_id)
     context.store.checkpoints.delete(checkpoint_id)
     digest = None if checkpoint is None else checkpoint.adapter_digest
-    if digest is not None and all(other.adapter_digest != digest for other in context.store.checkpoints.all()):
+    if digest is not None and all(other.adapter_digest != digest for other in context.store.whole.checkpoints.all()):
         context.files.remove(context.files.adapter(digest))
     return Response(status_code=204)

@@ -40,6 +40,16 @@ def refuse_full_queue(store: Store, most: int) -> None:
         )
 
 
+def refuse_full_namespace(store: Store, most: int) -> None:
+    """Raise TooManyRequests where a namespace has `most` jobs that are not over: others' would wait for them."""
+    if store is store.whole or store.jobs.count_open() < most or len(store.jobs.open()) < most:
+        return  # the second count leaves out jobs that have ended and were not taken off the list
+    raise TooManyRequests(
+        f"{most} jobs of this namespace wait or run, as many as it may have.",
+        extra={"retry_after_seconds": RETRY_SECONDS},
+    )
+
+
 def require_worker(store: Store) -> None:
     """Raise NoWorker: waiting would be in vain."""
     if not store.workers.alive():

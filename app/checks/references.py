@@ -12,6 +12,7 @@ _NAMED = 20
 
 def refuse_referenced(store: Store, resource_id: str) -> None:
     """Raise ResourceInUse naming what holds a checkpoint or a data set: for ever, or while it is worked on."""
+    store = store.whole  # an administrator's index may depend on anybody's
     for records in store.work.values():
         hint = "Wait for them, or delete them first." if records.kind.holds == "at work" else None
         _refuse(resource_id, records.kind.collection, list(_holders(store, records, resource_id)), hint)

@@ -19,6 +19,12 @@ MAX_GENERATED = 16
 def check_target(request: PointSource, checkpoint: Checkpoint) -> None:
     """Raise InvalidRequest for a target that the task's answers cannot be."""
     task = TASKS[checkpoint.task]
+    if task.answers == "nothing" and (request.target != "label" or request.against is not None):
+        raise InvalidRequest(
+            f"Rows of task '{task.name}' are pairs of answers and ask nothing: the model has no answer to them.",
+            hint="Leave 'target' and 'against' out; to ask about the other way round, swap chosen and rejected.",
+            extra={"field": "target" if request.target != "label" else "against"},
+        )
     if request.target == "prediction" and task.answers == "number":
         raise InvalidRequest(
             "The squared error of a prediction against itself is 0, and so is every influence on it.",

@@ -39,6 +39,7 @@ def accept_file(context: Context, path: Path, filename: str | None, about: About
         split=about.split,
         limits=_limits(context),
         destination_root=context.files.datasets,
+        namespace=context.namespace,
     )
     return keep_record(context.store, dataset, is_named=about.name is not None)
 
@@ -57,6 +58,7 @@ def accept_split(context: Context, hub_id: str, revision: str | None, about: Abo
         split=about.split,
         limits=_limits(context),
         destination_root=context.files.datasets,
+        namespace=context.namespace,
     )
     return keep_record(context.store, dataset, is_named=about.name is not None)
 

@@ -4,13 +4,8 @@ from app.checks.compatibility import check_compatible
 from influence.contracts.dataset import COMPLETION, Dataset
 from influence.contracts.evaluation import (
     MAX_PIECES,
-    ClassAttributionRequest,
-    CorrelationRequest,
     EvaluationRequest,
-    LdsRequest,
-    LeaveOutRequest,
     MethodChoice,
-    MislabelledRequest,
     Subject,
 )
 from influence.contracts.index import Index
@@ -24,32 +19,26 @@ from influence.store.store import Store
 MIN_TRAINING_ROWS = 8
 #: One row of so many is held out where no evaluation rows are named.
 HELD_OUT_EVERY = 10
-_TRAIN_THEIR_OWN = ("correlation", "mislabelled", "class-attribution")
 _NAMED = 20
 
 
 def check_source(request: EvaluationRequest) -> None:
     """Raise InvalidRequest where a kind cannot use an index, or needs one."""
-    if request.kind in _TRAIN_THEIR_OWN and request.index_id is not None:
+    if request.trains_its_own and request.index_id is not None:
         raise InvalidRequest(
             f"An evaluation of kind '{request.kind}' trains models of its own and judges no index.",
             hint="Name the training rows in 'dataset_id' instead of 'index_id'.",
         )
-    if request.kind == "calibrate" and request.index_id is None:
+    if request.needs_index and request.index_id is None:
         raise InvalidRequest(
-            "A calibration is made for one index.", hint="Name the index in 'index_id' instead of a 'dataset_id'."
+            f"An evaluation of kind '{request.kind}' is made for one index.",
+            hint="Name the index in 'index_id' instead of a 'dataset_id'.",
         )
 
 
 def check_size(request: EvaluationRequest) -> None:
     """Raise InvalidRequest for more trainings than anyone will wait for."""
-    pieces = 1
-    if isinstance(request, LdsRequest):
-        pieces = request.subsets * request.retrain_seeds * len(request.seeds)
-    elif isinstance(request, LeaveOutRequest):
-        pieces = len(request.counts) * request.repeats * len(request.seeds)
-    elif isinstance(request, CorrelationRequest):
-        pieces = len(request.ranks) * len(request.seeds)
+    pieces = request.trainings
     if pieces > MAX_PIECES:
         raise InvalidRequest(
             f"The request asks for {pieces:,} trainings; at most {MAX_PIECES:,} are made.",
@@ -67,16 +56,15 @@ def check_methods(request: EvaluationRequest) -> None:
                 f"Method '{choice.method}' has no damping; 'damping_scale' would have no effect.",
                 hint="Leave 'damping_scale' out for this method.",
             )
-        if request.kind == "class-attribution":
-            _require_full(choice)
+        _require_storage(request, choice)
         _refuse_without_effect(request, choice)
         _refuse_late_epochs(request, choice)
 
 
-def _require_full(choice: MethodChoice) -> None:
-    if choice.storage != "full":
+def _require_storage(request: EvaluationRequest, choice: MethodChoice) -> None:
+    if choice.storage not in request.storages:
         raise MethodNotOffered(
-            f"An evaluation of kind 'class-attribution' keeps every gradient; it asks no method on '{choice.storage}'.",
+            f"An evaluation of kind '{request.kind}' keeps every gradient; it asks no method on '{choice.storage}'.",
             hint="Leave 'storage' out.",
         )
 
@@ -90,7 +78,7 @@ def _refuse_without_effect(request: EvaluationRequest, choice: MethodChoice) -> 
             ("storage", "rank", "checkpoints", "epochs"),
             "an index answers from what it keeps, at its own checkpoint",
         )
-    elif request.kind == "class-attribution":
+    elif not request.sums_checkpoints:
         ignored, why = ("checkpoints", "epochs"), "only the end of the training is scored"
     if given := [name for name in ignored if name in choice.model_fields_set]:
         raise InvalidRequest(
@@ -119,7 +107,7 @@ def check_indexed_methods(request: EvaluationRequest, index: Index) -> None:
 def check_rows(store: Store, request: EvaluationRequest, subject: Subject, dataset: Dataset) -> None:
     """Raise NotFound, RowsRefused or InvalidRequest where rows are too few or of the wrong kind for the experiment."""
     _check_flips(request, subject, dataset)
-    if isinstance(request, ClassAttributionRequest):
+    if request.compares_classes:
         _check_classes(request, dataset)
     tested = request.evaluation_dataset_id
     if tested is not None:
@@ -128,16 +116,15 @@ def check_rows(store: Store, request: EvaluationRequest, subject: Subject, datas
 
 
 def _check_flips(request: EvaluationRequest, subject: Subject, dataset: Dataset) -> None:
-    flips = isinstance(request, MislabelledRequest | LdsRequest | LeaveOutRequest) and request.flip_share > 0
-    if flips and not TASKS[subject.task].has_classes:
+    if request.flips and not TASKS[subject.task].has_classes:
         raise RowsUnfit(
             f"Labels are flipped, and the rows of {dataset.id}, of kind '{dataset.kind}', have none.",
             hint="Name a data set of texts with labels"
-            + (", or leave 'flip_share' out." if request.kind != "mislabelled" else "."),
+            + ("." if request.trains_its_own else ", or leave 'flip_share' out."),
         )
 
 
-def _check_classes(request: ClassAttributionRequest, dataset: Dataset) -> None:
+def _check_classes(request: EvaluationRequest, dataset: Dataset) -> None:
     if request.loss is not None:
         raise InvalidRequest(
             "This experiment compares the loss on the completion with the loss on the prompt.",
@@ -164,7 +151,7 @@ def _check_test_rows(request: EvaluationRequest, subject: Subject, dataset: Data
             hint=f"Name evaluation rows of kind '{dataset.kind}'.",
         )
     check_compatible(subject, tested)
-    if isinstance(request, ClassAttributionRequest):
+    if request.compares_classes:
         _require_classes(tested)
         known = dataset.statistics["row_classes"]
         if unknown := [name for name in tested.statistics["row_classes"] if name not in known]:
@@ -176,8 +163,8 @@ def _check_test_rows(request: EvaluationRequest, subject: Subject, dataset: Data
 
 
 def _count_held_out(request: EvaluationRequest, rows: int) -> int:
-    """Rows that become test points where no others are given: class attribution spreads a whole tenth over classes."""
-    if isinstance(request, ClassAttributionRequest):
+    """Rows that become test points where no others are given: a whole tenth where it is spread over classes."""
+    if request.compares_classes:
         return -(-rows // HELD_OUT_EVERY)
     return count_held_out(rows, request.test_points)
 
@@ -193,5 +180,5 @@ def _check_counts(request: EvaluationRequest, dataset: Dataset) -> None:
             extra={"rows": dataset.rows, "held_out": held_out, "wanted": wanted},
         )
     training = request.rows or left
-    if isinstance(request, LeaveOutRequest) and max(request.counts) >= training:
-        raise InvalidRequest(f"{max(request.counts)} rows cannot be left out of {training}.", hint="Lower 'counts'.")
+    if request.most_left_out >= training:
+        raise InvalidRequest(f"{request.most_left_out} rows cannot be left out of {training}.", hint="Lower 'counts'.")

@@ -9,10 +9,7 @@ from influence.checkpoint_files.base_files import BaseFiles
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.evaluation import (
-    ClassAttributionRequest,
     Experiment,
-    LdsRequest,
-    LeaveOutRequest,
     Subject,
 )
 from influence.contracts.index import Index
@@ -61,8 +58,7 @@ def _require_training(task: TaskDeclaration) -> None:
 
 def _require_retrainable(request: Experiment, checkpoint: Checkpoint) -> None:
     """Raise InvalidRequest or TaskMismatch where an index cannot be judged by training on its rows again."""
-    flips = isinstance(request, LdsRequest | LeaveOutRequest) and request.flip_share > 0
-    if request.evaluation_dataset_id is None or flips:
+    if request.evaluation_dataset_id is None or request.flips:
         raise InvalidRequest(
             "An index was trained on all of its rows and on their labels as they are.",
             hint="Name test points with 'evaluation_dataset_id', and leave 'flip_share' out.",
@@ -87,7 +83,7 @@ def subject_of_rows(context: Context, request: Experiment, dataset_id: str) -> t
     base = None if request.base_model is None else resolve_base_model(context, request.base_model, request.revision)
     task = training_task(dataset.kind, _architectures(base))
     if task.head is None:
-        if request.base_model is None and not isinstance(request, ClassAttributionRequest):
+        if request.base_model is None and not request.compares_classes:
             raise InvalidRequest(
                 "A language model is trained many times over, and no base model is named.",
                 hint="Name an alias, path or hub id in 'base_model'.",

@@ -38,7 +38,7 @@ def _settle(context: Context, request: EvaluationRequest) -> tuple[EvaluationReq
         decided = {"max_length": index.spec.gradients.max_length, "loss": index.spec.gradients.loss}
         return request.model_copy(update=decided), subject, dataset
     subject, dataset = subject_of_rows(context, request, str(request.dataset_id))
-    if request.kind == "class-attribution":
+    if request.compares_classes:
         return request, subject, dataset
     loss = choose_loss(subject.task, dataset, request.loss)
     return request.model_copy(update={"loss": loss}), subject, dataset

@@ -17,6 +17,7 @@ from influence.errors import (
     Conflict,
     DatainfError,
     DiskFull,
+    Forbidden,
     IdempotencyConflict,
     IndexFailed,
     IndexNotReady,
@@ -85,6 +86,8 @@ def describe_errors(*classes: type[DatainfError]) -> dict[int | str, dict[str, A
     by_status: dict[int, list[type[DatainfError]]] = {}
     everywhere: tuple[type[DatainfError], ...] = (
         Unauthorised,
+        Forbidden,
+        TooManyRequests,
         InvalidRequest,
         StoreUnavailable,
         RecordDamaged,

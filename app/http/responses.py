@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from app.checks.readiness import refuse_full_queue, require_worker
+from app.checks.readiness import refuse_full_namespace, refuse_full_queue, require_worker
 from app.http.context import Context, Ctx
 from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
 from app.http.prefer_wait import Wait, pending_headers, wait_for_job
@@ -61,6 +61,7 @@ class Submission:
             seconds = min(default_wait_seconds, context.settings.max_wait_seconds)
 
         def submit_if_useful() -> Accepted:
+            refuse_full_namespace(context.store, context.settings.max_jobs_per_namespace)
             if needs_worker:
                 refuse_full_queue(context.store, context.settings.max_queued_queries)
                 if seconds:

@@ -7,14 +7,23 @@ from app.indexes.growth import check_growth
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.common import Json
 from influence.contracts.dataset import Dataset
-from influence.contracts.index import GradientParts, GradientSettings, Index, IndexRequest, IndexSpec, Storage
+from influence.contracts.index import (
+    DEFAULT_BETA,
+    GradientParts,
+    GradientSettings,
+    Index,
+    IndexRequest,
+    IndexSpec,
+    Storage,
+)
+from influence.contracts.tasks import TASKS
 from influence.contracts.work import INDEX
 from influence.digests import digest_json
 from influence.errors import DoesNotFit, EmptyFile, InvalidRequest
 from influence.store.store import Store
 from influence.store.work import accept, is_dead
 
-_LATER_SETTINGS = {"parts": "all", "reduction": "mean", "diffusion": None}
+_LATER_SETTINGS = {"parts": "all", "reduction": "mean", "beta": None, "diffusion": None}
 _LATER_FIELDS: Json = {"metric": "gradient", "batch_rows": 1}
 
 
@@ -93,6 +102,7 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
         reduction=check_reduction(checkpoint.task, dataset, request.reduction),
         include_bias=request.include_bias,
         parts=_choose_parts(request, checkpoint),
+        beta=_choose_beta(request, checkpoint),
         diffusion=choose_diffusion(checkpoint, request),
     )
     return IndexSpec(
@@ -109,6 +119,19 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
         grow_from=request.grow_from,
         gradients=gradients,
     )
+
+
+def _choose_beta(request: IndexRequest, checkpoint: Checkpoint) -> float | None:
+    """The factor of a loss that has one. Raises InvalidRequest where it is given and the loss has none."""
+    if TASKS[checkpoint.task].has_reference:
+        return DEFAULT_BETA if request.beta is None else request.beta
+    if request.beta is not None:
+        raise InvalidRequest(
+            f"'beta' is a factor of losses on preferences, and task '{checkpoint.task}' has none.",
+            hint="Leave 'beta' out.",
+            extra={"field": "beta"},
+        )
+    return None
 
 
 def _choose_parts(request: IndexRequest, checkpoint: Checkpoint) -> GradientParts:

@@ -15,8 +15,9 @@ from app.intake.tables.json_shapes import name_wrapper
 from app.intake.tables.limits import TableLimits
 from app.intake.tables.opening import join_tables, open_table
 from app.intake.tables.table import Table
-from influence.contracts.common import now
+from influence.contracts.common import DEFAULT_NAMESPACE, now
 from influence.contracts.dataset import ROW_FORMS, Dataset, RowKind, RowProblem
+from influence.digests import digest_within
 from influence.errors import ColumnsUnmatched, DatainfError, NotFound
 from influence.rows.columns import ColumnMap, choose_columns
 from influence.rows.file import RowFile, dataset_digest, write_rows
@@ -42,11 +43,12 @@ def accept_dataset(
     split: str | None = None,
     limits: TableLimits,
     destination_root: Path,
+    namespace: str = DEFAULT_NAMESPACE,
 ) -> Dataset:
     """Read, check and keep the rows of a file or Arrow folder under `destination_root/ds_<digest>`.
 
-    The same rows again give the same id and no second copy. Leaves nothing behind when it raises: UploadRefused,
-    RowsRefused or RequestRefused, each with rows or columns named.
+    The same rows again in the same namespace give the same id and no second copy. Leaves nothing behind when it
+    raises: UploadRefused, RowsRefused or RequestRefused, each with rows or columns named.
     """
     table = open_table(source_path, filename=filename, limits=limits, split=split)
     return accept_table(
@@ -56,6 +58,7 @@ def accept_dataset(
         name=name or filename,
         destination_root=destination_root,
         image_limits=limits.images,
+        namespace=namespace,
     )
 
 
@@ -69,6 +72,7 @@ def accept_hub_dataset(
     name: str | None = None,
     limits: TableLimits,
     destination_root: Path,
+    namespace: str = DEFAULT_NAMESPACE,
     endpoint: str | None = None,
 ) -> Dataset:
     """As `accept_dataset`, for one split of a data set on the hub; the download is not kept.
@@ -87,6 +91,7 @@ def accept_hub_dataset(
             name=name or hub_id,
             destination_root=destination_root,
             image_limits=limits.images,
+            namespace=namespace,
         )
 
 
@@ -98,6 +103,7 @@ def accept_table(
     name: str | None = None,
     destination_root: Path,
     image_limits: ImageLimits,
+    namespace: str = DEFAULT_NAMESPACE,
 ) -> Dataset:
     """As `accept_dataset`, for a table that is open."""
     chosen = _settle_columns(table, columns)
@@ -121,6 +127,7 @@ def accept_table(
             label_names=lambda: rows.label_names,
             destination_root=destination_root,
             staged=staged,
+            namespace=namespace,
         )
     return kept.model_copy(
         update={
@@ -141,6 +148,7 @@ def keep_rows(
     label_names: Callable[[], Sequence[str] | None],
     destination_root: Path,
     staged: StagedImages | None = None,
+    namespace: str = DEFAULT_NAMESPACE,
 ) -> Dataset:
     """Write normalised rows in one pass and move them to their address; the same rows again are one copy.
 
@@ -151,7 +159,7 @@ def keep_rows(
     staging = destination_root / f"incoming-{ULID()}"
     summary = write_rows(staging, statistics.watch(rows))
     names = label_names()
-    dataset_id = f"ds_{dataset_digest(kind, names, columns, summary)}"
+    dataset_id = f"ds_{digest_within(namespace, dataset_digest(kind, names, columns, summary))}"
     if statistics.images is None:
         _settle(staging, destination_root / dataset_id)
     else:

@@ -39,6 +39,12 @@ def accept_plain(
     found_task = _find_task(task, files, tensors)
     if files and TASKS[found_task].reads == "image":
         check_processor(files.folder, None)
+    if TASKS[found_task].has_reference:
+        raise TaskMismatch(
+            f"The loss of task '{found_task}' compares with the model before training, and a plain model's files hold "
+            "only what it became.",
+            hint="Send the adapter that was trained, with its base model.",
+        )
     refuse_inexact_text(files.config if files else {}, found_task)
     num_labels = count_labels(found_task, AdapterTensors(), {name: info.shape for name, info in tensors.items()})
     config: Mapping[str, Any] = files.config if files else {}

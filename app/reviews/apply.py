@@ -84,6 +84,7 @@ def _keep(
             columns=source.columns,
             label_names=lambda: source.label_names,
             destination_root=files.datasets,
+            namespace=source.namespace,
         )
     name = f"{source.name or source.id}, {review.name or 'reviewed'}"
     return derived.model_copy(
@@ -93,5 +94,6 @@ def _keep(
             "format": source.format,
             "statistics": {**derived.statistics, **_carried(source)},
             "derived_from": manifest,
+            "namespace": source.namespace,
         }
     )

@@ -72,5 +72,12 @@ def _is_class(dataset: Dataset) -> bool:
 def _text(dataset: Dataset, row: Json) -> str:
     if "messages" not in row:
         words = [row[name] for name in ROW_FORMS[dataset.kind].words if row.get(name) is not None]
-        return "\n\n".join(" ".join(map(str, word)) if isinstance(word, list) else str(word) for word in words)
-    return "\n".join(f"{turn['role']}: {turn.get('content') or ''}" for turn in row["messages"])
+        return "\n\n".join(_joined(word) if isinstance(word, list) else str(word) for word in words)
+    return _joined(row["messages"])
+
+
+def _joined(words: list[Any]) -> str:
+    """Words, or turns of a conversation."""
+    if not any(isinstance(word, dict) for word in words):
+        return " ".join(map(str, words))
+    return "\n".join(f"{turn['role']}: {turn.get('content') or ''}" for turn in words)

@@ -12,7 +12,8 @@ from cli.client.uploads import send_rows
 from cli.printing.output import Output
 from datainf_client import Client
 from influence.contracts.common import Json
-from influence.contracts.evaluation import EvaluationRequest
+from influence.contracts.evaluation import EXPERIMENTS, EvaluationRequest
+from influence.contracts.evaluation import Experiment as ExperimentRequest
 from influence.errors import InvalidRequest
 
 _REQUEST: TypeAdapter[EvaluationRequest] = TypeAdapter(EvaluationRequest)
@@ -49,6 +50,11 @@ class Experiment:
     columns: Json | None = None
     label_names: list[str] | None = None
     settings: Json = field(default_factory=dict)
+
+    @property
+    def rules(self) -> type[ExperimentRequest]:
+        """The kind's; those that all kinds share where there is no such kind, which is said when it is validated."""
+        return EXPERIMENTS.get(self.kind, ExperimentRequest)
 
 
 def parse_methods(text: str, option: str) -> list[Json]:
@@ -99,8 +105,8 @@ def check_sources(experiment: Experiment) -> None:
         raise InvalidRequest("Name exactly one source of rows.", hint=_SOURCES_HINT)
     if test.is_given and not any(source is not None for source in named):
         raise InvalidRequest("Evaluation rows are given without training rows.", hint=_SOURCES_HINT)
-    if experiment.kind == "calibrate" and experiment.index_id is None:
-        raise InvalidRequest("A calibration is made for one index.", hint="Give --index.")
+    if experiment.rules.needs_index and experiment.index_id is None:
+        raise InvalidRequest(f"An evaluation of kind '{experiment.kind}' is made for one index.", hint="Give --index.")
 
 
 def _named(experiment: Experiment, train: str | None, test: str | None) -> Json:
@@ -144,7 +150,7 @@ def _send(experiment: Experiment, service: Client, output: Output) -> tuple[str 
 
 def _send_made_up(experiment: Experiment, service: Client, output: Output) -> tuple[str, str]:
     """Rows of the project's own generators: support tickets, or sentence transformations where classes count."""
-    if experiment.kind == "class-attribution":
+    if experiment.rules.compares_classes:
         from cli.samples.transformations import TransformationSettings, make_transformations, to_jsonl
 
         rows = max(TransformationSettings().train_rows, experiment.settings.get("rows", 0))

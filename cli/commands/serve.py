@@ -104,11 +104,13 @@ def refuse_open_door(host: str, environment: Mapping[str, str]) -> None:
     from influence.settings import is_loopback
 
     keys = environment.get("DATAINF_API_KEYS", "").strip()
-    if is_loopback(host) or keys not in ("", "[]"):
+    asks = environment.get("DATAINF_REQUIRE_KEYS", "").strip().lower() in ("1", "true", "yes", "on")
+    if is_loopback(host) or asks or keys not in ("", "[]"):
         return
     raise InvalidRequest(
         f"The API would listen on {host} without asking for a key.",
-        hint="Set DATAINF_API_KEYS to a JSON list of keys of at least 16 characters, or use --host 127.0.0.1.",
+        hint="Set DATAINF_API_KEYS to a JSON list of keys of at least 16 characters, or DATAINF_REQUIRE_KEYS=true and "
+        "make keys with 'datainf keys create', or use --host 127.0.0.1.",
     )
 
 

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Json = dict[str, Any]
 Item = TypeVar("Item")
 
+#: Of whoever has no other: callers without a key, and with a key of DATAINF_API_KEYS.
+DEFAULT_NAMESPACE = "default"
 #: Context in which a record is written as callers see it, not as it is kept.
 FOR_CALLERS: Json = {"for": "callers"}
 
@@ -19,10 +21,11 @@ class Frozen(BaseModel):
 
 
 class Record(Frozen):
-    """What is kept under an id."""
+    """What is kept under an id. `namespace` is whose it is: keys of another one do not see it."""
 
     id: str
     created_at: datetime
+    namespace: str = DEFAULT_NAMESPACE
 
 
 class Request(BaseModel):

@@ -101,6 +101,15 @@ TOKENS = RowForm(
 )
 TEXT = RowForm(name="text", readings=(Roles(("text",)),), words=("text",))
 
+#: Two answers to one prompt, of which the first was preferred: texts, or lists of messages; tools?,
+#: chat_template_kwargs?, and margin?, by how much. There is no prompt where the answers share no beginning.
+PREFERENCE = RowForm(
+    name="preference",
+    readings=(Roles(("chosen", "rejected"), ("prompt", "margin")),),
+    words=("prompt", "chosen", "rejected"),
+    context=("tools", "chat_template_kwargs"),
+)
+
 IMAGE_CLASSIFICATION = RowForm(
     name="image_classification", readings=(Roles(("image",), label="label"),), words=(), label="class", has_image=True
 )
@@ -115,6 +124,7 @@ _FORMS = (
     COMPLETION,
     CONVERSATION,
     TEXT,
+    PREFERENCE,
     IMAGE_CLASSIFICATION,
     IMAGE_CAPTION,
 )

@@ -4,8 +4,10 @@ Its work is cut into pieces that depend on nothing but the request, so that they
 order, twice, and after a restart; the report is made when all are there.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -96,7 +98,20 @@ class LoraShape(Request):
 
 
 class Experiment(Request):
-    """What is trained and on what. Either `index_id` (its base model, adapter shape and rows), or a model to train."""
+    """What is trained and on what. Either `index_id` (its base model, adapter shape and rows), or a model to train.
+
+    What a kind is and what it takes is said here, once, for all who treat the kinds alike: whether it
+    `trains_its_own` models, so that it judges no index, or `needs_index`; the `storages` that its methods may be asked
+    on, and whether they may be summed over the checkpoints of a training. One that `compares_classes` takes
+    completions with a class each, measures the loss on prompts as well, holds out a tenth of every class, and makes a
+    small model from the rows where none is named.
+    """
+
+    trains_its_own: ClassVar[bool] = False
+    needs_index: ClassVar[bool] = False
+    storages: ClassVar[tuple[Storage, ...]] = ("full", "compact")
+    sums_checkpoints: ClassVar[bool] = True
+    compares_classes: ClassVar[bool] = False
 
     index_id: str | None = Field(None, description="Judge this index: its checkpoint gives the gradients.")
     base_model: str | None = Field(
@@ -117,6 +132,21 @@ class Experiment(Request):
         None, min_length=1, max_length=50, description="Those that the kind compares when left out."
     )
 
+    @property
+    def trainings(self) -> int:
+        """How many times a model is trained, where that depends on the request."""
+        return 1
+
+    @property
+    def flips(self) -> bool:
+        """Whether labels are flipped on purpose, so that rows need labels."""
+        return False
+
+    @property
+    def most_left_out(self) -> int:
+        """Rows that are left out of one training, at most."""
+        return 0
+
     @model_validator(mode="after")
     def _one_source(self) -> "Experiment":
         if (self.index_id is None) == (self.dataset_id is None):
@@ -134,21 +164,38 @@ class Experiment(Request):
 class CorrelationRequest(Experiment):
     """The DataInf paper's Figure 1: agreement of each method with `exact` over LoRA ranks."""
 
+    trains_its_own = True
+
     kind: Literal["correlation"]
     ranks: Numbers = Field((1, 2, 4, 8), min_length=1, max_length=20, description="LoRA ranks to compare.")
     seeds: Seeds = Field((0,), min_length=1, max_length=20, description=_SEEDS)
+
+    @property
+    def trainings(self) -> int:
+        return len(self.ranks) * len(self.seeds)
 
 
 class MislabelledRequest(Experiment):
     """The paper's Figure 2: how well each method finds labels that were flipped on purpose."""
 
+    trains_its_own = True
+
     kind: Literal["mislabelled"]
     flip_share: float = Field(0.2, gt=0, lt=1, description=_FLIPS)
     seeds: Seeds = Field((0, 1, 2), min_length=1, max_length=20, description=_SEEDS)
 
+    @property
+    def flips(self) -> bool:
+        return True
+
 
 class ClassAttributionRequest(Experiment):
     """The paper's Llama tables: do test generations point at training rows of their own class?"""
+
+    trains_its_own = True
+    storages = ("full",)
+    sums_checkpoints = False
+    compares_classes = True
 
     kind: Literal["class-attribution"]
     seeds: Seeds = Field((0,), min_length=1, max_length=20, description=_SEEDS)
@@ -172,6 +219,14 @@ class LdsRequest(Experiment):
     flip_share: float = Field(0.0, ge=0, lt=1, description=_FLIPS)
     seeds: Seeds = Field((0,), min_length=1, max_length=20, description=_SEEDS)
 
+    @property
+    def trainings(self) -> int:
+        return self.subsets * self.retrain_seeds * len(self.seeds)
+
+    @property
+    def flips(self) -> bool:
+        return self.flip_share > 0
+
 
 class LeaveOutRequest(Experiment):
     """Leave out the rows that scores name, train again, and compare with leaving out rows at random."""
@@ -183,9 +238,23 @@ class LeaveOutRequest(Experiment):
     flip_share: float = Field(0.0, ge=0, lt=1, description=_FLIPS)
     seeds: Seeds = Field((0,), min_length=1, max_length=20, description=_SEEDS)
 
+    @property
+    def trainings(self) -> int:
+        return len(self.counts) * self.repeats * len(self.seeds)
+
+    @property
+    def flips(self) -> bool:
+        return self.flip_share > 0
+
+    @property
+    def most_left_out(self) -> int:
+        return max(self.counts)
+
 
 class CalibrateRequest(Experiment):
     """A scale from scores to predicted change of loss, fitted on retrained subsets."""
+
+    needs_index = True
 
     kind: Literal["calibrate"]
     subsets: int = Field(32, ge=8, le=2000, description=_SUBSETS)
@@ -196,6 +265,10 @@ EvaluationRequest = Annotated[
     CorrelationRequest | MislabelledRequest | ClassAttributionRequest | LdsRequest | LeaveOutRequest | CalibrateRequest,
     Field(discriminator="kind"),
 ]
+#: The requests by the name of their kind.
+EXPERIMENTS: Mapping[str, type[Experiment]] = MappingProxyType(
+    {get_args(found.model_fields["kind"].annotation)[0]: found for found in get_args(get_args(EvaluationRequest)[0])}
+)
 
 
 class Subject(Frozen):

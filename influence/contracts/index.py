@@ -64,6 +64,10 @@ class DiffusionSettings(Request):
         return self.measurement == "loss" and self.timestep_weighting == "none"
 
 
+#: What trainers take for `beta`.
+DEFAULT_BETA = 0.1
+
+
 class GradientSettings(Request):
     """What decides the value of a gradient; part of the index's address."""
 
@@ -77,6 +81,14 @@ class GradientSettings(Request):
         " weigh rows by their tokens, as the sum does.",
     )
     include_bias: bool = Field(False, description="Take gradients of trained biases, too.")
+    beta: float | None = Field(
+        None,
+        gt=0,
+        le=1e6,
+        allow_inf_nan=False,
+        description="Preference rows: the factor on the difference to the base model, as in training; 0.1 when left "
+        "out.",
+    )
     parts: GradientParts = Field(
         "all",
         description="What gradients are taken of: all that was trained, or the LoRA factors alone, without whole"

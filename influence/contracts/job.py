@@ -4,7 +4,7 @@ from abc import abstractmethod
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Self
 
-from influence.contracts.common import Frozen, Json, Record
+from influence.contracts.common import DEFAULT_NAMESPACE, Frozen, Json, Record
 
 JobKind = Literal["index", "query", "preview", "audit", "sweep", "evaluation", "groups"]
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -33,6 +33,7 @@ class Job(Frozen):
     state: JobState = "queued"
     progress: Progress = Progress()
     error: Json | None = None
+    namespace: str = DEFAULT_NAMESPACE
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None

@@ -18,6 +18,7 @@ from influence.contracts.dataset import (
     IMAGE_CAPTION,
     IMAGE_CLASSIFICATION,
     MULTI_LABEL,
+    PREFERENCE,
     REGRESSION,
     TEXT,
     TOKENS,
@@ -56,10 +57,12 @@ class TaskDeclaration:
     models of the task end. `auto_class`: the class of transformers that loads its models. `head`: outputs of the head
     on top of the base model; None for the language model's own. `problem_type`: what a model's configuration calls
     the loss of that head. `has_classes`: each row is of one of a few classes, not of several. `answers`: a label or a
-    number, which one forward pass gives, or text or an image, which is generated. `splits_by_token`: a row is read as
-    one sequence of tokens, and what a layer makes of a position can be told of one of them. `trains_anew`: evaluations
-    can train models of it. `reads`: what the model is given, tokens of a text or the pixels of an image. Models of a
-    task without an `auto_class` are pipelines of several parts; their adapters name no type.
+    number, which one forward pass gives, or text or an image, which is generated; nothing where rows ask nothing.
+    `has_reference`: the loss compares the model with its base, the adapter off, by a factor `beta`.
+    `splits_by_token`: a row is read as one sequence of tokens, and what a layer makes of a position can be told of one
+    of them. `trains_anew`: evaluations can train models of it. `reads`: what the model is given, tokens of a text or
+    the pixels of an image. Models of a task without an `auto_class` are pipelines of several parts; their adapters name
+    no type.
     """
 
     name: str
@@ -70,7 +73,8 @@ class TaskDeclaration:
     head: HeadOutputs | None = None
     problem_type: str | None = None
     has_classes: bool = False
-    answers: Literal["label", "number", "text", "image"]
+    answers: Literal["label", "number", "text", "image", "nothing"]
+    has_reference: bool = False
     splits_by_token: bool = True
     trains_anew: bool = True
     reads: Literal["text", "image"] = "text"
@@ -149,6 +153,25 @@ IMAGE_CLASSES = TaskDeclaration(
     reads="image",
 )
 
+DIRECT_PREFERENCE = replace(
+    CAUSAL_LM,
+    name="direct_preference",
+    rows={PREFERENCE.name: ()},
+    answers="nothing",
+    has_reference=True,
+    splits_by_token=False,
+    trains_anew=False,
+)
+PAIRWISE_REWARD = replace(
+    SEQUENCE_REGRESSION,
+    name="pairwise_reward",
+    rows={PREFERENCE.name: ()},
+    head=HeadOutputs(1, 1),
+    problem_type=None,
+    answers="nothing",
+    splits_by_token=False,
+    trains_anew=False,
+)
 TEXT_TO_IMAGE = TaskDeclaration(
     name="text_to_image",
     rows={IMAGE_CAPTION.name: ()},
@@ -167,6 +190,8 @@ _TASKS = (
     TOKEN_CLASSIFICATION,
     CAUSAL_LM,
     SEQ2SEQ_LM,
+    DIRECT_PREFERENCE,
+    PAIRWISE_REWARD,
     TEXT_TO_IMAGE,
     IMAGE_CLASSES,
 )

@@ -232,6 +232,7 @@ def _readings(names: _Names, named: Mapping[str, str], types: Types) -> list[dic
     tagged = [{"tokens": words, "tags": tag} for words, tag in product(names.candidates("tokens"), tags)]
     conversations = [{role: column} for role in ("messages", "conversations") for column in names.candidates(role)]
     readings = [*conversations, *_completions(names), *_classifications(names, labels)]
+    readings += [] if conversations else _preferences(names)
     readings += [] if labels else _captioned(names, images) or _texts(names)
     return readings or _pictured(images, labels) or tagged
 
@@ -251,6 +252,16 @@ def _pictured(images: Sequence[str], labels: Sequence[str]) -> list[dict[str, st
 
 def _texts(names: _Names) -> list[dict[str, str]]:
     return [{"text": column} for column in names.candidates("text")]
+
+
+def _preferences(names: _Names) -> list[dict[str, str]]:
+    pairs = list(product(names.candidates("chosen"), names.candidates("rejected")))
+    beside = [{role: columns[0]} for role in ("margin",) if len(columns := names.candidates(role)) == 1]
+    prompts: list[dict[str, str]] = [{"prompt": column} for column in names.candidates("prompt")] or [{}]
+    return [
+        {"chosen": chosen, "rejected": rejected, **prompt, **(beside[0] if beside else {})}
+        for (chosen, rejected), prompt in product(pairs, prompts)
+    ]
 
 
 def _completions(names: _Names) -> list[dict[str, str]]:

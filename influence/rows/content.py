@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from influence.contracts.dataset import CONVERSATION, RowKind
+from influence.contracts.dataset import CONVERSATION, PREFERENCE, RowKind
 from influence.errors import BrokenRow
 from influence.rows.conversations.context import is_empty, read_context
 from influence.rows.conversations.messages import Renamed, alpaca_prompt, as_messages
+from influence.rows.conversations.preferences import read_preference
 from influence.rows.label_forms.tags import as_tokens
 from influence.rows.values import as_text, describe
 
@@ -28,6 +29,8 @@ def read_content(
     """
     if kind == CONVERSATION.name:
         return _conversation(source, columns, filled, renamed)
+    if kind == PREFERENCE.name:
+        return read_preference(source, columns, filled=filled, renamed=renamed)
     if "tokens" in columns:
         return {"tokens": as_tokens(source.get(columns["tokens"]), columns["tokens"])}
     if "prompt" in columns:

@@ -26,7 +26,7 @@ class Suggestion:
 def suggest_columns(seen: Sequence[str], types: Types) -> Suggestion:
     """What a table is whose columns have no reading. A mapping is suggested only where following it is right."""
     keys = {key_of(column): column for column in reversed(seen)}
-    for find in (_preferences, _token_ids, _translations, _prompts_alone, _pictures, _no_names, _pairs, _by_words):
+    for find in (_token_ids, _translations, _prompts_alone, _pictures, _no_names, _pairs, _by_words):
         found = find(keys, types)
         if found is not None:
             return found
@@ -36,21 +36,6 @@ def suggest_columns(seen: Sequence[str], types: Types) -> Suggestion:
         f'Name the columns by their roles, such as columns={shown}, columns={{"prompt": "<column>", "completion": '
         '"<column>"} or columns={"messages": "<column>"}.',
     )
-
-
-def _preferences(keys: Mapping[str, str], types: Types) -> Suggestion | None:
-    if not {"chosen", "rejected"} <= keys.keys():
-        return None
-    hint = "A loss on pairs, such as DPO's, is not scored here. Where training read the chosen answers alone:"
-    if "prompt" in keys:
-        return Suggestion(
-            "are preference pairs: a prompt, a chosen and a rejected answer",
-            hint,
-            {"prompt": keys["prompt"], "completion": keys["chosen"]},
-        )
-    is_talk = "list" in types.get(keys["chosen"], ())
-    role = "messages" if is_talk else "text"
-    return Suggestion("are preference pairs: a chosen and a rejected text", hint, {role: keys["chosen"]})
 
 
 def _token_ids(keys: Mapping[str, str], types: Types) -> Suggestion | None:

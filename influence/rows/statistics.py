@@ -78,7 +78,7 @@ class RowStatistics:
     def _texts_of(self, row: Row) -> dict[str, str]:
         if self.kind != CONVERSATION.name:
             words = {name: row[name] for name in ROW_FORMS[self.kind].words if name in row}
-            return {name: " ".join(word) if isinstance(word, list) else word for name, word in words.items()}
+            return {name: _joined(word) for name, word in words.items()}
         roles = [message["role"] for message in row["messages"]]
         self._roles.update(roles)
         self._turns.append(len(roles))
@@ -123,6 +123,13 @@ class RowStatistics:
         # A text has a conflict where some row of its group has another label than the group's first row.
         differs = labelled != labelled[texts]
         return np.flatnonzero(np.isin(texts, texts[differs])).astype(np.int64)
+
+
+def _joined(words: Any) -> str:
+    """A text, the words of one, or the contents of messages, as one text."""
+    if isinstance(words, str):
+        return words
+    return text_of(words) if any(isinstance(word, dict) for word in words) else " ".join(words)
 
 
 def _problem(code: Any, rows: NDArray[np.int64], message: str) -> list[RowProblem]:

@@ -84,6 +84,11 @@ class EmbeddedServer:
         return f"unix://{quote(str(self._socket))}?db=0"
 
     @property
+    def is_there(self) -> bool:
+        """Whether a server of this folder, ours or another process's, has a socket at the usual place."""
+        return self._socket_folder is None and (self._folder / "redis.sock").is_socket()
+
+    @property
     def process(self) -> subprocess.Popen[bytes]:
         """The child; raises StoreUnavailable before `start` and after `stop`."""
         if self._process is None:

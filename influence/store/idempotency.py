@@ -9,7 +9,7 @@ import redis
 
 from influence.contracts.common import Json
 from influence.store import keys
-from influence.store.lifetimes import ANSWER_TO_KEY, Lifetimes
+from influence.store.ending.lifetimes import ANSWER_TO_KEY, Lifetimes
 
 #: A request that died half-way frees its key after this long.
 _PENDING_SECONDS = 120

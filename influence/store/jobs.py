@@ -14,12 +14,12 @@ from typing import Any, cast
 import redis
 import structlog
 
-from influence.contracts.common import Json, Page, now
+from influence.contracts.common import DEFAULT_NAMESPACE, Json, Page, now
 from influence.contracts.job import Job, JobKind, JobState, Progress
 from influence.errors import NotFound, RecordDamaged
 from influence.store import keys
 from influence.store.connections import StoreFullError, is_full
-from influence.store.lifetimes import JOB, Lifetimes
+from influence.store.ending.lifetimes import JOB, Lifetimes
 
 log = structlog.get_logger()
 
@@ -42,6 +42,8 @@ _BATCH = 100
 #: A pause that was not confirmed for so long is over, or its worker is.
 PAUSE_SECONDS = 15.0
 _PAUSED = "paused_at"
+#: Fields of a job that never change.
+_KEPT = {"id", "kind", "resource_id", "resource", "namespace", "created_at"}
 
 #: Shown with a job's progress while the server refuses writes.
 FULL: Json = {
@@ -52,26 +54,39 @@ FULL: Json = {
 
 
 class Jobs:
-    """Create, watch and move jobs through `queued -> running -> succeeded | failed | cancelled`."""
+    """Create, watch and move jobs through `queued -> running -> succeeded | failed | cancelled`.
 
-    def __init__(self, client: redis.Redis) -> None:
+    All jobs, or those of one namespace, where others are as if they were not.
+    """
+
+    def __init__(self, client: redis.Redis, namespace: str | None = None) -> None:
         self._client = client
+        self._namespace = namespace
+        self._listing = keys.listing("job", namespace)
         self._lifetimes = Lifetimes(client)
         self._move_script = client.register_script(_MOVE)
         #: Jobs that were found damaged: the log says so once.
         self._reported: set[str] = set()
         self._forget_script = client.register_script(_FORGET)
 
-    def create(self, job_id: str, kind: JobKind, resource_id: str, resource: str) -> Job:
-        """Keep a new job, queued."""
-        job = Job(id=job_id, kind=kind, resource_id=resource_id, resource=resource, created_at=now())
-        fields: dict[Any, Any] = {
-            "record": job.model_dump_json(include={"id", "kind", "resource_id", "resource", "created_at"}),
-            "state": "queued",
-        }
+    def create(
+        self, job_id: str, kind: JobKind, resource_id: str, resource: str, *, namespace: str = DEFAULT_NAMESPACE
+    ) -> Job:
+        """Keep a new job, queued, in our namespace where we have one."""
+        job = Job(
+            id=job_id,
+            kind=kind,
+            resource_id=resource_id,
+            resource=resource,
+            namespace=self._namespace or namespace,
+            created_at=now(),
+        )
+        fields: dict[Any, Any] = {"record": job.model_dump_json(include=_KEPT), "state": "queued"}
         self._client.hset(keys.job(job_id), mapping=fields)
-        self._client.zadd(keys.listing("job"), {job_id: int(job.created_at.timestamp() * 1000)})
-        self._client.sadd(keys.open_jobs(), job_id)
+        for listing in keys.listings("job", job.namespace):
+            self._client.zadd(listing, {job_id: int(job.created_at.timestamp() * 1000)})
+        for still_open in (keys.open_jobs(), keys.open_jobs(job.namespace)):
+            self._client.sadd(still_open, job_id)
         return job
 
     def find(self, job_id: str) -> Job | None:
@@ -83,9 +98,13 @@ class Jobs:
         if b"record" not in found:
             return None
         try:
-            return _job_from({_text(name): _text(value) for name, value in found.items()})
+            job = _job_from({_text(name): _text(value) for name, value in found.items()})
         except (ValueError, KeyError, TypeError) as error:
-            raise self._report(job_id, error) from error
+            damaged = self._report(job_id, error)
+            if self._namespace is not None:  # nobody knows whose it is
+                return None
+            raise damaged from error
+        return job if self._namespace in (None, job.namespace) else None
 
     def _with_note(self, jobs: list[Job | None]) -> list[Job | None]:
         """Jobs at work say that they are paused while the server takes no writes; it is asked once for all."""
@@ -134,7 +153,7 @@ class Jobs:
         records = dict(zip(ids, pipeline.execute(), strict=True))
         gone = [job_id for job_id, fields in records.items() if not fields]
         if gone:
-            self._client.zrem(keys.listing("job"), *gone)
+            self._client.zrem(self._listing, *gone)
         found = []
         for job_id, fields in records.items():
             with suppress(RecordDamaged):
@@ -145,23 +164,28 @@ class Jobs:
         """Ids of all jobs, newest first; jobs live JOB_SECONDS, so that the list stays short."""
         start = 0
         if after is not None:
-            rank = self._client.zrevrank(keys.listing("job"), after)
+            rank = self._client.zrevrank(self._listing, after)
             if rank is None:
                 raise NotFound(f"The cursor '{after[:80]}' points at nothing.", hint="Start from the first page.")
             start = int(cast("int", rank)) + 1
-        ids = cast("list[bytes]", self._client.zrevrange(keys.listing("job"), start, -1))
+        ids = cast("list[bytes]", self._client.zrevrange(self._listing, start, -1))
         return [name for job_id in ids if keys.is_id(name := _text(job_id))]
 
     def open(self) -> list[Job]:
         """The jobs that are not over."""
-        members = sorted(cast("set[bytes]", self._client.smembers(keys.open_jobs())))
+        members = sorted(cast("set[bytes]", self._client.smembers(keys.open_jobs(self._namespace))))
         found = {member: self.find_whole(_text(member)) if keys.is_id(_text(member)) else None for member in members}
         over = [member for member, job in found.items() if job is None or job.is_final]
-        if over:  # who ended it died right then, or it cannot be read
-            for member in over:
+        for member in over:  # who ended it died right then, or it cannot be read
+            if keys.is_id(_text(member)):
                 self._lifetimes.begin(JOB, _text(member), keys.JOB_SECONDS)
-            self._client.srem(keys.open_jobs(), *over)
+                self._close(_text(member))
+            self._client.srem(keys.open_jobs(self._namespace), member)
         return [job for job in found.values() if job is not None and not job.is_final]
+
+    def count_open(self) -> int:
+        """How many jobs are not over, of all or of our namespace."""
+        return int(self._client.scard(keys.open_jobs(self._namespace)))
 
     def count_by_state(self, newest: int = 1000) -> Counter[str]:
         """How many of the newest jobs are in each state."""
@@ -257,15 +281,22 @@ class Jobs:
 
     def delete(self, job_id: str) -> None:
         """Remove the job's record."""
+        for listing in keys.listings("job", self._close(job_id)):
+            self._client.zrem(listing, job_id)
         self._client.delete(keys.job(job_id))
-        self._client.zrem(keys.listing("job"), job_id)
-        self._client.srem(keys.open_jobs(), job_id)
+
+    def _close(self, job_id: str) -> str:
+        """The job is not open any more; answers its namespace."""
+        namespace = _namespace_of(self._client.hget(keys.job(job_id), "record"))
+        for still_open in (keys.open_jobs(), keys.open_jobs(namespace)):
+            self._client.srem(still_open, job_id)
+        return namespace
 
     def _finish(self, job_id: str, state: JobState, lifetime_seconds: int = keys.JOB_SECONDS, **fields: str) -> bool:
         moved = self._move(job_id, "queued,running", {"state": state, "finished_at": now().isoformat(), **fields})
         if moved:
             self._lifetimes.begin(JOB, job_id, lifetime_seconds)
-            self._client.srem(keys.open_jobs(), job_id)
+            self._close(job_id)
         return moved
 
     def _move(self, job_id: str, leaves: str, fields: dict[str, str]) -> bool:
@@ -324,6 +355,14 @@ def _rate(done: int, fields: dict[str, str]) -> float | None:
     until = _moment(fields.get("finished_at")) or now()
     seconds = (until - begun).total_seconds()
     return None if seconds < _MIN_SECONDS_FOR_RATE else round(done / seconds, 2)
+
+
+def _namespace_of(record: Any) -> str:
+    """Of a job by its record, also by one that cannot be read."""
+    try:
+        return str(json.loads(record)["namespace"])
+    except (ValueError, TypeError, KeyError):
+        return DEFAULT_NAMESPACE
 
 
 def _text(value: Any) -> str:

@@ -50,9 +50,17 @@ def lifetimes() -> str:
     return f"{PREFIX}lifetimes"
 
 
-def listing(kind: str) -> str:
-    """sorted set id -> creation time in ms (workers: last seen) · state · api, workers · members leave with records."""
-    return f"{PREFIX}{kind}s"
+def listing(kind: str, namespace: str | None = None) -> str:
+    """sorted set id -> creation time in ms (workers: last seen) · state · api, workers · members leave with records.
+
+    There is one of all records of a kind, and one a namespace.
+    """
+    return f"{PREFIX}{kind}s" if namespace is None else f"{PREFIX}{kind}s@{namespace}"
+
+
+def listings(kind: str, namespace: str) -> tuple[str, str]:
+    """The two sorted sets that a record is listed in."""
+    return listing(kind), listing(kind, namespace)
 
 
 def job(job_id: str) -> str:
@@ -60,9 +68,9 @@ def job(job_id: str) -> str:
     return f"{PREFIX}job:{checked('job', job_id)}"
 
 
-def open_jobs() -> str:
-    """set of job ids · state · api, workers · members leave when their jobs are over."""
-    return f"{PREFIX}jobs:open"
+def open_jobs(namespace: str | None = None) -> str:
+    """set of job ids, all or a namespace's · state · api, workers · members leave when their jobs are over."""
+    return f"{PREFIX}jobs:open" if namespace is None else f"{PREFIX}jobs:open@{namespace}"
 
 
 def job_events(job_id: str) -> str:

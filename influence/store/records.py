@@ -6,12 +6,12 @@ from typing import Any, Generic, TypeVar, cast
 import redis
 import structlog
 
-from influence.contracts.common import Page, Record
+from influence.contracts.common import DEFAULT_NAMESPACE, Page, Record
 from influence.contracts.job import WorkRecord
 from influence.contracts.work import WorkKind
-from influence.errors import NotFound, RecordDamaged
+from influence.errors import NotFound, RecordDamaged, ResourceInUse
 from influence.store import keys
-from influence.store.lifetimes import Lifetimes
+from influence.store.ending.lifetimes import Lifetimes
 
 Model = TypeVar("Model", bound=Record)
 Made = TypeVar("Made", bound=WorkRecord)
@@ -24,49 +24,71 @@ _BATCH = 50
 
 
 class Records(Generic[Model]):
-    """All records of one kind. Creation is once only: the same id twice keeps the first."""
+    """Records of one kind: all, or those of one namespace, where others are as if they were not.
 
-    def __init__(self, client: redis.Redis, kind: str, model: type[Model]) -> None:
+    Creation is once only: the same id twice keeps the first.
+    """
+
+    def __init__(self, client: redis.Redis, kind: str, model: type[Model], namespace: str | None = None) -> None:
         self._client = client
         self._kind = kind
         self._model = model
+        self._namespace = namespace
+        self._listing = keys.listing(kind, namespace)
         #: Records that were found damaged: the log says so once.
         self._reported: set[str] = set()
 
     def create(self, record: Model) -> bool:
         """Keep a new record; False when the id exists already."""
-        return self.claim(record, lambda _: False) is record
+        own = self._own(record)
+        return self.claim(own, lambda _: False) is own
 
     def claim(self, record: Model, is_free: Callable[[Model], bool]) -> Model:
         """Keep a record where its id has none that can be read, or one that `is_free`; answers the one kept now."""
-        name = keys.record(self._kind, record.id)
+        name, own = keys.record(self._kind, record.id), self._own(record)
 
         def attempt(pipeline: redis.client.Pipeline) -> Model:
             text = pipeline.get(name)
             current = None if text is None else self._parse_whole(record.id, text)
             pipeline.multi()
+            if current is not None and current.namespace != own.namespace:
+                raise ResourceInUse(f"The id {own.id} is taken.")
             if current is not None and not is_free(current):
                 return current
-            pipeline.set(name, record.model_dump_json())
-            pipeline.zadd(keys.listing(self._kind), {record.id: int(record.created_at.timestamp() * 1000)})
-            return record
+            pipeline.set(name, own.model_dump_json())
+            for listing in keys.listings(self._kind, own.namespace):
+                pipeline.zadd(listing, {own.id: int(own.created_at.timestamp() * 1000)})
+            return own
 
         return self._transact(name, attempt)
 
+    def _own(self, record: Model) -> Model:
+        """The record as it is kept: in our namespace, where we have one."""
+        if self._namespace in (None, record.namespace):
+            return record
+        return record.model_copy(update={"namespace": self._namespace})
+
+    def _sees(self, record: Model) -> bool:
+        return self._namespace in (None, record.namespace)
+
     def require_there(self, record_id: str) -> None:
         """Raise NotFound when there is no record, be it one that cannot be read."""
-        if not self._client.exists(keys.record(self._kind, record_id)):
+        if self._namespace is not None:
+            self.require(record_id)
+        elif not self._client.exists(keys.record(self._kind, record_id)):
             raise NotFound(f"There is no {self._kind} '{record_id[:80]}'.")
 
     def find(self, record_id: str) -> Model | None:
         """The record, or None. Raises RecordDamaged."""
         text = self._client.get(keys.record(self._kind, record_id))
+        if self._namespace is not None:  # of one that cannot be read nobody knows whose it is
+            return None if text is None else self._parse_seen(record_id, text)
         return None if text is None else self._parse(record_id, text)
 
     def find_whole(self, record_id: str) -> Model | None:
         """The record, or None where there is none that can be read."""
         text = self._client.get(keys.record(self._kind, record_id))
-        return None if text is None else self._parse_whole(record_id, text)
+        return None if text is None else self._parse_seen(record_id, text)
 
     def require(self, record_id: str) -> Model:
         """The record. Raises NotFound, RecordDamaged."""
@@ -86,7 +108,10 @@ class Records(Generic[Model]):
             text = pipeline.get(name)
             if text is None:
                 raise NotFound(f"There is no {self._kind} '{record_id[:80]}'.")
-            changed = change(self._parse(record_id, text))
+            current = self._parse(record_id, text) if self._namespace is None else self._parse_seen(record_id, text)
+            if current is None:
+                raise NotFound(f"There is no {self._kind} '{record_id[:80]}'.")
+            changed = change(current).model_copy(update={"namespace": current.namespace})
             pipeline.multi()
             pipeline.set(name, changed.model_dump_json())
             return changed
@@ -104,7 +129,10 @@ class Records(Generic[Model]):
 
     def delete(self, record_id: str) -> bool:
         """Remove a record; False when there was none."""
-        self._client.zrem(keys.listing(self._kind), record_id)
+        known = self.find_whole(record_id)
+        namespace = DEFAULT_NAMESPACE if known is None else known.namespace
+        for listing in keys.listings(self._kind, namespace):  # another's forgets it when it is read
+            self._client.zrem(listing, record_id)
         return bool(self._client.delete(keys.record(self._kind, record_id)))
 
     def delete_if(self, record_id: str, condition: Callable[[Model], bool]) -> None:
@@ -114,10 +142,11 @@ class Records(Generic[Model]):
         def attempt(pipeline: redis.client.Pipeline) -> None:
             text = pipeline.get(name)
             pipeline.multi()
-            current = None if text is None else self._parse_whole(record_id, text)
+            current = None if text is None else self._parse_seen(record_id, text)
             if current is not None and condition(current):
                 pipeline.delete(name)
-                pipeline.zrem(keys.listing(self._kind), record_id)
+                for listing in keys.listings(self._kind, current.namespace):
+                    pipeline.zrem(listing, record_id)
 
         self._transact(name, attempt)
 
@@ -133,13 +162,13 @@ class Records(Generic[Model]):
     def _following(self, count: int, after: str | None, fits: Callable[[Model], bool]) -> list[Model]:
         position = 0
         if after is not None:
-            rank = self._client.zrevrank(keys.listing(self._kind), after)
+            rank = self._client.zrevrank(self._listing, after)
             if rank is None:
                 raise NotFound(f"The cursor '{after[:80]}' points at nothing.", hint="Start from the first page.")
             position = int(cast("int", rank)) + 1
         found: list[Model] = []
         while len(found) < count:
-            ids = self._client.zrevrange(keys.listing(self._kind), position, position + count - 1)
+            ids = self._client.zrevrange(self._listing, position, position + count - 1)
             if not ids:
                 break
             read, gone = self._read(cast("list[bytes]", ids))
@@ -158,9 +187,14 @@ class Records(Generic[Model]):
         kept = {record_id: text for record_id, text in zip(fit, texts, strict=True) if text is not None}
         gone = [record_id for record_id in ids if record_id not in kept]
         if gone:
-            self._client.zrem(keys.listing(self._kind), *gone)
-        found = [self._parse_whole(names[record_id], text) for record_id, text in kept.items()]
+            self._client.zrem(self._listing, *gone)
+        found = [self._parse_seen(names[record_id], text) for record_id, text in kept.items()]
         return [record for record in found if record is not None], len(gone)
+
+    def _parse_seen(self, record_id: str, text: bytes | str) -> Model | None:
+        """A record that can be read and is ours to see, or None."""
+        record = self._parse_whole(record_id, text)
+        return record if record is not None and self._sees(record) else None
 
     def _parse(self, record_id: str, text: bytes | str) -> Model:
         try:
@@ -183,7 +217,7 @@ class Records(Generic[Model]):
 
     def each(self) -> Iterator[Model]:
         """Every record, newest first, with some of them in memory at a time."""
-        ids = cast("list[bytes]", self._client.zrevrange(keys.listing(self._kind), 0, -1))
+        ids = cast("list[bytes]", self._client.zrevrange(self._listing, 0, -1))
         for start in range(0, len(ids), _BATCH):
             yield from self._read(ids[start : start + _BATCH])[0]
 
@@ -201,8 +235,10 @@ class WorkRecords(Records[Made]):
         kind: WorkKind[Made],
         delete_data: Callable[[str], None] = lambda _: None,
         delete_work: Callable[[str], None] = lambda _: None,
+        *,
+        namespace: str | None = None,
     ) -> None:
-        super().__init__(client, kind.name, kind.record)
+        super().__init__(client, kind.name, kind.record, namespace)
         self.kind = kind
         self.delete_data = delete_data
         self.delete_work = delete_work

@@ -16,9 +16,9 @@ from influence.store.data.indexes import IndexData
 from influence.store.data.reviews import ReviewData
 from influence.store.data.scores import QueryScores
 from influence.store.deletions import Deletions
+from influence.store.ending.lifetimes import Lifetimes
 from influence.store.idempotency import Idempotency
 from influence.store.jobs import Jobs
-from influence.store.lifetimes import Lifetimes
 from influence.store.queue import Queue
 from influence.store.records import Records, WorkRecords
 from influence.store.workers import Workers
@@ -27,15 +27,20 @@ Made = TypeVar("Made", bound=WorkRecord)
 
 
 class Store:
-    """Records, jobs, index data, queue and presence over the two Redis roles."""
+    """Records, jobs, index data, queue and presence over the two Redis roles; all of it, or what one namespace sees.
 
-    def __init__(self, connections: Connections) -> None:
+    `whole` is the one that sees all.
+    """
+
+    def __init__(self, connections: Connections, *, namespace: str | None = None, whole: "Store | None" = None) -> None:
         state, cache = connections.state, connections.cache
         self.connections = connections
-        self.checkpoints: Records[Checkpoint] = Records(state, "checkpoint", Checkpoint)
-        self.runs: Records[Run] = Records(state, "run", Run)
-        self.datasets: Records[Dataset] = Records(state, "dataset", Dataset)
-        self.reviews: Records[Review] = Records(state, "review", Review)
+        self.whole = whole or self
+        self._views: dict[str, Store] = {}
+        self.checkpoints: Records[Checkpoint] = Records(state, "checkpoint", Checkpoint, namespace)
+        self.runs: Records[Run] = Records(state, "run", Run, namespace)
+        self.datasets: Records[Dataset] = Records(state, "dataset", Dataset, namespace)
+        self.reviews: Records[Review] = Records(state, "review", Review, namespace)
         self.review_data = ReviewData(state)
         self.index_data = IndexData(state, cache)
         self.evaluation_data = EvaluationData(state)
@@ -43,27 +48,30 @@ class Store:
         self.audit_data = AuditData(state)
         self.group_rows = GroupRows(state)
         # Each kind of work with what removes its own data, and what only unfinished work needs of it.
-        self.indexes = WorkRecords(state, INDEX, self.index_data.delete)
-        self.queries = WorkRecords(state, QUERY, self.scores.delete)
-        self.previews = WorkRecords(state, PREVIEW)
+        self.indexes = WorkRecords(state, INDEX, self.index_data.delete, namespace=namespace)
+        self.queries = WorkRecords(state, QUERY, self.scores.delete, namespace=namespace)
+        self.previews = WorkRecords(state, PREVIEW, namespace=namespace)
         self.audits = WorkRecords(
-            state,
-            AUDIT,
-            self.audit_data.delete,
-            self.audit_data.delete_work,
+            state, AUDIT, self.audit_data.delete, self.audit_data.delete_work, namespace=namespace
         )
-        self.sweeps = WorkRecords(state, SWEEP)
-        self.groups = WorkRecords(state, GROUPS, self.group_rows.delete)
-        self.evaluations = WorkRecords(state, EVALUATION, self.evaluation_data.delete)
+        self.sweeps = WorkRecords(state, SWEEP, namespace=namespace)
+        self.groups = WorkRecords(state, GROUPS, self.group_rows.delete, namespace=namespace)
+        self.evaluations = WorkRecords(state, EVALUATION, self.evaluation_data.delete, namespace=namespace)
         self.work: dict[str, WorkRecords[Any]] = {
             found.kind.name: found for found in vars(self).values() if isinstance(found, WorkRecords)
         }
-        self.jobs = Jobs(state)
-        self.queue = Queue(state)
+        self.jobs = Jobs(state, namespace)
+        self.queue: Queue = Queue(state) if whole is None else whole.queue
         self.workers = Workers(state)
         self.idempotency = Idempotency(state)
         self.lifetimes = Lifetimes(state)
         self.deletions = Deletions(state)
+
+    def within(self, namespace: str) -> "Store":
+        """What a namespace sees: its own records and jobs, and what it makes is its own."""
+        if namespace not in self.whole._views:
+            self.whole._views[namespace] = Store(self.connections, namespace=namespace, whole=self.whole)
+        return self.whole._views[namespace]
 
     def records_of(self, record: Made) -> WorkRecords[Made]:
         """Where such records are kept."""
@@ -71,7 +79,7 @@ class Store:
 
     def holds(self, resource_id: str) -> bool:
         """Whether there is a record under an id, be it one that cannot be read."""
-        kinds = {"ckpt": "checkpoint", "ds": "dataset", "rev": "review"}
+        kinds = {"ckpt": "checkpoint", "run": "run", "ds": "dataset", "rev": "review"}
         kinds |= {records.kind.prefix: name for name, records in self.work.items()}
         kind = kinds.get(resource_id.partition("_")[0])
         return kind is not None and bool(self.connections.state.exists(keys.record(kind, resource_id)))

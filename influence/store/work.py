@@ -33,7 +33,8 @@ def keep(store: Store, record: Made) -> Made:
     The job comes first: a record without a job would look like work for ever, a job without a record harms no one.
     """
     records = store.records_of(record)
-    store.jobs.create(record.job_id, records.kind.name, record.id, records.kind.path(record.id))
+    path = records.kind.path(record.id)
+    store.jobs.create(record.job_id, records.kind.name, record.id, path, namespace=record.namespace)
     kept = records.claim(record, lambda current: is_dead(store, current))
     if kept.job_id != record.job_id:
         store.jobs.delete(record.job_id)
@@ -185,7 +186,8 @@ def delete(store: Store, record: WorkRecord) -> None:
 
 def delete_dependents(store: Store, resource_id: str, *, reports_too: bool = False) -> None:
     """Delete all records that were made from a resource and do not hold it; with `reports_too` also those that held it
-    only while they were at work, as evaluations do."""
+    only while they were at work, as evaluations do. Whose they are does not matter."""
+    store = store.whole
     for records in store.work.values():
         if records.kind.holds is None or (reports_too and records.kind.holds == "at work"):
             for record in records.each():

@@ -55,7 +55,7 @@ def story(
     with zipfile.ZipFile(packed, "w") as archive:
         for name in ("adapter_config.json", "adapter_model.safetensors"):
             archive.write(tiny.adapter / name, name)
-    environment = {"DATAINF_ALLOWED_ROOTS": json.dumps([str(tiny.base.parent)]), "DATAINF_CPU_THREADS": "1"}
+    environment = {"DATAINF_ALLOWED_ROOTS": json.dumps([str(folder)]), "DATAINF_CPU_THREADS": "1"}
     with serving(folder / "data", **environment) as service:
         wait_for_workers(service, wait_until)
         yield _prepare(service, tiny.base, packed, wait_until)
@@ -73,7 +73,7 @@ def _prepare(service: Service, base: Path, packed: Path, wait_until: Callable[..
     assert service.finish(index["job_id"], wait_until)["state"] == "succeeded"
     audit = service.post(f"/v1/indexes/{index['id']}/audits", json={})
     assert service.finish(audit["job_id"], wait_until)["state"] == "succeeded"
-    return Story(service, index["id"], dataset["id"], strange["id"], audit["id"])
+    return Story(service, index["id"], dataset["id"], strange["id"], audit["id"], base.parent.parent)
 
 
 def _send_rows(service: Service, name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def test_rows_are_sent_and_their_problems_shown(page: Page, story: Story, tmp_pa
     rows = tmp_path / "more.jsonl"
     rows.write_text('{"text": "a", "label": "billing"}\n{"text": "a", "label": "access"}\n')
     open_view(page, "/ui/")
-    page.get_by_label("JSONL, JSON, CSV or Parquet").set_input_files(rows)
+    page.get_by_label("JSONL, JSON, CSV or Parquet, or images in a .zip").set_input_files(rows)
     page.get_by_role("button", name="Send the rows").click()
     expect(page.locator(".step").nth(1)).to_contain_text("Taken: 2 rows")
 
@@ -103,7 +103,7 @@ def test_a_file_that_is_refused_says_why_and_what_to_do(page: Page, story: Story
     rows = tmp_path / "no.jsonl"
     rows.write_text('{"a": 1}\n')
     open_view(page, "/ui/")
-    page.get_by_label("JSONL, JSON, CSV or Parquet").set_input_files(rows)
+    page.get_by_label("JSONL, JSON, CSV or Parquet, or images in a .zip").set_input_files(rows)
     with page.expect_response(lambda response: response.url.endswith("/v1/datasets") and response.status == 422):
         page.get_by_role("button", name="Send the rows").click()
     expect(page.get_by_role("alert")).to_contain_text("Request")

@@ -14,6 +14,10 @@ from typing import Any
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
+#: Headers of a caller with a key, and what makes a new key with them.
+Headers = dict[str, str]
+MakeKey = Callable[..., Headers]
+
 
 class LocalClient(TestClient):
     """Speaks to 127.0.0.1: without keys the API takes no other host. Failures are answers, not exceptions."""

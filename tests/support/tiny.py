@@ -126,7 +126,7 @@ def make_decoder_classifier(folder: Path, **fields: Any) -> TinyCheckpoint:
     """A two-layer Llama with a head, which reads its answer at a row's last token; `fields` of its configuration."""
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
-    config = LlamaConfig(vocab_size=len(WORDS) + 5, num_labels=len(LABELS), **sizes, **fields)
+    config = LlamaConfig(vocab_size=len(WORDS) + 5, **{"num_labels": len(LABELS), **sizes, **fields})
     lora = LoraConfig(task_type="SEQ_CLS", r=2, lora_alpha=4, target_modules=["q_proj", "v_proj"])
     return _save(folder, config, get_peft_model(LlamaForSequenceClassification(config), lora))
 

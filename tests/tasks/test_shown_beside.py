@@ -14,7 +14,7 @@ from support.trials.exactness import load_tiny
 from support.trials.shown import show
 from transformers import AutoModelForCausalLM
 
-from workers.queries.base_losses import adapter_off
+from workers.gradients.adapters import adapter_off
 from workers.queries.predictions import MAX_SHOWN_TEXTS
 
 ROWS = make_completion_rows(20)

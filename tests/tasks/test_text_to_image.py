@@ -247,6 +247,9 @@ def test_a_pipeline_in_latents_and_velocities_goes_all_the_way(bench: Bench, tmp
     checkpoint = bench.client.post("/v1/checkpoints", json=named)
     assert checkpoint.status_code == 201, checkpoint.text
     assert checkpoint.json()["pipeline"]["works_on"] == "latents"
-    index = bench.index(checkpoint.json(), bench.dataset(rows(ROWS)), **SETTINGS)
+    dataset = bench.dataset(rows(ROWS))
+    index = bench.index(checkpoint.json(), dataset, **SETTINGS)
+    halves = bench.index(checkpoint.json(), dataset, precision="bfloat16", **SETTINGS)
+    assert halves["precision_fidelity"] is not None
     result = bench.query(index, examples=[{"text": caption(0)}], target="prediction", generation={"steps": 2})
     assert result["results"][0]["example"]["image"]["width"] == SIDE

@@ -42,7 +42,7 @@ def compute_again(runtime: Runtime, index: Index, damage: DamagedChunk) -> NoRet
     """
     forget_index(runtime, index.id)
     jobs, is_whole = runtime.store.jobs, has_whole_parts(runtime, index)
-    job = jobs.create(new_id("job"), "index", index.id, INDEX.path(index.id))
+    job = jobs.create(new_id("job"), "index", index.id, INDEX.path(index.id), namespace=index.namespace)
     try:
         current = runtime.store.indexes.update(
             index.id, lambda current: _reopen(current, index, job, is_whole=is_whole)
@@ -89,4 +89,5 @@ def _reopen(current: Index, damaged: Index, job: Job, *, is_whole: bool) -> Inde
         rows=current.rows,
         calibrations=current.calibrations,
         created_at=current.created_at,
+        namespace=current.namespace,
     )

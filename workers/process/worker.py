@@ -19,9 +19,9 @@ from influence.errors import DatainfError
 from influence.process.logs import configure_logs
 from influence.store.connections import StoreError, connect
 from influence.store.data.files import Files
+from influence.store.ending.sweeping import remove_ended
 from influence.store.queue import make_broker
 from influence.store.store import Store
-from influence.store.sweeping import remove_ended
 from workers.batching.budget import TokenBudget
 from workers.building.attempts import take_back_attempts
 from workers.evaluating.base import EvaluationKind

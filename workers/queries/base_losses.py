@@ -1,11 +1,11 @@
 """What the base model alone makes of test points: their losses with the adapter switched off."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from workers.gradients.adapters import adapter_off
 from workers.rows import EncodedRow
 from workers.runtime.models import HotModel
 from workers.runtime.row_stream import stream_forward
@@ -25,15 +25,3 @@ def find_base_losses(runtime: Runtime, model: HotModel, encoded: Sequence[Encode
     for positions, found in stream_forward(runtime, model, encoded, compute):
         losses[positions] = found.float().cpu()
     return losses.tolist()
-
-
-@contextmanager
-def adapter_off(model: Any) -> Iterator[None]:
-    """Run a PEFT model as its base. PEFT sets anew what requires a gradient when it comes back: that is kept here."""
-    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    try:
-        with model.disable_adapter():
-            yield
-    finally:
-        for parameter, requires_grad in wanted:
-            parameter.requires_grad_(requires_grad)

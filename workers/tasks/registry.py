@@ -5,8 +5,10 @@ from collections.abc import Callable
 from influence.contracts.tasks import TaskName
 from workers.tasks.base import Materials, Task
 from workers.tasks.kinds.causal_lm import CausalLM
+from workers.tasks.kinds.direct_preference import DirectPreference
 from workers.tasks.kinds.image_classification import ImageClassification
 from workers.tasks.kinds.multi_label_classification import MultiLabelClassification
+from workers.tasks.kinds.pairwise_reward import PairwiseReward
 from workers.tasks.kinds.regression import Regression
 from workers.tasks.kinds.sequence_classification import SequenceClassification
 from workers.tasks.kinds.sequence_to_sequence import SequenceToSequence
@@ -20,6 +22,8 @@ _CLASSES = (
     TokenClassification,
     CausalLM,
     SequenceToSequence,
+    DirectPreference,
+    PairwiseReward,
     TextToImage,
     ImageClassification,
 )

@@ -5,7 +5,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from app.http.auth import authenticate
-from app.http.context import Ctx
+from app.http.context import Ctx, OpenCtx
 from app.http.problems import describe_errors
 from app.http.strict_json import StrictRoute
 
@@ -21,7 +21,7 @@ async def read_live() -> dict[str, str]:
 @router.get(
     "/health/ready", summary="Can requests be served?", responses={503: {"description": "Not now; see `notes`."}}
 )
-async def read_ready(context: Ctx) -> Response:
+async def read_ready(context: OpenCtx) -> Response:
     """200 when Redis answers and may not evict records; `workers` and `notes` tell the rest. Within a second."""
     found = await context.probe.look()
     return JSONResponse(found, 200 if found["status"] == "ready" else 503)

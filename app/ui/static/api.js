@@ -50,6 +50,9 @@ export async function get(path, signal) {
   return body;
 }
 
+/** The same, or null where it cannot be had. */
+export const find = (path, signal) => get(path, signal).catch(() => null);
+
 async function fetchKnown(path, known, signal) {
   try {
     return await call(path, { signal, headers: known ? { "If-None-Match": known.etag } : {} });

@@ -3,11 +3,11 @@
 const COUNT = new Intl.NumberFormat("en");
 
 /** A whole number with separators. */
-export const count = (value) => (value === null || value === undefined ? "–" : COUNT.format(value));
+export const count = (value) => (value == null ? "–" : COUNT.format(value));
 
 /** Three significant digits, thousands as k, M, G: scores span many orders. */
 export function short(value) {
-  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  if (value == null || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   if (size === 0) return "0";
   if (size >= 1e15 || size < 1e-3) return value.toExponential(1).replace("e+", "e");
@@ -24,11 +24,11 @@ export const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + sh
 
 /** A share in percent. */
 export const percent = (share, digits = 0) =>
-  share === null || share === undefined ? "–" : `${(100 * share).toFixed(digits)}%`;
+  share == null ? "–" : `${(100 * share).toFixed(digits)}%`;
 
 /** Bytes in units of 1000. */
 export function bytes(value) {
-  if (value === null || value === undefined) return "–";
+  if (value == null) return "–";
   for (const [unit, step] of [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]) {
     if (value >= step) return `${trim((value / step).toPrecision(3))} ${unit}`;
   }
@@ -37,7 +37,7 @@ export function bytes(value) {
 
 /** Seconds as a person says them. */
 export function duration(seconds) {
-  if (seconds === null || seconds === undefined) return "–";
+  if (seconds == null) return "–";
   if (seconds < 1) return "under a second";
   if (seconds < 90) return `${Math.round(seconds)} s`;
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
@@ -55,12 +55,13 @@ export function ago(moment) {
 
 /** What a row says, whichever kind it is. */
 export function rowText(row) {
+  if (row.image?.digest) return `${row.text ?? "Image"} (${row.image.width} × ${row.image.height})`;
   if (Array.isArray(row.messages)) return row.messages.map((turn) => `${turn.role}: ${messageText(turn)}`).join("\n");
   if (row.prompt !== undefined && row.completion !== undefined) {
     return `${contentText(row.prompt)}\n→ ${contentText(row.completion)}`;
   }
   if (Array.isArray(row.tokens)) return row.tokens.join(" ");
-  if (row.text_pair !== undefined && row.text_pair !== null) return `${row.text}\n⇢ ${row.text_pair}`;
+  if (row.text_pair != null) return `${row.text}\n⇢ ${row.text_pair}`;
   return contentText(row.text ?? row);
 }
 
@@ -76,7 +77,7 @@ export function clip(text, length = 160) {
 
 /** The names under which a label is shown: the checkpoint's, where labels are numbers. */
 export function labelName(label, names) {
-  if (label === null || label === undefined) return "–";
+  if (label == null) return "–";
   if (Array.isArray(label)) return label.map((item) => labelName(item, names)).join(", ") || "none";
   if (typeof label === "object") return `${label.label} ${label.start}–${label.end}`;
   return String(Number.isInteger(label) && names?.[label] ? names[label] : label);

@@ -23,7 +23,7 @@ export function h(tag, props, ...children) {
 export const tip = (text) => h("title", { svg: true }, text);
 
 function setProperty(element, name, value) {
-  if (value === null || value === undefined || value === false || name === "svg") return;
+  if (value == null || value === false || name === "svg") return;
   if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
   else if (name === "class") element.setAttribute("class", [value].flat().filter(Boolean).join(" "));
   else if (name === "data") Object.assign(element.dataset, value);
@@ -34,7 +34,7 @@ function setProperty(element, name, value) {
 /** Add children of any nesting: nodes, texts, numbers. */
 export function append(element, ...children) {
   for (const child of children.flat(Infinity)) {
-    if (child === null || child === undefined || child === false) continue;
+    if (child == null || child === false) continue;
     element.append(child instanceof Node ? child : document.createTextNode(String(child)));
   }
   return element;
@@ -45,3 +45,18 @@ export function replace(element, ...children) {
   element.replaceChildren();
   return append(element, ...children);
 }
+
+/** What many views have: remarks, what stands where there is nothing, buttons, named facts, warnings, parts of tables. */
+export const faint = (...children) => h("p", { class: "faint" }, children);
+export const empty = (text) => h("p", { class: "empty" }, text);
+export const buttons = (...children) => h("div", { class: "buttons" }, children);
+export const fact = (name, ...value) => h("div", null, h("dt", null, name), h("dd", null, value));
+export const warnings = (found) => found.length > 0 && h("ul", { class: "warnings" }, found.map((item) => h("li", null, item.message ?? item)));
+export const headings = (names) => h("thead", null, h("tr", null, names.map((name) => h("th", { scope: "col" }, name))));
+export const number = (...value) => h("td", { class: "number" }, value);
+export const cell = (...children) => h("td", null, children);
+export const aside = (...children) => h("span", { class: "faint" }, children);
+
+/** A select of [value, text] pairs. */
+export const choice = (pairs, chosen, change) => h("select", { onchange: change && ((event) => change(event.target.value)) },
+  pairs.map(([value, text]) => h("option", { value, selected: String(value) === String(chosen ?? "") }, text)));

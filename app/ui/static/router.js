@@ -18,7 +18,7 @@ export const place = () => ({
 
 /** The address of a view. Parameters that are null, empty or undefined are left out. */
 export function address(path, query = {}) {
-  const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const given = Object.entries(query).filter(([, value]) => value != null && value !== "");
   const text = new URLSearchParams(given).toString();
   return BASE + path + (text ? `?${text}` : "");
 }

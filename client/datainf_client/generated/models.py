@@ -269,6 +269,10 @@ class GradientSettings(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
+    beta: float | None = Field(
+        None,
+        description="Preference rows: the factor on the difference to the base model, as in training; 0.1 when left out.",
+    )
     diffusion: DiffusionSettings | None = Field(
         None,
         description="Timesteps, noise and weights; for image models alone, which have defaults.",
@@ -452,7 +456,7 @@ class MethodChoice(BaseModel):
     A method as it will be asked: its own default damping where none is given; `rank` is for compact storage.
 
     `checkpoints` above 1 sums the method over so many checkpoints of the training run, spread evenly over its epochs
-    and weighted by their learning rates.
+    and weighted by their learning rates; `epochs` names the checkpoints, those after these epochs, instead.
     """
 
     model_config = ConfigDict(
@@ -460,6 +464,7 @@ class MethodChoice(BaseModel):
     )
     checkpoints: int = 1
     damping_scale: float | None = None
+    epochs: list[int] | None = None
     method: str
     rank: int = 16
     storage: Literal["full", "compact"] | str = "full"
@@ -532,12 +537,14 @@ class PreviewRow(BaseModel):
     """
     One row as the model reads it: `supervised[i]` says whether `tokens[i]` carries loss.
 
-    Its loss is the mean or the sum over `supervised_tokens` of them.
+    Its loss is the mean or the sum over `supervised_tokens` of them. `image` is what a model of images sees, after its
+    own image processor: width, height, and `png`, the image in base64; `rendered` then says what was done to it.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
+    image: dict[str, Any] | None = None
     rendered: str
     row_id: str
     row_index: int
@@ -763,7 +770,10 @@ class Subject(BaseModel):
             "token_classification",
             "causal_lm",
             "seq2seq_lm",
+            "direct_preference",
+            "pairwise_reward",
             "text_to_image",
+            "image_classification",
         ]
         | str
     )
@@ -1062,8 +1072,9 @@ class Checkpoint(BaseModel):
 
     A plain model has neither, but `trainable`: patterns of the modules that gradients are taken of. `parameters` and
     `tensors` are null where its files are on the hub. `lora_parameters` are those of an adapter's `parameters` that are
-    LoRA factors, not whole tensors. `pipeline` is there where the base model is a diffusion pipeline. `warnings` say
-    what may be wrong with it and cannot be told from its files.
+    LoRA factors, not whole tensors. `layer_names` is `transformers 4` where an adapter calls the layers of its base as
+    that version did, whose names are read as those of today. `pipeline` is there where the base model is a diffusion
+    pipeline. `warnings` say what may be wrong with it and cannot be told from its files.
     """
 
     model_config = ConfigDict(
@@ -1075,8 +1086,10 @@ class Checkpoint(BaseModel):
     created_at: AwareDatetime
     id: str
     label_names: list[str] | None = None
+    layer_names: str | None = None
     lora_parameters: int | None = None
     name: str | None = None
+    namespace: str = "default"
     num_labels: int | None = None
     parameters: int | None = None
     pipeline: PipelineRecord | None = None
@@ -1088,7 +1101,10 @@ class Checkpoint(BaseModel):
             "token_classification",
             "causal_lm",
             "seq2seq_lm",
+            "direct_preference",
+            "pairwise_reward",
             "text_to_image",
+            "image_classification",
         ]
         | str
     )
@@ -1243,6 +1259,7 @@ class Dataset(BaseModel):
             "completion",
             "conversation",
             "text",
+            "preference",
             "image_classification",
             "image_caption",
         ]
@@ -1251,6 +1268,7 @@ class Dataset(BaseModel):
     label_names: list[str] | None = None
     metadata_columns: dict[str, Literal["string", "number", "boolean", "time", "json"] | str] | None = None
     name: str | None = None
+    namespace: str = "default"
     problems: list[RowProblem] = Field([], validate_default=True)
     rows: int
     statistics: dict[str, Any]
@@ -1316,6 +1334,7 @@ class Index(BaseModel):
     id: str
     job_id: str
     name: str | None = None
+    namespace: str = "default"
     parameters: int | None = None
     precision_fidelity: dict[str, Any] | None = None
     progress: Progress | None = None
@@ -1345,6 +1364,7 @@ class Job(BaseModel):
     finished_at: AwareDatetime | None = None
     id: str
     kind: Literal["index", "query", "preview", "audit", "sweep", "evaluation", "groups"] | str
+    namespace: str = "default"
     progress: Progress = Field(
         {"done": 0, "phase": "queued", "total": 0, "unit": "rows"},
         validate_default=True,
@@ -1358,6 +1378,8 @@ class Job(BaseModel):
 class LdsRequest(BaseModel):
     """
     Linear datamodelling score: do summed scores of a subset predict the test losses after training on it?
+
+    With two trainings or more of each subset the report says how far they agree, and so what any scores can reach.
     """
 
     model_config = ConfigDict(
@@ -1394,8 +1416,16 @@ class LdsRequest(BaseModel):
         },
         validate_default=True,
     )
+    retrain_seeds: int = Field(
+        1,
+        description="Trainings per subset, each from a seed of its own; two or more show the ceiling.",
+    )
     revision: str | None = Field(None, description="Hub revision of the base model.")
     rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
+    same_seed: bool = Field(
+        False,
+        description="Train all subsets from the same seeds: less chance, and a truth of those seeds alone.",
+    )
     seeds: list[int] = Field([0], description="One or more trainings per seed.")
     subset_share: float = Field(0.5, description="Share of the rows in a subset.")
     subsets: int = Field(48, description="Subsets of the rows that are trained on.")
@@ -1528,6 +1558,7 @@ class Preview(BaseModel):
     error: dict[str, Any] | None = None
     id: str
     job_id: str
+    namespace: str = "default"
     request: PreviewRequest
     rows: list[PreviewRow] | None = None
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
@@ -1620,6 +1651,7 @@ class Review(BaseModel):
     dataset_id: str
     id: str
     name: str | None = None
+    namespace: str = "default"
     progress: ReviewProgress | None = None
     rows: int
     version: int = 0
@@ -1638,6 +1670,7 @@ class Run(BaseModel):
     checkpoints: list[RunCheckpoint]
     created_at: AwareDatetime
     id: str
+    namespace: str = "default"
     task: (
         Literal[
             "sequence_classification",
@@ -1646,7 +1679,10 @@ class Run(BaseModel):
             "token_classification",
             "causal_lm",
             "seq2seq_lm",
+            "direct_preference",
+            "pairwise_reward",
             "text_to_image",
+            "image_classification",
         ]
         | str
     )
@@ -1798,6 +1834,7 @@ class Audit(BaseModel):
             "completion",
             "conversation",
             "text",
+            "preference",
             "image_classification",
             "image_caption",
         ]
@@ -1806,6 +1843,7 @@ class Audit(BaseModel):
     label_names: list[str] | None = None
     method: str
     name: str | None = None
+    namespace: str = "default"
     not_audited: list[str] = []
     notes: list[str] = []
     request: AuditRequest
@@ -1823,7 +1861,10 @@ class Audit(BaseModel):
             "token_classification",
             "causal_lm",
             "seq2seq_lm",
+            "direct_preference",
+            "pairwise_reward",
             "text_to_image",
+            "image_classification",
         ]
         | str
     )
@@ -1843,6 +1884,7 @@ class Evaluation(BaseModel):
     id: str
     job_id: str
     name: str | None = None
+    namespace: str = "default"
     pieces: int = 0
     progress: Progress | None = None
     report: Report | None = None
@@ -1876,6 +1918,7 @@ class Groups(BaseModel):
     index_id: str
     job_id: str
     method: str
+    namespace: str = "default"
     notes: list[str] = []
     request: GroupsRequest
     rows: int
@@ -1905,6 +1948,7 @@ class Query(BaseModel):
     job_id: str
     method: str
     milliseconds: dict[str, float] | None = None
+    namespace: str = "default"
     notes: list[str] = []
     reduction: Literal["mean", "sum"] | str = "mean"
     request: QueryRequest
@@ -1933,6 +1977,7 @@ class Sweep(BaseModel):
     job_id: str
     method: str
     milliseconds: dict[str, float] | None = None
+    namespace: str = "default"
     request: SweepRequest
     result: SweepResult | None = None
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str

@@ -13,6 +13,8 @@ from influence.errors import TaskMismatch
 
 #: How classes of multimodal models that generate text end.
 _GENERATING = "ForConditionalGeneration"
+#: What adapters of embedding models are called, and of others that peft has no word for.
+_EMBEDDING = "FEATURE_EXTRACTION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,19 @@ def find_task(
         raise TaskMismatch(
             f"The adapter was trained for {config.task_type}, which is not scored.", hint=f"Offered are {offered}."
         )
+    if config.task_type == _EMBEDDING and base and head.outputs is None and not _of_base(fitting, base):
+        raise TaskMismatch(
+            "The adapter was trained to embed texts. The loss of such a model compares the rows of a batch with each "
+            "other, so that no row has a loss, or an influence, of its own.",
+            hint="This adapter cannot be scored.",
+        )
     return _choose(asked, fitting, head, f"The adapter was trained for {config.task_type}, not for {asked}.")
+
+
+def _of_base(fitting: Sequence[TaskDeclaration], base: Mapping[str, Any]) -> bool:
+    """Whether the base model's own class is one of a task's, so that it has the head that the adapter lacks."""
+    written = [name for name in base.get("architectures") or () if isinstance(name, str)]
+    return any(name.endswith(task.architectures) for task in fitting for name in written)
 
 
 def find_plain_task(asked: TaskName | None, config: Mapping[str, Any], shapes: Mapping[str, Shape]) -> TaskName:

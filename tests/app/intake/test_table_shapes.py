@@ -80,8 +80,6 @@ def test_rows_that_are_lists_are_told(tmp_path: Path, content: str, name: str) -
 
 
 SHAPES = [
-    ({"prompt": "p", "chosen": "c", "rejected": "r"}, "preference pairs"),
-    ({"chosen": TALK, "rejected": TALK}, "preference pairs"),
     ({"input_ids": [1], "attention_mask": [1]}, "token ids"),
     ({"prompt": "p"}, "prompts without completions"),
     ({"prompt": "p", "completions": ["a"], "labels": [True]}, "several completions"),

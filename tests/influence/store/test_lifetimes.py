@@ -12,8 +12,8 @@ from influence.contracts.work import QUERY, WORK_KINDS
 from influence.store import keys, work
 from influence.store.connections import connect
 from influence.store.embedded import EmbeddedServer
+from influence.store.ending.sweeping import remove_ended
 from influence.store.store import Store
-from influence.store.sweeping import remove_ended
 
 MONTHS = 100 * 24 * 3600
 _MIB = 1 << 20

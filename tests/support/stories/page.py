@@ -1,6 +1,7 @@
 """What tests of the page share: the service they look at and how they open a view."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from playwright.sync_api import Page
 
@@ -18,13 +19,14 @@ HOSTILE = (
 
 @dataclass(frozen=True)
 class Story:
-    """What the service of these tests holds."""
+    """What the service of these tests holds; it may read what lies below `folder`."""
 
     service: Service
     index_id: str
     dataset_id: str
     hostile_id: str
     audit_id: str
+    folder: Path
 
     @property
     def url(self) -> str:

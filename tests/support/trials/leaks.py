@@ -8,8 +8,8 @@ from influence.errors import DatainfError
 from influence.store import keys
 from influence.store.store import Store
 
-#: What is there as long as the service is: a listing by kind, open jobs, the queue's own.
-_STANDING = re.compile(rf"{keys.PREFIX}[a-z-]+s(:open)?|{keys.QUEUE_NAMESPACE}:.*|dramatiq:.*")
+#: What is there as long as the service is: listings by kind and by namespace, open jobs, the queue's own.
+_STANDING = re.compile(rf"{keys.PREFIX}[a-z-]+s(:open)?(@[a-z0-9-]+)?|{keys.QUEUE_NAMESPACE}:.*|dramatiq:.*")
 _RECORD = re.compile(rf"{keys.PREFIX}(?P<kind>[a-z]+):(?P<id>[^:]+)")
 #: What belongs to a record has its id in the name, and that of a build the job that builds it.
 _OWNED = re.compile(rf"{keys.PREFIX}(?:[a-z]+:)?{{?(?P<id>[a-z]+_[0-9A-Za-z]+)(?:\.(?P<job>job_[0-9A-Za-z]+))?[.}}:].*")

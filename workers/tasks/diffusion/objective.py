@@ -35,18 +35,20 @@ class Objective:
         steps, latents = batch.inputs[STEPS], batch.inputs[LATENTS]
         copies, flat = steps.shape[1], steps.flatten()
         dtype = next(model.parameters()).dtype
-        clean = latents.to(dtype).repeat_interleave(copies, dim=0)
-        noise = self.noise(tuple(latents.shape[1:])).to(device=clean.device, dtype=dtype)[flat]
+        # Sixteen bits would round the noise that the loss is measured against.
+        wide = torch.float64 if dtype == torch.float64 else torch.float32
+        clean = latents.to(wide).repeat_interleave(copies, dim=0)
+        noise = self.noise(tuple(latents.shape[1:])).to(device=clean.device, dtype=wide)[flat]
         timesteps = self.timesteps.to(clean.device)[flat]
         noisy = self._scheduler.add_noise(clean, noise, timesteps)
         states = batch.inputs[STATES].to(dtype).repeat_interleave(copies, dim=0)
-        found = model(noisy, timesteps, encoder_hidden_states=states, return_dict=False)[0]
-        errors: Tensor = found
+        found = model(noisy.to(dtype), timesteps, encoder_hidden_states=states, return_dict=False)[0]
+        errors = found.to(wide)
         if self._settings.measurement == "loss":
-            errors = found - self._target(clean, noise, timesteps)
-        errors = errors if errors.dtype == torch.float64 else errors.float()
+            errors = errors - self._target(clean, noise, timesteps)
         weights = self._weights.to(device=clean.device, dtype=errors.dtype)[flat]
-        return (errors.square().flatten(1).mean(dim=1) * weights).view(-1, copies).mean(dim=1)
+        of_copies: Tensor = errors.square().flatten(1).mean(dim=1) * weights
+        return of_copies.view(-1, copies).mean(dim=1)
 
     def noise(self, shape: tuple[int, ...]) -> Tensor:
         """The noise (K, *shape) float32 of every timestep, of unit variance but for `noise_offset`."""

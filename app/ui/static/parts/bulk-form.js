@@ -1,6 +1,6 @@
 /** One action for many rows: first what it would do, then doing it. */
 
-import { h, replace } from "../html.js";
+import { h, buttons, choice, faint, replace } from "../html.js";
 import { post } from "../api.js";
 import { clip, count, rowText } from "../format.js";
 import { field } from "./intake-forms.js";
@@ -9,7 +9,7 @@ import { attempt, notify } from "./problem.js";
 
 /** Open the window of a bulk decision of a review's view; `done` runs when rows were decided. */
 export function openBulk(view, done) {
-  const action = h("select", null, [["relabel", "relabel to what the model answers"], ["remove", "remove"], ["keep", "keep"], ["later", "decide later"]].map(([value, text]) => h("option", { value }, text)));
+  const action = choice([["relabel", "relabel to what the model answers"], ["remove", "remove"], ["keep", "keep"], ["later", "decide later"]]);
   const top = h("input", { type: "number", min: 1, max: 100000, value: 20 });
   const disagree = h("input", { type: "checkbox", checked: true });
   const answer = h("div", { role: "status" });
@@ -34,11 +34,11 @@ export function openBulk(view, done) {
     view.audit ? null : h("p", { class: "warning" }, "This review has no audit to choose rows by."),
     field("Action", action), field("The most suspicious first, at most", top),
     h("p", null, h("label", null, disagree, " only where the model disagrees with the label")),
-    h("div", { class: "buttons" }, h("button", { onclick: preview }, "See what would change")), answer);
+    buttons(h("button", { onclick: preview }, "See what would change")), answer);
 }
 
 const describe = (found) => [
   h("p", null, `${count(found.rows)} rows would change, ${count(found.skipped)} are decided already or need no change.`),
-  found.per_class && h("p", { class: "faint" }, Object.entries(found.per_class).map(([name, rows]) => `${name}: ${count(rows)}`).join(" · ")),
+  found.per_class && faint(Object.entries(found.per_class).map(([name, rows]) => `${name}: ${count(rows)}`).join(" · ")),
   h("ul", { class: "plain" }, found.samples.map((sample) => h("li", { class: "text" }, clip(rowText(sample.row), 120), sample.label !== null && ` → ${sample.label}`))),
 ];

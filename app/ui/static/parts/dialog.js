@@ -1,6 +1,6 @@
 /** A modal window over the page: closes by Escape, by its button and by a click beside it. */
 
-import { h } from "../html.js";
+import { h, buttons } from "../html.js";
 
 let serial = 0;
 
@@ -24,7 +24,7 @@ export function confirmThen(title, text, verb, act) {
   const close = openDialog(
     title,
     h("p", null, text),
-    h("div", { class: "buttons" },
+    buttons(
       h("button", { class: "danger", autofocus: true, onclick: () => { close(); act(); } }, verb),
       h("button", { onclick: () => close() }, "Cancel"),
     ),

@@ -1,6 +1,6 @@
 /** The three forms of Home: a checkpoint, rows, an index of both. */
 
-import { h, replace } from "../html.js";
+import { h, buttons, choice, empty, faint, replace, warnings } from "../html.js";
 import { post, upload } from "../api.js";
 import { bytes, clip, count, shortId } from "../format.js";
 import { go } from "../router.js";
@@ -12,7 +12,7 @@ let serial = 0;
 export function field(label, input, help) {
   const id = `field-${++serial}`;
   input.id = id;
-  return h("div", { class: "field" }, h("label", { for: id }, label), input, help && h("p", { class: "faint" }, help));
+  return h("div", { class: "field" }, h("label", { for: id }, label), input, help && faint(help));
 }
 
 /** A place to drop a file or to choose one. */
@@ -37,7 +37,7 @@ function form(fields, verb, act) {
   const submit = async (event) => {
     event.preventDefault();
     button.disabled = true;
-    replace(answer, h("p", { class: "faint" }, "Sending …"));
+    replace(answer, faint("Sending …"));
     try {
       replace(answer, await act());
     } catch (error) {
@@ -45,7 +45,7 @@ function form(fields, verb, act) {
     }
     button.disabled = false;
   };
-  return h("form", { onsubmit: submit }, fields, h("div", { class: "buttons" }, button), answer);
+  return h("form", { onsubmit: submit }, fields, buttons(button), answer);
 }
 
 /** Step 1: an adapter as a zip, or a path that the service may read. */
@@ -80,7 +80,7 @@ function nameAdapter(base, names, path) {
 
 /** Step 2: rows as a file. */
 export function datasetForm(done) {
-  const { box, input } = fileField("JSONL, JSON, CSV or Parquet", ".jsonl,.json,.csv,.tsv,.parquet,.gz,.zst");
+  const { box, input } = fileField("JSONL, JSON, CSV or Parquet, or images in a .zip", ".jsonl,.json,.csv,.tsv,.parquet,.gz,.zst,.zip");
   const columns = h("input", { placeholder: "text=body, label=y", autocomplete: "off" });
   const act = async () => {
     const body = new FormData();
@@ -90,7 +90,7 @@ export function datasetForm(done) {
     done();
     return [
       h("p", null, `Taken: ${count(made.rows)} rows, ${made.kind}, ${bytes(made.bytes)}.`),
-      made.problems.length > 0 && h("ul", { class: "warnings" }, made.problems.map((problem) => h("li", null, problem.message))),
+      warnings(made.problems),
     ];
   };
   return form([box, field("Columns", columns, "Only where their names do not say it.")], "Send the rows", act);
@@ -102,13 +102,13 @@ export function indexForm(checkpoints, datasets) {
   const checkpoint = choose(checkpoints, (item) => `${clip(item.name ?? item.base_model.name, 40)} (${shortId(item.id)})`);
   const dataset = choose(datasets, (item) => `${clip(item.name ?? item.kind, 40)}, ${count(item.rows)} rows`);
   const length = h("input", { type: "number", min: 1, max: 1048576, value: 512 });
-  const storage = h("select", null, ["auto", "compact", "full"].map((name) => h("option", { value: name }, name)));
+  const storage = choice(["auto", "compact", "full"].map((name) => [name, name]));
   const act = async () => {
     const made = await post("/v1/indexes", {
       checkpoint_id: checkpoint.value, dataset_id: dataset.value, max_length: Number(length.value), storage: storage.value,
     });
     go(`/indexes/${made.id}`);
   };
-  if (!checkpoints.length || !datasets.length) return h("p", { class: "empty" }, "First a checkpoint and its rows.");
+  if (!checkpoints.length || !datasets.length) return empty("First a checkpoint and its rows.");
   return form([field("Checkpoint", checkpoint), field("Rows", dataset), field("Tokens per row, at most", length), field("Storage", storage)], "Build the index", act);
 }

@@ -1,6 +1,6 @@
 /** Errors as a person can act on them: what, why, what to do next, and the id to quote. */
 
-import { h, replace } from "../html.js";
+import { h, buttons, faint, replace } from "../html.js";
 import { setApiKey } from "../api.js";
 
 /** An error in place of a view. */
@@ -17,11 +17,11 @@ export function problemBox(error, again) {
     h("p", null, error.message),
     error.hint && h("p", { class: "hint" }, error.hint),
     error.status === 401 && keyForm(again),
-    h("div", { class: "buttons" },
+    buttons(
       again && error.status !== 401 && h("button", { onclick: again }, "Try again"),
       h("a", { class: "button", href: "/ui/" }, "Home"),
     ),
-    error.requestId && h("p", { class: "faint" }, "Request ", h("code", null, error.requestId)),
+    error.requestId && faint("Request ", h("code", null, error.requestId)),
   );
 }
 

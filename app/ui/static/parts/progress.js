@@ -15,7 +15,7 @@ export function progressBar(job) {
       job.state === "running" ? phase : job.state,
       total > 0 && ` · ${count(done)} of ${count(total)} ${unit}`,
       rate && ` · ${short(rate)} ${unit} per second`,
-      eta !== null && eta !== undefined && !isFinal(job) && ` · about ${duration(eta)} left`,
+      eta != null && !isFinal(job) && ` · about ${duration(eta)} left`,
       note?.message && ` · ${note.message}`,
     ),
   );
@@ -24,7 +24,7 @@ export function progressBar(job) {
 /** A job that is watched until it is final, with a button to cancel it. Answers the final job. */
 export async function watchHere(element, jobId, signal) {
   const cancel = h("button", { class: "quiet", onclick: () => attempt(() => remove(`/v1/jobs/${jobId}`)) }, "Cancel");
-  const bar = h("div", null);
+  const bar = h("div");
   replace(element, h("div", { class: "watching" }, bar, cancel));
   return watch(jobId, (job) => replace(bar, progressBar(job)), signal);
 }

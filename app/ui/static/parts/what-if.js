@@ -1,6 +1,6 @@
 /** What if these rows were left out? Answered at once, as a guess that only training again can confirm. */
 
-import { h, replace } from "../html.js";
+import { h, buttons, faint, replace, warnings } from "../html.js";
 import { post } from "../api.js";
 import { count, short, signed } from "../format.js";
 import { attempt } from "./problem.js";
@@ -25,7 +25,7 @@ export function whatIf(found) {
   share.addEventListener("change", ask);
   return h("section", { class: "card what-if" }, h("h2", null, "What if rows were left out?"),
     field("Leave out", which), field("Share of all rows", share), shown,
-    h("div", { class: "buttons" }, h("button", { onclick: ask }, "Ask")), answer);
+    buttons(h("button", { onclick: ask }, "Ask")), answer);
 }
 
 function describe(answer) {
@@ -38,9 +38,9 @@ function describe(answer) {
     h("p", null, `Without these ${count(answer.rows_removed)} rows the evaluation loss is predicted to `, h("strong", { class: answer.effect >= 0 ? "harmful" : "helpful" }, direction),
       ` (sum of scores ${signed(answer.effect)}; random sets of this size: ${signed(answer.random_low)} to ${signed(answer.random_high)}, ${short(answer.percentile)} % of them lie lower).`,
       answer.predicted_change !== null && ` Calibrated: ${signed(answer.predicted_change)} in loss.`),
-    answer.warnings.length > 0 && h("ul", { class: "warnings" }, answer.warnings.map((text) => h("li", null, text))),
-    answer.labels && h("p", { class: "faint" }, "Rows per class: ", answer.labels.map((one) => `${one.name} ${count(one.before)} → ${count(one.after)}`).join(" · ")),
+    warnings(answer.warnings),
+    answer.labels && faint("Rows per class: ", answer.labels.map((one) => `${one.name} ${count(one.before)} → ${count(one.after)}`).join(" · ")),
     lines(picture),
-    h("p", { class: "faint" }, "A guess from scores. Train again without these rows to know: datainf evaluate leave-out."),
+    faint("A guess from scores. Train again without these rows to know: datainf evaluate leave-out."),
   ];
 }

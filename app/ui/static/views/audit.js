@@ -1,13 +1,14 @@
 /** An audit: every row by how odd its label looks, with the model's own answer beside it. */
 
-import { h, replace } from "../html.js";
-import { download, get, isFinal, post } from "../api.js";
+import { h, aside, buttons, cell, choice, fact, faint, number, replace } from "../html.js";
+import { download, find, get, isFinal, post } from "../api.js";
 import { clip, count, labelName, percent, rowText, short } from "../format.js";
 import { go, note } from "../router.js";
 import { bindKeys } from "../keys.js";
 import { showKeys } from "../parts/key-help.js";
 import { attempt, jobError, problemBox } from "../parts/problem.js";
 import { watchHere } from "../parts/progress.js";
+import { picture } from "../parts/picture.js";
 import { shareBar } from "../charts/bars.js";
 
 const LENGTH = 50;
@@ -15,17 +16,17 @@ const SORTS = ["suspicion", "loss", "self_influence", "score", "probability", "m
 
 export async function show(screen, { audit: id, query: parameters, signal }) {
   let audit = await get(`/v1/audits/${id}`, signal);
-  const state = h("div", null);
+  const state = h("div");
   replace(screen, h("h1", null, audit.name ?? "Which labels look wrong?"), state);
   if (!isFinal(audit)) {
     await watchHere(state, audit.job_id, signal);
     audit = await get(`/v1/audits/${id}`, signal);
   }
   if (audit.state !== "succeeded") return void replace(state, problemBox(jobError(audit.error)));
-  const index = await get(`/v1/indexes/${audit.index_id}`, signal).catch(() => null);
-  const checkpoint = index && (await get(`/v1/checkpoints/${index.spec.checkpoint_id}`, signal).catch(() => null));
+  const index = await find(`/v1/indexes/${audit.index_id}`, signal);
+  const checkpoint = index && (await find(`/v1/checkpoints/${index.spec.checkpoint_id}`, signal));
   const view = { audit, index, names: checkpoint?.label_names, signal, parameters: { ...parameters } };
-  const table = h("div", null);
+  const table = h("div");
   const refill = () => fillTable(table, view, refill);
   replace(state, head(view), filters(view, refill), table);
   bindKeys({
@@ -40,11 +41,11 @@ export async function show(screen, { audit: id, query: parameters, signal }) {
 function head({ audit, index }) {
   return h("div", null,
     h("p", { class: "lead" },
-      audit.accuracy !== null && audit.accuracy !== undefined && `The model agrees with ${percent(audit.accuracy, 1)} of the labels. `,
+      audit.accuracy != null && `The model agrees with ${percent(audit.accuracy, 1)} of the labels. `,
       "The rows it disagrees with most stand first; look before you change anything."),
     h("details", null, h("summary", null, "What the signals mean"),
-      h("dl", { class: "facts" }, audit.signals.map((signal) => h("div", null, h("dt", null, signal.name), h("dd", null, signal.meaning, signal.weight === 0 && " (shown, not counted)"))))),
-    h("div", { class: "buttons" },
+      h("dl", { class: "facts" }, audit.signals.map((signal) => fact(signal.name, signal.meaning, signal.weight === 0 && " (shown, not counted)")))),
+    buttons(
       h("button", { class: "primary", onclick: () => beginReview(audit) }, "Review these rows"),
       ["csv", "jsonl", "parquet"].map((kind) => h("button", { onclick: () => attempt(() => download(`/v1/audits/${audit.id}/table`, `${audit.id}.${kind}`, MEDIA[kind])) }, `Download ${kind}`)),
       index && h("a", { class: "button quiet", href: `/ui/indexes/${index.id}` }, "Index")),
@@ -66,8 +67,7 @@ function filters(view, refill) {
     refill();
   };
   const select = (label, name, options) => h("label", null, label, " ",
-    h("select", { onchange: (event) => change({ [name]: event.target.value }) },
-      options.map(([value, text]) => h("option", { value, selected: String(parameters[name] ?? "") === String(value) }, text))));
+    choice(options, parameters[name], (value) => change({ [name]: value })));
   const labels = (view.audit.classes ?? []).map((item) => [item.label, labelName(item.label, view.names)]);
   return h("div", { class: "filters" },
     select("Sorted by", "sort", SORTS.map((name) => [name, name.replaceAll("_", " ")])),
@@ -94,11 +94,11 @@ async function fillTable(element, view, refill) {
   const offset = Number(parameters.offset ?? 0);
   const columns = audit.signals.map((item) => item.name);
   replace(element,
-    h("p", { class: "faint" }, `${count(page.rows)} rows`, page.rows > 0 && `, ${count(offset + 1)} to ${count(Math.min(page.rows, offset + LENGTH))}`),
+    faint(`${count(page.rows)} rows`, page.rows > 0 && `, ${count(offset + 1)} to ${count(Math.min(page.rows, offset + LENGTH))}`),
     h("table", { class: "wide" },
       h("thead", null, h("tr", null, ["Suspicion", "Row", "Label", "Model answers", "Loss", ""].map((name) => h("th", { scope: "col" }, name || h("span", { class: "hidden" }, "Actions"))))),
       h("tbody", null, page.data.map((row) => auditRow(row, view, names, columns)))),
-    h("div", { class: "buttons" },
+    buttons(
       h("button", { disabled: offset === 0, onclick: () => turn(view, -LENGTH, refill) }, "Previous"),
       h("button", { disabled: !page.has_more, onclick: () => turn(view, LENGTH, refill) }, "Next")),
   );
@@ -107,11 +107,11 @@ async function fillTable(element, view, refill) {
 function auditRow(row, view, names) {
   const disagrees = row.predicted_label !== null && row.label !== null && row.predicted_label !== row.label;
   return h("tr", { class: disagrees && "disagrees" },
-    h("td", null, shareBar(row.suspicion ?? 0, short(row.suspicion), "harmful")),
-    h("td", { class: "text" }, clip(rowText(row.row), 200), h("span", { class: "faint" }, ` ${row.row_id}`)),
-    h("td", null, labelName(row.label, names)),
-    h("td", null, labelName(row.predicted_label, names), row.predicted_probability !== null && row.predicted_probability !== undefined && h("span", { class: "faint" }, ` ${percent(row.predicted_probability)}`)),
-    h("td", { class: "number" }, short(row.loss)),
-    h("td", null, view.index && h("a", { class: "button", href: `/ui/indexes/${view.index.id}/trace?dataset=${view.index.spec.dataset_id}&row=${row.row_index}` }, "Why")),
+    cell(shareBar(row.suspicion ?? 0, short(row.suspicion), "harmful")),
+    h("td", { class: "text" }, picture(row.row, view.audit.dataset_id, row.row_index), clip(rowText(row.row), 200), aside(` ${row.row_id}`)),
+    cell(labelName(row.label, names)),
+    cell(labelName(row.predicted_label, names), row.predicted_probability != null && aside(` ${percent(row.predicted_probability)}`)),
+    number(short(row.loss)),
+    cell(view.index && h("a", { class: "button", href: `/ui/indexes/${view.index.id}/trace?dataset=${view.index.spec.dataset_id}&row=${row.row_index}` }, "Why")),
   );
 }

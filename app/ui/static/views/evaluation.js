@@ -1,6 +1,6 @@
 /** The report of an evaluation: tables, pictures, and what they say. */
 
-import { h, replace } from "../html.js";
+import { h, faint, headings, replace } from "../html.js";
 import { get, isFinal } from "../api.js";
 import { short } from "../format.js";
 import { jobError, problemBox } from "../parts/problem.js";
@@ -9,7 +9,7 @@ import { lines } from "../charts/lines.js";
 
 export async function show(screen, { evaluation: id, signal }) {
   let evaluation = await get(`/v1/evaluations/${id}`, signal);
-  const body = h("div", null);
+  const body = h("div");
   replace(screen, h("h1", null, evaluation.name ?? `Evaluation: ${evaluation.request.kind}`), body);
   if (!isFinal(evaluation)) {
     await watchHere(body, evaluation.job_id, signal);
@@ -27,7 +27,7 @@ export async function show(screen, { evaluation: id, signal }) {
 const reportTable = (table) =>
   h("section", null, h("h2", null, table.title),
     h("table", { class: "wide" },
-      h("thead", null, h("tr", null, table.columns.map((name) => h("th", { scope: "col" }, name)))),
+      headings(table.columns),
       h("tbody", null, table.rows.map((row) => h("tr", null, row.map((cell) =>
         h("td", { class: typeof cell === "number" && "number" }, typeof cell === "number" ? short(cell) : cell ?? "–")))))),
-    table.note && h("p", { class: "faint" }, table.note));
+    table.note && faint(table.note));

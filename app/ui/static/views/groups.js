@@ -1,6 +1,6 @@
 /** Groups of rows beside each other, and what leaving rows out is predicted to do. */
 
-import { h, replace } from "../html.js";
+import { h, cell, empty, faint, number, replace, warnings } from "../html.js";
 import { get, isFinal, list, post } from "../api.js";
 import { clip, count, percent, rowText, short, signed } from "../format.js";
 import { go } from "../router.js";
@@ -13,7 +13,7 @@ import { whatIf } from "../parts/what-if.js";
 
 export async function show(screen, { groups: id, signal }) {
   let found = await get(`/v1/groups/${id}`, signal);
-  const body = h("div", null);
+  const body = h("div");
   replace(screen, h("h1", null, `Groups by ${found.request.by}`),
     h("p", { class: "lead" }, "What each group of training rows does to the loss of the evaluation rows, on average per row. ",
       h("a", { href: `/ui/indexes/${found.index_id}` }, "Index")), body);
@@ -24,12 +24,12 @@ export async function show(screen, { groups: id, signal }) {
   if (!found.groups) return void replace(body, problemBox(jobError(found.error)));
   const [low, high] = bounds(found.groups);
   replace(body,
-    h("p", { class: "faint" }, `${found.method}${found.damping_scale ? `, damping ${short(found.damping_scale)}` : ""} · ${count(found.evaluation_rows)} evaluation rows · intervals of 95 % over them`),
+    faint(`${found.method}${found.damping_scale ? `, damping ${short(found.damping_scale)}` : ""} · ${count(found.evaluation_rows)} evaluation rows · intervals of 95 % over them`),
     h("table", { class: "wide" },
       h("thead", null, h("tr", null, ["Group", "Rows", "Mean score", "", "Among most helpful", "Among most harmful", "Mean loss", ""].map((name, i) =>
         h("th", { scope: "col" }, name || h("span", { class: "hidden" }, i === 3 ? "Interval" : "Rows"))))),
       h("tbody", null, found.groups.map((group) => line(group, low, high, found)))),
-    found.notes.length > 0 && h("ul", { class: "warnings" }, found.notes.map((text) => h("li", null, text))),
+    warnings(found.notes),
     found.classes && matrix(found),
     whatIf(found, signal),
   );
@@ -42,11 +42,11 @@ function line(group, low, high, found) {
     h("section", null, h("h3", null, title), h("ul", { class: "plain" }, rows.map((row) => h("li", { class: "text" },
       h("span", { class: row.score >= 0 ? "helpful" : "harmful" }, signed(row.score)), " ", clip(rowText(row.row), 240)))))));
   return h("tr", null,
-    h("th", { scope: "row" }, clip(nameOf(group), 40)), h("td", { class: "number" }, count(group.rows)),
+    h("th", { scope: "row" }, clip(nameOf(group), 40)), number(count(group.rows)),
     h("td", { class: ["number", group.mean_score >= 0 ? "helpful" : "harmful"] }, group.mean_score >= 0 ? "▲ " : "▼ ", signed(group.mean_score)),
-    h("td", null, interval(group, low, high)),
-    h("td", { class: "number" }, percent(group.share_of_helpful)), h("td", { class: "number" }, percent(group.share_of_harmful)),
-    h("td", { class: "number" }, short(group.mean_loss)), h("td", null, h("button", { onclick: open }, "Rows")));
+    cell(interval(group, low, high)),
+    number(percent(group.share_of_helpful)), number(percent(group.share_of_harmful)),
+    number(short(group.mean_loss)), cell(h("button", { onclick: open }, "Rows")));
 }
 
 function matrix(found) {
@@ -61,7 +61,7 @@ function matrix(found) {
 export async function groupsForm(index, dataset, signal) {
   const datasets = (await list("/v1/datasets", signal)).filter((item) => item.kind === dataset.kind);
   const columns = [...(dataset.statistics.labels ? ["label"] : []), ...Object.keys(dataset.metadata_columns ?? {})];
-  if (!columns.length) return h("p", { class: "empty" }, "These rows have neither labels nor other columns to group them by.");
+  if (!columns.length) return empty("These rows have neither labels nor other columns to group them by.");
   const by = h("select", null, columns.map((name) => h("option", { value: name }, name)));
   const judge = h("select", null, datasets.map((item) => h("option", { value: item.id, selected: item.id !== dataset.id }, `${clip(item.name ?? item.kind, 40)}, ${count(item.rows)} rows`)));
   const ask = (event) => {

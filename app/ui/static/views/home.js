@@ -1,6 +1,6 @@
 /** Home: three steps to a first answer, what runs, what is there. */
 
-import { h, replace } from "../html.js";
+import { h, aside, cell, empty, number, replace } from "../html.js";
 import { list } from "../api.js";
 import { ago, bytes, clip, count, shortId } from "../format.js";
 import { progressBar } from "../parts/progress.js";
@@ -38,12 +38,12 @@ async function fill(parts, signal, refresh) {
   }
 }
 
-const step = (number, title, state, form) =>
+const step = (mark, title, state, form) =>
   h("section", { class: "step card" },
-    h("h2", null, h("span", { class: "badge" }, number), title, state && h("span", { class: "faint" }, ` · ${state}`)), form);
+    h("h2", null, h("span", { class: "badge" }, mark), title, state && aside(` · ${state}`)), form);
 
 const emptyState = () =>
-  h("p", { class: "empty" }, "No index yet. Steps 1 to 3 make one; from then on a question is answered in milliseconds. ",
+  empty("No index yet. Steps 1 to 3 make one; from then on a question is answered in milliseconds. ",
     "To see it with sample data, run ", h("code", null, "make demo"), " and open the address that it prints.");
 
 const runningCard = (index) =>
@@ -61,12 +61,12 @@ function indexTable(indexes, datasets, checkpoints) {
       const model = checkpoint.get(index.spec.checkpoint_id);
       return h("tr", null,
         h("th", { scope: "row" }, h("a", { href: `/ui/indexes/${index.id}` }, index.name ?? clip(rows?.name ?? shortId(index.id), 40))),
-        h("td", null, clip(model?.base_model.name ?? shortId(index.spec.checkpoint_id), 40)),
-        h("td", { class: "number" }, count(index.rows)),
-        h("td", null, h("span", { class: ["state", index.state] }, index.state)),
-        h("td", { class: "number" }, bytes(index.bytes)),
-        h("td", null, ago(index.created_at)),
-        h("td", null, index.state === "succeeded" && h("a", { class: "button", href: `/ui/indexes/${index.id}/trace` }, "Ask")),
+        cell(clip(model?.base_model.name ?? shortId(index.spec.checkpoint_id), 40)),
+        number(count(index.rows)),
+        cell(h("span", { class: ["state", index.state] }, index.state)),
+        number(bytes(index.bytes)),
+        cell(ago(index.created_at)),
+        cell(index.state === "succeeded" && h("a", { class: "button", href: `/ui/indexes/${index.id}/trace` }, "Ask")),
       );
     })),
   );

@@ -1,7 +1,7 @@
 /** One index: what it is, how well it ranks, and everything that can be done with it. */
 
-import { h, replace } from "../html.js";
-import { get, isFinal, list, post, remove } from "../api.js";
+import { h, aside, buttons, empty, fact, replace, warnings } from "../html.js";
+import { find, get, isFinal, list, post, remove } from "../api.js";
 import { ago, bytes, clip, count, duration, percent, rowText, short, shortId } from "../format.js";
 import { go } from "../router.js";
 import { jobError, problemBox, attempt } from "../parts/problem.js";
@@ -12,12 +12,12 @@ import { shareBar } from "../charts/bars.js";
 export async function show(screen, { index: id, signal }) {
   let index = await get(`/v1/indexes/${id}`, signal);
   const [checkpoint, dataset] = await Promise.all([
-    get(`/v1/checkpoints/${index.spec.checkpoint_id}`, signal).catch(() => null),
-    get(`/v1/datasets/${index.spec.dataset_id}`, signal).catch(() => null),
+    find(`/v1/checkpoints/${index.spec.checkpoint_id}`, signal),
+    find(`/v1/datasets/${index.spec.dataset_id}`, signal),
   ]);
-  const state = h("div", null);
-  const facts = h("div", null);
-  const work = h("div", null);
+  const state = h("div");
+  const facts = h("div");
+  const work = h("div");
   replace(screen, h("h1", null, index.name ?? dataset?.name ?? `Index ${shortId(id)}`), actions(index), state, facts, work);
   if (!isFinal(index)) {
     await Promise.all([fillFacts(facts, index, checkpoint, dataset), watchHere(state, index.job_id, signal)]);
@@ -32,7 +32,7 @@ export async function show(screen, { index: id, signal }) {
 function actions(index) {
   const erase = () => confirmThen("Delete this index?", "Its gradients, queries and audits go with it. Checkpoint and rows stay.", "Delete", () =>
     attempt(async () => { await remove(`/v1/indexes/${index.id}`); go("/"); }));
-  return h("div", { class: "buttons" },
+  return buttons(
     index.state === "succeeded" && h("a", { class: "button primary", href: `/ui/indexes/${index.id}/trace` }, "Ask about an answer"),
     index.state === "succeeded" && h("button", { onclick: () => startAudit(index) }, "Find wrong labels"),
     h("button", { class: "danger quiet", onclick: erase }, "Delete"),
@@ -45,7 +45,6 @@ const startAudit = (index) => attempt(async () => {
 });
 
 function fillFacts(element, index, checkpoint, dataset) {
-  const fact = (name, ...value) => h("div", null, h("dt", null, name), h("dd", null, value));
   return replace(element,
     h("dl", { class: "facts" },
       fact("Base model", checkpoint ? clip(checkpoint.base_model.name, 60) : "–"),
@@ -57,7 +56,7 @@ function fillFacts(element, index, checkpoint, dataset) {
       fact("Damping", index.damping ? `${short(Math.min(...Object.values(index.damping)))} to ${short(Math.max(...Object.values(index.damping)))} per block` : "–"),
       fact("Built", index.ready_at ? `${ago(index.ready_at)}, in ${duration(index.timings?.total_seconds ?? (new Date(index.ready_at) - new Date(index.created_at)) / 1000)}` : "–"),
     ),
-    index.warnings.length > 0 && h("ul", { class: "warnings" }, index.warnings.map((text) => h("li", null, text))),
+    warnings(index.warnings),
     index.truncated_rows > 0 && h("p", { class: "warning" }, `${count(index.truncated_rows)} rows were longer than ${count(index.spec.gradients.max_length)} tokens and were cut.`),
     fidelity(index),
   );
@@ -89,13 +88,13 @@ async function fillWork(element, index, dataset, signal) {
     h("section", null, h("h2", null, "Audits"), mine.length
       ? h("ul", { class: "plain" }, mine.map((audit) => h("li", null,
           h("a", { href: `/ui/audits/${audit.id}` }, audit.name ?? `Audit by ${audit.signals.map((signal) => signal.name).join(", ")}`),
-          h("span", { class: "faint" }, ` ${audit.state}, ${ago(audit.created_at)}`,
-            audit.accuracy !== null && audit.accuracy !== undefined ? `, the model agrees with ${percent(audit.accuracy, 1)} of labels` : ""))))
-      : h("p", { class: "empty" }, "None yet. “Find wrong labels” ranks every row by how odd its label looks.")),
+          aside(` ${audit.state}, ${ago(audit.created_at)}`,
+            audit.accuracy != null ? `, the model agrees with ${percent(audit.accuracy, 1)} of labels` : ""))))
+      : empty("None yet. “Find wrong labels” ranks every row by how odd its label looks.")),
     decided.length > 0 && h("section", null, h("h2", null, "Reviews"), h("ul", { class: "plain" }, decided.map((review) => h("li", null,
-      h("a", { href: `/ui/reviews/${review.id}` }, review.name ?? "Review"), h("span", { class: "faint" }, ` ${count(review.progress.decided)} of ${count(review.progress.rows)} decided, ${ago(review.created_at)}`))))),
+      h("a", { href: `/ui/reviews/${review.id}` }, review.name ?? "Review"), aside(` ${count(review.progress.decided)} of ${count(review.progress.rows)} decided, ${ago(review.created_at)}`))))),
     judged.length > 0 && h("section", null, h("h2", null, "Evaluations"), h("ul", { class: "plain" }, judged.map((evaluation) =>
-      h("li", null, h("a", { href: `/ui/evaluations/${evaluation.id}` }, evaluation.request.kind), h("span", { class: "faint" }, ` ${evaluation.state}, ${ago(evaluation.created_at)}`))))),
+      h("li", null, h("a", { href: `/ui/evaluations/${evaluation.id}` }, evaluation.request.kind), aside(` ${evaluation.state}, ${ago(evaluation.created_at)}`))))),
     dataset && index.state === "succeeded" && (await groupSection(index, dataset, signal)),
     dataset && sampleRows(index, dataset, signal),
   );

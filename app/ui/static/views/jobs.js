@@ -1,6 +1,6 @@
 /** Long work of every kind, the newest first. */
 
-import { h, replace } from "../html.js";
+import { h, cell, empty, headings, replace } from "../html.js";
 import { list } from "../api.js";
 import { ago, shortId } from "../format.js";
 import { attempt } from "../parts/problem.js";
@@ -13,13 +13,13 @@ const KINDS = [
 ];
 
 export async function show(screen, { signal }) {
-  const table = h("div", null);
+  const table = h("div");
   replace(screen, h("h1", null, "Jobs"), h("p", { class: "lead" }, "Builds, audits and evaluations. Closing this page stops nothing."), table);
   const refresh = async () => {
     const found = await Promise.all(KINDS.map(([, path]) => list(path, signal)));
     const work = found.flatMap((items, i) => items.map((item) => ({ item, kind: KINDS[i][0], link: KINDS[i][2](item) })));
     work.sort((a, b) => b.item.created_at.localeCompare(a.item.created_at));
-    replace(table, work.length ? workTable(work) : h("p", { class: "empty" }, "Nothing was asked yet."));
+    replace(table, work.length ? workTable(work) : empty("Nothing was asked yet."));
     if (!work.some(({ item }) => ["queued", "running"].includes(item.state))) return;
     const timer = setTimeout(() => attempt(refresh), 2000);
     signal.addEventListener("abort", () => clearTimeout(timer));
@@ -29,10 +29,10 @@ export async function show(screen, { signal }) {
 
 const workTable = (work) =>
   h("table", { class: "wide" },
-    h("thead", null, h("tr", null, ["What", "State", "Progress", "Asked", "Job"].map((name) => h("th", { scope: "col" }, name)))),
+    headings(["What", "State", "Progress", "Asked", "Job"]),
     h("tbody", null, work.map(({ item, kind, link }) => h("tr", null,
       h("th", { scope: "row" }, h("a", { href: link }, item.name ?? `${kind} ${shortId(item.id)}`)),
-      h("td", null, h("span", { class: ["state", item.state] }, item.state)),
-      h("td", null, item.progress && item.state === "running" && progressBar({ kind, state: item.state, progress: item.progress })),
-      h("td", null, ago(item.created_at)),
-      h("td", null, h("a", { href: `/ui/jobs/${item.job_id}` }, shortId(item.job_id)))))));
+      cell(h("span", { class: ["state", item.state] }, item.state)),
+      cell(item.progress && item.state === "running" && progressBar({ kind, state: item.state, progress: item.progress })),
+      cell(ago(item.created_at)),
+      cell(h("a", { href: `/ui/jobs/${item.job_id}` }, shortId(item.job_id)))))));

@@ -1,13 +1,14 @@
 /** A review: one row at a time, decided by a key, saved at once, and undone as easily. */
 
-import { h, replace } from "../html.js";
-import { download, get, patch, post } from "../api.js";
+import { h, aside, buttons, choice, empty, fact, faint, replace } from "../html.js";
+import { download, find, get, patch, post } from "../api.js";
 import { count, labelName, percent, rowText, short } from "../format.js";
 import { note, go } from "../router.js";
 import { bindKeys, keyOf } from "../keys.js";
 import { showKeys } from "../parts/key-help.js";
 import { attempt, notify } from "../parts/problem.js";
 import { openBulk } from "../parts/bulk-form.js";
+import { picture } from "../parts/picture.js";
 import { shareBar } from "../charts/bars.js";
 
 const LENGTH = 50;
@@ -16,15 +17,15 @@ export async function show(screen, { review: id, query: parameters, signal }) {
   const review = await get(`/v1/reviews/${id}`, signal);
   const [dataset, audit] = await Promise.all([
     get(`/v1/datasets/${review.dataset_id}`, signal),
-    review.audit_id ? get(`/v1/audits/${review.audit_id}`, signal).catch(() => null) : null,
+    review.audit_id ? find(`/v1/audits/${review.audit_id}`, signal) : null,
   ]);
-  const index = audit && (await get(`/v1/indexes/${audit.index_id}`, signal).catch(() => null));
+  const index = audit && (await find(`/v1/indexes/${audit.index_id}`, signal));
   const view = {
     review, dataset, audit, index, signal, parameters: { ...parameters },
     names: dataset.label_names ?? audit?.label_names ?? Object.keys(dataset.statistics.labels ?? {}),
     queue: [], at: Number(parameters.at ?? 0), rows: 0, decisions: new Map(), saving: Promise.resolve(),
   };
-  const parts = { head: h("div", null), card: h("section", { class: "card review-card", "aria-live": "polite" }), list: h("ol", { class: "queue" }) };
+  const parts = { head: h("div"), card: h("section", { class: "card review-card", "aria-live": "polite" }), list: h("ol", { class: "queue" }) };
   view.parts = parts;
   replace(screen, h("h1", null, review.name ?? "Review"), parts.head,
     h("div", { class: "columns review" }, h("section", { "aria-label": "Queue" }, filters(view), parts.list), parts.card));
@@ -50,10 +51,9 @@ function filters(view) {
     note(view.parameters);
     await load(view);
   });
-  if (!view.audit) return h("p", { class: "faint" }, "Rows in their order. A review that is begun from an audit shows the most suspicious first.");
+  if (!view.audit) return faint("Rows in their order. A review that is begun from an audit shows the most suspicious first.");
   const labels = (view.audit.classes ?? []).map((item) => [item.label, labelName(item.label, view.names)]);
-  const select = (label, name, options) => h("label", null, label, " ", h("select", { onchange: (event) => change({ [name]: event.target.value }) },
-    options.map(([value, text]) => h("option", { value, selected: String(view.parameters[name] ?? "") === String(value) }, text))));
+  const select = (label, name, options) => h("label", null, label, " ", choice(options, view.parameters[name], (value) => change({ [name]: value })));
   return h("div", { class: "filters" },
     select("Sorted by", "sort", ["suspicion", "loss", "self_influence", "row_index"].map((name) => [name, name.replaceAll("_", " ")])),
     labels.length > 0 && select("Label", "label", [["", "all"], ...labels]),
@@ -130,7 +130,7 @@ const reviewer = () => localStorage.getItem("datainf-reviewer") || undefined;
 
 function acceptSuggestion(view) {
   const row = currentRow(view);
-  if (!row || row.predicted_label === null || row.predicted_label === undefined) return notify("The model suggests no label for this row.");
+  if (!row || row.predicted_label == null) return notify("The model suggests no label for this row.");
   decideHere(view, "relabel", labelName(row.predicted_label, view.names));
 }
 
@@ -163,13 +163,13 @@ function paintHead(view) {
   replace(view.parts.head,
     h("div", { class: "review-head" },
       shareBar(progress.rows ? progress.decided / progress.rows : 0, `${count(progress.decided)} of ${count(progress.rows)} decided`),
-      h("span", { class: "faint" }, `keep ${count(progress.keep)} · relabel ${count(progress.relabel)} · remove ${count(progress.remove)} · later ${count(progress.later)}`),
-      progress.hit_rate !== null && h("span", { class: "faint" }, `of the last 20, ${percent(progress.hit_rate)} were wrong`),
+      aside(`keep ${count(progress.keep)} · relabel ${count(progress.relabel)} · remove ${count(progress.remove)} · later ${count(progress.later)}`),
+      progress.hit_rate !== null && aside(`of the last 20, ${percent(progress.hit_rate)} were wrong`),
     ),
-    h("div", { class: "buttons" },
+    buttons(
       h("button", { onclick: () => openBulk(view, () => load(view)) }, "Decide about many"),
       h("button", { onclick: () => undoLast(view) }, "Undo ", h("kbd", null, keyOf("undo"))),
-      h("button", { onclick: () => attempt(() => download(`/v1/reviews/${view.review.id}/export?format=label-studio&mode=annotated`, "label-studio.json")) }, "To Label Studio"),
+      !view.dataset.statistics.images && h("button", { onclick: () => attempt(() => download(`/v1/reviews/${view.review.id}/export?format=label-studio&mode=annotated`, "label-studio.json")) }, "To Label Studio"),
       h("button", { onclick: () => attempt(() => download(`/v1/reviews/${view.review.id}/export?format=csv&mode=annotated`, "review.csv")) }, "Download CSV"),
       h("button", { class: "primary", onclick: () => applyReview(view) }, "Make the cleaned data set"),
     ));
@@ -195,22 +195,23 @@ const MARKS = { keep: "✓", relabel: "✎", remove: "✗", later: "…" };
 
 function paintCard(view) {
   const row = currentRow(view);
-  if (!row) return void replace(view.parts.card, h("p", { class: "empty" }, "No rows here. Change the filters, or make the cleaned data set."));
+  if (!row) return void replace(view.parts.card, empty("No rows here. Change the filters, or make the cleaned data set."));
   const label = row.label ?? row.row.label;
   const decision = view.decisions.get(row.row_index);
-  const hasPrediction = row.predicted_label !== null && row.predicted_label !== undefined;
+  const hasPrediction = row.predicted_label != null;
   replace(view.parts.card,
-    h("p", { class: "faint" }, `${count(view.at + 1)} of ${count(view.rows)} · ${row.row_id}`, decision && h("strong", null, ` · decided: ${decision.action}${decision.label !== null && decision.label !== undefined ? ` → ${labelName(decision.label, view.names)}` : ""}`)),
+    faint(`${count(view.at + 1)} of ${count(view.rows)} · ${row.row_id}`, decision && h("strong", null, ` · decided: ${decision.action}${decision.label != null ? ` → ${labelName(decision.label, view.names)}` : ""}`)),
+    picture(row.row, view.dataset.id, row.row_index, 256),
     h("p", { class: "text big" }, rowText(row.row)),
     h("dl", { class: "facts" },
-      label !== undefined && label !== null && h("div", null, h("dt", null, "Label"), h("dd", null, labelName(label, view.names))),
+      label != null && fact("Label", labelName(label, view.names)),
       hasPrediction && h("div", null, h("dt", null, "Model answers"), h("dd", { class: row.predicted_label !== label && "harmful" }, labelName(row.predicted_label, view.names), row.predicted_probability !== null && ` (${percent(row.predicted_probability)})`)),
     ),
     signals(row),
     h("div", { class: "buttons decide" },
       button(view, "keep", "Keep"), hasPrediction && row.predicted_label !== label && h("button", { onclick: () => acceptSuggestion(view) }, h("kbd", null, keyOf("accept")), ` Relabel: ${labelName(row.predicted_label, view.names)}`),
       button(view, "remove", "Remove"), button(view, "later", "Later")),
-    view.dataset.kind === "classification" && h("div", { class: "buttons" }, view.names.slice(0, 9).map((name, i) =>
+    ["classification", "image_classification"].includes(view.dataset.kind) && buttons(view.names.slice(0, 9).map((name, i) =>
       h("button", { onclick: () => decideHere(view, "relabel", name) }, h("kbd", null, String(i + 1)), ` ${name}`))),
     view.index && h("a", { href: `/ui/indexes/${view.index.id}/trace?dataset=${view.dataset.id}&row=${row.row_index}` }, "Which rows speak for and against it?"),
   );
@@ -219,9 +220,9 @@ function paintCard(view) {
 const button = (view, action, text) => h("button", { onclick: () => decideHere(view, action) }, h("kbd", null, keyOf(action)), ` ${text}`);
 
 function signals(row) {
-  const shown = [["suspicion", row.suspicion], ["probability of its label", row.probability]].filter(([, value]) => value !== null && value !== undefined);
-  const figures = [["loss", row.loss], ["self-influence", row.self_influence], ["margin", row.margin], ["score", row.score]].filter(([, value]) => value !== null && value !== undefined);
+  const shown = [["suspicion", row.suspicion], ["probability of its label", row.probability]].filter(([, value]) => value != null);
+  const figures = [["loss", row.loss], ["self-influence", row.self_influence], ["margin", row.margin], ["score", row.score]].filter(([, value]) => value != null);
   return h("div", null,
     shown.length > 0 && h("ul", { class: "mix" }, shown.map(([name, value]) => h("li", null, h("span", { class: "mix-name" }, name), shareBar(value, short(value), name === "suspicion" ? "harmful" : "plain")))),
-    figures.length > 0 && h("p", { class: "faint" }, figures.map(([name, value]) => `${name} ${short(value)}`).join(" · ")));
+    figures.length > 0 && faint(figures.map(([name, value]) => `${name} ${short(value)}`).join(" · ")));
 }

@@ -1,6 +1,6 @@
 /** Settings of this browser: the API key and the keys of the keyboard. Nothing here is sent anywhere but to this service. */
 
-import { h, replace } from "../html.js";
+import { h, buttons, cell, fact, replace } from "../html.js";
 import { apiKey, get, setApiKey } from "../api.js";
 import { ACTIONS, changeKey, keyOf, resetKeys } from "../keys.js";
 import { field } from "../parts/intake-forms.js";
@@ -16,14 +16,14 @@ export async function show(screen, { signal }) {
   const health = h("dl", { class: "facts" });
   replace(screen, h("h1", null, "Settings"),
     h("form", { class: "card", onsubmit: save }, field("API key", key, "Kept in this tab only. Leave it empty where the service asks for none."),
-      h("div", { class: "buttons" }, h("button", { class: "primary" }, "Keep the key"))),
+      buttons(h("button", { class: "primary" }, "Keep the key"))),
     h("section", { class: "card" }, field("Your name in reviews", reviewerInput(), "Stands beside your decisions.")),
     h("section", { class: "card" }, h("h2", null, "Keys"), keyTable(),
-      h("div", { class: "buttons" }, h("button", { onclick: () => { resetKeys(); show(screen, { signal }); } }, "As they were"))),
+      buttons(h("button", { onclick: () => { resetKeys(); show(screen, { signal }); } }, "As they were"))),
     h("section", { class: "card" }, h("h2", null, "Service"), health));
   attempt(async () => {
     const ready = await get("/health/ready", signal);
-    replace(health, h("div", null, h("dt", null, "Status"), h("dd", null, ready.status)), h("div", null, h("dt", null, "Workers"), h("dd", null, String(ready.workers?.length ?? ready.workers ?? 0))));
+    replace(health, fact("Status", ready.status), fact("Workers", String(ready.workers?.length ?? ready.workers ?? 0)));
   });
 }
 
@@ -34,6 +34,6 @@ const reviewerInput = () =>
 function keyTable() {
   return h("table", null, h("tbody", null, Object.entries(ACTIONS).map(([name, [, text]]) => {
     const input = h("input", { value: keyOf(name), maxlength: 1, size: 2, "aria-label": text, onchange: (event) => event.target.value && changeKey(name, event.target.value) });
-    return h("tr", null, h("td", null, text), h("td", null, input));
+    return h("tr", null, cell(text), cell(input));
   })));
 }

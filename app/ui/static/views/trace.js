@@ -1,7 +1,7 @@
 /** Trace: one test point on the left, the rows that taught its answer on the right. */
 
-import { h, replace } from "../html.js";
-import { get, list, post } from "../api.js";
+import { h, empty, fact, faint, replace, warnings } from "../html.js";
+import { find, get, list, post } from "../api.js";
 import { percent, rowText, short, signed, labelName } from "../format.js";
 import { note, go } from "../router.js";
 import { bindKeys } from "../keys.js";
@@ -10,14 +10,15 @@ import { attempt, jobError, problemBox } from "../parts/problem.js";
 import { watchHere } from "../parts/progress.js";
 import { pointForm } from "../parts/point-form.js";
 import { openRow, rowList } from "../parts/row-list.js";
+import { picture } from "../parts/picture.js";
 import { histogram } from "../charts/histogram.js";
 import { mix } from "../charts/bars.js";
 
 export async function show(screen, { index: id, query: parameters, signal }) {
   const index = await get(`/v1/indexes/${id}`, signal);
   const [checkpoint, dataset, methods, datasets] = await Promise.all([
-    get(`/v1/checkpoints/${index.spec.checkpoint_id}`, signal).catch(() => null),
-    get(`/v1/datasets/${index.spec.dataset_id}`, signal).catch(() => null),
+    find(`/v1/checkpoints/${index.spec.checkpoint_id}`, signal),
+    find(`/v1/datasets/${index.spec.dataset_id}`, signal),
     get("/v1/methods", signal), list("/v1/datasets", signal),
   ]);
   const context = { index, checkpoint, dataset, datasets, names: checkpoint?.label_names ?? dataset?.label_names, signal,
@@ -26,10 +27,10 @@ export async function show(screen, { index: id, query: parameters, signal }) {
   const answer = h("section", { class: "answer", "aria-label": "Rows" });
   replace(screen,
     h("h1", null, "Why this answer?"),
-    h("p", { class: "faint" }, h("a", { href: `/ui/indexes/${id}` }, index.name ?? dataset?.name ?? "Index"), " · score > 0 is helpful: training on the row lowered the loss of the test point"),
+    faint(h("a", { href: `/ui/indexes/${id}` }, index.name ?? dataset?.name ?? "Index"), " · score > 0 is helpful: training on the row lowered the loss of the test point"),
     h("div", { class: "columns" }, point, answer),
   );
-  const asked = parameters.query ? await get(`/v1/queries/${parameters.query}`, signal).catch(() => null) : null;
+  const asked = parameters.query ? await find(`/v1/queries/${parameters.query}`, signal) : null;
   const ask = (request) => attempt(async () => {
     const made = await post(`/v1/indexes/${id}/queries`, request, { Prefer: "wait=2" });
     note({ query: made.id, row: null, dataset: null }, { push: true });
@@ -40,7 +41,7 @@ export async function show(screen, { index: id, query: parameters, signal }) {
   replace(point, await pointForm(context, start, ask));
   if (asked) await showAnswer(asked);
   else if (parameters.row) await ask({ rows: { dataset_id: parameters.dataset, row_indexes: [Number(parameters.row)] } });
-  else replace(answer, h("p", { class: "empty" }, "Choose a row or type a test point, then ask."));
+  else replace(answer, empty("Choose a row or type a test point, then ask."));
 }
 
 async function startingPoint(parameters, asked, signal) {
@@ -59,8 +60,8 @@ async function fillAnswer(element, made, context, point, ask) {
   const result = query.results[0];
   showPoint(point, query, result, context);
   const range = { bounds: null };
-  const rows = h("div", null);
-  const chart = h("div", null);
+  const rows = h("div");
+  const chart = h("div");
   const refill = () => fillRows(rows, result, context, range.bounds);
   const limits = [...result.helpful, ...result.harmful];
   replace(chart, histogram(result.histogram, {
@@ -69,7 +70,7 @@ async function fillAnswer(element, made, context, point, ask) {
   }));
   const beside = h("section", { class: "beside" });
   replace(element, summary(query, result), chart,
-    h("p", { class: "faint" }, "Scores of all rows, heights by square root; drag to see only rows in a range."), rows, beside, foot(query));
+    faint("Scores of all rows, heights by square root; drag to see only rows in a range."), rows, beside, foot(query));
   showSimilarity(beside, query, result, context);
   refill();
   bindKeys({ help: showKeys });
@@ -77,14 +78,16 @@ async function fillAnswer(element, made, context, point, ask) {
 }
 
 function showPoint(point, query, result, { names }) {
+  const { rows } = query.request;
   const shown = h("div", { class: "asked" },
+    picture(result.example, rows?.dataset_id, rows?.row_indexes?.[0], 256),
     h("p", { class: "text" }, rowText(result.example)),
     h("dl", { class: "facts" },
       h("div", null, h("dt", null, "The model answers"), h("dd", null,
         result.prediction ?? labelName(result.predicted_label, names),
-        result.predicted_probability !== null && result.predicted_probability !== undefined && ` (${percent(result.predicted_probability)} sure)`)),
-      result.example.label !== undefined && result.example.label !== null && h("div", null, h("dt", null, "Reference"), h("dd", null, labelName(result.example.label, names))),
-      h("div", null, h("dt", null, "Loss"), h("dd", null, short(result.loss))),
+        result.predicted_probability != null && ` (${percent(result.predicted_probability)} sure)`)),
+      result.example.label != null && fact("Reference", labelName(result.example.label, names)),
+      fact("Loss", short(result.loss)),
     ),
   );
   point.querySelector(".asked")?.remove();
@@ -109,7 +112,7 @@ function fillRows(element, result, context, bounds) {
   const most = Math.max(...[...helpful, ...harmful].map((row) => Math.abs(row.score)), 0);
   const open = (row) => openRow(row, result, context);
   const side = (kind, title, rows) => h("section", { class: ["side", kind] },
-    h("h2", null, title), rows.length ? rowList(rows, { most, names: context.names, open }) : h("p", { class: "empty" }, "No rows here."),
+    h("h2", null, title), rows.length ? rowList(rows, { ...context, most, open }) : empty("No rows here."),
     rows.length > 0 && rows[0].label !== null && [h("h3", null, "Labels among them"), mix(rows.map((row) => row.label), (label) => labelName(label, context.names))]);
   replace(element, h("div", { class: "butterfly" },
     side("helpful", "▲ Most helpful", helpful), side("harmful", "▼ Most harmful", harmful)));
@@ -120,7 +123,7 @@ function showSimilarity(element, query, result, context) {
   const baseline = context.methods.find((method) => method.is_baseline);
   if (!baseline || query.method === baseline.name || !result.helpful.length) return;
   const ask = () => attempt(async () => {
-    replace(element, h("p", { class: "faint" }, "Comparing …"));
+    replace(element, faint("Comparing …"));
     const { examples, rows, target } = query.request;
     const body = { ...(examples ? { examples } : { rows }), target, method: baseline.name, k: result.helpful.length, order: "helpful" };
     let other = await post(`/v1/indexes/${query.index_id}/queries`, body, { Prefer: "wait=5" });
@@ -133,13 +136,13 @@ function showSimilarity(element, query, result, context) {
     const both = similar.filter((row) => result.helpful.some((mine) => mine.row_index === row.row_index));
     const most = Math.max(...similar.map((row) => Math.abs(row.score)));
     replace(element, h("h2", null, `Most similar (${baseline.title})`),
-      h("p", { class: "faint" }, `${both.length} of the ${result.helpful.length} most helpful rows are also among the ${similar.length} most similar ones.`),
-      rowList(similar, { most, names: context.names, open: (row) => openRow(row, other.results[0], context) }));
+      faint(`${both.length} of the ${result.helpful.length} most helpful rows are also among the ${similar.length} most similar ones.`),
+      rowList(similar, { ...context, most, open: (row) => openRow(row, other.results[0], context) }));
   });
   replace(element, h("button", { onclick: ask }, "Compare with plain similarity"));
 }
 
 const foot = (query) =>
   h("div", null,
-    query.notes.length > 0 && h("ul", { class: "warnings" }, query.notes.map((text) => h("li", null, text))),
-    h("p", { class: "faint" }, "A score orders rows; it is no change of loss unless an evaluation has calibrated it."));
+    warnings(query.notes),
+    faint("A score orders rows; it is no change of loss unless an evaluation has calibrated it."));

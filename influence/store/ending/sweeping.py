@@ -4,7 +4,7 @@ Cut off anywhere it is done again; done by two at once it is done once.
 """
 
 from influence.store import keys
-from influence.store.lifetimes import ANSWER_TO_KEY, JOB
+from influence.store.ending.lifetimes import ANSWER_TO_KEY, JOB
 from influence.store.store import Store
 
 #: Removed in one go at most, so that whoever sweeps is not kept from its other duties.

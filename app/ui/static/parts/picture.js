@@ -1,0 +1,30 @@
+/** The image of a row: a thumbnail fetched with the key, or one that an answer holds. */
+
+import { h } from "../html.js";
+import { call } from "../api.js";
+import { rowText } from "../format.js";
+
+/** The image of row `index` of a data set, at most `size` pixels a side; nothing where it has none. */
+export function picture(row, dataset, index, size = 96) {
+  if (!row.image?.digest) return null;
+  const shown = h("img", { class: ["picture", size > 96 && "large"], alt: rowText(row) });
+  shown.onload = () => URL.revokeObjectURL(shown.src);
+  held(row.image, dataset, index, size).then((blob) => { shown.src = URL.createObjectURL(blob); }, () => {});
+  return shown;
+}
+
+async function held({ png }, dataset, index, size) {
+  if (!png) return (await call(`/v1/datasets/${dataset}/rows/${index}/image?size=${size}`)).blob();
+  return new Blob([Uint8Array.from(atob(png), (byte) => byte.charCodeAt(0))], { type: "image/png" });
+}
+
+/** A field for the image that is asked about; `read` gives it in base64. */
+export function pictureInput() {
+  const input = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp", required: true });
+  input.read = () => new Promise((resolve) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.readAsDataURL(input.files[0]);
+  });
+  return input;
+}

@@ -1,0 +1,1 @@
+"""When what is kept ends by itself, and who removes it then."""
