@@ -7,6 +7,7 @@ from app.checks.test_points import check_test_points
 from app.http.idempotency import Accepted
 from app.queries.checkpoint_sum import resolve_checkpoints
 from app.queries.level_request import check_levels
+from app.queries.method_choice import resolve_method
 from app.queries.token_request import check_tokens
 from influence.contracts.query import Query, QueryRequest
 from influence.contracts.work import QUERY
@@ -31,6 +32,7 @@ def submit_query(store: Store, index_id: str, request: QueryRequest) -> Accepted
     UploadRefused.
     """
     index = require_ready(store, index_id)
+    request, reason = resolve_method(store, index, request)
     method = find_offered(request.method, index.spec)
     rows = index.rows if index.rows_indexed is None else index.rows_indexed
     if request.k > rows and "k" in request.model_fields_set:
@@ -54,6 +56,7 @@ def submit_query(store: Store, index_id: str, request: QueryRequest) -> Accepted
         index_id=index_id,
         request=checked,
         method=request.method,
+        method_reason=reason,
         checkpoints=checkpoints,
         reduction=index.spec.gradients.reduction,
         notes=notes,

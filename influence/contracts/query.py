@@ -19,6 +19,8 @@ InfluenceLevel = Literal["high", "medium", "low", "none"]
 SIGN_CONVENTION = "score>0 is helpful"
 MAX_K = 10_000
 MAX_CHECKPOINTS = 32
+#: In a method's place: the one that agreed best with retraining.
+AUTO = "auto"
 
 
 class CheckpointWeight(Request):
@@ -32,7 +34,11 @@ class QueryRequest(PointSource):
     """`POST /v1/indexes/{id}/queries`: give `examples` or `rows`, not both."""
 
     aggregate: Aggregate = Field("each", description="One answer for each test point, or for their mean loss.")
-    method: str = Field("datainf", description="Name of a method or baseline; 'GET /v1/methods' lists them.")
+    method: str = Field(
+        "datainf",
+        description="Name of a method or baseline ('GET /v1/methods' lists them), or 'auto': what agreed best with"
+        " retraining, on this index where an evaluation judged it.",
+    )
     damping_scale: float | None = Field(
         None, gt=0, le=1e6, allow_inf_nan=False, description="Damping; the method's own default when left out."
     )
@@ -162,6 +168,7 @@ class SummedCheckpoint(Frozen):
 class Query(WorkRecord):
     """A query and, once its job succeeded, its results. `checkpoints` are those summed over, the asked one first.
 
+    `method_reason` says why the method was taken where the request left it open ('auto'); `request` then names it, too.
     `reduction` says whether losses, of the test points too, are means or sums over tokens. `calibration` is what turns
     scores into predicted changes of loss, where an evaluation found that they say any.
     """
@@ -174,6 +181,7 @@ class Query(WorkRecord):
     sign_convention: str = SIGN_CONVENTION
     checkpoints: tuple[SummedCheckpoint, ...] | None = None
     damping_scale: float | None = None
+    method_reason: str | None = None
     reduction: Reduction = "mean"
     calibration: Calibration | None = None
     rows_scored: int | None = None
