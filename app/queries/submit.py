@@ -6,6 +6,8 @@ from app.checks.readiness import require_ready
 from app.checks.test_points import check_test_points
 from app.http.idempotency import Accepted
 from app.queries.checkpoint_sum import resolve_checkpoints
+from app.queries.level_request import check_levels
+from app.queries.method_choice import resolve_method
 from app.queries.token_request import check_tokens
 from influence.contracts.query import Query, QueryRequest
 from influence.contracts.work import QUERY
@@ -30,6 +32,7 @@ def submit_query(store: Store, index_id: str, request: QueryRequest) -> Accepted
     UploadRefused.
     """
     index = require_ready(store, index_id)
+    request, reason = resolve_method(store, index, request)
     method = find_offered(request.method, index.spec)
     rows = index.rows if index.rows_indexed is None else index.rows_indexed
     if request.k > rows and "k" in request.model_fields_set:
@@ -40,6 +43,7 @@ def submit_query(store: Store, index_id: str, request: QueryRequest) -> Accepted
     checkpoints = resolve_checkpoints(store, index, request)
     checked = check_test_points(store, index, request)
     check_tokens(store, index, checked, method)
+    check_levels(store, rows, checked, method)
     notes: tuple[str, ...] = ()
     if not index.spec.gradients.is_loss:
         notes = (_NO_LOSS,)
@@ -52,6 +56,7 @@ def submit_query(store: Store, index_id: str, request: QueryRequest) -> Accepted
         index_id=index_id,
         request=checked,
         method=request.method,
+        method_reason=reason,
         checkpoints=checkpoints,
         reduction=index.spec.gradients.reduction,
         notes=notes,

@@ -1,6 +1,7 @@
 """`datainf build --run`: every checkpoint of a run, an index of each."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from cli.client.files import open_run
@@ -31,6 +32,7 @@ def send_run(service: Client, folder: Path, form: dict[str, str], label_names: l
 
 def build_run(service: Client, run: Run, body: Json, output: Output, *, wait: bool) -> Json:
     """An index of each checkpoint; answers the last one's, which stands for the run in queries with its id."""
+    ready: list[tuple[int, Index]] = []
     made = service.http.submit("/v1/indexes", {"run_id": run.id, **body})
     for one in run.checkpoints:
         if one.weight > 0:
@@ -40,5 +42,15 @@ def build_run(service: Client, run: Run, body: Json, output: Output, *, wait: bo
             output.note(f"Index       {plain(index.id)} of step {one.step}")
             if wait and index.state != "succeeded":
                 made = read_finished(service, index.job_id, index.id, output)
+            ready.append((one.step, Index.model_validate(made)))
+    note_most_telling(ready, output)
     output.note(f"Sum over the run: datainf query {plain(made['id'])} --run-id {plain(run.id)} ...")
     return made
+
+
+def note_most_telling(indexes: Sequence[tuple[int, Index]], output: Output) -> None:
+    """Which checkpoint to ask where one has to do: said where all of several indexes are ready and measured it."""
+    means = [(one.gradient_lengths.mean, -step, one.id) for step, one in indexes if one.gradient_lengths is not None]
+    if len(means) == len(indexes) > 1:
+        _, step, index_id = max(means)
+        output.note(f"Longest gradients at step {-step}: of one checkpoint ask {plain(index_id)}.")

@@ -10,7 +10,7 @@ from cli.printing.output import Output
 from cli.printing.tables import show_query
 from datainf_client import Client
 from influence.contracts.common import Json
-from influence.contracts.query import Query, QueryRequest
+from influence.contracts.query import AUTO, Query, QueryRequest
 from influence.errors import InvalidRequest
 
 #: Most queries are answered within milliseconds; the first on an index loads it.
@@ -38,6 +38,7 @@ _SETTINGS = options_of(
     spelled={
         **TARGETS,
         "k": Spelling(flags=("--k", "-k")),
+        "method": Spelling(default=AUTO, help="With a damping, 'datainf'."),
         "checkpoints": Spelling(("--checkpoint",), parse_weights, items=str, help="Each as idx_...=0.001."),
     },
 )
@@ -46,6 +47,8 @@ _SETTINGS = options_of(
 @client_command(POINTS, _SETTINGS)
 def query_command(service: Client, output: Output, settings: Json, *, index_id: AskedIndex) -> None:
     """Ask which training rows taught the model this."""
+    if "damping_scale" not in settings:
+        settings = {"method": AUTO, **settings}
     answered = ask(service, index_id, check_body(QueryRequest, settings, "query"), output)
     output.show(answered, lambda: show_query(Query.model_validate(answered), output.results))
 

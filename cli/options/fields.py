@@ -24,13 +24,15 @@ class Spelling:
     """How a field is written where name and type do not say it.
 
     `flags` stand in place of `--its-name`; `read` turns what was written into the field's value; an option of `items`
-    may be given again, once per item of that type; `help` is for what only the command line knows.
+    may be given again, once per item of that type; `help` is for what only the command line knows, `default` for what
+    the command sends where the option is left out.
     """
 
     flags: tuple[str, ...] = ()
     read: Read | None = None
     items: type | None = None
     help: str = ""
+    default: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class FieldOption:
 
     def _help(self) -> str:
         defaults = {_write(owner.model_fields[self.name].default) for owner in self.owners}
-        default = defaults.pop() if len(defaults) == 1 else ""
+        default = self.spelling.default or (defaults.pop() if len(defaults) == 1 else "")
         shown = f"[default: {default}]" if default else ""
         return " ".join(part for part in (self.kinds, self.field.description, self.spelling.help, shown) if part)
 

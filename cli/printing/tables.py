@@ -42,6 +42,8 @@ def describe(query: Query) -> str:
     if query.checkpoints:
         terms = ", ".join(f"{plain(summed.index_id)} x {summed.weight:g}" for summed in query.checkpoints)
         parts.append(f"summed over {terms}")
+    if query.method_reason is not None:
+        parts.append(plain(query.method_reason, 200))
     return " · ".join([*parts, *(plain(note, 200) for note in query.notes)])
 
 

@@ -210,6 +210,14 @@ class Calibration(Frozen):
     is_useful: bool
 
 
+class GradientLengths(Frozen):
+    """Lengths of the rows' gradients over all blocks, in the index's metric: their `mean`, and the share of rows that
+    `count`, (sum |g|)^2 / (n sum |g|^2). Of one run's checkpoints that of the largest mean tells most."""
+
+    mean: float
+    count: float
+
+
 class Index(WorkRecord):
     """An index as the API shows it. Sizes are bytes in Redis; `damping` is lambda a block at scale 0.1, null for
     codes in the optimiser's metric.
@@ -236,6 +244,7 @@ class Index(WorkRecord):
     bytes_per_row: float | None = None
     embedding_bytes: int | None = None
     damping: dict[str, float] | None = None
+    gradient_lengths: GradientLengths | None = None
     fidelity: Json | None = None
     precision_fidelity: Json | None = None
     growth: Growth | None = None
@@ -264,6 +273,7 @@ class Index(WorkRecord):
 class ShardCommit(Frozen):
     """Written once a shard's bytes are all in Redis. `rows` counts rows kept, `skipped` names rows left out.
 
+    `length_sums` are sums over kept rows of the lengths of their gradients, and of the squares of those.
     `squared_norm_sums` (blocks) are over the kept rows of full storage. Compact storage has them in its moments and
     says what is new to the basis: `computed` kept rows, their normalised energy and what of it the basis misses.
     """
@@ -276,6 +286,7 @@ class ShardCommit(Frozen):
     seconds: float
     chunks: int
     squared_norm_sums: tuple[float, ...] = ()
+    length_sums: tuple[float, float] | None = None
     computed: int | None = None
     energy: float | None = None
     missed_energy: float | None = None

@@ -13,10 +13,14 @@ from influence.contracts.points import PointSource
 Order = Literal["helpful", "harmful", "absolute", "both"]
 Aggregate = Literal["each", "mean"]
 Direction = Literal["helpful", "harmful"]
-Include = Literal["blocks", "tokens"]
+Include = Literal["blocks", "tokens", "levels"]
+#: How much a row stands out among all rows of its index; see influence.auditing.levels.
+InfluenceLevel = Literal["high", "medium", "low", "none"]
 SIGN_CONVENTION = "score>0 is helpful"
 MAX_K = 10_000
 MAX_CHECKPOINTS = 32
+#: In a method's place: the one that agreed best with retraining.
+AUTO = "auto"
 
 
 class CheckpointWeight(Request):
@@ -30,7 +34,11 @@ class QueryRequest(PointSource):
     """`POST /v1/indexes/{id}/queries`: give `examples` or `rows`, not both."""
 
     aggregate: Aggregate = Field("each", description="One answer for each test point, or for their mean loss.")
-    method: str = Field("datainf", description="Name of a method or baseline; 'GET /v1/methods' lists them.")
+    method: str = Field(
+        "datainf",
+        description="Name of a method or baseline ('GET /v1/methods' lists them), or 'auto': what agreed best with"
+        " retraining, on this index where an evaluation judged it.",
+    )
     damping_scale: float | None = Field(
         None, gt=0, le=1e6, allow_inf_nan=False, description="Damping; the method's own default when left out."
     )
@@ -41,7 +49,8 @@ class QueryRequest(PointSource):
     )
     include: tuple[Include, ...] = Field(
         (),
-        description="'blocks': each weight tensor's part of the influence; 'tokens': each token's part of the score.",
+        description="'blocks': each weight tensor's part of the influence; 'tokens': each token's part of the score; "
+        "'levels': how much each row stands out.",
     )
     checkpoints: tuple[CheckpointWeight, ...] | None = Field(
         None,
@@ -107,6 +116,7 @@ class ScoredRow(Frozen):
     percentile: float
     exact: bool
     predicted_change: float | None = None
+    influence_level: InfluenceLevel | None = None
     blocks: dict[str, float] | None = None
     tokens: TokenParts | None = None
 
@@ -125,6 +135,7 @@ class TestPointResult(Frozen):
     the answer it was asked against: scores are then of the difference, `loss - against_loss`.
     `base_loss` is the loss of the same with the adapter switched off: what the base model alone would have lost. It is
     null for plain models, and where weights of the base model itself are not known or were trained, too.
+    `stands_out`, where levels were asked for, says whether any row's level is high.
     """
 
     __test__ = False  # not a pytest class
@@ -141,6 +152,7 @@ class TestPointResult(Frozen):
     helpful: tuple[ScoredRow, ...] = ()
     harmful: tuple[ScoredRow, ...] = ()
     absolute: tuple[ScoredRow, ...] = ()
+    stands_out: bool | None = None
     histogram: Histogram
     summary: dict[str, float]
 
@@ -156,6 +168,7 @@ class SummedCheckpoint(Frozen):
 class Query(WorkRecord):
     """A query and, once its job succeeded, its results. `checkpoints` are those summed over, the asked one first.
 
+    `method_reason` says why the method was taken where the request left it open ('auto'); `request` then names it, too.
     `reduction` says whether losses, of the test points too, are means or sums over tokens. `calibration` is what turns
     scores into predicted changes of loss, where an evaluation found that they say any.
     """
@@ -168,6 +181,7 @@ class Query(WorkRecord):
     sign_convention: str = SIGN_CONVENTION
     checkpoints: tuple[SummedCheckpoint, ...] | None = None
     damping_scale: float | None = None
+    method_reason: str | None = None
     reduction: Reduction = "mean"
     calibration: Calibration | None = None
     rows_scored: int | None = None

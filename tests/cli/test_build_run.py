@@ -4,8 +4,14 @@ import io
 import zipfile
 from pathlib import Path
 
+import pytest
 from support.processes.contract_server import ContractServer
 from support.processes.terminal import Call, assert_harmless
+
+from cli.commands.build_run import note_most_telling
+from cli.printing.output import Output
+from influence.contracts.index import GradientLengths, Index, IndexSpec
+from influence.contracts.work import INDEX
 
 NAMES = ("adapter_config.json", "adapter_model.safetensors", "trainer_state.json", "optimizer.pt")
 
@@ -36,3 +42,17 @@ def test_a_run_and_an_adapter_are_one_too_many(call: Call, service: ContractServ
     assert result.exit_code != 0
     assert "exactly one checkpoint" in result.stderr
     assert service.sent == []
+
+
+def test_the_checkpoint_of_the_longest_gradients_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    def make(name: str, mean: float | None) -> Index:
+        lengths = None if mean is None else GradientLengths(mean=mean, count=0.5)
+        spec = IndexSpec(checkpoint_id="ckpt_1", dataset_id="ds_1", storage="full")
+        return Index(**INDEX.begin(name), spec=spec, rows=3, gradient_lengths=lengths)
+
+    output, ready = Output(), [(10, make("idx_a", 0.9)), (20, make("idx_b", 2.0)), (60, make("idx_c", 1.5))]
+    note_most_telling(ready, output)
+    assert "Longest gradients at step 20: of one checkpoint ask idx_b." in capsys.readouterr().err
+    note_most_telling([*ready, (70, make("idx_d", None))], output)
+    note_most_telling(ready[:1], output)
+    assert capsys.readouterr().err == ""

@@ -192,7 +192,7 @@ def test_a_query_shows_both_directions_and_no_control_characters(call: Call, ser
     result = call("query", "idx_1", "--text", "where is my refund", "--label", "billing", "--k", 2)
     assert result.exit_code == 0, result.output
     assert service.bodies("/v1/indexes/idx_1/queries") == [
-        {"examples": [{"text": "where is my refund", "label": "billing"}], "k": 2}
+        {"method": "auto", "examples": [{"text": "where is my refund", "label": "billing"}], "k": 2}
     ]
     assert service.headers[-1]["prefer"].startswith("wait=")
     for shown in ("Most helpful", "Most harmful", "+2.5", "-3.5", "helpful", "harmful", "shipping (75%)", "42 ms"):
@@ -227,7 +227,8 @@ def test_test_points_come_from_a_file_or_a_data_set(call: Call, service: Contrac
     call("query", "idx_1", "--file", "-", input='{"text": "b"}\n\n{"text": "c"}\n')
     call("query", "idx_1", "--dataset", "ds_1", "--rows", "1,2,5-7", "--damping-scale", "0.5")
     from_file, from_input, from_dataset = service.bodies("/v1/indexes/idx_1/queries")
-    assert from_file == {"examples": [{"text": "a", "label": 0}], "aggregate": "mean"}
+    assert from_file == {"method": "auto", "examples": [{"text": "a", "label": 0}], "aggregate": "mean"}
+    assert "method" not in from_dataset  # a damping is that of the service's own default
     assert from_input["examples"] == [{"text": "b"}, {"text": "c"}]
     assert from_dataset["rows"] == {"dataset_id": "ds_1", "row_indexes": [1, 2, 5, 6, 7]}
     assert from_dataset["damping_scale"] == 0.5

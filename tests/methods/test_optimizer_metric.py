@@ -63,6 +63,8 @@ def test_both_storages_answer_what_is_written_out_with_the_batch_size_of_the_req
     assert compact["id"] != bench.index(checkpoint, dataset, storage="compact", rank=32)["id"]
     assert compact["fidelity"]["methods"].keys() == {"preconditioned"}
     assert compact["damping"] is None
+    assert 0 < compact["gradient_lengths"]["count"] <= 1
+    assert compact["gradient_lengths"]["mean"] > full["gradient_lengths"]["mean"] > 0
     query = bench.query(compact, examples=TEST, method="preconditioned", exact=True, k=5, include=["blocks"])
     for result, influence in zip(query["results"], truth, strict=True):
         for row in result["helpful"] + result["harmful"]:

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from influence.compact.codes import decode_norms
 from influence.compact.encoder import Projected
 from influence.compact.growth import missed_energy
 from influence.compact.packing import pack_moments
 from influence.contracts.index import Index
+from influence.evaluating.gradient_lengths import sum_lengths
 from workers.building.growth_rows import read_reused
 from workers.gradients.collector import RowGradients
 from workers.runtime.basis_sample import Sample, shard_moments
@@ -32,6 +34,7 @@ class CompactShard:
         self._reused = read_reused(runtime, index, shard, rows, self._encoder.layout.width)
         known = np.union1d(self._take_sample(sample, rows), self._reused.places)
         self._losses[self._reused.places] = self._reused.losses
+        self._norms[self._reused.places] = decode_norms(self._reused.codes.norms)
         self.wanted = np.setdiff1d(np.arange(rows), known)
 
     def _take_sample(self, sample: Sample, rows: int) -> NDArray[np.int64]:
@@ -57,6 +60,11 @@ class CompactShard:
         """Sum over kept rows that are new to the moments, a block."""
         total: NDArray[np.float64] = self._norms[self._new].sum(axis=0, dtype=np.float64)
         return total
+
+    @property
+    def length_sums(self) -> tuple[float, float]:
+        """Sums over all kept rows of their gradients' lengths, and of the squares of those."""
+        return sum_lengths(self._norms[self.keep])
 
     @property
     def drift(self) -> dict[str, Any]:

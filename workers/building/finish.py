@@ -10,9 +10,10 @@ from influence.compact.growth import judge_drift
 from influence.compact.moments import Moments
 from influence.compact.packing import pack_moments, unpack_moments
 from influence.contracts.common import now
-from influence.contracts.index import Growth, Index, ShardCommit
+from influence.contracts.index import GradientLengths, Growth, Index, ShardCommit
 from influence.damping import block_damping
 from influence.errors import RowsUnfit
+from influence.evaluating.gradient_lengths import FEW_COUNT, share_that_counts
 from influence.methods.algebra.kronecker_factors import KroneckerSums
 from influence.methods.datainf import DataInf
 from influence.store.work import finish
@@ -82,6 +83,7 @@ def _ready(
     skipped = tuple(row_id for shard in sorted(commits) for row_id in commits[shard].skipped)
     seconds = sum(commit.seconds for commit in commits.values())
     growth = None if index.growth is None else finish_growth(index.growth, list(commits.values()), rows)
+    lengths = _gather_lengths(list(commits.values()), rows)
     return index.model_copy(
         update={
             "rows_indexed": rows,
@@ -89,9 +91,10 @@ def _ready(
             "bytes": size,
             "bytes_per_row": round(shard_bytes / rows, 1),
             "damping": _damping(index, commits, moments, rows),
+            "gradient_lengths": lengths,
             "ready_at": now(),
             "growth": growth,
-            "warnings": _warnings(index, skipped, growth, without_factors),
+            "warnings": (*_warnings(index, skipped, growth, without_factors), *_warn_of_lengths(lengths)),
             "timings": {
                 **(index.timings or {}),
                 "gradient_seconds": round(seconds, 3),
@@ -134,6 +137,24 @@ def _damping(
         block.name: block_damping(float(total) / rows, block.parameters, DataInf().damping_scale(None))
         for block, total in zip(index.blocks, sums, strict=True)
     }
+
+
+def _gather_lengths(commits: Sequence[ShardCommit], rows: int) -> GradientLengths | None:
+    """None where a shard was committed by an earlier version, which kept no sums."""
+    sums = [commit.length_sums for commit in commits if commit.length_sums is not None]
+    if len(sums) < len(commits):
+        return None
+    lengths, squares = (sum(part) for part in zip(*sums, strict=True))
+    return GradientLengths(mean=lengths / rows, count=share_that_counts(rows, lengths, squares))
+
+
+def _warn_of_lengths(lengths: GradientLengths | None) -> tuple[str, ...]:
+    if lengths is None or lengths.count >= FEW_COUNT:
+        return ()
+    return (
+        f"Gradients have died away on most rows: they spread as if {lengths.count:.0%} of the rows had any. Scores of "
+        "an earlier checkpoint agreed better with retraining where this was measured: index one if you have it.",
+    )
 
 
 def _warnings(

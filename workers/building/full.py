@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.index import Index
+from influence.evaluating.gradient_lengths import sum_lengths
 from workers.building.kronecker import ShardFactors, shard_kronecker
 from workers.gradients.collector import RowGradients
 from workers.runtime.state import Runtime
@@ -49,6 +50,11 @@ class FullShard:
         """Sum over kept rows, a block."""
         total: NDArray[np.float64] = self._norms[self.keep].sum(axis=0)
         return total
+
+    @property
+    def length_sums(self) -> tuple[float, float]:
+        """Sums over all kept rows of their gradients' lengths, and of the squares of those."""
+        return sum_lengths(self._norms[self.keep])
 
     @property
     def drift(self) -> dict[str, Any]:

@@ -46,6 +46,9 @@ class ShardWriter(Protocol):
     def squared_norm_sums(self) -> NDArray[np.float64]: ...
 
     @property
+    def length_sums(self) -> tuple[float, float]: ...
+
+    @property
     def drift(self) -> dict[str, Any]: ...
 
     def write(self) -> tuple[int, int]: ...
@@ -79,6 +82,7 @@ def _compute_and_commit(runtime: Runtime, index: Index, shard: int) -> None:
         skipped=tuple(row_id for row_id, keep in zip(row_ids, rows.keep, strict=True) if not keep),
         seconds=round(time.monotonic() - started, 3),
         squared_norm_sums=tuple(rows.squared_norm_sums.tolist()),
+        length_sums=rows.length_sums,
         **rows.drift,
     )
     retry_while_full(runtime, index.job_id, partial(runtime.store.index_data.commit, index.build, commit))

@@ -15,6 +15,9 @@ const TYPED = {
   image_caption: [["image", "Image"], ["text", "Text", true]],
 };
 
+/** In a method's place: the service takes one, names it and says why. */
+const AUTO = { name: "auto", title: "Automatic", summary: "What agreed best with retraining, on this index where an evaluation judged it." };
+
 /**
  * The form of a test point.
  * @param {object} context index, data sets, methods and names of the view
@@ -24,9 +27,10 @@ const TYPED = {
 export async function pointForm(context, start, ask) {
   const source = await sourceFields(context, start);
   const target = choice([["label", "the reference"], ["prediction", "the model's own answer"]], start.target);
-  const method = choice(context.methods.map((item) => [item.name, `${item.title}${item.is_baseline ? " (baseline)" : ""}`]), start.method ?? "datainf");
+  const methods = [AUTO, ...context.methods];
+  const method = choice(methods.map((item) => [item.name, `${item.title}${item.is_baseline ? " (baseline)" : ""}`]), start.method ?? AUTO.name);
   const meaning = faint();
-  const explain = () => replace(meaning, context.methods.find((item) => item.name === method.value)?.summary ?? "");
+  const explain = () => replace(meaning, methods.find((item) => item.name === method.value)?.summary ?? "");
   method.addEventListener("change", explain);
   explain();
   const k = h("input", { type: "number", min: 1, max: 200, value: start.k ?? 10 });

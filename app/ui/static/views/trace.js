@@ -22,7 +22,7 @@ export async function show(screen, { index: id, query: parameters, signal }) {
     get("/v1/methods", signal), list("/v1/datasets", signal),
   ]);
   const context = { index, checkpoint, dataset, datasets, names: checkpoint?.label_names ?? dataset?.label_names, signal,
-    methods: (methods.data ?? methods).filter((method) => method.storages.includes(index.spec.storage)) };
+    methods: (methods.data ?? methods).filter((method) => answers(index.spec, method)) };
   const point = h("section", { class: "point card", "aria-label": "Test point" });
   const answer = h("section", { class: "answer", "aria-label": "Rows" });
   replace(screen,
@@ -94,9 +94,14 @@ function showPoint(point, query, result, { names }) {
   point.prepend(shown);
 }
 
+/** Whether an index of these settings answers a method: whole gradients in every metric, codes in their own. */
+const answers = (spec, method) => method.storages.includes(spec.storage) &&
+  (method.is_baseline || spec.storage === "full" || method.metric === spec.metric);
+
 const summary = (query, result) =>
   h("p", { class: "faint" },
     `${query.method}${query.damping_scale ? `, damping ${short(query.damping_scale)}` : ""} · ${query.rows_scored} rows`,
+    query.method_reason && h("span", { class: "reason" }, ` · ${query.method_reason}`),
     query.milliseconds?.total && ` in ${Math.round(query.milliseconds.total)} ms`,
     result.summary?.positive_share !== undefined && ` · ${percent(result.summary.positive_share)} helpful`);
 
