@@ -63,9 +63,11 @@ test-kernels: $(STAMP) ## Run the numeric tests with the instructions of other x
 	$(OLDEST) $(BIN)/python -m pytest $(SHARED_OUT) $(NUMERIC) $(ARGS)
 	$(AVX2) $(BIN)/python -m pytest $(SHARED_OUT) $(NUMERIC) $(ARGS)
 
+test-kills: $(STAMP) ## Kill the API a hundred times while decisions are made: none may be lost or doubled (five minutes)
+	DATAINF_TESTS_KILLS=100 $(BIN)/python -m pytest -q -n 0 tests/end_to_end/test_killed_api.py $(ARGS)
+
 openapi: $(STAMP) ## Store the OpenAPI document, and the client's models, after a change of the HTTP contract on purpose
 	DATAINF_TESTS_STORE_OPENAPI=1 $(BIN)/python -m pytest -q tests/app/http/test_openapi_document.py
-	$(BIN)/python scripts/write_client_models.py
 	$(BIN)/python scripts/write_client_models.py
 
 client-models: $(STAMP) ## Write the Python client's models anew from the stored OpenAPI document

@@ -34,6 +34,7 @@ from app.http.serving.keys import KeyGuard
 from app.http.serving.middleware import BodyLimit, RequestFrame
 from app.http.serving.origins import CROSS_ORIGIN, OriginGuard
 from app.indexes import routes as indexes
+from app.indexes.comparing import routes as comparisons
 from app.jobs import routes as jobs
 from app.queries import method_routes as methods
 from app.queries import routes as queries
@@ -67,7 +68,7 @@ RESOURCES: dict[str, tuple[str, tuple[APIRouter, ...]]] = {
         "Rows, addressed by the digest of their normal form.",
         (datasets.router, row_images.router, previews.router),
     ),
-    "indexes": ("All that is cached for a checkpoint and a data set.", (indexes.router,)),
+    "indexes": ("All that is cached for a checkpoint and a data set.", (indexes.router, comparisons.router)),
     "queries": ("Test points scored against an index.", (methods.router, queries.router)),
     "audits": ("Training rows ranked by evidence that their label is wrong.", (audits.router,)),
     "reviews": ("What people decided about the rows of a data set.", (reviews.router, reviewed_rows.router)),

@@ -15,6 +15,7 @@ from rich.text import Text
 from cli.printing.output import make_console
 from cli.printing.text import plain
 from cli.samples.tickets import TicketSettings
+from datainf_client import ServiceError
 from demo.preparation import forget, prepare
 from demo.report import show_step
 from demo.service import running_service
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         run(options, console)
-    except DatainfError as error:
+    except (DatainfError, ServiceError) as error:
         console.print(Text(f"Error: {plain(error.detail)}", "bold red"), soft_wrap=True)
         console.print(Text(f"Hint:  {plain(error.hint)}"), soft_wrap=True)
         return 1

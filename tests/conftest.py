@@ -26,6 +26,7 @@ TESTS = Path(__file__).parent
 #: Folders and files whose tests train models or start processes.
 SLOW_PLACES = (
     "app/http/test_process.py",
+    "cli/test_curation_commands.py",
     "cli/test_serve.py",
     "cli/test_supervisor.py",
     "client/test_client_docs.py",

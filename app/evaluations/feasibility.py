@@ -1,6 +1,9 @@
 """Can an experiment be made? All that the records tell, before a worker spends hours on it."""
 
+from collections.abc import Sequence
+
 from app.checks.compatibility import check_compatible
+from app.checks.test_points import check_row_indexes
 from influence.contracts.dataset import COMPLETION, Dataset
 from influence.contracts.evaluation import (
     MAX_PIECES,
@@ -151,6 +154,8 @@ def _check_test_rows(request: EvaluationRequest, subject: Subject, dataset: Data
             hint=f"Name evaluation rows of kind '{dataset.kind}'.",
         )
     check_compatible(subject, tested)
+    if request.named_test_rows is not None:
+        check_row_indexes(list(request.named_test_rows), tested)
     if request.compares_classes:
         _require_classes(tested)
         known = dataset.statistics["row_classes"]
@@ -180,5 +185,16 @@ def _check_counts(request: EvaluationRequest, dataset: Dataset) -> None:
             extra={"rows": dataset.rows, "held_out": held_out, "wanted": wanted},
         )
     training = request.rows or left
-    if request.most_left_out >= training:
+    if request.named_rows is not None:
+        _check_named_rows(request.named_rows, dataset)
+    elif request.most_left_out >= training:
         raise InvalidRequest(f"{request.most_left_out} rows cannot be left out of {training}.", hint="Lower 'counts'.")
+
+
+def _check_named_rows(rows: Sequence[int], dataset: Dataset) -> None:
+    check_row_indexes(list(rows), dataset)
+    if dataset.rows - len(rows) < MIN_TRAINING_ROWS:
+        raise InvalidRequest(
+            f"{len(rows)} rows cannot be left out of {dataset.rows}.",
+            hint=f"Leave at least {MIN_TRAINING_ROWS} rows to train on.",
+        )

@@ -6,6 +6,7 @@ from app.checks.readiness import require_ready
 from app.checks.test_points import check_test_points
 from app.http.idempotency import Accepted
 from app.queries.checkpoint_sum import resolve_checkpoints
+from app.queries.level_request import check_levels
 from app.queries.method_choice import resolve_method
 from app.queries.token_request import check_tokens
 from influence.contracts.query import Query, QueryRequest
@@ -42,6 +43,7 @@ def submit_query(store: Store, index_id: str, request: QueryRequest) -> Accepted
     checkpoints = resolve_checkpoints(store, index, request)
     checked = check_test_points(store, index, request)
     check_tokens(store, index, checked, method)
+    check_levels(store, rows, checked, method)
     notes: tuple[str, ...] = ()
     if not index.spec.gradients.is_loss:
         notes = (_NO_LOSS,)

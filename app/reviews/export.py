@@ -6,6 +6,7 @@ from typing import Any
 from app.datasets.rows.forms import TABLES, ChosenRow, ExportForm, stream_table
 from app.http.context import Context
 from app.http.media_types import JSON_MEDIA_TYPE
+from app.reviews.argilla import stream_folder
 from app.reviews.label_studio import label_config, stream_tasks
 from app.reviews.rows import find_rows
 from influence.contracts.curation.conditions import RowSearch
@@ -18,6 +19,7 @@ FORMS: dict[str, ExportForm] = {
     **TABLES,
     "label-studio": ExportForm(JSON_MEDIA_TYPE, "json"),
     "label-studio-config": ExportForm("application/xml", "xml"),
+    "argilla": ExportForm("application/zip", "zip"),
 }
 
 
@@ -30,7 +32,7 @@ def stream_export(context: Context, review: Review, form: str, mode: ExportMode,
     dataset = context.store.datasets.require(review.dataset_id)
     if ROW_FORMS[dataset.kind].has_image and form not in TABLES:
         raise InvalidRequest(
-            f"Label Studio shows images by their address, and those of {dataset.id} have none.",
+            f"Label Studio and Argilla show images by their address, and those of {dataset.id} have none.",
             hint="Export 'parquet', which holds the images; or decide in the review itself.",
         )
     if form == "label-studio-config":
@@ -41,6 +43,8 @@ def stream_export(context: Context, review: Review, form: str, mode: ExportMode,
     chosen = _rows(file, indexes, decisions, mode)
     if form == "label-studio":
         return stream_tasks(dataset, chosen)
+    if form == "argilla":
+        return stream_folder(review, dataset, chosen)
     first, images = file.read(0, 1)[0], context.files.images
     return stream_table(dataset, chosen, first, form, images, with_decision=mode == "annotated")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from app.http.strict_json import parse_json
+from app.reviews.argilla import read_record
 from app.reviews.decide import label_writer
 from app.reviews.label_studio import REMOVE_CHOICE
 from app.reviews.labels import LabelWriter
@@ -73,7 +74,7 @@ def _entries(path: Path) -> Iterator[Json]:
         start = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
     try:
         if start.startswith(b"["):
-            yield from map(_from_label_studio, parse_json(path.read_bytes()))
+            yield from map(_from_tool, parse_json(path.read_bytes()))
         elif start.startswith(b"{"):
             with path.open(encoding="utf-8-sig") as lines:
                 yield from (_object(parse_json(line)) for line in lines if line.strip())
@@ -83,7 +84,8 @@ def _entries(path: Path) -> Iterator[Json]:
     except (InvalidRequest, ValueError, csv.Error, AttributeError, TypeError, KeyError) as error:
         raise UnreadableFile(
             f"The decisions cannot be read: {str(error)[:200]}.",
-            hint="Send Label Studio's JSON export, or CSV or JSON lines with the columns row_index and action.",
+            hint="Send Label Studio's JSON export, Argilla's records.json, or CSV or JSON lines with the columns "
+            "row_index and action.",
         ) from error
 
 
@@ -91,6 +93,11 @@ def _object(entry: Any) -> Json:
     if not isinstance(entry, dict):
         raise TypeError("a line is no JSON object")
     return entry
+
+
+def _from_tool(entry: Json) -> Json:
+    """An entry of Label Studio's export, or of Argilla's records."""
+    return read_record(entry) if "fields" in entry else _from_label_studio(entry)
 
 
 def _from_label_studio(task: Json) -> Json:

@@ -101,7 +101,8 @@ def export(review_id: str, context: Ctx, parameters: Annotated[ExportParameters,
     responses=describe_errors(*DECISION_ERRORS, *UPLOAD_ERRORS, UnreadableFile),
 )
 async def import_decisions(review_id: str, request: Request, context: Ctx) -> Response:
-    """Label Studio's JSON export, or CSV or JSON lines with `row_index` (or `row_id`) and `action`.
+    """Label Studio's JSON export, Argilla's `records.json`, or CSV or JSON lines with `row_index` (or `row_id`) and
+    `action`.
 
     `reviewed_label` and `note` are read where they are there. All decisions of the file are taken, or none.
     """

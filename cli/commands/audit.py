@@ -132,10 +132,10 @@ def class_table(audit: Audit) -> Table:
     return table
 
 
-def suspect_table(rows: Sequence[AuditedRow]) -> Table:
+def suspect_table(rows: Sequence[AuditedRow], title: str = "Most suspicious") -> Table:
     """Rows with what the data set says and what the model would say; the direction is a word as everywhere."""
     has_score = any(row.score is not None for row in rows)
-    table = Table(title="Most suspicious", title_justify="left", expand=True)
+    table = Table(title=title, title_justify="left", expand=True)
     for name in ("suspicion", "loss", *(("score", "direction") if has_score else ())):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("row", no_wrap=True, max_width=20)

@@ -33,7 +33,16 @@ _ROWS = options_of(
 _NUMBERS = Spelling(read=parse_numbers, help="Write 0,1,2.")
 _EXPERIMENT = options_of(
     *get_args(get_args(EvaluationRequest)[0]),
-    leave_out=("kind", "dataset_id", "evaluation_dataset_id", "lora", "recipe"),
+    leave_out=(
+        "kind",
+        "dataset_id",
+        "evaluation_dataset_id",
+        "lora",
+        "recipe",
+        "row_indexes",
+        "evaluation_row_indexes",
+        "predicted",
+    ),
     spelled={
         "index_id": Spelling(("--index",)),
         "seeds": _NUMBERS,

@@ -1,5 +1,6 @@
 """Lists that come in pages, as iterators."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,8 +18,12 @@ def pages(session: Session, path: str, **parameters: Any) -> Iterator[Json]:
             return
 
 
-def slices(session: Session, path: str, *, offset: int = 0, **parameters: Any) -> Iterator[Json]:
-    """Rows in their order, from `offset` on. Without a length the service sends pages of its own size."""
+def slices(session: Session, path: str, *, offset: int = 0, where: Any = None, **parameters: Any) -> Iterator[Json]:
+    """Rows in their order, from `offset` on. Without a length the service sends pages of its own size.
+
+    `where` is a list of conditions `{column, op, value}`, or its JSON.
+    """
+    parameters["where"] = where if where is None or isinstance(where, str) else json.dumps(list(where))
     following: int | None = offset
     while following is not None:
         page = session.get(path, offset=following, **parameters)

@@ -33,6 +33,12 @@ def _without_repeats(values: tuple[int, ...]) -> tuple[int, ...]:
 
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 31)], ...], AfterValidator(_without_repeats)]
+#: Most test points of an experiment.
+MAX_TEST_ROWS = 1024
+#: Rows of a data set by their places, none of them twice.
+RowIndexes = Annotated[
+    tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=1_000_000), AfterValidator(_without_repeats)
+]
 Numbers = Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], AfterValidator(_without_repeats)]
 
 
@@ -123,7 +129,7 @@ class Experiment(Request):
         None, description="Test points; a seeded tenth of the training rows is held out where it is left out."
     )
     rows: int | None = Field(None, ge=8, le=1_000_000, description="Training rows drawn by the seed; all if left out.")
-    test_points: int = Field(100, ge=1, le=1024, description="Number of test rows to score.")
+    test_points: int = Field(100, ge=1, le=MAX_TEST_ROWS, description="Number of test rows to score.")
     max_length: int = Field(128, ge=1, le=1 << 20, description="Tokens per row.")
     loss: LossScope | None = Field(None, description="Which tokens carry loss; by default what the rows imply.")
     lora: LoraShape = LoraShape()
@@ -146,6 +152,16 @@ class Experiment(Request):
     def most_left_out(self) -> int:
         """Rows that are left out of one training, at most."""
         return 0
+
+    @property
+    def named_rows(self) -> tuple[int, ...] | None:
+        """The rows that the caller would have left out; None where scores or chance choose."""
+        return None
+
+    @property
+    def named_test_rows(self) -> tuple[int, ...] | None:
+        """The caller's own choice of test points among the evaluation rows."""
+        return None
 
     @model_validator(mode="after")
     def _one_source(self) -> "Experiment":
@@ -228,8 +244,21 @@ class LdsRequest(Experiment):
         return self.flip_share > 0
 
 
+class Predicted(Request):
+    """What scores said of leaving rows out, to stand beside what training says. `effect` is the sum of mean scores,
+    `percentile` the share of random sets of that size with a lower one, `change` in units of loss where calibrated."""
+
+    effect: float = Field(allow_inf_nan=False)
+    percentile: float = Field(ge=0, le=100, allow_inf_nan=False)
+    change: float | None = Field(None, allow_inf_nan=False)
+
+
+#: What `row_indexes` decides in place of scores.
+_BY_SCORES = ("drop", "counts", "methods", "flip_share", "seeds")
+
+
 class LeaveOutRequest(Experiment):
-    """Leave out the rows that scores name, train again, and compare with leaving out rows at random."""
+    """Leave out rows, those that scores name or those of the caller, train again, and compare with rows at random."""
 
     kind: Literal["leave-out"]
     drop: Direction = Field("helpful", description="The rows of highest ('helpful') or lowest ('harmful') score.")
@@ -237,6 +266,28 @@ class LeaveOutRequest(Experiment):
     repeats: int = Field(3, ge=1, le=100, description="Trainings per choice, and random choices to compare with.")
     flip_share: float = Field(0.0, ge=0, lt=1, description=_FLIPS)
     seeds: Seeds = Field((0,), min_length=1, max_length=20, description=_SEEDS)
+    row_indexes: RowIndexes | None = Field(
+        None, description="Leave out just these rows of an index's data set, whatever scores say."
+    )
+    evaluation_row_indexes: RowIndexes | None = Field(
+        None, description="The test points among the rows of 'evaluation_dataset_id'; with 'row_indexes'."
+    )
+    predicted: Predicted | None = Field(None, description="What is shown beside what is measured; with 'row_indexes'.")
+
+    @model_validator(mode="after")
+    def _rows_or_scores(self) -> "LeaveOutRequest":
+        if self.row_indexes is None:
+            if self.evaluation_row_indexes is not None or self.predicted is not None:
+                raise ValueError("'evaluation_row_indexes' and 'predicted' go with 'row_indexes'")
+            return self
+        if self.index_id is None:
+            raise ValueError("'row_indexes' are rows of an index: name it in 'index_id'")
+        fields = type(self).model_fields  # a stored request has all of its fields set
+        if given := [name for name in _BY_SCORES if getattr(self, name) != fields[name].default]:
+            raise ValueError(f"'row_indexes' says which rows are left out; {given[0]!r} would have no effect")
+        if self.evaluation_row_indexes is not None and len(self.evaluation_row_indexes) > MAX_TEST_ROWS:
+            raise ValueError(f"at most {MAX_TEST_ROWS} test points are taken")
+        return self
 
     @property
     def trainings(self) -> int:
@@ -248,7 +299,15 @@ class LeaveOutRequest(Experiment):
 
     @property
     def most_left_out(self) -> int:
-        return max(self.counts)
+        return max(self.counts) if self.row_indexes is None else len(self.row_indexes)
+
+    @property
+    def named_rows(self) -> tuple[int, ...] | None:
+        return self.row_indexes
+
+    @property
+    def named_test_rows(self) -> tuple[int, ...] | None:
+        return self.evaluation_row_indexes
 
 
 class CalibrateRequest(Experiment):

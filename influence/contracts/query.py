@@ -13,7 +13,9 @@ from influence.contracts.points import PointSource
 Order = Literal["helpful", "harmful", "absolute", "both"]
 Aggregate = Literal["each", "mean"]
 Direction = Literal["helpful", "harmful"]
-Include = Literal["blocks", "tokens"]
+Include = Literal["blocks", "tokens", "levels"]
+#: How much a row stands out among all rows of its index; see influence.auditing.levels.
+InfluenceLevel = Literal["high", "medium", "low", "none"]
 SIGN_CONVENTION = "score>0 is helpful"
 MAX_K = 10_000
 MAX_CHECKPOINTS = 32
@@ -47,7 +49,8 @@ class QueryRequest(PointSource):
     )
     include: tuple[Include, ...] = Field(
         (),
-        description="'blocks': each weight tensor's part of the influence; 'tokens': each token's part of the score.",
+        description="'blocks': each weight tensor's part of the influence; 'tokens': each token's part of the score; "
+        "'levels': how much each row stands out.",
     )
     checkpoints: tuple[CheckpointWeight, ...] | None = Field(
         None,
@@ -113,6 +116,7 @@ class ScoredRow(Frozen):
     percentile: float
     exact: bool
     predicted_change: float | None = None
+    influence_level: InfluenceLevel | None = None
     blocks: dict[str, float] | None = None
     tokens: TokenParts | None = None
 
@@ -131,6 +135,7 @@ class TestPointResult(Frozen):
     the answer it was asked against: scores are then of the difference, `loss - against_loss`.
     `base_loss` is the loss of the same with the adapter switched off: what the base model alone would have lost. It is
     null for plain models, and where weights of the base model itself are not known or were trained, too.
+    `stands_out`, where levels were asked for, says whether any row's level is high.
     """
 
     __test__ = False  # not a pytest class
@@ -147,6 +152,7 @@ class TestPointResult(Frozen):
     helpful: tuple[ScoredRow, ...] = ()
     harmful: tuple[ScoredRow, ...] = ()
     absolute: tuple[ScoredRow, ...] = ()
+    stands_out: bool | None = None
     histogram: Histogram
     summary: dict[str, float]
 

@@ -26,7 +26,8 @@ def test_the_guide_runs_as_written(
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
     assert len(blocks) == 6
     tiny = make_classifier(tmp_path)
-    pd.DataFrame(make_ticket_rows(48)).to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
+    frame = pd.DataFrame(make_ticket_rows(48)).assign(source=["web", "mail"] * 24)
+    frame.to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
     files = Files(tmp_path / "data")
     settings = ApiSettings(
         redis_url=server.url, data_dir=files.root, hub_offline=True, base_model_aliases={"minilm-l6": str(tiny.base)}

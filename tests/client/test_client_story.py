@@ -56,6 +56,12 @@ def test_upload_index_query_audit_review_apply(
         assert [one.row_index for one in review.read_decisions()] == [3]
         assert [one.id for one in client.reviews] == [review.id]
 
+        found = dataset.to_pandas(where=[{"column": "source", "op": "eq", "value": "crawl"}], q="refund")
+        is_found = frame["text"].str.contains("refund") & (frame["source"] == "crawl")
+        assert 0 < len(found) == is_found.sum()
+        assert index.rename("first").name == client.indexes.get(index.id).name == "first"
+        assert [one.id for one in client.groups.list(index_id=index.id)] == [groups.id]
+
         index.delete()
         with pytest.raises(ServiceError) as gone:
             query.refresh()

@@ -166,3 +166,37 @@ def test_groups_by_what_the_model_answers_and_rows_left_out_by_what_they_hold(
     assert answer["effect"] == pytest.approx(scores[inside].sum(), rel=1e-3)
     nothing = bench.client.post(f"/v1/groups/{made['id']}/what-if", json={"remove": {"filter": {}}})
     assert_problem(nothing, 422, "invalid_request")
+
+
+def test_what_if_is_verified_by_training_without_just_these_rows(
+    bench: Bench, index: dict[str, Any], evaluation: dict[str, Any]
+) -> None:
+    made = bench.groups(index, by="source", evaluation=evaluation)
+    path = f"/v1/groups/{made['id']}/what-if"
+    asked: dict[str, Any] = {
+        "remove": {"row_indexes": [3, 7, 11, 15]},
+        "repeats": 2,
+        "recipe": {"epochs": 1, "batch_rows": 16},
+    }
+    said = bench.client.post(path, json=asked).json()
+    # Of 48 rows, once whole and twice without four, two trainings each: 2 x (3 + 3 + 3) steps.
+    assert (said["cost"]["trainings"], said["cost"]["steps"]) == (6, 18)
+    assert said["cost"]["seconds"] > 0
+    assert said["evaluation_id"] is None
+    refused = bench.client.post(path, json={**asked, "verify": True, "max_seconds": 1e-9})
+    assert_problem(refused, 422, "invalid_request")
+    assert refused.json()["cost"] == said["cost"]
+    begun = bench.client.post(path, json={**asked, "verify": True})
+    assert (begun.status_code, begun.headers["Location"]) == (202, f"/v1/jobs/{begun.json()['job_id']}")
+    found = bench.finished(begun.json(), f"/v1/evaluations/{begun.json()['evaluation_id']}")
+    assert found["request"]["row_indexes"] == [3, 7, 11, 15]
+    tables = {table["name"]: table for table in found["report"]["tables"]}
+    rises = {row[1]: row for row in tables["leave-out"]["rows"]}
+    assert set(rises) == {"at random", "as given"}
+    assert rises["as given"][0] == 4
+    _, _, rise, low, high, over, over_low, over_high = rises["as given"]
+    assert low <= rise <= high
+    assert over_low <= over <= over_high
+    (row,) = tables["predicted"]["rows"]
+    assert row[0] == pytest.approx(said["effect"])
+    assert (row[3], row[4], row[5]) == (rise, low, high)

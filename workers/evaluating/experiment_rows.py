@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from influence.contracts.evaluation import Evaluation
+from influence.contracts.evaluation import Evaluation, Experiment
 from influence.contracts.index import Index
 from influence.errors import InvalidRequest
 from influence.evaluating.draws import draw_rows, flip
@@ -78,8 +78,26 @@ def _read_indexed(runtime: Runtime, evaluation: Evaluation, flip_share: float) -
     index = runtime.store.indexes.require(str(request.index_id))
     train = read_indexed_rows(runtime, index)
     with open_rows(runtime, request.evaluation_dataset_id, evaluation.subject) as file:
-        chosen = np.random.default_rng(0).permutation(len(file))[: request.test_points]
+        chosen = _test_points(request, len(file))
         return Setting(train, list(file.read_many(chosen.tolist())), np.zeros(len(train), dtype=np.bool_))
+
+
+def _test_points(request: Experiment, rows: int) -> NDArray[np.int64]:
+    if request.named_test_rows is not None:
+        return np.asarray(request.named_test_rows, dtype=np.int64)
+    return np.random.default_rng(0).permutation(rows)[: request.test_points]
+
+
+def places_in_index(runtime: Runtime, index: Index, row_indexes: Sequence[int]) -> NDArray[np.int64]:
+    """Places of rows of the data set among those that `read_indexed_rows` gives; rows left out have none."""
+    skipped = set(index.skipped_rows)
+    if not skipped:
+        return np.asarray(row_indexes, dtype=np.int64)
+    with open_indexed_rows(runtime, index) as file:
+        held = np.asarray([str(row["id"]) not in skipped for row in file])
+    wanted = np.asarray(row_indexes, dtype=np.int64)
+    places = np.cumsum(held, dtype=np.int64) - 1
+    return np.asarray(places[wanted[held[wanted]]], dtype=np.int64)
 
 
 def read_indexed_rows(runtime: Runtime, index: Index) -> list[Row]:

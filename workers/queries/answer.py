@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from influence.auditing.levels import Levels
 from influence.contracts.index import Calibration
 from influence.contracts.query import Query, QueryRequest, TestPointResult
 from influence.methods.codes.exactness import why_inexact
 from influence.methods.registry import get_method
-from influence.ranking import Ranking
+from influence.ranking import Ranking, scores_of
 from influence.store.work import advance, finish
 from workers.queries.contributions import Contributions, block_contributions
 from workers.queries.influence import Influence
+from workers.queries.levels import find_levels
 from workers.queries.opened import OpenedIndexes, find_terms
 from workers.queries.rerank import AUTO_SECONDS, candidates_of, estimate_seconds, is_wanted
 from workers.queries.results import Exactness, ResultBuilder, rank_points, shown_rows
@@ -27,6 +29,9 @@ _PRELIMINARY = "Scores from true gradients are being computed."
 #: Beginnings of the notes of an answer from codes that stands, and of one whose re-ranked scores are not exact.
 _FROM_CODES = "Scores come from codes;"
 _RERANKED = "Re-ranked scores of "
+_QUIET = "their strongest rows are as strong for test points that they have nothing to do with."
+#: Test points that a note names.
+_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class Answer:
     contributions: Contributions | None = None
     notes: tuple[str, ...] = ()
     tokens: list[ShownParts] | None = None
+    levels: Levels | None = None
 
 
 def answer_query(runtime: Runtime, query: Query) -> None:
@@ -51,7 +57,21 @@ def answer_query(runtime: Runtime, query: Query) -> None:
         runtime.store.jobs.set_phase(query.job_id, "tokens", total=len(answer.rankings), unit="test points")
         shown = [*map(shown_rows, answer.rankings)]
         answer = replace(answer, tokens=split_scores(runtime, indexes, influence, shown))
+    if "levels" in query.request.include:
+        runtime.store.jobs.set_phase(query.job_id, "levels", total=len(answer.rankings), unit="test points")
+        answer = _with_levels(answer, find_levels(runtime, indexes, influence))
     _store(runtime, query, indexes, answer)
+
+
+def _with_levels(answer: Answer, levels: Levels | None) -> Answer:
+    """The answer, with a word on test points for which no row stands out."""
+    if levels is None:
+        return replace(answer, notes=(*answer.notes, "The index has too few rows to say which of them stand out."))
+    scores = map(scores_of, answer.influence.values)
+    quiet = [str(number) for number, found in enumerate(scores) if not levels.stands_out(found)]
+    named = f"{', '.join(quiet[:_NAMED])}{', ...' if len(quiet) > _NAMED else ''}"
+    note = f"No row stands out for {len(quiet)} of {len(answer.rankings)} test points ({named}): {_QUIET}"
+    return replace(answer, levels=levels, notes=(*answer.notes, *([note] if quiet else [])))
 
 
 def sum_influence(indexes: OpenedIndexes) -> Influence:
@@ -159,6 +179,7 @@ def _build_results(
         exact=answer.exact,
         contributions=answer.contributions,
         tokens=answer.tokens,
+        levels=answer.levels,
         change_scale=None if calibration is None else calibration.scale,
     )
     return builder.build(answer.rankings)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import structlog
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -66,6 +67,15 @@ class OpenedTerm:
             np.searchsorted(self.hot.row_indexes, row_indexes),
             lambda rows: read_row_gradients(self.runtime, self.term.index, rows),
         )
+
+    def score_rows(self, row_indexes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The term's influence (r, n) of every row on rows of the data set, asked as test points."""
+        index = self.term.index
+        joined = read_row_gradients(self.runtime, index, row_indexes)
+        parts = torch.split(joined, [block.parameters for block in index.blocks], dim=1)
+        gradients = {block.name: part for block, part in zip(index.blocks, parts, strict=True)}
+        score = self.hot.scorer(self.request.method, self.request.damping_scale)
+        return score_all_points(score, gradients) * np.float32(self.term.weight)
 
     def directions(self, point: int) -> dict[str, Tensor]:
         """What one test point's gradient becomes, (d,) per block: rows' scores are inner products with it."""

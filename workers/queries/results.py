@@ -6,8 +6,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from influence.auditing.levels import Levels
 from influence.contracts.index import Index
-from influence.contracts.query import Query, QueryRequest, ScoredRow, TestPointResult, TokenParts
+from influence.contracts.query import InfluenceLevel, Query, QueryRequest, ScoredRow, TestPointResult, TokenParts
 from influence.ranking import Ranking, direction_of, histogram, percentiles, rank_rows, scores_of, summarise
 from influence.rows.conversations.answers import answer_text
 from workers.queries.contributions import Contributions, Positions
@@ -47,16 +48,19 @@ class ResultBuilder:
         contributions: Contributions | None = None,
         change_scale: float | None = None,
         tokens: Sequence[Mapping[int, TokenParts]] | None = None,
+        levels: Levels | None = None,
     ) -> None:
         """`exact` says which rows may be called so: all, those that `contributions` tells of, or none; those give
         blocks' parts where asked for. `change_scale` makes predicted changes of loss of scores where the index was
-        calibrated, `tokens` is what each token adds to the rows that are shown, by position."""
+        calibrated, `tokens` is what each token adds to the rows that are shown, by position, `levels` how much a row
+        has to stand out."""
         self._points = points
         self._span = query.request.span
         self._influence = influence
         self._exact = exact
         self._contributions = contributions
         self._tokens = tokens
+        self._levels = levels
         self._block_names = [block.name for block in index.blocks] if "blocks" in query.request.include else None
         self._change_scale = change_scale
         self._rows = open_rows(runtime, index.spec.dataset_id)
@@ -83,6 +87,7 @@ class ResultBuilder:
             helpful=_ranked(rows, ranking.helpful),
             harmful=_ranked(rows, ranking.harmful),
             absolute=_ranked(rows, ranking.absolute),
+            stands_out=None if self._levels is None else self._levels.stands_out(scores),
             histogram=histogram(scores),
             summary=summarise(scores),
         )
@@ -99,6 +104,7 @@ class ResultBuilder:
         texts = self._rows.read_many(row_indexes)
         parts = {} if self._contributions is None else self._contributions.of(number, shown)
         tokens = {} if self._tokens is None else self._tokens[number]
+        levels = [None] * len(shown) if self._levels is None else self._levels.of(scores_of(influence), shown.tolist())
         return {
             position: self._score_row(
                 row_indexes[place],
@@ -108,6 +114,7 @@ class ResultBuilder:
                 self._exact == "all" or (self._exact == "recomputed" and position in parts),
                 self._name_blocks(parts.get(position)),
                 tokens.get(position),
+                levels[place],
             )
             for place, position in enumerate(shown.tolist())
         }
@@ -126,6 +133,7 @@ class ResultBuilder:
         exact: bool,
         blocks: dict[str, float] | None,
         tokens: TokenParts | None,
+        level: InfluenceLevel | None,
     ) -> ScoredRow:
         change = None if self._change_scale is None else -influence * self._change_scale
         return ScoredRow(
@@ -143,6 +151,7 @@ class ResultBuilder:
             predicted_change=change,
             blocks=blocks,
             tokens=tokens,
+            influence_level=level,
         )
 
 

@@ -3,15 +3,18 @@
 from fastapi import APIRouter, Response
 
 from app.http.context import Ctx
+from app.http.idempotency import OnceOnly
 from app.http.listing import WorkOf
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
 from app.queries.groups.submit import submit_groups
-from app.queries.groups.what_if import what_if
+from app.queries.groups.verify import begin_verification
+from app.queries.groups.what_if import choose_rows, what_if
 from influence.contracts.common import Page
 from influence.contracts.curation.groups import Groups, GroupsRequest, WhatIf, WhatIfRequest
-from influence.errors import Conflict, InvalidRequest, NotFound, NoWorker
+from influence.digests import digest_json
+from influence.errors import Conflict, IdempotencyConflict, InvalidRequest, NotFound, NoWorker
 from influence.store.work import erase, with_job_state
 
 router = APIRouter(tags=["groups"], route_class=StrictRoute)
@@ -58,15 +61,27 @@ def read_groups(groups_id: str, context: Ctx) -> Response:
     "/v1/groups/{groups_id}/what-if",
     response_model=WhatIf,
     summary="Ask what leaving rows out would do",
-    responses=describe_errors(NotFound, Conflict, InvalidRequest),
+    responses={
+        202: {"model": WhatIf, "description": "The same, and `verify` has begun: `Location` names the job."},
+        **describe_errors(NotFound, Conflict, InvalidRequest, *INDEX_ERRORS, *ROW_ERRORS, IdempotencyConflict),
+    },
 )
-def ask_what_if(groups_id: str, body: WhatIfRequest, context: Ctx) -> Response:
-    """The predicted effect of a set of rows beside random sets of the same size, and how classes and groups change.
+def ask_what_if(groups_id: str, body: WhatIfRequest, context: Ctx, once: OnceOnly) -> Response:
+    """The predicted effect of a set of rows beside random sets of the same size, how classes and groups change, and
+    what it would cost to verify.
 
-    At once: from the mean scores that the groups keep. Only training again can say what really happens.
+    At once: from the mean scores that the groups keep. With `verify` models are trained again without just these rows,
+    paired with random removal, as an evaluation of kind `leave-out`.
     """
     record = with_job_state(context.store, context.store.groups.require(groups_id))
-    return json_response(what_if(context, record, body))
+    removed = choose_rows(context, record, body.remove)
+    said = what_if(context, record, body, removed)
+    if not body.verify:
+        return json_response(said)
+    digest = digest_json(body.model_dump(mode="json"))
+    begun = once.run(digest, lambda: begin_verification(context, record, body, removed, said))
+    answer = said.model_copy(update={"evaluation_id": begun.resource_id, "job_id": begun.job_id})
+    return json_response(answer, 202, {"Location": f"/v1/jobs/{begun.job_id}", **begun.headers})
 
 
 @router.delete("/v1/groups/{groups_id}", status_code=204, summary="Delete groups", responses=describe_errors(NotFound))

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from app.datasets.rows.selection import RowSet
 from app.http.context import Context
+from app.queries.groups.verify import estimate_cost
 from influence.auditing.removal import lost_classes, lowest_rows_of, removal_curve, removal_effect
 from influence.contracts.curation.conditions import RowSearch
 from influence.contracts.curation.groups import Balance, CurvePoint, Groups, RemovedRows, WhatIf, WhatIfRequest
@@ -23,11 +24,15 @@ _CURVE_PERCENTS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0)
 _LARGE_SHARE = 0.2
 
 
-def what_if(context: Context, record: Groups, request: WhatIfRequest) -> WhatIf:
-    """Raises Conflict (not finished), NotFound (no longer kept), InvalidRequest (no such rows)."""
+def choose_rows(context: Context, record: Groups, asked: RemovedRows) -> NDArray[np.int64]:
+    """The rows that would be left out, ascending. Raises Conflict, NotFound and InvalidRequest (no such rows)."""
+    return _choose(context, record, asked, *read_rows(context.store, record))
+
+
+def what_if(context: Context, record: Groups, request: WhatIfRequest, removed: NDArray[np.int64]) -> WhatIf:
+    """What scores say. Raises Conflict (not finished), NotFound (no longer kept)."""
     store = context.store
     scores, numbers = read_rows(store, record)
-    removed = _choose(context, record, request.remove, scores, numbers)
     effect = removal_effect(scores.astype(np.float64), removed)
     index = store.indexes.require(record.index_id)
     groups = _group_balance(record, numbers, removed)
@@ -49,6 +54,7 @@ def what_if(context: Context, record: Groups, request: WhatIfRequest) -> WhatIf:
             for percent, rows, value in removal_curve(scores.astype(np.float64), _CURVE_PERCENTS)
         ),
         warnings=_warnings(record, len(removed), groups, labels or ()),
+        cost=estimate_cost(index, request, len(removed)),
     )
 
 

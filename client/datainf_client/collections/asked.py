@@ -34,7 +34,7 @@ class Indexes(Listed[Index]):
         return Index.of(self._session, self._session.submit("/v1/indexes", body))
 
 
-class Queries(Collection[Query]):
+class Queries(Listed[Query]):
     """Test points scored against an index."""
 
     kind = Query
@@ -68,7 +68,7 @@ class Audits(Listed[Audit]):
         return ask_audit(self._session, index, evaluation, row_indexes, given)
 
 
-class AllGroups(Collection[Groups]):
+class AllGroups(Listed[Groups]):
     """Training rows taken together."""
 
     kind = Groups
@@ -86,7 +86,7 @@ class AllGroups(Collection[Groups]):
         return ask_groups(self._session, index, by, evaluation, row_indexes, given)
 
 
-class Sweeps(Collection[Sweep]):
+class Sweeps(Listed[Sweep]):
     """How much rankings depend on the damping."""
 
     kind = Sweep

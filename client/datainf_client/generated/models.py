@@ -23,6 +23,24 @@ class ApplyAnswer(BaseModel):
     rows_out: int
 
 
+class AuditSide(BaseModel):
+    """
+    What one audit says. `top_disagreeing` of its `top` most suspicious rows carry another label than the model's
+    answer; it is null where the audit has no answers.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    accuracy: float | None = None
+    audit_id: str
+    evaluation_loss: float | None = None
+    mean_loss: float
+    rows: int
+    top: int
+    top_disagreeing: int | None = None
+
+
 class Balance(BaseModel):
     """
     Rows of one class or group before and after.
@@ -124,6 +142,20 @@ class Confusion(BaseModel):
     )
     counts: list[list[int]]
     labels: list[int | str]
+
+
+class Cost(BaseModel):
+    """
+    What verifying takes: trainings, their steps, and seconds on one worker at the rate at which the index's
+    gradients were computed; null where that is not known.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    seconds: float | None = None
+    steps: int
+    trainings: int
 
 
 class CurvePoint(BaseModel):
@@ -510,6 +542,20 @@ class PipelineRecord(BaseModel):
     works_on: Literal["latents", "pixels"] | str
 
 
+class Predicted(BaseModel):
+    """
+    What scores said of leaving rows out, to stand beside what training says. `effect` is the sum of mean scores,
+    `percentile` the share of random sets of that size with a lower one, `change` in units of loss where calibrated.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    change: float | None = None
+    effect: float
+    percentile: float
+
+
 class PreviewRequest(BaseModel):
     """
     `POST /v1/datasets/{id}/preview`: the first five rows unless `offset` or `row_indexes` say otherwise.
@@ -586,6 +632,28 @@ class Progress(BaseModel):
     rate: float | None = None
     total: int = 0
     unit: str = "rows"
+
+
+class QueryChange(BaseModel):
+    """
+    One question asked of both indexes: ranks of the rows that both have.
+
+    `spearman` (-1 to 1) and `overlap` (share of the `k` most helpful and `k` most harmful rows that are the same) are
+    means over test points; `loss` is the mean loss of the test points.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    from_query_id: str
+    k: int
+    loss: float
+    overlap: float
+    rows: int
+    spearman: float
+    test_points: int
+    to_loss: float
+    to_query_id: str
 
 
 class ReviewProgress(BaseModel):
@@ -933,15 +1001,19 @@ class WhatIf(BaseModel):
     What scores say of leaving rows out. `effect` is the sum of their mean scores: above 0, the loss would rise.
 
     `percentile` is the share of random sets of the same size with a lower sum. `predicted_change` is in units of loss;
-    only where the index was calibrated for the method and damping.
+    only where the index was calibrated for the method and damping. `cost` is that of verifying; `evaluation_id` names
+    the evaluation that does it, whose report has what was predicted beside what is measured.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
+    cost: Cost
     curve: list[CurvePoint]
     effect: float
+    evaluation_id: str | None = None
     groups: list[Balance]
+    job_id: str | None = None
     labels: list[Balance] | None = None
     percentile: float
     predicted_change: float | None = None
@@ -951,6 +1023,23 @@ class WhatIf(BaseModel):
     rows_left: int
     rows_removed: int
     warnings: list[str] = []
+
+
+class AuditChange(BaseModel):
+    """
+    Audits of both indexes by the same method. `spearman` is of suspicion over the rows that both have;
+    `top_gone` of the first audit's top rows were removed or relabelled since. `same_evaluation` says whether the
+    evaluation losses are of the same rows.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    after: AuditSide
+    before: AuditSide
+    same_evaluation: bool
+    spearman: float | None
+    top_gone: int
 
 
 class AuditRequest(BaseModel):
@@ -1061,6 +1150,22 @@ class CalibrateRequest(BaseModel):
     subset_share: float = Field(0.9, description="Share of the rows in a subset.")
     subsets: int = Field(32, description="Subsets of the rows that are trained on.")
     test_points: int = Field(100, description="Number of test rows to score.")
+
+
+class ChangedRow(BaseModel):
+    """
+    A row that is in one data set only, or in both under another label; `to_row_index` is its place in the second.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    label: int | float | str | list[int | float | str | TextSpan | None] | None = None
+    row: dict[str, Any]
+    row_id: str
+    row_index: int
+    to_label: int | float | str | list[int | float | str | TextSpan | None] | None = None
+    to_row_index: int | None = None
 
 
 class Checkpoint(BaseModel):
@@ -1434,7 +1539,7 @@ class LdsRequest(BaseModel):
 
 class LeaveOutRequest(BaseModel):
     """
-    Leave out the rows that scores name, train again, and compare with leaving out rows at random.
+    Leave out rows, those that scores name or those of the caller, train again, and compare with rows at random.
     """
 
     model_config = ConfigDict(
@@ -1454,6 +1559,10 @@ class LeaveOutRequest(BaseModel):
         None,
         description="Test points; a seeded tenth of the training rows is held out where it is left out.",
     )
+    evaluation_row_indexes: list[int] | None = Field(
+        None,
+        description="The test points among the rows of 'evaluation_dataset_id'; with 'row_indexes'.",
+    )
     flip_share: float = Field(0.0, description="Share of the labels flipped on purpose.")
     index_id: str | None = Field(None, description="Judge this index: its checkpoint gives the gradients.")
     kind: Literal["leave-out"]
@@ -1463,6 +1572,7 @@ class LeaveOutRequest(BaseModel):
     )
     max_length: int = Field(128, description="Tokens per row.")
     methods: list[MethodChoice] | None = Field(None, description="Those that the kind compares when left out.")
+    predicted: Predicted | None = Field(None, description="What is shown beside what is measured; with 'row_indexes'.")
     recipe: TrainingRecipe = Field(
         {
             "batch_rows": 16,
@@ -1478,6 +1588,10 @@ class LeaveOutRequest(BaseModel):
     )
     repeats: int = Field(3, description="Trainings per choice, and random choices to compare with.")
     revision: str | None = Field(None, description="Hub revision of the base model.")
+    row_indexes: list[int] | None = Field(
+        None,
+        description="Leave out just these rows of an index's data set, whatever scores say.",
+    )
     rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
     seeds: list[int] = Field([0], description="One or more trainings per seed.")
     test_points: int = Field(100, description="Number of test rows to score.")
@@ -1597,9 +1711,9 @@ class QueryRequest(BaseModel):
         None,
         description="How the image is made that target 'prediction' asks an image model for.",
     )
-    include: list[Literal["blocks", "tokens"] | str] = Field(
+    include: list[Literal["blocks", "tokens", "levels"] | str] = Field(
         [],
-        description="'blocks': each weight tensor's part of the influence; 'tokens': each token's part of the score.",
+        description="'blocks': each weight tensor's part of the influence; 'tokens': each token's part of the score; 'levels': how much each row stands out.",
     )
     k: int = Field(10, description="Rows per ranking.")
     method: str = Field(
@@ -1657,6 +1771,25 @@ class Review(BaseModel):
     version: int = 0
 
 
+class RowChanges(BaseModel):
+    """
+    Rows by content, without ids and metadata. `removed`, `added` and `relabelled` show the first of each.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    added: list[ChangedRow] = Field([], validate_default=True)
+    added_count: int
+    after: int
+    before: int
+    kept: int
+    relabelled: list[ChangedRow] = Field([], validate_default=True)
+    relabelled_count: int
+    removed: list[ChangedRow] = Field([], validate_default=True)
+    removed_count: int
+
+
 class Run(BaseModel):
     """
     Checkpoints in the order of their steps. `weights_from` says where the weights are from: the trainer's log, or
@@ -1705,6 +1838,7 @@ class ScoredRow(BaseModel):
     direction: Literal["helpful", "harmful"] | str
     exact: bool
     influence: float
+    influence_level: Literal["high", "medium", "low", "none"] | str | None = None
     label: int | float | str | list[int | float | str | TextSpan | None] | None = None
     metadata: dict[str, Any] | None = None
     percentile: float
@@ -1779,6 +1913,7 @@ class TestPointResult(BaseModel):
     the answer it was asked against: scores are then of the difference, `loss - against_loss`.
     `base_loss` is the loss of the same with the adapter switched off: what the base model alone would have lost. It is
     null for plain models, and where weights of the base model itself are not known or were trained, too.
+    `stands_out`, where levels were asked for, says whether any row's level is high.
     """
 
     model_config = ConfigDict(
@@ -1795,6 +1930,7 @@ class TestPointResult(BaseModel):
     predicted_label: int | float | str | list[int | float | str | TextSpan | None] | None = None
     predicted_probability: float | None = None
     prediction: str | None = None
+    stands_out: bool | None = None
     summary: dict[str, float]
     target_text: str | None = None
     tokens: TokenLosses | None = None
@@ -1868,6 +2004,22 @@ class Audit(BaseModel):
         ]
         | str
     )
+
+
+class Comparison(BaseModel):
+    """
+    `GET /v1/comparisons`. `queries` and `audits` are null where no finished pair is there; `notes` says why.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    audits: AuditChange | None = None
+    from_index_id: str
+    notes: list[str] = []
+    queries: QueryChange | None = None
+    rows: RowChanges
+    to_index_id: str
 
 
 class Evaluation(BaseModel):

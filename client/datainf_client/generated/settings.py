@@ -175,7 +175,7 @@ class QueryRequest(TypedDict):
     damping_scale: NotRequired[float | None]
     exact: NotRequired[Literal["auto"] | bool]
     generation: NotRequired[GenerationSettings | None]
-    include: NotRequired[list[Literal["blocks", "tokens"]]]
+    include: NotRequired[list[Literal["blocks", "tokens", "levels"]]]
     k: NotRequired[int]
     method: NotRequired[str]
     order: NotRequired[Literal["helpful", "harmful", "absolute", "both"]]

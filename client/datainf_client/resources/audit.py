@@ -1,14 +1,14 @@
 """Audits."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from datainf_client.generated import models
 from datainf_client.http.errors import ServiceError
 from datainf_client.pages import slices
-from datainf_client.resources.base import Work
+from datainf_client.resources.base import WithName, Work
 from datainf_client.resources.review import Review
 from datainf_client.tables.frames import flat, make_frame
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MEDIA_TYPES = {".csv": "text/csv", ".jsonl": "application/jsonl", ".parquet": "application/vnd.apache.parquet"}
 
 
-class Audit(models.Audit, Work):
+class Audit(models.Audit, Work, WithName):
     """Training rows ranked by evidence that their label is wrong."""
 
     collection: ClassVar[str] = "audits"
@@ -32,8 +32,9 @@ class Audit(models.Audit, Work):
         predicted: str | int | None = None,
         disagree: bool | None = None,
         min_suspicion: float | None = None,
+        where: Iterable[Mapping[str, Any]] | None = None,
+        q: str | None = None,
         offset: int = 0,
-        **filters: Any,
     ) -> Iterator[models.AuditedRow]:
         """Rows that fit the filters, the most suspicious first, a page at a time; waited for."""
         chosen: dict[str, Any] = {
@@ -43,7 +44,7 @@ class Audit(models.Audit, Work):
             "predicted": predicted,
             "disagree": disagree,
         }
-        chosen |= {"min_suspicion": min_suspicion, **filters}
+        chosen |= {"min_suspicion": min_suspicion, "where": where, "q": q}
         for row in slices(self.wait()._session, f"{self.path}/rows", offset=offset, **chosen):
             yield models.AuditedRow.model_validate(row)
 

@@ -67,6 +67,16 @@ class Resource(BaseModel):
     __str__ = __repr__
 
 
+class WithName(Resource):
+    """A resource with a name that people may change."""
+
+    name: str | None
+
+    def rename(self, name: str | None) -> Self:
+        """Give it another name."""
+        return self._take(self._session.patch(self.path, {"name": name}))
+
+
 class Work(Resource):
     """A resource that a job makes."""
 

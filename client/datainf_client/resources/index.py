@@ -6,7 +6,7 @@ from typing import Any, ClassVar, TypeVar, Unpack
 from datainf_client.generated import models, settings
 from datainf_client.http.session import Session
 from datainf_client.resources.audit import Audit
-from datainf_client.resources.base import Work
+from datainf_client.resources.base import WithName, Work
 from datainf_client.resources.groups import Groups
 from datainf_client.resources.query import Query
 from datainf_client.resources.small import Sweep
@@ -18,7 +18,7 @@ Asked = TypeVar("Asked", bound=Work)
 _QUERY_SECONDS = 20
 
 
-class Index(models.Index, Work):
+class Index(models.Index, Work, WithName):
     """Ready to be asked once it has `succeeded`; `.wait()` for it."""
 
     collection: ClassVar[str] = "indexes"

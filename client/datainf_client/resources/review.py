@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, Unpack, overload
 
 from datainf_client.generated import models, settings
 from datainf_client.pages import slices
-from datainf_client.resources.base import Resource
+from datainf_client.resources.base import WithName
 from datainf_client.resources.cleaning import clean
 from datainf_client.resources.dataset import Dataset
 from datainf_client.sources.rows import open_file
@@ -22,7 +22,7 @@ Answer = TypeVar("Answer", models.DecisionsAnswer, models.BulkAnswer)
 _MOST_DECISIONS = 10_000
 
 
-class Review(models.Review, Resource):
+class Review(models.Review, WithName):
     """Decisions beside the rows, never in them."""
 
     collection: ClassVar[str] = "reviews"
@@ -110,10 +110,6 @@ class Review(models.Review, Resource):
             fields = {} if by is None else {"by": by}
             answer = self._session.post(f"{self.path}/import", data=fields, files={"file": (path.name, stream)})
         return self._answered(models.DecisionsAnswer.model_validate(answer))
-
-    def rename(self, name: str | None) -> Self:
-        """Give it another name."""
-        return self._take(self._session.patch(self.path, {"name": name}))
 
     def _answered(self, answer: Answer) -> Answer:
         self.version = answer.version

@@ -4,12 +4,12 @@ from typing import ClassVar
 
 from datainf_client.generated import models
 from datainf_client.http.session import Json
-from datainf_client.resources.base import Resource, Work
+from datainf_client.resources.base import Resource, WithName, Work
 from datainf_client.sources.ids import resource_path
 from datainf_client.watching.following import ShowProgress, require_success, wait_for_job
 
 
-class Checkpoint(models.Checkpoint, Resource):
+class Checkpoint(models.Checkpoint, WithName):
     """What was trained: a base model with its adapter, or with modules of its own."""
 
     collection: ClassVar[str] = "checkpoints"
@@ -27,7 +27,7 @@ class Preview(models.Preview, Work):
     collection: ClassVar[str] = "previews"
 
 
-class Evaluation(models.Evaluation, Work):
+class Evaluation(models.Evaluation, Work, WithName):
     """An experiment that trains again; its report once it is done."""
 
     collection: ClassVar[str] = "evaluations"

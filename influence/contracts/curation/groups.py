@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from influence.contracts.common import Frozen, Json, Request
 from influence.contracts.curation.conditions import RowSearch
+from influence.contracts.evaluation import TrainingRecipe
 from influence.contracts.job import WorkRecord
 from influence.contracts.points import RowSelection
 from influence.contracts.query import SIGN_CONVENTION
@@ -118,6 +119,12 @@ class WhatIfRequest(Request):
     """`POST /v1/groups/{id}/what-if`."""
 
     remove: RemovedRows
+    verify: bool = Field(False, description="Train again without these rows, and without as many at random.")
+    repeats: int = Field(3, ge=1, le=100, description="Trainings on all rows, without these, without others.")
+    recipe: TrainingRecipe = Field(TrainingRecipe(), description="How to train; as the checkpoint was, to be fair.")
+    max_seconds: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Refuse to verify where it is estimated to take longer."
+    )
 
 
 class Balance(Frozen):
@@ -136,11 +143,21 @@ class CurvePoint(Frozen):
     effect: float
 
 
+class Cost(Frozen):
+    """What verifying takes: trainings, their steps, and seconds on one worker at the rate at which the index's
+    gradients were computed; null where that is not known."""
+
+    trainings: int
+    steps: int
+    seconds: float | None = None
+
+
 class WhatIf(Frozen):
     """What scores say of leaving rows out. `effect` is the sum of their mean scores: above 0, the loss would rise.
 
     `percentile` is the share of random sets of the same size with a lower sum. `predicted_change` is in units of loss;
-    only where the index was calibrated for the method and damping.
+    only where the index was calibrated for the method and damping. `cost` is that of verifying; `evaluation_id` names
+    the evaluation that does it, whose report has what was predicted beside what is measured.
     """
 
     rows_removed: int
@@ -155,3 +172,6 @@ class WhatIf(Frozen):
     labels: tuple[Balance, ...] | None = None
     curve: tuple[CurvePoint, ...]
     warnings: tuple[str, ...] = ()
+    cost: Cost
+    evaluation_id: str | None = None
+    job_id: str | None = None

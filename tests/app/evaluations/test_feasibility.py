@@ -114,6 +114,7 @@ REFUSED = [
     ("lds", {"base_model": "/etc"}, "path_not_allowed"),
     ("lds", {"unknown": 1}, "invalid_request"),
     ("leave-out", {"counts": [36]}, "invalid_request"),
+    ("leave-out", {"row_indexes": [1]}, "invalid_request"),
     ("leave-out", {"counts": [3, 3]}, "invalid_request"),
     ("leave-out", {"counts": [1, 2], "repeats": 100, "seeds": list(range(20)), "rows": 30}, None),
     ("calibrate", {}, "invalid_request"),

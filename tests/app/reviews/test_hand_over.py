@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import zipfile
 from typing import Any
 from xml.etree import ElementTree
 
@@ -165,3 +166,42 @@ def test_label_studio_itself_takes_configuration_tasks_and_annotations(decided: 
         annotations = task.pop("annotations", [])
         assert interface.validate_task(task)
         assert all(interface.validate_annotation(annotation) for annotation in annotations)
+
+
+def argilla_folder(decided: Reviewing, mode: str = "annotated") -> dict[str, Any]:
+    """Files of the folder by name, parsed."""
+    content = export(decided, format="argilla", mode=mode).content
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: json.loads(archive.read(name)) for name in archive.namelist()}
+
+
+def test_argilla_gets_the_folder_that_it_reads(decided: Reviewing) -> None:
+    folder = argilla_folder(decided)
+    assert list(folder) == [".argilla/dataset.json", ".argilla/settings.json", "records.json"]
+    (question,) = folder[".argilla/settings.json"]["questions"]
+    options = [option["value"] for option in question["settings"]["options"]]
+    assert set(options) == {"billing", "access", "delivery", REMOVE_CHOICE}
+    records = folder["records.json"]
+    assert [record["id"] for record in records] == [str(row) for row in range(12)]
+    assert records[3]["fields"] == {"text": "ticket 3", "given_label": "billing"}
+    suggested = {row: (one["suggestions"].get("label") or {}).get("value") for row, one in enumerate(records)}
+    assert (suggested[1], suggested[3], suggested[4], suggested[5]) == (REMOVE_CHOICE, "access", "access", None)
+    assert argilla_folder(decided, "removed")["records.json"][0]["id"] == "1"
+
+
+def test_records_of_argilla_come_back_as_decisions(reviewing: Reviewing) -> None:
+    records = argilla_folder(reviewing)["records.json"]
+    for row, choice in ((0, "billing"), (1, REMOVE_CHOICE), (2, "billing")):
+        records[row]["responses"] = {"label": [{"value": choice, "status": "submitted", "user_id": "u1"}]}
+    records[3]["responses"] = {"label": [{"value": "access", "status": "draft", "user_id": "u1"}]}
+    answer = hand_back(reviewing, json.dumps(records), by="bob")
+    assert answer.json()["applied"] == 3
+    assert reviewing.decisions() == {0: "keep", 1: "remove", 2: "relabel"}
+    broken = hand_back(reviewing, json.dumps([{"fields": {}, "responses": {"label": [{"value": "x"}]}}]))
+    assert_problem(broken, 422, "unreadable_file")
+
+
+def test_argilla_itself_reads_the_records(decided: Reviewing) -> None:
+    argilla = pytest.importorskip("argilla", reason="argilla is not installed")
+    made = [argilla.Record.from_dict(record) for record in argilla_folder(decided)["records.json"]]
+    assert made[3].suggestions["label"].value == "access"

@@ -80,6 +80,11 @@ class Bench:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def finished(self, begun: dict[str, Any], path: str) -> dict[str, Any]:
+        """What the work that an answer names has made, once it is there."""
+        assert '"succeeded"' in self.client.get(f"/v1/jobs/{begun['job_id']}/events").text
+        return dict(self.get(path))
+
     def _done(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         answer = self.client.post(path, json=body, headers=_WAIT)
         assert answer.status_code in (200, 202), answer.text

@@ -14,9 +14,9 @@ from influence.errors import InvalidRequest
 from influence.evaluating.draws import training_seed
 from influence.ranking import scores_of
 from workers.evaluating.base import Watch
-from workers.evaluating.experiment_rows import Setting, read_setting
+from workers.evaluating.experiment_rows import Setting, places_in_index, read_setting
 from workers.evaluating.index_scores import score_indexed
-from workers.evaluating.kinds.leave_out_report import AT_RANDOM, NOTHING, make_report
+from workers.evaluating.kinds.leave_out_report import AS_GIVEN, AT_RANDOM, NOTHING, make_report
 from workers.evaluating.run import score_run, titles, train_on
 from workers.evaluating.training_progress import Steps
 from workers.runtime.state import Runtime
@@ -31,6 +31,8 @@ class LeaveOut:
     def plan(self, runtime: Runtime, evaluation: Evaluation) -> list[Json]:
         """Raises InvalidRequest where more rows would be left out than there are."""
         request = _request_of(evaluation)
+        if request.row_indexes is not None:
+            return [{"seed": 0, "by": way} for way in (NOTHING, AT_RANDOM, AS_GIVEN)]
         seeds = (0,) if request.index_id is not None else request.seeds
         rows = len(_read(runtime, evaluation, seeds[0]).train)
         if max(request.counts) >= rows:
@@ -46,21 +48,34 @@ class LeaveOut:
         """Mean test losses by number of rows left out, one a repeat."""
         request, seed, way = _request_of(evaluation), int(piece["seed"]), str(piece["by"])
         setting = _read(runtime, evaluation, seed)
-        counts = (0,) if way == NOTHING else request.counts
+        given = _given(runtime, evaluation)
+        counts = (0,) if way == NOTHING else request.counts if given is None else (len(given),)
         is_scored = way not in (NOTHING, AT_RANDOM) and request.index_id is None
         steps = Steps(watch, len(counts) * request.repeats + int(is_scored))
-        order = None if way in (NOTHING, AT_RANDOM) else _order(runtime, evaluation, setting, way, seed, steps)
+        if way in (NOTHING, AT_RANDOM):
+            order = None
+        else:
+            order = _order(runtime, evaluation, setting, way, seed, steps) if given is None else given
         losses: dict[str, list[float]] = {}
         for count in counts:
             losses[str(count)] = []
             for repeat in range(request.repeats):
                 dropped = _at_random(len(setting.train), count, seed, repeat) if order is None else order[:count]
                 losses[str(count)].append(_train_without(runtime, evaluation, setting, dropped, repeat, steps))
-        return {"losses": losses, "flipped_dropped": _flips_found(setting, order, request.counts)}
+        return {"losses": losses, "flipped_dropped": _flips_found(setting, order, counts)}
 
     def report(self, evaluation: Evaluation, pieces: Sequence[Json], results: Sequence[Json]) -> Report:
         """Table, picture and reading."""
         return make_report(_request_of(evaluation), pieces, results)
+
+
+def _given(runtime: Runtime, evaluation: Evaluation) -> Rows | None:
+    """Positions of the caller's own rows among the training rows; None where scores choose."""
+    request = _request_of(evaluation)
+    if request.row_indexes is None:
+        return None
+    index = runtime.store.indexes.require(str(request.index_id))
+    return places_in_index(runtime, index, request.row_indexes)
 
 
 def _order(runtime: Runtime, evaluation: Evaluation, setting: Setting, way: str, seed: int, steps: Steps) -> Rows:

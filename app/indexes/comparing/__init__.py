@@ -1,0 +1,1 @@
+"""Two indexes beside each other."""

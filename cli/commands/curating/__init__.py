@@ -1,0 +1,1 @@
+"""Commands of the curation loop: groups, what if, reviews."""
