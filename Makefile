@@ -89,6 +89,11 @@ gpu: $(STAMP) ## Prove and measure the CUDA path on the device of this machine (
 bench-evaluations: $(STAMP) ## Judge all methods by training again (hours on two cores; goes on where it ended)
 	$(BIN)/python -m benchmarks.evaluations --shared ../shared $(ARGS)
 
+generated-clients: $(STAMP) ## Install what generates other clients into .generators, for tests/client/test_generated_clients.py (needs npm)
+	$(PYTHON) -m venv .generators/venv
+	.generators/venv/bin/python -m pip install --quiet --disable-pip-version-check openapi-python-client==0.29.1
+	npm install --prefix .generators --no-fund --no-audit --silent openapi-typescript@7.13.0 typescript@5
+
 screenshots: $(STAMP) ## Take the pictures of docs/page/README.md from the demo's data
 	$(BIN)/python scripts/take_screenshots.py $(URL) docs/page
 

@@ -669,6 +669,21 @@ class QueryChange(BaseModel):
     to_query_id: str
 
 
+class QueryScores(BaseModel):
+    """
+    Per test point the scores of every row of the data set in its order, and influence = -score; null where a row is
+    not in the index.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    influence: list[list[float | None]] = Field(..., examples=[[[-1.5, 0.25, 2.0]]])
+    query_id: str = Field(..., examples=["qry_01J9"])
+    rows: int = Field(..., examples=[3])
+    score: list[list[float | None]] = Field(..., examples=[[[1.5, -0.25, -2.0]]])
+
+
 class ReviewProgress(BaseModel):
     """
     How far a review is. `hit_rate` is the share of the last 20 decisions that changed or removed a row.
