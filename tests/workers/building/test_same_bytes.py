@@ -1,6 +1,7 @@
 """The same build on the same device gives the same bytes, whatever worker makes it and however fast it is today."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -34,8 +35,8 @@ def bytes_of(store: Store, index: Index) -> dict[bytes, bytes]:
     """All that is kept of an index by the part of the key that no build shares."""
     state = store.connections.state
     names = list(state.scan_iter(match=f"datainf:{{{index.build}*"))
-    values = {name: state.get(name) for name in names if state.type(name) == b"string"}
-    return {name.replace(index.build.encode(), b""): bytes(value or b"") for name, value in values.items()}
+    values: dict[bytes, Any] = {name: state.get(name) for name in names if state.type(name) == b"string"}
+    return {name.replace(index.build.encode(), b""): value for name, value in values.items()}
 
 
 @pytest.mark.parametrize("storage", ["full", "compact"])
