@@ -66,7 +66,7 @@ def test_batches_are_as_large_as_the_model_lets_them_be() -> None:
 
 def test_shards_are_as_large_as_their_work_and_their_memory_let_them_be() -> None:
     def rows_of(weights: int, seconds: float, storage: str = "compact", parameters: int = 1000) -> int:
-        spec = IndexSpec(checkpoint_id="c", dataset_id="d", storage=storage)  # type: ignore[arg-type]
+        spec = IndexSpec(checkpoint_id="c", dataset_id="d", storage=storage)
         options = {"parameters": parameters, "weights": weights, "tokens_per_row": 50.0, "shard_seconds": seconds}
         return choose_shard_rows(spec, 100_000, device=CPU, **options)  # type: ignore[arg-type]
 
