@@ -1452,6 +1452,7 @@ class Index(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
+    batch_tokens: int | None = None
     blocks: list[Block] = Field([], validate_default=True)
     built_by: str | None = None
     bytes: int | None = None
