@@ -1,9 +1,9 @@
 """What all contracts share: frozen models, strict requests, times, pages."""
 
 from datetime import UTC, datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Json = dict[str, Any]
 Item = TypeVar("Item")
@@ -60,3 +60,17 @@ def now() -> datetime:
     """The present moment in UTC, to the millisecond."""
     moment = datetime.now(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def _without_repeats(values: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("a number stands here twice")
+    return values
+
+
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 31)], ...], AfterValidator(_without_repeats)]
+#: Rows of a data set by their places, none of them twice.
+RowIndexes = Annotated[
+    tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=1_000_000), AfterValidator(_without_repeats)
+]
+Numbers = Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], AfterValidator(_without_repeats)]

@@ -9,10 +9,10 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from influence.contracts.checkpoint import BaseModelRef
-from influence.contracts.common import Frozen, Json, LossScope, Request
+from influence.contracts.common import Frozen, Json, LossScope, Numbers, Request, RowIndexes, Seeds
 from influence.contracts.curation.prediction import Predicted
 from influence.contracts.index import DEFAULT_RANK, Storage
 from influence.contracts.job import Progress, WorkRecord
@@ -21,26 +21,12 @@ from influence.contracts.tasks import TaskName
 
 EvaluationKind = Literal["correlation", "mislabelled", "class-attribution", "lds", "leave-out", "calibrate"]
 MAX_PIECES = 10_000
+#: Most test points of an experiment.
+MAX_TEST_ROWS = 1024
 _SEEDS = "One or more trainings per seed."
 _FLIPS = "Share of the labels flipped on purpose."
 _SUBSETS = "Subsets of the rows that are trained on."
 _SHARE = "Share of the rows in a subset."
-
-
-def _without_repeats(values: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(values)) < len(values):
-        raise ValueError("a number stands here twice")
-    return values
-
-
-Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 31)], ...], AfterValidator(_without_repeats)]
-#: Most test points of an experiment.
-MAX_TEST_ROWS = 1024
-#: Rows of a data set by their places, none of them twice.
-RowIndexes = Annotated[
-    tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=1_000_000), AfterValidator(_without_repeats)
-]
-Numbers = Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], AfterValidator(_without_repeats)]
 
 
 class TrainingRecipe(Request):
