@@ -77,6 +77,24 @@ def percentiles(scores: Floats, rows: Rows) -> NDArray[np.float64]:
     return np.multiply(np.cumsum(counts)[place], 100.0 / len(scores), dtype=np.float64)
 
 
+#: Makes the median of absolute deviations the standard deviation of a normal distribution.
+_MAD_TO_DEVIATION = 1.4826
+
+
+def readable_scales(scores: Floats, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Scores of some rows (r,) on scales that people can read.
+
+    First as a share of the largest size of all scores (n,), in -1..1; then as robust z: the distance from the median in
+    robust standard deviations (1.4826 times the median absolute deviation), None where most scores are alike.
+    """
+    known = np.asarray(scores, dtype=np.float64)
+    largest = float(np.abs(known).max())
+    shares = known[rows] / largest if largest > 0 else np.zeros(len(rows))
+    median = float(np.median(known))
+    spread = _MAD_TO_DEVIATION * float(np.median(np.abs(known - median)))
+    return shares, (known[rows] - median) / spread if spread > 0 else None
+
+
 def histogram(scores: Floats, bins: int = HISTOGRAM_BINS) -> Histogram:
     """Counts over equally wide bins from lowest to highest score; always `bins` of them.
 

@@ -100,6 +100,9 @@ class TokenLosses(ReadText):
 class ScoredRow(Frozen):
     """One training row in a ranking. `percentile` is the share of rows with a lower score, in 0..100.
 
+    `relative` is the score as a share of the largest size of any row's, in -1..1; `robust_z` its distance from the
+    median score in robust standard deviations, null where most scores are alike.
+
     `predicted_change` is what leaving the row out is predicted to do to the test loss; only where the index was
     calibrated for this method and damping.
     """
@@ -114,6 +117,8 @@ class ScoredRow(Frozen):
     score: float
     direction: Direction
     percentile: float
+    relative: float | None = None
+    robust_z: float | None = None
     exact: bool
     predicted_change: float | None = None
     influence_level: InfluenceLevel | None = None

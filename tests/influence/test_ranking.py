@@ -14,6 +14,7 @@ from influence.ranking import (
     lowest_rows,
     percentiles,
     rank_rows,
+    readable_scales,
     scores_of,
     summarise,
 )
@@ -88,3 +89,13 @@ def test_ties_at_the_edge_of_the_list_are_broken_by_row_among_many_rows() -> Non
     values = np.zeros(100_000, dtype=np.float32)
     values[[70_000, 5]] = -1.0
     assert lowest_rows(values, 4).tolist() == [5, 70_000, 0, 1]
+
+
+def test_scores_get_scales_that_people_can_read() -> None:
+    scores = np.array([1.0, 2.0, 3.0, 4.0, -10.0])
+    relative, robust_z = readable_scales(scores, np.array([4, 1]))
+    assert relative.tolist() == [-1.0, 0.2]
+    assert robust_z is not None
+    assert robust_z.tolist() == pytest.approx([-12 / 1.4826, 0.0])
+    flat, none = readable_scales(np.zeros(3), np.array([0]))
+    assert (flat.tolist(), none) == ([0.0], None)

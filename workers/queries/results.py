@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 from influence.auditing.levels import Levels
 from influence.contracts.index import Index
 from influence.contracts.query import InfluenceLevel, Query, QueryRequest, ScoredRow, TestPointResult, TokenParts
-from influence.ranking import Ranking, direction_of, histogram, percentiles, rank_rows, scores_of, summarise
+from influence.ranking import (
+    Ranking,
+    direction_of,
+    histogram,
+    percentiles,
+    rank_rows,
+    readable_scales,
+    scores_of,
+    summarise,
+)
 from influence.rows.conversations.answers import answer_text
 from workers.queries.contributions import Contributions, Positions
 from workers.queries.influence import Influence
@@ -101,6 +110,7 @@ class ResultBuilder:
         influence = self._influence.values[number]
         row_indexes = self._influence.row_indexes[shown].tolist()
         percentile = percentiles(scores_of(influence), shown)
+        relative, robust_z = readable_scales(scores_of(influence), shown)
         texts = self._rows.read_many(row_indexes)
         parts = {} if self._contributions is None else self._contributions.of(number, shown)
         tokens = {} if self._tokens is None else self._tokens[number]
@@ -115,6 +125,11 @@ class ResultBuilder:
                 self._name_blocks(parts.get(position)),
                 tokens.get(position),
                 levels[place],
+            ).model_copy(
+                update={
+                    "relative": float(relative[place]),
+                    "robust_z": None if robust_z is None else float(robust_z[place]),
+                }
             )
             for place, position in enumerate(shown.tolist())
         }
