@@ -26,6 +26,7 @@ SETTINGS: dict[str, set[str]] = {
     "PreviewRequest": {"checkpoint_id"},
     "QueryRequest": {"examples", "rows"},
     "SweepRequest": {"examples", "rows"},
+    "WhatIfRequest": {"remove"},
 }
 _BOUNDS = {"title", "pattern", "minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum"}
 _BOUNDS |= {"exclusiveMinimum", "exclusiveMaximum"}

@@ -59,6 +59,9 @@ def test_upload_index_query_audit_review_apply(
         found = dataset.to_pandas(where=[{"column": "source", "op": "eq", "value": "crawl"}], q="refund")
         is_found = frame["text"].str.contains("refund") & (frame["source"] == "crawl")
         assert 0 < len(found) == is_found.sum()
+        other = client.indexes.create(checkpoint, dataset, max_length=32).wait()
+        compared = client.indexes.compare(index, other)
+        assert (compared.from_index_id, compared.to_index_id) == (index.id, other.id)
         assert index.rename("first").name == client.indexes.get(index.id).name == "first"
         assert [one.id for one in client.groups.list(index_id=index.id)] == [groups.id]
 

@@ -24,6 +24,7 @@ _SETTINGS = options_of(
     GroupsRequest,
     spelled={"evaluation": Spelling(read=lambda text, _: {"dataset_id": text}, help="A data set's id (ds_...).")},
 )
+_VERIFY = options_of(WhatIfRequest, only=("verify", "repeats", "max_seconds"))
 _SHOWN = 40
 
 
@@ -55,10 +56,11 @@ def show_groups(made: Groups, output: Output) -> None:
     output.note(f"Leave one out: datainf what-if {plain(made.id)} --group NAME")
 
 
-@client_command()
+@client_command(_VERIFY)
 def what_if_command(
     service: Client,
     output: Output,
+    settings: Json,
     *,
     groups_id: Annotated[str, typer.Argument(help="Finished groups (grp_...), whose scores are asked.")],
     rows: Annotated[str | None, typer.Option(help="Rows to leave out: 1,2,3 or 10-19.")] = None,
@@ -66,15 +68,15 @@ def what_if_command(
     group: Annotated[str | None, typer.Option(help="Leave out a whole group.")] = None,
     review: Annotated[str | None, typer.Option(help="Leave out what a review removes (rev_...).")] = None,
 ) -> None:
-    """Ask what leaving rows out is predicted to do."""
+    """Ask what leaving rows out is predicted to do; with --verify, train again to see."""
     remove = {
         "row_indexes": None if rows is None else parse_rows(rows),
         "lowest": None if lowest_percent is None else {"percent": lowest_percent},
         "group": group,
         "review_id": review,
     }
-    body = check_body(WhatIfRequest, {"remove": given(remove)}, "what-if")
-    found = service.http.post(f"{resource_path(groups_id)}/what-if", body, is_repeatable=True)
+    body = check_body(WhatIfRequest, {"remove": given(remove), **settings}, "what-if")
+    found = service.http.submit(f"{resource_path(groups_id)}/what-if", body)
     output.show(found, lambda: show_what_if(WhatIf.model_validate(found), output))
 
 
@@ -92,5 +94,9 @@ def show_what_if(found: WhatIf, output: Output) -> None:
         changed = [one for one in balances if one.after != one.before][:_SHOWN]
         told = ", ".join(f"{plain(one.name, 40)} {count(one.before)} to {count(one.after)}" for one in changed)
         output.say(f"{title}: {told or 'unchanged'}")
+    if found.evaluation_id is not None:
+        output.note(
+            f"Training to see: datainf status {plain(found.job_id)}, then datainf status {plain(found.evaluation_id)}"
+        )
     for warning in found.warnings:
         output.note(f"Warning: {plain(warning, 300)}")

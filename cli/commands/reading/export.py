@@ -19,7 +19,7 @@ from influence.contracts.curation.review import ExportMode
 from influence.errors import InvalidRequest
 
 #: As the service's own routes take them; what a data set or an audit has not, it refuses by name.
-FORMATS = ("jsonl", "csv", "parquet", "huggingface", "label-studio", "label-studio-config")
+FORMATS = ("jsonl", "csv", "parquet", "huggingface", "label-studio", "label-studio-config", "argilla")
 Format = Annotated[
     str | None,
     typer.Option(

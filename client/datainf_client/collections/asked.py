@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 from datainf_client.collections.base import Collection, Listed
-from datainf_client.generated import settings
+from datainf_client.generated import models, settings
 from datainf_client.resources.audit import Audit
 from datainf_client.resources.groups import Groups
 from datainf_client.resources.index import Index, ask_audit, ask_groups, ask_query, ask_sweep
@@ -32,6 +32,12 @@ class Indexes(Listed[Index]):
         grown = {} if grow_from is None else {"grow_from": id_of(grow_from)}
         body = {"checkpoint_id": id_of(checkpoint), "dataset_id": id_of(dataset), **grown, **given}
         return Index.of(self._session, self._session.submit("/v1/indexes", body))
+
+    def compare(self, before: Named, after: Named) -> models.Comparison:
+        """What changed from one index to another: rows, ranks of the same questions, audits, losses."""
+        return models.Comparison.model_validate(
+            self._session.get("/v1/comparisons", **{"from": id_of(before), "to": id_of(after)})
+        )
 
 
 class Queries(Listed[Query]):

@@ -133,6 +133,35 @@ class TextSpan(TypedDict):
     start: int
 
 
+class TrainingRecipe(TypedDict):
+    """
+    AdamW with a linear warm-up and decay, over batches of rows of like length, shuffled every epoch.
+
+    A row's loss is the mean over its supervised tokens, a batch's the mean over its rows. `seed` decides the fresh
+    adapter, the head, the order of batches and dropout.
+    """
+
+    batch_rows: NotRequired[int]
+    epochs: NotRequired[int]
+    learning_rate: NotRequired[float]
+    lora_dropout: NotRequired[float]
+    max_gradient_norm: NotRequired[float]
+    seed: NotRequired[int]
+    warmup_share: NotRequired[float]
+    weight_decay: NotRequired[float]
+
+
+class WhatIfRequest(TypedDict):
+    """
+    `POST /v1/groups/{id}/what-if`.
+    """
+
+    max_seconds: NotRequired[float | None]
+    recipe: NotRequired[TrainingRecipe]
+    repeats: NotRequired[int]
+    verify: NotRequired[bool]
+
+
 class BulkFilter(TypedDict):
     """
     Rows by the same conditions as `GET /v1/reviews/{id}/rows`; all of them have to hold. Those that are named here
