@@ -2,16 +2,17 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
 import structlog
-from fastapi import APIRouter, FastAPI, Security
+from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
 from app.audits import routes as audits
 from app.checkpoints import routes as checkpoints
@@ -20,7 +21,7 @@ from app.datasets import image_routes as row_images
 from app.datasets import preview_routes as previews
 from app.datasets import routes as datasets
 from app.evaluations import routes as evaluations
-from app.http.auth import Doorkeeper, authenticate
+from app.http.auth import Doorkeeper
 from app.http.context import Context
 from app.http.health import routes as health
 from app.http.health.metrics import Metrics
@@ -55,6 +56,7 @@ from influence.store.store import Store
 
 log = structlog.get_logger()
 
+TITLE = "datainf-service"
 DESCRIPTION = """Ask a fine-tuned model which training rows taught it a behaviour.
 
 Send a **checkpoint** (base model + LoRA adapter) and a **data set**, build an **index**, then **query** it.
@@ -78,8 +80,12 @@ RESOURCES: dict[str, tuple[str, tuple[APIRouter, ...]]] = {
     "jobs": ("Long work: watch it, cancel it.", (jobs.router,)),
     "health": ("Probes and metrics.", (health.router,)),
 }
-#: What asks for no key; a route of it that does says so itself.
-OPEN = ("health",)
+#: Made once: including a router takes all its routes apart again, for every application and at its first request.
+ROUTES = [route for _, routers in RESOURCES.values() for router in routers for route in router.routes]
+for _route in ROUTES:
+    if isinstance(_route, APIRoute):
+        # What generated clients call their functions: read_audit, not read_audit_v1_audits__audit_id__get.
+        _route.operation_id = _route.name
 TAGS = [{"name": name, "description": about} for name, (about, _) in RESOURCES.items()]
 
 
@@ -108,27 +114,23 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
         context.probe.close()
 
     app = FastAPI(
-        title="datainf-service",
+        title=TITLE,
         version=version("datainf-service"),
         description=DESCRIPTION,
         openapi_tags=TAGS,
         lifespan=live,
         docs_url=None,
         redoc_url=None,
-        # What generated clients call their functions: read_audit, not read_audit_v1_audits__audit_id__get.
-        generate_unique_id_function=lambda route: route.name,
+        routes=list(ROUTES),
     )
     app.state.context = context
     _add_layers(app, context)
     install_handlers(app)
-    for name, (_, routers) in RESOURCES.items():
-        for router in routers:
-            app.include_router(router, dependencies=[] if name in OPEN else [Security(authenticate)])
     app.mount(docs.ASSETS_PATH, docs.ASSETS, name="docs")
     app.include_router(docs.router)
     app.mount("/ui/static", page.PageFiles(directory=page.STATIC), name="ui")
     app.include_router(page.router)
-    _describe(app)
+    app.openapi = describe_api  # type: ignore[method-assign]
     return app
 
 
@@ -167,16 +169,11 @@ def _upload_limits(settings: ApiSettings) -> dict[str, int]:
     }
 
 
-def _describe(app: FastAPI) -> None:
-    """Put the problem schema, which no route names as a model, into the OpenAPI document."""
-
-    def describe() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = get_openapi(
-                title=app.title, version=app.version, description=app.description, routes=app.routes, tags=TAGS
-            )
-            document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
-            app.openapi_schema = document
-        return app.openapi_schema
-
-    app.openapi = describe  # type: ignore[method-assign]
+@cache
+def describe_api() -> dict[str, Any]:
+    """The OpenAPI document, which no setting changes; with the problem schema, which no route names as a model."""
+    document = get_openapi(
+        title=TITLE, version=version("datainf-service"), description=DESCRIPTION, routes=ROUTES, tags=TAGS
+    )
+    document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+    return document

@@ -8,6 +8,7 @@ from fastapi.responses import StreamingResponse
 from app.audits.export import choose_media_type, stream_table
 from app.audits.rows import AuditFilter, AuditRowParameters, read_page
 from app.audits.submit import submit_audit
+from app.http.auth import GUARDED
 from app.http.context import Ctx
 from app.http.listing import WorkOf, rename
 from app.http.media_types import VARY, Accept
@@ -21,7 +22,7 @@ from influence.contracts.common import NameChange, Page
 from influence.errors import Conflict, InvalidRequest, NotAcceptable, NotFound, NoWorker
 from influence.store.work import erase, with_job_state
 
-router = APIRouter(tags=["audits"], route_class=StrictRoute)
+router = APIRouter(tags=["audits"], route_class=StrictRoute, dependencies=GUARDED)
 
 EXAMPLES = {
     "alone": {"summary": "By loss, probabilities and self-influence", "value": {}},

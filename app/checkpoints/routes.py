@@ -6,6 +6,7 @@ from pydantic import Field
 
 from app.checkpoints.accept import Said, accept_named, accept_trained, accept_upload
 from app.checks.references import refuse_referenced
+from app.http.auth import GUARDED
 from app.http.bodies import describe_body, read_fields, read_json
 from app.http.context import Context, Ctx
 from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
@@ -38,7 +39,7 @@ from influence.errors import (
 )
 from influence.store.work import delete_dependents
 
-router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"], route_class=StrictRoute, dependencies=GUARDED)
 
 
 class CheckpointForm(RequestModel):

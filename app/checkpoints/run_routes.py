@@ -5,6 +5,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from app.checkpoints.accept_run import accept_run_folder, accept_run_upload
+from app.http.auth import GUARDED
 from app.http.bodies import describe_body, read_fields, read_json
 from app.http.context import Context, Ctx
 from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
@@ -33,7 +34,7 @@ from influence.errors import (
     UnsafeArchive,
 )
 
-router = APIRouter(prefix="/v1/runs", tags=["checkpoints"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1/runs", tags=["checkpoints"], route_class=StrictRoute, dependencies=GUARDED)
 
 
 class RunForm(RequestModel):

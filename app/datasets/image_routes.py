@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Response
 from PIL import Image
 
+from app.http.auth import GUARDED
 from app.http.context import Context, Ctx
 from app.http.problems import describe_errors
 from app.http.strict_json import StrictRoute
@@ -15,7 +16,7 @@ from influence.rows.file import RowFile
 from influence.rows.images.limits import CONVERTED_BYTES
 from influence.rows.images.sources import shared_budget
 
-router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute, dependencies=GUARDED)
 
 MEDIA_TYPE = "image/webp"
 _QUALITY = 85

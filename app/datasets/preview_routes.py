@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Response
 
 from app.datasets.preview_submit import submit_preview
+from app.http.auth import GUARDED
 from app.http.context import Ctx
 from app.http.problems import ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.http.responses import Submitted, json_response
@@ -11,7 +12,7 @@ from influence.contracts.preview import Preview, PreviewRequest
 from influence.errors import NotFound, NoWorker
 from influence.store.work import erase, with_job_state
 
-router = APIRouter(tags=["datasets"], route_class=StrictRoute)
+router = APIRouter(tags=["datasets"], route_class=StrictRoute, dependencies=GUARDED)
 
 #: People preview in order to look: without a preference the call waits.
 DEFAULT_WAIT_SECONDS = 10.0

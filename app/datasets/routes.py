@@ -15,6 +15,7 @@ from app.datasets.export import stream_export
 from app.datasets.rows.forms import TABLES
 from app.datasets.rows.page import read_page
 from app.datasets.rows.parameters import FilterParameters, SearchParameters
+from app.http.auth import GUARDED
 from app.http.bodies import describe_body, read_fields, read_json
 from app.http.context import Context, Ctx
 from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
@@ -48,7 +49,7 @@ from influence.errors import (
 from influence.settings import OFFLINE
 from influence.store.work import delete_dependents
 
-router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute, dependencies=GUARDED)
 
 
 class DatasetForm(RequestModel):

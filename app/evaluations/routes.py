@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Response
 
 from app.evaluations.submit import require_report, submit_evaluation
+from app.http.auth import GUARDED
 from app.http.context import Ctx
 from app.http.listing import WorkOf, rename
 from app.http.media_types import JSON_MEDIA_TYPE, MARKDOWN_MEDIA_TYPE, VARY, Accept, negotiate
@@ -17,7 +18,7 @@ from influence.errors import BaseModelNotFound, Conflict, NotAcceptable, NotFoun
 from influence.reporting.markdown import to_markdown
 from influence.store.work import erase, with_job_state
 
-router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"], route_class=StrictRoute, dependencies=GUARDED)
 
 PICTURE_MEDIA_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 #: A picture is only ever a picture, also for a browser that opens it by itself.

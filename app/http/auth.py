@@ -72,3 +72,5 @@ async def authenticate(identity: Annotated[Identity, Depends(find_identity)]) ->
 
 Asking = Annotated[Identity, Depends(find_identity)]
 Caller = Annotated[str, Depends(authenticate)]
+#: Dependencies of a router whose every route asks for a key.
+GUARDED = (Security(authenticate),)

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Response
 
+from app.http.auth import GUARDED
 from app.http.context import Ctx
 from app.http.listing import WorkOf, rename
 from app.http.problems import ROW_ERRORS, WORK_ERRORS, describe_errors
@@ -13,7 +14,7 @@ from influence.contracts.index import Index, IndexRequest
 from influence.errors import DoesNotFit, IndexFailed, IndexNotReady, NotFound
 from influence.store.work import erase, with_job_state
 
-router = APIRouter(prefix="/v1/indexes", tags=["indexes"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1/indexes", tags=["indexes"], route_class=StrictRoute, dependencies=GUARDED)
 
 
 @router.post(

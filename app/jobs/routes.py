@@ -6,6 +6,7 @@ from contextlib import aclosing
 from fastapi import APIRouter, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from app.http.auth import GUARDED
 from app.http.context import Ctx
 from app.http.pagination import PageOf
 from app.http.prefer_wait import retry_after_seconds
@@ -18,7 +19,7 @@ from influence.contracts.common import Page
 from influence.contracts.job import Job
 from influence.errors import Conflict, NotFound, TooManyRequests
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute, dependencies=GUARDED)
 
 
 @router.get("", response_model=Page[Job], summary="List jobs", responses=describe_errors(NotFound))

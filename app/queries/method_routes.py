@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Response
 
+from app.http.auth import GUARDED
 from app.http.problems import describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
@@ -9,7 +10,7 @@ from influence.contracts.common import Page
 from influence.contracts.method import MethodDescription
 from influence.methods.registry import describe_methods
 
-router = APIRouter(prefix="/v1/methods", tags=["queries"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1/methods", tags=["queries"], route_class=StrictRoute, dependencies=GUARDED)
 
 
 @router.get("", response_model=Page[MethodDescription], summary="List methods", responses=describe_errors())

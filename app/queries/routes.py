@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Response
 from fastapi.responses import StreamingResponse
 
+from app.http.auth import GUARDED
 from app.http.context import Ctx
 from app.http.listing import WorkOf
 from app.http.media_types import JSON_MEDIA_TYPE, PARQUET_MEDIA_TYPE, VARY, Accept, negotiate
@@ -26,7 +27,7 @@ from influence.errors import (
 )
 from influence.store.work import erase, with_job_state
 
-router = APIRouter(tags=["queries"], route_class=StrictRoute)
+router = APIRouter(tags=["queries"], route_class=StrictRoute, dependencies=GUARDED)
 
 EXAMPLES = {
     "example": {

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import Field
 
+from app.http.auth import GUARDED
 from app.http.context import Ctx
 from app.http.idempotency import Accepted, OnceOnly
 from app.http.listing import NamedParameters, NameList, rename
@@ -39,7 +40,7 @@ from influence.errors import (
     NotFound,
 )
 
-router = APIRouter(prefix="/v1/reviews", tags=["reviews"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1/reviews", tags=["reviews"], route_class=StrictRoute, dependencies=GUARDED)
 
 #: What decisions are refused for.
 DECISION_ERRORS = (NotFound, LabelUnknown, LabelOutOfRange)

@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from app.datasets.rows.parameters import FilterParameters, SearchParameters
+from app.http.auth import GUARDED
 from app.http.bodies import read_fields
 from app.http.context import Ctx
 from app.http.multipart import receive_upload
@@ -24,7 +25,7 @@ from influence.contracts.common import Request as RequestModel
 from influence.contracts.curation.review import DecisionsAnswer, ExportMode, ReviewedRowPage, Reviewer
 from influence.errors import Conflict, InvalidRequest, NotFound, UnreadableFile
 
-router = APIRouter(prefix="/v1/reviews", tags=["reviews"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1/reviews", tags=["reviews"], route_class=StrictRoute, dependencies=GUARDED)
 
 #: Decisions that come back are small; a file over this is something else.
 MAX_HANDBACK_BYTES = 64 << 20

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Response
 
+from app.http.auth import GUARDED
 from app.http.context import Ctx
 from app.http.listing import WorkOf
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
@@ -13,7 +14,7 @@ from influence.contracts.sweep import Sweep, SweepRequest
 from influence.errors import BrokenRow, ColumnsAmbiguous, ColumnsUnmatched, NotFound, NoWorker
 from influence.store.work import erase, with_job_state
 
-router = APIRouter(tags=["sweeps"], route_class=StrictRoute)
+router = APIRouter(tags=["sweeps"], route_class=StrictRoute, dependencies=GUARDED)
 
 
 @router.post(

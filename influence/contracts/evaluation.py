@@ -133,7 +133,7 @@ class Experiment(Request):
     @property
     def flips(self) -> bool:
         """Whether labels are flipped on purpose, so that rows need labels."""
-        return False
+        return bool(getattr(self, "flip_share", 0.0))
 
     @property
     def most_left_out(self) -> int:
@@ -187,10 +187,6 @@ class MislabelledRequest(Experiment):
     flip_share: float = Field(0.2, gt=0, lt=1, description=_FLIPS)
     seeds: Seeds = Field((0, 1, 2), min_length=1, max_length=20, description=_SEEDS)
 
-    @property
-    def flips(self) -> bool:
-        return True
-
 
 class ClassAttributionRequest(Experiment):
     """The paper's Llama tables: do test generations point at training rows of their own class?"""
@@ -225,10 +221,6 @@ class LdsRequest(Experiment):
     @property
     def trainings(self) -> int:
         return self.subsets * self.retrain_seeds * len(self.seeds)
-
-    @property
-    def flips(self) -> bool:
-        return self.flip_share > 0
 
 
 #: What `row_indexes` decides in place of scores.
@@ -270,10 +262,6 @@ class LeaveOutRequest(Experiment):
     @property
     def trainings(self) -> int:
         return len(self.counts) * self.repeats * len(self.seeds)
-
-    @property
-    def flips(self) -> bool:
-        return self.flip_share > 0
 
     @property
     def most_left_out(self) -> int:

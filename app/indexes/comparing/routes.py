@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from app.checks.readiness import require_ready
+from app.http.auth import GUARDED
 from app.http.context import Context, Ctx
 from app.http.problems import describe_errors
 from app.http.responses import json_response
@@ -17,7 +18,7 @@ from influence.contracts.curation.comparison import Comparison
 from influence.errors import IndexFailed, IndexNotReady, NotFound
 from influence.rows.file import RowFile
 
-router = APIRouter(prefix="/v1/comparisons", tags=["indexes"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1/comparisons", tags=["indexes"], route_class=StrictRoute, dependencies=GUARDED)
 
 _NO_QUERIES = "No finished query was asked of both indexes in the same words: send the same request to both."
 _NO_AUDITS = "There are no finished audits of both indexes by the same method and signals."

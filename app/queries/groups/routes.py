@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Response
 
+from app.http.auth import GUARDED
 from app.http.context import Ctx
 from app.http.idempotency import OnceOnly
 from app.http.listing import WorkOf
@@ -17,7 +18,7 @@ from influence.digests import digest_json
 from influence.errors import Conflict, IdempotencyConflict, InvalidRequest, NotFound, NoWorker
 from influence.store.work import erase, with_job_state
 
-router = APIRouter(tags=["groups"], route_class=StrictRoute)
+router = APIRouter(tags=["groups"], route_class=StrictRoute, dependencies=GUARDED)
 
 
 @router.post(

@@ -11,11 +11,13 @@ from influence.contracts.evaluation import EXPERIMENTS, EvaluationKind, Experime
 
 ROOT = Path(__file__).parents[3]
 AT_HOME = ("influence/contracts/evaluation.py", "workers/evaluating/")
-#: Sweeps are judged by what one kind measured, whose figure has its name; the documentation's examples are of some.
+#: What is made of one kind's figures, or asks for an evaluation of one kind, and the documentation's examples.
 NAMED_ON_PURPOSE = {
+    "app/evaluations/routes.py": set(EXPERIMENTS),
+    "app/queries/groups/verify.py": {"leave-out"},
+    "app/queries/method_choice.py": {"lds"},
     "app/sweeps/submit.py": {"lds"},
     "influence/evaluating/dampings.py": {"lds"},
-    "app/evaluations/routes.py": set(EXPERIMENTS),
 }
 #: Words that mean something else as well.
 COMMON = {"correlation"}
