@@ -20,6 +20,8 @@ AVX2    = OMP_NUM_THREADS=2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX
           OPENBLAS_CORETYPE=Zen NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR"
 NUMERIC = tests/influence tests/workers
 
+HARNESS = PYTHONPATH=tests:. $(BIN)/python -m harness
+
 .DEFAULT_GOAL := help
 
 # Every target that `make help` tells of; the others are files.
@@ -88,6 +90,23 @@ gpu: $(STAMP) ## Prove and measure the CUDA path on the device of this machine (
 
 bench-evaluations: $(STAMP) ## Judge all methods by training again (hours on two cores; goes on where it ended)
 	$(BIN)/python -m benchmarks.evaluations --shared ../shared $(ARGS)
+
+generated-clients: $(STAMP) ## Install what generates other clients into .generators, for tests/client/test_generated_clients.py (needs npm)
+	$(PYTHON) -m venv .generators/venv
+	.generators/venv/bin/python -m pip install --quiet --disable-pip-version-check openapi-python-client==0.29.1
+	npm install --prefix .generators --no-fund --no-audit --silent openapi-typescript@7.13.0 typescript@5
+
+chaos: $(STAMP) ## Kill, stop, cancel and delete while indexes are built, and count every row (hours; prints its seed)
+	$(HARNESS) chaos $(ARGS)
+
+fuzz: $(STAMP) ## Send 100,000 odd requests made from the OpenAPI document (an hour; prints its seed)
+	$(HARNESS) fuzz $(ARGS)
+
+load: $(STAMP) ## Ask for more than can be served for a minute, beside a build
+	$(HARNESS) load $(ARGS)
+
+soak: $(STAMP) ## Ask, build and delete for half an hour with random kills, and see that nothing grows
+	$(HARNESS) soak --seconds 1800 $(ARGS)
 
 screenshots: $(STAMP) ## Take the pictures of docs/page/README.md from the demo's data
 	$(BIN)/python scripts/take_screenshots.py $(URL) docs/page

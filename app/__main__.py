@@ -8,6 +8,7 @@ from pydantic_settings import SettingsError
 from app.http.serving.server import serve
 from app.main import app_from
 from app.settings import ApiSettings
+from influence.process.heap import return_large_blocks
 from influence.process.logs import configure_logs
 from influence.settings import EXIT_SETTINGS, describe_problems
 
@@ -20,6 +21,7 @@ def main() -> int:
         for sentence in describe_problems(error):
             print(f"datainf: {sentence}", file=sys.stderr)
         return EXIT_SETTINGS
+    return_large_blocks()
     configure_logs(settings.log_level, as_json=settings.log_json)
     serve(app_from(settings), settings)
     return 0

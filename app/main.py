@@ -115,6 +115,8 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
         lifespan=live,
         docs_url=None,
         redoc_url=None,
+        # What generated clients call their functions: read_audit, not read_audit_v1_audits__audit_id__get.
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.context = context
     _add_layers(app, context)

@@ -76,7 +76,7 @@ def read_audit(audit_id: str, context: Ctx) -> Response:
     summary="Read rows of an audit",
     responses=describe_errors(NotFound, Conflict),
 )
-def read_rows(audit_id: str, context: Ctx, parameters: Annotated[AuditRowParameters, Query()]) -> Response:
+def read_audit_rows(audit_id: str, context: Ctx, parameters: Annotated[AuditRowParameters, Query()]) -> Response:
     """Training rows with their signals and text, the most suspicious first unless `sort` and `order` say otherwise."""
     bounds = check_bounds(context, parameters)
     audit = with_job_state(context.store, context.store.audits.require(audit_id))
@@ -97,7 +97,7 @@ def read_rows(audit_id: str, context: Ctx, parameters: Annotated[AuditRowParamet
         **describe_errors(NotFound, NotAcceptable, Conflict, InvalidRequest),
     },
 )
-def read_table(audit_id: str, context: Ctx, accept: Accept, asked: Annotated[AuditFilter, Query()]) -> Response:
+def read_audit_table(audit_id: str, context: Ctx, accept: Accept, asked: Annotated[AuditFilter, Query()]) -> Response:
     """`text/csv`, `application/jsonl` or `application/vnd.apache.parquet`."""
     media_type = choose_media_type(accept)
     audit = with_job_state(context.store, context.store.audits.require(audit_id))

@@ -47,9 +47,11 @@ class CheckpointForm(RequestModel):
     base_model: str = Field(description="Hub id, path under the allowed roots, or a configured alias.")
     revision: str | None = Field(None, description="Hub revision of the base model.")
     task: TaskName | None = Field(None, description=f"{listed_tasks()}; read from what was trained when left out.")
-    label_names: list[str] | None = Field(None, description="JSON list: class names in the order of the head.")
+    label_names: list[str] | None = Field(None, description="JSON list, or a field each: class names in class order.")
     trainable: list[str] | None = Field(
-        None, description="Instead of an adapter, JSON list: modules of a plain model that was trained, with * and ?."
+        None,
+        description="Instead of an adapter, JSON list, or a field for each: modules of a plain model that was trained, "
+        "with * and ?.",
     )
     lora_alpha: LoraAlpha | None = Field(None, description=LORA_ALPHA)
 
@@ -105,6 +107,7 @@ async def _take_form(request: Request, context: Context, once: IdempotentRun) ->
             folder,
             file_field="adapter",
             fields=tuple(CheckpointForm.model_fields),
+            lists={"label_names", "trainable"},
             max_bytes=context.settings.max_adapter_bytes,
             needs_file=False,
         )

@@ -42,7 +42,7 @@ class RunForm(RequestModel):
     base_model: str = Field(description="Hub id, path under the allowed roots, or a configured alias.")
     revision: str | None = Field(None, description="Hub revision of the base model.")
     task: TaskName | None = Field(None, description=f"{listed_tasks()}; read from what was trained when left out.")
-    label_names: list[str] | None = Field(None, description="JSON list: class names in the order of the head.")
+    label_names: list[str] | None = Field(None, description="JSON list, or a field each: class names in class order.")
 
 
 @router.post(
@@ -88,6 +88,7 @@ async def _take_form(request: Request, context: Context, once: IdempotentRun) ->
             folder,
             file_field="run",
             fields=tuple(RunForm.model_fields),
+            lists={"label_names"},
             max_bytes=context.settings.max_adapter_bytes,
         )
         form = read_fields(RunForm, upload.fields, json_fields={"label_names"})

@@ -12,7 +12,7 @@ from app.http.strict_json import StrictRoute
 from influence.contracts.dataset import ROW_FORMS
 from influence.errors import InvalidRequest, NotFound
 from influence.rows.file import RowFile
-from influence.rows.images.limits import PLAIN_PIXEL_BYTES
+from influence.rows.images.limits import CONVERTED_BYTES
 from influence.rows.images.sources import shared_budget
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute)
@@ -62,7 +62,7 @@ def _find_image(context: Context, dataset_id: str, row_index: int) -> dict[str, 
 
 def _thumbnail(context: Context, image: dict[str, Any], size: int) -> bytes:
     content = io.BytesIO()
-    with shared_budget(context.settings.image_limits).held(image["width"] * image["height"] * PLAIN_PIXEL_BYTES):
+    with shared_budget(context.settings.image_limits).held(image["width"] * image["height"] * CONVERTED_BYTES):
         opened = context.files.images.open(image)
         opened.thumbnail((size, size), Image.Resampling.LANCZOS)
         opened.save(content, "WEBP", quality=_QUALITY)

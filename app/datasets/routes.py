@@ -57,7 +57,7 @@ class DatasetForm(RequestModel):
     columns: dict[str, str] | None = Field(
         None, description="JSON object, role to column.", examples=['{"text": "body", "label": "y", "id": "uid"}']
     )
-    label_names: list[str] | None = Field(None, description="JSON list: class names in the order of the classes.")
+    label_names: list[str] | None = Field(None, description="JSON list, or a field each: class names in class order.")
     split: str | None = Field(None, description="Of a zip of images: train, validation or test.", examples=["train"])
     name: str | None = None
 
@@ -116,6 +116,7 @@ async def _take_form(request: Request, context: Context, once: IdempotentRun) ->
             folder,
             file_field="file",
             fields=tuple(DatasetForm.model_fields),
+            lists={"label_names"},
             max_bytes=context.settings.max_dataset_bytes,
         )
         form = read_fields(DatasetForm, upload.fields, json_fields={"columns", "label_names"})
@@ -157,7 +158,7 @@ def read_dataset(dataset_id: str, context: Ctx) -> Response:
     summary="Read rows",
     responses=describe_errors(NotFound, InvalidRequest),
 )
-def read_rows(dataset_id: str, context: Ctx, parameters: Annotated[SearchParameters, Query()]) -> Response:
+def read_dataset_rows(dataset_id: str, context: Ctx, parameters: Annotated[SearchParameters, Query()]) -> Response:
     """Normalised rows with what their metadata columns hold: all in their order, or those that fit, in another."""
     bounds = check_bounds(context, parameters)
     return json_response(read_page(context, context.store.datasets.require(dataset_id), parameters, bounds))
@@ -172,7 +173,7 @@ def read_rows(dataset_id: str, context: Ctx, parameters: Annotated[SearchParamet
         **describe_errors(NotFound, InvalidRequest),
     },
 )
-def export(dataset_id: str, context: Ctx, parameters: Annotated[ExportParameters, Query()]) -> Response:
+def export_dataset(dataset_id: str, context: Ctx, parameters: Annotated[ExportParameters, Query()]) -> Response:
     """The rows that fit, in the data set's own columns. `huggingface` is Parquet by which `datasets` knows the names of
     classes. In CSV a text that a spreadsheet would run as a formula begins with a quote."""
     dataset = context.store.datasets.require(dataset_id)

@@ -1,6 +1,7 @@
 """Multipart forms, streamed: the one file goes straight to disk, small fields to memory, both counted."""
 
 import hashlib
+import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_FIELD_BYTES = 1 << 20
+#: Of a list that is sent an item per field.
+MAX_ITEMS = 2_000
 #: By RFC 2046.
 MAX_BOUNDARY_BYTES = 70
 #: Room in a body for boundaries and fields beside the file.
@@ -39,13 +42,20 @@ class Upload:
 
 
 async def receive_upload(
-    request: Request, folder: Path, *, file_field: str, fields: Collection[str], max_bytes: int, needs_file: bool = True
+    request: Request,
+    folder: Path,
+    *,
+    file_field: str,
+    fields: Collection[str],
+    lists: Collection[str] = (),
+    max_bytes: int,
+    needs_file: bool = True,
 ) -> Upload:
-    """Stream the form to `folder`.
+    """Stream the form to `folder`. `lists` are fields that hold a JSON list, or are sent once per item.
 
     Raises TooLarge (file or field), InvalidRequest (no such form, a field that is unknown, missing or sent twice).
     """
-    form = _Form(folder / "upload", file_field, fields, max_bytes, needs_file)
+    form = _Form(folder / "upload", file_field, fields, lists, max_bytes, needs_file)
     parser = MultipartParser(_boundary(request), form.callbacks())
     try:
         with form:
@@ -80,10 +90,12 @@ class _Form:
     path: Path
     file_field: str
     known: Collection[str]
+    lists: Collection[str]
     max_bytes: int
     needs_file: bool
     filename: str | None = None
     values: dict[str, bytearray] = field(default_factory=dict)
+    _items: dict[str, list[bytearray]] = field(default_factory=dict)
     _size: int = 0
     _name: str = ""
     _header: tuple[bytearray, bytearray] = field(default_factory=lambda: (bytearray(), bytearray()))
@@ -116,6 +128,9 @@ class _Form:
         if self.filename is None and self.needs_file:
             raise InvalidRequest(f"The form has no file '{self.file_field}'.", hint=_FORM_HINT)
         fields = {name: _decode(name, value) for name, value in self.values.items()}
+        for name in fields.keys() & set(self.lists):
+            earlier = [_decode(name, item) for item in self._items.get(name, ())]
+            fields[name] = _write_list([*earlier, fields[name]])
         digest = digest_json([self._digest.hexdigest(), self.filename, fields])
         return Upload(self.path, self.filename, fields, digest)
 
@@ -137,6 +152,8 @@ class _Form:
     def _open_part(self) -> None:
         _, options = parse_options_header(self._disposition)
         self._name = options.get(b"name", b"").decode(errors="replace")
+        if self._name in self.lists and self._name in self.values:
+            self._add_item()
         seen = self._name in self.values or (self._name == self.file_field and self.filename is not None)
         if seen:
             raise InvalidRequest(f"The form has the field '{self._name[:80]}' twice.", hint=_FORM_HINT)
@@ -149,6 +166,13 @@ class _Form:
                 f"The form has the unknown field '{self._name[:80]}'.",
                 hint=f"The fields are {', '.join([self.file_field, *self.known])}.",
             )
+
+    def _add_item(self) -> None:
+        """Put what was read of a list's field aside, before its next item."""
+        items = self._items.setdefault(self._name, [])
+        items.append(self.values.pop(self._name))
+        if len(items) >= MAX_ITEMS or sum(map(len, items)) > MAX_FIELD_BYTES:
+            raise TooLarge(f"The field '{self._name}' is sent more than {MAX_ITEMS:,} times, or too large in all.")
 
     def _add_data(self, data: bytes, start: int, end: int) -> None:
         if self._name != self.file_field:
@@ -170,6 +194,12 @@ class _Form:
 
     def _end(self) -> None:
         self._ended = True
+
+
+def _write_list(items: list[str]) -> str:
+    """A list as JSON, whether it came as such or an item per field. One that looks like several is not guessed at."""
+    is_json = len(items) == 1 and (not items[0].strip() or items[0].lstrip()[:1] in "[{" or "," in items[0])
+    return items[0] if is_json else json.dumps(items)
 
 
 def _decode(name: str, value: bytearray) -> str:

@@ -14,7 +14,7 @@ from influence.checkpoint_files.adapters.trained_on import find_doubts, refuse_o
 from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.base_fit import check_base_fit
 from influence.checkpoint_files.config import MAX_CONFIG_BYTES, AdapterConfig, canonical_fields, parse_adapter_config
-from influence.checkpoint_files.finiteness import check_finite
+from influence.checkpoint_files.finiteness import check_finite, refuse_empty
 from influence.checkpoint_files.multimodal import refuse_inexact_text
 from influence.checkpoint_files.safetensors_header import TensorInfo, read_header
 from influence.checkpoint_files.task.find import HeadFacts, find_problem_type, find_task
@@ -100,6 +100,7 @@ def _read_weights(file: Path, config: AdapterConfig) -> AdapterTensors:
     if not file.is_file():
         raise AdapterMismatch(f"The adapter has no {WEIGHTS_FILE}.", hint="Send all files that save_pretrained wrote.")
     header = read_header(file)
+    refuse_empty(header)
     tensors = check_structure(config, name_tensors(file, header))
     check_finite(file, header)
     return tensors

@@ -50,7 +50,7 @@ def remove_job(job_id: str, context: Ctx) -> Response:
         **describe_errors(NotFound, TooManyRequests),
     },
 )
-async def watch(context: Ctx, watched: WatchedJob) -> AsyncIterator[ServerSentEvent]:
+async def watch_job(context: Ctx, watched: WatchedJob) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events until the job is final."""
     async with aclosing(stream_events(context, watched)) as events:
         async for event in events:

@@ -14,7 +14,7 @@ from app.http.strict_json import StrictRoute
 from app.queries.scores import find_scores, stream_json, to_parquet
 from app.queries.submit import submit_query
 from influence.contracts.common import Page
-from influence.contracts.query import Query, QueryRequest
+from influence.contracts.query import Query, QueryRequest, QueryScores
 from influence.errors import (
     BrokenRow,
     ColumnsAmbiguous,
@@ -91,10 +91,10 @@ def read_query(query_id: str, context: Ctx) -> Response:
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "Influence of every row of the data set in its order, negative = helpful; null where a row "
-            "is not in the index.",
+            "model": QueryScores,
+            "description": "Per test point the scores of every row of the data set in its order, positive = helpful, "
+            "and influence = -score; null where a row is not in the index.",
             "content": {
-                "application/json": {"example": {"query_id": "qry_01J9", "rows": 3, "influence": [[-1.5, 0.25, 2.0]]}},
                 PARQUET_MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}},
             },
         },

@@ -35,11 +35,14 @@ def find_scores(store: Store, query: Query) -> NDArray[np.float32]:
 
 
 def stream_json(query_id: str, scores: NDArray[np.float32]) -> Iterator[str]:
-    """`{query_id, rows, influence}` in pieces of one test point."""
-    yield f'{{"query_id":{json.dumps(query_id)},"rows":{scores.shape[1]},"influence":['
-    for number, row in enumerate(scores):
-        yield ("," if number else "") + json.dumps(_as_json(row), separators=(",", ":"), allow_nan=False)
-    yield "]}"
+    """`{query_id, rows, score, influence}`, by `QueryScores`, in pieces of one test point."""
+    yield f'{{"query_id":{json.dumps(query_id)},"rows":{scores.shape[1]}'
+    for name, values in (("score", -scores), ("influence", scores)):
+        yield f',"{name}":['
+        for number, row in enumerate(values):
+            yield ("," if number else "") + json.dumps(_as_json(row), separators=(",", ":"), allow_nan=False)
+        yield "]"
+    yield "}"
 
 
 def _as_json(row: NDArray[np.float32]) -> list[Any]:
@@ -48,12 +51,13 @@ def _as_json(row: NDArray[np.float32]) -> list[Any]:
 
 
 def to_parquet(scores: NDArray[np.float32]) -> bytes:
-    """One float32 column per test point, one line per row of the data set."""
+    """Per test point a float32 column of scores and one of influence, one line per row of the data set."""
     # Loading pyarrow takes a quarter of the time in which the API has to be up.
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = {f"test_point_{number}": pa.array(row, from_pandas=False) for number, row in enumerate(scores)}
+    columns = {f"score_{number}": pa.array(-row, from_pandas=False) for number, row in enumerate(scores)}
+    columns |= {f"test_point_{number}": pa.array(row, from_pandas=False) for number, row in enumerate(scores)}
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns), buffer)
     return buffer.getvalue()

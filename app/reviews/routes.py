@@ -205,7 +205,7 @@ def read_history(review_id: str, context: Ctx, parameters: Annotated[RowParamete
         **describe_errors(NotFound, Conflict, EmptyFile),
     },
 )
-def apply(review_id: str, context: Ctx) -> Response:
+def apply_decisions(review_id: str, context: Ctx) -> Response:
     """Rows that stay, with their new labels, as a data set of its own; `derived_from` in its record is the manifest."""
     # Loading the table readers (pyarrow) takes longer than the API may take to start.
     from app.reviews.apply import apply_review

@@ -50,7 +50,7 @@ class HandbackForm(RequestModel):
     summary="Read the rows to review",
     responses=describe_errors(NotFound, InvalidRequest, Conflict),
 )
-def read_rows(review_id: str, context: Ctx, parameters: Annotated[SearchParameters, Query()]) -> Response:
+def read_review_rows(review_id: str, context: Ctx, parameters: Annotated[SearchParameters, Query()]) -> Response:
     """Rows of the review's audit, the most suspicious first, else of its data set, each with what was decided.
 
     `where` also knows the audit's figures and `action`: {"column": "action", "op": "is_null"} asks for what is left.
@@ -68,7 +68,7 @@ def read_rows(review_id: str, context: Ctx, parameters: Annotated[SearchParamete
         **describe_errors(NotFound, InvalidRequest, Conflict),
     },
 )
-def export(review_id: str, context: Ctx, parameters: Annotated[ExportParameters, Query()]) -> Response:
+def export_review(review_id: str, context: Ctx, parameters: Annotated[ExportParameters, Query()]) -> Response:
     """In the data set's own columns. In CSV a text that a spreadsheet would run as a formula begins with a quote."""
     review = context.store.reviews.require(review_id)
     form = FORMS[parameters.format]

@@ -19,6 +19,18 @@ _PIECE_BYTES = 4 << 20
 _NAMES_SHOWN = 5
 
 
+def refuse_empty(tensors: Mapping[str, TensorInfo]) -> None:
+    """Raise AdapterMismatch for tensors without a single number: the weights lay on other devices when it was saved."""
+    empty = sorted(name for name, tensor in tensors.items() if tensor.elements == 0)
+    if empty:
+        raise AdapterMismatch(
+            f"{len(empty)} tensors of the adapter hold no numbers (first: {empty[0]}): they were saved in parts.",
+            hint="Gather the weights before saving: with DeepSpeed ZeRO-3 set "
+            "stage3_gather_16bit_weights_on_model_save, or convert the checkpoint with zero_to_fp32.py.",
+            extra={"tensors": empty[:100]},
+        )
+
+
 def check_finite(file: Path, tensors: Mapping[str, TensorInfo]) -> None:
     """Raise AdapterNotFinite naming tensors, AdapterMismatch for types no adapter has. Reads in pieces of 4 MiB."""
     odd = [name for name, tensor in tensors.items() if tensor.dtype not in _EXPONENTS]

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from influence.contracts.checkpoint import BaseModelRef
 from influence.contracts.common import Frozen, Json, LossScope, Numbers, Request, RowIndexes, Seeds
+from influence.contracts.curation.prediction import Predicted
 from influence.contracts.index import DEFAULT_RANK, Storage
 from influence.contracts.job import Progress, WorkRecord
 from influence.contracts.query import Direction
@@ -228,15 +229,6 @@ class LdsRequest(Experiment):
     @property
     def flips(self) -> bool:
         return self.flip_share > 0
-
-
-class Predicted(Request):
-    """What scores said of leaving rows out, to stand beside what training says. `effect` is the sum of mean scores,
-    `percentile` the share of random sets of that size with a lower one, `change` in units of loss where calibrated."""
-
-    effect: float = Field(allow_inf_nan=False)
-    percentile: float = Field(ge=0, le=100, allow_inf_nan=False)
-    change: float | None = Field(None, allow_inf_nan=False)
 
 
 #: What `row_indexes` decides in place of scores.

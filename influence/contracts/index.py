@@ -238,6 +238,7 @@ class Index(WorkRecord):
     truncated_rows: int | None = None
     shards: int = 0
     rows_per_shard: int = 0
+    batch_tokens: int | None = None
     blocks: tuple[Block, ...] = ()
     parameters: int | None = None
     bytes: int | None = None

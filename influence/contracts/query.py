@@ -157,6 +157,16 @@ class TestPointResult(Frozen):
     summary: dict[str, float]
 
 
+class QueryScores(Frozen):
+    """Per test point the scores of every row of the data set in its order, and influence = -score; null where a row is
+    not in the index."""
+
+    query_id: str = Field(examples=["qry_01J9"])
+    rows: int = Field(examples=[3])
+    score: list[list[float | None]] = Field(examples=[[[1.5, -0.25, -2.0]]])
+    influence: list[list[float | None]] = Field(examples=[[[-1.5, 0.25, 2.0]]])
+
+
 class SummedCheckpoint(Frozen):
     """What one index added to a sum over checkpoints."""
 

@@ -68,7 +68,7 @@ def _example(
     _refuse_unreadable(example, kind, found, beside)
     row: Row = {"id": _example_id(index, example, columns)}
     if "image" in found:
-        row["image"], _ = images.read(example[found["image"]], found["image"])
+        row["image"] = images.read(example[found["image"]], found["image"]).field
     row |= read_content(example, found, kind)
     used = {*found.values(), _field(example, "id", columns)}
     if ROW_FORMS[kind].label is not None:

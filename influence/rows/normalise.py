@@ -120,10 +120,10 @@ class NormalisedRows:
             return {}
         assert self._images is not None, "rows with images need a reader of images"
         column = self._columns["image"]
-        image, decoded = self._images.read(source.get(column), column)
-        if decoded.lost_alpha:
-            self._findings.note("alpha_left_out", decoded.mode, index)
-        return {"image": image}
+        found = self._images.read(source.get(column), column)
+        if found.lost_alpha:
+            self._findings.note("alpha_left_out", found.mode, index)
+        return {"image": found.field}
 
     def _refuse_unreadable(self, source: Source) -> None:
         for column in self._unreadable & source.keys():

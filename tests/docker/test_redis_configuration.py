@@ -14,10 +14,14 @@ import redis
 from dramatiq.brokers.redis import RedisBroker
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from support.work import make_work, write_data
 
-from influence.store import keys
+from influence.contracts.work import QUEUES, WORK_KINDS, WorkKind
+from influence.store import keys, work
+from influence.store.access.api_keys import ApiKeys
 from influence.store.connections import connect
 from influence.store.embedded import find_server
+from influence.store.ending.sweeping import remove_ended
 from influence.store.queue import make_broker
 from influence.store.store import Store
 
@@ -139,6 +143,11 @@ def test_message_of_the_api_reaches_a_worker_and_is_acknowledged(port: int) -> N
         "SUBSCRIBE elsewhere",
         "MIGRATE 127.0.0.1 1 datainf:x 0 1",
         "SORT datainf:x",
+        "BLPOP datainf:x 1",
+        "XADD datainf:x * a 1",
+        "GEOADD datainf:x 1 1 a",
+        "PFADD datainf:x a",
+        "SETBIT datainf:x 1 1",
     ],
 )
 def test_user_may_not(client_of: Callable[[str], Any], role: str, command: str) -> None:
@@ -195,3 +204,41 @@ def test_worker_is_healthy_only_while_one_of_its_name_is_alive(port: int) -> Non
     workers.withdraw("container-7-0")
     assert check() == 1
     worker.close()
+
+
+@pytest.mark.parametrize("kind", WORK_KINDS, ids=lambda kind: kind.name)
+def test_all_that_becomes_of_work_is_allowed(port: int, kind: WorkKind[Any]) -> None:
+    api, worker = connect(url_of("api", port)), connect(url_of("worker", port))
+    store, other = Store(api), Store(worker)
+    store.idempotency.begin(f"key-{kind.name}")
+    made = work.accept(store.within("team-a"), make_work(kind))
+    other.jobs.start(made.job_id)
+    other.jobs.set_phase(made.job_id, "gradients", total=3)
+    other.jobs.set_done(made.job_id, 1, shard=0)
+    other.jobs.pause(made.job_id)
+    other.jobs.resume(made.job_id)
+    other.jobs.count_attempt(made.job_id, 0)
+    other.jobs.forget_attempt(made.job_id, 0)
+    write_data(other, made)
+    assert other.jobs.require(made.job_id).state == "running"
+    work.finish(other, made, lambda current: current)
+    assert store.within("team-a").work[kind.name].page(limit=5).data
+    assert store.jobs.page(limit=5).data
+    remove_ended(other, now=0.0)
+    work.erase(store, store.work[kind.name], made.id)
+    store.jobs.delete(made.job_id)
+    assert store.jobs.count_by_state() is not None
+    for queue in QUEUES:
+        store.queue.waiting(queue)
+    api.close()
+    worker.close()
+
+
+def test_keys_are_made_and_found_under_the_users_of_the_deployment(port: int) -> None:
+    api = connect(url_of("api", port))
+    known = ApiKeys(api.state, lambda: bytes(32))
+    made, text = known.create("a test", "read")
+    assert known.find(text) == made
+    assert known.revoke(made.id).revoked_at is not None
+    assert known.exist()
+    api.close()

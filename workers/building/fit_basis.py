@@ -15,6 +15,7 @@ from influence.compact.packing import pack_encoder
 from influence.contracts.index import DEFAULT_RANK, Index
 from influence.errors import NonFiniteGradients
 from influence.methods.codes.fidelity import Fidelity, measure_fidelity
+from workers.building.sizes import planned_budget
 from workers.runtime.basis_sample import ENCODER, SAMPLE, Sample
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_indexed_rows
@@ -80,7 +81,7 @@ def _collect(
     ]
     losses = np.zeros(len(rows), dtype=np.float32)
     keep = np.ones(len(rows), dtype=np.bool_)
-    for positions, found in stream_rows(runtime, model, encoded, progress.report):
+    for positions, found in stream_rows(runtime, model, encoded, progress.report, budget=planned_budget(index)):
         losses[positions] = found.losses.float().cpu().numpy()
         keep[[positions[row] for row in found.find_non_finite()]] = False
         for block, values in zip(gradients, found.blocks.values(), strict=True):

@@ -21,6 +21,7 @@ from influence.errors import Conflict, InvalidRequest, NonFiniteGradients, NotFo
 from influence.store.data.chunks import DamagedChunk
 from influence.store.data.indexes import IndexData
 from workers.building.growth_rows import read_kept
+from workers.building.sizes import planned_budget
 from workers.building.wait_for_memory import retry_while_full
 from workers.runtime.basis_sample import ENCODER, LATE, MOMENTS, OLD_MOMENTS, SAMPLE, SOURCE, Sample
 from workers.runtime.models import HotModel
@@ -178,7 +179,7 @@ def _sum_removed(runtime: Runtime, index: Index, model: HotModel, matched: Match
     done = 0
     for start in range(0, len(unknown), _REMOVED_ROWS):
         encoded = model.task.tokenise(file.read_many(unknown[start : start + _REMOVED_ROWS].tolist()))
-        for positions, found in stream_rows(runtime, model, encoded):
+        for positions, found in stream_rows(runtime, model, encoded, budget=planned_budget(index)):
             _require_finite([encoded[positions[row]].row_id for row in found.find_non_finite()])
             total = total + encoder.sum_moments(encoder.project([block.float() for block in found.blocks.values()]))
             done += len(positions)

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from influence.store.work import advance, send
 from workers.building.fit_basis import fit_index
 from workers.building.growth import match_old, store_growth
 from workers.building.precision import measure_precision
+from workers.building.sizes import choose_batch_tokens, choose_shard_rows
 from workers.rows import EncodedRow
 from workers.runtime.interrupts import require_wanted
 from workers.runtime.models import HotModel
@@ -25,9 +27,6 @@ from workers.runtime.state import Runtime
 _CHECK_ROWS = 512
 #: Rows of the batch that measures how fast this machine is.
 _PROBE_ROWS = 8
-_MIN_SHARD_ROWS, _MAX_SHARD_ROWS = 32, 8192
-#: Gradients of one shard held in memory at once, at most.
-_MAX_SHARD_BYTES = 256 << 20
 
 
 def plan_index(runtime: Runtime, index: Index) -> None:
@@ -62,8 +61,8 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
     runtime.store.jobs.set_phase(index.job_id, "loading model", total=1, unit="models")
     model = open_model(runtime, index)
     dataset = runtime.store.datasets.require(index.spec.dataset_id)
-    sample, truncated = check_rows(runtime, model, dataset, index, progress)
-    seconds, factor_bytes = _probe(runtime, model, sample, with_factors=index.spec.kronecker)
+    checked = check_rows(runtime, model, dataset, index, progress)
+    seconds, factor_bytes = _probe(runtime, model, checked.sample, with_factors=index.spec.kronecker)
     rates = Rates(rows_per_second=1.0 / seconds)
     blocks = model.collector.blocks
     matched = None if index.spec.grow_from is None else match_old(runtime, index, blocks)
@@ -77,16 +76,26 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
         worker_budget_bytes=runtime.settings.memory_budget_bytes,
     )
     parameters = sum(block.parameters for block in blocks)
-    rows_per_shard = choose_shard_rows(index.spec, dataset.rows, parameters, rates, runtime.settings.shard_seconds)
+    weights = sum(weight.numel() for weight in model.model.parameters())
+    rows_per_shard = choose_shard_rows(
+        index.spec,
+        dataset.rows,
+        parameters=parameters,
+        weights=weights,
+        tokens_per_row=checked.tokens / dataset.rows,
+        shard_seconds=runtime.settings.shard_seconds,
+        device=runtime.device,
+    )
     plan: dict[str, Any] = {
         "state": "running",
         "rows": dataset.rows,
         "blocks": blocks,
         "parameters": parameters,
         "rows_per_shard": rows_per_shard,
+        "batch_tokens": choose_batch_tokens(weights, runtime.device, runtime.settings.token_budget),
         "shards": math.ceil(dataset.rows / rows_per_shard),
         "estimate": estimate.to_json(),
-        "truncated_rows": truncated,
+        "truncated_rows": checked.truncated,
     }
     if matched is not None:
         plan |= store_growth(runtime, index.model_copy(update=plan), model, matched, progress)
@@ -99,19 +108,27 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
     return advance(runtime.store, index, lambda current: current.model_copy(update=plan))
 
 
-def check_rows(
-    runtime: Runtime, model: HotModel, dataset: Dataset, index: Index, progress: JobProgress
-) -> tuple[list[EncodedRow], int]:
-    """Tokenise every row once, so that a bad row is named before any work; answers a sample and the cut rows."""
+@dataclass
+class CheckedRows:
+    """A sample of the rows, how many were cut, and the tokens of all."""
+
+    sample: list[EncodedRow] = field(default_factory=list)
+    truncated: int = 0
+    tokens: int = 0
+
+
+def check_rows(runtime: Runtime, model: HotModel, dataset: Dataset, index: Index, progress: JobProgress) -> CheckedRows:
+    """Tokenise every row once, so that a bad row is named before any work."""
     rows = open_rows(runtime, dataset.id, model)
     runtime.store.jobs.set_phase(index.job_id, "checking rows", total=dataset.rows)
-    truncated, sample = 0, list[EncodedRow]()
+    checked = CheckedRows()
     for start in range(0, dataset.rows, _CHECK_ROWS):
         encoded = model.task.tokenise(rows.read(start, min(start + _CHECK_ROWS, dataset.rows)))
-        truncated += sum(row.truncated for row in encoded)
-        sample = sample or _spread(encoded, _PROBE_ROWS)
+        checked.truncated += sum(row.truncated for row in encoded)
+        checked.tokens += sum(row.length for row in encoded)
+        checked.sample = checked.sample or _spread(encoded, _PROBE_ROWS)
         progress.report(start + len(encoded))
-    return sample, truncated
+    return checked
 
 
 def _spread(rows: Sequence[EncodedRow], count: int) -> list[EncodedRow]:
@@ -133,15 +150,6 @@ def _probe(runtime: Runtime, model: HotModel, sample: Sequence[EncodedRow], *, w
         # Kept in float64.
         factor_bytes = 8 * sum(left.numel() + right.numel() for left, right in found.factors.values())
     return seconds / len(sample), factor_bytes
-
-
-def choose_shard_rows(spec: IndexSpec, rows: int, parameters: int, rates: Rates, shard_seconds: float) -> int:
-    """Rows a shard: long enough to pay for its delivery, short enough to lose little and to fit in memory."""
-    by_time = int(shard_seconds * rates.rows_per_second)
-    wanted = min(max(by_time, _MIN_SHARD_ROWS), _MAX_SHARD_ROWS)
-    if spec.storage == "full":
-        wanted = min(wanted, max(1, _MAX_SHARD_BYTES // (4 * max(parameters, 1))))
-    return max(1, min(wanted, rows))
 
 
 def estimate_build(spec: IndexSpec, rows: int, blocks: Sequence[Block], rates: Rates, factor_bytes: int) -> Estimate:

@@ -16,6 +16,7 @@ from workers.building.fit_basis import refuse_non_finite
 from workers.building.full import FullShard
 from workers.building.kronecker import ShardFactors
 from workers.building.plan import shard_size
+from workers.building.sizes import planned_budget
 from workers.building.wait_for_memory import retry_while_full
 from workers.gradients.collector import RowGradients
 from workers.rows import EncodedRow
@@ -104,14 +105,17 @@ def collect_shard(
             progress.report(known + done)
 
     wanted = [encoded[place] for place in rows.wanted]
-    for positions, found in stream_rows(runtime, model, wanted, report, with_factors=rows.factors is not None):
+    budget = planned_budget(index)
+    for positions, found in stream_rows(
+        runtime, model, wanted, report, with_factors=rows.factors is not None, budget=budget
+    ):
         rows.put(rows.wanted[positions].tolist(), found)
         del found  # before the next batch is computed
     row_ids = [row.row_id for row in encoded]
     refuse_non_finite(index, [row_id for row_id, keep in zip(row_ids, rows.keep, strict=True) if not keep])
     if rows.factors is not None:
         for _, found in stream_rows(
-            runtime, model, [encoded[place] for place in rows.factors.again], with_factors=True
+            runtime, model, [encoded[place] for place in rows.factors.again], with_factors=True, budget=budget
         ):
             rows.factors.add(found)
     return row_ids, rows

@@ -83,7 +83,9 @@ def wrap_base(
     base: BaseModel, config: AdapterConfig, task: TaskName, *, dropout: float = 0.0, init: bool | str | None = None
 ) -> Any:
     """The base model under a fresh adapter, as before its training. Raises AdapterMismatch and UnsupportedModule."""
-    selector = ModuleSelector(config, LayerNames(base.model.config.model_type))
+    # A UNet's configuration is of diffusers, which knows no types of models.
+    model_type = getattr(base.model.config, "model_type", None)
+    selector = ModuleSelector(config, LayerNames(model_type))
     selected = _select_modules(base.model, selector)
     parameters = [name for name, _ in base.model.named_parameters() if selector.targets(name)]
     if not selected and not parameters:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from workers.batching.budget import TokenBudget
 from workers.batching.stream import BatchOptions, stream_batches, stream_gradients
 from workers.gradients.collector import RowGradients
 from workers.rows import Batch, EncodedRow
@@ -19,14 +20,18 @@ def stream_rows(
     report: Callable[[int], None] | None = None,
     *,
     with_factors: bool = False,
+    budget: TokenBudget | None = None,
 ) -> Iterator[tuple[list[int], RowGradients]]:
-    """Yield (positions in `encoded`, their gradients) batch by batch; `report` hears of rows done."""
+    """Yield (positions in `encoded`, their gradients) batch by batch; `report` hears of rows done.
+
+    Batches are of the size of `budget`; without one, of what this process has found to be fast.
+    """
     done = 0
     for positions, gradients in stream_gradients(
         model.collector,
         encoded,
         model.task.collate,
-        batch_options(runtime),
+        batch_options(runtime, budget),
         with_factors=with_factors,
     ):
         yield positions, gradients
@@ -51,6 +56,6 @@ def stream_forward(
     yield from stream_batches(run, encoded, model.task.collate, batch_options(runtime))
 
 
-def batch_options(runtime: Runtime) -> BatchOptions:
-    """This process's device, token budget and device lock."""
-    return BatchOptions(runtime.device, runtime.token_budget, runtime.device_lock)
+def batch_options(runtime: Runtime, budget: TokenBudget | None = None) -> BatchOptions:
+    """This process's device, its token budget or the one given, and its device lock."""
+    return BatchOptions(runtime.device, budget or runtime.token_budget, runtime.device_lock)

@@ -293,6 +293,19 @@ class GenerationSettings(BaseModel):
     steps: int = Field(25, description="Steps of DDIM.")
 
 
+class GradientLengths(BaseModel):
+    """
+    Lengths of the rows' gradients over all blocks, in the index's metric: their `mean`, and the share of rows that
+    `count`, (sum |g|)^2 / (n sum |g|^2). Of one run's checkpoints that of the largest mean tells most.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    count: float
+    mean: float
+
+
 class GradientSettings(BaseModel):
     """
     What decides the value of a gradient; part of the index's address.
@@ -654,6 +667,21 @@ class QueryChange(BaseModel):
     test_points: int
     to_loss: float
     to_query_id: str
+
+
+class QueryScores(BaseModel):
+    """
+    Per test point the scores of every row of the data set in its order, and influence = -score; null where a row is
+    not in the index.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    influence: list[list[float | None]] = Field(..., examples=[[[-1.5, 0.25, 2.0]]])
+    query_id: str = Field(..., examples=["qry_01J9"])
+    rows: int = Field(..., examples=[3])
+    score: list[list[float | None]] = Field(..., examples=[[[1.5, -0.25, -2.0]]])
 
 
 class ReviewProgress(BaseModel):
@@ -1424,6 +1452,7 @@ class Index(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
+    batch_tokens: int | None = None
     blocks: list[Block] = Field([], validate_default=True)
     built_by: str | None = None
     bytes: int | None = None
@@ -1435,6 +1464,7 @@ class Index(BaseModel):
     error: dict[str, Any] | None = None
     estimate: dict[str, Any] | None = None
     fidelity: dict[str, Any] | None = None
+    gradient_lengths: GradientLengths | None = None
     growth: Growth | None = None
     id: str
     job_id: str
@@ -1718,7 +1748,7 @@ class QueryRequest(BaseModel):
     k: int = Field(10, description="Rows per ranking.")
     method: str = Field(
         "datainf",
-        description="Name of a method or baseline; 'GET /v1/methods' lists them.",
+        description="Name of a method or baseline ('GET /v1/methods' lists them), or 'auto': what agreed best with retraining, on this index where an evaluation judged it.",
     )
     order: Literal["helpful", "harmful", "absolute", "both"] | str = Field(
         "both", description="Which rankings to return."
@@ -2082,6 +2112,7 @@ class Query(BaseModel):
     """
     A query and, once its job succeeded, its results. `checkpoints` are those summed over, the asked one first.
 
+    `method_reason` says why the method was taken where the request left it open ('auto'); `request` then names it, too.
     `reduction` says whether losses, of the test points too, are means or sums over tokens. `calibration` is what turns
     scores into predicted changes of loss, where an evaluation found that they say any.
     """
@@ -2099,6 +2130,7 @@ class Query(BaseModel):
     index_id: str
     job_id: str
     method: str
+    method_reason: str | None = None
     milliseconds: dict[str, float] | None = None
     namespace: str = "default"
     notes: list[str] = []

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from datainf_client.generated import models
-from datainf_client.http.session import Json
 from datainf_client.resources.base import Work
 from datainf_client.tables.frames import make_frame, query_records
 from datainf_client.tables.html import query_html
@@ -34,15 +33,12 @@ class Query(models.Query, Work):
 
     def scores(self) -> list[list[float | None]]:
         """Scores of every row of the data set, one list per test point; None where a row is not in the index."""
-        influence: list[list[float | None]] = self.wait()._read_scores()["influence"]
-        return [[None if value is None else -value for value in row] for row in influence]
+        found: list[list[float | None]] = self.wait()._session.get(f"{self.path}/scores")["score"]
+        return found
 
     def save_scores(self, target: Path) -> None:
-        """Write all scores as Parquet, a column per test point."""
+        """Write all scores as Parquet, a column `score_N` per test point beside its influence."""
         self.wait()._session.download(f"{self.path}/scores", target, media_type=_PARQUET)
-
-    def _read_scores(self) -> Json:
-        return self._session.get(f"{self.path}/scores")
 
     def _repr_html_(self) -> str:
         return query_html(self)

@@ -9,6 +9,8 @@ scripts call: a palette is looked up, grey repeated, CMYK turned, and an alpha c
 import io
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -16,14 +18,23 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from influence.errors import BrokenRow
 from influence.rows.images.budget import MemoryBudget
-from influence.rows.images.limits import PLAIN_PIXEL_BYTES, PROGRESSIVE_PIXEL_BYTES, WEBP_PIXEL_BYTES, ImageLimits
+from influence.rows.images.limits import (
+    CONVERTED_BYTES,
+    ONE_CHANNEL_BYTES,
+    PROGRESSIVE_BYTES,
+    RGB_BYTES,
+    WEBP_BYTES,
+    ImageLimits,
+)
 
+_ORIENTATION = ExifTags.Base.Orientation
 FORMATS = ("PNG", "JPEG", "WEBP")
 # Sizes are refused from the header here, with limits of our own and an error of the house instead of a warning.
 Image.MAX_IMAGE_PIXELS = None
 #: Colour modes that become RGB without a guess: 8 bits a channel or less.
 MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
-#: Those whose pixels are more than what becomes of them.
+_ONE_CHANNEL = ("1", "L", "P")
+#: Those that have a channel for how opaque a pixel is.
 _WITH_ALPHA = frozenset({"LA", "PA", "RGBA"})
 #: A JPEG that carries further pictures, such as a preview: the first is the picture.
 _WITH_FURTHER = "MPO"
@@ -60,16 +71,18 @@ class Decoded:
     lost_alpha: bool = False
 
 
-def decode_image(content: bytes, limits: ImageLimits, budget: MemoryBudget) -> Decoded:
-    """Decode one image. Raises BrokenRow, without a row number, for all that is not one plain image within the limits.
+@contextmanager
+def decoded_image(content: bytes, limits: ImageLimits, budget: MemoryBudget) -> Iterator[Decoded]:
+    """One image, for as long as the block lasts: it waits for memory that others hold, and holds its own until then.
 
-    Waits while others hold the memory that it needs.
+    Raises BrokenRow, without a row number, for all that is not one plain image within the limits.
     """
     with _open(io.BytesIO(content)) as opened:
         _check_size(opened, limits)
         _check_kind(opened)
-        with budget.held(_memory_bytes(opened, limits)):
-            return _load(opened)
+        turn = _turn_of(opened)
+        with budget.held(_memory_bytes(opened, limits, is_turned=turn is not None)):
+            yield _load(opened, turn)
 
 
 def _open(file: BinaryIO) -> Image.Image:
@@ -106,37 +119,70 @@ def _check_kind(opened: Image.Image) -> None:
         )
 
 
-def _memory_bytes(opened: Image.Image, limits: ImageLimits) -> int:
-    """What decoding takes. Raises BrokenRow where that is more than any image may."""
-    each = PLAIN_PIXEL_BYTES
+def _memory_bytes(opened: Image.Image, limits: ImageLimits, *, is_turned: bool) -> int:
+    """What decoding takes. Raises BrokenRow where that is more than images may take together."""
+    each = CONVERTED_BYTES
     if opened.format == "WEBP":
-        each = WEBP_PIXEL_BYTES
+        each = WEBP_BYTES
     elif opened.info.get("progressive"):
-        each = PROGRESSIVE_PIXEL_BYTES
+        each = PROGRESSIVE_BYTES
+    elif not is_turned:
+        each = {"RGB": RGB_BYTES, **dict.fromkeys(_ONE_CHANNEL, ONE_CHANNEL_BYTES)}.get(opened.mode, each)
     needed = opened.width * opened.height * each
     if needed > limits.memory_bytes:
+        most = limits.memory_bytes // each
         raise BrokenRow(
-            f"the image has {opened.width} x {opened.height} pixels in a compression that is decoded as a whole.",
-            hint=f"WebP and progressive JPEG are taken up to {limits.memory_bytes // each:,} pixels: save it as PNG or "
-            "as baseline JPEG, or scale it down.",
-            extra={"width": opened.width, "height": opened.height, "max_pixels": limits.memory_bytes // each},
+            f"the image has {opened.width} x {opened.height} pixels, which take {needed >> 20} MiB to decode.",
+            hint=f"Of its kind at most {most:,} pixels are taken. Scale it down, or save it upright as PNG or baseline "
+            "JPEG in RGB.",
+            extra={"width": opened.width, "height": opened.height, "max_pixels": most},
         )
     return needed
 
 
-def _load(opened: Image.Image) -> Decoded:
+def _turn_of(opened: Image.Image) -> Image.Transpose | None:
+    """How an image is to be turned by its EXIF. Raises BrokenRow where that cannot be read."""
     try:
-        turn = _TURNS.get(opened.getexif().get(ExifTags.Base.Orientation, 1))
+        # What the header holds: a PNG would be decoded to look for more behind its pixels.
+        return _TURNS.get(Image.Image.getexif(opened).get(_ORIENTATION, 1))
+    except _BAD_BYTES as error:
+        raise _unreadable(error) from error
+
+
+def _refuse_late_turn(opened: Image.Image) -> None:
+    """Raise BrokenRow where EXIF behind the pixels says that they are to be turned."""
+    exif = Image.Exif()
+    exif.load(opened.info["exif"])
+    if exif.get(_ORIENTATION, 1) in _TURNS:
+        raise BrokenRow(
+            "the image says how it is turned behind its pixels.", hint="Save it upright, or with EXIF first."
+        )
+
+
+def _load(opened: Image.Image, turn: Image.Transpose | None) -> Decoded:
+    try:
+        had_exif = "exif" in opened.info
         opened.load()
-        mode, lost_alpha = opened.mode, opened.mode in _WITH_ALPHA or "transparency" in opened.info
+        if "exif" in opened.info and not had_exif:
+            _refuse_late_turn(opened)
+        mode, lost_alpha = opened.mode, _is_transparent(opened)
         opened.info = {}
-        image = opened.copy() if mode == "RGB" else opened.convert("RGB")
+        image = opened if mode == "RGB" else opened.convert("RGB")
     except MemoryError as error:
         raise BrokenRow("the image asks for more memory than there is.", hint="Scale it down.") from error
     except _BAD_BYTES as error:
         raise _unreadable(error) from error
-    opened.close()
+    if image is not opened:
+        opened.close()
     return Decoded(image if turn is None else image.transpose(turn), mode, lost_alpha)
+
+
+def _is_transparent(opened: Image.Image) -> bool:
+    """Whether some pixel is not opaque, or a colour is called transparent."""
+    if opened.mode not in _WITH_ALPHA:
+        return "transparency" in opened.info
+    least, _ = opened.getchannel("A").getextrema()
+    return isinstance(least, int) and least < 255
 
 
 def _unreadable(error: Exception) -> BrokenRow:

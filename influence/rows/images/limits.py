@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
-#: Bytes that a pixel takes while an image is decoded and made RGB, by how the file is compressed. A progressive JPEG
-#: holds all its coefficients, and the decoder of WebP several canvases.
-PLAIN_PIXEL_BYTES, PROGRESSIVE_PIXEL_BYTES, WEBP_PIXEL_BYTES = 7, 13, 16
+#: Bytes that a pixel takes while an image is decoded and made RGB. Pillow spends four on a pixel of several channels,
+#: and what is converted or turned is there twice. A progressive JPEG holds all its coefficients, and the decoder of
+#: WebP several canvases.
+RGB_BYTES, ONE_CHANNEL_BYTES, CONVERTED_BYTES, PROGRESSIVE_BYTES, WEBP_BYTES = 4, 5, 8, 12, 16
+_BUDGET_BYTES = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,5 +19,5 @@ class ImageLimits:
 
     @property
     def memory_bytes(self) -> int:
-        """What decoding may take at once: that of the largest plain image."""
-        return self.max_pixels * PLAIN_PIXEL_BYTES
+        """What decoding may take, of all images at once."""
+        return self.max_pixels * _BUDGET_BYTES

@@ -11,7 +11,7 @@ from PIL import Image
 from influence.errors import BrokenRow
 from influence.rows.images.budget import MemoryBudget
 from influence.rows.images.content import inline_image
-from influence.rows.images.decoding import Decoded, decode_image
+from influence.rows.images.decoding import decoded_image
 from influence.rows.images.limits import ImageLimits
 
 _DATA_URL = ("data:image/png;base64,", "data:image/jpeg;base64,", "data:image/webp;base64,")
@@ -51,6 +51,15 @@ class InlineKeeper:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class ReadImage:
+    """The field `image` of a row, and how the file was: its colour mode, and whether transparency was left out."""
+
+    field: dict[str, Any]
+    mode: str
+    lost_alpha: bool
+
+
 class ImageReader:
     """Reads cells that hold an image: decoded within the limits, handed to a keeper."""
 
@@ -59,22 +68,23 @@ class ImageReader:
         self._limits = limits
         self._budget = budget or shared_budget(limits)
 
-    def read(self, value: Any, column: str) -> tuple[dict[str, Any], Decoded]:
-        """The field `image` of a row, and what was decoded. Raises BrokenRow without a row number."""
+    def read(self, value: Any, column: str) -> ReadImage:
+        """The image in a cell. Raises BrokenRow without a row number."""
         try:
-            decoded = self._decode(value, column)
-            return self._keeper.keep(decoded.image), decoded
+            content = self._content_of(value)
+            with decoded_image(content, self._limits, self._budget) as decoded:
+                return ReadImage(self._keeper.keep(decoded.image), decoded.mode, decoded.lost_alpha)
         except BrokenRow as error:
             raise BrokenRow(
                 f"column {column!r}{_named(value)}: {error.detail}", hint=error.hint, extra=error.extra
             ) from error
 
-    def _decode(self, value: Any, column: str) -> Decoded:
+    def _content_of(self, value: Any) -> bytes:
         if isinstance(value, ImageFile):
             self._check_bytes(value.size)
         content = _content_of(value)
         self._check_bytes(len(content))
-        return decode_image(content, self._limits, self._budget)
+        return content
 
     def _check_bytes(self, size: int) -> None:
         if size > self._limits.max_bytes:

@@ -142,12 +142,17 @@ def read_list(path: Path) -> list[str]:
 
 def _load_file(path: Path) -> Image.Image:
     with Image.open(path, formats=("PNG",)) as opened:
-        return opened.convert("RGB")
+        return _as_rgb(opened)
 
 
 def _load(png: str) -> Image.Image:
     with Image.open(io.BytesIO(base64.b64decode(png)), formats=("PNG",)) as opened:
-        return opened.convert("RGB")
+        return _as_rgb(opened)
+
+
+def _as_rgb(opened: Image.Image) -> Image.Image:
+    opened.load()
+    return opened if opened.mode == "RGB" else opened.convert("RGB")
 
 
 def _damaged(image: Mapping[str, Any]) -> Internal:

@@ -80,6 +80,27 @@ def test_columns_and_label_names_are_fields_of_the_form(client: TestClient) -> N
     assert answer.json()["label_names"] == ["no", "yes"]
 
 
+@pytest.mark.parametrize("names", ['["no", "yes"]', ["no", "yes"]])
+def test_a_list_comes_as_json_or_an_item_per_field(client: TestClient, names: Any) -> None:
+    files = {"file": ("rows.csv", "text,label\nhello,1\n")}
+    answer = client.post("/v1/datasets", data={"label_names": names}, files=files)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["label_names"] == ["no", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"label_names": "no, yes"}, "invalid_request"),
+        ({"label_names": ["x"] * 2_001}, "too_large"),
+        ({"name": ["a", "b"]}, "invalid_request"),
+    ],
+)
+def test_what_is_no_list_is_not_guessed_at(client: TestClient, fields: dict[str, Any], code: str) -> None:
+    files = {"file": ("rows.csv", "text,label\nhello,1\n")}
+    assert client.post("/v1/datasets", data=fields, files=files).json()["code"] == code
+
+
 def test_lists_are_paged_newest_first(client: TestClient) -> None:
     ids = [send(client, f'{{"text": "row {number}"}}\n').json()["id"] for number in range(5)]
     seen, after = [], ""

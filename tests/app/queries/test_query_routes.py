@@ -219,7 +219,8 @@ def test_all_scores_as_json(client: TestClient, scored: tuple[str, Any]) -> None
     query_id, truth = scored
     body = client.get(f"/v1/queries/{query_id}/scores").json()
     assert (body["query_id"], body["rows"]) == (query_id, 12)
-    assert [row[11] for row in body["influence"]] == [None, None]
+    assert [row[11] for row in body["influence"]] == [row[11] for row in body["score"]] == [None, None]
+    assert [row[:11] for row in body["score"]] == [[-value for value in row[:11]] for row in body["influence"]]
     assert np.array_equal(np.array([row[:11] for row in body["influence"]], dtype=np.float32), truth[:, :11])
 
 
@@ -228,8 +229,9 @@ def test_all_scores_as_parquet(client: TestClient, scored: tuple[str, Any]) -> N
     answer = client.get(f"/v1/queries/{query_id}/scores", headers={"Accept": "application/vnd.apache.parquet"})
     assert answer.headers["content-type"] == "application/vnd.apache.parquet"
     table = pq.read_table(io.BytesIO(answer.content))
-    assert table.column_names == ["test_point_0", "test_point_1"]
-    assert np.array_equal(np.stack([column.to_numpy() for column in table.columns]), truth, equal_nan=True)
+    assert table.column_names == ["score_0", "score_1", "test_point_0", "test_point_1"]
+    columns = np.stack([column.to_numpy() for column in table.columns])
+    assert np.array_equal(columns, np.concatenate([-truth, truth]), equal_nan=True)
 
 
 def test_more_queries_than_the_queue_takes_are_told_to_come_back(

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from influence.contracts.points import GenerationSettings
+from workers.tasks.diffusion.parts import PipelineParts
 
 
 @torch.no_grad()
 def sample_latents(
     model: torch.nn.Module,
-    scheduler: Any,
+    parts: PipelineParts,
     texts: tuple[Tensor, Tensor],
     size: tuple[int, ...],
     asked: GenerationSettings,
@@ -27,8 +28,10 @@ def sample_latents(
     from diffusers import DDIMScheduler
 
     first = next(model.parameters())
-    steps: Any = DDIMScheduler.from_config(scheduler.config, clip_sample=False, set_alpha_to_one=False)
-    steps.set_timesteps(min(asked.steps, int(scheduler.config.num_train_timesteps)))
+    # Pixels are known to lie within -1 and 1; what latents are bounded by is not.
+    bounds = {"clip_sample": parts.vae is None, "set_alpha_to_one": False, "timestep_spacing": "trailing"}
+    steps: Any = DDIMScheduler.from_config(parts.scheduler.config, **bounds)
+    steps.set_timesteps(min(asked.steps, int(parts.scheduler.config.num_train_timesteps)))
     drawn = np.random.default_rng([asked.seed]).standard_normal(size, dtype=np.float32)
     latents = torch.from_numpy(drawn)[None].to(device=first.device, dtype=first.dtype)
     is_guided = asked.guidance_scale != 1.0

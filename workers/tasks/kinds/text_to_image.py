@@ -102,7 +102,7 @@ class TextToImage:
         (caption, blank), _ = self._read([str(row["text"]), ""])
         text, empty = (self._conditions.states(ids) for ids in (caption, blank))
         size = self._conditions.latent_shape
-        latents = sample_latents(model, self._parts.scheduler, (text, empty), size, asked, lock)
+        latents = sample_latents(model, self._parts, (text, empty), size, asked, lock)
         return Prediction(image=inline_image(self._conditions.show(latents)))
 
     def with_prediction(self, row: Row, prediction: Prediction) -> Row:

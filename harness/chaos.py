@@ -1,0 +1,116 @@
+"""Builds under fire: processes are killed, stopped and asked to end, jobs cancelled, indexes deleted and made anew.
+
+A build that is left alone in the end has to succeed, with every row once, and with the very scores of an undisturbed
+build. Which faults come and when follows from the seed alone.
+"""
+
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.checker import count_rows, read_scores
+from harness.house import FINAL, House, opened
+
+_PAUSE_SECONDS = 3.0
+
+
+@dataclass
+class Chaos:
+    """One run: `faults` of it so far, and what was found wrong."""
+
+    house: House
+    dice: random.Random
+    rows: int
+    stop_seconds: float
+    done: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+    def disturb(self, index: dict[str, Any]) -> dict[str, Any]:
+        """One fault; answers the index as it is now."""
+        faults: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "kill-worker": lambda now: self._signal(now, self._worker(), signal.SIGKILL),
+            "end-worker": lambda now: self._signal(now, self._worker(), signal.SIGTERM),
+            "kill-api": lambda now: self._signal(now, "api", signal.SIGKILL),
+            "kill-redis": lambda now: self._signal(now, "redis", signal.SIGKILL),
+            "stop-worker": self._stop,
+            "cancel": lambda now: self._again(now, f"/v1/jobs/{now['job_id']}"),
+            "delete": lambda now: self._again(now, f"/v1/indexes/{now['id']}"),
+        }
+        name = self.dice.choices(list(faults), weights=[8, 4, 2, 1, 1, 2, 2])[0]
+        self.done[name] += 1
+        return faults[name](index)
+
+    def _worker(self) -> str:
+        return self.dice.choice([name for name in self.house.names if name.startswith("worker")])
+
+    def _signal(self, index: dict[str, Any], name: str, number: int) -> dict[str, Any]:
+        self.house.kill(name, number)
+        time.sleep(0.2)
+        self.house.start()
+        return index
+
+    def _stop(self, index: dict[str, Any]) -> dict[str, Any]:
+        name = self._worker()
+        self.house.kill(name, signal.SIGSTOP)
+        time.sleep(self.stop_seconds)
+        self.house.kill(name, signal.SIGCONT)
+        return index
+
+    def _again(self, index: dict[str, Any], deleted: str) -> dict[str, Any]:
+        self.house.call("DELETE", deleted)
+        return ask(self.house, index["request"])
+
+    def build(self, request: dict[str, Any], faults: int, true_scores: list[list[float]]) -> None:
+        """Build under so many faults, then check."""
+        index = ask(self.house, request)
+        for _ in range(faults):
+            time.sleep(self.dice.uniform(0, _PAUSE_SECONDS))
+            index = self.disturb(index)
+            state = self.house.call("GET", f"/v1/indexes/{index['id']}").json().get("state")
+            if state in FINAL or state is None:
+                break
+        job = self.house.wait(self.house.call("GET", f"/v1/indexes/{index['id']}").json()["job_id"])
+        if job["state"] != "succeeded":
+            self.wrong.append(f"the build {job['id']} {job['state']}: {job.get('error')}")
+            return
+        self.wrong += count_rows(self.house.store(), index["id"], self.rows)
+        if read_scores(self.house, index["id"]) != true_scores:
+            self.wrong.append(f"the scores of {index['id']} are not those of an undisturbed build")
+        self.house.call("DELETE", f"/v1/indexes/{index['id']}")
+
+
+def ask(house: House, request: dict[str, Any]) -> dict[str, Any]:
+    """The index of a request."""
+    answer = house.call("POST", "/v1/indexes", json=request)
+    if answer.status_code not in (200, 202):
+        raise RuntimeError(f"no index: {answer.text}")
+    return {**answer.json(), "request": request}
+
+
+def run_chaos(
+    folder: Path, *, seed: int, builds: int, faults: int, rows: int, stop_seconds: float, variant: str = ""
+) -> tuple[Counter[str], list[str]]:
+    """(faults by name, what was found wrong); each build meets up to `faults` of them."""
+    with opened(folder, variant=variant) as house:
+        checkpoint, dataset = house.send(rows, seed)
+        requests = [
+            {"checkpoint_id": checkpoint, "dataset_id": dataset, "storage": storage, "max_length": 64}
+            for storage in ("compact", "full")
+        ]
+        chaos = Chaos(house, random.Random(seed), rows, stop_seconds)
+        truth = []
+        for request in requests:
+            index = ask(house, request)
+            job = house.wait(index["job_id"])
+            chaos.wrong += [] if job["state"] == "succeeded" else [f"undisturbed: {job}"]
+            chaos.wrong += count_rows(house.store(), index["id"], rows)
+            truth.append(read_scores(house, index["id"]))
+            house.call("DELETE", f"/v1/indexes/{index['id']}")
+        for number in range(builds):
+            chaos.build(requests[number % 2], faults, truth[number % 2])
+        return chaos.done, chaos.wrong

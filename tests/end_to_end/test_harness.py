@@ -1,0 +1,75 @@
+"""The harness tells a whole service from a broken one; a little of its fuzzing runs here, the rest in `make fuzz`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.work import make_work
+
+from app.main import create_app
+from app.settings import ApiSettings
+from harness import load, soak
+from harness.checker import count_rows
+from influence.contracts.work import INDEX
+from influence.store.data.files import Files
+from influence.store.store import Store
+from influence.store.work import accept
+
+ROWS = 6
+
+
+def keep_rows(store: Store, *shards: list[int], build: str = "") -> str:
+    """An index whose shards hold these rows."""
+    index = accept(store, make_work(INDEX))
+    for number, rows in enumerate(shards):
+        store.index_data.write_rows(build or index.build, number, "kept", np.array(rows, np.int64))
+    return str(index.id)
+
+
+def test_rows_that_are_all_there_once_are_right(store: Store) -> None:
+    assert count_rows(store, keep_rows(store, [0, 1, 2], [3, 4, 5]), ROWS) == []
+
+
+@pytest.mark.parametrize(
+    ("shards", "told"),
+    [
+        (([0, 1], [3, 4, 5]), "row 2 is there 0 times"),
+        (([0, 1, 2, 3], [3, 4, 5]), "row 3 is there 2 times"),
+        (([1, 2, 3], [4, 5, 6]), "row 6 does not exist"),
+        ((), "row 0 is there 0 times"),
+    ],
+)
+def test_rows_that_are_lost_double_or_strange_are_found(store: Store, shards: tuple[list[int], ...], told: str) -> None:
+    assert told in count_rows(store, keep_rows(store, *shards), ROWS)
+
+
+def test_load_tells_who_was_treated_badly() -> None:
+    served, refused = load.Sample(202, 0.1, None), load.Sample(429, 0.1, "5")
+    assert load.judge([served] * 10 + [refused] * 90) == []
+    assert load.judge([served, load.Sample(500, 0.1, None)]) == ["1 answers of status 500"]
+    assert load.judge([served, load.Sample(503, 0.1, None)]) == ["1 refusals without Retry-After"]
+    assert load.judge([load.Sample(202, 9.0, None)]) == ["the slowest of 100 who were served waited 9.0 s"]
+    assert load.judge([refused]) == ["nobody was served"]
+
+
+def test_soak_tells_what_grew() -> None:
+    flat = [soak.Level(100.0, 40.0, 50.0)] * 9
+    assert soak.judge(flat) == []
+    for name in ("mib", "handles", "keys"):
+        levels = [soak.Level(**{**vars(level), name: 50.0 * number}) for number, level in enumerate(flat)]
+        assert [line.split()[0] for line in soak.judge(levels)] == [name]
+
+
+@pytest.mark.leaks
+def test_odd_requests_are_answered_as_the_document_says(store: Store, tmp_path: Path) -> None:
+    pytest.importorskip("schemathesis", reason="installed by 'make install' from requirements.lock")
+    from harness.fuzz import run_fuzz
+    from harness.fuzzed import fill
+
+    settings: dict[str, Any] = {"allowed_hosts": ["testserver"], "max_wait_seconds": 0.0, "hub_offline": True}
+    chosen = ApiSettings(redis_url=store.connections.state_url, data_dir=tmp_path, **settings)
+    app = create_app(chosen, store=store, files=Files(tmp_path))
+    statuses, wrong = run_fuzz(app, seed=16, requests=150, ids=fill(store))
+    assert wrong == []
+    assert sum(statuses.values()) > 50
