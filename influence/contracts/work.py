@@ -32,12 +32,12 @@ class WorkKind(Generic[Made]):
     """One kind of long work.
 
     `collection` is where its records are read, `/v1/{collection}/{id}`, and their ids begin with `prefix`. `actors` are
-    the steps on its queue, the one that begins first. Records live `lifetime_seconds` from their end on, or until they
-    are deleted. `holds` says while what a record is not deleted that it was made from: for ever, or while it is worked
-    on, after which it goes along with the rows that it is about; where it is None, the record is deleted along with
-    anything that it was made from. `leaves_record` says whether a record stays when its job is cancelled; one at an
-    address of its content does not, for the same request finds it again. `is_source` says whether other records are
-    made from its records.
+    the steps on its queue, the one that begins first, the one that ends last. Records live `lifetime_seconds` from
+    their end on, or until they are deleted. `holds` says while what a record is not deleted that it was made from: for
+    ever, or while it is worked on, after which it goes along with the rows that it is about; where it is None, the
+    record is deleted along with anything that it was made from. `leaves_record` says whether a record stays when its
+    job is cancelled; one at an address of its content does not, for the same request finds it again. `is_source` says
+    whether other records are made from its records.
     """
 
     name: JobKind
@@ -55,6 +55,13 @@ class WorkKind(Generic[Made]):
     def argument(self) -> str:
         """Name of the record's id in messages."""
         return f"{self.name}_id"
+
+    def goes_first(self, actor: str) -> bool:
+        """Whether a step does not wait behind other work: beginning and end of what is done in many pieces are short.
+
+        Otherwise a finished index would stand behind every piece of a larger one that was asked for after it.
+        """
+        return len(self.actors) > 1 and actor in (self.actors[0], self.actors[-1])
 
     def path(self, record_id: str) -> str:
         """Where a record is read."""

@@ -23,6 +23,10 @@ if redis.call('SREM', KEYS[1], ARGV[1]) == 0 or redis.call('HEXISTS', KEYS[3], A
 redis.call('RPUSH', KEYS[2], ARGV[1])
 return 1
 """
+#: KEYS: the queue. ARGV: a message's name. Nothing where a worker was quicker.
+_MOVE_FIRST = """
+if redis.call('LREM', KEYS[1], -1, ARGV[1]) == 1 then redis.call('LPUSH', KEYS[1], ARGV[1]) end
+"""
 #: Longer than any stretch in which a worker holds the interpreter, such as loading a model.
 HEARTBEAT_TIMEOUT_MS = 45_000
 #: Run the queue's maintenance at every fetch: the default leaves a killed worker's shard lying for minutes.
@@ -52,13 +56,15 @@ class Queue:
         self._client = client
         self._broker = make_broker(client)
         self._put_back = client.register_script(_PUT_BACK)
+        self._move_first = client.register_script(_MOVE_FIRST)
 
     def submit(self, actor: str, **arguments: Any) -> None:
-        """Put one message on the actor's queue. Delivery is at least once."""
-        message: Message[Any] = Message(
-            queue_name=KIND_OF_ACTOR[actor].queue, actor_name=actor, args=(), kwargs=arguments, options={}
-        )
-        self._broker.enqueue(message)
+        """Put one message on the actor's queue, first where its kind of work says so. Delivered at least once."""
+        kind = KIND_OF_ACTOR[actor]
+        message: Message[Any] = Message(queue_name=kind.queue, actor_name=actor, args=(), kwargs=arguments, options={})
+        sent = self._broker.enqueue(message)
+        if kind.goes_first(actor):
+            self._move_first(keys=[_full(kind.queue)], args=[sent.options["redis_message_id"]])
 
     def waiting(self, queue: QueueName) -> list[tuple[str, dict[str, Any]]]:
         """(actor, arguments) of every message queued or being worked on, retries included.
