@@ -70,11 +70,11 @@ def lowest_rows(values: Floats, k: int) -> Rows:
 
 
 def percentiles(scores: Floats, rows: Rows) -> NDArray[np.float64]:
-    """Share of all rows with a lower score than each of some rows, in 0..100."""
+    """Share of the other rows with a lower score than each of some rows, in 0..100, both ends included."""
     levels, place = np.unique(scores[rows], return_inverse=True)
     counts = np.bincount(np.searchsorted(levels, scores, side="right"), minlength=len(levels) + 1)
     # `counts[j]` are the rows from level j-1 up to level j, level j itself left out.
-    return np.multiply(np.cumsum(counts)[place], 100.0 / len(scores), dtype=np.float64)
+    return np.multiply(np.cumsum(counts)[place], 100.0 / max(len(scores) - 1, 1), dtype=np.float64)
 
 
 #: Makes the median of absolute deviations the standard deviation of a normal distribution.

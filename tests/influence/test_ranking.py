@@ -42,11 +42,15 @@ def test_rankings_equal_a_full_stable_sort_whatever_the_ties(values: list[int], 
 
 
 @given(few_values)
-def test_a_percentile_is_the_share_of_rows_with_a_lower_score(values: list[int]) -> None:
+def test_a_percentile_is_the_share_of_the_other_rows_with_a_lower_score(values: list[int]) -> None:
     scores = np.array(values, dtype=np.float64)
     rows = np.arange(len(values))[::-1]
-    expected = [100.0 * sum(other < values[row] for other in values) / len(values) for row in rows]
+    expected = [100.0 * sum(other < values[row] for other in values) / max(len(values) - 1, 1) for row in rows]
     np.testing.assert_allclose(percentiles(scores, rows), expected, rtol=1e-12)
+
+
+def test_the_scale_of_percentiles_is_used_up_to_both_ends() -> None:
+    assert percentiles(np.array([3.0, 1.0, 2.0]), np.arange(3)).tolist() == [100.0, 0.0, 50.0]
 
 
 def test_more_rows_than_the_index_has_are_refused_with_the_count() -> None:
