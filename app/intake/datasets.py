@@ -1,8 +1,8 @@
 """Untrusted table -> accepted data set on disk, addressed by its normalised rows, and its images by theirs."""
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +20,7 @@ from influence.contracts.dataset import ROW_FORMS, Dataset, RowKind, RowProblem
 from influence.digests import digest_within
 from influence.errors import ColumnsUnmatched, DatainfError, NotFound
 from influence.rows.columns import ColumnMap, choose_columns
+from influence.rows.content import Source
 from influence.rows.file import RowFile, dataset_digest, write_rows
 from influence.rows.findings import list_names
 from influence.rows.images.limits import ImageLimits
@@ -110,9 +111,13 @@ def accept_table(
     known = label_names if label_names is not None else _class_names(table, chosen)
     skipped = _unkept(table, chosen)
     has_image = ROW_FORMS[chosen.kind].has_image
-    with images_beside(destination_root).staging() if has_image else nullcontext() as staged:
+    asked = [column for column in table.columns if column not in skipped]
+    with (
+        images_beside(destination_root).staging() if has_image else nullcontext() as staged,
+        _closing(table.rows(asked)) as source,
+    ):
         rows = normalise_rows(
-            table.rows([column for column in table.columns if column not in skipped]),
+            source,
             chosen,
             label_names=known,
             numbered=label_names is None,
@@ -138,6 +143,16 @@ def accept_table(
             "problems": (*table.problems, *_skipping(skipped, kept.rows), *rows.problems, *kept.problems),
         }
     )
+
+
+@contextmanager
+def _closing(rows: Iterable[Source]) -> Iterator[Iterable[Source]]:
+    """Rows whose file is closed at once, also where one of them is refused and the error is kept."""
+    try:
+        yield rows
+    finally:
+        if isinstance(rows, Generator):
+            rows.close()
 
 
 def keep_rows(

@@ -111,10 +111,11 @@ def test_message_of_the_api_reaches_a_worker_and_is_acknowledged(port: int) -> N
     actor: Any = dramatiq.actor
     actor(seen.append, actor_name="answer_query", queue_name="query", broker=broker)
     consumer = broker.consume("query", prefetch=1, timeout=100)
-    message = next(consumer)
-    assert message is not None
-    assert message.kwargs == {"query_id": "qry_9"}
-    consumer.ack(message)
+    taken = []
+    while (message := next(consumer)) is not None:  # others of this file may have left messages
+        taken.append(message.kwargs)
+        consumer.ack(message)
+    assert {"query_id": "qry_9"} in taken
     assert Store(api).queue.depth("query") == 0
     api.close()
     worker.close()

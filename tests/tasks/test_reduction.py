@@ -109,7 +109,8 @@ def test_labels_have_no_tokens_to_sum_up(bench: Bench, tmp_path: Path) -> None:
 def test_indexes_of_means_keep_their_addresses() -> None:
     spec = IndexSpec(checkpoint_id="c", dataset_id="d", storage="full")
     fields = spec.model_dump(mode="json")
-    assert [fields["gradients"].pop(name) for name in ("reduction", "parts", "diffusion")] == ["mean", "all", None]
+    later = {"reduction": "mean", "parts": "all", "diffusion": None, "beta": None}
+    assert {name: fields["gradients"].pop(name) for name in later} == later
     assert (fields.pop("metric"), fields.pop("batch_rows")) == ("gradient", 1)
     assert index_address(spec) == f"idx_{digest_json(fields)}"
     summed = spec.model_copy(update={"gradients": GradientSettings(reduction="sum")})

@@ -205,7 +205,7 @@ def test_the_configuration_says_which_loss_a_head_was_trained_with(bench: Bench,
     assert bench.checkpoint(beside)["task"] == "sequence_classification"
     (beside.adapter / "config.json").write_text('{"problem_type": "regression"}')
     assert bench.checkpoint(beside)["task"] == "regression"
-    (beside.adapter / "config.json").write_text('{"problem_type": "ranking"}')
+    (beside.adapter / "config.json").write_text('{"problem_type": "sorting"}')
     assert "no task here has" in assert_problem(bench.send_adapter(beside), 422, "task_mismatch")["detail"]
 
 

@@ -107,13 +107,23 @@ def _choose(asked: TaskName | None, fitting: Sequence[TaskDeclaration], head: He
             hint=f"Leave 'task' out or send {' or '.join(map(repr, names))}: with another head every score would be "
             "nonsense.",
         )
-    stated = [task for task in fitting if head.problem_type is None or task.problem_type in (None, head.problem_type)]
+    stated = _of_loss(fitting, head.problem_type)
     if not stated or asked not in (None, *(task.name for task in stated)):
         raise _other_loss(asked, str(head.problem_type), stated)
     if asked is not None:
         return asked
     possible = [task for task in stated if task.head is None or task.head.admit(head.outputs)]
     return (possible or stated)[0].name
+
+
+def _of_loss(fitting: Sequence[TaskDeclaration], problem_type: str | None) -> list[TaskDeclaration]:
+    """The tasks that a stated loss leaves: none where it is the loss of none of them, though some might take any."""
+    known = {task.problem_type for task in fitting} - {None}
+    if problem_type is None:
+        return list(fitting)
+    if known and problem_type not in known:
+        return []
+    return [task for task in fitting if task.problem_type in (None, problem_type)]
 
 
 def _other_loss(asked: TaskName | None, problem_type: str, stated: Sequence[TaskDeclaration]) -> TaskMismatch:

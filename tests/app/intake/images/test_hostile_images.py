@@ -1,6 +1,7 @@
 """Whatever claims to be an image is refused by its row, or taken as the pixels that it shows and nothing else."""
 
 import io
+import os
 import stat
 import zipfile
 from collections.abc import Callable
@@ -55,6 +56,15 @@ def test_a_hostile_image_is_refused_by_its_row_or_becomes_plain_pixels(tmp_path:
     assert hostile.said in caught.value.detail
     assert "'b/1.png'" in caught.value.detail
     assert not kept_files(tmp_path)
+
+
+def test_a_refusal_that_is_kept_keeps_no_file_open(tmp_path: Path) -> None:
+    path = make_image_zip(tmp_path / "a.zip", {"a/0.png": png_bytes(draw_image(7)), "b/1.png": b"no image"})
+    with pytest.raises(DatainfError) as kept:
+        send(path)
+    opened = [os.readlink(descriptor) for descriptor in Path("/proc/self/fd").iterdir() if descriptor.exists()]
+    assert str(path) not in opened
+    assert kept.value.code == "broken_row"
 
 
 def test_the_corpus_is_as_large_as_it_should_be() -> None:
