@@ -1855,7 +1855,7 @@ class Run(BaseModel):
 
 class ScoredRow(BaseModel):
     """
-    One training row in a ranking. `percentile` is the share of rows with a lower score, in 0..100.
+    One training row in a ranking. `percentile` is the share of the other rows with a lower score, in 0..100.
 
     `relative` is the score as a share of the largest size of any row's, in -1..1; `robust_z` its distance from the
     median score in robust standard deviations, null where most scores are alike.

@@ -7,7 +7,7 @@ import { field } from "./intake-forms.js";
 import { openDialog } from "./dialog.js";
 import { attempt, notify } from "./problem.js";
 
-/** Open the window of a bulk decision of a review's view; `done` runs when rows were decided. */
+/** Open the window of a bulk decision; `done` runs when rows were decided. */
 export function openBulk(view, done) {
   const action = choice([["relabel", "relabel to what the model answers"], ["remove", "remove"], ["keep", "keep"], ["later", "decide later"]]);
   const top = h("input", { type: "number", min: 1, max: 100000, value: 20 });

@@ -16,7 +16,7 @@ const TYPED = {
 };
 
 /** In a method's place: the service takes one, names it and says why. */
-const AUTO = { name: "auto", title: "Automatic", summary: "What agreed best with retraining, on this index where an evaluation judged it." };
+const AUTO = { name: "auto", title: "Automatic", summary: "What agreed best with retraining: on this index, where one was judged." };
 
 /**
  * The form of a test point.
@@ -28,7 +28,7 @@ export async function pointForm(context, start, ask) {
   const source = await sourceFields(context, start);
   const target = choice([["label", "the reference"], ["prediction", "the model's own answer"]], start.target);
   const methods = [AUTO, ...context.methods];
-  const method = choice(methods.map((item) => [item.name, `${item.title}${item.is_baseline ? " (baseline)" : ""}`]), start.method ?? AUTO.name);
+  const method = choice(methods.map((item) => [item.name, `${item.title}${item.is_baseline ? " (baseline)" : ""}`]), start.method ?? "auto");
   const meaning = faint();
   const explain = () => replace(meaning, methods.find((item) => item.name === method.value)?.summary ?? "");
   method.addEventListener("change", explain);

@@ -21,7 +21,7 @@ export function progressBar(job) {
   );
 }
 
-/** A job that is watched until it is final, with a button to cancel it. Answers the final job. */
+/** Watch a job, with a button to cancel it, until it is final; answers it. */
 export async function watchHere(element, jobId, signal) {
   const cancel = h("button", { class: "quiet", onclick: () => attempt(() => remove(`/v1/jobs/${jobId}`)) }, "Cancel");
   const bar = h("div");

@@ -78,16 +78,19 @@ function auditPage(view, start) {
 }
 
 async function refreshDecisions(view) {
-  view.review = await get(`/v1/reviews/${view.review.id}`, view.signal);
+  view.review = await get(pathOf(view), view.signal);
   view.known = view.review.version;
   if (!view.queue.length) return;
   const query = new URLSearchParams(view.queue.map((row) => ["row_index", row.row_index]));
-  const page = await get(`/v1/reviews/${view.review.id}/decisions?${query}`, view.signal);
+  const page = await get(pathOf(view, `/decisions?${query}`), view.signal);
   for (const row of view.queue) view.decisions.delete(row.row_index);
   view.known = page.version;
   for (const decision of page.data) view.decisions.set(decision.row_index, decision);
 }
 
+const pathOf = (view, rest = "") => `/v1/reviews/${view.review.id}${rest}`;
+const exporter = (view, format, file, text) =>
+  h("button", { onclick: () => attempt(() => download(pathOf(view, `/export?format=${format}&mode=annotated`), file)) }, text);
 const currentRow = (view) => view.queue[view.at - view.start];
 
 /** Decide about the row that is shown. The next card is there at once; saving goes on behind it. */
@@ -104,7 +107,7 @@ function decideHere(view, action, label = null) {
 
 async function save(view, decision, before) {
   try {
-    const answer = await patch(`/v1/reviews/${view.review.id}/decisions`, { decisions: [decision], by: reviewer() }, { "If-Match": `"${view.known}"` });
+    const answer = await patch(pathOf(view, "/decisions"), { decisions: [decision], by: reviewer() }, { "If-Match": `"${view.known}"` });
     if (answer.conflicts.length) {
       const [conflict] = answer.conflicts;
       setDecision(view, decision.row_index, conflict.current);
@@ -115,7 +118,7 @@ async function save(view, decision, before) {
     // Only our own change since the last look: nothing on the screen is older than what the service has.
     if (answer.version === view.known + 1) view.known = answer.version;
     else await refreshDecisions(view);
-    view.review = await get(`/v1/reviews/${view.review.id}`, view.signal);
+    view.review = await get(pathOf(view), view.signal);
   } catch (error) {
     setDecision(view, decision.row_index, before);
     paint(view);
@@ -136,7 +139,7 @@ function acceptSuggestion(view) {
 
 function undoLast(view) {
   view.saving = view.saving.then(() => attempt(async () => {
-    await post(`/v1/reviews/${view.review.id}/undo`, { by: reviewer() });
+    await post(pathOf(view, "/undo"), { by: reviewer() });
     await refreshDecisions(view);
     paint(view);
     notify("Taken back.");
@@ -163,21 +166,21 @@ function paintHead(view) {
   replace(view.parts.head,
     h("div", { class: "review-head" },
       shareBar(progress.rows ? progress.decided / progress.rows : 0, `${count(progress.decided)} of ${count(progress.rows)} decided`),
-      aside(`keep ${count(progress.keep)} · relabel ${count(progress.relabel)} · remove ${count(progress.remove)} · later ${count(progress.later)}`),
+      aside(["keep", "relabel", "remove", "later"].map((name) => `${name} ${count(progress[name])}`).join(" · ")),
       progress.hit_rate !== null && aside(`of the last 20, ${percent(progress.hit_rate)} were wrong`),
     ),
     buttons(
       h("button", { onclick: () => openBulk(view, () => load(view)) }, "Decide about many"),
       h("button", { onclick: () => undoLast(view) }, "Undo ", h("kbd", null, keyOf("undo"))),
-      !view.dataset.statistics.images && h("button", { onclick: () => attempt(() => download(`/v1/reviews/${view.review.id}/export?format=label-studio&mode=annotated`, "label-studio.json")) }, "To Label Studio"),
-      h("button", { onclick: () => attempt(() => download(`/v1/reviews/${view.review.id}/export?format=csv&mode=annotated`, "review.csv")) }, "Download CSV"),
+      !view.dataset.statistics.images && exporter(view, "label-studio", "label-studio.json", "To Label Studio"),
+      exporter(view, "csv", "review.csv", "Download CSV"),
       h("button", { class: "primary", onclick: () => applyReview(view) }, "Make the cleaned data set"),
     ));
 }
 
 const applyReview = (view) => attempt(async () => {
   await view.saving;
-  const made = await post(`/v1/reviews/${view.review.id}/apply`);
+  const made = await post(pathOf(view, "/apply"));
   notify(`${count(made.rows_out)} of ${count(made.rows_in)} rows, ${count(made.relabelled)} with a new label.`);
   go(`/datasets/${made.dataset_id}`, { index: view.index?.id });
 });

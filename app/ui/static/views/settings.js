@@ -1,4 +1,4 @@
-/** Settings of this browser: the API key and the keys of the keyboard. Nothing here is sent anywhere but to this service. */
+/** Settings of this browser: the API key and the keys of the keyboard. Sent to this service alone. */
 
 import { h, buttons, cell, fact, replace } from "../html.js";
 import { apiKey, get, setApiKey } from "../api.js";

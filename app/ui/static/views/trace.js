@@ -22,7 +22,7 @@ export async function show(screen, { index: id, query: parameters, signal }) {
     get("/v1/methods", signal), list("/v1/datasets", signal),
   ]);
   const context = { index, checkpoint, dataset, datasets, names: checkpoint?.label_names ?? dataset?.label_names, signal,
-    methods: (methods.data ?? methods).filter((method) => answers(index.spec, method)) };
+    methods: methods.data.filter((method) => answers(index.spec, method)) };
   const point = h("section", { class: "point card", "aria-label": "Test point" });
   const answer = h("section", { class: "answer", "aria-label": "Rows" });
   replace(screen,
@@ -37,17 +37,11 @@ export async function show(screen, { index: id, query: parameters, signal }) {
     await showAnswer(made);
   });
   const showAnswer = (made) => fillAnswer(answer, made, context, point, ask);
-  const start = await startingPoint(parameters, asked, signal);
-  replace(point, await pointForm(context, start, ask));
+  const row = parameters.row && { rows: { dataset_id: parameters.dataset, row_indexes: [Number(parameters.row)] } };
+  replace(point, await pointForm(context, asked?.request ?? (row || {}), ask));
   if (asked) await showAnswer(asked);
-  else if (parameters.row) await ask({ rows: { dataset_id: parameters.dataset, row_indexes: [Number(parameters.row)] } });
+  else if (row) await ask(row);
   else replace(answer, empty("Choose a row or type a test point, then ask."));
-}
-
-async function startingPoint(parameters, asked, signal) {
-  if (asked) return asked.request;
-  if (!parameters.row) return {};
-  return { rows: { dataset_id: parameters.dataset, row_indexes: [Number(parameters.row)] } };
 }
 
 async function fillAnswer(element, made, context, point, ask) {
@@ -94,7 +88,7 @@ function showPoint(point, query, result, { names }) {
   point.prepend(shown);
 }
 
-/** Whether an index of these settings answers a method: whole gradients in every metric, codes in their own. */
+/** Codes answer the methods of their own metric, whole gradients all. */
 const answers = (spec, method) => method.storages.includes(spec.storage) &&
   (method.is_baseline || spec.storage === "full" || method.metric === spec.metric);
 
