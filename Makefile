@@ -41,7 +41,7 @@ $(STAMP): pyproject.toml constraints.txt requirements.lock
 	touch $(STAMP)
 
 demo: $(STAMP) ## Fine-tune a real encoder, start the service, find the planted wrong labels
-	$(BIN)/python -m demo demo-images $(ARGS)
+	$(BIN)/python -m demo $(ARGS)
 
 demo-images: $(STAMP) ## Train a small image model, then ask over HTTP which pictures taught it a style
 	$(BIN)/python -m demo.images $(ARGS)
