@@ -9,11 +9,14 @@ are refused.
 import re
 import warnings
 from collections.abc import Callable, Iterable
-from re import _constants as sre  # type: ignore[attr-defined]
-from re import _parser  # type: ignore[attr-defined]
+from importlib import import_module
 from typing import Any
 
 from influence.errors import AdapterConfigRefused
+
+# Not in the types of the standard library, except where another package brings them.
+sre: Any = import_module("re._constants")
+_parser: Any = import_module("re._parser")
 
 MAX_PATTERN_CHARACTERS = 2000
 MAX_STATES = 4000
