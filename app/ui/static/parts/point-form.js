@@ -16,7 +16,7 @@ const TYPED = {
 };
 
 /** In a method's place: the service takes one, names it and says why. */
-const AUTO = { name: "auto", title: "Automatic", summary: "What agreed best with retraining: on this index, where one was judged." };
+const AUTO = { name: "auto", title: "Automatic", summary: "What agreed best with retraining, here or in our own tests." };
 
 /**
  * The form of a test point.

@@ -37,7 +37,7 @@ export async function show(screen, { index: id, query: parameters, signal }) {
     await showAnswer(made);
   });
   const showAnswer = (made) => fillAnswer(answer, made, context, point, ask);
-  const row = parameters.row && { rows: { dataset_id: parameters.dataset, row_indexes: [Number(parameters.row)] } };
+  const row = parameters.row && { method: "auto", rows: { dataset_id: parameters.dataset, row_indexes: [Number(parameters.row)] } };
   replace(point, await pointForm(context, asked?.request ?? (row || {}), ask));
   if (asked) await showAnswer(asked);
   else if (row) await ask(row);
