@@ -2,6 +2,7 @@
 
 import os
 import threading
+from contextlib import suppress
 from typing import TextIO
 
 _NAME_WIDTH = 8
@@ -32,4 +33,14 @@ class Terminal:
                     flush=True,
                 )
             except (OSError, ValueError):
-                self._stream = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
+                gone, self._stream = self._stream, open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
+                _let_go(gone, self._stream)
+
+
+def _let_go(stream: TextIO, nothing: TextIO) -> None:
+    """Point the descriptor of a stream that nobody reads at nothing.
+
+    What it could not write stays in its buffer, and Python would end with status 120 over it.
+    """
+    with suppress(OSError, ValueError):
+        os.dup2(nothing.fileno(), stream.fileno())

@@ -202,6 +202,17 @@ def test_the_service_goes_on_when_nobody_reads_its_terminal(start: Start) -> Non
     assert running.process.wait(300) == 0
 
 
+def test_words_that_nobody_reads_do_not_end_in_another_status() -> None:
+    words = "import sys; from cli.printing.terminal import Terminal; t = Terminal(sys.stdout); input(); t.tell(str())"
+    with subprocess.Popen([sys.executable, "-c", words], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdin.write(b"now\n")
+        process.stdin.close()
+        assert process.wait(300) == 0
+
+
 def test_port_zero_finds_a_free_port_and_a_taken_one_is_refused() -> None:
     port = choose_port("127.0.0.1", 0)
     with closing(socket.create_server(("127.0.0.1", port))), pytest.raises(ResourceInUse, match=f"Port {port}"):
