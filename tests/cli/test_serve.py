@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -204,7 +205,9 @@ def test_the_service_goes_on_when_nobody_reads_its_terminal(start: Start) -> Non
 
 def test_words_that_nobody_reads_do_not_end_in_another_status() -> None:
     words = "import sys; from cli.printing.terminal import Terminal; t = Terminal(sys.stdout); input(); t.tell(str())"
-    with subprocess.Popen([sys.executable, "-c", words], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", words], env=buffered, **pipes) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdout.close()
