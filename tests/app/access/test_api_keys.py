@@ -51,7 +51,7 @@ def test_redis_holds_no_key_and_no_hash_that_can_be_made_without_the_data_direct
     state = store.connections.state
     stored = repr([state.get(name) for name in state.scan_iter(match="datainf:key:*")])
     assert "digest" in stored
-    assert text.rpartition("_")[2] not in stored
+    assert text.partition(f"{made.id.removeprefix('key_')}_")[2] not in stored
     secret = files.root / "keys.secret"
     assert (secret.stat().st_mode & 0o777, len(secret.read_bytes())) == (0o600, 32)
     assert secret.read_bytes().hex() not in stored

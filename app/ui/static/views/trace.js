@@ -95,9 +95,9 @@ const answers = (spec, method) => method.storages.includes(spec.storage) &&
 const summary = (query, result) =>
   h("p", { class: "faint" },
     `${query.method}${query.damping_scale ? `, damping ${short(query.damping_scale)}` : ""} · ${query.rows_scored} rows`,
-    query.method_reason && h("span", { class: "reason" }, ` · ${query.method_reason}`),
     query.milliseconds?.total && ` in ${Math.round(query.milliseconds.total)} ms`,
-    result.summary?.positive_share !== undefined && ` · ${percent(result.summary.positive_share)} helpful`);
+    result.summary?.positive_share !== undefined && ` · ${percent(result.summary.positive_share)} helpful`,
+    query.method_reason && h("span", { class: "reason" }, ` · ${query.method_reason}`));
 
 function fillRows(element, result, context, bounds) {
   const inRange = (row) => !bounds || (row.score >= bounds[0] && row.score <= bounds[1]);
