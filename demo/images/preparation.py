@@ -17,7 +17,7 @@ from influence.errors import Unavailable
 
 #: Pictures of each subject: of the base's own style, of each style that the LoRA learns, and of each to ask about.
 BASE_EACH, TRAIN_EACH, TEST_EACH = 20, 3, 1
-BASE_STEPS, LORA_STEPS = 1600, 400
+BASE_STEPS, LORA_STEPS = 800, 250
 _BASE, _LORA, _DONE = "base", "lora", "training.json"
 
 
