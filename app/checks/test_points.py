@@ -11,12 +11,13 @@ from influence.contracts.index import Index
 from influence.contracts.points import MAX_TEST_POINTS, PointSource, RowSelection
 from influence.errors import InvalidRequest, RowsUnfit
 from influence.rows.examples import normalise_examples
+from influence.rows.images.limits import ImageLimits
 from influence.store.store import Store
 
 Asked = TypeVar("Asked", bound=PointSource)
 
 
-def check_test_points(store: Store, index: Index, request: Asked) -> Asked:
+def check_test_points(store: Store, index: Index, request: Asked, image_limits: ImageLimits) -> Asked:
     """The request with its examples in normal form. Raises NotFound, InvalidRequest, RowsRefused, UploadRefused."""
     dataset = store.datasets.require(index.spec.dataset_id)
     checkpoint = store.checkpoints.require(index.spec.checkpoint_id)
@@ -35,6 +36,7 @@ def check_test_points(store: Store, index: Index, request: Asked) -> Asked:
         beside=dataset.metadata_columns,
         label_names=checkpoint.label_names,
         classes=checkpoint.num_labels,
+        image_limits=image_limits,
         without_images=is_made,
     )
     if is_made:

@@ -65,10 +65,10 @@ async def create_query(
 
     Answers 202 at once; with `Prefer: wait=N` 200 and the whole result if it is there in time.
     """
-    store = submission.context.store
+    store, limits = submission.context.store, submission.context.settings.image_limits
     return await submission.respond(
         body,
-        lambda: submit_query(store, index_id, body),
+        lambda: submit_query(store, index_id, body, image_limits=limits),
         store.queries,
         needs_worker=True,
     )

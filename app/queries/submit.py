@@ -16,6 +16,7 @@ from influence.methods.base import Method
 from influence.methods.baselines import Baseline
 from influence.methods.registry import find_offered
 from influence.rows.findings import list_names
+from influence.rows.images.limits import ImageLimits
 from influence.store.store import Store
 from influence.store.work import accept
 
@@ -25,7 +26,7 @@ _NO_LOSS = (
 )
 
 
-def submit_query(store: Store, index_id: str, request: QueryRequest) -> Accepted:
+def submit_query(store: Store, index_id: str, request: QueryRequest, *, image_limits: ImageLimits) -> Accepted:
     """Check a query and put it on the queue.
 
     Raises NotFound, IndexNotReady, IndexFailed, UnknownMethod, MethodNotOffered, InvalidRequest, RowsRefused,
@@ -41,7 +42,7 @@ def submit_query(store: Store, index_id: str, request: QueryRequest) -> Accepted
         )
     _check_loss_asked(request, method)
     checkpoints = resolve_checkpoints(store, index, request)
-    checked = check_test_points(store, index, request)
+    checked = check_test_points(store, index, request, image_limits)
     check_tokens(store, index, checked, method)
     check_levels(store, rows, checked, method)
     notes: tuple[str, ...] = ()

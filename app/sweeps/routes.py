@@ -34,10 +34,10 @@ async def create_sweep(index_id: str, body: SweepRequest, submission: Submitted)
 
     Answers 202 at once; with `Prefer: wait=N` 200 and the result if it is there in time.
     """
-    store = submission.context.store
+    store, limits = submission.context.store, submission.context.settings.image_limits
     return await submission.respond(
         body,
-        lambda: submit_sweep(store, index_id, body),
+        lambda: submit_sweep(store, index_id, body, image_limits=limits),
         store.sweeps,
         needs_worker=True,
     )

@@ -12,11 +12,12 @@ from influence.errors import InvalidRequest, MethodNotOffered
 from influence.evaluating.dampings import choose_scales
 from influence.methods.base import Method
 from influence.methods.registry import METHODS, get_offered
+from influence.rows.images.limits import ImageLimits
 from influence.store.store import Store
 from influence.store.work import accept
 
 
-def submit_sweep(store: Store, index_id: str, request: SweepRequest) -> Accepted:
+def submit_sweep(store: Store, index_id: str, request: SweepRequest, *, image_limits: ImageLimits) -> Accepted:
     """Check a sweep and put it on the queue.
 
     Raises NotFound, IndexNotReady, IndexFailed, UnknownMethod, MethodNotOffered, InvalidRequest, RowsRefused,
@@ -25,7 +26,7 @@ def submit_sweep(store: Store, index_id: str, request: SweepRequest) -> Accepted
     index = require_ready(store, index_id)
     method = get_offered(request.method, index.spec)
     default = _require_damping(method)
-    checked = check_test_points(store, index, request)
+    checked = check_test_points(store, index, request, image_limits)
     points = count_test_points(store, checked)
     if points > MAX_SWEEP_POINTS:
         raise InvalidRequest(

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from support.oracle import dense_datainf, loop_gradients
 from support.problems import assert_problem
-from support.trials.bench import Bench
+from support.trials.bench import Bench, open_bench
 from support.uploads.image_models import (
     ARCHITECTURES,
     LABELS,
@@ -29,6 +29,8 @@ from influence.checkpoint_files.adapters.former_names import LayerNames
 from influence.contracts.index import GradientSettings
 from influence.rows.images.content import describe_image
 from influence.store.data.files import Files
+from influence.store.embedded import EmbeddedServer
+from influence.store.store import Store
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
 from workers.loading.options import LoadOptions
 
@@ -136,6 +138,19 @@ def test_an_example_that_is_no_image_is_refused(
     body = answer.json()
     assert (answer.status_code, body["example_index"]) == (422, 0)
     assert said in body["detail"]
+
+
+def test_images_of_examples_keep_the_limits_of_the_settings(
+    server: EmbeddedServer, store: Store, tmp_path: Path
+) -> None:
+    large = {"examples": [{"image": as_base64(draw_image(9, (80, 60))), "label": "red"}]}
+    with open_bench(server.url, store, tmp_path, max_image_side=64) as bench:
+        index = bench.index(
+            bench.checkpoint(make_image_classifier(tmp_path / "tiny")), bench.dataset(make_image_rows(ROWS))
+        )
+        for collection in ("queries", "sweeps"):
+            answer = bench.client.post(f"/v1/indexes/{index['id']}/{collection}", json=large)
+            assert assert_problem(answer, 422, "broken_row")["max_side"] == 64
 
 
 def test_a_base_without_an_image_processor_is_refused_when_it_is_sent(bench: Bench, tmp_path: Path) -> None:

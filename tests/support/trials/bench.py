@@ -94,11 +94,12 @@ class Bench:
 
 
 @contextmanager
-def open_bench(url: str, store: Store, folder: Path) -> Iterator[Bench]:
-    """The API and a worker over one store, their files under `folder`/data, until the block ends."""
+def open_bench(url: str, store: Store, folder: Path, **chosen: Any) -> Iterator[Bench]:
+    """The API, with settings of its own, and a worker over one store, their files under `folder`/data, until the
+    block ends."""
     files = Files(folder / "data")
     settings = ApiSettings(
-        redis_url=url, data_dir=files.root, allowed_roots=(folder,), hub_offline=True, max_wait_seconds=100
+        redis_url=url, data_dir=files.root, allowed_roots=(folder,), hub_offline=True, max_wait_seconds=100, **chosen
     )
     with running_worker(url, files.root), LocalClient(create_app(settings, store=store, files=files)) as client:
         yield Bench(client, store)
