@@ -39,7 +39,7 @@ def accept_upload(context: Context, archive: Path, *, base_model: str, revision:
     RequestRefused."""
     limits = archive_limits(context)
     base = _resolve(context, base_model, revision, said)
-    unpack = unpack_lora if _makes_images(base) else unpack_adapter
+    unpack = unpack_lora if makes_images(base) else unpack_adapter
     return _accept(context, lambda folder: unpack(archive, folder, limits), base, said)
 
 
@@ -62,7 +62,7 @@ def accept_named(context: Context, request: CheckpointRequest) -> Accepted:
         )
     adapter, said = request.adapter, Said(request.task, request.label_names, request.lora_alpha)
     base = _resolve(context, request.base_model, request.revision, said)
-    choose = choose_lora_files if _makes_images(base) else choose_files
+    choose = choose_lora_files if makes_images(base) else choose_files
 
     def fetch(folder: Path) -> None:
         settings = context.settings
@@ -98,7 +98,7 @@ def accept_trained(
 ) -> Accepted:
     """A plain model of which some weights were trained. Raises CheckpointRefused, RequestRefused, UnreadableFile."""
     model = _resolve(context, base_model, revision, Said(task))
-    if _makes_images(model):
+    if makes_images(model):
         raise InvalidRequest(
             "Image pipelines are scored with the adapter that was trained on them.",
             hint="Send the LoRA of the UNet, and leave 'trainable' out.",
@@ -131,7 +131,7 @@ def keep_checkpoint(context: Context, folder: Path, checkpoint: Checkpoint) -> b
 
 
 def _describe(folder: Path, base: BaseModelRef, said: Said) -> Checkpoint:
-    if _makes_images(base):
+    if makes_images(base):
         return accept_lora(folder, base, task=said.task, label_names=said.label_names, lora_alpha=said.lora_alpha)
     if said.lora_alpha is not None:
         raise InvalidRequest(
@@ -144,7 +144,7 @@ def _describe(folder: Path, base: BaseModelRef, said: Said) -> Checkpoint:
 
 def _resolve(context: Context, name: str, revision: str | None, said: Said) -> BaseModelRef:
     base = resolve_base_model(context, name, revision)
-    if said.task == TEXT_TO_IMAGE.name and not _makes_images(base):
+    if said.task == TEXT_TO_IMAGE.name and not makes_images(base):
         raise BaseModelNotFound(
             f"{name[:120]!r} is no folder of a diffusion pipeline on this machine.",
             hint="Download the pipeline, huggingface_hub.snapshot_download(...), and name its folder or an alias.",
@@ -152,5 +152,6 @@ def _resolve(context: Context, name: str, revision: str | None, said: Said) -> B
     return base
 
 
-def _makes_images(base: BaseModelRef) -> bool:
+def makes_images(base: BaseModelRef) -> bool:
+    """Whether a base is the folder of a diffusion pipeline."""
     return base.kind == "path" and is_pipeline(Path(base.location))

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from app.checkpoints.accept import archive_limits, in_namespace, keep_checkpoint
+from app.checkpoints.accept import archive_limits, in_namespace, keep_checkpoint, makes_images
 from app.checks.base_model import resolve_base_model
 from app.http.context import Context
 from app.http.idempotency import Accepted
@@ -23,7 +23,7 @@ from influence.contracts.checkpoint import Checkpoint, Run, RunCheckpoint, RunRe
 from influence.contracts.common import now
 from influence.contracts.tasks import TaskName
 from influence.digests import digest_json
-from influence.errors import AdapterConfigRefused, PathNotAllowed, TooLarge
+from influence.errors import AdapterConfigRefused, InvalidRequest, PathNotAllowed, TooLarge
 
 _EQUAL = (
     "No learning rates were found (trainer_state.json, log_history), so that all checkpoints weigh the same: where the "
@@ -100,6 +100,13 @@ def _accept(
     label_names: Sequence[str] | None,
 ) -> Accepted:
     base = resolve_base_model(context, base_model, revision)
+    if makes_images(base):
+        raise InvalidRequest(
+            "Runs of image pipelines are not read.",
+            hint="Send each checkpoint's LoRA to /v1/checkpoints, and name their indexes with weights of your own in a "
+            "query's 'checkpoints'.",
+            extra={"field": "base_model"},
+        )
     with context.files.scratch() as scratch:
         steps = fetch(scratch)
         rates = read_rates(_read_state(scratch / str(step)) for step in steps)

@@ -5,6 +5,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from app.checkpoints.accept import Said, accept_named, accept_trained, accept_upload
+from app.checkpoints.forms import ADAPTER_ERRORS, ModelForm
 from app.checks.references import refuse_referenced
 from app.http.auth import GUARDED
 from app.http.bodies import describe_body, read_fields, read_json
@@ -12,29 +13,17 @@ from app.http.context import Context, Ctx
 from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
 from app.http.listing import NamesOf, rename
 from app.http.multipart import Upload, is_form, receive_upload
-from app.http.problems import UPLOAD_ERRORS, describe_errors
+from app.http.problems import describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
 from influence.contracts.checkpoint import LORA_ALPHA, Checkpoint, CheckpointRequest, LoraAlpha
 from influence.contracts.common import NameChange, Page
-from influence.contracts.common import Request as RequestModel
-from influence.contracts.tasks import TaskName, listed_tasks
 from influence.digests import digest_json
 from influence.errors import (
-    AdapterConfigRefused,
-    AdapterMismatch,
-    AdapterNotFinite,
-    BaseModelNotFound,
-    IdempotencyConflict,
     InvalidRequest,
     NotFound,
     NothingTrainable,
-    PathNotAllowed,
-    PickleRefused,
     ResourceInUse,
-    TaskMismatch,
-    UnreadableFile,
-    UnsafeArchive,
     UnsupportedFormat,
 )
 from influence.store.work import delete_dependents
@@ -42,13 +31,9 @@ from influence.store.work import delete_dependents
 router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"], route_class=StrictRoute, dependencies=GUARDED)
 
 
-class CheckpointForm(RequestModel):
+class CheckpointForm(ModelForm):
     """Fields beside the adapter, or without one."""
 
-    base_model: str = Field(description="Hub id, path under the allowed roots, or a configured alias.")
-    revision: str | None = Field(None, description="Hub revision of the base model.")
-    task: TaskName | None = Field(None, description=f"{listed_tasks()}; read from what was trained when left out.")
-    label_names: list[str] | None = Field(None, description="JSON list, or a field each: class names in class order.")
     trainable: list[str] | None = Field(
         None,
         description="Instead of an adapter, JSON list, or a field for each: modules of a plain model that was trained, "
@@ -71,22 +56,7 @@ class CheckpointForm(RequestModel):
     ),
     responses={
         200: {"model": Checkpoint, "description": "The same content came before: this is its checkpoint."},
-        **describe_errors(
-            *UPLOAD_ERRORS,
-            UnreadableFile,
-            UnsafeArchive,
-            PickleRefused,
-            AdapterConfigRefused,
-            AdapterMismatch,
-            AdapterNotFinite,
-            NothingTrainable,
-            BaseModelNotFound,
-            TaskMismatch,
-            PathNotAllowed,
-            NotFound,
-            IdempotencyConflict,
-            UnsupportedFormat,
-        ),
+        **describe_errors(*ADAPTER_ERRORS, NothingTrainable, UnsupportedFormat),
     },
 )
 async def create_checkpoint(request: Request, context: Ctx, once: OnceOnly) -> Response:

@@ -2,48 +2,24 @@
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import Field
 
 from app.checkpoints.accept_run import accept_run_folder, accept_run_upload
+from app.checkpoints.forms import ADAPTER_ERRORS, ModelForm
 from app.http.auth import GUARDED
 from app.http.bodies import describe_body, read_fields, read_json
 from app.http.context import Context, Ctx
 from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
 from app.http.multipart import is_form, receive_upload
 from app.http.pagination import PageOf
-from app.http.problems import UPLOAD_ERRORS, describe_errors
+from app.http.problems import describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
 from influence.contracts.checkpoint import Run, RunRequest
 from influence.contracts.common import Page
-from influence.contracts.common import Request as RequestModel
-from influence.contracts.tasks import TaskName, listed_tasks
 from influence.digests import digest_json
-from influence.errors import (
-    AdapterConfigRefused,
-    AdapterMismatch,
-    AdapterNotFinite,
-    BaseModelNotFound,
-    IdempotencyConflict,
-    InvalidRequest,
-    NotFound,
-    PathNotAllowed,
-    PickleRefused,
-    TaskMismatch,
-    UnreadableFile,
-    UnsafeArchive,
-)
+from influence.errors import InvalidRequest, NotFound
 
 router = APIRouter(prefix="/v1/runs", tags=["checkpoints"], route_class=StrictRoute, dependencies=GUARDED)
-
-
-class RunForm(RequestModel):
-    """Fields beside the zip."""
-
-    base_model: str = Field(description="Hub id, path under the allowed roots, or a configured alias.")
-    revision: str | None = Field(None, description="Hub revision of the base model.")
-    task: TaskName | None = Field(None, description=f"{listed_tasks()}; read from what was trained when left out.")
-    label_names: list[str] | None = Field(None, description="JSON list, or a field each: class names in class order.")
 
 
 @router.post(
@@ -51,24 +27,10 @@ class RunForm(RequestModel):
     status_code=201,
     response_model=Run,
     summary="Send the checkpoints of a run",
-    openapi_extra=describe_body(RunRequest, RunForm, "run", "Zip of the folder that a trainer wrote."),
+    openapi_extra=describe_body(RunRequest, ModelForm, "run", "Zip of the folder that a trainer wrote."),
     responses={
         200: {"model": Run, "description": "The same content came before: this is its run."},
-        **describe_errors(
-            *UPLOAD_ERRORS,
-            UnreadableFile,
-            UnsafeArchive,
-            PickleRefused,
-            AdapterConfigRefused,
-            AdapterMismatch,
-            AdapterNotFinite,
-            BaseModelNotFound,
-            TaskMismatch,
-            PathNotAllowed,
-            InvalidRequest,
-            NotFound,
-            IdempotencyConflict,
-        ),
+        **describe_errors(*ADAPTER_ERRORS, InvalidRequest),
     },
 )
 async def create_run(request: Request, context: Ctx, once: OnceOnly) -> Response:
@@ -88,11 +50,11 @@ async def _take_form(request: Request, context: Context, once: IdempotentRun) ->
             request,
             folder,
             file_field="run",
-            fields=tuple(RunForm.model_fields),
+            fields=tuple(ModelForm.model_fields),
             lists={"label_names"},
             max_bytes=context.settings.max_adapter_bytes,
         )
-        form = read_fields(RunForm, upload.fields, json_fields={"label_names"})
+        form = read_fields(ModelForm, upload.fields, json_fields={"label_names"})
         return await run_in_threadpool(
             once.run, upload.digest, lambda: accept_run_upload(context, upload.path, **form.model_dump())
         )

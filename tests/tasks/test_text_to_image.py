@@ -253,3 +253,17 @@ def test_a_pipeline_in_latents_and_velocities_goes_all_the_way(bench: Bench, tmp
     assert halves["precision_fidelity"] is not None
     result = bench.query(index, examples=[{"text": caption(0)}], target="prediction", generation={"steps": 2})
     assert result["results"][0]["example"]["image"]["width"] == SIDE
+
+
+def test_a_run_of_an_image_model_is_refused_by_name(bench: Bench, pipeline: Path, tmp_path: Path) -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for step in (1, 2):
+            adapt_unet(pipeline, seed=step).save_pretrained(tmp_path / str(step))
+            for name in ("adapter_config.json", "adapter_model.safetensors"):
+                archive.write(tmp_path / str(step) / name, f"out/checkpoint-{step}/{name}")
+    files = {"run": ("run.zip", content.getvalue())}
+    answer = bench.client.post("/v1/runs", data={"base_model": str(pipeline)}, files=files)
+    problem = assert_problem(answer, 422, "invalid_request")
+    assert problem["field"] == "base_model"
+    assert "/v1/checkpoints" in problem["hint"]
