@@ -119,9 +119,7 @@ def read_page(context: Context, audit: Audit, parameters: AuditRowParameters, bo
         length=bounds.length,
     )
     data = [AuditedRow(**row) for row in describe_rows(context.files, audit, columns, shown)]
-    stop = bounds.offset + len(data)
-    more = stop < len(positions) and bool(data)
-    return AuditedRowPage(data=data, has_more=more, next=stop if more else None, rows=len(positions))
+    return AuditedRowPage(data=data, **bounds.beyond(len(data), len(positions)), rows=len(positions))
 
 
 def describe_rows(files: Files, audit: Audit, columns: Columns, positions: NDArray[np.int64]) -> Iterator[Json]:

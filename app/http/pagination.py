@@ -1,6 +1,6 @@
 """Query parameters of lists."""
 
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 from fastapi import Depends, Query
 
@@ -26,6 +26,13 @@ class RowParameters(Request):
     limit: int | None = None
 
 
+class Beyond(TypedDict):
+    """Fields of a page."""
+
+    has_more: bool
+    next: int | None
+
+
 class Bounds:
     """Checked parameters of one list call."""
 
@@ -33,6 +40,12 @@ class Bounds:
         self.length = length
         self.after = after
         self.offset = offset
+
+    def beyond(self, shown: int, total: int) -> Beyond:
+        """What a page of so many rows says of those behind it."""
+        stop = self.offset + shown
+        more = stop < total and shown > 0
+        return {"has_more": more, "next": stop if more else None}
 
 
 async def find_page(context: Ctx, parameters: Annotated[PageParameters, Query()]) -> Bounds:

@@ -195,8 +195,9 @@ def keep_rows(
 def _settle_columns(table: Table, columns: Mapping[str, str] | None) -> ColumnMap:
     try:
         chosen = choose_columns(table.columns, name_label(table, columns), types=table.types)
-        labels = table.rows([column for role, column in chosen.columns.items() if role in LABEL_ROLES])
-        return settle_kind(chosen, labels, typed=table.text_types is None)
+        asked = [column for role, column in chosen.columns.items() if role in LABEL_ROLES]
+        with _closing(table.rows(asked)) as labels:
+            return settle_kind(chosen, labels, typed=table.text_types is None)
     except ColumnsUnmatched as error:
         if table.only_row is not None and columns is None:
             raise name_wrapper(table.only_row, error) from error

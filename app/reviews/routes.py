@@ -132,9 +132,7 @@ def read_decisions(review_id: str, context: Ctx, parameters: Annotated[DecisionP
         found = list(data.find(review_id, parameters.row_index).values())
         return json_response(DecisionPage(data=found, has_more=False, decisions=len(found), version=version))
     found, total = data.page(review_id, bounds.offset, bounds.length)
-    stop = bounds.offset + len(found)
-    more = stop < total and bool(found)
-    page = DecisionPage(data=found, has_more=more, next=stop if more else None, decisions=total, version=version)
+    page = DecisionPage(data=found, **bounds.beyond(len(found), total), decisions=total, version=version)
     return json_response(page)
 
 
@@ -191,9 +189,7 @@ def read_history(review_id: str, context: Ctx, parameters: Annotated[RowParamete
     context.store.reviews.require(review_id)
     version = context.store.review_data.version(review_id)
     found = context.store.review_data.history(review_id, bounds.offset, bounds.length)
-    stop = bounds.offset + len(found)
-    more = stop < version and bool(found)
-    return json_response(HistoryPage(data=found, has_more=more, next=stop if more else None, version=version))
+    return json_response(HistoryPage(data=found, **bounds.beyond(len(found), version), version=version))
 
 
 @router.post(

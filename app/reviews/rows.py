@@ -3,6 +3,7 @@
 import numpy as np
 
 from app.audits.rows import audit_rows, describe_rows, find_columns
+from app.datasets.rows.page import read_rows
 from app.datasets.rows.parameters import SearchParameters
 from app.datasets.rows.selection import RowSet
 from app.http.context import Context
@@ -14,7 +15,6 @@ from influence.contracts.common import Json
 from influence.contracts.curation.conditions import RowSearch
 from influence.contracts.curation.review import Review, ReviewedRow, ReviewedRowPage
 from influence.errors import InvalidRequest
-from influence.rows.file import RowFile
 from influence.store.data.search.ordering import Positions
 from influence.store.store import Store
 
@@ -88,19 +88,12 @@ def read_queue(context: Context, review: Review, parameters: SearchParameters, b
     described = _described(context, review, shown) if audit is None else _audited(context, audit, rows, shown)
     decisions = context.store.review_data.find(review.id, [one["row_index"] for one in described])
     data = [ReviewedRow(**one, decision=decisions.get(one["row_index"])) for one in described]
-    stop = bounds.offset + len(data)
-    more = stop < len(positions) and bool(data)
     version = context.store.review_data.version(review.id)
-    return ReviewedRowPage(data=data, has_more=more, next=stop if more else None, rows=len(positions), version=version)
+    return ReviewedRowPage(data=data, **bounds.beyond(len(data), len(positions)), rows=len(positions), version=version)
 
 
 def _described(context: Context, review: Review, shown: Positions) -> list[Json]:
-    with RowFile(context.files.dataset(review.dataset_id)) as file:
-        found = file.read_many(shown)
-    return [
-        {"row_index": int(at), "row_id": str(row.pop("id")), "metadata": row.pop("metadata", None), "row": row}
-        for at, row in zip(shown, found, strict=True)
-    ]
+    return [row.model_dump() for row in read_rows(context, review.dataset_id, shown)]
 
 
 def _audited(context: Context, audit: Audit, rows: RowSet, shown: Positions) -> list[Json]:

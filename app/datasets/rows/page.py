@@ -6,6 +6,7 @@ from app.http.context import Context
 from app.http.pagination import Bounds
 from influence.contracts.dataset import Dataset, DatasetRow, RowPage
 from influence.rows.file import RowFile
+from influence.store.data.search.ordering import Positions
 
 
 def dataset_rows(context: Context, dataset: Dataset) -> RowSet:
@@ -24,12 +25,15 @@ def read_page(context: Context, dataset: Dataset, parameters: SearchParameters, 
         offset=bounds.offset,
         length=bounds.length,
     )
-    with RowFile(context.files.dataset(dataset.id)) as file:
+    data = read_rows(context, dataset.id, shown)
+    return RowPage(data=data, **bounds.beyond(len(data), len(positions)), rows=len(positions))
+
+
+def read_rows(context: Context, dataset_id: str, shown: Positions) -> list[DatasetRow]:
+    """Rows of a data set at positions, in their order. Raises NotFound."""
+    with RowFile(context.files.dataset(dataset_id)) as file:
         found = file.read_many(shown)
-    data = [
+    return [
         DatasetRow(row_index=int(index), row_id=str(row.pop("id")), metadata=row.pop("metadata", None), row=row)
         for index, row in zip(shown, found, strict=True)
     ]
-    stop = bounds.offset + len(data)
-    more = stop < len(positions) and bool(data)
-    return RowPage(data=data, has_more=more, next=stop if more else None, rows=len(positions))
