@@ -15,6 +15,7 @@ from influence.contracts.tasks import TASKS
 from influence.errors import BaseModelNotFound, TaskMismatch
 from workers.batching.padding import configured_padding
 from workers.loading.adapter import Attached, adapted_modules, attach_adapter, wrap_base
+from workers.loading.alone import made_alone
 from workers.loading.base_model import BaseModel, load_base_model
 from workers.loading.hub import fetch_base_model
 from workers.loading.options import LoadOptions
@@ -62,10 +63,11 @@ def load_checkpoint(
             return Attached(open_plain(base, checkpoint.trainable or ()), keeps_base=False)
         return attach_adapter(base, AdapterConfig.model_validate(checkpoint.adapter), adapter_folder, checkpoint.task)
 
-    if checkpoint.pipeline is not None and adapter_folder is not None:
-        return _assemble_pipeline(checkpoint, checkpoint.pipeline, adapter_folder, settings, options.unquantised())
-    options = options.unquantised() if adapter_folder is None else options
-    return _assemble(checkpoint, prepare, adapter_folder, settings, options)
+    with made_alone():
+        if checkpoint.pipeline is not None and adapter_folder is not None:
+            return _assemble_pipeline(checkpoint, checkpoint.pipeline, adapter_folder, settings, options.unquantised())
+        options = options.unquantised() if adapter_folder is None else options
+        return _assemble(checkpoint, prepare, adapter_folder, settings, options)
 
 
 def make_untrained(
@@ -90,12 +92,12 @@ def make_untrained(
             hint="Send a checkpoint with an adapter on its base model.",
         )
     config = AdapterConfig.model_validate(checkpoint.adapter)
-    torch.manual_seed(seed)
 
     def prepare(base: BaseModel) -> Attached:
         return Attached(wrap_base(base, config, checkpoint.task, dropout=dropout), keeps_base=False)
 
-    return _assemble(checkpoint, prepare, adapter_folder, settings, options.unquantised())
+    with made_alone(seed):
+        return _assemble(checkpoint, prepare, adapter_folder, settings, options.unquantised())
 
 
 def _assemble(

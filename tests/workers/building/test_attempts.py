@@ -97,15 +97,18 @@ def test_a_process_that_ends_before_its_piece_takes_the_count_back_once(
 
     def load_for_long() -> None:
         with attempt(idle, planned.job_id, 0, "Shard 0"):
-            assert go.wait(20)
+            go.wait()
 
     thread = threading.Thread(target=load_for_long)
     thread.start()
-    wait_until(lambda: count_of(store, planned) == 2, "the piece is begun")
-    take_back_attempts(idle)
-    assert count_of(store, planned) == 1
-    go.set()
-    thread.join(20)
+    try:
+        wait_until(lambda: idle.attempts, "the piece is begun")
+        assert count_of(store, planned) == 2
+        take_back_attempts(idle)
+        assert count_of(store, planned) == 1
+    finally:
+        go.set()
+        thread.join()
     assert count_of(store, planned) == 1
 
 

@@ -10,6 +10,7 @@ from influence.contracts.evaluation import ClassAttributionRequest, Subject
 from workers.evaluating.models.small_lm import SmallModel, make_small_lm
 from workers.evaluating.models.untrained import adapter_fields, load_base
 from workers.loading.adapter import wrap_base
+from workers.loading.alone import made_alone
 from workers.loading.base_model import BaseModel
 from workers.rows import Row
 from workers.runtime.state import Runtime
@@ -49,7 +50,6 @@ def make_fresh_model(
         watch=watch,
     )
     config = AdapterConfig.model_validate(adapter_fields(request.lora, "llama", subject.task))
-    torch.manual_seed(seed)
-    dropout = request.recipe.lora_dropout
-    model = wrap_base(BaseModel(small, frozenset()), config, subject.task, dropout=dropout)
+    with made_alone(seed):
+        model = wrap_base(BaseModel(small, frozenset()), config, subject.task, dropout=request.recipe.lora_dropout)
     return FreshModel(model.to(runtime.device), task, loss)

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from influence.contracts.evaluation import TrainingRecipe
+from workers.loading.alone import made_alone
 from workers.rows import Row
 from workers.tasks.encoding import TextEncoder
 from workers.tasks.kinds.causal_lm import CausalLM
@@ -79,7 +80,6 @@ def make_small_lm(
     The lock is held for one step at a time; `watch` hears of steps and may raise.
     """
     tokenizer = train_tokenizer([f"{row['prompt']}{row['completion']}" for row in rows], size.vocabulary)
-    torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=size.width,
@@ -92,7 +92,8 @@ def make_small_lm(
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    model = LlamaForCausalLM(config).to(device)
+    with made_alone(seed):
+        model = LlamaForCausalLM(config).to(device)
     encoder = TextEncoder(tokenizer, limit=max_length, on_too_long="truncate")
     ids = {"pad_id": tokenizer.pad_token_id, "stop_ids": [tokenizer.eos_token_id]}
     reading = CausalLM(encoder, scope="all", **ids)
