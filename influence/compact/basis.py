@@ -71,7 +71,8 @@ class Basis:
         """Codes (n, width) of rows whose gradients are given per block, (n, d_l) each, in the basis's library."""
         xp = namespace(gradients[0])
         pairs = zip(gradients, self.blocks, strict=True)
-        return xp.concatenate([block_gradients @ block.vectors for block_gradients, block in pairs], 1)
+        result: Array = xp.concatenate([block_gradients @ block.vectors for block_gradients, block in pairs], 1)
+        return result
 
     def lift(self, codes: Array) -> list[Array]:
         """The gradients (m, d_l) per block that lie in the span and have these codes (m, width)."""
@@ -88,7 +89,8 @@ def scale_rows(gradients: Array, damping: float) -> Array:
     """Gradients (s, d) over sqrt(damping + ||g||^2); rows of a block that is all zero stay zero."""
     norms = (gradients * gradients).sum(1)
     weights = damping + norms
-    return gradients / (weights + (weights == 0))[:, None] ** 0.5
+    result: Array = gradients / (weights + (weights == 0))[:, None] ** 0.5
+    return result
 
 
 def fit_block(gradients: Array, damping: float, rank: int) -> BlockBasis:
@@ -138,4 +140,5 @@ def _fix_signs(vectors: Array) -> Array:
         return vectors
     xp = namespace(vectors)
     largest = vectors[abs(vectors).argmax(0), list(range(vectors.shape[1]))]
-    return vectors * xp.sign(largest)
+    result: Array = vectors * xp.sign(largest)
+    return result
