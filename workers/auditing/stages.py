@@ -18,7 +18,7 @@ _UNKNOWN_RATE = 64.0
 
 
 @dataclass(frozen=True)
-class Subject:
+class AuditedIndex:
     """An audit with what it is about; rows are positions in `hot`."""
 
     runtime: Runtime
@@ -57,11 +57,11 @@ class RowStage:
     phase: str
     name: str
 
-    def __init__(self, subject: Subject, rows_per_part: int) -> None:
-        self.subject = subject
-        self.total = subject.rows
+    def __init__(self, audited: AuditedIndex, rows_per_part: int) -> None:
+        self.audited = audited
+        self.total = audited.rows
         self._rows_per_part = rows_per_part
-        self._parts = -(-subject.rows // rows_per_part)
+        self._parts = -(-audited.rows // rows_per_part)
         self._missing = self._find_missing()
 
     @property
@@ -74,7 +74,7 @@ class RowStage:
         part = self._missing[0]
         start = part * self._rows_per_part
         found = self.compute(slice(start, min(start + self._rows_per_part, self.total)))
-        self.subject.runtime.store.audit_data.commit_part(self.subject.audit.id, self.name, part, found)
+        self.audited.runtime.store.audit_data.commit_part(self.audited.audit.id, self.name, part, found)
         del self._missing[0]
 
     def keep(self) -> None:
@@ -86,14 +86,14 @@ class RowStage:
 
     def gather(self) -> NDArray[Any] | None:
         """All parts joined (n, ...); None when some were lost, which are then to be computed again."""
-        parts, data = [], self.subject.runtime.store.audit_data
+        parts, data = [], self.audited.runtime.store.audit_data
         for part in range(self._parts):
             try:
-                parts.append(data.read_part(self.subject.audit.id, self.name, part))
+                parts.append(data.read_part(self.audited.audit.id, self.name, part))
             except DamagedChunk:
                 self._missing = self._find_missing()
                 return None
         return np.concatenate(parts)
 
     def _find_missing(self) -> list[int]:
-        return self.subject.runtime.store.audit_data.missing_parts(self.subject.audit.id, self.name, self._parts)
+        return self.audited.runtime.store.audit_data.missing_parts(self.audited.audit.id, self.name, self._parts)
