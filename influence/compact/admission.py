@@ -68,8 +68,8 @@ def estimate_compact(
     sample_rows: int = DEFAULT_SAMPLE_ROWS,
     has_roots: bool = False,
 ) -> Estimate:
-    """Codes of `rank` numbers per block on average, from `directions` basis vectors a block; in the optimiser's metric
-    a number per parameter is kept beside them."""
+    """Codes of `rank` numbers per block on average, from `directions` basis vectors per block; in the
+    optimiser's metric a number per parameter is kept beside them."""
     sample = min(sample_rows, rows)
     ranks = [min(directions or OVERSAMPLING * rank, size, sample) for size in parameters]
     width = min(rank * len(parameters), sum(ranks), sample)

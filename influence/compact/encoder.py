@@ -16,7 +16,7 @@ from influence.compact.preconditioning import find_roots, rescale, take_moments
 from influence.contracts.index import CodeDtype, Metric
 from influence.errors import InvalidRequest
 
-#: Basis directions a block for each number stored a block: the joint layout picks among them.
+#: Basis directions per block for each number stored per block: the joint layout picks among them.
 OVERSAMPLING = 4
 
 

@@ -21,7 +21,7 @@ Metric = Literal["gradient", "optimizer"]
 #: Raised whenever the meaning of a stored gradient changes, so that no index mixes two meanings.
 GRADIENT_VERSION = 1
 
-#: Numbers a block and row that compact storage keeps on average.
+#: Numbers per block and row that compact storage keeps on average.
 DEFAULT_RANK = 16
 
 

@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from influence.errors import NonFiniteGradients
 from workers.auditing.stages import AuditedIndex, RowStage
 
-#: Rows of codes a piece.
+#: Rows of codes per piece.
 _CODE_ROWS = 2048
-#: Multiplications a piece on full storage, where every row meets all: well below a second on a processor.
+#: Multiplications per piece on full storage, where every row meets all: well below a second on a processor.
 _MULTIPLICATIONS = 1 << 32
 #: Fewer rows than this would spend a pass over the whole index on too little.
 _FEWEST_ROWS = 16

@@ -13,7 +13,7 @@ from workers.runtime.hot_indexes import HotIndex
 from workers.runtime.models import HotModel
 from workers.runtime.state import Runtime
 
-#: Rows a second where the index does not say how fast it was built.
+#: Rows per second where the index does not say how fast it was built.
 _UNKNOWN_RATE = 64.0
 
 

@@ -138,7 +138,7 @@ def _spread(rows: Sequence[EncodedRow], count: int) -> list[EncodedRow]:
 
 
 def _probe(runtime: Runtime, model: HotModel, sample: Sequence[EncodedRow], *, with_factors: bool) -> tuple[float, int]:
-    """Seconds a row on this machine, from a small batch run twice (the first warms up), and bytes of its factors."""
+    """Seconds per row on this machine, from a small batch run twice (the first warms up), and bytes of its factors."""
     batch = model.task.collate(sample).to(runtime.device)
     seconds, factor_bytes = math.inf, 0
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Compact indexes: few bytes a row, the same order, exact where people look."""
+"""Compact indexes: few bytes per row, the same order, exact where people look."""
 
 from pathlib import Path
 from typing import Any
