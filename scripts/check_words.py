@@ -48,7 +48,7 @@ def findings(path: Path) -> Iterator[str]:
     """One line per use of a word that has a plainer one."""
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         for pattern, plain in WORDS.items():
-            for match in re.finditer(pattern, line):
+            for match in re.finditer(pattern, line, re.IGNORECASE):
                 yield f"{path}:{number}: '{match[0]}': {plain}"
 
 
