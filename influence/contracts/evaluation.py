@@ -15,9 +15,9 @@ from influence.contracts.checkpoint import BaseModelRef
 from influence.contracts.common import Frozen, Json, LossScope, Numbers, Request, RowIndexes, Seeds
 from influence.contracts.curation.prediction import Predicted
 from influence.contracts.index import DEFAULT_RANK, Storage
-from influence.contracts.job import Progress, WorkRecord
 from influence.contracts.query import Direction
 from influence.contracts.tasks import TaskName
+from influence.contracts.work_record import Progress, WorkRecord
 
 EvaluationKind = Literal["correlation", "mislabelled", "class-attribution", "lds", "leave-out", "calibrate"]
 MAX_PIECES = 10_000

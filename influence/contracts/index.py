@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from influence.contracts.common import Frozen, Json, LossScope, Reduction, Request
-from influence.contracts.job import Progress, WorkRecord
+from influence.contracts.work_record import Progress, WorkRecord
 
 Storage = Literal["full", "compact"]
 StorageChoice = Literal["auto", "full", "compact"]

@@ -15,7 +15,9 @@ import redis
 import structlog
 
 from influence.contracts.common import DEFAULT_NAMESPACE, Json, Page, now
-from influence.contracts.job import Job, JobKind, JobState, Progress
+from influence.contracts.job import Job
+from influence.contracts.work import JobKind
+from influence.contracts.work_record import JobState, Progress
 from influence.errors import NotFound, RecordDamaged
 from influence.store import keys
 from influence.store.connections import StoreFullError, is_full

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from influence.contracts.common import Json, now
-from influence.contracts.job import Job, JobState, WorkRecord
+from influence.contracts.job import Job
+from influence.contracts.work_record import JobState, WorkRecord
 from influence.errors import Cancelled, NotFound, RecordDamaged
 from influence.store.records import WorkRecords
 from influence.store.store import Store

@@ -12,8 +12,8 @@ import structlog
 from influence.contracts.common import now
 from influence.contracts.evaluation import Evaluation
 from influence.contracts.index import Index
-from influence.contracts.job import WorkRecord
 from influence.contracts.work import QUEUES
+from influence.contracts.work_record import WorkRecord
 from influence.errors import NotFound, RecordDamaged
 from influence.store.store import Store
 from influence.store.work import address
