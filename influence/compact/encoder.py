@@ -1,6 +1,6 @@
 """From a row's gradients to its stored bytes: basis, layout and the sample they were fitted to, as one thing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -84,12 +84,14 @@ def fit_encoder(
     damping_scale: float = 0.1,
     metric: Metric = "gradient",
     batch_rows: int = 1,
+    watch: Callable[[int], None] | None = None,
 ) -> Encoder:
     """Fit an encoder to a sample's gradients, (s, d_l) a block, numpy or torch, float32 or float64.
 
     `rank` numbers per block are stored on average: rank * blocks bytes per row as int8. `directions` a block feed the
     layout (by default `OVERSAMPLING` times the rank, one for all or one per block). In the optimiser's `metric` the
-    sample makes the preconditioner, for a training of `batch_rows` rows per step.
+    sample makes the preconditioner, for a training of `batch_rows` rows per step. `watch` is told how many blocks are
+    fitted.
     """
     if rank < 1 or not gradients or len(gradients[0]) == 0:
         raise InvalidRequest("A basis needs a rank of at least 1 and at least one row.", hint="Give a larger sample.")
@@ -97,7 +99,7 @@ def fit_encoder(
     if roots is not None:
         gradients = rescale(gradients, roots)
     damping = damping_of(gradients, damping_scale)
-    basis = fit_basis(gradients, damping, OVERSAMPLING * rank if directions is None else directions)
+    basis = fit_basis(gradients, damping, OVERSAMPLING * rank if directions is None else directions, watch=watch)
     sample = _project(basis, gradients)
     if roots is None:
         weighted = mean_weighted(sum_moments(sample.codes, sample.squared_norms, basis.spans, damping))

@@ -10,14 +10,20 @@ FINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 
 
 class Progress(Frozen):
-    """How far a job is. `rate` is units per second, `eta_seconds` an estimate; both None until known."""
+    """How far a job is: `done` of `total` units of the phase it is in, one of `phases`.
+
+    `share` of the phase is done, also of a unit in hand; `rate` is units of the phase per second. `eta_seconds` is an
+    estimate for the whole job, its later phases included. All three are None until known.
+    """
 
     phase: str = "queued"
     done: int = 0
     total: int = 0
     unit: str = "rows"
+    share: float | None = None
     rate: float | None = None
     eta_seconds: float | None = None
+    phases: tuple[str, ...] = ()
     note: Json | None = None
 
 

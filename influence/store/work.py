@@ -4,7 +4,7 @@ A record belongs to the job that it names. What a job wants to write once its re
 dropped, and what it wrote beside the record is removed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from influence.contracts.common import Json, now
@@ -53,6 +53,11 @@ def send(store: Store, record: WorkRecord, actor: str | None = None, **arguments
     """Put a message about a record on the queue: for the first step of its work, or for the one named."""
     name, about = address(store, record, actor, **arguments)
     store.queue.submit(name, **about)
+
+
+def send_all(store: Store, record: WorkRecord, actor: str, pieces: Iterable[Json]) -> None:
+    """Put a message for each piece of the work on the queue, given by its own arguments."""
+    store.queue.submit_all(actor, [address(store, record, actor, **piece)[1] for piece in pieces])
 
 
 def send_following(store: Store, record: WorkRecord, actor: str | None = None) -> None:

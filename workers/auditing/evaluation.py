@@ -20,6 +20,7 @@ class EvaluationStage:
     """Sum over evaluation rows of loss and gradient, all blocks joined: (1 + D,) float64, kept once a turn."""
 
     phase = "evaluation gradients"
+    gradients_per_row = 1.0
 
     def __init__(self, audited: AuditedIndex) -> None:
         selection = audited.audit.request.evaluation

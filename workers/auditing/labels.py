@@ -24,6 +24,7 @@ class LabelStage(RowStage):
     """
 
     phase, name = "predictions", "labels"
+    gradients_per_row = 1 / 3
 
     def __init__(self, audited: AuditedIndex) -> None:
         super().__init__(audited, audited.rows_in(_SECONDS, least=_FEWEST_ROWS, most=_MOST_ROWS))

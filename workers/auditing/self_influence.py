@@ -18,6 +18,7 @@ class SelfInfluenceStage(RowStage):
     """Scores (n,) float32 of rows on themselves."""
 
     phase, name = "self-influence", "self_influence"
+    gradients_per_row = 0.1
 
     def __init__(self, audited: AuditedIndex) -> None:
         a_row = max(1, audited.rows * (audited.index.parameters or 1))

@@ -36,11 +36,20 @@ class AuditedIndex:
         rate = float((self.index.estimate or {}).get("rows_per_second") or _UNKNOWN_RATE)
         return max(least, min(most, int(rate * seconds)))
 
+    @property
+    def gradients_per_second(self) -> float:
+        """As they were computed for the index."""
+        return float((self.index.timings or {}).get("rows_per_second") or _UNKNOWN_RATE)
+
 
 class Stage(Protocol):
-    """A stage of an audit. `done` of `total` rows are done; `advance` does a piece more, `keep` saves what it has."""
+    """A stage of an audit. `done` of `total` rows are done; `advance` does a piece more, `keep` saves what it has.
+
+    A row takes about as long as `gradients_per_row` gradients.
+    """
 
     phase: str
+    gradients_per_row: float
     total: int
 
     @property
@@ -55,6 +64,7 @@ class RowStage:
     """A stage that makes an array for every piece of consecutive rows, each kept under its number."""
 
     phase: str
+    gradients_per_row: float
     name: str
 
     def __init__(self, audited: AuditedIndex, rows_per_part: int) -> None:

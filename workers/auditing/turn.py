@@ -37,6 +37,9 @@ def _work_on(runtime: Runtime, audit: Audit) -> bool:
     opened = open_index(runtime, audit.index_id, audit.job_id, audit.method)
     audited = AuditedIndex(runtime, audit, opened.index, opened.model, opened.hot)
     work = make_work(audited)
+    rate = audited.gradients_per_second
+    outlook = {stage.phase: stage.total * stage.gradients_per_row / rate for stage in work.stages}
+    runtime.store.jobs.expect(audit.job_id, outlook)
     until = slice_deadline()
     return all(complete(audited, stage, until) for stage in work.stages) and finish_audit(audited, work)
 
