@@ -24,13 +24,16 @@ def check_stated(config: dict[str, Any], pipeline: dict[str, Any]) -> None:
         stated = config.get(field)
         if isinstance(stated, bool) and template is not None and stated != _is_special(template, end):
             raise refuse_file(_CONFIG, f"says {field} {str(stated).lower()}, and tokenizer.json does otherwise", _HINT)
-    normalizer = pipeline.get("normalizer")
+    lowers, stated = _lowers(pipeline.get("normalizer")), config.get("do_lower_case")
+    if lowers is not None and isinstance(stated, bool) and stated != lowers:
+        said = str(stated).lower()
+        raise refuse_file(_CONFIG, f"says do_lower_case {said}, and tokenizer.json does otherwise", _HINT)
+
+
+def _lowers(normalizer: Any) -> bool | None:
+    """Whether letters are made small; None for a step that transformers leaves as it is."""
     is_bert = isinstance(normalizer, dict) and normalizer.get("type") == "BertNormalizer"
-    stated = config.get("do_lower_case") if is_bert else None
-    if isinstance(stated, bool) and stated != bool(normalizer.get("lowercase")):
-        raise refuse_file(
-            _CONFIG, f"says do_lower_case {str(stated).lower()}, and tokenizer.json does otherwise", _HINT
-        )
+    return bool(normalizer.get("lowercase")) if is_bert else None
 
 
 def _template(processor: Any) -> list[Any] | None:
