@@ -13,6 +13,7 @@ from dramatiq import DecodeError, Message, Middleware
 from dramatiq.brokers.redis import RedisBroker
 
 from influence.contracts.work import KIND_OF_ACTOR, QUEUES, QueueName
+from influence.process.tracing import carry
 from influence.store import keys
 
 log = structlog.get_logger()
@@ -29,6 +30,10 @@ if redis.call('LREM', KEYS[1], -1, ARGV[1]) == 1 then redis.call('LPUSH', KEYS[1
 """
 #: Longer than any stretch in which a worker holds the interpreter, such as loading a model.
 HEARTBEAT_TIMEOUT_MS = 45_000
+#: Option of a message: the trace that it was sent in.
+TRACE = "trace"
+#: Messages at either end of a queue that its age is told by.
+_ENDS = 64
 #: Run the queue's maintenance at every fetch: the default leaves a killed worker's shard lying for minutes.
 MAINTENANCE_CHANCE = 1_000_000
 
@@ -61,7 +66,9 @@ class Queue:
     def submit(self, actor: str, **arguments: Any) -> None:
         """Put one message on the actor's queue, first where its kind of work says so. Delivered at least once."""
         kind = KIND_OF_ACTOR[actor]
-        message: Message[Any] = Message(queue_name=kind.queue, actor_name=actor, args=(), kwargs=arguments, options={})
+        carried = carry()
+        options = {TRACE: carried} if carried else {}
+        message: Message[Any] = Message(kind.queue, actor, args=(), kwargs=arguments, options=options)
         sent = self._broker.enqueue(message)
         if kind.goes_first(actor):
             self._move_first(keys=[_full(kind.queue)], args=[sent.options["redis_message_id"]])
@@ -103,6 +110,18 @@ class Queue:
     def depth(self, queue: QueueName) -> int:
         """How many messages wait or are being worked on."""
         return int(self._client.hlen(f"{keys.QUEUE_NAMESPACE}:{queue}.msgs"))
+
+    def oldest_seconds(self, queue: QueueName) -> float:
+        """For how long the oldest message has waited, of the first and the last that no worker has taken; 0 for none.
+
+        Those in between are younger: who comes last goes to the end, and so does what was put back.
+        """
+        name = _full(queue)
+        ends = [*self._client.lrange(name, 0, _ENDS - 1), *self._client.lrange(name, -_ENDS, -1)]
+        texts = cast("list[bytes | None]", self._client.hmget(f"{name}.msgs", ends)) if ends else []
+        found = [message for text in texts if text is not None and (message := _read(text)) is not None]
+        sent = [message.message_timestamp for message in found]
+        return max(0.0, time.time() - min(sent) / 1000) if sent else 0.0
 
     def held(self, broker_id: str, queue: QueueName) -> dict[str, set[str]]:
         """Names of the messages that a broker has fetched and not given back, by the part of the queue they lie in."""
