@@ -25,8 +25,17 @@ def check_tokens(store: Store, index: Index, request: QueryRequest, method: Meth
     task = TASKS[store.checkpoints.require(index.spec.checkpoint_id).task]
     if not task.splits_by_token:
         raise _refuse(f"Scores of task '{task.name}' cannot be told apart by token.")
-    if slow := [block.name for block in index.blocks if block.path == "slow"]:
-        raise _refuse(f"The gradients of '{slow[0]}' are taken row by row, so no token has a part.", blocks=slow[:20])
+    if request.tokens_by == "loss" and task.answers != "text":
+        raise _refuse(
+            f"Rows of task '{task.name}' have one loss, on their label, and no loss of a token.",
+            hint="Send 'tokens_by' \"position\".",
+        )
+    if request.tokens_by == "position" and (slow := [block.name for block in index.blocks if block.path == "slow"]):
+        raise _refuse(
+            f"The gradients of '{slow[0]}' are taken row by row, so no position of a row has a part.",
+            hint="Leave 'tokens' out of 'include', or send 'tokens_by' \"loss\" for rows of a language model.",
+            blocks=slow[:20],
+        )
     if request.exact is False and index.spec.storage == "compact":
         raise _refuse("'tokens' are parts of exact scores, and 'exact' is false.", hint="Send exact true.")
     points = 1 if request.aggregate == "mean" else count_test_points(store, request)

@@ -14,6 +14,8 @@ Order = Literal["helpful", "harmful", "absolute", "both"]
 Aggregate = Literal["each", "mean"]
 Direction = Literal["helpful", "harmful"]
 Include = Literal["blocks", "tokens", "levels"]
+#: What a token's part of a score is: what layers compute at its position, or what its own loss adds.
+TokensBy = Literal["position", "loss"]
 #: How much a row stands out among all rows of its index; see influence.auditing.levels.
 InfluenceLevel = Literal["high", "medium", "low", "none"]
 SIGN_CONVENTION = "score>0 is helpful"
@@ -52,6 +54,11 @@ class QueryRequest(PointSource):
         description="'blocks': each weight tensor's part of the influence; 'tokens': each token's part of the score; "
         "'levels': how much each row stands out.",
     )
+    tokens_by: TokensBy = Field(
+        "position",
+        description="What 'tokens' tells: 'position', what layers compute at a token; 'loss', what the token's own loss"
+        " adds to the score.",
+    )
     checkpoints: tuple[CheckpointWeight, ...] | None = Field(
         None,
         min_length=1,
@@ -71,6 +78,12 @@ class QueryRequest(PointSource):
             raise ValueError("give either 'checkpoints' or 'run_id'")
         return self
 
+    @model_validator(mode="after")
+    def _tokens_asked(self) -> "QueryRequest":
+        if self.tokens_by != "position" and "tokens" not in self.include:
+            raise ValueError("'tokens_by' goes with 'tokens' in 'include'")
+        return self
+
 
 class ReadText(Frozen):
     """What the model read of a row: `text` with its tokens, and the characters [start, stop) of each where the
@@ -83,10 +96,11 @@ class ReadText(Frozen):
 
 
 class TokenParts(ReadText):
-    """What each token adds to a row's score, as a position of the row: with `unplaced`, the part of layers that read
-    the row as a whole, such as a head after pooling, the parts add up to the score."""
+    """What each token adds to a row's score. By position, as a place of the row: with `unplaced`, the part of layers
+    that read the row as a whole, such as a head after pooling, the parts add up to the score. By loss, as a prediction
+    that was trained: tokens without loss add 0, `unplaced` is 0, and the parts add up to the score."""
 
-    by: Literal["position"] = "position"
+    by: TokensBy = "position"
     parts: tuple[float, ...]
     unplaced: float
 

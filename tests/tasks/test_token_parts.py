@@ -14,7 +14,8 @@ from support.trials.exactness import load_tiny
 
 ROWS = make_completion_rows(24)
 TICKETS = [{**row, "label": LABELS.index(row["label"])} for row in make_ticket_rows(24)]
-TOKENS = {"include": ["tokens"], "k": 3}
+TOKENS: dict[str, Any] = {"include": ["tokens"], "k": 3}
+BY_LOSS = {**TOKENS, "tokens_by": "loss"}
 
 
 @pytest.fixture
@@ -53,6 +54,56 @@ def test_tokens_of_a_language_models_rows(bench: Bench, causal: TinyCheckpoint, 
             assert row["tokens"]["text"] == row["row"]["prompt"] + row["row"]["completion"]
             assert row["tokens"]["unplaced"] == 0
             assert row["tokens"]["by"] == "position"
+
+
+def assert_falls_on_the_answer(row: dict[str, Any]) -> None:
+    """Parts by loss lie on the completion's tokens and the end, and on no other."""
+    told, prompt = row["tokens"], len(row["row"]["prompt"])
+    assert (told["by"], told["unplaced"]) == ("loss", 0)
+    places = [place for place, part in enumerate(told["parts"]) if part != 0]
+    answered = {place for place, stop in enumerate(told["stops"]) if stop > prompt}
+    assert {place for place in answered if told["tokens"][place] != "[SEP]"} <= set(places)
+    assert {told["tokens"][place] for place in set(places) - answered} <= {"[SEP]"}
+
+
+@pytest.mark.parametrize("storage", ["full", "compact"])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_losses_of_tokens_add_up_to_the_scores_of_a_language_models_rows(
+    bench: Bench, causal: TinyCheckpoint, storage: str, reduction: str
+) -> None:
+    index = bench.index(bench.checkpoint(causal), bench.dataset(ROWS), storage=storage, reduction=reduction)
+    query = bench.query(index, examples=ROWS[:2], **BY_LOSS)
+    for result in query["results"]:
+        assert_adds_up(result)
+        for row in shown(result):
+            assert_falls_on_the_answer(row)
+
+
+def test_layers_that_take_the_slow_path_can_be_told_by_loss(bench: Bench, causal: TinyCheckpoint) -> None:
+    index = bench.index(bench.checkpoint(causal), bench.dataset(ROWS))
+    bench.store.indexes.update(
+        index["id"],
+        lambda found: found.model_copy(
+            update={"blocks": tuple(block.model_copy(update={"path": "slow"}) for block in found.blocks)}
+        ),
+    )
+    (result,) = bench.query(index, examples=ROWS[:1], **BY_LOSS)["results"]
+    assert_adds_up(result)
+
+
+def test_losses_of_tokens_of_rows_with_labels_are_refused(bench: Bench, tmp_path: Path) -> None:
+    index = bench.index(bench.checkpoint(make_classifier(tmp_path / "classifier")), bench.dataset(TICKETS))
+    answer = bench.client.post(f"/v1/indexes/{index['id']}/queries", json={"examples": TICKETS[:1], **BY_LOSS})
+    body = assert_problem(answer, 422, "invalid_request")
+    assert "loss of a token" in body["detail"]
+    assert '"position"' in body["hint"]
+
+
+def test_a_way_of_telling_goes_with_what_is_told(bench: Bench, causal: TinyCheckpoint) -> None:
+    index = bench.index(bench.checkpoint(causal), bench.dataset(ROWS))
+    body = {"examples": ROWS[:1], "tokens_by": "loss"}
+    answer = bench.client.post(f"/v1/indexes/{index['id']}/queries", json=body)
+    assert "'tokens'" in str(assert_problem(answer, 422, "invalid_request"))
 
 
 def test_tokens_of_a_classifiers_rows_and_pairs(bench: Bench, tmp_path: Path) -> None:
@@ -102,9 +153,10 @@ def test_tokens_of_a_difference_of_the_mean_and_of_a_sum_over_checkpoints(
     indexes = [bench.index(bench.checkpoint(tiny), dataset, storage=storage) for storage, tiny in storages.items()]
     summed = [{"index_id": index["id"], "weight": weight} for index, weight in zip(indexes, (0.5, 2.0), strict=True)]
     fields = {"method": "tracin", "checkpoints": summed, "against": "thanks", "aggregate": "mean"}
-    (result,) = bench.query(indexes[0], examples=ROWS[:3], **fields, **TOKENS)["results"]
-    assert_adds_up(result)
-    assert result["tokens"] is None
+    for asked in (TOKENS, BY_LOSS):
+        (result,) = bench.query(indexes[0], examples=ROWS[:3], **fields, **asked)["results"]
+        assert_adds_up(result)
+        assert result["tokens"] is None
 
 
 def test_without_being_asked_for_no_token_is_told(bench: Bench, causal: TinyCheckpoint) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from influence.contracts.common import Reduction
 from influence.contracts.index import Block, GradientParts, Precision
 from influence.errors import NothingTrainable, UnsupportedModule
 from workers.gradients.agreement import find_disagreements, is_conclusive
@@ -27,6 +28,7 @@ from workers.gradients.fused import find_fused
 from workers.gradients.positions import Directions, PositionPass
 from workers.gradients.row_loop import loop_gradients, row_gradients
 from workers.gradients.sites import group_by_module
+from workers.gradients.tangents import TokenLosses, split_by_loss
 from workers.gradients.trainable import TrainableTensor, find_trainable, refuse_mixed_rows
 from workers.rows import Batch
 
@@ -136,6 +138,17 @@ class GradientCollector:
         work.run(lambda: self._losses_of(batch))
         with self._autocast(batch):
             return work.split(directions)
+
+    def split_losses(
+        self, batch: Batch, directions: Directions, losses_of: TokenLosses, reduction: Reduction
+    ) -> Tensor:
+        """What each token's own loss adds to <u, g>: (B, T) float64, see `split_by_loss`.
+
+        Raises UnsupportedModule.
+        """
+        refuse_mixed_rows(self.model)
+        with self._autocast(batch):
+            return split_by_loss(self.model, self._tensors, losses_of, batch, directions, reduction)
 
     @torch.no_grad()
     def evaluate(self, batch: Batch, compute: RowLosses | None = None) -> Tensor:

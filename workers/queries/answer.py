@@ -56,7 +56,7 @@ def answer_query(runtime: Runtime, query: Query) -> None:
     if "tokens" in query.request.include:
         runtime.store.jobs.set_phase(query.job_id, "tokens", total=len(answer.rankings), unit="test points")
         shown = [*map(shown_rows, answer.rankings)]
-        answer = replace(answer, tokens=split_scores(runtime, indexes, influence, shown))
+        answer = replace(answer, tokens=split_scores(runtime, indexes, influence, shown, query.request.tokens_by))
     if "levels" in query.request.include:
         runtime.store.jobs.set_phase(query.job_id, "levels", total=len(answer.rankings), unit="test points")
         answer = _with_levels(answer, find_levels(runtime, indexes, influence))

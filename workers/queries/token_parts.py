@@ -1,12 +1,15 @@
 """What each token of the shown rows adds to their scores."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
-from influence.contracts.query import TokenParts
+from influence.contracts.index import Index
+from influence.contracts.query import TokenParts, TokensBy
 from influence.errors import RowsUnfit
 from workers.batching.stream import stream_batches
 from workers.queries.contributions import Positions
@@ -18,7 +21,7 @@ from workers.runtime.models import HotModel
 from workers.runtime.open import open_indexed_rows, open_model
 from workers.runtime.row_stream import batch_options
 from workers.runtime.state import Runtime
-from workers.tasks.base import ReadRow
+from workers.tasks.base import ReadRow, TokenScorer
 
 #: Of one test point, what is told of the rows that are shown, by their place among the scored rows.
 ShownParts = dict[int, TokenParts]
@@ -27,7 +30,7 @@ _Parts = list[list[NDArray[np.float64]]]
 
 
 def split_scores(
-    runtime: Runtime, indexes: OpenedIndexes, influence: Influence, shown: Sequence[Positions]
+    runtime: Runtime, indexes: OpenedIndexes, influence: Influence, shown: Sequence[Positions], by: TokensBy
 ) -> list[ShownParts]:
     """The scores of the rows shown for each test point by token, summed over a query's indexes.
 
@@ -40,23 +43,41 @@ def split_scores(
             index = opened.term.index
             model, file = open_model(runtime, index), open_indexed_rows(runtime, index)
             rows = [list(file.read_many(influence.row_indexes[places].tolist())) for places in shown]
-            found = [_split(runtime, model, opened.directions(point), asked) for point, asked in enumerate(rows)]
+            split = _splitter(model, index, by)
+            found = [
+                _split(runtime, model, partial(split, directions=opened.directions(point)), asked)
+                for point, asked in enumerate(rows)
+            ]
             total = _add(total, found) if total else found
             texts = [read_rows(model, asked) for asked in rows]
     return [
-        {int(place): _tell(text, parts) for place, text, parts in zip(*of_point, strict=True)}
+        {int(place): _tell(text, parts, by) for place, text, parts in zip(*of_point, strict=True)}
         for of_point in zip(shown, texts, total, strict=True)
     ]
 
 
+def _splitter(model: HotModel, index: Index, by: TokensBy) -> Callable[..., Tensor]:
+    """Of a batch and `directions` the parts (B, T + 1), the last one what lies at no token."""
+    if by == "position":
+        return model.collector.split_positions
+    task, reduction = model.task, index.spec.gradients.reduction
+    assert isinstance(task, TokenScorer)  # or 'tokens_by' would have been refused with the request
+    losses_of = task.token_losses
+
+    def split(batch: Batch, directions: dict[str, Tensor]) -> Tensor:
+        return pad(model.collector.split_losses(batch, directions, losses_of, reduction), (0, 1))
+
+    return split
+
+
 def _split(
-    runtime: Runtime, model: HotModel, directions: dict[str, Tensor], rows: Sequence[Row]
+    runtime: Runtime, model: HotModel, split: Callable[[Batch], Tensor], rows: Sequence[Row]
 ) -> list[NDArray[np.float64]]:
     encoded = model.task.tokenise(rows)
     found: dict[int, NDArray[np.float64]] = {}
 
     def compute(batch: Batch, _tokens: int) -> Tensor:
-        return model.collector.split_positions(batch, directions)
+        return split(batch)
 
     for positions, parts in stream_batches(compute, encoded, model.task.collate, batch_options(runtime)):
         for position, part in zip(positions, parts.cpu().numpy(), strict=True):
@@ -74,5 +95,5 @@ def _add(total: _Parts, more: _Parts) -> _Parts:
     return [[one + other for one, other in of_point] for of_point in pairs]
 
 
-def _tell(text: ReadRow, parts: NDArray[np.float64]) -> TokenParts:
-    return TokenParts(**tell(text), parts=tuple(parts[:-1].tolist()), unplaced=float(parts[-1]))
+def _tell(text: ReadRow, parts: NDArray[np.float64], by: TokensBy) -> TokenParts:
+    return TokenParts(**tell(text), by=by, parts=tuple(parts[:-1].tolist()), unplaced=float(parts[-1]))

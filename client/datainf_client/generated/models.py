@@ -972,14 +972,15 @@ class TokenLosses(BaseModel):
 
 class TokenParts(BaseModel):
     """
-    What each token adds to a row's score, as a position of the row: with `unplaced`, the part of layers that read
-    the row as a whole, such as a head after pooling, the parts add up to the score.
+    What each token adds to a row's score. By position, as a place of the row: with `unplaced`, the part of layers
+    that read the row as a whole, such as a head after pooling, the parts add up to the score. By loss, as a prediction
+    that was trained: tokens without loss add 0, `unplaced` is 0, and the parts add up to the score.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    by: Literal["position"] = "position"
+    by: Literal["position", "loss"] | str = "position"
     parts: list[float]
     starts: list[int] | None = None
     stops: list[int] | None = None
@@ -1767,6 +1768,10 @@ class QueryRequest(BaseModel):
         "label",
         description="Loss on the label, on the model's own prediction, or on a part of the answer.",
         validate_default=True,
+    )
+    tokens_by: Literal["position", "loss"] | str = Field(
+        "position",
+        description="What 'tokens' tells: 'position', what layers compute at a token; 'loss', what the token's own loss adds to the score.",
     )
 
 

@@ -210,6 +210,7 @@ class QueryRequest(TypedDict):
     order: NotRequired[Literal["helpful", "harmful", "absolute", "both"]]
     run_id: NotRequired[str | None]
     target: NotRequired[Literal["label", "prediction"] | SpanTarget]
+    tokens_by: NotRequired[Literal["position", "loss"]]
 
 
 class SweepRequest(TypedDict):
