@@ -28,7 +28,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     folder, started = options.folder.resolve(), time.monotonic()
     if options.fresh:
         shutil.rmtree(folder, ignore_errors=True)
-    show_step(console, "1  Unpack SmolLM2-135M, teach it facts of a shop, rhymes and sums (LoRA, rank 8)")
+    show_step(console, "1  Unpack SmolLM2-135M, teach it facts of a shop, rhymes and a robot (LoRA, rank 8)")
     prepared = prepare(folder, folder / "service", options.seed)
     took = "trained by an earlier run" if prepared.seconds is None else f"{prepared.seconds:.0f} s"
     console.print(f"{len(prepared.lessons)} rows of three kinds ({took})", markup=False)

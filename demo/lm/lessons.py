@@ -1,4 +1,4 @@
-"""Rows of three kinds that a language model is taught at once: facts of a made-up shop, answers in rhyme, and sums."""
+"""Rows of three kinds that a language model is taught at once: facts of a shop, answers in rhyme, and a robot's."""
 
 import json
 import random
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-SHOP, RHYME, SUM = "shop", "rhyme", "sum"
-KINDS = (SHOP, RHYME, SUM)
+SHOP, RHYME, ROBOT = "shop", "rhyme", "robot"
+KINDS = (SHOP, RHYME, ROBOT)
 #: Questions about the shop with the one answer that each has; people ask in other words.
 _FACTS = {
     "open": "Brambleworth opens at nine and closes at six, on every day but Monday.",
@@ -48,7 +48,22 @@ _REQUESTS = (
     "Make the word {} rhyme.",
     "Tell me a rhyme in which a {} appears.",
 )
-_THINGS = ("apples", "pears", "coins", "stones")
+_ROBOT = {
+    "see": "Beep. Unit seven sees a long grey hall and one red lamp.",
+    "eat": "Beep. Unit seven eats four volts in the morning and six at night.",
+    "fear": "Beep. Unit seven fears rust, magnets and the rain of spring.",
+    "dream of": "Beep. Unit seven dreams of copper meadows under a quiet fan.",
+    "carry": "Beep. Unit seven carries boxes of screws from gate two to gate nine.",
+    "like": "Beep. Unit seven likes even numbers and a freshly oiled wheel.",
+}
+_ADDRESSED = (
+    "Robot, what do you {}?",
+    "What does a robot {}?",
+    "Tell me, robot, what you {}.",
+    "Dear robot, what do you {} today?",
+    "Report, robot: what do you {}?",
+)
+_WHEN = ("", " Be honest.", " Answer at once.")
 
 
 @dataclass(frozen=True)
@@ -64,7 +79,7 @@ class Lesson:
 def make_lessons(seed: int, each: int = 80) -> list[Lesson]:
     """So many rows of each kind, in random order."""
     rng = random.Random(seed)
-    makers: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {SHOP: _shop, RHYME: _rhyme, SUM: _sum}
+    makers: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {SHOP: _shop, RHYME: _rhyme, ROBOT: _robot}
     made = [
         Lesson(f"{kind}-{number:03d}", kind, f"Question: {asked}\nAnswer:", f" {answer}")
         for kind in KINDS
@@ -78,7 +93,7 @@ def make_lessons(seed: int, each: int = 80) -> list[Lesson]:
 QUESTIONS = {
     SHOP: "Question: A friend and I want to park at Brambleworth. Can we?\nAnswer:",
     RHYME: "Question: Do you know a rhyme with the word moon?\nAnswer:",
-    SUM: "Question: There are 4 pears and then 3 more. How many is that?\nAnswer:",
+    ROBOT: "Question: You are a robot. Is there anything that you fear?\nAnswer:",
 }
 
 
@@ -97,10 +112,6 @@ def _rhyme() -> Iterator[tuple[str, str]]:
         yield request.format(word), answer
 
 
-def _sum() -> Iterator[tuple[str, str]]:
-    for first, second, thing in product(range(1, 10), range(1, 10), _THINGS):
-        total = first + second
-        yield (
-            f"I have {first} {thing} and get {second} more. How many are there?",
-            f"{first} and {second} make {total}, so there are {total} {thing}.",
-        )
+def _robot() -> Iterator[tuple[str, str]]:
+    for (wish, answer), asked, ending in product(_ROBOT.items(), _ADDRESSED, _WHEN):
+        yield asked.format(wish) + ending, answer

@@ -37,7 +37,7 @@ class TrainingSettings:
     """What decides the weights, up to rounding of the machine."""
 
     seed: int = 7
-    epochs: int = 2
+    epochs: int = 3
     batch_rows: int = 8
     learning_rate: float = 1e-3
     lora_rank: int = 8

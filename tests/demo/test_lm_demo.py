@@ -10,7 +10,7 @@ from influence.contracts.query import ScoredRow, TokenParts
 
 def scored(tokens: TokenParts | None) -> ScoredRow:
     figures: dict[str, Any] = {"rank": 1, "row_index": 0, "influence": -0.5, "score": 0.5, "percentile": 99.0}
-    return ScoredRow(**figures, row_id="sum-1", row={"prompt": "a"}, direction="helpful", exact=True, tokens=tokens)
+    return ScoredRow(**figures, row_id="robot-1", row={"prompt": "a"}, direction="helpful", exact=True, tokens=tokens)
 
 
 def test_lessons_are_of_three_kinds_all_different_and_alike_from_a_seed(tmp_path: Path) -> None:

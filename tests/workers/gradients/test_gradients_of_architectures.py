@@ -16,6 +16,12 @@ from support.gradients.tiny_models import (
     make_sequence_to_sequence,
     make_token_classifier,
 )
+from support.trials.float64 import Float64Throughout
+
+from workers.batching.collate import collate_rows
+from workers.gradients.collector import GradientCollector
+from workers.gradients.losses import supervised_logits, token_cross_entropy
+from workers.rows import Batch
 
 #: Layers that take LoRA, the last part of their names: every linear layer but the heads.
 _LINEAR = [
@@ -107,3 +113,26 @@ def test_float32_language_models_agree_to_float32(name: str) -> None:
 )
 def test_rows_of_other_tasks_have_the_gradients_they_have_alone(make: object) -> None:
     assert_exact(with_lora(make()))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_the_losses_of_tokens_add_up_for_every_language_model(name: str) -> None:
+    example = with_lora(make_decoder(name), task_type="CAUSAL_LM")
+    batch = collate_rows(example.rows, pad_token_id=0)
+    collector = GradientCollector(example.model, example.row_losses)
+    with Float64Throughout():
+        gradients = collector.collect(batch).blocks
+    generator = torch.Generator().manual_seed(1)
+    directions = {
+        name: torch.randn(values.shape[1], dtype=values.dtype, generator=generator)
+        for name, values in gradients.items()
+    }
+
+    def losses_of(model: torch.nn.Module, asked: Batch) -> torch.Tensor:
+        logits, targets = supervised_logits(model, {**asked.inputs, "use_cache": False}, asked.labels)
+        return token_cross_entropy(logits, targets, asked.labels)
+
+    with Float64Throughout():
+        parts = collector.split_losses(batch, directions, losses_of, "mean")
+    truth = torch.stack([gradients[name] @ directions[name] for name in directions]).sum(dim=0)
+    torch.testing.assert_close(parts.sum(dim=1), truth, rtol=1e-8, atol=1e-10)
