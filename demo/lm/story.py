@@ -18,6 +18,10 @@ from influence.contracts.index import Index
 from influence.contracts.query import Query, ScoredRow, TestPointResult
 
 _SHOWN = 4
+_WHY_OTHERS = (
+    "Scores grow with a row's gradient: rows that are not learnt to the end come before those of an answer that is. The "
+    "method 'cosine' leaves size out, and tells no words."
+)
 _COLUMNS = {"prompt": "prompt", "completion": "completion", "id": "id"}
 #: Shares of a row's strongest token above which a word is set off, and how; red for words that speak against.
 _HELPFUL = ((0.66, "bold black on green"), (0.33, "black on bright_green"), (0.12, "green"))
@@ -67,6 +71,8 @@ def show_traced(console: Console, kind: str, result: TestPointResult) -> int:
     kinds = [row.metadata["kind"] for row in result.helpful if row.metadata is not None]
     found = kinds.count(kind)
     console.print(f"{found} of {len(result.helpful)} rows are of the kind '{kind}'.", markup=False)
+    if 2 * found < len(result.helpful):
+        console.print(_WHY_OTHERS, style="dim", soft_wrap=True)
     return found
 
 

@@ -24,4 +24,4 @@ def test_a_language_models_words_are_traced_to_rows(tmp_path: Path) -> None:
     found = [line for line in done.stdout.splitlines() if "rows are of the kind" in line]
     assert [line.split("'")[1] for line in found] == list(QUESTIONS)
     # A third of all rows is of each kind: by chance four of the twelve that are shown would be.
-    assert sum(int(line.split(" of ")[0]) for line in found) >= 8, done.stdout
+    assert sum(int(line.split(" of ")[0]) for line in found) >= 7, done.stdout
