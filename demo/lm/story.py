@@ -19,8 +19,8 @@ from influence.contracts.query import Query, ScoredRow, TestPointResult
 
 _SHOWN = 4
 _WHY_OTHERS = (
-    "Scores grow with a row's gradient: rows that are not learnt to the end come before those of an answer that is. The "
-    "method 'cosine' leaves size out, and tells no words."
+    "Scores grow with a row's gradient: rows that are not learnt to the end come before those of an answer that is. "
+    "The method 'cosine' leaves size out, and tells no words."
 )
 _COLUMNS = {"prompt": "prompt", "completion": "completion", "id": "id"}
 #: Shares of a row's strongest token above which a word is set off, and how; red for words that speak against.
