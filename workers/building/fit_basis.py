@@ -56,6 +56,7 @@ def fit_index(runtime: Runtime, index: Index, model: HotModel, progress: JobProg
         rank=index.spec.rank or DEFAULT_RANK,
         metric=index.spec.metric,
         batch_rows=index.spec.batch_rows,
+        weights=[one.weight for one in index.spec.joined] or [1.0],
     )
     fidelity = _measure(index, encoder, gradients, np.arange(fitted, int(keep.sum())))
     sample = Sample(both[keep], encoder.project(gradients), losses[keep])

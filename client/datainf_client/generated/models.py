@@ -450,37 +450,17 @@ class HistoryPage(BaseModel):
     version: int
 
 
-class IndexSpec(BaseModel):
+class JoinedCheckpoint(BaseModel):
     """
-    A resolved index request: its digest is the index's id. Nothing here may depend on the machine.
+    One of several checkpoints that an index holds in one code: its step of the run, and its weight in the sum.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    batch_rows: int = 1
     checkpoint_id: str
-    code_dtype: Literal["int8", "float16"] | str = "int8"
-    dataset_id: str
-    gradient_version: int = 1
-    gradients: GradientSettings = Field(
-        {
-            "include_bias": False,
-            "max_length": 512,
-            "on_too_long": "truncate",
-            "parts": "all",
-            "precision": "float32",
-            "reduction": "mean",
-        },
-        validate_default=True,
-    )
-    grow_from: str | None = None
-    kronecker: bool = False
-    metric: Literal["gradient", "optimizer"] | str = "gradient"
-    on_non_finite: Literal["fail", "skip"] | str = "fail"
-    rank: int | None = None
-    storage: Literal["full", "compact"] | str
-    storage_dtype: Literal["float32", "float16"] | str = "float32"
+    step: int
+    weight: float
 
 
 class LoraShape(BaseModel):
@@ -1438,52 +1418,41 @@ class GroupsRequest(BaseModel):
     method: str = Field("datainf", description="A method that the index offers.")
 
 
-class Index(BaseModel):
+class IndexSpec(BaseModel):
     """
-    An index as the API shows it. Sizes are bytes in Redis; `damping` is lambda a block at scale 0.1, null for
-    codes in the optimiser's metric.
+    A resolved index request: its digest is the index's id. Nothing here may depend on the machine.
 
-    `embedding_bytes`, part of `bytes`, is null until the baseline `embedding` is first asked for.
-
-    `progress` is the job's while the index is being built; it is not stored with the record. `built_by` is the job that
-    the data are of, where a later job has only computed again what was lost of them.
+    `joined` are the checkpoints that its codes hold, in the order of their steps; the last is `checkpoint_id`, whose
+    losses and answers are shown. It is empty for an index of one checkpoint.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    batch_tokens: int | None = None
-    blocks: list[Block] = Field([], validate_default=True)
-    built_by: str | None = None
-    bytes: int | None = None
-    bytes_per_row: float | None = None
-    calibrations: list[Calibration] = Field([], validate_default=True)
-    created_at: AwareDatetime
-    damping: dict[str, float] | None = None
-    embedding_bytes: int | None = None
-    error: dict[str, Any] | None = None
-    estimate: dict[str, Any] | None = None
-    fidelity: dict[str, Any] | None = None
-    gradient_lengths: GradientLengths | None = None
-    growth: Growth | None = None
-    id: str
-    job_id: str
-    name: str | None = None
-    namespace: str = "default"
-    parameters: int | None = None
-    precision_fidelity: dict[str, Any] | None = None
-    progress: Progress | None = None
-    ready_at: AwareDatetime | None = None
-    rows: int
-    rows_indexed: int | None = None
-    rows_per_shard: int = 0
-    shards: int = 0
-    skipped_rows: list[str] = []
-    spec: IndexSpec
-    state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
-    timings: dict[str, float] | None = None
-    truncated_rows: int | None = None
-    warnings: list[str] = []
+    batch_rows: int = 1
+    checkpoint_id: str
+    code_dtype: Literal["int8", "float16"] | str = "int8"
+    dataset_id: str
+    gradient_version: int = 1
+    gradients: GradientSettings = Field(
+        {
+            "include_bias": False,
+            "max_length": 512,
+            "on_too_long": "truncate",
+            "parts": "all",
+            "precision": "float32",
+            "reduction": "mean",
+        },
+        validate_default=True,
+    )
+    grow_from: str | None = None
+    joined: list[JoinedCheckpoint] = Field([], validate_default=True)
+    kronecker: bool = False
+    metric: Literal["gradient", "optimizer"] | str = "gradient"
+    on_non_finite: Literal["fail", "skip"] | str = "fail"
+    rank: int | None = None
+    storage: Literal["full", "compact"] | str
+    storage_dtype: Literal["float32", "float16"] | str = "float32"
 
 
 class Job(BaseModel):
@@ -2111,6 +2080,54 @@ class Groups(BaseModel):
     rows: int
     sign_convention: str = "score>0 is helpful"
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
+
+
+class Index(BaseModel):
+    """
+    An index as the API shows it. Sizes are bytes in Redis; `damping` is lambda a block at scale 0.1, null for
+    codes in the optimiser's metric.
+
+    `embedding_bytes`, part of `bytes`, is null until the baseline `embedding` is first asked for.
+
+    `progress` is the job's while the index is being built; it is not stored with the record. `built_by` is the job that
+    the data are of, where a later job has only computed again what was lost of them.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    batch_tokens: int | None = None
+    blocks: list[Block] = Field([], validate_default=True)
+    built_by: str | None = None
+    bytes: int | None = None
+    bytes_per_row: float | None = None
+    calibrations: list[Calibration] = Field([], validate_default=True)
+    created_at: AwareDatetime
+    damping: dict[str, float] | None = None
+    embedding_bytes: int | None = None
+    error: dict[str, Any] | None = None
+    estimate: dict[str, Any] | None = None
+    fidelity: dict[str, Any] | None = None
+    gradient_lengths: GradientLengths | None = None
+    growth: Growth | None = None
+    id: str
+    job_id: str
+    name: str | None = None
+    namespace: str = "default"
+    parameters: int | None = None
+    precision_fidelity: dict[str, Any] | None = None
+    progress: Progress | None = None
+    ready_at: AwareDatetime | None = None
+    rows: int
+    rows_indexed: int | None = None
+    rows_per_shard: int = 0
+    shards: int = 0
+    skipped_rows: list[str] = []
+    spec: IndexSpec
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
+    timings: dict[str, float] | None = None
+    truncated_rows: int | None = None
+    warnings: list[str] = []
 
 
 class Query(BaseModel):
