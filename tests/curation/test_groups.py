@@ -41,6 +41,21 @@ def test_groups_are_means_of_what_queries_say(bench: Bench, index: dict[str, Any
     assert "forms" in made["notes"][0]
 
 
+def test_groups_and_what_if_name_the_method_that_was_left_open(
+    bench: Bench, index: dict[str, Any], evaluation: dict[str, Any]
+) -> None:
+    made = bench.groups(index, by="source", evaluation=evaluation, method="auto")
+    assert (made["method"], made["damping_scale"]) == ("proximal", 3.0)
+    scores = mean_scores(bench, index, evaluation, method="proximal")
+    best = made["groups"][0]
+    assert best["mean_score"] == pytest.approx(scores[best["group"] == SOURCES].mean(), rel=1e-4)
+    answer = bench.client.post(f"/v1/groups/{made['id']}/what-if", json={"remove": {"row_indexes": [0]}})
+    said = answer.json()
+    assert (said["method"], said["damping_scale"]) == ("proximal", 3.0)
+    assert said["method_reason"] == made["method_reason"]
+    assert "agreed best with retraining" in said["method_reason"]
+
+
 def test_groups_go_by_label_and_by_class_of_the_evaluation_rows(
     bench: Bench, index: dict[str, Any], evaluation: dict[str, Any]
 ) -> None:

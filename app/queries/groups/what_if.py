@@ -39,6 +39,9 @@ def what_if(context: Context, record: Groups, request: WhatIfRequest, removed: N
     labels = _label_balance(store, context.files, index, removed)
     calibration = _calibration(index, record)
     return WhatIf(
+        method=record.method,
+        damping_scale=record.damping_scale,
+        method_reason=record.method_reason,
         rows_removed=len(removed),
         rows_left=record.rows - len(removed),
         effect=effect.effect,

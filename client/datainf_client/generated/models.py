@@ -1010,7 +1010,8 @@ class WhatIf(BaseModel):
 
     `percentile` is the share of random sets of the same size with a lower sum. `predicted_change` is in units of loss;
     only where the index was calibrated for the method and damping. `cost` is that of verifying; `evaluation_id` names
-    the evaluation that does it, whose report has what was predicted beside what is measured.
+    the evaluation that does it, whose report has what was predicted beside what is measured. `method`, `damping_scale`
+    and `method_reason` are those of the groups whose scores are asked.
     """
 
     model_config = ConfigDict(
@@ -1018,11 +1019,14 @@ class WhatIf(BaseModel):
     )
     cost: Cost
     curve: list[CurvePoint]
+    damping_scale: float | None = None
     effect: float
     evaluation_id: str | None = None
     groups: list[Balance]
     job_id: str | None = None
     labels: list[Balance] | None = None
+    method: str
+    method_reason: str | None = None
     percentile: float
     predicted_change: float | None = None
     random_high: float
@@ -1063,7 +1067,10 @@ class AuditRequest(BaseModel):
         None,
         description="Rows with labels that are trusted: the influence on their mean loss is a signal.",
     )
-    method: str = Field("datainf", description="Of influence and self-influence.")
+    method: str = Field(
+        "datainf",
+        description="Of influence and self-influence; 'auto' as for a query, among methods that have the latter.",
+    )
     signals: list[Literal["loss", "self_influence", "influence", "margin", "probability", "predicted"] | str] | None = (
         Field(None, description="What counts as odd; all that the task and the request allow when left out.")
     )
@@ -1415,7 +1422,10 @@ class GroupsRequest(BaseModel):
     )
     damping_scale: float | None = None
     evaluation: RowSelection = Field(..., description="Rows whose labels are trusted: scores are means over them.")
-    method: str = Field("datainf", description="A method that the index offers.")
+    method: str = Field(
+        "datainf",
+        description="A method that the index offers, or 'auto', as for a query.",
+    )
 
 
 class IndexSpec(BaseModel):
@@ -1885,7 +1895,7 @@ class SweepRequest(BaseModel):
         None,
         description="How the image is made that target 'prediction' asks an image model for.",
     )
-    method: str = Field("datainf", description="A method that has a damping.")
+    method: str = Field("datainf", description="A method that has a damping, or 'auto', as for a query.")
     rows: RowSelection | None = None
     target: Literal["label", "prediction"] | str | SpanTarget = Field(
         "label",
@@ -1944,7 +1954,8 @@ class Audit(BaseModel):
     """
     An audit and, once its job succeeded, its summary; the rows are read apart, for they grow with the data set.
 
-    `columns` are those that its table has. `not_audited` names rows that the index left out.
+    `columns` are those that its table has. `not_audited` names rows that the index left out. `method_reason` says why
+    the method was taken where the request left it open ('auto').
     """
 
     model_config = ConfigDict(
@@ -1982,6 +1993,7 @@ class Audit(BaseModel):
     )
     label_names: list[str] | None = None
     method: str
+    method_reason: str | None = None
     name: str | None = None
     namespace: str = "default"
     not_audited: list[str] = []
@@ -2058,7 +2070,8 @@ class Evaluation(BaseModel):
 
 class Groups(BaseModel):
     """
-    Groups and, once their job succeeded, the figures of each, the most helpful first.
+    Groups and, once their job succeeded, the figures of each, the most helpful first. `method_reason` says why the
+    method was taken where the request left it open ('auto').
     """
 
     model_config = ConfigDict(
@@ -2074,6 +2087,7 @@ class Groups(BaseModel):
     index_id: str
     job_id: str
     method: str
+    method_reason: str | None = None
     namespace: str = "default"
     notes: list[str] = []
     request: GroupsRequest
@@ -2167,7 +2181,8 @@ class Query(BaseModel):
 
 class Sweep(BaseModel):
     """
-    A sweep and, once its job succeeded, its result.
+    A sweep and, once its job succeeded, its result. `method_reason` says why the method was taken where the request
+    left it open ('auto').
     """
 
     model_config = ConfigDict(
@@ -2182,6 +2197,7 @@ class Sweep(BaseModel):
     index_id: str
     job_id: str
     method: str
+    method_reason: str | None = None
     milliseconds: dict[str, float] | None = None
     namespace: str = "default"
     request: SweepRequest
