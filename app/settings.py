@@ -50,11 +50,11 @@ class ApiSettings(StorageSettings):
         64, ge=1, description="Most requests of one key, or of one address without keys, that are answered at once."
     )
     max_requests_per_minute: int = Field(
-        6000, ge=1, description="Most requests a minute of one key, or of one address without keys."
+        6000, ge=1, description="Most requests per minute of one key, or of one address without keys."
     )
     max_event_streams: int = Field(256, ge=1, description="Most callers who watch a job's events at once.")
-    default_page_length: int = Field(20, ge=1, description="Items a page when 'limit' is left out.")
-    max_page_length: int = Field(200, ge=1, description="Most items a page.")
+    default_page_length: int = Field(20, ge=1, description="Items per page when 'limit' is left out.")
+    max_page_length: int = Field(200, ge=1, description="Most items per page.")
 
     @property
     def image_limits(self) -> ImageLimits:

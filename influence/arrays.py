@@ -1,11 +1,64 @@
 """Array code that runs unchanged on numpy arrays and torch tensors, without importing torch."""
 
+import operator
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from typing import Any, Protocol
 
-#: A `numpy.ndarray` or a `torch.Tensor`.
-Array = Any
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Array(Protocol):
+    """A `numpy.ndarray` or a `torch.Tensor`: what the mathematics here asks of either."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def ndim(self) -> int: ...
+    @property
+    def dtype(self) -> Any: ...
+    @property
+    def device(self) -> Any: ...
+    @property
+    def T(self) -> Any: ...
+
+    @property
+    def nbytes(self) -> int: ...
+
+    @property
+    def __abs__(self) -> Any: ...
+    def __array__(self, dtype: Any = None, /) -> Any: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
+    def __setitem__(self, key: Any, value: Any, /) -> None: ...
+    def __add__(self, other: Any, /) -> Any: ...
+    def __radd__(self, other: Any, /) -> Any: ...
+    def __sub__(self, other: Any, /) -> Any: ...
+    def __rsub__(self, other: Any, /) -> Any: ...
+    def __mul__(self, other: Any, /) -> Any: ...
+    def __rmul__(self, other: Any, /) -> Any: ...
+    def __truediv__(self, other: Any, /) -> Any: ...
+    def __rtruediv__(self, other: Any, /) -> Any: ...
+    def __matmul__(self, other: Any, /) -> Any: ...
+    def __pow__(self, other: Any, /) -> Any: ...
+    def __neg__(self) -> Any: ...
+    def __le__(self, other: Any, /) -> Any: ...
+    def __lt__(self, other: Any, /) -> Any: ...
+    def __gt__(self, other: Any, /) -> Any: ...
+    def __ge__(self, other: Any, /) -> Any: ...
+    @property
+    def reshape(self) -> Any: ...
+    @property
+    def sum(self) -> Any: ...
+    @property
+    def mean(self) -> Any: ...
+    @property
+    def max(self) -> Any: ...
+    @property
+    def argmax(self) -> Any: ...
+
 
 #: Bytes of converted rows held at once, by kind of device: a CPU's cache, a GPU's launch overhead.
 CHUNK_BYTES = {"cpu": 8 << 20, "cuda": 256 << 20}
@@ -31,21 +84,34 @@ def cast(array: Array, dtype: str) -> Array:
     """The array in another element type; itself where it has that type already."""
     if dtype_name(array) == dtype:
         return array
-    module = namespace(array)
+    module, values = namespace(array), _untyped(array)
     target = getattr(module, dtype)
-    return array.to(target) if module.__name__ == "torch" else array.astype(target)
+    result: Array = values.to(target) if module.__name__ == "torch" else values.astype(target)
+    return result
+
+
+def on_host(array: Array) -> NDArray[Any]:
+    """The array as numpy's, in its own type; a tensor is copied from its device where that is another."""
+    values = _untyped(array)
+    return np.asarray(values.cpu() if namespace(array).__name__ == "torch" else values)
+
+
+def _untyped(array: Array) -> Any:
+    return array
 
 
 def zeros(shape: tuple[int, ...], like: Array, dtype: str | None = None) -> Array:
     """Zeros on the device of `like`, by default in its compute type."""
     module = namespace(like)
-    return module.zeros(shape, dtype=getattr(module, dtype or compute_dtype(like)), device=like.device)
+    result: Array = module.zeros(shape, dtype=getattr(module, dtype or compute_dtype(like)), device=like.device)
+    return result
 
 
 def transfer(values: Any, like: Array, dtype: str) -> Array:
     """Make an array of the kind and on the device of `like` from numbers or a numpy array."""
     module = namespace(like)
-    return module.asarray(values, dtype=getattr(module, dtype), device=like.device)
+    result: Array = module.asarray(values, dtype=getattr(module, dtype), device=like.device)
+    return result
 
 
 def add_to_diagonal(matrix: Array, value: float) -> Array:
@@ -60,15 +126,23 @@ def concatenate(parts: list[Array], axis: int) -> Array:
     return parts[0] if len(parts) == 1 else namespace(parts[0]).concatenate(parts, axis)
 
 
+def add(parts: Iterable[Array]) -> Array:
+    """Sum of arrays of one shape, of which there is at least one."""
+    result: Array = reduce(operator.add, parts)
+    return result
+
+
 def row_dots(left: Array, right: Array) -> Array:
     """Inner product of each row of (m, d) with the same row of another (m, d): (m,)."""
-    return namespace(left).einsum("md,md->m", left, right)
+    result: Array = namespace(left).einsum("md,md->m", left, right)
+    return result
 
 
 def inverse_roots(squares: Array) -> Array:
     """1/sqrt of squared sizes (n,); 0 where a size is 0, so that a row without gradient scores 0, not NaN."""
     empty = squares <= 0
-    return ~empty / (squares + empty) ** 0.5
+    result: Array = ~empty / (squares + empty) ** 0.5
+    return result
 
 
 def chunk_rows(array: Array) -> int:

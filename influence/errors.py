@@ -212,7 +212,7 @@ class TaskMismatch(CheckpointRefused):
 
 class RowsRefused(DatainfError):
     status, code, title = 422, "rows_refused", "The rows cannot be scored"
-    default_hint = "Mend or drop the rows named and send the data set again."
+    default_hint = "Fix or drop the rows named and send the data set again."
 
 
 class LabelOutOfRange(RowsRefused):

@@ -9,12 +9,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-_COUNTED = r"bytes|rows|codes|tokens|numbers|units|scales|seconds|milliseconds|trainings|gradients|[KMG]?B|MiB|GiB"
+_COUNTED = (
+    r"(?:kilo)?bytes|rows|codes|tokens|numbers|units|scales|seconds|milliseconds|trainings|gradients|[KMG]?B|MiB|GiB"
+    r"|requests|items|queries|figures|vectors|directions|positions|products|multiplications|ns"
+)
 _ONE = r"one|(?:one )?process|hash|message|figure|number|lines?|file|files|scale|vector|pass|column"
-_PER = r"row|second|block|shard|batch|GPU|query|class|choice|ranking|checkpoint|test point|device|worker|parameter|job"
+_PER = (
+    r"row|second|minute|page|pass|piece|layer|block|shard|batch|GPU|query|class|choice|ranking|checkpoint|test point"
+    r"|device|worker|parameter|job"
+)
 #: Pattern of what not to write -> what to write.
 WORDS = {
-    rf"\b(?:{_COUNTED}) an? (?:{_PER})\b(?! (?:may|can|has))": "per",
+    rf"\b(?:{_COUNTED}) an? (?:{_PER})\b(?! (?:may|can|has|stands|computes))": "per",
     rf"\b(?:one )?(?:{_ONE}) an? (?:{_PER})\b": "per",
     r"\bstands? on (?:this|that|it)\b": "depends on",
     r"\bmend(?:s|ed|ing)?\b": "fix",
@@ -42,7 +48,7 @@ def findings(path: Path) -> Iterator[str]:
     """One line per use of a word that has a plainer one."""
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         for pattern, plain in WORDS.items():
-            for match in re.finditer(pattern, line):
+            for match in re.finditer(pattern, line, re.IGNORECASE):
                 yield f"{path}:{number}: '{match[0]}': {plain}"
 
 

@@ -8,8 +8,8 @@ import pytest
 from app.main import create_app
 from app.settings import ApiSettings
 from cli.client.paths import resource_path
-from influence.contracts.job import JobKind, WorkRecord
-from influence.contracts.work import KIND_OF_ACTOR, QUEUES, WORK_KINDS, WorkKind
+from influence.contracts.work import KIND_OF_ACTOR, QUEUES, WORK_KINDS, JobKind, WorkKind
+from influence.contracts.work_record import WorkRecord
 from influence.store.data.files import Files
 from influence.store.store import Store
 from workers.process.actors import make_steps

@@ -10,7 +10,7 @@ from app.http.context import Context, Ctx
 from app.http.pagination import Bounds, PageParameters, bounds_of
 from app.http.responses import json_response
 from influence.contracts.common import NameChange, Record
-from influence.contracts.job import JobState, WorkRecord
+from influence.contracts.work_record import JobState, WorkRecord
 from influence.store.records import Records, WorkRecords
 from influence.store.work import with_job_state
 

@@ -15,7 +15,7 @@ from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
 from app.http.prefer_wait import Wait, pending_headers, wait_for_job
 from app.http.problems import MEDIA_TYPE
 from influence.contracts.common import FOR_CALLERS
-from influence.contracts.job import WorkRecord
+from influence.contracts.work_record import WorkRecord
 from influence.digests import digest_json
 from influence.errors import Cancelled
 from influence.store.records import WorkRecords

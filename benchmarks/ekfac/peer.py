@@ -31,7 +31,7 @@ from workers.rows import Batch
 Scores = NDArray[np.float64]
 
 WIDTH, HIDDEN, CLASSES = 12, 10, 4
-#: Positions a row of each module.
+#: Positions per row of each module.
 MODULES = {"one position": 1, "seven positions": 7}
 
 

@@ -106,7 +106,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
 
 
 def measure_workload(name: str, threads: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Rows a second of our collector and how many times as long every other way takes."""
+    """Rows per second of our collector and how many times as long every other way takes."""
     torch.set_num_threads(threads)
     device = options.device
     work = make_workload(

@@ -1,4 +1,4 @@
-"""Bytes a row against fidelity, as an SVG."""
+"""Bytes per row against fidelity, as an SVG."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 40, 60
 _COLOURS = ("#0b6e99", "#c2571a", "#4b8b3b", "#7a4fa3")
 #: 1 - Spearman, logarithmic: what is lost, from a tenth to a hundred-thousandth.
 _WORST, _BEST = 1e-1, 1e-5
-#: Bytes a row, logarithmic.
+#: Bytes per row, logarithmic.
 _LEAST, _MOST = 50.0, 1e6
 
 

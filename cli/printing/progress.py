@@ -3,9 +3,8 @@
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from cli.printing.text import plain
 from datainf_client.generated.models import Job
-from datainf_client.watching.words import describe_progress
+from datainf_client.watching.words import describe_phase, describe_progress, share_done
 
 
 class JobBar:
@@ -31,11 +30,11 @@ class JobBar:
 
     def show(self, job: Job) -> None:
         """Draw the job as it stands."""
-        progress = job.progress
+        share = share_done(job)
         self._progress.update(
             self._task,
-            description=plain(progress.phase, 40),
-            total=progress.total or None,
-            completed=progress.done,
+            description=describe_phase(job),
+            total=None if share is None else 1.0,
+            completed=share or 0.0,
             figures=describe_progress(job),
         )

@@ -1,4 +1,4 @@
-"""Labels taken together: figures a class, and given against predicted."""
+"""Labels taken together: figures per class, and given against predicted."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -69,8 +69,9 @@ def estimate_compact(
     has_roots: bool = False,
     checkpoints: int = 1,
 ) -> Estimate:
-    """Codes of `rank` numbers per block on average, from `directions` basis vectors a block; in the optimiser's metric
-    a number per parameter is kept beside them. `parameters` are those of all `checkpoints`, which share the numbers."""
+    """Codes of `rank` numbers per block on average, from `directions` basis vectors per block; in the optimiser's
+    metric a number per parameter is kept beside them. `parameters` are those of all `checkpoints`, which share the
+    numbers."""
     sample = min(sample_rows, rows)
     ranks = [min(directions or OVERSAMPLING * rank, size, sample) for size in parameters]
     width = min(rank * len(parameters) // checkpoints, sum(ranks), sample)

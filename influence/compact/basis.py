@@ -7,7 +7,7 @@ needs a d x d matrix.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -71,7 +71,8 @@ class Basis:
         """Codes (n, width) of rows whose gradients are given per block, (n, d_l) each, in the basis's library."""
         xp = namespace(gradients[0])
         pairs = zip(gradients, self.blocks, strict=True)
-        return xp.concatenate([block_gradients @ block.vectors for block_gradients, block in pairs], 1)
+        result: Array = xp.concatenate([block_gradients @ block.vectors for block_gradients, block in pairs], 1)
+        return result
 
     def lift(self, codes: Array) -> list[Array]:
         """The gradients (m, d_l) per block that lie in the span and have these codes (m, width)."""
@@ -88,7 +89,8 @@ def scale_rows(gradients: Array, damping: float) -> Array:
     """Gradients (s, d) over sqrt(damping + ||g||^2); rows of a block that is all zero stay zero."""
     norms = (gradients * gradients).sum(1)
     weights = damping + norms
-    return gradients / (weights + (weights == 0))[:, None] ** 0.5
+    result: Array = gradients / (weights + (weights == 0))[:, None] ** 0.5
+    return result
 
 
 def fit_block(gradients: Array, damping: float, rank: int) -> BlockBasis:
@@ -96,16 +98,27 @@ def fit_block(gradients: Array, damping: float, rank: int) -> BlockBasis:
 
     Fewer than `rank` vectors come back where the sample spans fewer: a block that is all zero has none.
     """
-    vectors, spectrum = leading_directions(scale_rows(gradients, damping))
+    vectors, spectrum = leading_directions(scale_rows(gradients, damping), most=rank)
     total = float(spectrum.sum())
-    kept = float(spectrum[: min(rank, vectors.shape[1])].sum()) / total if total > 0 else 1.0
-    return BlockBasis(vectors[:, :rank], spectrum, min(kept, 1.0) if math.isfinite(kept) else 0.0)
+    kept = float(spectrum[: vectors.shape[1]].sum()) / total if total > 0 else 1.0
+    return BlockBasis(vectors, spectrum, min(kept, 1.0) if math.isfinite(kept) else 0.0)
 
 
-def fit_basis(gradients: Sequence[Array], damping: Sequence[float], ranks: int | Sequence[int]) -> Basis:
-    """Fit every block, (s, d_l) each, with one rank for all or one per block."""
+def fit_basis(
+    gradients: Sequence[Array],
+    damping: Sequence[float],
+    ranks: int | Sequence[int],
+    *,
+    watch: Callable[[int], None] | None = None,
+) -> Basis:
+    """Fit every block, (s, d_l) each, with one rank for all or one per block; `watch` is told how many are fitted."""
     wanted = [ranks] * len(gradients) if isinstance(ranks, int) else ranks
-    return Basis(tuple(map(fit_block, gradients, damping, wanted)))
+    fitted = []
+    for block in map(fit_block, gradients, damping, wanted):
+        fitted.append(block)
+        if watch is not None:
+            watch(len(fitted))
+    return Basis(tuple(fitted))
 
 
 def damping_of(gradients: Sequence[Array], scale: float) -> list[float]:
@@ -113,10 +126,12 @@ def damping_of(gradients: Sequence[Array], scale: float) -> list[float]:
     return [block_damping(float((block * block).sum(1).mean()), block.shape[1], scale) for block in gradients]
 
 
-def leading_directions(scaled: Array) -> tuple[Array, Float64s]:
-    """Right singular vectors (d, r) of (s, d) and all squared singular values, by the smaller Gram matrix.
+def leading_directions(scaled: Array, most: int | None = None) -> tuple[Array, Float64s]:
+    """Right singular vectors (d, r) of (s, d), at most `most`, and all squared singular values, by the smaller Gram
+    matrix.
 
-    Largest first, signs fixed; directions that are rounding noise are left out.
+    Largest first, signs fixed; directions that are rounding noise are left out. Those that nobody asks for are not
+    made: of a wide block they cost more than the Gram matrix.
     """
     xp = namespace(scaled)
     rows, width = scaled.shape
@@ -125,7 +140,9 @@ def leading_directions(scaled: Array) -> tuple[Array, Float64s]:
     values, vectors = xp.linalg.eigh(xp.asarray(gram, dtype=double))
     spectrum = np.maximum(to_numpy(values)[::-1], 0.0)
     usable = int(np.count_nonzero(spectrum > spectrum.max(initial=0.0) * _NOISE**2))
-    order = list(range(rows - 1 if width > rows else width - 1, -1, -1))[:usable]
+    order = list(range(rows - 1 if width > rows else width - 1, -1, -1))[
+        : usable if most is None else min(usable, most)
+    ]
     leading = xp.asarray(vectors[:, order], dtype=scaled.dtype)
     if width > rows:
         leading = xp.linalg.qr(scaled.T @ leading)[0]
@@ -138,4 +155,5 @@ def _fix_signs(vectors: Array) -> Array:
         return vectors
     xp = namespace(vectors)
     largest = vectors[abs(vectors).argmax(0), list(range(vectors.shape[1]))]
-    return vectors * xp.sign(largest)
+    result: Array = vectors * xp.sign(largest)
+    return result

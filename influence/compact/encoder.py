@@ -1,6 +1,6 @@
 """From a row's gradients to its stored bytes: basis, layout and the sample they were fitted to, as one thing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from influence.compact.preconditioning import find_roots, rescale, take_moments
 from influence.contracts.index import CodeDtype, Metric
 from influence.errors import InvalidRequest
 
-#: Basis directions a block for each number stored a block: the joint layout picks among them.
+#: Basis directions per block for each number stored per block: the joint layout picks among them.
 OVERSAMPLING = 4
 
 
@@ -94,12 +94,14 @@ def fit_encoder(
     metric: Metric = "gradient",
     batch_rows: int = 1,
     weights: Sequence[float] = (1.0,),
+    watch: Callable[[int], None] | None = None,
 ) -> Encoder:
     """Fit an encoder to a sample's gradients, (s, d_l) a block, numpy or torch, float32 or float64.
 
     `rank` numbers per block are stored on average: rank * blocks bytes per row as int8. `directions` a block feed the
     layout (by default `OVERSAMPLING` times the rank, one for all or one per block). In the optimiser's `metric` the
-    sample makes the preconditioner, for a training of `batch_rows` rows per step.
+    sample makes the preconditioner, for a training of `batch_rows` rows per step. `watch` is told how many blocks are
+    fitted.
 
     `weights` are those of several checkpoints, whose blocks are given one after the other: each has a preconditioner of
     its own, and all share the `rank` numbers per block of one checkpoint. In the optimiser's metric alone.
@@ -114,7 +116,7 @@ def fit_encoder(
     if roots is not None:
         gradients = rescale(gradients, roots)
     damping = damping_of(gradients, damping_scale)
-    basis = fit_basis(gradients, damping, OVERSAMPLING * rank if directions is None else directions)
+    basis = fit_basis(gradients, damping, OVERSAMPLING * rank if directions is None else directions, watch=watch)
     sample = _project(basis, gradients)
     if roots is None:
         weighted = mean_weighted(sum_moments(sample.codes, sample.squared_norms, basis.spans, damping))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from influence.arrays import on_host
 from influence.compact.arrays import Float32s, Float64s
 from influence.compact.basis import leading_directions
 
@@ -81,7 +82,8 @@ def _components(rows: Float64s) -> tuple[Float64s, Float64s]:
     """Principal components (K, r) of rows (s, K) and the spectrum. Rows are normalised: what counts is the order of
     scores, in which a few loud rows must not set the directions."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return leading_directions(rows / np.where(norms == 0, 1.0, norms))
+    vectors, spectrum = leading_directions(rows / np.where(norms == 0, 1.0, norms))
+    return on_host(vectors), spectrum
 
 
 def _root(moment: Float64s, damping: float) -> tuple[Float64s, Float64s]:

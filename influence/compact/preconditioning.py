@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from influence.arrays import Array, cast, dtype_name, transfer
+from influence.arrays import Array, cast, dtype_name, on_host, transfer
 
 #: eps over the median root of the second moments: from 0.03 to 1 it made no difference.
 EPSILON_SHARE = 0.1
@@ -32,13 +32,15 @@ class GradientMoments:
 
 def take_moments(parts: Iterable[Array]) -> GradientMoments:
     """Moments of one block's rows, which come in parts (rows, d), in one pass."""
-    rows, total, squares = 0, None, None
+    rows: int = 0
+    total: Any = 0.0
+    squares: Any = 0.0
     for part in parts:
         wide = cast(part, "float64")
         rows += int(wide.shape[0])
-        total = wide.sum(0) if total is None else total + wide.sum(0)
-        squares = (wide * wide).sum(0) if squares is None else squares + (wide * wide).sum(0)
-    return GradientMoments(_on_host(total) / max(rows, 1), _on_host(squares) / max(rows, 1))
+        total = total + wide.sum(0)
+        squares = squares + (wide * wide).sum(0)
+    return GradientMoments(on_host(total) / max(rows, 1), on_host(squares) / max(rows, 1))
 
 
 def find_roots(moments: Sequence[GradientMoments], batch_rows: int = 1) -> list[Float64s]:
@@ -55,7 +57,3 @@ def rescale(gradients: Sequence[Array], roots: Sequence[Any]) -> list[Array]:
     """Gradients (n, d) per block times roots (d,), in the gradients' library and type."""
     pairs = zip(gradients, roots, strict=True)
     return [block * transfer(root, block, dtype_name(block)) for block, root in pairs]
-
-
-def _on_host(values: Array) -> Float64s:
-    return np.asarray(values.cpu() if hasattr(values, "cpu") else values, np.float64)

@@ -7,10 +7,10 @@ from pydantic import Field, model_validator
 
 from influence.contracts.common import Frozen, Json, Request
 from influence.contracts.dataset import LabelValue, RowKind
-from influence.contracts.job import WorkRecord
 from influence.contracts.points import RowSelection
 from influence.contracts.query import SIGN_CONVENTION, Direction
 from influence.contracts.tasks import TaskName
+from influence.contracts.work_record import WorkRecord
 
 Signal = Literal["loss", "self_influence", "influence", "margin", "probability", "predicted"]
 AuditSort = Literal["suspicion", "loss", "self_influence", "score", "probability", "margin", "row_index"]

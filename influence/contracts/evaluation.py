@@ -15,9 +15,9 @@ from influence.contracts.checkpoint import BaseModelRef
 from influence.contracts.common import Frozen, Json, LossScope, Numbers, Request, RowIndexes, Seeds
 from influence.contracts.curation.prediction import Predicted
 from influence.contracts.index import DEFAULT_RANK, Storage
-from influence.contracts.job import Progress, WorkRecord
 from influence.contracts.query import Direction
 from influence.contracts.tasks import TaskName
+from influence.contracts.work_record import Progress, WorkRecord
 
 EvaluationKind = Literal["correlation", "mislabelled", "class-attribution", "lds", "leave-out", "calibrate"]
 MAX_PIECES = 10_000
@@ -187,6 +187,10 @@ class MislabelledRequest(Experiment):
     flip_share: float = Field(0.2, gt=0, lt=1, description=_FLIPS)
     seeds: Seeds = Field((0, 1, 2), min_length=1, max_length=20, description=_SEEDS)
 
+    @property
+    def trainings(self) -> int:
+        return len(self.seeds)
+
 
 class ClassAttributionRequest(Experiment):
     """The paper's Llama tables: do test generations point at training rows of their own class?"""
@@ -198,6 +202,10 @@ class ClassAttributionRequest(Experiment):
 
     kind: Literal["class-attribution"]
     seeds: Seeds = Field((0,), min_length=1, max_length=20, description=_SEEDS)
+
+    @property
+    def trainings(self) -> int:
+        return len(self.seeds)
 
 
 class LdsRequest(Experiment):
@@ -223,6 +231,8 @@ class LdsRequest(Experiment):
         return self.subsets * self.retrain_seeds * len(self.seeds)
 
 
+#: Those that name the rows to leave out where a request names none.
+LEAVE_OUT_METHODS = ("datainf", "exact", "proximal")
 #: What `row_indexes` decides in place of scores.
 _BY_SCORES = ("drop", "counts", "methods", "flip_share", "seeds")
 
@@ -261,7 +271,10 @@ class LeaveOutRequest(Experiment):
 
     @property
     def trainings(self) -> int:
-        return len(self.counts) * self.repeats * len(self.seeds)
+        if self.row_indexes is not None:
+            return 3 * self.repeats  # all rows, without these, without as many at random
+        choices = 1 + (len(self.methods) if self.methods else len(LEAVE_OUT_METHODS))
+        return (1 + choices * len(self.counts)) * self.repeats * len(self.seeds)
 
     @property
     def most_left_out(self) -> int:
@@ -284,6 +297,10 @@ class CalibrateRequest(Experiment):
     kind: Literal["calibrate"]
     subsets: int = Field(32, ge=8, le=2000, description=_SUBSETS)
     subset_share: float = Field(0.9, gt=0, lt=1, description=_SHARE)
+
+    @property
+    def trainings(self) -> int:
+        return self.subsets
 
 
 EvaluationRequest = Annotated[

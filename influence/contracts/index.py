@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from influence.contracts.common import Frozen, Json, LossScope, Reduction, Request
-from influence.contracts.job import Progress, WorkRecord
+from influence.contracts.work_record import Progress, WorkRecord
 
 Storage = Literal["full", "compact"]
 StorageChoice = Literal["auto", "full", "compact"]
@@ -21,7 +21,7 @@ Metric = Literal["gradient", "optimizer"]
 #: Raised whenever the meaning of a stored gradient changes, so that no index mixes two meanings.
 GRADIENT_VERSION = 1
 
-#: Numbers a block and row that compact storage keeps on average.
+#: Numbers per block and row that compact storage keeps on average.
 DEFAULT_RANK = 16
 
 

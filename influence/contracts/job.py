@@ -1,26 +1,10 @@
 """Long work and how it is doing."""
 
-from abc import abstractmethod
 from datetime import datetime
-from typing import Any, ClassVar, Literal, Self
 
-from influence.contracts.common import DEFAULT_NAMESPACE, Frozen, Json, Record
-
-JobKind = Literal["index", "query", "preview", "audit", "sweep", "evaluation", "groups"]
-JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-FINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
-
-
-class Progress(Frozen):
-    """How far a job is. `rate` is units per second, `eta_seconds` an estimate; both None until known."""
-
-    phase: str = "queued"
-    done: int = 0
-    total: int = 0
-    unit: str = "rows"
-    rate: float | None = None
-    eta_seconds: float | None = None
-    note: Json | None = None
+from influence.contracts.common import DEFAULT_NAMESPACE, Frozen, Json
+from influence.contracts.work import JobKind
+from influence.contracts.work_record import FINAL_STATES, JobState, Progress
 
 
 class Job(Frozen):
@@ -41,36 +25,3 @@ class Job(Frozen):
     @property
     def is_final(self) -> bool:
         return self.state in FINAL_STATES
-
-
-class WorkRecord(Record):
-    """A resource that long work makes, with the job that carries it out. Every kind of work has a subclass.
-
-    Lists leave out what `only_alone` names: it grows with the work.
-    """
-
-    only_alone: ClassVar[frozenset[str]] = frozenset()
-
-    job_id: str
-    state: JobState
-    error: Json | None = None
-
-    @property
-    def data_id(self) -> str:
-        """What the names of the data beside it begin with."""
-        return self.id
-
-    @property
-    @abstractmethod
-    def sources(self) -> frozenset[str]:
-        """Ids of the resources that it is made from, and may quote."""
-
-    @property
-    def is_final(self) -> bool:
-        return self.state in FINAL_STATES
-
-    def lighten(self) -> Self:
-        """The record as lists show it."""
-        fields = type(self).model_fields
-        left_out: dict[str, Any] = {name: fields[name].get_default() for name in self.only_alone}
-        return self.model_copy(update=left_out)

@@ -4,7 +4,7 @@ from pydantic import Field, model_validator
 
 from influence.contracts.common import Frozen, Json, LossScope, Reduction, Request
 from influence.contracts.index import OnTooLong, Precision
-from influence.contracts.job import WorkRecord
+from influence.contracts.work_record import WorkRecord
 
 MAX_PREVIEW_ROWS = 20
 DEFAULT_PREVIEW_ROWS = 5

@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 from influence.contracts.common import Frozen, Json, Reduction, Request
 from influence.contracts.dataset import LabelValue
 from influence.contracts.index import Calibration
-from influence.contracts.job import WorkRecord
 from influence.contracts.points import PointSource
+from influence.contracts.work_record import WorkRecord
 
 Order = Literal["helpful", "harmful", "absolute", "both"]
 Aggregate = Literal["each", "mean"]

@@ -5,8 +5,8 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from influence.contracts.common import Frozen
-from influence.contracts.job import WorkRecord
 from influence.contracts.points import PointSource
+from influence.contracts.work_record import WorkRecord
 
 #: All scores at all dampings are compared at once.
 MAX_SWEEP_POINTS = 256

@@ -11,11 +11,13 @@ from influence.contracts.common import now
 from influence.contracts.curation.groups import Groups
 from influence.contracts.evaluation import Evaluation
 from influence.contracts.index import Index
-from influence.contracts.job import JobKind, WorkRecord
 from influence.contracts.preview import Preview
 from influence.contracts.query import Query
 from influence.contracts.sweep import Sweep
+from influence.contracts.work_record import WorkRecord
 from influence.digests import new_id
+
+JobKind = Literal["index", "query", "preview", "audit", "sweep", "evaluation", "groups"]
 
 #: `build` carries what may take hours, `query` all that a person waits for, so that it never waits behind a build.
 QueueName = Literal["build", "query"]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from influence.arrays import Array
+from influence.arrays import Array, add
 from influence.contracts.index import Metric, Storage
 from influence.errors import MethodNotOffered
 from influence.methods.algebra.blocks import ALL_ROWS, TrainBlock, Vectors, project, score_on_self
@@ -134,10 +134,11 @@ def require_linear(method: Method[Any]) -> LinearMethod[Any]:
 def score_rows(blocks: Mapping[str, TrainBlock], directions: Vectors, *, rows: Array | None, per_block: bool) -> Scores:
     """One pass over the rows: `- sum_l R_l X_l'`."""
     parts: dict[str, Array] = {}
-    total: Array = None
-    for name, block in blocks.items():
-        part = -project(block, directions[name], rows)
+
+    def score(name: str) -> Array:
+        part: Array = -project(blocks[name], directions[name], rows)
         if per_block:
             parts[name] = part
-        total = part if total is None else total + part
-    return Scores(total, parts if per_block else None)
+        return part
+
+    return Scores(add(score(name) for name in blocks), parts if per_block else None)

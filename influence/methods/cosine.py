@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from influence.arrays import Array, cast, inverse_roots, row_dots
+from influence.arrays import Array, add, cast, inverse_roots, row_dots
 from influence.methods.algebra.blocks import TrainBlock, Vectors, check_blocks
 from influence.methods.base import Method, Scores, score_rows
 from influence.methods.codes.form import CodeForm, squared_lengths
@@ -38,12 +38,12 @@ class Cosine(Method[CosineState]):
 
     def prepare(self, blocks: Mapping[str, TrainBlock], damping_scale: float | None = None) -> CosineState:
         check_blocks(blocks)
-        squares = sum(cast(block.squared_norms, block.dtype) for block in blocks.values())
+        squares = add(cast(block.squared_norms, block.dtype) for block in blocks.values())
         return CosineState(blocks, inverse_roots(squares))
 
     def apply(self, state: CosineState, test: Vectors, *, rows: Array | None = None, per_block: bool = False) -> Scores:
         vectors = {name: cast(test[name], block.dtype) for name, block in state.blocks.items()}
-        squares = sum(row_dots(part, part) for part in vectors.values())
+        squares = add(row_dots(part, part) for part in vectors.values())
         scores = score_rows(state.blocks, vectors, rows=rows, per_block=per_block)
         row_factors = state.row_factors if rows is None else state.row_factors[rows]
         return scores.rescale(inverse_roots(squares), row_factors)

@@ -73,7 +73,8 @@ class DataInf(LinearMethod[DataInfState]):
 
 def _weights(block: TrainBlock, damping: float) -> Array:
     norms = cast(block.squared_norms, block.dtype)
-    return 1.0 / (norms + damping) if damping > 0 else norms * 0.0
+    result: Array = 1.0 / (norms + damping) if damping > 0 else norms * 0.0
+    return result
 
 
 def _direction(state: DataInfState, name: str, test: Array) -> Array:
@@ -81,4 +82,5 @@ def _direction(state: DataInfState, name: str, test: Array) -> Array:
         correction = test @ state.moments[name]
     else:
         correction = covariance_product(state.blocks[name], test, state.weights[name])
-    return (test - correction) * inverse_damping(state.dampings[name])
+    result: Array = (test - correction) * inverse_damping(state.dampings[name])
+    return result

@@ -89,7 +89,8 @@ def _invert(block: TrainBlock, basis: Eigenbasis | None, damping: float) -> Arra
 def _direction(state: EkfacState, name: str, test: Array) -> Array:
     basis = state.bases.get(name)
     if basis is None:
-        return test * state.inverses[name]
+        result: Array = test * state.inverses[name]
+        return result
     left, right = basis
     return _turn(_turn(test, basis) * state.inverses[name], (left.T, right.T))
 
@@ -98,4 +99,5 @@ def _turn(rows: Array, basis: Eigenbasis) -> Array:
     """`Q_L' G Q_R` of rows (m, p * q), flat again."""
     left, right = basis
     shaped = rows.reshape(int(rows.shape[0]), int(left.shape[0]), int(right.shape[0]))
-    return (left.T @ (shaped @ right)).reshape(int(rows.shape[0]), -1)
+    result: Array = (left.T @ (shaped @ right)).reshape(int(rows.shape[0]), -1)
+    return result

@@ -8,17 +8,28 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
 from typing import Any, cast
 
 import redis
 import structlog
 
 from influence.contracts.common import DEFAULT_NAMESPACE, Json, Page, now
-from influence.contracts.job import Job, JobKind, JobState, Progress
+from influence.contracts.job import Job
+from influence.contracts.work import JobKind
+from influence.contracts.work_record import JobState
 from influence.errors import NotFound, RecordDamaged
 from influence.store import keys
 from influence.store.connections import StoreFullError, is_full
+from influence.store.data.progress import (
+    FULL,
+    OUTLINE,
+    PAUSED,
+    moment,
+    outline_field,
+    phase_fields,
+    progress_of,
+    sum_shards,
+)
 from influence.store.ending.lifetimes import JOB, Lifetimes
 
 log = structlog.get_logger()
@@ -36,21 +47,10 @@ local count = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0')
 if count > 1 then return redis.call('HINCRBY', KEYS[1], ARGV[1], -1) end
 return redis.call('HDEL', KEYS[1], ARGV[1])
 """
-_MIN_SECONDS_FOR_RATE = 0.5
 #: Jobs that are read in one round trip where many are wanted.
 _BATCH = 100
-#: A pause that was not confirmed for so long is over, or its worker is.
-PAUSE_SECONDS = 15.0
-_PAUSED = "paused_at"
 #: Fields of a job that never change.
 _KEPT = {"id", "kind", "resource_id", "resource", "namespace", "created_at"}
-
-#: Shown with a job's progress while the server refuses writes.
-FULL: Json = {
-    "code": "store_full",
-    "message": "Redis has no memory left; the work is paused and goes on by itself.",
-    "hint": "Delete an index that is not needed, or raise the server's maxmemory.",
-}
 
 
 class Jobs:
@@ -209,17 +209,34 @@ class Jobs:
         moved = self._move(job_id, "queued", {"state": "running", "started_at": now().isoformat()})
         return moved or self.state(job_id) == "running"
 
-    def set_phase(self, job_id: str, phase: str, *, total: int, unit: str = "rows") -> None:
-        """Begin a phase of the work; the rate is measured from here."""
-        fields: dict[Any, Any] = {
-            "phase": phase,
-            "total": str(total),
-            "unit": unit,
-            "done": "0",
-            "phase_started_at": now().isoformat(),
-        }
+    def expect(self, job_id: str, seconds: Mapping[str, float | None]) -> None:
+        """Say which phases the job goes through, in their order, and how long each should take where that is known."""
+        self._client.hset(keys.job(job_id), OUTLINE, outline_field(seconds))
+
+    def set_phase(
+        self,
+        job_id: str,
+        phase: str,
+        *,
+        total: int,
+        unit: str = "rows",
+        shown_total: int | None = None,
+        in_shards: bool = True,
+    ) -> None:
+        """Begin a phase of the work; the rate is measured from here.
+
+        `total` counts what `set_done` is told; `shown_total` is what people are shown instead, in units of `unit`. What
+        shards report is added up, and what they had reported before does not count for the rate; a phase that comes
+        after theirs is not `in_shards`.
+        """
+        base = sum_shards(self._fields(job_id)) if in_shards else 0
+        fields = phase_fields(phase, total=total, unit=unit, shown_total=shown_total, base=base, in_shards=in_shards)
         self._client.hset(keys.job(job_id), mapping=fields)
         self._notify(job_id)
+
+    def _fields(self, job_id: str) -> dict[str, str]:
+        found = self._client.hgetall(keys.job(job_id))
+        return {_text(name): _text(value) for name, value in found.items()}
 
     def continue_phase(self, job_id: str, phase: str, *, total: int, unit: str = "rows") -> None:
         """Begin a phase of work that is done in turns, unless the turn before had begun it."""
@@ -253,12 +270,12 @@ class Jobs:
     def pause(self, job_id: str) -> None:
         """Say that the server refused the work's writes for want of memory. It may refuse this one, too."""
         with suppress(StoreFullError):
-            self._client.hset(keys.job(job_id), _PAUSED, now().isoformat())
+            self._client.hset(keys.job(job_id), PAUSED, now().isoformat())
         self._notify(job_id)
 
     def resume(self, job_id: str) -> None:
         """The pause is over."""
-        self._client.hdel(keys.job(job_id), _PAUSED)
+        self._client.hdel(keys.job(job_id), PAUSED)
         self._notify(job_id)
 
     def forget_error(self, job_id: str) -> None:
@@ -315,46 +332,15 @@ def _job_from(fields: dict[str, str]) -> Job:
     return Job(
         **record,
         state=fields["state"],
-        progress=_progress_from(fields),
+        progress=progress_of(fields),
         error=json.loads(fields["error"]) if "error" in fields else None,
-        started_at=_moment(fields.get("started_at")),
-        finished_at=_moment(fields.get("finished_at")),
+        started_at=moment(fields.get("started_at")),
+        finished_at=moment(fields.get("finished_at")),
     )
-
-
-def _progress_from(fields: dict[str, str]) -> Progress:
-    total = int(fields.get("total", 0))
-    by_shard = sum(int(value) for name, value in fields.items() if name.startswith("shard:"))
-    done = min(total, by_shard or int(fields.get("done", 0))) if total else int(fields.get("done", 0))
-    rate = _rate(done, fields)
-    eta = None if not rate else round((total - done) / rate, 1)
-    return Progress(
-        phase=fields.get("phase", fields["state"]),
-        done=done,
-        total=total,
-        unit=fields.get("unit", "rows"),
-        rate=rate,
-        eta_seconds=eta,
-        note=FULL if _is_paused(fields) else None,
-    )
-
-
-def _is_paused(fields: dict[str, str]) -> bool:
-    since = _moment(fields.get(_PAUSED))
-    return since is not None and fields["state"] == "running" and (now() - since).total_seconds() < PAUSE_SECONDS
 
 
 def _with_full_note(job: Job) -> Job:
     return job.model_copy(update={"progress": job.progress.model_copy(update={"note": FULL})})
-
-
-def _rate(done: int, fields: dict[str, str]) -> float | None:
-    begun = _moment(fields.get("phase_started_at"))
-    if begun is None or done == 0:
-        return None
-    until = _moment(fields.get("finished_at")) or now()
-    seconds = (until - begun).total_seconds()
-    return None if seconds < _MIN_SECONDS_FOR_RATE else round(done / seconds, 2)
 
 
 def _namespace_of(record: Any) -> str:
@@ -367,7 +353,3 @@ def _namespace_of(record: Any) -> str:
 
 def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _moment(text: Any) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)

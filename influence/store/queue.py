@@ -4,7 +4,8 @@ Messages are JSON: an actor's name and plain keyword arguments. An actor's queue
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 import redis
@@ -14,6 +15,7 @@ from dramatiq.brokers.redis import RedisBroker
 
 from influence.contracts.work import KIND_OF_ACTOR, QUEUES, QueueName
 from influence.store import keys
+from influence.store.connections import StoreFullError
 
 log = structlog.get_logger()
 
@@ -23,10 +25,42 @@ if redis.call('SREM', KEYS[1], ARGV[1]) == 0 or redis.call('HEXISTS', KEYS[3], A
 redis.call('RPUSH', KEYS[2], ARGV[1])
 return 1
 """
-#: KEYS: the queue. ARGV: a message's name. Nothing where a worker was quicker.
-_MOVE_FIRST = """
-if redis.call('LREM', KEYS[1], -1, ARGV[1]) == 1 then redis.call('LPUSH', KEYS[1], ARGV[1]) end
+#: KEYS: the queue, its messages. ARGV: actors that go first. Puts the queue in its fair order; see `Queue.share`.
+#: A message's job and actor are found in its text. The new order is written behind the old one, which then goes: what
+#: breaks off in between has left messages twice, never lost one.
+_SHARE = """
+local names = redis.call('LRANGE', KEYS[1], 0, -1)
+local goes_first, turns, order, sorted = {}, {}, {}, true
+for _, actor in ipairs(ARGV) do goes_first[actor] = true end
+for start = 1, #names, 1000 do
+  local stop = math.min(start + 999, #names)
+  local texts = redis.call('HMGET', KEYS[2], unpack(names, start, stop))
+  for offset, text in ipairs(texts) do
+    local place, turn = start + offset - 1, 0
+    if not goes_first[string.match(text or '', '"actor_name":"([^"]*)"') or ''] then
+      local job = string.match(text or '', '"job_id":"([^"]*)"') or ''
+      turn = (turns[job] or 0) + 1
+      turns[job] = turn
+    end
+    order[place] = {turn, place}
+    if place > 1 and order[place - 1][1] > turn then sorted = false end
+  end
+end
+if sorted then return 0 end
+table.sort(order, function(a, b) return a[1] < b[1] or (a[1] == b[1] and a[2] < b[2]) end)
+for start = 1, #order, 1000 do
+  local part = {}
+  for place = start, math.min(start + 999, #order) do part[#part + 1] = names[order[place][2]] end
+  redis.call('RPUSH', KEYS[1], unpack(part))
+end
+redis.call('LTRIM', KEYS[1], #names, -1)
+return 1
 """
+#: Actors that go first, by queue; one without any is served in the order of arrival.
+_FIRST: dict[QueueName, list[str]] = {
+    queue: [actor for actor, kind in KIND_OF_ACTOR.items() if kind.queue == queue and kind.goes_first(actor)]
+    for queue in QUEUES
+}
 #: Longer than any stretch in which a worker holds the interpreter, such as loading a model.
 HEARTBEAT_TIMEOUT_MS = 45_000
 #: Run the queue's maintenance at every fetch: the default leaves a killed worker's shard lying for minutes.
@@ -56,15 +90,31 @@ class Queue:
         self._client = client
         self._broker = make_broker(client)
         self._put_back = client.register_script(_PUT_BACK)
-        self._move_first = client.register_script(_MOVE_FIRST)
+        self._share = client.register_script(_SHARE)
 
     def submit(self, actor: str, **arguments: Any) -> None:
-        """Put one message on the actor's queue, first where its kind of work says so. Delivered at least once."""
-        kind = KIND_OF_ACTOR[actor]
-        message: Message[Any] = Message(queue_name=kind.queue, actor_name=actor, args=(), kwargs=arguments, options={})
-        sent = self._broker.enqueue(message)
-        if kind.goes_first(actor):
-            self._move_first(keys=[_full(kind.queue)], args=[sent.options["redis_message_id"]])
+        """Put one message on the actor's queue, at its place there. Delivered at least once."""
+        self.submit_all(actor, [arguments])
+
+    def submit_all(self, actor: str, messages: Iterable[Mapping[str, Any]]) -> None:
+        """Put messages of one actor on its queue, given by their arguments, at their places there."""
+        queue = KIND_OF_ACTOR[actor].queue
+        for arguments in messages:
+            self._broker.enqueue(
+                Message(queue_name=queue, actor_name=actor, args=(), kwargs=dict(arguments), options={})
+            )
+        self.share(queue)
+
+    def share(self, queue: QueueName) -> None:
+        """Put the messages of a queue whose work is done in many pieces in their fair order.
+
+        First what its kind of work lets go first, then one message of each job in turn, each job's in their own order
+        and jobs by who came first: a small job is done after as many turns as it has pieces, whatever waits beside it,
+        and no job waits longer than for one piece of each other. A server without room leaves the order as it is.
+        """
+        if first := _FIRST[queue]:
+            with suppress(StoreFullError):
+                self._share(keys=[_full(queue), f"{_full(queue)}.msgs"], args=first)
 
     def waiting(self, queue: QueueName) -> list[tuple[str, dict[str, Any]]]:
         """(actor, arguments) of every message queued or being worked on, retries included.
@@ -114,7 +164,11 @@ class Queue:
     def put_back(self, broker_id: str, part: str, names: Iterable[str]) -> int:
         """Put back messages that a broker holds, each once however often it is tried; answers how many."""
         keys_of_part = [_held(broker_id, part), _full(part), f"{_full(part)}.msgs"]
-        return sum(int(self._put_back(keys=keys_of_part, args=[name])) for name in names)
+        count = sum(int(self._put_back(keys=keys_of_part, args=[name])) for name in names)
+        for queue in QUEUES:
+            if count and part == queue:
+                self.share(queue)
+        return count
 
     def reclaim(self, broker_id: str) -> int:
         """Put back at once what a dead process of the same name had fetched; answers how many messages."""

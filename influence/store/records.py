@@ -7,8 +7,8 @@ import redis
 import structlog
 
 from influence.contracts.common import DEFAULT_NAMESPACE, Page, Record
-from influence.contracts.job import WorkRecord
 from influence.contracts.work import WorkKind
+from influence.contracts.work_record import WorkRecord
 from influence.errors import NotFound, RecordDamaged, ResourceInUse
 from influence.store import keys
 from influence.store.ending.lifetimes import Lifetimes

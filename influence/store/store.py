@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 from influence.contracts.checkpoint import Checkpoint, Run
 from influence.contracts.curation.review import Review
 from influence.contracts.dataset import Dataset
-from influence.contracts.job import WorkRecord
 from influence.contracts.work import AUDIT, EVALUATION, GROUPS, INDEX, PREVIEW, QUERY, SWEEP, kind_of
+from influence.contracts.work_record import WorkRecord
 from influence.store import keys
 from influence.store.connections import Connections
 from influence.store.data.audits import AuditData

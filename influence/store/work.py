@@ -4,11 +4,12 @@ A record belongs to the job that it names. What a job wants to write once its re
 dropped, and what it wrote beside the record is removed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from influence.contracts.common import Json, now
-from influence.contracts.job import Job, JobState, WorkRecord
+from influence.contracts.job import Job
+from influence.contracts.work_record import JobState, WorkRecord
 from influence.errors import Cancelled, NotFound, RecordDamaged
 from influence.store.records import WorkRecords
 from influence.store.store import Store
@@ -52,6 +53,11 @@ def send(store: Store, record: WorkRecord, actor: str | None = None, **arguments
     """Put a message about a record on the queue: for the first step of its work, or for the one named."""
     name, about = address(store, record, actor, **arguments)
     store.queue.submit(name, **about)
+
+
+def send_all(store: Store, record: WorkRecord, actor: str, pieces: Iterable[Json]) -> None:
+    """Put a message for each piece of the work on the queue, given by its own arguments."""
+    store.queue.submit_all(actor, [address(store, record, actor, **piece)[1] for piece in pieces])
 
 
 def send_following(store: Store, record: WorkRecord, actor: str | None = None) -> None:

@@ -179,11 +179,11 @@ def test_a_killed_worker_does_not_lose_an_evaluation(service: Service, wait_unti
     )
     path = f"/v1/evaluations/{asked['id']}"
 
-    def steps() -> int:
+    def share() -> float:
         progress = service.get(path)["progress"] or {"phase": ""}
-        return int(progress["done"]) if progress["phase"] == "pieces" else 0
+        return float(progress["share"] or 0) if progress["phase"] == "trainings" else 0.0
 
-    wait_until(lambda: steps() > 0, "a piece is in hand")
+    wait_until(lambda: share() > 0, "a piece is in hand")
     for pid in workers_of(service):
         os.kill(pid, signal.SIGKILL)
     assert service.finish(asked["job_id"], wait_until)["state"] == "succeeded"

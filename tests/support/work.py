@@ -11,12 +11,12 @@ from influence.contracts.audit import AuditRequest
 from influence.contracts.curation.groups import GroupsRequest
 from influence.contracts.evaluation import LdsRequest, Subject
 from influence.contracts.index import IndexSpec
-from influence.contracts.job import WorkRecord
 from influence.contracts.points import RowSelection
 from influence.contracts.preview import PreviewRequest
 from influence.contracts.query import QueryRequest
 from influence.contracts.sweep import SweepRequest
 from influence.contracts.work import WorkKind
+from influence.contracts.work_record import WorkRecord
 from influence.store import keys
 from influence.store.store import Store
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from influence.errors import NonFiniteGradients
 from influence.store.data.chunks import DamagedChunk
-from workers.auditing.stages import Subject
+from workers.auditing.stages import AuditedIndex
 from workers.runtime.open import open_rows
 from workers.runtime.row_stream import stream_rows
 
@@ -20,14 +20,15 @@ class EvaluationStage:
     """Sum over evaluation rows of loss and gradient, all blocks joined: (1 + D,) float64, kept once a turn."""
 
     phase = "evaluation gradients"
+    gradients_per_row = 1.0
 
-    def __init__(self, subject: Subject) -> None:
-        selection = subject.audit.request.evaluation
+    def __init__(self, audited: AuditedIndex) -> None:
+        selection = audited.audit.request.evaluation
         assert selection is not None
-        self._subject = subject
-        self._file = open_rows(subject.runtime, selection.dataset_id, subject.model)
+        self._audited = audited
+        self._file = open_rows(audited.runtime, selection.dataset_id, audited.model)
         self._rows: Sequence[int] = range(len(self._file)) if selection.row_indexes is None else selection.row_indexes
-        self._rows_per_piece = subject.rows_in(_SECONDS, least=_FEWEST_ROWS, most=_MOST_ROWS)
+        self._rows_per_piece = audited.rows_in(_SECONDS, least=_FEWEST_ROWS, most=_MOST_ROWS)
         self.total = len(self._rows)
         self._done, self._sum = self._resume()
         self._kept = self._done
@@ -42,14 +43,14 @@ class EvaluationStage:
 
     def mean_gradients(self) -> dict[str, Tensor]:
         """The mean gradient (1, d) float32 a block, on the device."""
-        mean = torch.from_numpy(self._sum[1:] / self.total).float().to(self._subject.runtime.device)
-        blocks = self._subject.index.blocks
+        mean = torch.from_numpy(self._sum[1:] / self.total).float().to(self._audited.runtime.device)
+        blocks = self._audited.index.blocks
         parts = torch.split(mean, [block.parameters for block in blocks])
         return {block.name: part[None] for block, part in zip(blocks, parts, strict=True)}
 
     def advance(self) -> None:
         """Add a piece. Raises NonFiniteGradients naming rows."""
-        runtime, model = self._subject.runtime, self._subject.model
+        runtime, model = self._audited.runtime, self._audited.model
         encoded = model.task.tokenise(self._file.read_many(self._rows[self._done : self._done + self._rows_per_piece]))
         for positions, found in stream_rows(runtime, model, encoded):
             if bad := found.find_non_finite():
@@ -66,12 +67,12 @@ class EvaluationStage:
     def keep(self) -> None:
         """Save the sum, so that the next turn goes on from here."""
         if self._done != self._kept:
-            self._subject.runtime.store.audit_data.write_sum(self._subject.audit.id, self._done, self._sum)
+            self._audited.runtime.store.audit_data.write_sum(self._audited.audit.id, self._done, self._sum)
             self._kept = self._done
 
     def _resume(self) -> tuple[int, NDArray[np.float64]]:
-        data, audit_id = self._subject.runtime.store.audit_data, self._subject.audit.id
-        size = 1 + (self._subject.index.parameters or 0)
+        data, audit_id = self._audited.runtime.store.audit_data, self._audited.audit.id
+        size = 1 + (self._audited.index.parameters or 0)
         done = data.sum_rows(audit_id)
         if done:
             try:

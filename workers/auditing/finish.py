@@ -16,7 +16,7 @@ from influence.store.work import finish
 from workers.auditing.evaluation import EvaluationStage
 from workers.auditing.labels import LabelStage
 from workers.auditing.self_influence import SelfInfluenceStage
-from workers.auditing.stages import Stage, Subject
+from workers.auditing.stages import AuditedIndex, Stage
 from workers.runtime.open import open_rows
 
 Table = dict[str, NDArray[Any]]
@@ -37,19 +37,19 @@ class Work:
         return [stage for stage in found if stage is not None]
 
 
-def finish_audit(subject: Subject, work: Work) -> bool:
+def finish_audit(audited: AuditedIndex, work: Work) -> bool:
     """Store table and summary; False when parts were lost meanwhile, which the next turn computes again."""
-    runtime, audit = subject.runtime, subject.audit
-    table = make_table(subject, work)
+    runtime, audit = audited.runtime, audited.audit
+    table = make_table(audited, work)
     if table is None:
         return False
     runtime.store.audit_data.write_columns(audit.id, table)
     found: Json = {
-        "rows_audited": subject.rows,
+        "rows_audited": audited.rows,
         "columns": tuple(table),
-        "not_audited": subject.index.skipped_rows,
-        "fidelity": subject.index.fidelity,
-        **_summarise(subject, table),
+        "not_audited": audited.index.skipped_rows,
+        "fidelity": audited.index.fidelity,
+        **_summarise(audited, table),
     }
     if work.evaluation is not None:
         found |= {"evaluation_rows": work.evaluation.total, "evaluation_loss": work.evaluation.mean_loss}
@@ -57,9 +57,9 @@ def finish_audit(subject: Subject, work: Work) -> bool:
     return True
 
 
-def make_table(subject: Subject, work: Work) -> Table | None:
+def make_table(audited: AuditedIndex, work: Work) -> Table | None:
     """Columns (n,) of the rows audited, suspicion among them; None when parts were lost."""
-    audit, hot = subject.audit, subject.hot
+    audit, hot = audited.audit, audited.hot
     table: Table = {"row_index": hot.row_indexes, "loss": hot.losses}
     if work.labels is not None:
         labels = work.labels.gather()
@@ -72,7 +72,7 @@ def make_table(subject: Subject, work: Work) -> Table | None:
             return None
         table["self_influence"] = scores
     if work.evaluation is not None:
-        table["influence"] = _influence(subject, work.evaluation.mean_gradients())
+        table["influence"] = _influence(audited, work.evaluation.mean_gradients())
     oddness: Table = {signal.name: measure_oddness(signal.name, table) for signal in audit.signals}
     table["suspicion"] = rank_suspicion(oddness, {signal.name: signal.weight for signal in audit.signals})
     return table
@@ -89,32 +89,32 @@ def _label_columns(audit: Audit, found: NDArray[Any]) -> Table:
     return columns
 
 
-def _influence(subject: Subject, mean: dict[str, Any]) -> NDArray[Any]:
-    request, hot = subject.audit.request, subject.hot
+def _influence(audited: AuditedIndex, mean: dict[str, Any]) -> NDArray[Any]:
+    request, hot = audited.audit.request, audited.hot
     influence = hot.scorer(request.method, request.damping_scale)(mean)[0]
     if not np.isfinite(influence).all():
         raise NonFiniteGradients("Influence is not a number for some rows.", hint="Use a larger damping_scale.")
     return np.asarray(influence)
 
 
-def _summarise(subject: Subject, table: Table) -> Json:
+def _summarise(audited: AuditedIndex, table: Table) -> Json:
     """Fields of the record that speak of labels; none for rows without classes."""
     if "label" not in table:
         return {}
-    found: Json = {"classes": _describe_classes(subject, summarise_classes(table), table)}
+    found: Json = {"classes": _describe_classes(audited, summarise_classes(table), table)}
     if "predicted" not in table:
         return found
     found["accuracy"] = float(np.mean(table["predicted"] == table["label"]))
     counted = count_confusions(table)
     if counted is None:
-        return {**found, "notes": (*subject.audit.notes, _TOO_MANY_CLASSES)}
+        return {**found, "notes": (*audited.audit.notes, _TOO_MANY_CLASSES)}
     labels, counts = counted
-    names = tuple(subject.audit.spell(label) for label in labels.tolist())
+    names = tuple(audited.audit.spell(label) for label in labels.tolist())
     return {**found, "confusion": Confusion(labels=names, counts=tuple(map(tuple, counts.tolist())))}
 
 
-def _describe_classes(subject: Subject, classes: list[ClassFigures], table: Table) -> tuple[ClassSummary, ...]:
-    rows = open_rows(subject.runtime, subject.index.spec.dataset_id)
+def _describe_classes(audited: AuditedIndex, classes: list[ClassFigures], table: Table) -> tuple[ClassSummary, ...]:
+    rows = open_rows(audited.runtime, audited.index.spec.dataset_id)
 
     def describe(position: int) -> Suspect:
         row_index = int(table["row_index"][position])
@@ -123,7 +123,7 @@ def _describe_classes(subject: Subject, classes: list[ClassFigures], table: Tabl
 
     return tuple(
         ClassSummary(
-            label=subject.audit.spell(figures.label),
+            label=audited.audit.spell(figures.label),
             rows=figures.rows,
             mean_loss=figures.mean_loss,
             accuracy=figures.accuracy,

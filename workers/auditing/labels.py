@@ -7,7 +7,7 @@ from torch import Tensor
 
 from influence.auditing.signals import CLASS_SIGNALS
 from influence.errors import NonFiniteGradients, RowsUnfit
-from workers.auditing.stages import RowStage, Subject
+from workers.auditing.stages import AuditedIndex, RowStage
 from workers.rows import Batch, EncodedRow
 from workers.runtime.open import open_indexed_rows
 from workers.runtime.row_stream import stream_forward
@@ -24,18 +24,19 @@ class LabelStage(RowStage):
     """
 
     phase, name = "predictions", "labels"
+    gradients_per_row = 1 / 3
 
-    def __init__(self, subject: Subject) -> None:
-        super().__init__(subject, subject.rows_in(_SECONDS, least=_FEWEST_ROWS, most=_MOST_ROWS))
-        task = subject.model.task
+    def __init__(self, audited: AuditedIndex) -> None:
+        super().__init__(audited, audited.rows_in(_SECONDS, least=_FEWEST_ROWS, most=_MOST_ROWS))
+        task = audited.model.task
         if not isinstance(task, Classifier):
             raise RowsUnfit(f"Rows of task '{task.name}' have no class.", hint="Leave the class signals out.")
         self._task: Classifier = task
-        self._file = open_indexed_rows(subject.runtime, subject.index)
-        self._predicts = bool(CLASS_SIGNALS & set(subject.audit.signal_names))
+        self._file = open_indexed_rows(audited.runtime, audited.index)
+        self._predicts = bool(CLASS_SIGNALS & set(audited.audit.signal_names))
 
     def compute(self, rows: slice) -> NDArray[np.float32]:
-        encoded = self._task.tokenise(self._file.read_many(self.subject.hot.row_indexes[rows].tolist()))
+        encoded = self._task.tokenise(self._file.read_many(self.audited.hot.row_indexes[rows].tolist()))
         given = torch.tensor([row.labels for row in encoded])
         found = torch.zeros(len(encoded), 4)
         found[:, 0] = given.float()
@@ -45,7 +46,7 @@ class LabelStage(RowStage):
 
     def _predict(self, encoded: list[EncodedRow], given: Tensor, found: Tensor) -> None:
         for positions, chances in stream_forward(
-            self.subject.runtime, self.subject.model, encoded, self._probabilities
+            self.audited.runtime, self.audited.model, encoded, self._probabilities
         ):
             found[positions, 1:] = judge_labels(chances.cpu(), given[positions])
         bad = torch.nonzero(~torch.isfinite(found).all(dim=1)).flatten().tolist()

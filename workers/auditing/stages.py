@@ -13,12 +13,12 @@ from workers.runtime.hot_indexes import HotIndex
 from workers.runtime.models import HotModel
 from workers.runtime.state import Runtime
 
-#: Rows a second where the index does not say how fast it was built.
+#: Rows per second where the index does not say how fast it was built.
 _UNKNOWN_RATE = 64.0
 
 
 @dataclass(frozen=True)
-class Subject:
+class AuditedIndex:
     """An audit with what it is about; rows are positions in `hot`."""
 
     runtime: Runtime
@@ -36,11 +36,20 @@ class Subject:
         rate = float((self.index.estimate or {}).get("rows_per_second") or _UNKNOWN_RATE)
         return max(least, min(most, int(rate * seconds)))
 
+    @property
+    def gradients_per_second(self) -> float:
+        """As they were computed for the index."""
+        return float((self.index.timings or {}).get("rows_per_second") or _UNKNOWN_RATE)
+
 
 class Stage(Protocol):
-    """A stage of an audit. `done` of `total` rows are done; `advance` does a piece more, `keep` saves what it has."""
+    """A stage of an audit. `done` of `total` rows are done; `advance` does a piece more, `keep` saves what it has.
+
+    A row takes about as long as `gradients_per_row` gradients.
+    """
 
     phase: str
+    gradients_per_row: float
     total: int
 
     @property
@@ -55,13 +64,14 @@ class RowStage:
     """A stage that makes an array for every piece of consecutive rows, each kept under its number."""
 
     phase: str
+    gradients_per_row: float
     name: str
 
-    def __init__(self, subject: Subject, rows_per_part: int) -> None:
-        self.subject = subject
-        self.total = subject.rows
+    def __init__(self, audited: AuditedIndex, rows_per_part: int) -> None:
+        self.audited = audited
+        self.total = audited.rows
         self._rows_per_part = rows_per_part
-        self._parts = -(-subject.rows // rows_per_part)
+        self._parts = -(-audited.rows // rows_per_part)
         self._missing = self._find_missing()
 
     @property
@@ -74,7 +84,7 @@ class RowStage:
         part = self._missing[0]
         start = part * self._rows_per_part
         found = self.compute(slice(start, min(start + self._rows_per_part, self.total)))
-        self.subject.runtime.store.audit_data.commit_part(self.subject.audit.id, self.name, part, found)
+        self.audited.runtime.store.audit_data.commit_part(self.audited.audit.id, self.name, part, found)
         del self._missing[0]
 
     def keep(self) -> None:
@@ -86,14 +96,14 @@ class RowStage:
 
     def gather(self) -> NDArray[Any] | None:
         """All parts joined (n, ...); None when some were lost, which are then to be computed again."""
-        parts, data = [], self.subject.runtime.store.audit_data
+        parts, data = [], self.audited.runtime.store.audit_data
         for part in range(self._parts):
             try:
-                parts.append(data.read_part(self.subject.audit.id, self.name, part))
+                parts.append(data.read_part(self.audited.audit.id, self.name, part))
             except DamagedChunk:
                 self._missing = self._find_missing()
                 return None
         return np.concatenate(parts)
 
     def _find_missing(self) -> list[int]:
-        return self.subject.runtime.store.audit_data.missing_parts(self.subject.audit.id, self.name, self._parts)
+        return self.audited.runtime.store.audit_data.missing_parts(self.audited.audit.id, self.name, self._parts)

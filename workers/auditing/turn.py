@@ -9,7 +9,7 @@ from workers.auditing.evaluation import EvaluationStage
 from workers.auditing.finish import Work, finish_audit
 from workers.auditing.labels import LabelStage
 from workers.auditing.self_influence import SelfInfluenceStage
-from workers.auditing.stages import Stage, Subject
+from workers.auditing.stages import AuditedIndex, Stage
 from workers.building.attempts import attempt
 from workers.indexes.open import open_index
 from workers.runtime.interrupts import check_wanted
@@ -35,25 +35,28 @@ def audit_index(runtime: Runtime, audit: Audit) -> None:
 def _work_on(runtime: Runtime, audit: Audit) -> bool:
     """Do what fits one slice; whether the audit is finished."""
     opened = open_index(runtime, audit.index_id, audit.job_id, audit.method)
-    subject = Subject(runtime, audit, opened.index, opened.model, opened.hot)
-    work = make_work(subject)
+    audited = AuditedIndex(runtime, audit, opened.index, opened.model, opened.hot)
+    work = make_work(audited)
+    rate = audited.gradients_per_second
+    outlook = {stage.phase: stage.total * stage.gradients_per_row / rate for stage in work.stages}
+    runtime.store.jobs.expect(audit.job_id, outlook)
     until = slice_deadline()
-    return all(complete(subject, stage, until) for stage in work.stages) and finish_audit(subject, work)
+    return all(complete(audited, stage, until) for stage in work.stages) and finish_audit(audited, work)
 
 
-def make_work(subject: Subject) -> Work:
+def make_work(audited: AuditedIndex) -> Work:
     """The stages that the audit's signals need, with what earlier turns have done."""
-    names = subject.audit.signal_names
+    names = audited.audit.signal_names
     return Work(
-        labels=LabelStage(subject) if has_classes(subject.audit.task) else None,
-        evaluation=EvaluationStage(subject) if "influence" in names else None,
-        self_influence=SelfInfluenceStage(subject) if "self_influence" in names else None,
+        labels=LabelStage(audited) if has_classes(audited.audit.task) else None,
+        evaluation=EvaluationStage(audited) if "influence" in names else None,
+        self_influence=SelfInfluenceStage(audited) if "self_influence" in names else None,
     )
 
 
-def complete(subject: Subject, stage: Stage, until: float) -> bool:
+def complete(audited: AuditedIndex, stage: Stage, until: float) -> bool:
     """Work on a stage until the moment `until`, at least for one piece; whether it is complete."""
-    runtime, job_id = subject.runtime, subject.audit.job_id
+    runtime, job_id = audited.runtime, audited.audit.job_id
     if stage.done < stage.total:
         runtime.store.jobs.continue_phase(job_id, stage.phase, total=stage.total)
     while stage.done < stage.total:

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from influence.arrays import on_host
 from influence.contracts.common import Json
 from influence.contracts.index import Index
 from influence.contracts.query import Query
@@ -49,7 +50,7 @@ class EmbeddingIndex:
 
     def score(self, vectors: Tensor) -> NDArray[np.float32]:
         """Influence (m, n), minus the cosine similarity with unit embeddings (m, width)."""
-        similarity: NDArray[np.float32] = project(self.block, vectors.to(self.block.shards[0].device)).cpu().numpy()
+        similarity: NDArray[np.float32] = on_host(project(self.block, vectors.to(self.block.shards[0].device)))
         return np.negative(similarity, out=similarity)
 
 

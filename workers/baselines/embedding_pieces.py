@@ -17,7 +17,7 @@ from workers.runtime.models import HotModel
 from workers.runtime.open import open_indexed_rows
 from workers.runtime.state import Runtime
 
-#: Row state of a shard: embeddings (rows, width) float16, so many rows a piece.
+#: Row state of a shard: embeddings (rows, width) float16, so many rows per piece.
 EMBEDDINGS = "embeddings"
 PIECE_ROWS = 128
 _ITEM_BYTES = 2

@@ -12,7 +12,7 @@ from workers.rows import IGNORED, Batch, EncodedRow
 def collate_rows(rows: Sequence[EncodedRow], *, pad_token_id: int) -> Batch:
     """Pad on the right to the longest row; fixed-shape inputs are stacked.
 
-    Padding is never attended to: an attention mask is made where rows bring none. Labels: one class a row -> (B,)
+    Padding is never attended to: an attention mask is made where rows bring none. Labels: one class per row -> (B,)
     long, one label a token -> (B, T) long, floats -> (B,) or (B, C) float.
     """
     inputs = {name: _join([row.inputs[name] for row in rows], _filler(name, pad_token_id)) for name in rows[0].inputs}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-#: Rows a batch at most, however short they are.
+#: Rows per batch at most, however short they are.
 MAX_ROWS = 1024
 
 

@@ -18,6 +18,7 @@ from influence.methods.algebra.kronecker_factors import KroneckerSums
 from influence.methods.datainf import DataInf
 from influence.store.work import finish
 from workers.building.kronecker import merge_kronecker
+from workers.building.outlook import FINISHING
 from workers.runtime.basis_sample import MOMENTS, OLD_MOMENTS, shard_moments
 from workers.runtime.state import Runtime
 
@@ -30,14 +31,15 @@ def finish_index(runtime: Runtime, index: Index) -> None:
     commits = runtime.store.index_data.commits(index.build)
     if len(commits) < index.shards:
         return
-    runtime.store.jobs.set_phase(index.job_id, "finishing", total=index.rows)
-    runtime.store.jobs.set_done(index.job_id, index.rows)
+    runtime.store.jobs.set_phase(index.job_id, FINISHING, total=index.rows, in_shards=False)
     if index.ready_at is not None:
         _drop_parts(runtime, index)
+        runtime.store.jobs.set_done(index.job_id, index.rows)
         finish(runtime.store, index, lambda current: current)
         return
     size, moments = _merge_moments(runtime, index) if index.spec.storage == "compact" else (0, None)
     kronecker = merge_kronecker(runtime, index) if index.spec.kronecker else KroneckerSums()
+    runtime.store.jobs.set_done(index.job_id, index.rows)
     finish(
         runtime.store,
         index,

@@ -4,6 +4,9 @@ The gradients of sample and held-out rows are not computed twice: their projecti
 them from there.
 """
 
+import time
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,9 +15,10 @@ from torch import Tensor
 from influence.compact.admission import DEFAULT_SAMPLE_ROWS
 from influence.compact.encoder import Encoder, fit_encoder
 from influence.compact.packing import pack_encoder
-from influence.contracts.index import DEFAULT_RANK, Index
+from influence.contracts.index import DEFAULT_RANK, Index, IndexSpec
 from influence.errors import NonFiniteGradients
 from influence.methods.codes.fidelity import Fidelity, measure_fidelity
+from workers.building.outlook import FITTING, SAMPLING, Outlook
 from workers.building.sizes import planned_budget
 from workers.runtime.basis_sample import ENCODER, SAMPLE, Sample
 from workers.runtime.models import HotModel
@@ -40,7 +44,16 @@ def choose_rows(rows: int, parameters: int) -> tuple[NDArray[np.int64], NDArray[
     return np.sort(chosen[:sample]), np.sort(chosen[sample:])
 
 
-def fit_index(runtime: Runtime, index: Index, model: HotModel, progress: JobProgress) -> tuple[Fidelity | None, int]:
+def count_sampled(spec: IndexSpec, rows: int, parameters: int) -> int:
+    """How many rows a build computes before its shards."""
+    if spec.storage == "full" or spec.grow_from is not None:
+        return 0
+    return sum(map(len, choose_rows(rows, parameters)))
+
+
+def fit_index(
+    runtime: Runtime, index: Index, model: HotModel, progress: JobProgress, outlook: Outlook
+) -> tuple[Fidelity | None, int]:
     """Fit and store the index's encoder; answers its measured fidelity and the bytes written.
 
     A data set too small to hold rows out has no fidelity.
@@ -48,8 +61,13 @@ def fit_index(runtime: Runtime, index: Index, model: HotModel, progress: JobProg
     assert index.parameters is not None
     sampled, held_out = choose_rows(index.rows, index.parameters)
     both = np.concatenate([sampled, held_out])
-    runtime.store.jobs.set_phase(index.job_id, "sampling", total=len(both))
+    runtime.store.jobs.set_phase(index.job_id, SAMPLING, total=len(both))
+    begun = time.monotonic()
     gradients, losses, keep = _collect(runtime, index, model, both, progress)
+    outlook.learn_sample(begun, len(both))
+    blocks = len(index.blocks)
+    # Fitting is the first half, measuring what codes are worth the second.
+    runtime.store.jobs.set_phase(index.job_id, FITTING, total=2 * blocks, shown_total=blocks, unit="blocks")
     fitted = int(keep[: len(sampled)].sum())
     encoder = fit_encoder(
         [block[:fitted] for block in gradients],
@@ -57,18 +75,29 @@ def fit_index(runtime: Runtime, index: Index, model: HotModel, progress: JobProg
         metric=index.spec.metric,
         batch_rows=index.spec.batch_rows,
         weights=[one.weight for one in index.spec.joined] or [1.0],
+        watch=progress.report,
     )
-    fidelity = _measure(index, encoder, gradients, np.arange(fitted, int(keep.sum())))
+
+    def report(methods: int, of: int) -> None:
+        progress.report(blocks + blocks * methods // of)
+
+    fidelity = _measure(index, encoder, gradients, np.arange(fitted, int(keep.sum())), report)
     sample = Sample(both[keep], encoder.project(gradients), losses[keep])
     size = runtime.store.index_data.write_parts(index.build, ENCODER, pack_encoder(encoder))
     size += runtime.store.index_data.write_parts(index.build, SAMPLE, sample.to_arrays())
     return fidelity, size
 
 
-def _measure(index: Index, encoder: Encoder, gradients: list[Tensor], held_out: NDArray[np.int64]) -> Fidelity | None:
+def _measure(
+    index: Index,
+    encoder: Encoder,
+    gradients: list[Tensor],
+    held_out: NDArray[np.int64],
+    watch: Callable[[int, int], None],
+) -> Fidelity | None:
     if len(held_out) < 3:
         return None
-    return measure_fidelity(encoder, gradients, held_out, dtype=index.spec.code_dtype)
+    return measure_fidelity(encoder, gradients, held_out, dtype=index.spec.code_dtype, watch=watch)
 
 
 def _collect(

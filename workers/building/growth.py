@@ -21,6 +21,7 @@ from influence.errors import Conflict, InvalidRequest, NonFiniteGradients, NotFo
 from influence.store.data.chunks import DamagedChunk
 from influence.store.data.indexes import IndexData
 from workers.building.growth_rows import read_kept
+from workers.building.outlook import SUBTRACTING
 from workers.building.sizes import planned_budget
 from workers.building.wait_for_memory import retry_while_full
 from workers.runtime.basis_sample import ENCODER, LATE, MOMENTS, OLD_MOMENTS, SAMPLE, SOURCE, Sample
@@ -175,7 +176,7 @@ def _sum_removed(runtime: Runtime, index: Index, model: HotModel, matched: Match
     total = encoder.sum_moments(sample.projected.take(known))
     unknown = np.setdiff1d(removed, sample.rows)
     file = open_indexed_rows(runtime, matched.old)
-    runtime.store.jobs.set_phase(index.job_id, "subtracting rows", total=len(unknown))
+    runtime.store.jobs.set_phase(index.job_id, SUBTRACTING, total=len(unknown))
     done = 0
     for start in range(0, len(unknown), _REMOVED_ROWS):
         encoded = model.task.tokenise(file.read_many(unknown[start : start + _REMOVED_ROWS].tolist()))

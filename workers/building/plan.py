@@ -11,9 +11,10 @@ import numpy as np
 from influence.compact.admission import Estimate, Rates, check_fits, estimate_compact, estimate_full
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import DEFAULT_RANK, Block, Index, IndexSpec
-from influence.store.work import advance, send
-from workers.building.fit_basis import fit_index
+from influence.store.work import advance, send, send_all
+from workers.building.fit_basis import count_sampled, fit_index
 from workers.building.growth import match_old, store_growth
+from workers.building.outlook import GRADIENTS, LOADING, TOKENISING, Outlook
 from workers.building.precision import measure_precision
 from workers.building.sizes import choose_batch_tokens, choose_shard_rows
 from workers.rows import EncodedRow
@@ -37,13 +38,12 @@ def plan_index(runtime: Runtime, index: Index) -> None:
     """
     if not index.shards:
         index = _make_plan(runtime, index)
-    runtime.store.jobs.set_phase(index.job_id, "gradients", total=index.rows)
     committed = runtime.store.index_data.commits(index.build)
-    for shard in range(index.shards):
-        if shard in committed:
-            runtime.store.jobs.set_done(index.job_id, shard_size(index, shard), shard=shard)
-        else:
-            send(runtime.store, index, "compute_shard", shard=shard)
+    for shard in committed:
+        runtime.store.jobs.set_done(index.job_id, shard_size(index, shard), shard=shard)
+    runtime.store.jobs.set_phase(index.job_id, GRADIENTS, total=index.rows)
+    missing = [{"shard": shard} for shard in range(index.shards) if shard not in committed]
+    send_all(runtime.store, index, "compute_shard", missing)
     if len(committed) == index.shards:
         send(runtime.store, index, "finish_index")
 
@@ -58,18 +58,22 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
     started = time.monotonic()
     runtime.store.index_data.delete_others(index.id, index.build)
     progress = JobProgress(runtime, index.job_id)
-    runtime.store.jobs.set_phase(index.job_id, "loading model", total=1, unit="models")
+    outlook = Outlook(runtime, index)
+    runtime.store.jobs.set_phase(index.job_id, LOADING, total=1, unit="models")
     model = open_model(runtime, index)
     dataset = runtime.store.datasets.require(index.spec.dataset_id)
     checked = check_rows(runtime, model, dataset, index, progress)
     seconds, factor_bytes = _probe(runtime, model, checked.sample, with_factors=index.spec.kronecker)
     rates = Rates(rows_per_second=1.0 / seconds)
     blocks = model.collector.blocks
+    sampled = count_sampled(index.spec, dataset.rows, sum(block.parameters for block in blocks))
+    outlook.learn_probe(seconds, [block.parameters for block in blocks], rows=dataset.rows, sampled=sampled)
     matched = None if index.spec.grow_from is None else match_old(runtime, index, blocks)
     if matched is None:
         estimate = estimate_build(index.spec, dataset.rows, blocks, rates, factor_bytes)
     else:
         estimate = matched.estimate(dataset.rows, blocks, rates)
+        outlook.learn_growth(seconds, added=len(matched.rows.added), removed=len(matched.rows.removed))
     check_fits(
         estimate,
         redis_budget_bytes=runtime.settings.storage_budget_bytes,
@@ -100,7 +104,7 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
     if matched is not None:
         plan |= store_growth(runtime, index.model_copy(update=plan), model, matched, progress)
     elif index.spec.storage == "compact":
-        fidelity, size = fit_index(runtime, index.model_copy(update=plan), model, progress)
+        fidelity, size = fit_index(runtime, index.model_copy(update=plan), model, progress, outlook)
         plan |= {"bytes": size, "fidelity": None if fidelity is None else fidelity.to_json()}
     plan["precision_fidelity"] = measure_precision(runtime, index.model_copy(update=plan), model)
     require_wanted(runtime, index.job_id)
@@ -120,7 +124,7 @@ class CheckedRows:
 def check_rows(runtime: Runtime, model: HotModel, dataset: Dataset, index: Index, progress: JobProgress) -> CheckedRows:
     """Tokenise every row once, so that a bad row is named before any work."""
     rows = open_rows(runtime, dataset.id, model)
-    runtime.store.jobs.set_phase(index.job_id, "checking rows", total=dataset.rows)
+    runtime.store.jobs.set_phase(index.job_id, TOKENISING, total=dataset.rows)
     checked = CheckedRows()
     for start in range(0, dataset.rows, _CHECK_ROWS):
         encoded = model.task.tokenise(rows.read(start, min(start + _CHECK_ROWS, dataset.rows)))
@@ -138,7 +142,7 @@ def _spread(rows: Sequence[EncodedRow], count: int) -> list[EncodedRow]:
 
 
 def _probe(runtime: Runtime, model: HotModel, sample: Sequence[EncodedRow], *, with_factors: bool) -> tuple[float, int]:
-    """Seconds a row on this machine, from a small batch run twice (the first warms up), and bytes of its factors."""
+    """Seconds per row on this machine, from a small batch run twice (the first warms up), and bytes of its factors."""
     batch = model.task.collate(sample).to(runtime.device)
     seconds, factor_bytes = math.inf, 0
     for _ in range(2):

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from influence.arrays import on_host
 from influence.contracts.common import Json
 from influence.contracts.index import Index
 from influence.evaluating.agreement import spearman
@@ -77,10 +79,9 @@ def _collect(runtime: Runtime, model: HotModel, rows: Sequence[EncodedRow]) -> d
     return found
 
 
-def _score(gradients: dict[str, Tensor]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+def _score(gradients: dict[str, Tensor]) -> NDArray[np.float32]:
     """DataInf's influence of all rows on the first few."""
     method = DataInf()
     state = method.prepare({name: TrainBlock.of(values) for name, values in gradients.items()})
     test = {name: values[:_TEST_POINTS] for name, values in gradients.items()}
-    influence: np.ndarray[tuple[int, int], np.dtype[np.float32]] = method.apply(state, test).influence.cpu().numpy()
-    return influence
+    return on_host(method.apply(state, test).influence)

@@ -98,11 +98,11 @@ def collect_shard(
     encoded = _tokenise(runtime, model, index, shard)
     make = FullShard if index.spec.storage == "full" else CompactShard
     rows: ShardWriter = make(runtime, index, shard, len(encoded))
-    known = len(encoded) - len(rows.wanted)
 
     def report(done: int) -> None:
+        # Rows that the plan computed are not done at once: the rate would count them as if they took no time.
         if progress is not None:
-            progress.report(known + done)
+            progress.report(len(encoded) * done // len(rows.wanted))
 
     wanted = [encoded[place] for place in rows.wanted]
     budget = planned_budget(index)

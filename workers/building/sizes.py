@@ -42,7 +42,7 @@ def choose_shard_rows(
     shard_seconds: float,
     device: torch.device,
 ) -> int:
-    """Rows a shard: long enough to pay for its delivery, short enough to lose little and to fit in memory."""
+    """Rows per shard: long enough to pay for its delivery, short enough to lose little and to fit in memory."""
     by_work = int(shard_seconds * _WORK_PER_SECOND[_kind(device)] / (weights * tokens_per_row + _WORK_PER_ROW))
     wanted = min(max(by_work, _MIN_SHARD_ROWS), _MAX_SHARD_ROWS)
     if spec.storage == "full":

@@ -5,7 +5,7 @@ from functools import partial
 from influence.contracts.common import Json
 from influence.contracts.evaluation import MAX_PIECES, Evaluation
 from influence.errors import InvalidRequest
-from influence.store.work import advance, finish, send
+from influence.store.work import advance, finish, send, send_all
 from workers.building.attempts import attempt
 from workers.building.wait_for_memory import retry_while_full
 from workers.evaluating.base import Concluding, EvaluationKind
@@ -21,18 +21,24 @@ def plan_evaluation(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKi
     Raises what the kind has to say against the request, InvalidRequest for no pieces or more than MAX_PIECES.
     """
     store = runtime.store
-    store.jobs.set_phase(evaluation.job_id, "planning", total=1, unit="plans")
+    store.jobs.expect(evaluation.job_id, {"planning": None, "trainings": None, "finishing": 0.0})
+    store.jobs.set_phase(evaluation.job_id, "planning", total=1, unit="plans", in_shards=False)
     count = len(_find_plan(runtime, evaluation, kind))
     require_wanted(runtime, evaluation.job_id)
     planned: Json = {"state": "running", "pieces": count}
     advance(store, evaluation, lambda current: current.model_copy(update=planned))
-    store.jobs.set_phase(evaluation.job_id, "pieces", total=PIECE_STEPS * count, unit="steps")
     done = store.evaluation_data.pieces_done(evaluation.id)
-    for piece in range(count):
-        if piece in done:
-            store.jobs.set_done(evaluation.job_id, PIECE_STEPS, shard=piece)
-        else:
-            send(store, evaluation, "evaluate_piece", piece=piece)
+    for piece in done:
+        store.jobs.set_done(evaluation.job_id, PIECE_STEPS, shard=piece)
+    store.jobs.set_phase(
+        evaluation.job_id,
+        "trainings",
+        total=PIECE_STEPS * count,
+        shown_total=evaluation.request.trainings,
+        unit="trainings",
+    )
+    missing = [{"piece": piece} for piece in range(count) if piece not in done]
+    send_all(store, evaluation, "evaluate_piece", missing)
     if len(done) == count:
         send(store, evaluation, "finish_evaluation")
 
@@ -81,6 +87,7 @@ def finish_evaluation(runtime: Runtime, evaluation: Evaluation, kind: Evaluation
     plan, results = data.plan(evaluation.id) or [], data.results(evaluation.id)
     if not plan or len(results) < len(plan):
         return
+    runtime.store.jobs.set_phase(evaluation.job_id, "finishing", total=1, unit="reports", in_shards=False)
     ordered = [results[piece] for piece in range(len(plan))]
     report = kind.report(evaluation, plan, ordered)
     for picture in report.pictures:
@@ -90,4 +97,5 @@ def finish_evaluation(runtime: Runtime, evaluation: Evaluation, kind: Evaluation
     require_wanted(runtime, evaluation.job_id)
     if isinstance(kind, Concluding):
         kind.conclude(runtime, evaluation, report)
+    runtime.store.jobs.set_done(evaluation.job_id, 1)
     finish(runtime.store, evaluation, lambda current: current.model_copy(update={"report": report}))

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from influence.arrays import cast, on_host
 from influence.compact.coded_rows import CodedRows
 from influence.compact.encoder import fit_encoder
 from influence.contracts.evaluation import MethodChoice
@@ -138,8 +139,7 @@ class Scorer:
         """Score (n,) of every training row on itself. Raises MethodNotOffered."""
         method = get_method(choice.method, "full")
         state = method.prepare(self._blocks_for(method), choice.damping_scale)
-        found: Floats = method.self_influence(state).double().cpu().numpy()
-        return found
+        return on_host(cast(method.self_influence(state), "float64"))
 
     def _blocks_for(self, method: Method[Any]) -> dict[str, TrainBlock]:
         return self._rooted if method.metric == "optimizer" else self.blocks
@@ -151,7 +151,7 @@ class Scorer:
             return lambda test: of_codes(test).astype(np.float64)
         method = get_method(choice.method, "full")
         state = method.prepare(self._blocks_for(method), choice.damping_scale)
-        return lambda test: np.asarray(method.apply(state, test).influence.double().cpu().numpy())
+        return lambda test: on_host(cast(method.apply(state, test).influence, "float64"))
 
     def _index(self, rank: int, metric: Metric) -> CompactIndex:
         if (rank, metric) not in self._compact:

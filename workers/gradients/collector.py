@@ -69,7 +69,7 @@ class Collector(Protocol):
 class GradientCollector:
     """Gradients of each row of a batch for every trainable tensor of a model in evaluation mode.
 
-    `row_losses(model, batch)` gives one loss a row (B,), independent of the other rows. Not to be used by two threads
+    `row_losses(model, batch)` gives one loss per row (B,), independent of the other rows. Not to be used by two threads
     at once. Raises NothingTrainable when no weight requires a gradient, UnsupportedModule for one that can have none.
     """
 

@@ -32,7 +32,7 @@ class Reach:
     """Listens to the modules around `sites`, whose outputs the backward pass comes by before it comes to theirs."""
 
     def __init__(self, model: nn.Module, sites: Sequence[Site], batch: Batch, split: Split) -> None:
-        # With two sequences a row, a position of the one says nothing of the other's at the same place.
+        # With two sequences per row, a position of the one says nothing of the other's at the same place.
         is_one_sequence = not any(name.startswith("decoder_") for name in batch.inputs)
         self._around = {id(site.module): _names_around(site.name) for site in sites} if is_one_sequence else {}
         self._modules = {name: model.get_submodule(name) for names in self._around.values() for name in names}

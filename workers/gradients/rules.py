@@ -36,7 +36,7 @@ def split_rows(values: Tensor, rows: int, lengths: Collection[int], copies: int 
 
 
 def multiply_rows(left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
-    """Sum of outer products a row: (B, T, p) and (B, T, q) into (B, p * q) of `dtype`, accumulated in `dtype`."""
+    """Sum of outer products per row: (B, T, p) and (B, T, q) into (B, p * q) of `dtype`, accumulated in `dtype`."""
     if right.dtype != left.dtype:
         right = right.to(left.dtype)
     if left.shape[1] == 1:

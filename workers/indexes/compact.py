@@ -101,7 +101,8 @@ class CompactIndex:
         """What test gradients (m, d) per block become, block by block. Raises MethodNotOffered for a method that is
         not linear."""
         require_linear(get_method(method, "compact"))
-        return self.prepare(method, damping_scale).directions([block.float() for block in test.values()])
+        found = self.prepare(method, damping_scale).directions([block.float() for block in test.values()])
+        return [torch.as_tensor(directions) for directions in found]
 
     def self_influence(self, method: str, damping_scale: float | None, rows: slice) -> NDArray[np.float32]:
         """Scores of consecutive rows, by position, on themselves. Raises MethodNotOffered for a method without."""

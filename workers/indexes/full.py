@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from influence.arrays import cast, on_host
 from influence.contracts.index import Index, ShardCommit
 from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.algebra.kronecker_factors import Pair
@@ -71,8 +72,7 @@ class FullIndex:
     def score(self, prepared: PreparedMethod, test: Mapping[str, torch.Tensor]) -> NDArray[np.float32]:
         """Influence (m, n) of all rows on test gradients (m, d) a block."""
         influence = prepared.method.apply(prepared.state, test).influence
-        scores: NDArray[np.float32] = influence.float().cpu().numpy()
-        return scores
+        return on_host(cast(influence, "float32"))
 
     def block_contributions(
         self,
@@ -85,7 +85,7 @@ class FullIndex:
         """The blocks' parts (blocks, m, r) of the influence of some rows; their gradients are here."""
         prepared = self.prepare(method, damping_scale)
         parts = prepared.method.apply(prepared.state, test, rows=positions, per_block=True).blocks or {}
-        return np.stack([parts[name].double().cpu().numpy() for name in self.blocks])
+        return np.stack([on_host(cast(parts[name], "float64")) for name in self.blocks])
 
     def directions(
         self, method: str, damping_scale: float | None, test: Mapping[str, torch.Tensor]
@@ -94,14 +94,13 @@ class FullIndex:
         not linear."""
         prepared = self.prepare(method, damping_scale)
         found = require_linear(prepared.method).directions(prepared.state, test)
-        return [found[name] for name in self.blocks]
+        return [torch.as_tensor(found[name]) for name in self.blocks]
 
     def self_influence(self, method: str, damping_scale: float | None, rows: slice) -> NDArray[np.float32]:
         """Scores of consecutive rows, by position, on themselves. Raises MethodNotOffered for a method without."""
         prepared = self.prepare(method, damping_scale)
         influence = prepared.method.self_influence(prepared.state, rows)
-        scores: NDArray[np.float32] = influence.float().cpu().numpy()
-        return scores
+        return on_host(cast(influence, "float32"))
 
 
 def load_full_index(runtime: Runtime, index: Index, report: Callable[[int], None]) -> FullIndex:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-#: Query vectors a pass: bounds the scores that are held at once.
+#: Query vectors per pass: bounds the scores that are held at once.
 MAX_VECTORS = 64
 
 

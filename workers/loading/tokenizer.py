@@ -68,7 +68,7 @@ def pad_id_of(tokenizer: Any, entries: int) -> int:
 
 
 def token_limit(tokenizer: Any, config: Any, max_length: int) -> int:
-    """Tokens a row may have: `max_length`, or less where the model has fewer positions."""
+    """Tokens that a row may have: `max_length`, or less where the model has fewer positions."""
     limits = [max_length]
     if tokenizer.model_max_length and tokenizer.model_max_length < _NO_LIMIT:
         limits.append(int(tokenizer.model_max_length))

@@ -16,9 +16,9 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import CurrentMessage
 
 from influence.contracts.evaluation import Evaluation
-from influence.contracts.job import WorkRecord
 from influence.contracts.query import Query
 from influence.contracts.work import WORK_KINDS, QueueName, WorkKind
+from influence.contracts.work_record import WorkRecord
 from influence.errors import Cancelled, DatainfError, DeviceLost, Internal, OutOfMemory
 from influence.methods.baselines import BASELINES
 from influence.store.connections import StoreError

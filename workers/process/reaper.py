@@ -5,6 +5,8 @@ what is missing, so the queue can always be made whole again.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import structlog
@@ -12,8 +14,8 @@ import structlog
 from influence.contracts.common import now
 from influence.contracts.evaluation import Evaluation
 from influence.contracts.index import Index
-from influence.contracts.job import WorkRecord
 from influence.contracts.work import QUEUES
+from influence.contracts.work_record import WorkRecord
 from influence.errors import NotFound, RecordDamaged
 from influence.store.store import Store
 from influence.store.work import address
@@ -31,13 +33,16 @@ def resubmit_lost_work(store: Store) -> int:
     going = list(_records_at_work(store))
     if not going:
         return 0
+    for queue in QUEUES:
+        store.queue.share(queue)  # what is tried again comes back behind all others
     # Before what is missing: work that ends in between is then neither missing nor submitted again.
     waiting = {_identity(message) for queue in QUEUES for message in store.queue.waiting(queue)}
     missing = [message for record in going for message in _find_missing(store, record)]
     lost = [message for message in missing if _identity(message) not in waiting]
     for actor, arguments in lost:
         log.warning("work without a message is submitted again", actor=actor, **arguments)
-        store.queue.submit(actor, **arguments)
+    for actor, messages in groupby(lost, key=itemgetter(0)):
+        store.queue.submit_all(actor, [arguments for _, arguments in messages])
     return len(lost)
 
 

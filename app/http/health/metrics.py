@@ -6,8 +6,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from influence.contracts.job import FINAL_STATES
 from influence.contracts.work import QUEUES
+from influence.contracts.work_record import FINAL_STATES
 from influence.store.store import Store
 
 _STATES = ("queued", "running", *sorted(FINAL_STATES))

@@ -12,8 +12,8 @@ from app.queries.scores import find_scores
 from influence.auditing.signals import Columns
 from influence.contracts.audit import Audit
 from influence.contracts.curation.comparison import AuditChange, AuditSide, QueryChange
-from influence.contracts.job import WorkRecord
 from influence.contracts.query import Query
+from influence.contracts.work_record import WorkRecord
 from influence.errors import NotFound
 from influence.evaluating.agreement import rank_correlations
 from influence.ranking import lowest_rows, scores_of

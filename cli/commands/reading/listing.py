@@ -15,7 +15,7 @@ from cli.printing.text import plain
 from datainf_client import Client
 from datainf_client.pages import pages
 from influence.contracts.common import Json
-from influence.contracts.job import JobState
+from influence.contracts.work_record import JobState
 from influence.errors import InvalidRequest
 
 _KINDS = tuple(sorted(set(COLLECTIONS.values())))

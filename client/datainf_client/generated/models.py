@@ -612,7 +612,10 @@ class Problem(BaseModel):
 
 class Progress(BaseModel):
     """
-    How far a job is. `rate` is units per second, `eta_seconds` an estimate; both None until known.
+    How far a job is: `done` of `total` units of the phase it is in, one of `phases`.
+
+    `share` of the phase is done, also of a unit in hand; `rate` is units of the phase per second. `eta_seconds` is an
+    estimate for the whole job, its later phases included. All three are None until known.
     """
 
     model_config = ConfigDict(
@@ -622,7 +625,9 @@ class Progress(BaseModel):
     eta_seconds: float | None = None
     note: dict[str, Any] | None = None
     phase: str = "queued"
+    phases: list[str] = []
     rate: float | None = None
+    share: float | None = None
     total: int = 0
     unit: str = "rows"
 
@@ -1480,7 +1485,7 @@ class Job(BaseModel):
     kind: Literal["index", "query", "preview", "audit", "sweep", "evaluation", "groups"] | str
     namespace: str = "default"
     progress: Progress = Field(
-        {"done": 0, "phase": "queued", "total": 0, "unit": "rows"},
+        {"done": 0, "phase": "queued", "phases": [], "total": 0, "unit": "rows"},
         validate_default=True,
     )
     resource: str

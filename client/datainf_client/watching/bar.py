@@ -5,8 +5,7 @@ from types import TracebackType
 from typing import TextIO
 
 from datainf_client.generated.models import Job
-from datainf_client.text import plain
-from datainf_client.watching.words import describe_progress
+from datainf_client.watching.words import describe_phase, describe_progress, share_done
 
 _CELLS = 24
 
@@ -28,11 +27,9 @@ class ProgressLine:
 
     def show(self, job: Job) -> None:
         """Draw the job as it stands."""
-        progress = job.progress
-        share = min(1.0, progress.done / progress.total) if progress.total else 0.0
-        full = round(share * _CELLS)
+        full = round((share_done(job) or 0.0) * _CELLS)
         bar = "█" * full + "░" * (_CELLS - full)
-        self._write(f"{plain(progress.phase, 40)} {bar} {describe_progress(job)}")
+        self._write(f"{describe_phase(job)} {bar} {describe_progress(job)}")
 
     def _write(self, line: str) -> None:
         if line or self._width:

@@ -7,9 +7,9 @@ from pydantic import Field, model_validator
 from influence.contracts.common import Frozen, Json, Request
 from influence.contracts.curation.conditions import RowSearch
 from influence.contracts.evaluation import TrainingRecipe
-from influence.contracts.job import WorkRecord
 from influence.contracts.points import RowSelection
 from influence.contracts.query import SIGN_CONVENTION
+from influence.contracts.work_record import WorkRecord
 
 #: A column with more values than this names rows, not groups.
 MAX_GROUPS = 200

@@ -3,7 +3,18 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from influence.arrays import Array, cast, chunk_rows, compute_dtype, concatenate, dtype_name, row_dots, spans, zeros
+from influence.arrays import (
+    Array,
+    add,
+    cast,
+    chunk_rows,
+    compute_dtype,
+    concatenate,
+    dtype_name,
+    row_dots,
+    spans,
+    zeros,
+)
 from influence.errors import InvalidRequest
 
 #: A block name to a (m, width) array: test gradients, or what they become on the way to scores.
@@ -103,7 +114,8 @@ def project(block: TrainBlock, vectors: Array, rows: Array | None = None, dtype:
     """Inner products (m, n) of vectors (m, width) with the block's rows, or with selected ones, in `dtype`."""
     left = cast(vectors, dtype or block.dtype)
     if rows is not None:
-        return left @ cast(block.take(rows), dtype or block.dtype).T
+        result: Array = left @ cast(block.take(rows), dtype or block.dtype).T
+        return result
     return concatenate([left @ chunk.T for _, _, chunk in block.chunks(dtype)], 1)
 
 
@@ -113,7 +125,8 @@ def combine(block: TrainBlock, weights: Array) -> Array:
     total = zeros((int(weights.shape[0]), block.width), weights, dtype)
     for start, stop, chunk in block.chunks(dtype):
         total += weights[:, start:stop] @ chunk
-    return total / block.rows
+    result: Array = total / block.rows
+    return result
 
 
 def covariance_product(block: TrainBlock, vectors: Array, weights: Array | None = None) -> Array:
@@ -126,7 +139,8 @@ def covariance_product(block: TrainBlock, vectors: Array, weights: Array | None 
     for start, stop, chunk in block.chunks():
         inner = left @ chunk.T
         total += (inner if weights is None else inner * weights[start:stop]) @ chunk
-    return total / block.rows
+    result: Array = total / block.rows
+    return result
 
 
 def joint_covariance_product(blocks: Sequence[TrainBlock], vectors: Sequence[Array]) -> list[Array]:
@@ -135,7 +149,7 @@ def joint_covariance_product(blocks: Sequence[TrainBlock], vectors: Sequence[Arr
     row_bytes = 8 * sum(block.width for block in blocks)
     for start, stop in spans(blocks[0].rows, max(1, JOINED_BYTES // row_bytes)):
         chunks = [block.between(start, stop, "float64") for block in blocks]
-        inner = sum(part @ chunk.T for part, chunk in zip(vectors, chunks, strict=True))
+        inner = add(part @ chunk.T for part, chunk in zip(vectors, chunks, strict=True))
         for total, chunk in zip(totals, chunks, strict=True):
             total += inner @ chunk
     return [total / blocks[0].rows for total in totals]
@@ -146,7 +160,8 @@ def moment(block: TrainBlock, weights: Array | None = None) -> Array:
     total = zeros((block.width, block.width), block.shards[0])
     for start, stop, chunk in block.chunks():
         total += (chunk if weights is None else chunk * weights[start:stop, None]).T @ chunk
-    return total / block.rows
+    result: Array = total / block.rows
+    return result
 
 
 def score_on_self(
@@ -160,5 +175,5 @@ def score_on_self(
         start, stop = first + offset, first + end
         taken = {name: block.between(start, stop) for name, block in blocks.items()}
         turned = directions(taken)
-        parts.append(sum(row_dots(cast(turned[name], dtype_name(taken[name])), taken[name]) for name in blocks))
+        parts.append(add(row_dots(cast(turned[name], dtype_name(taken[name])), taken[name]) for name in blocks))
     return concatenate(parts, 0)

@@ -16,7 +16,8 @@ Matrices = list[Array]
 
 def cholesky(matrix: Array) -> Array:
     """Lower factor L of a positive definite matrix (order x order), of which only the lower half is read."""
-    return namespace(matrix).linalg.cholesky(matrix)
+    result: Array = namespace(matrix).linalg.cholesky(matrix)
+    return result
 
 
 def solve_cholesky(factor: Array, right: Array) -> Array:
@@ -30,7 +31,8 @@ def solve_cholesky(factor: Array, right: Array) -> Array:
     for start, stop in reversed(cuts):
         rest = answer[start:stop] - factor[stop:, start:stop].T @ answer[stop:]
         answer[start:stop] = solve(factor[start:stop, start:stop].T, rest)
-    return answer
+    result: Array = answer
+    return result
 
 
 def add_gram(total: Array, block: TrainBlock, weight: float) -> None:
@@ -76,7 +78,8 @@ def conjugate_gradients(
 
 
 def _dots(left: Sequence[Array], right: Sequence[Array]) -> Array:
-    return sum((a * b).sum(1) for a, b in zip(left, right, strict=True))
+    result: Array = sum((a * b).sum(1) for a, b in zip(left, right, strict=True))
+    return result
 
 
 def _shift(start: Sequence[Array], length: Array, step: Sequence[Array]) -> Matrices:
@@ -86,4 +89,5 @@ def _shift(start: Sequence[Array], length: Array, step: Sequence[Array]) -> Matr
 def _ratio(above: Array, below: Array) -> Array:
     """above / below, 0 where a right side is all zero or solved to the last bit."""
     empty = below <= 0
-    return above * ~empty / (below + empty)
+    result: Array = above * ~empty / (below + empty)
+    return result

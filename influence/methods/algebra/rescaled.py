@@ -1,7 +1,7 @@
 """A block read in the optimiser's metric: each number of its rows times the root of the preconditioner."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from influence.arrays import Array, cast, dtype_name, row_dots, transfer, zeros
 from influence.compact.preconditioning import find_roots, take_moments
@@ -12,17 +12,21 @@ from influence.methods.algebra.blocks import TrainBlock, check_blocks
 class RescaledBlock(TrainBlock):
     """A block with `roots`, whose passes give `roots * row`; `squared_norms` are those of the rows so read."""
 
+    roots: Array = field(kw_only=True)
+
     def chunks(self, dtype: str | None = None) -> Iterator[tuple[int, int, Array]]:
         for start, stop, rows in TrainBlock.chunks(self, dtype):
             yield start, stop, rows * cast(self.roots, dtype_name(rows))
 
     def between(self, start: int, stop: int, dtype: str | None = None) -> Array:
         rows = TrainBlock.between(self, start, stop, dtype)
-        return rows * cast(self.roots, dtype_name(rows))
+        result: Array = rows * cast(self.roots, dtype_name(rows))
+        return result
 
     def take(self, rows: Array) -> Array:
         taken = TrainBlock.take(self, rows)
-        return taken * cast(self.roots, dtype_name(taken))
+        result: Array = taken * cast(self.roots, dtype_name(taken))
+        return result
 
 
 def rescale_blocks(blocks: Mapping[str, TrainBlock]) -> dict[str, TrainBlock]:
@@ -48,6 +52,8 @@ def with_roots(blocks: Mapping[str, TrainBlock], batch_rows: int = 1) -> dict[st
 
 
 def _rescale(block: TrainBlock) -> RescaledBlock:
+    if block.roots is None:
+        raise ValueError("the block has no roots")
     bare = RescaledBlock(block.gradients, block.squared_norms, roots=block.roots)
     norms = zeros((block.rows,), block.shards[0])
     for start, stop, rows in bare.chunks():

@@ -4,7 +4,7 @@ The rows that the basis was fitted to and those held out are a training set of t
 in full; no row is computed twice. Held-out rows, which the basis never saw, serve as pseudo-queries.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -71,14 +71,20 @@ def measure_fidelity(
     dtype: CodeDtype = "int8",
     k: int = 10,
     queries: int = 64,
+    watch: Callable[[int, int], None] | None = None,
 ) -> Fidelity:
     """Measure with gradients (s + h, d_l) per block, in the encoder's library, of the s rows that it was fitted to and
     of h rows that it never saw, at positions `held_out`; h of 100 or more says most.
 
-    All of them, `MEASURED_ROWS` at most, are the training set here. A row is never ranked for itself.
+    All of them, `MEASURED_ROWS` at most, are the training set here. A row is never ranked for itself. `watch` is told
+    how many methods of how many are measured.
     """
     measured = _Measured.take(encoder, gradients, held_out, dtype, queries)
-    scored = {method.name: measured.score(method) for method in code_methods(encoder.metric)}
+    scored = {}
+    for method in (methods := code_methods(encoder.metric)):
+        scored[method.name] = measured.score(method)
+        if watch is not None:
+            watch(len(scored), len(methods))
     true, coded = (measured.of_held_out(scores) for scores in scored[default_method(encoder.metric)][:2])
     correlations = rank_correlations(true, coded)
     wanted = depth(k, true.shape[1])

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
 
-from influence.arrays import Array, cast, concatenate, zeros
+from influence.arrays import Array, add, cast, concatenate, zeros
 from influence.damping import block_dampings, inverse_damping
 from influence.errors import MethodNotOffered
 from influence.methods.algebra.blocks import (
@@ -52,6 +52,12 @@ class Group:
     inverse: Mapping[str, float]
     form: Form
     factor: Array | None
+
+    def solve(self, right: Array) -> Array:
+        """The system's solution (order, m) for right sides (order, m). Raises ValueError for an iterated group."""
+        if self.factor is None:
+            raise ValueError(f"blocks {', '.join(self.names)} are iterated")
+        return solve_cholesky(self.factor, right)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +136,8 @@ class GaussNewton(LinearMethod[GaussNewtonState]):
 
 def _group_influence(blocks: Mapping[str, TrainBlock], group: Group, test: Vectors) -> Array:
     if group.form == "rows":
-        return -cast(_row_weights(blocks, group, test), blocks[group.names[0]].dtype)
+        result: Array = -cast(_row_weights(blocks, group, test), blocks[group.names[0]].dtype)
+        return result
     members = {name: blocks[name] for name in group.names}
     turned = _group_directions(blocks, group, test)
     return score_rows(members, turned, rows=None, per_block=False).influence
@@ -138,8 +145,9 @@ def _group_influence(blocks: Mapping[str, TrainBlock], group: Group, test: Vecto
 
 def _row_weights(blocks: Mapping[str, TrainBlock], group: Group, test: Vectors) -> Array:
     """`a` (m, n) with `(sum_l X_l X_l' / (n lambda_l) + I) a = sum_l X_l t_l / lambda_l`."""
-    right = sum(scale * project(blocks[name], test[name], dtype="float64") for name, scale in group.inverse.items())
-    return solve_cholesky(group.factor, right.T).T
+    right = add(scale * project(blocks[name], test[name], dtype="float64") for name, scale in group.inverse.items())
+    result: Array = group.solve(right.T).T
+    return result
 
 
 def _group_directions(blocks: Mapping[str, TrainBlock], group: Group, test: Vectors) -> dict[str, Array]:
@@ -149,7 +157,7 @@ def _group_directions(blocks: Mapping[str, TrainBlock], group: Group, test: Vect
         return {name: (vectors[name] - combine(blocks[name], weights)) * scale for name, scale in group.inverse.items()}
     scaled = [vectors[name] * scale**0.5 for name, scale in group.inverse.items()]
     if group.form == "coordinates":
-        joined = solve_cholesky(group.factor, concatenate(scaled, 1).T).T
+        joined = group.solve(concatenate(scaled, 1).T).T
         solved = _split(joined, [int(part.shape[1]) for part in scaled])
     else:
         solved = _iterate(blocks, group, scaled)

@@ -101,7 +101,8 @@ class Lissa(LinearMethod[LissaState]):
         for _ in range(self.iterations):
             turned = product(block, summed, state.moments.get(name)) + damping * summed
             summed = summed + step * (vector - turned)
-        return summed
+        result: Array = summed
+        return result
 
 
 def product(block: TrainBlock, vectors: Array, known: Array | None) -> Array:

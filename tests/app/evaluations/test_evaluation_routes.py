@@ -79,14 +79,15 @@ def test_progress_of_the_job_shows_in_the_evaluation(
     client: TestClient, evaluation: dict[str, Any], store: Store
 ) -> None:
     store.jobs.start(evaluation["job_id"])
-    store.jobs.set_phase(evaluation["job_id"], "pieces", total=800, unit="steps")
+    store.jobs.set_phase(evaluation["job_id"], "trainings", total=800, shown_total=8, unit="trainings")
     store.jobs.set_done(evaluation["job_id"], 100, shard=0)
     store.jobs.set_done(evaluation["job_id"], 40, shard=1)
     for shown in (
         client.get(f"/v1/evaluations/{evaluation['id']}").json(),
         client.get("/v1/evaluations").json()["data"][0],
     ):
-        assert (shown["state"], shown["progress"]["done"], shown["progress"]["total"]) == ("running", 140, 800)
+        assert (shown["state"], shown["progress"]["done"], shown["progress"]["total"]) == ("running", 1, 8)
+        assert (shown["progress"]["unit"], shown["progress"]["share"]) == ("trainings", 0.175)
 
 
 def test_the_report_is_read_as_json_markdown_and_pictures(

@@ -33,7 +33,7 @@ def test_numpy_and_torch_fit_the_same_basis(make_problem: Callable) -> None:  # 
     theirs = fit_basis([torch.from_numpy(block) for block in train], damping, 8)
     assert ours.ranks == theirs.ranks
     for left, right in zip(ours.blocks, theirs.blocks, strict=True):
-        np.testing.assert_allclose(left.vectors, right.vectors.numpy(), atol=1e-7)
+        np.testing.assert_allclose(left.vectors, right.vectors, atol=1e-7)
         assert left.kept == pytest.approx(right.kept)
 
 

@@ -30,7 +30,7 @@ def changed(method: Method[Any], **fields: Any) -> Method[Any]:
 def random_problem(
     seed: int, rows: int, widths: tuple[int, ...], points: int = 3, dead: int | None = None
 ) -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """Training (n, d) and test (m, d) gradients a block, sizes and spectra as uneven as real ones."""
+    """Training (n, d) and test (m, d) gradients per block, sizes and spectra as uneven as real ones."""
     random = np.random.default_rng(seed)
     train: dict[str, Floats] = {}
     test: dict[str, Floats] = {}

@@ -144,7 +144,7 @@ DECODERS: dict[str, tuple[type, type, Settings]] = {
 
 
 def make_encoder(name: str, *, dtype: torch.dtype = torch.float64) -> Example:
-    """A text classifier with one class a row."""
+    """A text classifier with one class per row."""
     kind, config, settings = ENCODERS[name]
     model = _build(kind, config, {**settings, "num_labels": CLASSES}, dtype)
     labels = torch.randint(CLASSES, (len(LENGTHS),)).tolist()
@@ -206,7 +206,7 @@ def make_regressor(*, dtype: torch.dtype = torch.float64) -> Example:
 
 
 def make_multi_label_classifier(*, dtype: torch.dtype = torch.float64) -> Example:
-    """BERT with several classes a row."""
+    """BERT with several classes per row."""
     model = _build(hf.BertForSequenceClassification, hf.BertConfig, {**_BERT, "num_labels": CLASSES}, dtype)
     labels = torch.randint(2, (len(LENGTHS), CLASSES)).float().tolist()
     return Example(model, make_rows(labels), multi_label_losses)

@@ -1,4 +1,4 @@
-"""Compact indexes: few bytes a row, the same order, exact where people look."""
+"""Compact indexes: few bytes per row, the same order, exact where people look."""
 
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ from influence.evaluating.agreement import spearman
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
+from workers.building.plan import shard_size
+from workers.building.shard import collect_shard
 from workers.loading.checkpoint import load_checkpoint
 from workers.loading.options import LoadOptions
 from workers.runtime.basis_sample import shard_moments
+from workers.runtime.progress import JobProgress
 from workers.runtime.state import Runtime
 
 ROWS = 300
@@ -140,3 +143,31 @@ def test_float16_codes_are_kept_and_answer(
     found = present(worker.store.scores.read(query.id, 3, 120))
     truth = truth_of(worker, checkpoint, rows)
     assert min(spearman(one, true) for one, true in zip(found, truth, strict=True)) > 0.98
+
+
+class Reports(JobProgress):
+    """Keeps what is reported."""
+
+    def __init__(self, runtime: Runtime, job_id: str) -> None:
+        super().__init__(runtime, job_id, shard=0)
+        self.told: list[int] = []
+
+    def report(self, done: int, *, last: bool = False) -> None:
+        self.told.append(done)
+
+
+def test_rows_of_the_sample_do_not_count_as_done_at_once(
+    worker: Runtime, checkpoint: Checkpoint, finished: Any
+) -> None:
+    dataset = add_dataset(worker.store, worker.files, make_ticket_rows(1400), "classification")
+    submitted = submit_index(worker.store, checkpoint, dataset, storage="compact", rank=2)
+    job = finished(worker.store, submitted.job_id)
+    assert job.progress.phases == ("loading", "tokenising", "sampling", "fitting basis", "gradients", "finishing")
+    assert (job.progress.phase, job.progress.done, job.progress.total) == ("finishing", 1400, 1400)
+    index = worker.store.indexes.require(submitted.id)
+    reports = Reports(worker, index.job_id)
+    collect_shard(worker, index, 0, reports)
+    of_shard = shard_size(index, 0)
+    assert len(reports.told) > 1
+    assert reports.told[0] < of_shard / 2  # 1,184 of the 1,400 rows were sampled
+    assert reports.told[-1] == of_shard

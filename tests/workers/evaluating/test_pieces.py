@@ -18,7 +18,6 @@ from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 from workers.building.attempts import MAX_ATTEMPTS
 from workers.evaluating.job import evaluate_piece, finish_evaluation, plan_evaluation
-from workers.evaluating.progress import PIECE_STEPS
 from workers.process.actors import make_steps, work_on
 from workers.process.reaper import resubmit_lost_work
 from workers.runtime.state import Runtime
@@ -59,7 +58,9 @@ def test_an_evaluation_goes_from_plan_to_report_with_pictures(
     assert present(found.finished_at) >= found.created_at
     assert present(store.evaluation_data.picture(asked.id, "squares.svg")).startswith(b"<?xml")
     assert present(store.evaluation_data.picture(asked.id, "squares.png")).startswith(b"\x89PNG")
-    assert store.jobs.require(asked.job_id).progress.done == 4 * PIECE_STEPS
+    progress = store.jobs.require(asked.job_id).progress
+    assert progress.phases == ("planning", "trainings", "finishing")
+    assert (progress.phase, progress.done, progress.total, progress.unit) == ("finishing", 1, 1, "reports")
 
 
 def test_several_workers_share_the_pieces(
@@ -80,9 +81,10 @@ def test_progress_moves_within_a_piece(
 ) -> None:
     with start():
         asked = submit_evaluation(store, squares_request(4))
-        wait_until(lambda: store.jobs.require(asked.job_id).progress.done == PIECE_STEPS // 2, "half a piece is done")
+        wait_until(lambda: store.jobs.require(asked.job_id).progress.share == 1 / 8, "half a piece of four is done")
         progress = store.jobs.require(asked.job_id).progress
-        assert (progress.phase, progress.total, progress.unit) == ("pieces", 4 * PIECE_STEPS, "steps")
+        assert (progress.phase, progress.total, progress.unit) == ("trainings", asked.request.trainings, "trainings")
+        assert progress.done == int(asked.request.trainings / 8)
         kind.go.set()
         finished(store, asked.job_id)
 

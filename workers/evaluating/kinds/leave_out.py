@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import Evaluation, LeaveOutRequest, MethodChoice, Report
+from influence.contracts.evaluation import LEAVE_OUT_METHODS, Evaluation, LeaveOutRequest, MethodChoice, Report
 from influence.errors import InvalidRequest
 from influence.evaluating.draws import training_seed
 from influence.ranking import scores_of
@@ -21,7 +21,7 @@ from workers.evaluating.run import score_run, titles, train_on
 from workers.evaluating.training_progress import Steps
 from workers.runtime.state import Runtime
 
-DEFAULT_METHODS = tuple(MethodChoice(method=name) for name in ("datainf", "exact", "proximal"))
+DEFAULT_METHODS = tuple(MethodChoice(method=name) for name in LEAVE_OUT_METHODS)
 Rows = NDArray[np.int64]
 
 

@@ -1,0 +1,68 @@
+"""What a build has before it: its phases, and how long each should take by what is known so far."""
+
+import time
+from collections.abc import Sequence
+
+from influence.contracts.index import Index, IndexSpec
+from workers.runtime.state import Runtime
+
+LOADING, TOKENISING, SUBTRACTING = "loading", "tokenising", "subtracting rows"
+SAMPLING, FITTING, GRADIENTS, FINISHING = "sampling", "fitting basis", "gradients", "finishing"
+
+#: Arithmetic of a Gram matrix a second, and seconds for the eigenvectors of one of 1,024 rows: of two cores, of a GPU.
+_GRAM_PER_SECOND = {"cpu": 3e10, "cuda": 5e12}
+_EIGEN_SECONDS = {"cpu": 0.6, "cuda": 0.1}
+_FINISH_SECONDS = 0.5
+
+
+class Outlook:
+    """Tells the job what to expect, and learns as the plan goes on: from a probe, then from the sample itself."""
+
+    def __init__(self, runtime: Runtime, index: Index) -> None:
+        self._jobs = runtime.store.jobs
+        self._job_id = index.job_id
+        self._rows = index.rows
+        self._kind = "cuda" if runtime.device.type == "cuda" else "cpu"
+        self._seconds: dict[str, float | None] = dict.fromkeys(phases_of(index.spec))
+        self._expect(**{FINISHING: _FINISH_SECONDS})
+
+    def learn_probe(self, seconds_per_row: float, parameters: Sequence[int], *, rows: int, sampled: int) -> None:
+        """A batch was timed; `sampled` of the `rows` are computed before the others, whose blocks have `parameters`."""
+        self._rows = rows
+        self._expect(
+            **{
+                SAMPLING: sampled * seconds_per_row,
+                FITTING: self._fitting_seconds(sampled, parameters),
+                GRADIENTS: (rows - sampled) * seconds_per_row,
+            }
+        )
+
+    def learn_growth(self, seconds_per_row: float, *, added: int, removed: int) -> None:
+        """Of a grown index only rows that came or went are computed."""
+        self._expect(**{SUBTRACTING: removed * seconds_per_row, GRADIENTS: added * seconds_per_row})
+
+    def learn_sample(self, begun: float, sampled: int) -> None:
+        """`sampled` rows took since `begun`, a moment of `time.monotonic`: the others should take alike."""
+        seconds_per_row = (time.monotonic() - begun) / max(sampled, 1)
+        self._expect(**{GRADIENTS: (self._rows - sampled) * seconds_per_row})
+
+    def _fitting_seconds(self, rows: int, parameters: Sequence[int]) -> float:
+        """A Gram matrix and its eigenvectors a block, and as much again to measure what codes are worth."""
+        gram = 2.0 * rows**2 * sum(parameters) / _GRAM_PER_SECOND[self._kind]
+        eigen = len(parameters) * _EIGEN_SECONDS[self._kind] * (rows / 1024) ** 3
+        return 2 * (gram + eigen)
+
+    def _expect(self, **seconds: float) -> None:
+        self._seconds |= {phase: known for phase, known in seconds.items() if phase in self._seconds}
+        self._jobs.expect(self._job_id, self._seconds)
+
+
+def phases_of(spec: IndexSpec) -> tuple[str, ...]:
+    """The phases of a build, in their order."""
+    if spec.grow_from is not None:
+        between: tuple[str, ...] = (SUBTRACTING,)
+    elif spec.storage == "compact":
+        between = (SAMPLING, FITTING)
+    else:
+        between = ()
+    return (LOADING, TOKENISING, *between, GRADIENTS, FINISHING)
