@@ -14,11 +14,11 @@ from influence.checkpoint_files.adapters.folders import list_files
 from influence.checkpoint_files.adapters.run_weights import read_rates, weigh
 from influence.checkpoint_files.adapters.runs import (
     MAX_STATE_BYTES,
-    STATE_FILE,
     choose_run,
     find_steps,
     share_files,
 )
+from influence.checkpoint_files.adapters.training_notes import STATE_FILE
 from influence.contracts.checkpoint import Checkpoint, Run, RunCheckpoint, RunRequest
 from influence.contracts.common import now
 from influence.contracts.tasks import TaskName
@@ -121,11 +121,9 @@ def _accept(
 
 
 def _read_state(folder: Path) -> bytes:
-    """The trainer's log beside a checkpoint, taken away from it; nothing where there is none."""
+    """The trainer's log beside a checkpoint; nothing where there is none."""
     file = folder / STATE_FILE
-    content = file.read_bytes() if file.is_file() and file.stat().st_size <= MAX_STATE_BYTES else b""
-    file.unlink(missing_ok=True)
-    return content
+    return file.read_bytes() if file.is_file() and file.stat().st_size <= MAX_STATE_BYTES else b""
 
 
 def _make_run(checkpoints: Mapping[int, Checkpoint], folders: Mapping[int, str], weights: list[float] | None) -> Run:

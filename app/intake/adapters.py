@@ -11,6 +11,7 @@ from influence.checkpoint_files.adapters.folders import CONFIG_FILE, MODEL_CONFI
 from influence.checkpoint_files.adapters.former_names import FORMER, LayerNames
 from influence.checkpoint_files.adapters.names import name_tensors
 from influence.checkpoint_files.adapters.trained_on import find_doubts, refuse_other_model
+from influence.checkpoint_files.adapters.training_notes import read_notes
 from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.base_fit import check_base_fit
 from influence.checkpoint_files.config import MAX_CONFIG_BYTES, AdapterConfig, canonical_fields, parse_adapter_config
@@ -20,6 +21,7 @@ from influence.checkpoint_files.safetensors_header import TensorInfo, read_heade
 from influence.checkpoint_files.task.find import HeadFacts, find_problem_type, find_task
 from influence.checkpoint_files.task.head import choose_label_names, count_labels, find_outputs
 from influence.checkpoint_files.task.processor import check_processor
+from influence.checkpoint_files.task.trained_as import find_loss_doubts, settle_task
 from influence.checkpoint_files.tensors import AdapterTensors, check_structure
 from influence.checkpoint_files.tokenizers.record import date_doubts, describe_tokenizer, keep_files
 from influence.checkpoint_files.tokenizers.settings import PIPELINE, TokenizerSettings, read_settings
@@ -49,7 +51,8 @@ def accept_adapter(
     base_shapes = {name: info.shape for name, info in base_tensors.items()}
     model_config, base_config = _read_model_config(folder / MODEL_CONFIG_FILE), base_files.config if base_files else {}
     head = HeadFacts(find_outputs(tensors, base_shapes), find_problem_type(model_config, base_config))
-    found_task = find_task(config, task, head, base_config)
+    notes = read_notes(folder)
+    found_task = find_task(config, settle_task(task, notes), head, base_config)
     refuse_inexact_text(base_config, found_task)
     if base_files and TASKS[found_task].reads == "image":
         check_processor(base_files.folder, folder)
@@ -66,7 +69,7 @@ def accept_adapter(
     if settings is not None:
         refuse_unknown_tokens(settings.vocabulary, vocabulary or base_entries(base_tensors))
     base_folder = None if base_files is None else base_files.folder
-    warnings = (*find_doubts(config, model_config, base, base_config), *date_doubts(settings, base_folder))
+    doubts = (*find_doubts(config, model_config, base, base_config), *find_loss_doubts(found_task, notes))
     adapter_digest = _digest(folder, config, settings)
     keep_files(folder, settings)
     identity: dict[str, Any] = {
@@ -90,7 +93,7 @@ def accept_adapter(
         parameters=sum(map(math.prod, tensors.trained)),
         lora_parameters=sum(map(math.prod, tensors.factors)),
         tensors=len(tensors.trained),
-        warnings=warnings,
+        warnings=(*doubts, *date_doubts(settings, base_folder)),
         created_at=now(),
     )
 

@@ -37,6 +37,10 @@ _LATER_FIELDS = (
 )
 
 
+#: Fields that decide the scale and have no reading as null.
+_NUMBERS = ("r", "lora_alpha")
+
+
 class AdapterConfig(Frozen):
     """A LoRA configuration. `target_modules` is a list of module names, or one regular expression.
 
@@ -111,6 +115,9 @@ def parse_adapter_config(content: bytes) -> AdapterConfig:
         raise refusal("peft_type", f"is {shown(fields.get('peft_type'))}", "Only LoRA adapters are scored.")
     refuse_fields(fields)
     refuse_initialisation(fields.get("init_lora_weights"))
+    unsaid = next((name for name in _NUMBERS if name in fields and fields[name] is None), None)
+    if unsaid is not None:
+        raise refusal(unsaid, "is null, and PEFT cannot load it so", "Write the number that training had.")
     known = set(AdapterConfig.model_fields)
     given = {name: _tuples(name, value) for name, value in fields.items() if name in known and value is not None}
     mapping = fields.get("auto_mapping")

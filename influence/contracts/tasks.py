@@ -60,9 +60,9 @@ class TaskDeclaration:
     number, which one forward pass gives, or text or an image, which is generated; nothing where rows ask nothing.
     `has_reference`: the loss compares the model with its base, the adapter off, by a factor `beta`.
     `splits_by_token`: a row is read as one sequence of tokens, and what a layer makes of a position can be told of one
-    of them. `trains_anew`: evaluations can train models of it. `reads`: what the model is given, tokens of a text or
-    the pixels of an image. Models of a task without an `auto_class` are pipelines of several parts; their adapters name
-    no type.
+    of them. `trained_as`: what trainers call training by this loss. `trains_anew`: evaluations can train models of it.
+    `reads`: what the model is given, tokens of a text or the pixels of an image. Models of a task without an
+    `auto_class` are pipelines of several parts; their adapters name no type.
     """
 
     name: str
@@ -76,6 +76,7 @@ class TaskDeclaration:
     answers: Literal["label", "number", "text", "image", "nothing"]
     has_reference: bool = False
     splits_by_token: bool = True
+    trained_as: tuple[str, ...] = ()
     trains_anew: bool = True
     reads: Literal["text", "image"] = "text"
 
@@ -129,6 +130,7 @@ CAUSAL_LM = TaskDeclaration(
     architectures=("ForCausalLM", "LMHeadModel"),
     auto_class="AutoModelForCausalLM",
     answers="text",
+    trained_as=("sft", "pt"),
 )
 SEQ2SEQ_LM = TaskDeclaration(
     name="seq2seq_lm",
@@ -160,6 +162,7 @@ DIRECT_PREFERENCE = replace(
     answers="nothing",
     has_reference=True,
     splits_by_token=False,
+    trained_as=("dpo", "pairs"),
     trains_anew=False,
 )
 PAIRWISE_REWARD = replace(
@@ -170,6 +173,7 @@ PAIRWISE_REWARD = replace(
     problem_type=None,
     answers="nothing",
     splits_by_token=False,
+    trained_as=("reward",),
     trains_anew=False,
 )
 TEXT_TO_IMAGE = TaskDeclaration(

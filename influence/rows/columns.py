@@ -21,14 +21,16 @@ from influence.rows.roles import (
     LABEL_NAMES,
     PAIRS,
     ROLES,
+    SECOND_TEXTS,
     SYNONYMS,
     TEXT_LABEL_ROLES,
     UNREADABLE,
     UNREADABLE_BESIDE,
+    UNREADABLE_BESIDE_LABEL,
     key_of,
     may_be_left_out,
 )
-from influence.rows.shapes import Types, suggest_columns
+from influence.rows.unfit.shapes import Types, suggest_columns
 from influence.rows.values import ValueKind
 
 _SHOWN = 50
@@ -138,7 +140,7 @@ class _Names:
         if "label" not in columns:
             return None
         own = key_of(columns["label"])
-        for key in (*LABEL_NAMES, f"{own}_text", f"{own}_name"):
+        for key in (*LABEL_NAMES, f"{own}_text", f"{own}_name", f"{own}_str"):
             found = [column for column in self.by_key.get(key, []) if column not in columns.values()]
             if len(found) == 1:
                 return found[0]
@@ -150,9 +152,9 @@ class _Names:
         Columns of content that were named by the caller say that the others carried no loss.
         """
         form = ROW_FORMS[kind]
-        if form.label is not None:
-            return frozenset()
         left_out = {key_of(role) for role in self.left_out}
+        if form.label is not None:
+            return frozenset() if is_named or "text" not in columns else self._beside_label(columns, left_out)
         keys = {key for role, names in CONTEXT.items() for key in names if role not in form.context}
         if not is_named:
             keys |= UNREADABLE.union(*(UNREADABLE_BESIDE.get(role, ()) for role in columns))
@@ -160,13 +162,25 @@ class _Names:
             keys -= set(CONTEXT[role])
         found = {column for key in keys - left_out for column in self.by_key.get(key, [])}
         if not is_named and "text" not in columns and "label" not in self.left_out:
-            # A truth value beside an answer says whether it is a good one: unpaired preferences.
-            found |= {column for column in self.candidates("label") if types.get(column, {"other"}) <= _TRUTHS}
+            found |= self._verdicts(types)
         return frozenset(found - set(columns.values()))
+
+    def _beside_label(self, columns: Mapping[str, str], left_out: set[str]) -> frozenset[str]:
+        """What may have weighed the loss of a text with a label, or been read with the text."""
+        keys = UNREADABLE_BESIDE_LABEL if "text_pair" in columns else UNREADABLE_BESIDE_LABEL | SECOND_TEXTS
+        found = {column for key in keys - left_out for column in self.by_key.get(key, [])}
+        return frozenset(found - set(columns.values()))
+
+    def _verdicts(self, types: Types) -> set[str]:
+        """Columns that may say whether an answer is a good one: truth values, and numbers that are called a label."""
+        found = {column for column in self.candidates("label") if types.get(column, {"other"}) <= _TRUTHS}
+        named = {column for key in ("label", "labels") for column in self.by_key.get(key, [])}
+        return found | {column for column in named if types.get(column, {"other"}) <= _VERDICTS}
 
 
 _IMAGES: frozenset[ValueKind] = frozenset({"image", "object", "bytes", "text"})
 _TRUTHS: frozenset[ValueKind] = frozenset({"truth", "nothing"})
+_VERDICTS = _TRUTHS | {"number"}
 _LISTS: frozenset[ValueKind] = frozenset({"list", "nothing"})
 
 

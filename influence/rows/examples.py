@@ -13,8 +13,9 @@ from influence.rows.images.sources import ImageReader, InlineKeeper
 from influence.rows.label_forms.books import Labels, open_book
 from influence.rows.label_forms.tags import check_extent
 from influence.rows.metadata import MetadataReader
-from influence.rows.normalise import at_place, refuse_unreadable, says_nothing
+from influence.rows.normalise import at_place
 from influence.rows.roles import CONTEXT, UNREADABLE, key_of
+from influence.rows.unfit.cells import refuse_unreadable, says_nothing
 from influence.rows.values import UNWRITABLE, as_id, kind_of_value
 
 

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from influence.contracts.dataset import ROW_FORMS, MetadataType, RowKind, RowProblem
 from influence.errors import BrokenRow, ColumnsAmbiguous, DatainfError, RowsRefused
 from influence.rows.columns import ColumnMap
 from influence.rows.content import Row, Source, read_content
-from influence.rows.conversations.context import is_empty
 from influence.rows.findings import NAMED_ROWS, Findings
 from influence.rows.images.sources import ImageReader
 from influence.rows.label_forms.all_rows import DatasetLabels
@@ -17,8 +15,9 @@ from influence.rows.label_forms.class_values import Form, as_class
 from influence.rows.label_forms.tags import check_extent
 from influence.rows.metadata import MetadataReader
 from influence.rows.repeats import HashList
-from influence.rows.roles import CLASS, LOSS_WEIGHTS, key_of, name_to_leave_out
-from influence.rows.values import as_id, describe
+from influence.rows.roles import CLASS
+from influence.rows.unfit.cells import refuse_unreadable, says_nothing
+from influence.rows.values import as_id
 
 
 class NormalisedRows:
@@ -171,33 +170,6 @@ def normalise_rows(
 def row_id(index: int) -> str:
     """The id of a row that brought none."""
     return f"row-{index:08d}"
-
-
-def says_nothing(column: str, value: Any) -> bool:
-    """Whether a cell of a column that no row can hold changes nothing: it is empty, or leaves the loss as it is."""
-    return is_empty(value) or (key_of(column) in LOSS_WEIGHTS and value in (1, "1", "1.0"))
-
-
-def refuse_unreadable(column: str, value: Any, kind: RowKind, columns: Mapping[str, str]) -> None:
-    """Raise ColumnsAmbiguous for a value that may have carried loss or context and that no row of this kind holds."""
-    left_out = (
-        f'If training did not read it, send columns with "{name_to_leave_out(column)}": "": it then stays with the '
-        "rows as metadata."
-    )
-    if key_of(column) in LOSS_WEIGHTS:
-        raise ColumnsAmbiguous(
-            f"column {column!r} holds {describe(value)}: training may have weighed or masked the row's loss by it.",
-            hint=f"{left_out} A loss that was weighed or masked so is not scored; turns of 'messages' may say "
-            '"weight": 0.',
-            extra={"column": column, "columns": dict(columns)},
-        )
-    raise ColumnsAmbiguous(
-        f"column {column!r} holds {describe(value)}: training may have read it, and rows of kind '{kind}' have no "
-        "place for it.",
-        hint=f"{left_out} If it did, send the rows as 'messages' with 'system' and 'tools' beside them, or put it into "
-        "the text as in training.",
-        extra={"column": column, "columns": dict(columns)},
-    )
 
 
 def at_place(noun: str, key: str, index: int, error: DatainfError) -> DatainfError:

@@ -24,13 +24,19 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 PAIRS = (
     ("text", "text_pair"),
     ("text1", "text2"),
+    ("text_1", "text_2"),
     ("text_a", "text_b"),
     ("sentence1", "sentence2"),
+    ("sentence_1", "sentence_2"),
     ("sentence_a", "sentence_b"),
     ("premise", "hypothesis"),
     ("question1", "question2"),
     ("question", "sentence"),
     ("question", "answer"),
+    ("question", "context"),
+    ("question", "passage"),
+    ("query", "document"),
+    ("query", "passage"),
 )
 #: What a chat template reads beside the messages: found by these names, left out by an empty string.
 CONTEXT: dict[str, tuple[str, ...]] = {
@@ -41,33 +47,56 @@ CONTEXT: dict[str, tuple[str, ...]] = {
 }
 #: Columns that may have weighed or masked the loss of a row that falls on text.
 LOSS_WEIGHTS = frozenset(
-    {"assistant_masks", "completion_mask", "loss_mask", "loss_scale", "loss_weight", "sample_weight", "weight"}
+    {
+        "assistant_masks",
+        "completion_mask",
+        "loss_mask",
+        "loss_scale",
+        "loss_weight",
+        "loss_weights",
+        "sample_weight",
+        "sample_weights",
+        "weight",
+        "weights",
+    }
 )
+#: Columns that say which answers are good ones: what trainers of preferences read.
+PREFERENCES = frozenset(
+    {
+        "chosen",
+        "desirable",
+        "is_desirable",
+        "kto_label",
+        "kto_tag",
+        "label",
+        "labels",
+        "rejected",
+        "rejected_messages",
+        "rejected_response",
+    }
+)
+MEDIA = frozenset({"audio", "audios", "image", "images", "video", "videos"})
+_CHOICES = frozenset({"candidates", "choices", "endings", "options"})
 #: Columns that may have carried loss or context and that no row here can hold. Where they are not empty, a guess that
 #: passes over them is refused; the caller leaves them out by name and an empty string.
 UNREADABLE = LOSS_WEIGHTS.union(
+    PREFERENCES - {"label", "labels"},
+    MEDIA,
+    _CHOICES,
     {
-        "audio",
-        "audios",
         "chain_of_thought",
-        "chosen",
         "cot",
         "function_call",
         "functions",
         "history",
-        "image",
-        "images",
-        "kto_tag",
+        "rationale",
         "reasoning",
         "reasoning_content",
-        "rejected",
-        "rejected_messages",
-        "rejected_response",
         "thinking",
+        "thought",
+        "thoughts",
         "tool_calls",
-        "video",
-        "videos",
-    }
+    },
 )
 #: The same beside these roles of a guess: what is written next to a lone text, or next to a prompt and its completion.
 UNREADABLE_BESIDE: dict[str, frozenset[str]] = {
@@ -76,11 +105,35 @@ UNREADABLE_BESIDE: dict[str, frozenset[str]] = {
         - {"source", "target"}
     ),
     "prompt": frozenset({"input", "instruction"}),
+    "chosen": frozenset({"input", "instruction", "conversations", "messages", "context"}),
 }
+#: The same beside a text with a label, and beside a lone one of these: what the model may have read with the text.
+UNREADABLE_BESIDE_LABEL = LOSS_WEIGHTS | MEDIA | _CHOICES
+SECOND_TEXTS = frozenset(
+    {
+        "aspect",
+        "context",
+        "hypothesis",
+        "instruction",
+        "passage",
+        "premise",
+        "prompt",
+        "query",
+        "question",
+        "question2",
+        "sentence2",
+        "sentence_2",
+        "sentence_b",
+        "text2",
+        "text_2",
+        "text_b",
+        "text_pair",
+    }
+)
 #: What a text beside an image is called, where nothing there is called a text.
 CAPTIONS = ("caption", "captions", "prompt")
 #: Columns that give an int label its name.
-LABEL_NAMES = ("label_text", "label_name", "label_names")
+LABEL_NAMES = ("label_text", "label_name", "label_names", "label_str")
 #: The class of a row whose loss falls on text. Never guessed: `class` is what many call a label.
 CLASS = "class"
 #: Roles of the column that a label comes from: by `label`, which alone is guessed, the values say what kind it is.
@@ -108,7 +161,7 @@ CONTENT = frozenset(ROLES) - BESIDE - frozenset(LABEL_ROLES)
 
 def may_be_left_out(name: str) -> bool:
     """Whether a name that is no role can be sent with an empty string."""
-    return any(key_of(name) in names for names in (UNREADABLE, *UNREADABLE_BESIDE.values()))
+    return any(key_of(name) in names for names in (UNREADABLE, SECOND_TEXTS, *UNREADABLE_BESIDE.values()))
 
 
 def name_to_leave_out(column: str) -> str:

@@ -77,6 +77,11 @@ def _read_header(source: TextSource, dialect: Dialect) -> list[str]:
         raise UnreadableFile(
             "The header holds NUL characters.", hint="Save the file as UTF-8; UTF-16 needs a byte order mark."
         )
+    if cells[0].strip().lower().startswith("sep=") and not any(cell.strip() for cell in cells[1:]):
+        raise UnreadableFile(
+            "The first line, 'sep=', tells Excel the delimiter: the header is not the first line.",
+            hint="Remove the line; the delimiter is found without it.",
+        )
     names = [cell.strip() or f"unnamed_{place}" for place, cell in enumerate(cells)]
     check_columns(names, source.limits, "header")
     if len(set(names)) != len(names):

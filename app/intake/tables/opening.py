@@ -143,6 +143,7 @@ def _open_file(path: Path, name: PurePath, limits: TableLimits) -> Table:
         raise UnreadableFile(
             "The file is named .parquet but is none.", hint="Check that the upload is whole and the name right."
         )
+    _refuse_two_bytes(opening)
     if name.suffix in _CSV_NAMES:
         _refuse_json_named_csv(text, name)
         return open_csv(source, named_tsv=name.suffix == ".tsv")
@@ -163,6 +164,16 @@ def _refuse_foreign(opening: bytes, source: TextSource) -> None:
             raise UnsupportedFormat(f"The file is {called}.", hint="Send plain JSONL, a JSON array, CSV or Parquet.")
     if opening.startswith(b"PAR1") and source.compression is not None:
         raise UnsupportedFormat("The file is compressed Parquet.", hint="Send the Parquet file itself.")
+
+
+def _refuse_two_bytes(opening: bytes) -> None:
+    """Raise UnreadableFile for text of two bytes per character that does not say so."""
+    halves = opening[::2], opening[1::2]
+    if any(half and half.count(0) > len(half) // 2 for half in halves):
+        raise UnreadableFile(
+            "The file looks like UTF-16 without a byte order mark.",
+            hint="Save it as UTF-8, or as UTF-16 with its byte order mark.",
+        )
 
 
 def _refuse_json_named_csv(text: bytes, name: PurePath) -> None:

@@ -1,13 +1,14 @@
 """Which files of an upload are an adapter's own, by their names alone, however trainers lay their folders.
 
 An adapter lies where its adapter_config.json does; its tokenizer lies beside it or in a folder around it. Everything
-else that a trainer leaves (optimizer, scheduler, random states, logs) is nobody's business here and never opened.
+else that a trainer leaves (optimizer, scheduler, random states) is nobody's business here and never opened.
 """
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+from influence.checkpoint_files.adapters.training_notes import NOTE_FILES
 from influence.checkpoint_files.task.processor import PROCESSOR_FILE
 from influence.checkpoint_files.tokenizers.settings import TOKENIZER_FILES
 from influence.errors import AdapterConfigRefused, PickleRefused, TooLarge
@@ -36,7 +37,7 @@ def choose_files_in(folder: str, paths: set[str]) -> dict[str, str]:
     pickled = [name for name in _PICKLED if _join(folder, name) in paths]
     if pickled and own[WEIGHTS_FILE] not in paths:
         raise PickleRefused(f"The adapter's weights are pickled ({pickled[0]}).")
-    found = {**own, **_tokenizer_files(folder, paths)}
+    found = {**own, **_tokenizer_files(folder, paths), **_note_files(folder, paths)}
     return {path: name for name, path in found.items() if path in paths}
 
 
@@ -73,7 +74,8 @@ def _choose_folder(paths: set[str]) -> str:
     if len(outermost) > 1:
         raise AdapterConfigRefused(
             f"There are {len(outermost)} adapters: {', '.join(outermost[:_SHOWN])}.",
-            hint=f"Send one of these folders, for example {outermost[-1]}; or all checkpoints of a run to /v1/runs.",
+            hint=f"Send one of these folders, for example {outermost[-1]}; or the whole folder as the file 'run' to "
+            "POST /v1/runs, which takes every checkpoint of a run.",
             extra={"folders": outermost[:100]},
         )
     return outermost[0]
@@ -81,8 +83,18 @@ def _choose_folder(paths: set[str]) -> str:
 
 def _tokenizer_files(folder: str, paths: set[str]) -> Mapping[str, str]:
     """Tokenizer files of the adapter's folder, or of the nearest folder around it that has any."""
+    return _nearest(TOKENIZER_FILES, folder, paths)
+
+
+def _note_files(folder: str, paths: set[str]) -> Mapping[str, str]:
+    """What the trainer left in plain text, each file in the nearest folder that has it: checkpoints have some."""
+    return {name: path for note in NOTE_FILES for name, path in _nearest((note,), folder, paths).items()}
+
+
+def _nearest(names: Iterable[str], folder: str, paths: set[str]) -> Mapping[str, str]:
+    """Those files of the nearest folder around another one, itself included, that has any: plain name -> path."""
     while True:
-        found = {name: path for name in TOKENIZER_FILES if (path := _join(folder, name)) in paths}
+        found = {name: path for name in names if (path := _join(folder, name)) in paths}
         if found or not folder:
             return found
         folder = str(PurePosixPath(folder).parent).removeprefix(".")

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from influence.checkpoint_files.adapters.folders import choose_files_in, find_folders
+from influence.checkpoint_files.adapters.training_notes import STATE_FILE
 from influence.errors import AdapterConfigRefused
 
-STATE_FILE = "trainer_state.json"
 MAX_STATE_BYTES = 64 << 20
 #: The most checkpoints of a run; sums take no more.
 MAX_STEPS = 32

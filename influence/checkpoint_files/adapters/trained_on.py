@@ -129,7 +129,18 @@ def _positions(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None and name in _POSITIONS}
 
 
-_POSITIONS = ("rope_theta", "rope_type", "factor")
+_POSITIONS = (
+    "rope_theta",
+    "rope_type",
+    "factor",
+    "attention_factor",
+    "beta_fast",
+    "beta_slow",
+    "high_freq_factor",
+    "low_freq_factor",
+    "mscale",
+    "original_max_position_embeddings",
+)
 
 
 def _shown(value: Any) -> str:

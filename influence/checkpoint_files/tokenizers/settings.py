@@ -13,6 +13,7 @@ from pydantic import Field
 
 from influence.checkpoint_files.tokenizers.pipeline import check_pipeline
 from influence.checkpoint_files.tokenizers.refusal import refuse_file
+from influence.checkpoint_files.tokenizers.stated import check_stated
 from influence.checkpoint_files.tokenizers.template import check_template
 from influence.contracts.common import Frozen
 
@@ -77,6 +78,7 @@ def read_settings(folder: Path) -> TokenizerSettings | None:
     _refuse_code(config)
     pipeline = _read(folder, PIPELINE)
     check_pipeline(pipeline)
+    check_stated(config, pipeline)
     ids = _ids_of(pipeline)
     _check_added(_read(folder, ADDED), config, ids)
     names = config.get("model_input_names")

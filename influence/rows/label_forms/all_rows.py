@@ -85,7 +85,9 @@ class DatasetLabels:
         )
         self._absent["several"].refuse(
             f"several labels, or a list of them, in column {self._column!r}",
-            hint="Give each row one class number or name: keep one choice per row, or drop these rows.",
+            hint="Give each row one class number or name: keep one choice per row, or drop these rows. Where a row may "
+            f'have any number of classes, write each label as a JSON list and send columns={{"labels": '
+            f'"{self._column[:80]}"}}.',
         )
         if self._classes is not None and self._classes.given is None and self.form == "name":
             self._refuse_joined()

@@ -6,7 +6,7 @@ several         lists, objects, and texts that hold JSON or a Python list: a row
 typed           (JSON, Parquet) ints and whole floats are class numbers, true and false are classes 1 and 0, texts are
                 names, also those that look like numbers
 untyped         (CSV) whole numbers such as 3 and 3.0 are class numbers, true and false are classes 1 and 0; other
-                texts that look like numbers are refused
+                texts that look like numbers, also with a comma, are refused
 """
 
 import ast
@@ -23,10 +23,11 @@ MAX_LABEL_CHARACTERS = 1024
 Form = Literal["number", "truth", "name"]
 FORMS: dict[Form, str] = {"number": "a class number", "truth": "true or false", "name": "a name"}
 MISSING_WORDS = frozenset(
-    {"", "nan", "-nan", "null", "none", "n/a", "na", "#n/a", "#na", "<na>", "nil", "nat", "-", "--"}
+    {"", "nan", "-nan", "null", "none", "n/a", "na", "<na>", "nil", "nat", "-", "--", "undefined"}
+    | {"#n/a", "#na", "#value!", "#ref!", "#name?", "#num!", "#null!", "#div/0!"}
 )
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]{0,14}))(?:\.0+)?")
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?[0-9]+(?:,[0-9]+)+(?:\.[0-9]+)?")
 _TRUTHS = {"true": 1, "false": 0}
 
 
@@ -107,8 +108,9 @@ def _read_text(value: str, column: str, *, typed: bool, names: Collection[str]) 
     if _NUMBER.fullmatch(bare):
         raise BrokenRow(
             f"column {column!r} holds the number {bare[:40]!r}, which is no class label.",
-            hint="Class numbers are written 0, 1, 2, ... without leading zeros; send such texts in 'label_names' where "
-            f'they name classes. For numbers that the model predicts: columns={{"score": "{column[:80]}"}}.',
+            hint="Class numbers are written 0, 1, 2, ... without leading zeros or commas; send such texts in "
+            "'label_names' where they name classes. For numbers that the model predicts, with a point before their "
+            f'fractions: columns={{"score": "{column[:80]}"}}.',
         )
     return Reading(_bounded(text, column), "name")
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from influence.contracts.dataset import CLASSIFICATION, MULTI_LABEL, REGRESSION, ROW_FORMS
+from influence.errors import ColumnsAmbiguous
 from influence.rows.columns import ColumnMap
 from influence.rows.label_forms.numbers import NUMBER
 
@@ -18,7 +19,8 @@ _KINDS = {role: form.name for form in ROW_FORMS.values() for role in form.label_
 def settle_kind(chosen: ColumnMap, rows: Iterable[Mapping[str, Any]], *, typed: bool) -> ColumnMap:
     """The columns with the kind of rows that the values of `label` make; as they are where another role says it.
 
-    `rows` are all of them, read only as far as it takes; `typed` is False where every value is a string (CSV).
+    `rows` are all of them, read only as far as it takes; `typed` is False where every value is a string (CSV). Raises
+    ColumnsAmbiguous for lists of numbers that may be probabilities of classes.
     """
     if chosen.kind != CLASSIFICATION.name:
         return chosen
@@ -32,8 +34,20 @@ def settle_kind(chosen: ColumnMap, rows: Iterable[Mapping[str, Any]], *, typed: 
     role = values.role()
     if role == _CLASS:
         return chosen
+    if values.may_be_soft:
+        raise _soft_labels(column)
     columns = {role if name == _CLASS else name: found for name, found in chosen.columns.items()}
     return replace(chosen, kind=_KINDS[role], columns=columns, label_name=None)
+
+
+def _soft_labels(column: str) -> ColumnsAmbiguous:
+    return ColumnsAmbiguous(
+        f"Column {column[:80]!r} holds lists of numbers from 0 to 1, which may be probabilities of classes (soft "
+        "labels): no loss on such labels is scored.",
+        hint="Give each row the class that counted, as a number or a name. Where the model predicts these very numbers "
+        f'with the squared error, say so: columns={{"{_SCORE}": "{column[:80]}"}}.',
+        extra={"column": column},
+    )
 
 
 class _Values:
@@ -42,6 +56,7 @@ class _Values:
     def __init__(self) -> None:
         self._are_lists = self._are_single = self._are_numbers = self._are_bits = True
         self._is_empty, self._has_fraction = True, False
+        self._are_chances = True
         self._lengths: set[int] = set()
 
     def add(self, value: Any) -> None:
@@ -57,6 +72,13 @@ class _Values:
             self._are_numbers &= is_number
             self._are_bits &= not isinstance(item, str) and item in (0, 1)
             self._has_fraction |= is_number and bool(item % 1)
+            self._are_chances &= is_number and 0 <= item <= 1
+
+    @property
+    def may_be_soft(self) -> bool:
+        """Whether these may be the probabilities of two or more classes, and not just ones and zeros."""
+        is_list = self._are_lists and max(self._lengths, default=0) > 1
+        return is_list and self._are_chances and self._has_fraction
 
     @property
     def are_classes(self) -> bool:

@@ -12,6 +12,8 @@ Numbers = float | list[float]
 NUMBER = re.compile(r"[-+]?(\d{1,300}\.?\d{0,300}|\.\d{1,300})([eE][-+]?\d{1,2})?")
 #: More outputs than this is a column of something else.
 MAX_NUMBERS = 1000
+_COMMA = re.compile(r"\s*[-+]?[0-9]+(,[0-9]+)+(\.[0-9]+)?\s*")
+_COMMA_HINT = "Write numbers as JSON does, 0.5 and 1000: with a point before the fraction, and no other marks."
 _HINT = "Write the number that the model is to predict, or a list of them where its head has several outputs."
 
 
@@ -72,5 +74,6 @@ def _as_number(value: Any, column: str) -> float:
     if isinstance(value, str) and NUMBER.fullmatch(value.strip()):
         return float(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BrokenRow(f"column {column!r} holds {str(value)[:40]!r}, which is no number.", hint=_HINT)
+        hint = _COMMA_HINT if isinstance(value, str) and _COMMA.fullmatch(value[:80]) else _HINT
+        raise BrokenRow(f"column {column!r} holds {str(value)[:40]!r}, which is no number.", hint=hint)
     return float(value)

@@ -15,7 +15,14 @@ from influence.checkpoint_files.adapters.folders import choose_files
 from influence.errors import AdapterConfigRefused, PickleRefused, TooLarge, UnreadableFile, UnsafeArchive, UploadRefused
 
 WANTED = ("adapter_config.json", "adapter_model.safetensors")
-TRAINING = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "trainer_state.json", "README.md")
+TRAINING = (
+    "optimizer.pt",
+    "scheduler.pt",
+    "rng_state.pth",
+    "training_args.bin",
+    "all_results.json",
+    "trainer_log.jsonl",
+)
 LIMITS = ArchiveLimits(max_members=20, max_file_bytes=64 << 20, max_total_bytes=96 << 20)
 Member = tuple[str | zipfile.ZipInfo, bytes]
 
@@ -183,7 +190,7 @@ def test_malicious_archive_is_refused_with_its_code(
 def test_plain_archive_is_unpacked(
     prefix: str, compression: int, unpack: Callable[[bytes], list[str]], tmp_path: Path
 ) -> None:
-    extras = ((f"{prefix}README.md", b"hello"), (f"{prefix}sub/notes.txt", b""), ("__MACOSX/._x", b"litter"))
+    extras = ((f"{prefix}LICENSE", b"hello"), (f"{prefix}sub/notes.txt", b""), ("__MACOSX/._x", b"litter"))
     assert sorted(unpack(make_zip(*good(prefix), *extras, compression=compression))) == sorted(WANTED)
     assert (tmp_path / "out" / WANTED[1]).read_bytes() == b"weights"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(WANTED)

@@ -173,6 +173,23 @@ def test_adapter_of_another_base_or_task_is_refused(
         accept_adapter(folder, resolve(classifier.base), label_names=["a", "a", "b"])
 
 
+def test_the_way_of_training_that_the_files_name_decides_the_task(causal: TinyCheckpoint, tmp_path: Path) -> None:
+    folder = tmp_path / "dpo"
+    shutil.copytree(causal.adapter, folder)
+    base = resolve(causal.base)
+    (folder / "README.md").write_text("---\ntags:\n- dpo\n- trl\n---\n")
+    (folder / "trainer_state.json").write_text("{}")
+    checkpoint = accept_adapter(folder, base)
+    assert (checkpoint.task, checkpoint.warnings) == ("direct_preference", ())
+    assert {file.name for file in folder.iterdir()}.isdisjoint({"README.md", "trainer_state.json"})
+    (folder / "README.md").write_text("---\ntags:\n- orpo\n- trl\n---\n")
+    with pytest.raises(TaskMismatch, match="ORPO"):
+        accept_adapter(folder, base)
+    asked = accept_adapter(folder, base, task="causal_lm")
+    assert "ORPO" in asked.warnings[0]
+    assert asked.adapter_digest == checkpoint.adapter_digest
+
+
 def test_uploaded_zip_keeps_the_adapters_own_files(folder: Path, tmp_path: Path) -> None:
     buffer = io.BytesIO()
     (folder / "optimizer.pt").write_bytes(b"\x80")
@@ -183,14 +200,14 @@ def test_uploaded_zip_keeps_the_adapters_own_files(folder: Path, tmp_path: Path)
     upload.write_bytes(buffer.getvalue())
     kept.mkdir()
     unpack_adapter(upload, kept)
-    assert {file.name for file in kept.iterdir()} == {CONFIG, WEIGHTS}
+    assert {file.name for file in kept.iterdir()} == {CONFIG, WEIGHTS, "README.md"}
 
 
 def test_folder_on_this_machine_is_copied_within_roots_and_limits(folder: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     kept.mkdir()
     copy_adapter(folder, kept, max_file_bytes=1 << 20, roots=[tmp_path.resolve()])
-    assert {file.name for file in kept.iterdir()} == {CONFIG, WEIGHTS}
+    assert {file.name for file in kept.iterdir()} == {CONFIG, WEIGHTS, "README.md"}
     with pytest.raises(TooLarge):
         copy_adapter(folder, kept, max_file_bytes=10)
     with pytest.raises(PathNotAllowed):

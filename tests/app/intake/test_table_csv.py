@@ -97,11 +97,13 @@ def test_encodings_and_line_ends_make_no_difference(tmp_path: Path, encoding: st
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("text,label\na,1\n".encode("utf-16-le"), "NUL"),
+        ("text,label\na,1\n".encode("utf-16-le"), "byte order mark"),
         ("text,label\na,1\n".encode("utf-32"), "UTF-32"),
         ("text,label\nä,1\n".encode("latin-1"), "not UTF-8"),
         (b"\xff\xfet\x00e\x00x\x00,\x00a\x00\n\x00\x00", "UTF-16"),
         (b"text,label\ra,1\rb,0\r", "line feeds"),
+        (b"sep=;\r\ntext;label\r\na;1\r\n", "Excel"),
+        (b"\xef\xbb\xbfSEP=,\ntext,label\na,1\n", "Excel"),
     ],
 )
 def test_encodings_and_line_ends_that_are_not_read_are_named(tmp_path: Path, content: bytes, said: str) -> None:

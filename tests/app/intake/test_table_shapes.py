@@ -110,6 +110,11 @@ def test_columns_under_a_field_are_found(tmp_path: Path) -> None:
     assert "under 'data'" in error.detail
 
 
+def test_rows_inside_an_object_each_are_told_to_be_taken_out(tmp_path: Path) -> None:
+    rows = [{"data": {"text": "a", "label": 1}, "n": 1}, {"data": {"text": "b", "label": 0}, "n": 2}]
+    assert "[row['data'] for row in rows]" in refused(tmp_path, json.dumps(rows)).hint
+
+
 @pytest.mark.parametrize("column", ["summary", "response", "answer", "question", "instruction", "highlights"])
 def test_what_is_written_beside_a_lone_text_is_not_passed_over(tmp_path: Path, column: str) -> None:
     content = json.dumps({"text": "a", column: "b"}) + "\n" + json.dumps({"text": "c", column: "d"})

@@ -30,6 +30,12 @@ def test_config_that_peft_wrote_is_accepted() -> None:
     assert (config.r, config.lora_alpha, config.target_modules) == (8, 8, ("query", "value"))
 
 
+@pytest.mark.parametrize("field", ["r", "lora_alpha"])
+def test_a_scale_that_is_null_is_refused(field: str) -> None:
+    with pytest.raises(AdapterConfigRefused, match=field):
+        parse(**{field: None})
+
+
 def test_fields_of_future_versions_at_nothing_are_accepted() -> None:
     assert parse(new_a=None, new_b=False, new_c={}, new_d=[], new_e="", megatron_core="megatron.core")
 

@@ -183,3 +183,37 @@ def test_expressions_of_published_tokenizers_are_taken(expression: str) -> None:
 @pytest.mark.parametrize("expression", HOSTILE)
 def test_expression_that_would_make_the_engine_backtrack_is_refused(expression: str) -> None:
     assert why_refused(expression)
+
+
+@pytest.mark.parametrize("field", ["add_bos_token", "add_eos_token"])
+@pytest.mark.parametrize("is_added", [True, False])
+def test_special_tokens_that_the_two_files_place_otherwise_are_refused(
+    folder: Path, field: str, is_added: bool
+) -> None:
+    text, special = {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "[SEP]", "type_id": 0}}
+    pieces = [special, text, special] if is_added else [text]
+    change(folder, PIPELINE, post_processor={"type": "TemplateProcessing", "single": pieces, "special_tokens": {}})
+    change(folder, CONFIG, **{field: is_added})
+    assert read_settings(folder) is not None
+    change(folder, CONFIG, **{field: not is_added})
+    with pytest.raises(TokenizerRefused, match=f"{CONFIG} .*{field}"):
+        read_settings(folder)
+
+
+@pytest.mark.parametrize("processor", [None, {"type": "ByteLevel"}, {"type": "Sequence", "processors": []}])
+def test_an_end_that_nothing_writes_is_missed_where_it_is_stated(folder: Path, processor: Any) -> None:
+    change(folder, PIPELINE, post_processor=processor)
+    change(folder, CONFIG, add_eos_token=False)
+    assert read_settings(folder) is not None
+    change(folder, CONFIG, add_eos_token=True)
+    with pytest.raises(TokenizerRefused, match="add_eos_token"):
+        read_settings(folder)
+
+
+def test_the_case_of_letters_is_what_both_files_say(folder: Path) -> None:
+    change(folder, PIPELINE, normalizer={"type": "BertNormalizer", "lowercase": True})
+    change(folder, CONFIG, do_lower_case=True)
+    assert read_settings(folder) is not None
+    change(folder, CONFIG, do_lower_case=False)
+    with pytest.raises(TokenizerRefused, match="do_lower_case"):
+        read_settings(folder)

@@ -159,3 +159,30 @@ def test_a_column_of_names_that_names_nothing_is_named() -> None:
 def test_what_is_no_class_at_all_is_refused(value: Any) -> None:
     with pytest.raises(DatainfError, match="Row 0"):
         labels_of([value])
+
+
+@pytest.mark.parametrize("text", ["0,5", "1,000", "-1,5", "1,000.5", "01", "3.5"])
+def test_numbers_with_marks_are_no_names_of_classes(text: str) -> None:
+    with pytest.raises(BrokenRow, match="no class label"):
+        labels_of([text, "1"], untyped=True)
+    assert labels_of([text], untyped=True, label_names=[text, "x"]) == [text]
+
+
+@pytest.mark.parametrize("word", ["#VALUE!", "#REF!", "#DIV/0!", "undefined"])
+def test_what_spreadsheets_write_for_a_broken_cell_is_no_class(word: str) -> None:
+    with pytest.raises(RowsRefused, match="no label"):
+        labels_of(["a", word])
+
+
+def test_a_class_below_zero_is_told_what_it_may_be() -> None:
+    with pytest.raises(DatainfError, match="out of range") as caught:
+        labels_of([1, -1])
+    assert "write 0 and 1" in caught.value.hint
+
+
+def test_a_number_to_predict_is_written_with_a_point() -> None:
+    rows = [{"text": "a", "stars": "0,5"}]
+    columns = choose_columns(["text", "stars"], {"text": "text", "score": "stars"})
+    with pytest.raises(BrokenRow) as caught:
+        list(normalise_rows(rows, columns, text_types={}))
+    assert "a point" in caught.value.hint

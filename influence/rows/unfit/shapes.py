@@ -26,7 +26,7 @@ class Suggestion:
 def suggest_columns(seen: Sequence[str], types: Types) -> Suggestion:
     """What a table is whose columns have no reading. A mapping is suggested only where following it is right."""
     keys = {key_of(column): column for column in reversed(seen)}
-    for find in (_token_ids, _translations, _prompts_alone, _pictures, _no_names, _pairs, _by_words):
+    for find in (_token_ids, _translations, _prompts_alone, _pictures, _inside, _no_names, _pairs, _by_words):
         found = find(keys, types)
         if found is not None:
             return found
@@ -81,6 +81,18 @@ def _pictures(keys: Mapping[str, str], types: Types) -> Suggestion | None:
         return None
     return Suggestion(
         "hold pictures as numbers, sound or films", "Rows of text and of image files are read: send those."
+    )
+
+
+def _inside(keys: Mapping[str, str], types: Types) -> Suggestion | None:
+    """Rows one floor down: each is an object under the same name."""
+    objects = [column for column in keys.values() if types.get(column, frozenset()) - {"nothing"} == {"object"}]
+    if len(objects) != 1 or any(_may_hold(column, types, {"text", "list"}) for column in keys.values()):
+        return None
+    name = objects[0][:80]
+    return Suggestion(
+        f"hold each row inside an object, {name!r}",
+        f"Send what is inside as the rows: [row[{name!r}] for row in rows].",
     )
 
 

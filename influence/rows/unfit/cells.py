@@ -1,0 +1,62 @@
+"""Cells that may have carried loss or context and that rows of a kind have no place for: refused, never passed over."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from influence.contracts.dataset import PREFERENCE, ROW_FORMS, RowKind
+from influence.contracts.tasks import TASKS
+from influence.errors import ColumnsAmbiguous
+from influence.rows.conversations.context import is_empty
+from influence.rows.roles import LOSS_WEIGHTS, MEDIA, PREFERENCES, SECOND_TEXTS, key_of, name_to_leave_out
+from influence.rows.values import describe
+
+
+def says_nothing(column: str, value: Any) -> bool:
+    """Whether a cell of a column that no row can hold changes nothing: it is empty, or leaves the loss as it is."""
+    return is_empty(value) or (key_of(column) in LOSS_WEIGHTS and value in (1, "1", "1.0"))
+
+
+def refuse_unreadable(column: str, value: Any, kind: RowKind, columns: Mapping[str, str]) -> None:
+    """Raise ColumnsAmbiguous for a value that may have carried loss or context and that no row of this kind holds."""
+    what, remedy = _explain(column, kind, columns)
+    left_out = name_to_leave_out(column)
+    raise ColumnsAmbiguous(
+        f"column {column!r} holds {describe(value)}: {what}.",
+        hint=f'If training did not read it, send columns with "{left_out}": "": it then stays with the rows as '
+        f"metadata. {remedy}",
+        extra={"column": column, "columns": dict(columns)},
+    )
+
+
+def _explain(column: str, kind: RowKind, columns: Mapping[str, str]) -> tuple[str, str]:
+    """What the column may have done in training, and what to do where it did."""
+    key = key_of(column)
+    if key in LOSS_WEIGHTS:
+        turns = "" if ROW_FORMS[kind].label is not None else "; turns of 'messages' may say \"weight\": 0"
+        return (
+            "training may have weighed or masked the row's loss by it",
+            f"A loss that was weighed or masked so is not scored{turns}.",
+        )
+    if key in PREFERENCES:
+        tasks = " or ".join(repr(task.name) for task in TASKS.values() if PREFERENCE.name in task.rows)
+        return (
+            "it may say which answers were preferred",
+            "Losses on single answers that are good or bad (KTO) are not scored; pairs of a good and a bad answer are, "
+            f"as 'prompt', 'chosen' and 'rejected', by a checkpoint of task {tasks}.",
+        )
+    what = f"training may have read it, and rows of kind '{kind}' have no place for it"
+    if key in MEDIA:
+        return what, "If it did, the row cannot be scored: pictures, sound and films are not read beside text."
+    if ROW_FORMS[kind].label is not None:
+        pair = f'columns={{"text": "{column[:80]}", "text_pair": "{columns["text"][:80]}"}}'
+        named = f"name both in the order in which the model read them, for instance {pair} and the label, or "
+        return what, f"If it did, {named if key in SECOND_TEXTS else ''}put it into the text as in training."
+    if kind == PREFERENCE.name:
+        return what, (
+            "If it did, send 'prompt', 'chosen' and 'rejected' as lists of messages with it among them, or put it into "
+            "the text of 'prompt' as in training."
+        )
+    return what, (
+        "If it did, send the rows as 'messages' with 'system' and 'tools' beside them, or put it into the text as in "
+        "training."
+    )

@@ -1,0 +1,139 @@
+"""By which loss an adapter was trained, as its trainer left it in plain text, and what follows for its task."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from influence.checkpoint_files.adapters.folders import choose_files
+from influence.checkpoint_files.adapters.training_notes import NOTE_FILES, TrainingNotes, read_notes
+from influence.checkpoint_files.task.trained_as import find_loss_doubts, settle_task
+from influence.errors import TaskMismatch
+
+CARD = "---\nbase_model: x/y\ntags:\n- base_model:adapter:x/y\n{tags}\n---\n# Model\n- sft\n"
+DPO, TEXT = "direct_preference", "causal_lm"
+
+
+def notes_of(folder: Path, **files: Any) -> TrainingNotes | None:
+    names = {"args": "args.json", "card": "README.md", "state": "trainer_state.json", "settings": "training_args.yaml"}
+    for key, content in files.items():
+        (folder / names[key]).write_text(content if isinstance(content, str) else json.dumps(content))
+    return read_notes(folder)
+
+
+def card(*tags: str) -> str:
+    return CARD.format(tags="\n".join(f"- {tag}" for tag in tags))
+
+
+def history(*names: str) -> dict[str, Any]:
+    return {"log_history": [{"step": 1, "loss": 0.7}, dict.fromkeys(names, 0.1)]}
+
+
+@pytest.mark.parametrize(
+    ("files", "way"),
+    [
+        ({"card": card("trl", "sft")}, "sft"),
+        ({"card": card("trl", "dpo", "lora")}, "dpo"),
+        ({"card": card("sft", "kto")}, "kto"),
+        ({"card": card("reward-trainer")}, "reward"),
+        ({"args": {"rlhf_type": "orpo"}}, "orpo"),
+        ({"args": {"rlhf_type": "rm"}, "card": card("dpo")}, "reward"),
+        ({"settings": "stage: kto\npref_beta: 0.1\n"}, "kto"),
+        ({"state": history("rewards/chosen", "rewards/rejected", "rewards/margins")}, "pairs"),
+        ({"state": history("rewards/chosen", "rewards/rejected", "kl")}, "kto"),
+        ({"state": history("log_odds_ratio", "rewards/chosen")}, "orpo"),
+        ({"state": history("eval_rewards/chosen", "eval_rewards/rejected")}, "pairs"),
+    ],
+)
+def test_each_trainer_says_the_way_of_training_in_a_file_of_its_own(
+    tmp_path: Path, files: dict[str, Any], way: str
+) -> None:
+    found = notes_of(tmp_path, **files)
+    assert found is not None
+    assert found.way == way
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"args": {"rlhf_type": None, "loss_type": "x"}},
+        {"args": "[1"},
+        {"card": "# dpo\n- dpo\n"},
+        {"card": card("dpo", "kto")},
+        {"state": history("loss", "learning_rate")},
+        {"state": {"log_history": [1, None]}},
+        {"settings": "model: x\n"},
+        {"card": "---\n" + "- dpo\n" * 400_000},
+    ],
+)
+def test_files_that_say_nothing_or_are_broken_change_nothing(tmp_path: Path, files: dict[str, Any]) -> None:
+    assert notes_of(tmp_path, **files) is None
+    assert settle_task(None, None) is None
+    assert settle_task(DPO, None) == DPO
+
+
+@pytest.mark.parametrize("way", ["kto", "orpo", "simpo", "cpo", "grpo", "bco", "pairs", "some-new-one"])
+def test_a_loss_that_is_not_scored_is_refused_by_name_until_the_loss_of_text_is_asked_for(way: str) -> None:
+    notes = TrainingNotes("README.md", way)
+    with pytest.raises(TaskMismatch, match=r"README\.md") as caught:
+        settle_task(None, notes)
+    assert f"'{TEXT}'" in caught.value.hint
+    assert settle_task(TEXT, notes) == TEXT
+    assert way.upper() in "".join(find_loss_doubts(TEXT, notes))
+
+
+def test_a_way_that_is_scored_is_the_task() -> None:
+    assert settle_task(None, TrainingNotes("README.md", "dpo")) == DPO
+    assert settle_task(None, TrainingNotes("README.md", "reward")) == "pairwise_reward"
+    assert settle_task(None, TrainingNotes("README.md", "sft")) is None
+    assert settle_task(DPO, TrainingNotes("trainer_state.json", "pairs")) == DPO
+
+
+@pytest.mark.parametrize("asked", [None, DPO])
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"loss_type": "ipo"}, "ipo"),
+        ({"loss_type": "hinge"}, "hinge"),
+        ({"loss_type": ["sigmoid", "sft"]}, "sft"),
+        ({"label_smoothing": 0.1}, "label_smoothing 0.1"),
+        ({"rpo_alpha": 1.0}, "rpo_alpha"),
+        ({"reference_free": True}, "reference_free"),
+        ({"f_divergence_type": "js_divergence"}, "js_divergence"),
+    ],
+)
+def test_variants_of_a_loss_are_refused_by_name(
+    tmp_path: Path, asked: str | None, fields: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(TaskMismatch, match=named):
+        settle_task(asked, notes_of(tmp_path, args={"rlhf_type": "dpo", **fields}))
+
+
+def test_a_variant_of_llama_factory_is_refused_by_name(tmp_path: Path) -> None:
+    notes = notes_of(tmp_path, settings="stage: dpo\npref_loss: simpo  # a variant\npref_ftx: 0.0\n")
+    with pytest.raises(TaskMismatch, match="simpo"):
+        settle_task(None, notes)
+
+
+def test_the_usual_loss_is_taken_and_its_beta_told(tmp_path: Path) -> None:
+    usual = {"loss_type": "sigmoid", "label_smoothing": 0.0, "rpo_alpha": None, "f_divergence_type": "reverse_kl"}
+    notes = notes_of(tmp_path, args={"rlhf_type": "dpo", "beta": 0.5, **usual})
+    assert settle_task(None, notes) == DPO
+    assert ["beta 0.5" in said for said in find_loss_doubts(DPO, notes)] == [True]
+
+
+def test_a_task_of_another_loss_than_that_of_training_is_refused() -> None:
+    with pytest.raises(TaskMismatch, match=r"KTO.*'direct_preference'"):
+        settle_task(DPO, TrainingNotes("args.json", "kto"))
+    assert settle_task("sequence_classification", TrainingNotes("args.json", "kto")) == "sequence_classification"
+
+
+def test_notes_lie_beside_the_adapter_or_around_it() -> None:
+    names = ["out/args.json", "out/README.md", *(f"out/checkpoint-3/{name}" for name in ("README.md", "rng_state.pth"))]
+    chosen = choose_files([*names, "out/checkpoint-3/adapter_config.json"])
+    assert {path for path, name in chosen.items() if name in NOTE_FILES} == {
+        "out/args.json",
+        "out/checkpoint-3/README.md",
+    }
