@@ -109,7 +109,7 @@ def test_baselines_without_gradients_are_held_against_the_same_trainings(
     found = ask(kind="lds", dataset_id=rows.id, rows=24, subsets=6, methods=methods)
     assert found.report is not None
     table = found.report.tables[-1]
-    lines = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    lines: dict[Any, dict[str, Any]] = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert set(lines) == {"embedding", "loss"}
     lds = found.report.figures["lds"]
     best = max(lds, key=lambda name: lds[name]["lds"])
