@@ -218,7 +218,9 @@ class Growth(Frozen):
 
 class Calibration(Frozen):
     """What an evaluation of kind `calibrate` found for one method: leaving out a row changes the mean test loss by
-    `scale` times its score, with `low` to `high` the 95 % interval; not `is_useful` where that holds zero."""
+    `scale` times its score, with `low` to `high` the 95 % interval. `slope` is that of measured on predicted changes on
+    subsets held out, `left_out_share` the share of the rows that each left out. Not `is_useful` where the interval
+    holds zero or the slope is outside 0.8 to 1.25: predictions are withheld then."""
 
     evaluation_id: str
     method: str
@@ -228,6 +230,8 @@ class Calibration(Frozen):
     high: float
     correlation: float
     is_useful: bool
+    slope: float | None = None
+    left_out_share: float | None = None
 
 
 class GradientLengths(Frozen):

@@ -104,7 +104,10 @@ def show_what_if(found: WhatIf, output: Output) -> None:
         f"{found.percentile:.1%} of them lower"
     )
     if found.predicted_change is not None:
-        output.say(f"Predicted change of the loss: {score_text(found.predicted_change)}")
+        interval = ""
+        if found.predicted_low is not None and found.predicted_high is not None:
+            interval = f" ({score_text(found.predicted_low)} to {score_text(found.predicted_high)})"
+        output.say(f"Predicted change of the loss: {score_text(found.predicted_change)}{interval}")
     for title, balances in (("labels", found.labels or ()), ("groups", found.groups)):
         changed = [one for one in balances if one.after != one.before][:_SHOWN]
         told = ", ".join(f"{plain(one.name, 40)} {count(one.before)} to {count(one.after)}" for one in changed)

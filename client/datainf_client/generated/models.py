@@ -104,7 +104,9 @@ class BulkAnswer(BaseModel):
 class Calibration(BaseModel):
     """
     What an evaluation of kind `calibrate` found for one method: leaving out a row changes the mean test loss by
-    `scale` times its score, with `low` to `high` the 95 % interval; not `is_useful` where that holds zero.
+    `scale` times its score, with `low` to `high` the 95 % interval. `slope` is that of measured on predicted changes on
+    subsets held out, `left_out_share` the share of the rows that each left out. Not `is_useful` where the interval
+    holds zero or the slope is outside 0.8 to 1.25: predictions are withheld then.
     """
 
     model_config = ConfigDict(
@@ -115,9 +117,11 @@ class Calibration(BaseModel):
     evaluation_id: str
     high: float
     is_useful: bool
+    left_out_share: float | None = None
     low: float
     method: str
     scale: float
+    slope: float | None = None
 
 
 class CheckpointWeight(BaseModel):
@@ -1014,9 +1018,10 @@ class WhatIf(BaseModel):
     What scores say of leaving rows out. `effect` is the sum of their mean scores: above 0, the loss would rise.
 
     `percentile` is the share of random sets of the same size with a lower sum. `predicted_change` is in units of loss;
-    only where the index was calibrated for the method and damping. `cost` is that of verifying; `evaluation_id` names
-    the evaluation that does it, whose report has what was predicted beside what is measured. `method`, `damping_scale`
-    and `method_reason` are those of the groups whose scores are asked.
+    only where the index was calibrated for the method and damping, with `predicted_low` to `predicted_high` by the
+    interval of the calibration's factor, which does not hold the noise of a single training. `cost` is that of
+    verifying; `evaluation_id` names the evaluation that does it, whose report has what was predicted beside what is
+    measured. `method`, `damping_scale` and `method_reason` are those of the groups whose scores are asked.
     """
 
     model_config = ConfigDict(
@@ -1034,6 +1039,8 @@ class WhatIf(BaseModel):
     method_reason: str | None = None
     percentile: float
     predicted_change: float | None = None
+    predicted_high: float | None = None
+    predicted_low: float | None = None
     random_high: float
     random_low: float
     random_mean: float

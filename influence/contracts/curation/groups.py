@@ -158,9 +158,10 @@ class WhatIf(Frozen):
     """What scores say of leaving rows out. `effect` is the sum of their mean scores: above 0, the loss would rise.
 
     `percentile` is the share of random sets of the same size with a lower sum. `predicted_change` is in units of loss;
-    only where the index was calibrated for the method and damping. `cost` is that of verifying; `evaluation_id` names
-    the evaluation that does it, whose report has what was predicted beside what is measured. `method`, `damping_scale`
-    and `method_reason` are those of the groups whose scores are asked.
+    only where the index was calibrated for the method and damping, with `predicted_low` to `predicted_high` by the
+    interval of the calibration's factor, which does not hold the noise of a single training. `cost` is that of
+    verifying; `evaluation_id` names the evaluation that does it, whose report has what was predicted beside what is
+    measured. `method`, `damping_scale` and `method_reason` are those of the groups whose scores are asked.
     """
 
     method: str
@@ -174,6 +175,8 @@ class WhatIf(Frozen):
     random_low: float
     random_high: float
     predicted_change: float | None = None
+    predicted_low: float | None = None
+    predicted_high: float | None = None
     groups: tuple[Balance, ...]
     labels: tuple[Balance, ...] | None = None
     curve: tuple[CurvePoint, ...]

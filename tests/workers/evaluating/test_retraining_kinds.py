@@ -220,11 +220,14 @@ def test_calibrating_an_index_says_whether_its_scores_have_a_size(
     expected = ["datainf", "hessian_free", "exact", "joint", "proximal", "preconditioned"]
     assert [row["method"] for row in table] == expected
     assert all(row["scale low"] <= row["scale high"] for row in table)
-    assert all((row["usable"] == "yes") == (row["scale low"] > 0) for row in table)
+    for row in table:
+        holds = row["scale low"] > 0 and 0.8 <= row["held-out slope"] <= 1.25
+        assert (row["usable"] == "yes") == holds
     kept = worker.store.indexes.require(index.id).calibrations
-    assert [(one.method, one.scale, one.evaluation_id) for one in kept] == [
-        (row["method"], row["scale"], found.id) for row in table
+    assert [(one.method, one.scale, one.slope, one.evaluation_id) for one in kept] == [
+        (row["method"], row["scale"], row["held-out slope"], found.id) for row in table
     ]
+    assert kept[0].left_out_share == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("is_useful", [True, False])
