@@ -10,6 +10,7 @@ from app.main import app_from
 from app.settings import ApiSettings
 from influence.process.heap import return_large_blocks
 from influence.process.logs import configure_logs
+from influence.process.tracing import configure_traces
 from influence.settings import EXIT_SETTINGS, describe_problems
 
 
@@ -23,6 +24,7 @@ def main() -> int:
         return EXIT_SETTINGS
     return_large_blocks()
     configure_logs(settings.log_level, as_json=settings.log_json)
+    configure_traces("datainf-api", is_wanted=settings.traces)
     serve(app_from(settings), settings)
     return 0
 

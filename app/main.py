@@ -34,6 +34,7 @@ from app.http.serving.conditional import COMPRESSION, ConditionalGet
 from app.http.serving.keys import KeyGuard
 from app.http.serving.middleware import BodyLimit, RequestFrame
 from app.http.serving.origins import CROSS_ORIGIN, OriginGuard
+from app.http.serving.traces import describe_traces
 from app.indexes import routes as indexes
 from app.indexes.comparing import routes as comparisons
 from app.jobs import routes as jobs
@@ -122,6 +123,7 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         routes=list(ROUTES),
+        telemetry=describe_traces(),
     )
     app.state.context = context
     _add_layers(app, context)

@@ -3,9 +3,10 @@
 import ipaddress
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 PREFIX = "DATAINF_"
@@ -41,6 +42,16 @@ class StorageSettings(BaseSettings):
     storage_budget_bytes: int = Field(2 << 30, ge=0, description="Redis bytes one index may take.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_json: bool = Field(False, description="One JSON object a line instead of text.")
+    traces: bool = Field(
+        False, description="Send OpenTelemetry traces to OTEL_EXPORTER_OTLP_ENDPOINT (needs the extra 'otel')."
+    )
+
+    @field_validator("traces")
+    @classmethod
+    def _has_exporter(cls, value: bool) -> bool:
+        if value and find_spec("opentelemetry.exporter") is None:
+            raise ValueError("traces need the extra 'otel': pip install 'datainf-service[otel]'")
+        return value
 
 
 def describe_problems(error: ValidationError | SettingsError) -> Iterator[str]:

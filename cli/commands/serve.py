@@ -75,7 +75,7 @@ def serve(options: ServeOptions) -> int:
     Raises ResourceInUse (data directory or port), InvalidRequest (an open door), Unavailable (a part keeps dying).
     """
     refuse_open_door(options.host, os.environ)
-    terminal = Terminal(sys.stdout)
+    terminal = Terminal(sys.stderr)
     data_dir = options.data_dir.expanduser().resolve()
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = lock_file(data_dir / "serve.lock", wait_seconds=options.take_over_seconds)
@@ -87,7 +87,10 @@ def serve(options: ServeOptions) -> int:
         url = service_url(options.host, port)
         terminal.tell(f"Starting {', '.join(post.child.name for post in posts)}; data in {data_dir}")
         supervisor = Supervisor(
-            posts, terminal.tell, Readiness(url, terminal.tell, options.workers > 0), _greeting(terminal, url)
+            posts,
+            terminal.tell,
+            Readiness(url, terminal.tell, options.workers > 0),
+            _greeting(Terminal(sys.stdout), url),
         )
         signals = supervisor.run()
     finally:

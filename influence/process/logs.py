@@ -5,6 +5,15 @@ import logging
 import structlog
 
 
+def say_planned_ends_shortly(record: logging.LogRecord) -> bool:
+    """A process that is asked to end gives its work back by an InterruptedError: no fault, and no traceback."""
+    if record.exc_info is not None and isinstance(record.exc_info[1], InterruptedError):
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.msg, record.args = "work goes back to the queue: this process ends", None
+        record.exc_info = None
+    return True
+
+
 def configure_logs(level: str, *, as_json: bool) -> None:
     """Send our own and the libraries' records through one pipeline to standard error."""
     renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
@@ -21,6 +30,7 @@ def configure_logs(level: str, *, as_json: bool) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler()
+    handler.addFilter(say_planned_ends_shortly)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -89,6 +89,12 @@ def connect_async(state_url: str, deadlines: Deadlines = PROMPT) -> redis.asynci
     return client
 
 
+def memory_bytes(client: redis.Redis) -> tuple[int, int]:
+    """What the server holds and the most that it may; the latter is 0 where it has no bound."""
+    facts = client.info("memory")
+    return int(facts["used_memory"]), int(facts.get("maxmemory", 0))
+
+
 def is_full(client: redis.Redis) -> bool:
     """Whether the server refuses writes because it holds more than its `maxmemory`.
 

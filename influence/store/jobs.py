@@ -20,6 +20,7 @@ from influence.contracts.work_record import JobState
 from influence.errors import NotFound, RecordDamaged
 from influence.store import keys
 from influence.store.connections import StoreFullError, is_full
+from influence.store.data.counters import Counters
 from influence.store.data.progress import (
     FULL,
     OUTLINE,
@@ -64,6 +65,7 @@ class Jobs:
         self._namespace = namespace
         self._listing = keys.listing("job", namespace)
         self._lifetimes = Lifetimes(client)
+        self._counters = Counters(client)
         self._move_script = client.register_script(_MOVE)
         #: Jobs that were found damaged: the log says so once.
         self._reported: set[str] = set()
@@ -207,6 +209,8 @@ class Jobs:
     def start(self, job_id: str) -> bool:
         """queued -> running; also True when it runs already."""
         moved = self._move(job_id, "queued", {"state": "running", "started_at": now().isoformat()})
+        if moved:
+            self._counters.job_began(job_id)
         return moved or self.state(job_id) == "running"
 
     def expect(self, job_id: str, seconds: Mapping[str, float | None]) -> None:
@@ -265,7 +269,7 @@ class Jobs:
     def fail(self, job_id: str, error: Json, lifetime_seconds: int | None = None) -> bool:
         """queued or running -> failed, with a problem object; it may quote what should not be kept for JOB_SECONDS."""
         lifetime = keys.JOB_SECONDS if lifetime_seconds is None else lifetime_seconds
-        return self._finish(job_id, "failed", lifetime, error=json.dumps(error))
+        return self._finish(job_id, "failed", lifetime, error.get("code"), error=json.dumps(error))
 
     def pause(self, job_id: str) -> None:
         """Say that the server refused the work's writes for want of memory. It may refuse this one, too."""
@@ -309,11 +313,19 @@ class Jobs:
             self._client.srem(still_open, job_id)
         return namespace
 
-    def _finish(self, job_id: str, state: JobState, lifetime_seconds: int = keys.JOB_SECONDS, **fields: str) -> bool:
+    def _finish(
+        self,
+        job_id: str,
+        state: JobState,
+        lifetime_seconds: int = keys.JOB_SECONDS,
+        code: str | None = None,
+        **fields: str,
+    ) -> bool:
         moved = self._move(job_id, "queued,running", {"state": state, "finished_at": now().isoformat(), **fields})
         if moved:
             self._lifetimes.begin(JOB, job_id, lifetime_seconds)
             self._close(job_id)
+            self._counters.job_ended(job_id, state, code)
         return moved
 
     def _move(self, job_id: str, leaves: str, fields: dict[str, str]) -> bool:

@@ -73,6 +73,11 @@ def open_jobs(namespace: str | None = None) -> str:
     return f"{PREFIX}jobs:open" if namespace is None else f"{PREFIX}jobs:open@{namespace}"
 
 
+def counters() -> str:
+    """hash "name labels" -> count, or seconds since 1970 · state · api, workers · for ever, of bounded size."""
+    return f"{PREFIX}counters"
+
+
 def job_events(job_id: str) -> str:
     """pub/sub channel: a wake-up whenever the job changes · no lifetime."""
     return f"{PREFIX}events:{job_id}"

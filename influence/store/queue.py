@@ -14,6 +14,7 @@ from dramatiq import DecodeError, Message, Middleware
 from dramatiq.brokers.redis import RedisBroker
 
 from influence.contracts.work import KIND_OF_ACTOR, QUEUES, QueueName
+from influence.process.tracing import carry
 from influence.store import keys
 from influence.store.connections import StoreFullError
 
@@ -63,6 +64,10 @@ _FIRST: dict[QueueName, list[str]] = {
 }
 #: Longer than any stretch in which a worker holds the interpreter, such as loading a model.
 HEARTBEAT_TIMEOUT_MS = 45_000
+#: Option of a message: the trace that it was sent in.
+TRACE = "trace"
+#: Messages at either end of a queue that its age is told by.
+_ENDS = 64
 #: Run the queue's maintenance at every fetch: the default leaves a killed worker's shard lying for minutes.
 MAINTENANCE_CHANCE = 1_000_000
 
@@ -98,11 +103,10 @@ class Queue:
 
     def submit_all(self, actor: str, messages: Iterable[Mapping[str, Any]]) -> None:
         """Put messages of one actor on its queue, given by their arguments, at their places there."""
-        queue = KIND_OF_ACTOR[actor].queue
+        queue, carried = KIND_OF_ACTOR[actor].queue, carry()
+        options = {TRACE: carried} if carried else {}
         for arguments in messages:
-            self._broker.enqueue(
-                Message(queue_name=queue, actor_name=actor, args=(), kwargs=dict(arguments), options={})
-            )
+            self._broker.enqueue(Message(queue, actor, args=(), kwargs=dict(arguments), options=dict(options)))
         self.share(queue)
 
     def share(self, queue: QueueName) -> None:
@@ -153,6 +157,18 @@ class Queue:
     def depth(self, queue: QueueName) -> int:
         """How many messages wait or are being worked on."""
         return int(self._client.hlen(f"{keys.QUEUE_NAMESPACE}:{queue}.msgs"))
+
+    def oldest_seconds(self, queue: QueueName) -> float:
+        """For how long the oldest message has waited, of the first and the last that no worker has taken; 0 for none.
+
+        Those in between are younger: who comes last goes to the end, and so does what was put back.
+        """
+        name = _full(queue)
+        ends = [*self._client.lrange(name, 0, _ENDS - 1), *self._client.lrange(name, -_ENDS, -1)]
+        texts = cast("list[bytes | None]", self._client.hmget(f"{name}.msgs", ends)) if ends else []
+        found = [message for text in texts if text is not None and (message := _read(text)) is not None]
+        sent = [message.message_timestamp for message in found]
+        return max(0.0, time.time() - min(sent) / 1000) if sent else 0.0
 
     def held(self, broker_id: str, queue: QueueName) -> dict[str, set[str]]:
         """Names of the messages that a broker has fetched and not given back, by the part of the queue they lie in."""

@@ -10,6 +10,7 @@ from influence.contracts.work_record import WorkRecord
 from influence.store import keys
 from influence.store.connections import Connections
 from influence.store.data.audits import AuditData
+from influence.store.data.counters import Counters
 from influence.store.data.evaluations import EvaluationData
 from influence.store.data.groups import GroupRows
 from influence.store.data.indexes import IndexData
@@ -63,6 +64,7 @@ class Store:
         self.jobs = Jobs(state, namespace)
         self.queue: Queue = Queue(state) if whole is None else whole.queue
         self.workers = Workers(state)
+        self.counters = Counters(state)
         self.idempotency = Idempotency(state)
         self.lifetimes = Lifetimes(state)
         self.deletions = Deletions(state)

@@ -6,6 +6,7 @@ process, for nothing can be computed in it any more. Anything else is tried agai
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,9 @@ from influence.contracts.work import WORK_KINDS, QueueName, WorkKind
 from influence.contracts.work_record import WorkRecord
 from influence.errors import Cancelled, DatainfError, DeviceLost, Internal, OutOfMemory
 from influence.methods.baselines import BASELINES
+from influence.process.tracing import continue_trace
 from influence.store.connections import StoreError
+from influence.store.queue import TRACE
 from influence.store.work import close, drop_unwanted, fail
 from workers.auditing.turn import audit_index
 from workers.baselines.answer import answer_baseline
@@ -94,8 +97,17 @@ def work_on(runtime: Runtime, kind: WorkKind[Any], step: Step, **arguments: Any)
         close(store, record)
         return
     names = {"job_id": job_id, kind.argument: record_id, **arguments}
-    with structlog.contextvars.bound_contextvars(**names):
+    with structlog.contextvars.bound_contextvars(**names), _traced(names):
         _guard(runtime, record, lambda: step(runtime, record, **arguments))
+
+
+def _traced(names: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """A span of the trace that the message in hand was sent in."""
+    message = CurrentMessage.get_current_message()
+    if message is None:
+        return nullcontext()
+    about = {f"datainf.{name}": str(value) for name, value in names.items()}
+    return continue_trace(message.options.get(TRACE), message.actor_name, about)
 
 
 def _guard(runtime: Runtime, record: WorkRecord, work: Callable[[], None]) -> None:

@@ -17,6 +17,8 @@ from dramatiq.middleware import CurrentMessage
 from influence.contracts.work import QueueName
 from influence.errors import DatainfError
 from influence.process.logs import configure_logs
+from influence.process.memory import resident_bytes
+from influence.process.tracing import configure_traces
 from influence.store.connections import StoreError, connect
 from influence.store.data.files import Files
 from influence.store.ending.sweeping import remove_ended
@@ -103,6 +105,7 @@ class WorkerProcess:
         self._steps = make_steps(kinds)
         self._pace = pace or Pace()
         self._held: list[HeldMessages] = []
+        self._in_hand: list[InHand] = []
         self._workers = [
             self._make_worker("build", threads=1, poll_ms=self._pace.build_poll_ms),
             self._make_worker("query", threads=runtime.settings.query_threads, poll_ms=self._pace.query_poll_ms),
@@ -110,6 +113,7 @@ class WorkerProcess:
 
     def _make_worker(self, queue: QueueName, *, threads: int, poll_ms: int) -> dramatiq.Worker:
         in_hand = InHand()
+        self._in_hand.append(in_hand)
         middleware = [GiveBack(), CurrentMessage(), NoTracebacks(), in_hand]
         broker = make_broker(self.runtime.store.connections.state, queues=(queue,), middleware=middleware)
         broker.broker_id = f"{self.runtime.name}:{queue}"
@@ -170,6 +174,8 @@ class WorkerProcess:
             "pid": os.getpid(),
             "device": str(self.runtime.device),
             "hot_index_bytes": self.runtime.hot_indexes.bytes,
+            "memory_bytes": resident_bytes(),
+            "in_hand": sum(len(in_hand.names()) for in_hand in self._in_hand),
         }
 
 
@@ -188,6 +194,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = WorkerSettings()
     configure_logs(settings.log_level, as_json=settings.log_json)
+    configure_traces("datainf-worker", is_wanted=settings.traces)
     device = choose_device(settings.device, arguments.slot)
     set_cpu_threads(settings.cpu_threads)
     name = arguments.name or f"{socket.gethostname()}-{os.getpid()}"

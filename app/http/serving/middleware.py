@@ -28,8 +28,10 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 #: Standard methods; anything else is counted as one, so that a client cannot make metrics grow.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-#: Asked for every few seconds by machines: not worth a line each.
-_PROBES = ("/health/", "/metrics")
+#: Asked for every few seconds by machines, and by who waits for work: not worth a line each.
+PROBES = ("/health/", "/metrics")
+_POLLED = "/v1/jobs"
+_NOT_MODIFIED = 304
 
 
 class RequestFrame:
@@ -68,7 +70,7 @@ class RequestFrame:
         route = getattr(scope.get("route"), "path", "unmatched")
         status = answer.status or 499
         self._metrics.observe(method, route, status, seconds)
-        write = log.debug if route.startswith(_PROBES) else log.info
+        write = log.debug if is_routine(method, route, status) else log.info
         write(
             "request",
             method=method,
@@ -77,6 +79,12 @@ class RequestFrame:
             ms=round(seconds * 1000, 1),
             **({"job_id": scope["state"]["job_id"]} if "job_id" in scope["state"] else {}),
         )
+
+
+def is_routine(method: str, route: str, status: int) -> bool:
+    """Whether nothing is to be learnt from a request: a probe, a look at a job, or at what has not changed."""
+    is_poll = method == "GET" and route.startswith(_POLLED) and status < 400
+    return route.startswith(PROBES) or is_poll or status == _NOT_MODIFIED
 
 
 class _Answer:

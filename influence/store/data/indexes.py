@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from influence.contracts.index import ShardCommit
 from influence.store import keys
 from influence.store.data.chunks import DamagedChunk, read_array, read_into, write_array
+from influence.store.data.counters import Counters
 
 log = structlog.get_logger()
 
@@ -34,11 +35,15 @@ class IndexData:
     def __init__(self, state: redis.Redis, cache: redis.Redis) -> None:
         self._state = state
         self._cache = cache
+        self._counters = Counters(state)
         self._renew = state.register_script(_RENEW)
 
     def commit(self, build: str, commit: ShardCommit) -> bool:
         """Declare a shard complete; False when it was already."""
-        return bool(self._state.hsetnx(keys.commits(build), str(commit.shard), commit.model_dump_json()))
+        is_first = bool(self._state.hsetnx(keys.commits(build), str(commit.shard), commit.model_dump_json()))
+        if is_first:
+            self._counters.rows_committed(commit.rows)
+        return is_first
 
     def commits(self, build: str) -> dict[int, ShardCommit]:
         """All commits by shard number. One that cannot be read is removed: its shard counts as lost."""
