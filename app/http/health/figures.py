@@ -10,8 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from app.http.health.index_figures import describe_builds, describe_sizes
-from influence.contracts.job import FINAL_STATES
 from influence.contracts.work import QUEUES
+from influence.contracts.work_record import FINAL_STATES
 from influence.store.connections import memory_bytes
 from influence.store.store import Store
 
