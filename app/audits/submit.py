@@ -1,15 +1,18 @@
 """Audits: from a request to a job."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from app.checks.readiness import require_ready
 from app.checks.test_points import check_selection
 from app.http.idempotency import Accepted
+from app.queries.method_choice import resolve_method
 from influence.auditing.signals import CLASS_SIGNALS, describe_signals, offered_signals
 from influence.contracts.audit import MAX_EVALUATION_ROWS, Audit, AuditRequest, Signal, SignalUse
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.work import AUDIT
 from influence.errors import InvalidRequest, MethodNotOffered
+from influence.methods.base import Method
 from influence.methods.registry import METHODS, get_offered
 from influence.store.store import Store
 from influence.store.work import accept
@@ -25,6 +28,7 @@ def submit_audit(store: Store, index_id: str, request: AuditRequest) -> Accepted
     index = require_ready(store, index_id)
     checkpoint = store.checkpoints.require(index.spec.checkpoint_id)
     dataset = store.datasets.require(index.spec.dataset_id)
+    request, reason = resolve_method(store, index, request, admits=lambda method: _serves(method, request))
     method = get_offered(request.method, index.spec)
     if not index.spec.gradients.is_loss:
         raise InvalidRequest(
@@ -51,6 +55,7 @@ def submit_audit(store: Store, index_id: str, request: AuditRequest) -> Accepted
         index_id=index_id,
         request=request,
         method=request.method,
+        method_reason=reason,
         damping_scale=method.damping_scale(request.damping_scale) if is_damped else None,
         signals=signals,
         dataset_id=dataset.id,
@@ -63,6 +68,13 @@ def submit_audit(store: Store, index_id: str, request: AuditRequest) -> Accepted
     )
     accept(store, audit)
     return Accepted(audit.id, audit.job_id)
+
+
+def _serves(method: Method[Any], request: AuditRequest) -> bool:
+    """Whether an audit that leaves the method open may take one: it looks at one checkpoint, and at self-influence
+    unless it names other signals."""
+    wants_self = request.signals is None or "self_influence" in request.signals
+    return not method.needs_checkpoints and (method.has_self_influence or not wants_self)
 
 
 def choose_signals(request: AuditRequest, checkpoint: Checkpoint) -> tuple[tuple[SignalUse, ...], list[str]]:

@@ -36,6 +36,11 @@ def check_growth(store: Store, spec: IndexSpec, old_id: str) -> None:
             f"The index {old_id} is of {old.spec.checkpoint_id}, the request is for {spec.checkpoint_id}.",
             hint="Gradients of two checkpoints do not mix: leave 'grow_from' out.",
         )
+    if old.spec.joined:
+        raise InvalidRequest(
+            f"The index {old_id} joins several checkpoints, and an index grows from one of a single checkpoint.",
+            hint="Leave 'grow_from' out; with 'run_id' and 'join' the rows are all computed.",
+        )
     _check_metric(old, spec)
     _check_gradients(old, spec)
     _check_classes(store, old, spec)

@@ -4,6 +4,7 @@ from app.checks.compatibility import check_compatible, check_reduction, choose_l
 from app.checks.diffusion import choose_diffusion
 from app.http.idempotency import Accepted
 from app.indexes.growth import check_growth
+from app.indexes.joining import join_checkpoints
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.common import Json
 from influence.contracts.dataset import Dataset
@@ -14,6 +15,7 @@ from influence.contracts.index import (
     Index,
     IndexRequest,
     IndexSpec,
+    JoinedCheckpoint,
     Storage,
 )
 from influence.contracts.tasks import TASKS
@@ -24,7 +26,7 @@ from influence.store.store import Store
 from influence.store.work import accept, is_dead
 
 _LATER_SETTINGS = {"parts": "all", "reduction": "mean", "beta": None, "diffusion": None}
-_LATER_FIELDS: Json = {"metric": "gradient", "batch_rows": 1}
+_LATER_FIELDS: Json = {"metric": "gradient", "batch_rows": 1, "joined": []}
 
 
 def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> Accepted:
@@ -32,8 +34,18 @@ def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> A
 
     Raises NotFound, RowsRefused, InvalidRequest, DoesNotFit, IndexNotReady or IndexFailed (the one to grow from).
     """
-    if request.run_id is not None:
+    if request.run_id is None:
+        return _submit_one(store, request, (), budget_bytes)
+    if not request.join:
         return _submit_run(store, request, request.run_id, budget_bytes)
+    joined = join_checkpoints(store, request, request.run_id)
+    last = {"checkpoint_id": joined[-1].checkpoint_id, "run_id": None, "storage": "compact"}
+    return _submit_one(store, request.model_copy(update=last), joined, budget_bytes)
+
+
+def _submit_one(
+    store: Store, request: IndexRequest, joined: tuple[JoinedCheckpoint, ...], budget_bytes: int
+) -> Accepted:
     assert request.checkpoint_id is not None
     checkpoint = store.checkpoints.require(request.checkpoint_id)
     dataset = store.datasets.require(request.dataset_id)
@@ -41,6 +53,7 @@ def submit_index(store: Store, request: IndexRequest, *, budget_bytes: int) -> A
         raise EmptyFile(f"The data set {dataset.id} holds no rows.", hint="Send a data set with rows.")
     check_compatible(checkpoint, dataset)
     spec = resolve_spec(request, checkpoint, dataset, budget_bytes=budget_bytes)
+    spec = spec.model_copy(update={"joined": joined})
     index_id = index_address(spec)
     existing = store.indexes.find_whole(index_id)
     if existing is not None and not is_dead(store, existing):

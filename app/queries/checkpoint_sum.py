@@ -14,6 +14,7 @@ def resolve_checkpoints(store: Store, index: Index, request: QueryRequest) -> tu
 
     Raises InvalidRequest where the sum would mean nothing, NotFound, IndexNotReady, IndexFailed, MethodNotOffered.
     """
+    _refuse_joined(index, request)
     chosen = request.checkpoints if request.run_id is None else _of_run(store, index, request.run_id)
     if chosen is None:
         if request.method in METHODS and METHODS[request.method].needs_checkpoints:
@@ -40,6 +41,15 @@ def resolve_checkpoints(store: Store, index: Index, request: QueryRequest) -> tu
         SummedCheckpoint(index_id=found.id, checkpoint_id=found.spec.checkpoint_id, weight=weights[found.id])
         for found in (index, *others)
     )
+
+
+def _refuse_joined(index: Index, request: QueryRequest) -> None:
+    if index.spec.joined and (request.checkpoints is not None or request.run_id is not None):
+        raise InvalidRequest(
+            f"{index.id} holds {len(index.spec.joined)} checkpoints in one code: its scores are their sum already.",
+            hint="Leave 'checkpoints' and 'run_id' out.",
+            extra={"checkpoints": [one.checkpoint_id for one in index.spec.joined]},
+        )
 
 
 def _of_run(store: Store, index: Index, run_id: str) -> tuple[CheckpointWeight, ...]:

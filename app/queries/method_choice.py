@@ -1,20 +1,28 @@
 """`method: "auto"`: what agreed best with retraining, on the index itself where an evaluation says so, else on ours.
 
-The choice is made once, when the query is accepted: its record names the method like any other, and says why.
+The choice is made once, when a request is accepted: its record names the method like any other, and says why.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
+from influence.contracts.audit import AuditRequest
+from influence.contracts.curation.groups import GroupsRequest
 from influence.contracts.evaluation import Evaluation, LdsRequest, MethodChoice
 from influence.contracts.index import Index
 from influence.contracts.query import AUTO, QueryRequest
 from influence.errors import InvalidRequest, MethodNotOffered
+from influence.methods.base import Method
 from influence.methods.registry import default_method, get_offered, metrics_of
 from influence.store.store import Store
 
 #: By our own evaluations (docs/method.md): of one checkpoint, and of a sum over several.
 OF_ONE, OF_SUM = "proximal", "preconditioned"
+
+Asked = TypeVar("Asked", QueryRequest, GroupsRequest, AuditRequest)
+#: Whether a method can do what is asked, where not all of those that an index offers can.
+Admits = Callable[[Method[Any]], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,13 @@ class Choice:
     reason: str
 
 
-def resolve_method(store: Store, index: Index, request: QueryRequest) -> tuple[QueryRequest, str | None]:
+def admit_all(method: Method[Any]) -> bool:
+    return True
+
+
+def resolve_method(
+    store: Store, index: Index, request: Asked, *, is_sum: bool = False, admits: Admits = admit_all
+) -> tuple[Asked, str | None]:
     """The request with a method by name, and why it was chosen; as it is, and None, where it names one.
 
     Raises InvalidRequest for a damping that belongs to no method.
@@ -38,16 +52,16 @@ def resolve_method(store: Store, index: Index, request: QueryRequest) -> tuple[Q
             "A damping belongs to a method, and method 'auto' names none.",
             hint="Name the method, or leave 'damping_scale' out.",
         )
-    choice = choose_method(store, index, is_sum=request.checkpoints is not None or request.run_id is not None)
+    choice = choose_method(store, index, is_sum=is_sum, admits=admits)
     chosen = request.model_copy(update={"method": choice.method, "damping_scale": choice.damping_scale})
     return chosen, choice.reason
 
 
-def choose_method(store: Store, index: Index, *, is_sum: bool) -> Choice:
+def choose_method(store: Store, index: Index, *, is_sum: bool = False, admits: Admits = admit_all) -> Choice:
     """What agreed best in the latest evaluation that judged the index, where it can be told from chance; else the
-    method that agreed best in ours and that the index offers."""
+    method that agreed best in ours and that the index offers. One that is not admitted is never taken."""
     for evaluation in store.evaluations.each():
-        judged = None if evaluation.request.index_id != index.id else _best_of(evaluation, index)
+        judged = None if evaluation.request.index_id != index.id else _best_of(evaluation, index, admits)
         if judged is not None:
             return judged
     if metrics_of(index.spec) == ("optimizer",):
@@ -59,11 +73,12 @@ def choose_method(store: Store, index: Index, *, is_sum: bool) -> Choice:
     return Choice(name, None, reason)
 
 
-def _best_of(evaluation: Evaluation, index: Index) -> Choice | None:
+def _best_of(evaluation: Evaluation, index: Index, admits: Admits) -> Choice | None:
     if not isinstance(evaluation.request, LdsRequest) or evaluation.report is None:
         return None
     found = evaluation.report.figures["lds"]
-    sure = [choice for choice in _offered(evaluation.request, found, index) if found[choice.title]["low"] > 0]
+    offered = _offered(evaluation.request, found, index, admits)
+    sure = [choice for choice in offered if found[choice.title]["low"] > 0]
     if not sure:
         return None
     best = max(sure, key=lambda choice: float(found[choice.title]["lds"]))
@@ -74,11 +89,12 @@ def _best_of(evaluation: Evaluation, index: Index) -> Choice | None:
     return Choice(best.method, best.damping_scale, reason)
 
 
-def _offered(request: LdsRequest, found: dict[str, object], index: Index) -> Iterator[MethodChoice]:
+def _offered(request: LdsRequest, found: dict[str, object], index: Index, admits: Admits) -> Iterator[MethodChoice]:
     """The methods that a report has figures of and that the index offers; without names each was at its default."""
     for choice in request.methods or tuple(MethodChoice(method=name) for name in found):
         try:
-            get_offered(choice.method, index.spec)
+            method = get_offered(choice.method, index.spec)
         except MethodNotOffered:
             continue
-        yield choice
+        if admits(method):
+            yield choice

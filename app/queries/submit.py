@@ -33,7 +33,8 @@ def submit_query(store: Store, index_id: str, request: QueryRequest, *, image_li
     UploadRefused.
     """
     index = require_ready(store, index_id)
-    request, reason = resolve_method(store, index, request)
+    is_sum = request.checkpoints is not None or request.run_id is not None
+    request, reason = resolve_method(store, index, request, is_sum=is_sum)
     method = find_offered(request.method, index.spec)
     rows = index.rows if index.rows_indexed is None else index.rows_indexed
     if request.k > rows and "k" in request.model_fields_set:

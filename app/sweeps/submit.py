@@ -5,7 +5,10 @@ from typing import Any
 from app.checks.readiness import require_ready
 from app.checks.test_points import check_test_points, count_test_points
 from app.http.idempotency import Accepted
+from app.queries.method_choice import choose_method
 from influence.contracts.evaluation import Evaluation
+from influence.contracts.index import Index
+from influence.contracts.query import AUTO
 from influence.contracts.sweep import DEFAULT_STEPS, MAX_SWEEP_POINTS, Sweep, SweepRequest
 from influence.contracts.work import SWEEP
 from influence.errors import InvalidRequest, MethodNotOffered
@@ -24,6 +27,7 @@ def submit_sweep(store: Store, index_id: str, request: SweepRequest, *, image_li
     UploadRefused.
     """
     index = require_ready(store, index_id)
+    request, reason = _resolve_method(store, index, request)
     method = get_offered(request.method, index.spec)
     default = _require_damping(method)
     checked = check_test_points(store, index, request, image_limits)
@@ -39,6 +43,7 @@ def submit_sweep(store: Store, index_id: str, request: SweepRequest, *, image_li
         index_id=index_id,
         request=checked,
         method=method.name,
+        method_reason=reason,
         damping_scales=choose_scales(request.damping_scales, default, DEFAULT_STEPS),
         default_damping_scale=default,
         storage=index.spec.storage,
@@ -46,6 +51,14 @@ def submit_sweep(store: Store, index_id: str, request: SweepRequest, *, image_li
     )
     accept(store, sweep)
     return Accepted(sweep.id, sweep.job_id)
+
+
+def _resolve_method(store: Store, index: Index, request: SweepRequest) -> tuple[SweepRequest, str | None]:
+    """As for a query, among methods that have a damping, which is what the sweep looks for."""
+    if request.method != AUTO:
+        return request, None
+    choice = choose_method(store, index, admits=lambda method: method.default_damping_scale is not None)
+    return request.model_copy(update={"method": choice.method}), choice.reason
 
 
 def _find_evaluation(store: Store, index_id: str, wanted: str | None) -> str | None:

@@ -98,6 +98,8 @@ def show_audit(audit: Audit, rows: Sequence[AuditedRow], output: Output) -> None
     """Print what was audited, the classes and the most suspicious rows."""
     audited = audit.rows if audit.rows_audited is None else audit.rows_audited
     output.say(f"{plain(audit.id)}: {count(audited)} rows audited. {_READING}")
+    if audit.method_reason is not None:
+        output.note(f"Method      {plain(audit.method)}. {plain(audit.method_reason, 300)}")
     for signal in audit.signals:
         shown = "" if signal.weight else " (shown, not counted)"
         output.note(f"  {plain(signal.name)}{shown}: {plain(signal.meaning, 200)}")

@@ -131,7 +131,8 @@ def check_options(options: BuildOptions) -> None:
         )
     if (options.data is None) == (options.dataset_id is None):
         raise InvalidRequest("Name exactly one source of rows.", hint="Give --data, or --dataset-id.")
-    check_body(IndexRequest, {"checkpoint_id": "ckpt_", "dataset_id": "ds_", **options.index}, "build")
+    source = {"checkpoint_id": "ckpt_"} if options.run is None else {"run_id": "run_"}
+    check_body(IndexRequest, {**source, "dataset_id": "ds_", **options.index}, "build")
 
 
 def send_checkpoint(service: Client, options: BuildOptions, output: Output) -> str:

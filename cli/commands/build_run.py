@@ -31,9 +31,12 @@ def send_run(service: Client, folder: Path, form: dict[str, str], label_names: l
 
 
 def build_run(service: Client, run: Run, body: Json, output: Output, *, wait: bool) -> Json:
-    """An index of each checkpoint; answers the last one's, which stands for the run in queries with its id."""
+    """An index of each checkpoint; answers the last one's, which stands for the run in queries with its id. With
+    `join` in the body one index of all of them."""
     ready: list[tuple[int, Index]] = []
     made = service.http.submit("/v1/indexes", {"run_id": run.id, **body})
+    if body.get("join"):
+        return _await_joined(service, Index.model_validate(made), made, output, wait=wait)
     for one in run.checkpoints:
         if one.weight > 0:
             # The index is there by now: asking again tells its job.
@@ -46,6 +49,14 @@ def build_run(service: Client, run: Run, body: Json, output: Output, *, wait: bo
     note_most_telling(ready, output)
     output.note(f"Sum over the run: datainf query {plain(made['id'])} --run-id {plain(run.id)} ...")
     return made
+
+
+def _await_joined(service: Client, index: Index, made: Json, output: Output, *, wait: bool) -> Json:
+    steps = ", ".join(str(one.step) for one in index.spec.joined)
+    output.note(f"Index       {plain(index.id)} of steps {steps} in one code")
+    if not wait or index.state == "succeeded":
+        return made
+    return read_finished(service, index.job_id, index.id, output)
 
 
 def note_most_telling(indexes: Sequence[tuple[int, Index]], output: Output) -> None:

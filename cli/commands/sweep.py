@@ -43,6 +43,8 @@ def show_sweep(sweep: Sweep, console: Console) -> None:
     console.print(_against_default(sweep, sweep.result))
     console.print(_pairs(sweep.result))
     facts = f"{plain(sweep.id)} · {count(sweep.result.test_points)} test points, means over them"
+    if sweep.method_reason is not None:
+        console.print(Text(plain(sweep.method_reason, 300), "dim"))
     console.print(Text(f"{facts} · {count(sweep.result.rows_scored)} rows scored", "dim"))
 
 

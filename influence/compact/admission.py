@@ -67,12 +67,14 @@ def estimate_compact(
     dtype: CodeDtype = "int8",
     sample_rows: int = DEFAULT_SAMPLE_ROWS,
     has_roots: bool = False,
+    checkpoints: int = 1,
 ) -> Estimate:
-    """Codes of `rank` numbers per block on average, from `directions` basis vectors per block; in the
-    optimiser's metric a number per parameter is kept beside them."""
+    """Codes of `rank` numbers per block on average, from `directions` basis vectors per block; in the optimiser's
+    metric a number per parameter is kept beside them. `parameters` are those of all `checkpoints`, which share the
+    numbers."""
     sample = min(sample_rows, rows)
     ranks = [min(directions or OVERSAMPLING * rank, size, sample) for size in parameters]
-    width = min(rank * len(parameters), sum(ranks), sample)
+    width = min(rank * len(parameters) // checkpoints, sum(ranks), sample)
     row_bytes = bytes_per_row(width, len(parameters), dtype)
     fixed = _fixed_bytes(parameters, ranks, width, sample) + (4 * sum(parameters) if has_roots else 0)
     gradients = 4 * sample * sum(parameters)

@@ -41,6 +41,9 @@ class Encoder:
 
     `damping` (blocks) is lambda of the sample: the weights of all moments. `parameters` are the blocks' sizes.
     With `roots` (d_l,) per block codes, norms and moments are in the optimiser's metric, of gradients times these.
+
+    Of several checkpoints, whose blocks follow one another, the roots hold those of their `weights`, too, so that inner
+    products over all blocks are weighted sums over the checkpoints.
     """
 
     basis: Basis
@@ -49,6 +52,12 @@ class Encoder:
     damping: tuple[float, ...]
     parameters: tuple[int, ...]
     roots: tuple[Array, ...] | None = None
+    weights: tuple[float, ...] = (1.0,)
+
+    @property
+    def checkpoints(self) -> list[tuple[slice, float]]:
+        """Which blocks are of each checkpoint, and its weight."""
+        return list(zip(_even_spans(len(self.parameters), len(self.weights)), self.weights, strict=True))
 
     @property
     def metric(self) -> Metric:
@@ -84,6 +93,7 @@ def fit_encoder(
     damping_scale: float = 0.1,
     metric: Metric = "gradient",
     batch_rows: int = 1,
+    weights: Sequence[float] = (1.0,),
     watch: Callable[[int], None] | None = None,
 ) -> Encoder:
     """Fit an encoder to a sample's gradients, (s, d_l) a block, numpy or torch, float32 or float64.
@@ -92,10 +102,17 @@ def fit_encoder(
     layout (by default `OVERSAMPLING` times the rank, one for all or one per block). In the optimiser's `metric` the
     sample makes the preconditioner, for a training of `batch_rows` rows per step. `watch` is told how many blocks are
     fitted.
+
+    `weights` are those of several checkpoints, whose blocks are given one after the other: each has a preconditioner of
+    its own, and all share the `rank` numbers per block of one checkpoint. In the optimiser's metric alone.
     """
     if rank < 1 or not gradients or len(gradients[0]) == 0:
         raise InvalidRequest("A basis needs a rank of at least 1 and at least one row.", hint="Give a larger sample.")
-    roots = _find_roots(gradients, batch_rows) if metric == "optimizer" else None
+    if metric == "gradient" and len(weights) > 1:
+        raise InvalidRequest(
+            "Several checkpoints share a code in the optimiser's metric alone.", hint="Send metric 'optimizer'."
+        )
+    roots = _find_roots(gradients, batch_rows, weights) if metric == "optimizer" else None
     if roots is not None:
         gradients = rescale(gradients, roots)
     damping = damping_of(gradients, damping_scale)
@@ -105,14 +122,24 @@ def fit_encoder(
         weighted = mean_weighted(sum_moments(sample.codes, sample.squared_norms, basis.spans, damping))
         layout = fit_layout(sample.codes, basis.spans, weighted, damping, rank * len(gradients))
     else:
-        layout = fit_even_layout(sample.codes, rank * len(gradients))
-    return Encoder(basis, layout, sample, tuple(damping), tuple(int(block.shape[1]) for block in gradients), roots)
+        layout = fit_even_layout(sample.codes, rank * len(gradients) // len(weights))
+    sizes = tuple(int(block.shape[1]) for block in gradients)
+    return Encoder(basis, layout, sample, tuple(damping), sizes, roots, tuple(weights))
 
 
-def _find_roots(gradients: Sequence[Array], batch_rows: int) -> tuple[Array, ...]:
+def _find_roots(gradients: Sequence[Array], batch_rows: int, weights: Sequence[float]) -> tuple[Array, ...]:
     pieces = ([block[start:stop] for start, stop in spans(len(block), chunk_rows(block))] for block in gradients)
-    found = find_roots([take_moments(parts) for parts in pieces], batch_rows)
+    moments = [take_moments(parts) for parts in pieces]
+    found = [
+        roots * weight**0.5
+        for own, weight in zip(_even_spans(len(moments), len(weights)), weights, strict=True)
+        for roots in find_roots(moments[own], batch_rows)
+    ]
     return tuple(transfer(r, block, dtype_name(block)) for r, block in zip(found, gradients, strict=True))
+
+
+def _even_spans(count: int, parts: int) -> list[slice]:
+    return [slice(part * count // parts, (part + 1) * count // parts) for part in range(parts)]
 
 
 def _project(basis: Basis, gradients: Sequence[Array]) -> Projected:

@@ -22,6 +22,7 @@ def pack_encoder(encoder: Encoder) -> Arrays:
     roots = {} if encoder.roots is None else {"roots": np.concatenate([to_numpy(r) for r in encoder.roots])}
     return {
         **{name: values.astype(np.float32) for name, values in roots.items()},
+        **({} if encoder.weights == (1.0,) else {"weights": np.asarray(encoder.weights, np.float64)}),
         "vectors": np.concatenate([to_numpy(block.vectors).astype(np.float32).ravel() for block in blocks]),
         "spectra": np.concatenate([block.spectrum for block in blocks]),
         "blocks": np.asarray(
@@ -55,6 +56,7 @@ def unpack_encoder(arrays: Mapping[str, NDArray[Any]]) -> Encoder:
         damping=tuple(arrays["damping"].tolist()),
         parameters=tuple(sizes[:, 0].tolist()),
         roots=None if roots is None else tuple(roots),
+        weights=tuple(arrays["weights"].tolist()) if "weights" in arrays else (1.0,),
     )
 
 

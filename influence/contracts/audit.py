@@ -26,7 +26,10 @@ class AuditRequest(Request):
     signals: tuple[Signal, ...] | None = Field(
         None, min_length=1, description="What counts as odd; all that the task and the request allow when left out."
     )
-    method: str = Field("datainf", description="Of influence and self-influence.")
+    method: str = Field(
+        "datainf",
+        description="Of influence and self-influence; 'auto' as for a query, among methods that have the latter.",
+    )
     damping_scale: float | None = Field(
         None, gt=0, le=1e6, allow_inf_nan=False, description="Damping; the method's own default when left out."
     )
@@ -80,7 +83,8 @@ class Confusion(Frozen):
 class Audit(WorkRecord):
     """An audit and, once its job succeeded, its summary; the rows are read apart, for they grow with the data set.
 
-    `columns` are those that its table has. `not_audited` names rows that the index left out.
+    `columns` are those that its table has. `not_audited` names rows that the index left out. `method_reason` says why
+    the method was taken where the request left it open ('auto').
     """
 
     only_alone = frozenset({"classes", "confusion", "not_audited"})
@@ -89,6 +93,7 @@ class Audit(WorkRecord):
     index_id: str
     request: AuditRequest
     method: str
+    method_reason: str | None = None
     damping_scale: float | None = None
     sign_convention: str = SIGN_CONVENTION
     signals: tuple[SignalUse, ...]

@@ -111,6 +111,11 @@ class IndexRequest(GradientSettings):
     run_id: str | None = Field(
         None, description="Instead of a checkpoint, a run: an index of each of its checkpoints is built."
     )
+    join: bool = Field(
+        False,
+        description="With a run: one index whose codes hold all of its checkpoints, by the run's weights, in the place"
+        " of an index of each. A query answers with the sum over them in one pass. Codes of metric 'optimizer' alone.",
+    )
     dataset_id: str = Field(examples=["ds_77aa"])
     storage: StorageChoice = Field(
         "auto", description="Keep every gradient (full) or codes (compact); full while it fits the budget (auto)."
@@ -146,13 +151,28 @@ class IndexRequest(GradientSettings):
             raise ValueError("give either 'checkpoint_id' or 'run_id'")
         if self.run_id is not None and self.grow_from is not None:
             raise ValueError("'grow_from' names one index, and a run has several")
+        if self.join and self.run_id is None:
+            raise ValueError("'join' says what becomes of a run's checkpoints: send it with 'run_id'")
         return self
 
 
-class IndexSpec(Frozen):
-    """A resolved index request: its digest is the index's id. Nothing here may depend on the machine."""
+class JoinedCheckpoint(Frozen):
+    """One of several checkpoints that an index holds in one code: its step of the run, and its weight in the sum."""
 
     checkpoint_id: str
+    step: int
+    weight: float
+
+
+class IndexSpec(Frozen):
+    """A resolved index request: its digest is the index's id. Nothing here may depend on the machine.
+
+    `joined` are the checkpoints that its codes hold, in the order of their steps; the last is `checkpoint_id`, whose
+    losses and answers are shown. It is empty for an index of one checkpoint.
+    """
+
+    checkpoint_id: str
+    joined: tuple[JoinedCheckpoint, ...] = ()
     dataset_id: str
     storage: Storage
     storage_dtype: StorageDtype = "float32"
@@ -198,7 +218,9 @@ class Growth(Frozen):
 
 class Calibration(Frozen):
     """What an evaluation of kind `calibrate` found for one method: leaving out a row changes the mean test loss by
-    `scale` times its score, with `low` to `high` the 95 % interval; not `is_useful` where that holds zero."""
+    `scale` times its score, with `low` to `high` the 95 % interval. `slope` is that of measured on predicted changes on
+    subsets held out, `left_out_share` the share of the rows that each left out. Not `is_useful` where the interval
+    holds zero or the slope is outside 0.8 to 1.25: predictions are withheld then."""
 
     evaluation_id: str
     method: str
@@ -208,6 +230,8 @@ class Calibration(Frozen):
     high: float
     correlation: float
     is_useful: bool
+    slope: float | None = None
+    left_out_share: float | None = None
 
 
 class GradientLengths(Frozen):
@@ -268,7 +292,8 @@ class Index(WorkRecord):
 
     @property
     def sources(self) -> frozenset[str]:
-        return frozenset({self.spec.checkpoint_id, self.spec.dataset_id})
+        joined = (one.checkpoint_id for one in self.spec.joined)
+        return frozenset({self.spec.checkpoint_id, self.spec.dataset_id, *joined})
 
 
 class ShardCommit(Frozen):

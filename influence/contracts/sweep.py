@@ -20,7 +20,7 @@ Scale = Annotated[float, Field(ge=1e-9, le=1e6, allow_inf_nan=False)]
 class SweepRequest(PointSource):
     """`POST /v1/indexes/{id}/sweeps`: give `examples` or `rows`, not both."""
 
-    method: str = Field("datainf", description="A method that has a damping.")
+    method: str = Field("datainf", description="A method that has a damping, or 'auto', as for a query.")
     damping_scales: tuple[Scale, ...] | None = Field(
         None,
         min_length=MIN_SCALES,
@@ -68,13 +68,15 @@ class SweepResult(Frozen):
 
 
 class Sweep(WorkRecord):
-    """A sweep and, once its job succeeded, its result."""
+    """A sweep and, once its job succeeded, its result. `method_reason` says why the method was taken where the request
+    left it open ('auto')."""
 
     only_alone = frozenset({"result"})
 
     index_id: str
     request: SweepRequest
     method: str
+    method_reason: str | None = None
     damping_scales: tuple[float, ...]
     default_damping_scale: float
     storage: str

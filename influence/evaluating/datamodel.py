@@ -63,12 +63,18 @@ def _ratio(above: Floats, below: Floats) -> float:
     return float(above.mean()) / mean if mean > 0 else math.nan
 
 
+#: Slopes of measured on predicted changes, of subsets held out, between which predictions are stated.
+SLOPES = (0.8, 1.25)
+_THIRDS = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """`change = scale * sum of scores of the rows left out`, for the mean test loss; `low` to `high` is the interval.
 
     `correlation` is Pearson's, of predicted with measured changes over subsets; `error` the root mean square of what is
-    left, `spread` that of the measured changes themselves.
+    left, `spread` that of the measured changes themselves. `slope` is that of measured on predicted changes of subsets
+    that the scale was not fitted to, each third in turn; None where there are too few.
     """
 
     scale: float
@@ -77,11 +83,13 @@ class Calibration:
     correlation: float
     error: float
     spread: float
+    slope: float | None = None
 
     @property
     def is_useful(self) -> bool:
-        """Whether the interval keeps clear of zero: else scores say nothing about the size of changes."""
-        return self.low > 0
+        """Whether the interval keeps clear of zero and changes that were held out are as large as predicted: else
+        scores say nothing about the size of changes."""
+        return self.low > 0 and self.slope is not None and SLOPES[0] <= self.slope <= SLOPES[1]
 
 
 def calibrate(left_out_scores: ArrayLike, changes: ArrayLike, *, seed: int, level: float = 0.95) -> Calibration:
@@ -102,7 +110,26 @@ def calibrate(left_out_scores: ArrayLike, changes: ArrayLike, *, seed: int, leve
     scale = float(x @ y) / float(x @ x)
     correlation = float(x @ y) / float(np.sqrt((x @ x) * (y @ y)))
     error = float(np.sqrt(np.mean((y - scale * x) ** 2)))
-    return Calibration(scale, float(low), float(high), correlation, error, float(np.sqrt(np.mean(y * y))))
+    spread = float(np.sqrt(np.mean(y * y)))
+    return Calibration(scale, float(low), float(high), correlation, error, spread, _held_out_slope(x, y, seed))
+
+
+def _held_out_slope(x: Floats, y: Floats, seed: int) -> float | None:
+    """Slope of measured on predicted changes, pooled over thirds of the subsets, each predicted by the other two."""
+    if len(x) < 2 * _THIRDS:
+        return None
+    places = np.random.default_rng(seed).permutation(len(x)) % _THIRDS
+    predicted, measured = [], []
+    for third in range(_THIRDS):
+        known, out = places != third, places == third
+        own = x[known] - x[known].mean()
+        if (power := float(own @ own)) == 0:
+            return None
+        scale = float(own @ y[known]) / power
+        predicted.append(scale * (x[out] - x[known].mean()))
+        measured.append(y[out] - y[known].mean())
+    said, found = np.concatenate(predicted), np.concatenate(measured)
+    return float(said @ found) / power if (power := float(said @ said)) > 0 else None
 
 
 def _centred(values: ArrayLike) -> Floats:

@@ -37,6 +37,23 @@ def test_every_checkpoint_is_sent_and_built(call: Call, service: ContractServer,
     assert_harmless(result.stdout + result.stderr)
 
 
+def test_the_checkpoints_of_a_run_are_joined_where_that_is_asked(
+    call: Call, service: ContractServer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "checkpoint-10"
+    folder.mkdir()
+    for name in NAMES[:2]:
+        (folder / name).write_text("{}")
+    asked = ["build", "--base-model", "b", "--run", tmp_path, "--dataset-id", "ds_1"]
+    result = call(*asked, "--join", "--metric", "optimizer")
+    assert result.exit_code == 0, result.stderr
+    assert service.bodies("/v1/indexes") == [
+        {"run_id": "run_1", "dataset_id": "ds_1", "join": True, "metric": "optimizer"}
+    ]
+    assert "in one code" in result.stderr
+    assert "--run-id" not in result.stderr
+
+
 def test_a_run_and_an_adapter_are_one_too_many(call: Call, service: ContractServer, tmp_path: Path) -> None:
     result = call("build", "--base-model", "b", "--run", tmp_path, "--adapter", tmp_path, "--dataset-id", "ds_1")
     assert result.exit_code != 0

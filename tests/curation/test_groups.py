@@ -12,6 +12,8 @@ from support.stories.curation import EVALUATION, ROWS
 from support.tiny import LABELS, make_classifier, poison_word
 from support.trials.bench import Bench
 
+from influence.contracts.index import Calibration
+
 #: A word whose rows have no finite gradient.
 POISON = "refund"
 SOURCES = np.array([row["source"] for row in ROWS])
@@ -39,6 +41,42 @@ def test_groups_are_means_of_what_queries_say(bench: Bench, index: dict[str, Any
     means = [one["mean_score"] for one in made["groups"]]
     assert means == sorted(means, reverse=True)
     assert "forms" in made["notes"][0]
+
+
+def test_groups_and_what_if_name_the_method_that_was_left_open(
+    bench: Bench, index: dict[str, Any], evaluation: dict[str, Any]
+) -> None:
+    made = bench.groups(index, by="source", evaluation=evaluation, method="auto")
+    assert (made["method"], made["damping_scale"]) == ("proximal", 3.0)
+    scores = mean_scores(bench, index, evaluation, method="proximal")
+    best = made["groups"][0]
+    assert best["mean_score"] == pytest.approx(scores[best["group"] == SOURCES].mean(), rel=1e-4)
+    answer = bench.client.post(f"/v1/groups/{made['id']}/what-if", json={"remove": {"row_indexes": [0]}})
+    said = answer.json()
+    assert (said["method"], said["damping_scale"]) == ("proximal", 3.0)
+    assert said["method_reason"] == made["method_reason"]
+    assert "agreed best with retraining" in said["method_reason"]
+    assert said["predicted_change"] is None
+    calibration = Calibration(
+        evaluation_id="eval_x",
+        method="proximal",
+        damping_scale=3.0,
+        scale=0.5,
+        low=0.2,
+        high=0.9,
+        correlation=0.8,
+        is_useful=True,
+        slope=1.1,
+        left_out_share=0.1,
+    )
+    bench.store.indexes.update(index["id"], lambda kept: kept.model_copy(update={"calibrations": (calibration,)}))
+    path = f"/v1/groups/{made['id']}/what-if"
+    said = bench.client.post(path, json={"remove": {"lowest": {"percent": 30}}}).json()
+    assert said["predicted_change"] == pytest.approx(0.5 * said["effect"])
+    assert [said["predicted_low"], said["predicted_high"]] == pytest.approx(
+        sorted([0.2 * said["effect"], 0.9 * said["effect"]])
+    )
+    assert any("calibrated on leaving out 10%" in warning for warning in said["warnings"])
 
 
 def test_groups_go_by_label_and_by_class_of_the_evaluation_rows(

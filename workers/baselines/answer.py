@@ -22,12 +22,12 @@ from workers.baselines.embedding_pieces import (
     read_embeddings,
     read_row_state,
 )
-from workers.baselines.embeddings import VECTORS, collect_embeddings
 from workers.indexes.restore import restoring
 from workers.queries.answer import spread_rows
 from workers.queries.influence import Influence
 from workers.queries.results import ResultBuilder, rank_points
 from workers.queries.test_points import TestPoints, make_test_points
+from workers.runtime.embeddings import VECTORS, collect_embeddings
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_model, require_ready
 from workers.runtime.state import Runtime

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from influence.contracts.index import Index, ShardCommit
 from influence.errors import DoesNotFit
 from influence.store.data.chunks import DamagedChunk
-from workers.baselines.embeddings import embed_rows
 from workers.indexes.repair import read_or_repair
 from workers.runtime.deletions import drop_if_deleted
+from workers.runtime.embeddings import embed_rows
 from workers.runtime.interrupts import check_wanted
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_indexed_rows

@@ -11,7 +11,7 @@ import torch
 from influence.errors import DeviceLost, OutOfMemory
 from workers.batching.budget import TokenBudget, most_rows
 from workers.batching.plan import MAX_ROWS, end_of_batch, order_by_length
-from workers.gradients.collector import GradientCollector, RowGradients
+from workers.gradients.collector import Collector, RowGradients
 from workers.rows import Batch, EncodedRow
 
 Collate = Callable[[Sequence[EncodedRow]], Batch]
@@ -40,7 +40,7 @@ class _Prepared:
 
 
 def stream_gradients(
-    collector: GradientCollector,
+    collector: Collector,
     encoded: Sequence[EncodedRow],
     collate: Collate,
     options: BatchOptions,

@@ -74,6 +74,7 @@ def fit_index(
         rank=index.spec.rank or DEFAULT_RANK,
         metric=index.spec.metric,
         batch_rows=index.spec.batch_rows,
+        weights=[one.weight for one in index.spec.joined] or [1.0],
         watch=progress.report,
     )
 

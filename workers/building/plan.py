@@ -85,7 +85,7 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
         index.spec,
         dataset.rows,
         parameters=parameters,
-        weights=weights,
+        weights=weights * (len(index.spec.joined) or 1),
         tokens_per_row=checked.tokens / dataset.rows,
         shard_seconds=runtime.settings.shard_seconds,
         device=runtime.device,
@@ -162,5 +162,11 @@ def estimate_build(spec: IndexSpec, rows: int, blocks: Sequence[Block], rates: R
     if spec.storage == "full":
         return estimate_full(rows, sizes, spec.storage_dtype, rates, factor_bytes=factor_bytes)
     return estimate_compact(
-        rows, sizes, spec.rank or DEFAULT_RANK, rates, dtype=spec.code_dtype, has_roots=spec.metric == "optimizer"
+        rows,
+        sizes,
+        spec.rank or DEFAULT_RANK,
+        rates,
+        dtype=spec.code_dtype,
+        has_roots=spec.metric == "optimizer",
+        checkpoints=len(spec.joined) or 1,
     )

@@ -32,7 +32,8 @@ def score_indexed(
     methods = [choice.method for choice in choices]
     opened = open_index(runtime, str(evaluation.request.index_id), evaluation.job_id, *methods)
     model, hot = opened.model, opened.hot
-    test = collect(runtime, model.model, model.task, model.task.tokenise(test_rows), touch).blocks
+    encoded = model.task.tokenise(test_rows)
+    test = collect(runtime, model.model, model.task, encoded, touch, collector=model.collector).blocks
     found: dict[str, Floats] = {}
     for choice in choices:
         found[choice.title] = score_all_points(hot.scorer(choice.method, choice.damping_scale), test).astype(np.float64)

@@ -43,7 +43,8 @@ def read_judge(runtime: Runtime, sweep: Sweep, model: HotModel) -> Judge | None:
     if plan is None or len(results) < len(plan):
         raise NotFound(f"The results of evaluation {evaluation.id} are gone.", hint="Sweep without 'evaluation_id'.")
     setting = read_setting(runtime, evaluation, seed=0)
-    found = collect(runtime, model.model, model.task, model.task.tokenise(setting.test))
+    encoded = model.task.tokenise(setting.test)
+    found = collect(runtime, model.model, model.task, encoded, collector=model.collector)
     assert isinstance(evaluation.request, LdsRequest)
     subsets = subsets_of(evaluation.request, len(setting.train), 0)
     trainings = [(piece, results[number]) for number, piece in enumerate(plan) if "subset" in piece]

@@ -23,7 +23,7 @@ from influence.methods.base import Method
 from influence.methods.registry import get_method
 from workers.batching.stream import stream_gradients
 from workers.building.kronecker import ShardFactors
-from workers.gradients.collector import GradientCollector
+from workers.gradients.collector import Collector, GradientCollector
 from workers.indexes.compact import CompactIndex
 from workers.rows import EncodedRow
 from workers.runtime.row_stream import batch_options
@@ -54,13 +54,14 @@ def collect(
     report: Callable[[int], None] = lambda _rows: None,
     *,
     with_factors: bool = False,
+    collector: Collector | None = None,
 ) -> Collected:
     """Gradients of rows in order, with their Kronecker factors where asked; `report` hears of rows batch by batch
-    and may raise.
+    and may raise. A `collector` is given where an index's own settings say what gradients are taken of.
 
     Raises DoesNotFit when they would not fit the worker's memory budget, NonFiniteGradients naming rows.
     """
-    collector = GradientCollector(model, task.row_losses)
+    collector = collector or GradientCollector(model, task.row_losses)
     _check_room(runtime, len(encoded), sum(block.parameters for block in collector.blocks))
     blocks = {
         block.name: torch.empty(len(encoded), block.parameters, device=runtime.device) for block in collector.blocks

@@ -14,6 +14,7 @@ whose fast gradient differs (tokens routed out of order, a weight used behind it
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,21 @@ class RowGradients:
         """Rows with a NaN or infinite loss or gradient, which poisons every score: one sum per block shows it."""
         sums = torch.stack([self.losses.double(), *(g.sum(dim=1).double() for g in self.blocks.values())])
         return torch.nonzero(~torch.isfinite(sums).all(dim=0)).flatten().tolist()
+
+
+class Collector(Protocol):
+    """What takes gradients: of one checkpoint, or of several joined (`workers.gradients.joined`)."""
+
+    model: nn.Module
+
+    @property
+    def blocks(self) -> tuple[Block, ...]: ...
+
+    def collect(self, batch: Batch, *, with_factors: bool = False) -> RowGradients: ...
+
+    def split_positions(self, batch: Batch, directions: Directions) -> Tensor: ...
+
+    def evaluate(self, batch: Batch, compute: RowLosses | None = None) -> Tensor: ...
 
 
 class GradientCollector:

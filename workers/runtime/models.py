@@ -1,7 +1,8 @@
 """Hot checkpoints: loaded once, kept while used, the least recently used leaves first."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -9,7 +10,8 @@ import torch
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.index import GradientSettings
-from workers.gradients.collector import GradientCollector
+from workers.gradients.collector import Collector, GradientCollector
+from workers.gradients.joined import JoinedCollector, find_difference
 from workers.loading.checkpoint import load_checkpoint
 from workers.loading.options import LoadOptions
 from workers.runtime.lru import Lru
@@ -25,7 +27,7 @@ class HotModel:
     `keeps_base`: its adapter can be switched off, and what is left is the base model.
     """
 
-    collector: GradientCollector
+    collector: Collector
     task: Task
     label_names: tuple[str, ...] | None = None
     keeps_base: bool = False
@@ -60,6 +62,24 @@ class Models:
         """The loaded model; raises CheckpointRefused when it cannot be trusted."""
         key = (checkpoint.id, settings.model_dump_json())
         return self._hot.get(key, lambda: self._load_alone(checkpoint, settings))
+
+    def get_joined(self, checkpoints: Mapping[str, Checkpoint], settings: GradientSettings) -> HotModel:
+        """The model of the last of several checkpoints, by labels, which takes gradients at all of them.
+
+        Raises CheckpointRefused, also where they are not of one shape.
+        """
+        key = (" ".join(one.id for one in checkpoints.values()), settings.model_dump_json())
+        return self._hot.get(key, lambda: self._join(checkpoints, settings))
+
+    def _join(self, checkpoints: Mapping[str, Checkpoint], settings: GradientSettings) -> HotModel:
+        *others, last = checkpoints
+        hot, weights = self._load_alone(checkpoints[last], settings), {}
+        assert isinstance(hot.collector, GradientCollector)
+        for label in others:
+            other = self._load_alone(checkpoints[label], settings).model
+            weights[label] = find_difference(hot.model, other, what=f"The checkpoint '{label}'")
+            del other  # before the next takes memory
+        return replace(hot, collector=JoinedCollector(hot.collector, tuple(checkpoints), weights))
 
     def _give_back(self) -> None:
         if self._options.device.type == "cuda":

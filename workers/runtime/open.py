@@ -21,7 +21,13 @@ def require_ready(runtime: Runtime, index_id: str, *, hint: str | None = None) -
 
 
 def open_model(runtime: Runtime, index: Index) -> HotModel:
-    """The checkpoint of an index, loaded, with the index's gradient settings. Raises NotFound, CheckpointRefused."""
+    """The checkpoint of an index, loaded, with the index's gradient settings; of one that joins several the last,
+    which takes gradients at all of them. Raises NotFound, CheckpointRefused."""
+    if index.spec.joined:
+        checkpoints = {
+            f"checkpoint-{one.step}": runtime.store.checkpoints.require(one.checkpoint_id) for one in index.spec.joined
+        }
+        return runtime.models.get_joined(checkpoints, index.spec.gradients)
     return open_checkpoint(runtime, index.spec.checkpoint_id, index.spec.gradients)
 
 

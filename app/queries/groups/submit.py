@@ -3,6 +3,7 @@
 from app.checks.readiness import require_ready
 from app.checks.test_points import check_selection
 from app.http.idempotency import Accepted
+from app.queries.method_choice import resolve_method
 from influence.contracts.curation.conditions import METADATA_PREFIX
 from influence.contracts.curation.groups import MAX_EVALUATION_ROWS, PREDICTED, Groups, GroupsRequest
 from influence.contracts.dataset import ROW_FORMS, Dataset
@@ -20,12 +21,20 @@ def submit_groups(store: Store, index_id: str, request: GroupsRequest) -> Accept
     Raises NotFound, IndexNotReady, IndexFailed, UnknownMethod, MethodNotOffered, InvalidRequest, RowsRefused.
     """
     index = require_ready(store, index_id)
+    request, reason = resolve_method(store, index, request)
     method = get_offered(request.method, index.spec)
     dataset = store.datasets.require(index.spec.dataset_id)
     checkpoint = store.checkpoints.require(index.spec.checkpoint_id)
     check_column(dataset, request.by, has_classes=TASKS[checkpoint.task].has_classes)
     check_selection(store, request.evaluation, dataset, checkpoint, most=MAX_EVALUATION_ROWS, what="evaluation rows")
-    record = Groups(**GROUPS.begin(), index_id=index_id, request=request, method=method.name, rows=index.rows)
+    record = Groups(
+        **GROUPS.begin(),
+        index_id=index_id,
+        request=request,
+        method=method.name,
+        method_reason=reason,
+        rows=index.rows,
+    )
     accept(store, record)
     return Accepted(record.id, record.job_id)
 

@@ -13,13 +13,15 @@ from influence.auditing.removal import lost_classes, lowest_rows_of, removal_cur
 from influence.contracts.curation.conditions import RowSearch
 from influence.contracts.curation.groups import Balance, CurvePoint, Groups, RemovedRows, WhatIf, WhatIfRequest
 from influence.contracts.dataset import ROW_FORMS
-from influence.contracts.index import Index
+from influence.contracts.index import Calibration, Index
 from influence.errors import Conflict, InvalidRequest, NotFound
 from influence.rows.file import RowFile
 from influence.store.data.files import Files
 from influence.store.store import Store
 
 _CURVE_PERCENTS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0)
+#: A set of so many times the size that a calibration was measured with is predicted with a warning.
+_MUCH_LARGER = 2
 #: Above this share of all rows a sum of scores is a guess: rows stand in for each other.
 _LARGE_SHARE = 0.2
 
@@ -39,6 +41,9 @@ def what_if(context: Context, record: Groups, request: WhatIfRequest, removed: N
     labels = _label_balance(store, context.files, index, removed)
     calibration = _calibration(index, record)
     return WhatIf(
+        method=record.method,
+        damping_scale=record.damping_scale,
+        method_reason=record.method_reason,
         rows_removed=len(removed),
         rows_left=record.rows - len(removed),
         effect=effect.effect,
@@ -46,14 +51,17 @@ def what_if(context: Context, record: Groups, request: WhatIfRequest, removed: N
         random_mean=effect.random_mean,
         random_low=effect.random_low,
         random_high=effect.random_high,
-        predicted_change=None if calibration is None else calibration * effect.effect,
+        **_predict(calibration, effect.effect),
         groups=groups,
         labels=labels,
         curve=tuple(
             CurvePoint(percent=percent, rows=rows, effect=value)
             for percent, rows, value in removal_curve(scores.astype(np.float64), _CURVE_PERCENTS)
         ),
-        warnings=_warnings(record, len(removed), groups, labels or ()),
+        warnings=(
+            *_warnings(record, len(removed), groups, labels or ()),
+            *_warn_of_size(calibration, len(removed) / record.rows),
+        ),
         cost=estimate_cost(index, request, len(removed)),
     )
 
@@ -160,13 +168,25 @@ def _warnings(record: Groups, removed: int, groups: Sequence[Balance], labels: S
     return tuple(found)
 
 
-def _calibration(index: Index, record: Groups) -> float | None:
-    """Loss per unit of score, where an evaluation found one for this method and damping."""
-    return next(
-        (
-            one.scale
-            for one in index.calibrations
-            if one.is_useful and (one.method, one.damping_scale) == (record.method, record.damping_scale)
-        ),
-        None,
+def _calibration(index: Index, record: Groups) -> Calibration | None:
+    """What an evaluation found for this method and damping, where predictions by it held."""
+    known = (record.method, record.damping_scale)
+    return next((one for one in index.calibrations if one.is_useful and (one.method, one.damping_scale) == known), None)
+
+
+def _predict(calibration: Calibration | None, effect: float) -> dict[str, float]:
+    """The predicted change of loss, and its interval by that of the factor."""
+    if calibration is None:
+        return {}
+    low, high = sorted((calibration.low * effect, calibration.high * effect))
+    return {"predicted_change": calibration.scale * effect, "predicted_low": low, "predicted_high": high}
+
+
+def _warn_of_size(calibration: Calibration | None, share: float) -> tuple[str, ...]:
+    measured = None if calibration is None else calibration.left_out_share
+    if measured is None or share <= _MUCH_LARGER * measured:
+        return ()
+    return (
+        f"The predicted change was calibrated on leaving out {measured:.0%} of the rows, not {share:.0%}: for so many "
+        "it is a guess.",
     )

@@ -19,10 +19,14 @@ from cli.printing.text import count, plain
 from datainf_client import Client
 from influence.contracts.common import Json
 from influence.contracts.curation.groups import Groups, GroupsRequest, WhatIf, WhatIfRequest
+from influence.contracts.query import AUTO
 
 _SETTINGS = options_of(
     GroupsRequest,
-    spelled={"evaluation": Spelling(read=lambda text, _: {"dataset_id": text}, help="A data set's id (ds_...).")},
+    spelled={
+        "evaluation": Spelling(read=lambda text, _: {"dataset_id": text}, help="A data set's id (ds_...)."),
+        "method": Spelling(default=AUTO, help="With a damping, 'datainf'."),
+    },
 )
 _VERIFY = options_of(WhatIfRequest, only=("verify", "repeats", "max_seconds"))
 _SHOWN = 40
@@ -31,6 +35,8 @@ _SHOWN = 40
 @client_command(_SETTINGS)
 def groups_command(service: Client, output: Output, settings: Json, *, index_id: AskedIndex) -> None:
     """Ask which groups of rows help and which harm: by label, or by a metadata column such as a source."""
+    if "damping_scale" not in settings:
+        settings = {"method": AUTO, **settings}
     body = check_body(GroupsRequest, settings, "groups")
     made = Groups.model_validate(service.http.submit(index_path(index_id, "groups"), body))
     output.note(f"Groups      {plain(made.id)} (job {plain(made.job_id)})")
@@ -51,9 +57,17 @@ def show_groups(made: Groups, output: Output) -> None:
         name = "none" if one.group is None else plain(one.group, 80)
         table.add_row(Text(name), count(one.rows), score_text(one.mean_score), interval, *shares, loss)
     output.results.print(table)
+    output.note(f"Method      {method_text(made)}")
     for note in made.notes:
         output.note(f"Note: {plain(note, 300)}")
     output.note(f"Leave one out: datainf what-if {plain(made.id)} --group NAME")
+
+
+def method_text(made: Groups | WhatIf) -> str:
+    """The method, and why it was taken where the request left it open."""
+    return (
+        plain(made.method) if made.method_reason is None else f"{plain(made.method)}. {plain(made.method_reason, 300)}"
+    )
 
 
 @client_command(_VERIFY)
@@ -83,13 +97,17 @@ def what_if_command(
 def show_what_if(found: WhatIf, output: Output) -> None:
     """Print the effect beside random sets, balances and warnings."""
     output.say(f"{count(found.rows_removed)} rows left out, {count(found.rows_left)} left")
+    output.note(f"Method      {method_text(found)}")
     output.say(
         f"Sum of scores {score_text(found.effect)}: above 0, the loss would rise. Random sets of this size: "
         f"{score_text(found.random_mean)} ({score_text(found.random_low)} to {score_text(found.random_high)}), "
         f"{found.percentile:.1%} of them lower"
     )
     if found.predicted_change is not None:
-        output.say(f"Predicted change of the loss: {score_text(found.predicted_change)}")
+        interval = ""
+        if found.predicted_low is not None and found.predicted_high is not None:
+            interval = f" ({score_text(found.predicted_low)} to {score_text(found.predicted_high)})"
+        output.say(f"Predicted change of the loss: {score_text(found.predicted_change)}{interval}")
     for title, balances in (("labels", found.labels or ()), ("groups", found.groups)):
         changed = [one for one in balances if one.after != one.before][:_SHOWN]
         told = ", ".join(f"{plain(one.name, 40)} {count(one.before)} to {count(one.after)}" for one in changed)

@@ -104,7 +104,9 @@ class BulkAnswer(BaseModel):
 class Calibration(BaseModel):
     """
     What an evaluation of kind `calibrate` found for one method: leaving out a row changes the mean test loss by
-    `scale` times its score, with `low` to `high` the 95 % interval; not `is_useful` where that holds zero.
+    `scale` times its score, with `low` to `high` the 95 % interval. `slope` is that of measured on predicted changes on
+    subsets held out, `left_out_share` the share of the rows that each left out. Not `is_useful` where the interval
+    holds zero or the slope is outside 0.8 to 1.25: predictions are withheld then.
     """
 
     model_config = ConfigDict(
@@ -115,9 +117,11 @@ class Calibration(BaseModel):
     evaluation_id: str
     high: float
     is_useful: bool
+    left_out_share: float | None = None
     low: float
     method: str
     scale: float
+    slope: float | None = None
 
 
 class CheckpointWeight(BaseModel):
@@ -450,37 +454,17 @@ class HistoryPage(BaseModel):
     version: int
 
 
-class IndexSpec(BaseModel):
+class JoinedCheckpoint(BaseModel):
     """
-    A resolved index request: its digest is the index's id. Nothing here may depend on the machine.
+    One of several checkpoints that an index holds in one code: its step of the run, and its weight in the sum.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    batch_rows: int = 1
     checkpoint_id: str
-    code_dtype: Literal["int8", "float16"] | str = "int8"
-    dataset_id: str
-    gradient_version: int = 1
-    gradients: GradientSettings = Field(
-        {
-            "include_bias": False,
-            "max_length": 512,
-            "on_too_long": "truncate",
-            "parts": "all",
-            "precision": "float32",
-            "reduction": "mean",
-        },
-        validate_default=True,
-    )
-    grow_from: str | None = None
-    kronecker: bool = False
-    metric: Literal["gradient", "optimizer"] | str = "gradient"
-    on_non_finite: Literal["fail", "skip"] | str = "fail"
-    rank: int | None = None
-    storage: Literal["full", "compact"] | str
-    storage_dtype: Literal["float32", "float16"] | str = "float32"
+    step: int
+    weight: float
 
 
 class LoraShape(BaseModel):
@@ -1035,8 +1019,10 @@ class WhatIf(BaseModel):
     What scores say of leaving rows out. `effect` is the sum of their mean scores: above 0, the loss would rise.
 
     `percentile` is the share of random sets of the same size with a lower sum. `predicted_change` is in units of loss;
-    only where the index was calibrated for the method and damping. `cost` is that of verifying; `evaluation_id` names
-    the evaluation that does it, whose report has what was predicted beside what is measured.
+    only where the index was calibrated for the method and damping, with `predicted_low` to `predicted_high` by the
+    interval of the calibration's factor, which does not hold the noise of a single training. `cost` is that of
+    verifying; `evaluation_id` names the evaluation that does it, whose report has what was predicted beside what is
+    measured. `method`, `damping_scale` and `method_reason` are those of the groups whose scores are asked.
     """
 
     model_config = ConfigDict(
@@ -1044,13 +1030,18 @@ class WhatIf(BaseModel):
     )
     cost: Cost
     curve: list[CurvePoint]
+    damping_scale: float | None = None
     effect: float
     evaluation_id: str | None = None
     groups: list[Balance]
     job_id: str | None = None
     labels: list[Balance] | None = None
+    method: str
+    method_reason: str | None = None
     percentile: float
     predicted_change: float | None = None
+    predicted_high: float | None = None
+    predicted_low: float | None = None
     random_high: float
     random_low: float
     random_mean: float
@@ -1089,7 +1080,10 @@ class AuditRequest(BaseModel):
         None,
         description="Rows with labels that are trusted: the influence on their mean loss is a signal.",
     )
-    method: str = Field("datainf", description="Of influence and self-influence.")
+    method: str = Field(
+        "datainf",
+        description="Of influence and self-influence; 'auto' as for a query, among methods that have the latter.",
+    )
     signals: list[Literal["loss", "self_influence", "influence", "margin", "probability", "predicted"] | str] | None = (
         Field(None, description="What counts as odd; all that the task and the request allow when left out.")
     )
@@ -1441,55 +1435,47 @@ class GroupsRequest(BaseModel):
     )
     damping_scale: float | None = None
     evaluation: RowSelection = Field(..., description="Rows whose labels are trusted: scores are means over them.")
-    method: str = Field("datainf", description="A method that the index offers.")
+    method: str = Field(
+        "datainf",
+        description="A method that the index offers, or 'auto', as for a query.",
+    )
 
 
-class Index(BaseModel):
+class IndexSpec(BaseModel):
     """
-    An index as the API shows it. Sizes are bytes in Redis; `damping` is lambda a block at scale 0.1, null for
-    codes in the optimiser's metric.
+    A resolved index request: its digest is the index's id. Nothing here may depend on the machine.
 
-    `embedding_bytes`, part of `bytes`, is null until the baseline `embedding` is first asked for.
-
-    `progress` is the job's while the index is being built; it is not stored with the record. `built_by` is the job that
-    the data are of, where a later job has only computed again what was lost of them.
+    `joined` are the checkpoints that its codes hold, in the order of their steps; the last is `checkpoint_id`, whose
+    losses and answers are shown. It is empty for an index of one checkpoint.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    batch_tokens: int | None = None
-    blocks: list[Block] = Field([], validate_default=True)
-    built_by: str | None = None
-    bytes: int | None = None
-    bytes_per_row: float | None = None
-    calibrations: list[Calibration] = Field([], validate_default=True)
-    created_at: AwareDatetime
-    damping: dict[str, float] | None = None
-    embedding_bytes: int | None = None
-    error: dict[str, Any] | None = None
-    estimate: dict[str, Any] | None = None
-    fidelity: dict[str, Any] | None = None
-    gradient_lengths: GradientLengths | None = None
-    growth: Growth | None = None
-    id: str
-    job_id: str
-    name: str | None = None
-    namespace: str = "default"
-    parameters: int | None = None
-    precision_fidelity: dict[str, Any] | None = None
-    progress: Progress | None = None
-    ready_at: AwareDatetime | None = None
-    rows: int
-    rows_indexed: int | None = None
-    rows_per_shard: int = 0
-    shards: int = 0
-    skipped_rows: list[str] = []
-    spec: IndexSpec
-    state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
-    timings: dict[str, float] | None = None
-    truncated_rows: int | None = None
-    warnings: list[str] = []
+    batch_rows: int = 1
+    checkpoint_id: str
+    code_dtype: Literal["int8", "float16"] | str = "int8"
+    dataset_id: str
+    gradient_version: int = 1
+    gradients: GradientSettings = Field(
+        {
+            "include_bias": False,
+            "max_length": 512,
+            "on_too_long": "truncate",
+            "parts": "all",
+            "precision": "float32",
+            "reduction": "mean",
+        },
+        validate_default=True,
+    )
+    grow_from: str | None = None
+    joined: list[JoinedCheckpoint] = Field([], validate_default=True)
+    kronecker: bool = False
+    metric: Literal["gradient", "optimizer"] | str = "gradient"
+    on_non_finite: Literal["fail", "skip"] | str = "fail"
+    rank: int | None = None
+    storage: Literal["full", "compact"] | str
+    storage_dtype: Literal["float32", "float16"] | str = "float32"
 
 
 class Job(BaseModel):
@@ -1926,7 +1912,7 @@ class SweepRequest(BaseModel):
         None,
         description="How the image is made that target 'prediction' asks an image model for.",
     )
-    method: str = Field("datainf", description="A method that has a damping.")
+    method: str = Field("datainf", description="A method that has a damping, or 'auto', as for a query.")
     rows: RowSelection | None = None
     target: Literal["label", "prediction"] | str | SpanTarget = Field(
         "label",
@@ -1985,7 +1971,8 @@ class Audit(BaseModel):
     """
     An audit and, once its job succeeded, its summary; the rows are read apart, for they grow with the data set.
 
-    `columns` are those that its table has. `not_audited` names rows that the index left out.
+    `columns` are those that its table has. `not_audited` names rows that the index left out. `method_reason` says why
+    the method was taken where the request left it open ('auto').
     """
 
     model_config = ConfigDict(
@@ -2023,6 +2010,7 @@ class Audit(BaseModel):
     )
     label_names: list[str] | None = None
     method: str
+    method_reason: str | None = None
     name: str | None = None
     namespace: str = "default"
     not_audited: list[str] = []
@@ -2099,7 +2087,8 @@ class Evaluation(BaseModel):
 
 class Groups(BaseModel):
     """
-    Groups and, once their job succeeded, the figures of each, the most helpful first.
+    Groups and, once their job succeeded, the figures of each, the most helpful first. `method_reason` says why the
+    method was taken where the request left it open ('auto').
     """
 
     model_config = ConfigDict(
@@ -2115,12 +2104,61 @@ class Groups(BaseModel):
     index_id: str
     job_id: str
     method: str
+    method_reason: str | None = None
     namespace: str = "default"
     notes: list[str] = []
     request: GroupsRequest
     rows: int
     sign_convention: str = "score>0 is helpful"
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
+
+
+class Index(BaseModel):
+    """
+    An index as the API shows it. Sizes are bytes in Redis; `damping` is lambda a block at scale 0.1, null for
+    codes in the optimiser's metric.
+
+    `embedding_bytes`, part of `bytes`, is null until the baseline `embedding` is first asked for.
+
+    `progress` is the job's while the index is being built; it is not stored with the record. `built_by` is the job that
+    the data are of, where a later job has only computed again what was lost of them.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    batch_tokens: int | None = None
+    blocks: list[Block] = Field([], validate_default=True)
+    built_by: str | None = None
+    bytes: int | None = None
+    bytes_per_row: float | None = None
+    calibrations: list[Calibration] = Field([], validate_default=True)
+    created_at: AwareDatetime
+    damping: dict[str, float] | None = None
+    embedding_bytes: int | None = None
+    error: dict[str, Any] | None = None
+    estimate: dict[str, Any] | None = None
+    fidelity: dict[str, Any] | None = None
+    gradient_lengths: GradientLengths | None = None
+    growth: Growth | None = None
+    id: str
+    job_id: str
+    name: str | None = None
+    namespace: str = "default"
+    parameters: int | None = None
+    precision_fidelity: dict[str, Any] | None = None
+    progress: Progress | None = None
+    ready_at: AwareDatetime | None = None
+    rows: int
+    rows_indexed: int | None = None
+    rows_per_shard: int = 0
+    shards: int = 0
+    skipped_rows: list[str] = []
+    spec: IndexSpec
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
+    timings: dict[str, float] | None = None
+    truncated_rows: int | None = None
+    warnings: list[str] = []
 
 
 class Query(BaseModel):
@@ -2160,7 +2198,8 @@ class Query(BaseModel):
 
 class Sweep(BaseModel):
     """
-    A sweep and, once its job succeeded, its result.
+    A sweep and, once its job succeeded, its result. `method_reason` says why the method was taken where the request
+    left it open ('auto').
     """
 
     model_config = ConfigDict(
@@ -2175,6 +2214,7 @@ class Sweep(BaseModel):
     index_id: str
     job_id: str
     method: str
+    method_reason: str | None = None
     milliseconds: dict[str, float] | None = None
     namespace: str = "default"
     request: SweepRequest

@@ -86,6 +86,7 @@ class IndexRequest(TypedDict):
     code_dtype: NotRequired[Literal["int8", "float16"]]
     diffusion: NotRequired[DiffusionSettings | None]
     include_bias: NotRequired[bool]
+    join: NotRequired[bool]
     kronecker: NotRequired[bool]
     loss: NotRequired[Literal["completion", "assistant", "all"] | None]
     max_length: NotRequired[int]

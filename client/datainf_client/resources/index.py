@@ -14,6 +14,8 @@ from datainf_client.sources.ids import Named, id_of, resource_path
 from datainf_client.sources.points import Points, points_body, selection
 
 Asked = TypeVar("Asked", bound=Work)
+#: What agreed best with retraining, on the index where an evaluation judged it; the answer names it and says why.
+_AUTO = "auto"
 #: Most queries are answered within milliseconds; the first on an index loads it.
 _QUERY_SECONDS = 20
 
@@ -26,7 +28,10 @@ class Index(models.Index, Work, WithName):
     def query(
         self, points: Points, *, row_indexes: Sequence[int] | None = None, **given: Unpack[settings.QueryRequest]
     ) -> Query:
-        """Which training rows taught the model this: a row, several, a frame, or rows of a stored data set."""
+        """Which training rows taught the model this: a row, several, a frame, or rows of a stored data set.
+
+        Without a `method` the one is taken that agreed best with retraining; `method_reason` says which and why.
+        """
         return ask_query(self._session, self, points, row_indexes, given)
 
     def audit(
@@ -47,7 +52,8 @@ class Index(models.Index, Work, WithName):
         row_indexes: Sequence[int] | None = None,
         **given: Unpack[settings.GroupsRequest],
     ) -> Groups:
-        """What each group does to trusted rows: by `label`, or by a metadata column such as a source."""
+        """What each group does to trusted rows: by `label`, or by a metadata column such as a source. The method as for
+        a query."""
         return ask_groups(self._session, self, by, evaluation, row_indexes, given)
 
     def sweep(
@@ -67,7 +73,7 @@ def ask_query(
     session: Session, index: Named, points: Points, row_indexes: Sequence[int] | None, given: Mapping[str, Any]
 ) -> Query:
     """A query of an index that need not have been read."""
-    body = {**points_body(points, row_indexes), **given}
+    body = {**points_body(points, row_indexes), **_with_method(given), **given}
     return _ask(session, index, Query, body, {"Prefer": f"wait={_QUERY_SECONDS}"})
 
 
@@ -92,7 +98,8 @@ def ask_groups(
     given: Mapping[str, Any],
 ) -> Groups:
     """Groups of an index that need not have been read."""
-    return _ask(session, index, Groups, {"by": by, "evaluation": selection(evaluation, row_indexes), **given})
+    asked = {"by": by, "evaluation": selection(evaluation, row_indexes)}
+    return _ask(session, index, Groups, {**asked, **_with_method(given), **given})
 
 
 def ask_sweep(
@@ -100,6 +107,11 @@ def ask_sweep(
 ) -> Sweep:
     """A sweep of an index that need not have been read."""
     return _ask(session, index, Sweep, {**points_body(points, row_indexes), **given})
+
+
+def _with_method(given: Mapping[str, Any]) -> dict[str, str]:
+    """A damping belongs to a method: with one alone the service's default is meant."""
+    return {} if "damping_scale" in given else {"method": _AUTO}
 
 
 def _ask(

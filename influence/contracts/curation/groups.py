@@ -29,7 +29,7 @@ class GroupsRequest(Request):
         examples=["source"],
     )
     evaluation: RowSelection = Field(description="Rows whose labels are trusted: scores are means over them.")
-    method: str = Field("datainf", description="A method that the index offers.")
+    method: str = Field("datainf", description="A method that the index offers, or 'auto', as for a query.")
     damping_scale: float | None = Field(None, gt=0, le=1e6, allow_inf_nan=False)
 
 
@@ -65,13 +65,15 @@ class GroupSummary(Frozen):
 
 
 class Groups(WorkRecord):
-    """Groups and, once their job succeeded, the figures of each, the most helpful first."""
+    """Groups and, once their job succeeded, the figures of each, the most helpful first. `method_reason` says why the
+    method was taken where the request left it open ('auto')."""
 
     only_alone = frozenset({"groups"})
 
     index_id: str
     request: GroupsRequest
     method: str
+    method_reason: str | None = None
     sign_convention: str = SIGN_CONVENTION
     rows: int
     damping_scale: float | None = None
@@ -156,10 +158,15 @@ class WhatIf(Frozen):
     """What scores say of leaving rows out. `effect` is the sum of their mean scores: above 0, the loss would rise.
 
     `percentile` is the share of random sets of the same size with a lower sum. `predicted_change` is in units of loss;
-    only where the index was calibrated for the method and damping. `cost` is that of verifying; `evaluation_id` names
-    the evaluation that does it, whose report has what was predicted beside what is measured.
+    only where the index was calibrated for the method and damping, with `predicted_low` to `predicted_high` by the
+    interval of the calibration's factor, which does not hold the noise of a single training. `cost` is that of
+    verifying; `evaluation_id` names the evaluation that does it, whose report has what was predicted beside what is
+    measured. `method`, `damping_scale` and `method_reason` are those of the groups whose scores are asked.
     """
 
+    method: str
+    damping_scale: float | None = None
+    method_reason: str | None = None
     rows_removed: int
     rows_left: int
     effect: float
@@ -168,6 +175,8 @@ class WhatIf(Frozen):
     random_low: float
     random_high: float
     predicted_change: float | None = None
+    predicted_low: float | None = None
+    predicted_high: float | None = None
     groups: tuple[Balance, ...]
     labels: tuple[Balance, ...] | None = None
     curve: tuple[CurvePoint, ...]

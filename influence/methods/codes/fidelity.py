@@ -154,11 +154,24 @@ class _Measured:
         """Scores (m, n) of a method at its default damping: from whole gradients, from codes, and as re-ranked."""
         assert method.on_codes is not None
         asked = [block[self.asking] for block in self.gradients]
-        full = method.apply(method.prepare(self.blocks), dict(zip(self.blocks, asked, strict=True))).influence
+        full = self._score_fully(method, dict(zip(self.blocks, asked, strict=True)))
         state = method.on_codes.prepare(self.rows, method.damping_scale(None))
         coded = state.finish(scan_codes(self.rows.codes, state.vectors(self.projected.take(self.asking))))
         reranked = state.share_blocks(state.directions(asked), self.gradients).sum(0)
-        return (0.0 - to_numpy(full).astype(np.float64), 0.0 - coded.astype(np.float64), 0.0 - reranked)
+        return (0.0 - full, 0.0 - coded.astype(np.float64), 0.0 - reranked)
+
+    def _score_fully(self, method: Method[Any], asked: dict[str, Array]) -> Float64s:
+        """Influence (m, n) from whole gradients, summed over the checkpoints that the blocks are of.
+
+        Blocks hold the root of their checkpoint's weight: damping goes up by as much, so that each is scored as alone.
+        """
+        names, total = list(self.blocks), np.zeros((len(self.asking), len(self.gradients[0])))
+        for own, weight in self.rows.encoder.checkpoints:
+            blocks = {name: self.blocks[name] for name in names[own]}
+            state = method.prepare(blocks, method.damping_scale(None) * weight)
+            found = method.apply(state, {name: asked[name] for name in blocks}).influence
+            total += to_numpy(found).astype(np.float64)
+        return total
 
     def of_held_out(self, scores: Float64s) -> Float64s:
         """Scores (m, h - 1) of held-out rows alone, none on itself."""

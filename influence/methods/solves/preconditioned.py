@@ -29,14 +29,28 @@ from influence.methods.solves.gauss_newton import GaussNewton, GaussNewtonState,
 
 
 def invert_metric(rows: CodedRows, damping: Sequence[float]) -> Inverse:
-    """(1/(n lambda) sum c c' + I)^-1 over all blocks together in code space."""
-    basis, layout = rows.encoder.basis, rows.encoder.layout
-    values, vectors = np.linalg.eigh(rows.mean_stored / (max(damping, default=0.0) or 1.0))
-    # In the optimiser's metric the layout's columns are orthonormal: what they do not span is left as it is.
-    held_back = np.maximum(values, 0.0) / (1.0 + np.maximum(values, 0.0))
-    directions = layout.mix.astype(np.float64) @ vectors
-    inside: Float64s = np.eye(basis.width) - (directions * held_back) @ directions.T
-    return Inverse((inside,), (slice(0, basis.width),), (np.asarray(damping) > 0).astype(np.float64))
+    """(1/(n lambda) sum c c' + I)^-1 over all blocks of a checkpoint together in code space.
+
+    Of several checkpoints each has a filter of its own: codes c hold the root of its weight w, which the sum keeps, and
+    1/(n lambda w) sum c c' is its own moment.
+    """
+    encoder, strength = rows.encoder, max(damping, default=0.0) or 1.0
+    values, vectors = np.linalg.eigh(rows.mean_stored / strength)
+    # Rows in the space of codes whose sum of squares is the moment: (r, K).
+    roots = (vectors * np.sqrt(np.maximum(values, 0.0))).T @ encoder.layout.unmix.astype(np.float64)
+    inside, places = [], []
+    for blocks, weight in encoder.checkpoints:
+        own = encoder.basis.spans[blocks]
+        place = slice(own[0].start, own[-1].stop)
+        inside.append(_hold_back(roots[:, place] / weight**0.5))
+        places.append(place)
+    return Inverse(tuple(inside), tuple(places), (np.asarray(damping) > 0).astype(np.float64))
+
+
+def _hold_back(roots: Float64s) -> Float64s:
+    """(R'R + I)^-1 (k, k) of R (r, k), by the system of order r."""
+    system = np.eye(len(roots)) + roots @ roots.T
+    return np.asarray(np.eye(roots.shape[1]) - roots.T @ np.linalg.solve(system, roots), np.float64)
 
 
 def even_code_dampings(rows: CodedRows, damping_scale: float) -> list[float]:

@@ -92,3 +92,23 @@ def test_codes_in_the_optimisers_metric_answer_the_method_they_are_made_for(
 def test_a_damping_without_a_method_is_refused(client: TestClient, ready_index: dict[str, Any]) -> None:
     body = assert_problem(ask(client, ready_index, damping_scale=1.0), 422, "invalid_request")
     assert "Name the method" in body["hint"]
+
+
+def test_audits_and_sweeps_take_the_same_choice_and_say_why(
+    client: TestClient, ready_index: dict[str, Any], store: Store
+) -> None:
+    path = f"/v1/indexes/{ready_index['id']}"
+    audit = client.post(f"{path}/audits", json={"method": "auto"}).json()
+    assert (audit["method"], audit["request"]["method"], audit["damping_scale"]) == ("proximal", "proximal", 3.0)
+    assert "No evaluation judged this index" in audit["method_reason"]
+    found = judge(store, ready_index["id"], {"cosine": (0.8, 0.7), "exact": (0.5, 0.4)})
+    audit = client.post(f"{path}/audits", json={"method": "auto"}).json()
+    assert audit["method"] == "exact"  # cosine has no self-influence
+    assert found in audit["method_reason"]
+    only_loss = client.post(f"{path}/audits", json={"method": "auto", "signals": ["loss"]}).json()
+    assert only_loss["method"] == "cosine"
+    sweep = client.post(f"{path}/sweeps", json={"examples": [EXAMPLE], "method": "auto"}).json()
+    assert (sweep["method"], sweep["default_damping_scale"]) == ("exact", 3.0)  # nor does it have a damping
+    assert found in sweep["method_reason"]
+    named = client.post(f"{path}/audits", json={}).json()
+    assert (named["method"], named["method_reason"]) == ("datainf", None)

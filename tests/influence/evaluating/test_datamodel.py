@@ -56,6 +56,18 @@ def test_a_known_scale_is_found_within_its_interval() -> None:
     assert found.scale == pytest.approx(linregress(sums, changes).slope, rel=1e-9)
     assert found.correlation == pytest.approx(linregress(sums, changes).rvalue, rel=1e-9)
     assert found.error < found.spread
+    assert found.slope == pytest.approx(1.0, abs=0.15)
+
+
+def test_a_scale_that_fails_on_held_out_subsets_is_withheld() -> None:
+    rng = np.random.default_rng(7)
+    sums = np.append(rng.normal(size=23), 30.0)  # one subset makes the scale; without it there is another one
+    found = calibrate(sums, np.append(1.0 * sums[:-1], 3.0), seed=0)
+    assert found.low > 0
+    assert found.slope is not None
+    assert not 0.8 <= found.slope <= 1.25
+    assert not found.is_useful
+    assert calibrate(sums[:5], sums[:5], seed=0).slope is None
 
 
 def test_scores_that_say_nothing_have_no_useful_scale() -> None:

@@ -63,7 +63,7 @@ def ask(worker: Runtime, classifier: TinyCheckpoint, finished: Any) -> Ask:
 def table_of(evaluation: Evaluation) -> list[dict[str, Any]]:
     assert evaluation.state == "succeeded", evaluation.error
     assert evaluation.report is not None
-    (table,) = evaluation.report.tables
+    table = evaluation.report.tables[0]
     return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
 
@@ -100,6 +100,32 @@ def test_what_lds_predicts_is_the_summed_influence_of_a_subset(worker: Runtime, 
     assert np.asarray(kept["predicted"]["exact"]) == pytest.approx(
         expected, rel=1e-3, abs=1e-4 * np.abs(expected).max()
     )
+
+
+def test_baselines_without_gradients_are_held_against_the_same_trainings(
+    worker: Runtime, ask: Ask, rows: Dataset
+) -> None:
+    methods = [{"method": "datainf"}, {"method": "cosine"}]
+    found = ask(kind="lds", dataset_id=rows.id, rows=24, subsets=6, methods=methods)
+    assert found.report is not None
+    table = found.report.tables[-1]
+    lines: dict[Any, dict[str, Any]] = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    assert set(lines) == {"embedding", "loss"}
+    lds = found.report.figures["lds"]
+    best = max(lds, key=lambda name: lds[name]["lds"])
+    for name, line in lines.items():
+        assert line["best method"] == best
+        assert line["ahead"] == pytest.approx(lds[best]["lds"] - line["LDS"], abs=1e-9)
+        assert line["ahead low"] <= line["ahead"] <= line["ahead high"]
+        assert found.report.figures["baselines"][name]["lds"] == line["LDS"]
+    assert any("Similarity of embeddings" in sentence for sentence in found.report.reading)
+    assert set(lds) == {"datainf", "cosine"}  # 'auto' and sweeps look there
+    setting = read_setting(worker, found, seed=0)
+    trained = train_on(worker, found, setting.train, seed=0, watch=lambda _done, _total: None)
+    losses = trained.losses(worker, setting.train)
+    kept = np.asarray(worker.store.evaluation_data.results(found.id)[0]["baselines"]["loss"])
+    subsets = draw_subsets(24, 6, 0.5, seed=0)
+    np.testing.assert_allclose(kept, np.repeat((subsets @ losses)[:, None], kept.shape[1], axis=1), rtol=1e-3)
 
 
 def test_a_piece_computed_again_gives_the_same(worker: Runtime, ask: Ask, rows: Dataset) -> None:
@@ -194,11 +220,14 @@ def test_calibrating_an_index_says_whether_its_scores_have_a_size(
     expected = ["datainf", "hessian_free", "exact", "joint", "proximal", "preconditioned"]
     assert [row["method"] for row in table] == expected
     assert all(row["scale low"] <= row["scale high"] for row in table)
-    assert all((row["usable"] == "yes") == (row["scale low"] > 0) for row in table)
+    for row in table:
+        holds = row["scale low"] > 0 and 0.8 <= row["held-out slope"] <= 1.25
+        assert (row["usable"] == "yes") == holds
     kept = worker.store.indexes.require(index.id).calibrations
-    assert [(one.method, one.scale, one.evaluation_id) for one in kept] == [
-        (row["method"], row["scale"], found.id) for row in table
+    assert [(one.method, one.scale, one.slope, one.evaluation_id) for one in kept] == [
+        (row["method"], row["scale"], row["held-out slope"], found.id) for row in table
     ]
+    assert kept[0].left_out_share == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("is_useful", [True, False])
@@ -277,14 +306,14 @@ def test_two_trainings_per_subset_show_the_ceiling_and_every_methods_share(ask: 
     methods = [{"method": "datainf"}, {"method": "preconditioned", "epochs": [1]}]
     found = ask(kind="lds", dataset_id=rows.id, rows=24, subsets=6, retrain_seeds=2, methods=methods)
     assert found.report is not None
-    table, ceiling = found.report.tables
+    table, ceiling, _ = found.report.tables
     assert found.pieces == 13
     columns = dict(zip(table.columns, zip(*table.rows, strict=True), strict=True))
     assert columns["method"] == ("datainf", "preconditioned, after epoch 1")
     figures = found.report.figures["ceiling"]
     assert figures["trainings"] == 2
     if figures["mean"] is None:
-        assert "do not agree at all" in found.report.reading[-1]
+        assert "do not agree at all" in " ".join(found.report.reading)
         assert columns["share of ceiling"] == (None, None)
     else:
         assert [row[2] for row in ceiling.rows] == [figures["one"], figures["mean"]]

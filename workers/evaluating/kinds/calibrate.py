@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from influence.contracts.common import Json
 from influence.contracts.evaluation import CalibrateRequest, Cell, Evaluation, Picture, Report, Series, Table
 from influence.contracts.index import Calibration, Index
-from influence.evaluating.datamodel import calibrate
+from influence.evaluating.datamodel import SLOPES, calibrate
 from influence.methods.registry import get_method
 from influence.ranking import scores_of
 from workers.evaluating.base import Watch
@@ -24,8 +24,9 @@ from workers.evaluating.training_progress import Steps
 from workers.runtime.state import Runtime
 
 _SEED = 0
-_KEPT = ("method", "damping_scale", "scale", "low", "high", "correlation", "is_useful")
-_COLUMNS = ("method", "damping scale", "scale", "scale low", "scale high", "correlation", "error", "spread", "usable")
+_KEPT = ("method", "damping_scale", "scale", "low", "high", "correlation", "slope", "left_out_share", "is_useful")
+_FITTED = ("scale", "scale low", "scale high", "correlation", "error", "spread", "held-out slope")
+_COLUMNS = ("method", "damping scale", *_FITTED, "usable")
 
 
 class Calibrate:
@@ -45,7 +46,7 @@ class Calibrate:
         return measure_subset(runtime, evaluation, setting, subsets[int(piece["subset"])], int(piece["subset"]), watch)
 
     def report(self, evaluation: Evaluation, pieces: Sequence[Json], results: Sequence[Json]) -> Report:
-        """One line a method, usable where its interval keeps clear of zero."""
+        """One line a method, usable where its interval keeps clear of zero and held-out changes are as predicted."""
         request = _request_of(evaluation)
         changes = [float(np.mean(result["losses"])) for result in results if "losses" in result]
         sums = next(result["left_out"] for result in results if "left_out" in result)
@@ -65,6 +66,7 @@ class Calibrate:
                     found.correlation,
                     found.error,
                     found.spread,
+                    found.slope,
                     usable,
                 )
             )
@@ -73,7 +75,13 @@ class Calibrate:
                 Series(label=choice.title, x=tuple(predicted), y=tuple(np.asarray(changes) - np.mean(changes)))
             )
             figures.append(
-                {"method": choice.method, "damping_scale": scale, **asdict(found), "is_useful": found.is_useful}
+                {
+                    "method": choice.method,
+                    "damping_scale": scale,
+                    "left_out_share": 1 - request.subset_share,
+                    **asdict(found),
+                    "is_useful": found.is_useful,
+                }
             )
         return Report(
             tables=(_table(request, rows),),
@@ -112,7 +120,8 @@ def _table(request: CalibrateRequest, rows: Sequence[tuple[Cell, ...]]) -> Table
         columns=_COLUMNS,
         rows=tuple(rows),
         note=f"{request.subsets} trainings on random {request.subset_share:.0%} of the rows. 'spread' is the root mean "
-        "square of the measured changes, 'error' what the scale leaves of it.",
+        "square of the measured changes, 'error' what the scale leaves of it. 'held-out slope': of measured on "
+        f"predicted changes, each third of the subsets by the others; usable from {SLOPES[0]} to {SLOPES[1]}.",
     )
 
 
@@ -130,7 +139,10 @@ def _draw(series: Sequence[Series]) -> Picture:
 def _read(figures: Sequence[Json]) -> tuple[str, ...]:
     useful = [one for one in figures if one["is_useful"]]
     if not useful:
-        return ("No method's scale keeps clear of zero: scores of this index say nothing about the size of changes.",)
+        return (
+            "No method's scale keeps clear of zero and holds on subsets that it was not fitted to: scores of this "
+            "index say nothing about the size of changes.",
+        )
     best = max(useful, key=lambda one: float(one["correlation"]))
     return (
         f"'{best['method']}' predicts changes best (correlation {best['correlation']:.2f}): leaving out rows changes "

@@ -15,9 +15,13 @@ from influence.evaluating.draws import draw_subsets, training_seed
 from workers.evaluating.base import Watch
 from workers.evaluating.experiment_rows import Setting, read_setting
 from workers.evaluating.index_scores import score_indexed
+from workers.evaluating.kinds.lds_baselines import score_baselines
 from workers.evaluating.kinds.lds_report import make_report
 from workers.evaluating.run import Floats, rounded, score_run, titles, train_on
 from workers.evaluating.training_progress import Steps
+from workers.gradients.collector import GradientCollector
+from workers.runtime.models import HotModel
+from workers.runtime.open import open_model, require_ready
 from workers.runtime.state import Runtime
 
 #: Compact rank of the default table: up to 32 numbers per block, 854 bytes per row with 25 blocks.
@@ -58,9 +62,13 @@ class Lds:
         setting = _read(runtime, evaluation, seed)
         subsets = subsets_of(_request_of(evaluation), len(setting.train), seed)
         if "subset" not in piece:
-            found = _score(runtime, evaluation, setting, seed, watch)
-            predicted = {title: rounded(predict_losses(influence, subsets)) for title, influence in found.items()}
-            return {"seed": seed, "predicted": predicted, "rows": len(setting.train), "tests": len(setting.test)}
+            found, baselines = _score(runtime, evaluation, setting, seed, watch)
+            predicted, stand_ins = (
+                {title: rounded(predict_losses(influence, subsets)) for title, influence in part.items()}
+                for part in (found, baselines)
+            )
+            sizes = {"rows": len(setting.train), "tests": len(setting.test)}
+            return {"seed": seed, "predicted": predicted, "baselines": stand_ins, **sizes}
         number, repeat = int(piece["subset"]), int(piece.get("repeat", 0))
         drawn = 0 if _request_of(evaluation).same_seed else number
         return measure_subset(runtime, evaluation, setting, subsets[number], drawn, watch, repeat=repeat)
@@ -115,13 +123,21 @@ def subsets_of(request: LdsRequest | CalibrateRequest, rows: int, seed: int) -> 
     return draw_subsets(rows, request.subsets, request.subset_share, seed=seed)
 
 
-def _score(runtime: Runtime, evaluation: Evaluation, setting: Setting, seed: int, watch: Watch) -> dict[str, Floats]:
+def _score(
+    runtime: Runtime, evaluation: Evaluation, setting: Setting, seed: int, watch: Watch
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Influence (m, n) by the titles of methods, and of baselines."""
     request = _request_of(evaluation)
     steps = Steps(watch)
     if request.index_id is not None:
-        return score_indexed(runtime, evaluation, setting.test, _choices(request), steps.touch)
-    trail, _ = score_run(runtime, evaluation, setting, _choices(request), seed=seed, steps=steps)
-    return trail.influence
+        found = score_indexed(runtime, evaluation, setting.test, _choices(request), steps.touch)
+        model = open_model(runtime, require_ready(runtime, request.index_id))
+        return found, score_baselines(runtime, model, setting.train, setting.test)
+    trail, trained = score_run(runtime, evaluation, setting, _choices(request), seed=seed, steps=steps)
+    steps.touch(0)
+    loaded = trained.loaded
+    model = HotModel(GradientCollector(loaded.model, loaded.task.row_losses), loaded.task)
+    return trail.influence, score_baselines(runtime, model, setting.train, setting.test)
 
 
 def _choices(request: LdsRequest) -> tuple[MethodChoice, ...]:

@@ -11,6 +11,7 @@ from influence.contracts.evaluation import Cell, LdsRequest, Picture, Report, Ta
 from influence.evaluating.datamodel import linear_datamodelling_scores, ratio_interval
 from influence.evaluating.reliability import Ceiling, agreement_of_trainings, find_ceiling, share_of_ceiling
 from influence.evaluating.statistics import mean_and_interval
+from workers.evaluating.kinds.lds_baselines import compare_baselines, read_baselines, tabulate_baselines
 from workers.evaluating.kinds.lds_ceiling import read_ceiling, tabulate_ceiling
 from workers.evaluating.pictures import with_interval
 
@@ -29,6 +30,8 @@ def make_report(request: LdsRequest, names: Sequence[str], runs: Sequence[Json])
     pooled = {name: np.concatenate(values) for name, values in by_seed.items()}
     found = {name: _figures(name, pooled, by_seed[name], groups) for name in names}
     ceiling = _find_ceiling(request, runs, pooled, groups, found)
+    best = max(names, key=lambda name: float(found[name]["lds"]))
+    baselines = compare_baselines(runs, pooled, groups, best)
     series = with_interval("LDS", names, [found[name] for name in names], "lds")
     picture = Picture(
         name="lds",
@@ -40,12 +43,22 @@ def make_report(request: LdsRequest, names: Sequence[str], runs: Sequence[Json])
     )
     losses = [float(np.mean(run["measured"])) for run in runs]
     return Report(
-        tables=(_table(request, runs, found), *(() if ceiling is None else (tabulate_ceiling(request, ceiling),))),
+        tables=(
+            _table(request, runs, found),
+            *(() if ceiling is None else (tabulate_ceiling(request, ceiling),)),
+            *((tabulate_baselines(baselines),) if baselines else ()),
+        ),
         pictures=(picture,),
-        reading=(*_read(found), *(() if ceiling is None else read_ceiling(ceiling, found)), *_read_seeds(request)),
+        reading=(
+            *_read(found),
+            *(() if ceiling is None else read_ceiling(ceiling, found)),
+            *read_baselines(baselines),
+            *_read_seeds(request),
+        ),
         figures={
             "lds": found,
             "mean_test_loss_of_subsets": losses,
+            "baselines": baselines,
             **({} if ceiling is None else {"ceiling": ceiling.to_json()}),
         },
     )

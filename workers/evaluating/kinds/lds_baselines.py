@@ -1,0 +1,102 @@
+"""What needs no gradient, held against the same retrainings: similarity of embeddings, and the rows' own losses.
+
+What scores say that these do not is what influence is worth on a data set.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from influence.contracts.common import Json
+from influence.contracts.evaluation import Cell, Table
+from influence.errors import UnsupportedModule
+from influence.evaluating.datamodel import linear_datamodelling_scores, ratio_interval
+from influence.evaluating.statistics import mean_and_interval
+from workers.rows import EncodedRow, Row
+from workers.runtime.embeddings import embed_rows
+from workers.runtime.models import HotModel
+from workers.runtime.row_stream import stream_forward
+from workers.runtime.state import Runtime
+
+_SEED = 0
+_COLUMNS = ("baseline", "LDS", "LDS low", "LDS high", "best method", "ahead", "ahead low", "ahead high", "over")
+Floats = NDArray[np.float64]
+
+
+def score_baselines(runtime: Runtime, model: HotModel, train: Sequence[Row], test: Sequence[Row]) -> dict[str, Floats]:
+    """Influence (m, n) that each baseline stands in for: rows that read alike help, rows of high loss harm everybody.
+
+    Of a model that tells no hidden states there are no embeddings.
+    """
+    rows, tests = model.task.tokenise(train), model.task.tokenise(test)
+    losses = _losses(runtime, model, rows)
+    found: dict[str, Floats] = {"loss": np.tile(losses, (len(tests), 1))}
+    try:
+        here, there = (embed_rows(runtime, model, part).double().numpy() for part in (tests, rows))
+    except UnsupportedModule:
+        return found
+    return {"embedding": -here @ there.T, **found}
+
+
+def _losses(runtime: Runtime, model: HotModel, encoded: Sequence[EncodedRow]) -> Floats:
+    losses = np.empty(len(encoded))
+    for positions, found in stream_forward(runtime, model, encoded, model.task.row_losses):
+        losses[positions] = found.double().cpu().numpy()
+    return losses
+
+
+def compare_baselines(
+    runs: Sequence[Json], pooled: Mapping[str, Floats], groups: NDArray[np.int64], best: str
+) -> dict[str, Json]:
+    """Figures of every baseline that all runs have, `best` being the method that agrees best: its lead is over the
+    same test points."""
+    names = [name for name in runs[0].get("baselines", {}) if all(name in run.get("baselines", {}) for run in runs)]
+    found: dict[str, Json] = {}
+    for name in names:
+        scores = np.concatenate([linear_datamodelling_scores(run["baselines"][name], run["measured"]) for run in runs])
+        mean, low, high = mean_and_interval(scores, seed=_SEED)
+        over = ratio_interval(pooled[best], scores, groups, seed=_SEED)
+        found[name] = {
+            "lds": mean,
+            "low": low,
+            "high": high,
+            "best_method": best,
+            "ahead": list(mean_and_interval(pooled[best] - scores, seed=_SEED)),
+            "over": [value if np.isfinite(value) else None for value in over],
+        }
+    return found
+
+
+def tabulate_baselines(found: Mapping[str, Json]) -> Table:
+    """A line per baseline, and how far the best method is ahead of it."""
+    rows: list[tuple[Cell, ...]] = [
+        (name, one["lds"], one["low"], one["high"], one["best_method"], *one["ahead"], one["over"][0])
+        for name, one in found.items()
+    ]
+    return Table(
+        name="baselines",
+        title="Baselines: what needs no gradient",
+        columns=_COLUMNS,
+        rows=tuple(rows),
+        note="'embedding': rows that read alike help; 'loss': rows of high loss harm every test point. Both by the "
+        "model after its training. 'ahead': the best method's score less the baseline's on the same test points; "
+        "'over': the ratio.",
+    )
+
+
+def read_baselines(found: Mapping[str, Json]) -> tuple[str, ...]:
+    """What influence adds that similarity cannot, in a sentence."""
+    if "embedding" not in found:
+        return ()
+    one = found["embedding"]
+    ahead, low, high = one["ahead"]
+    if low <= 0:
+        return (
+            f"Similarity of embeddings reaches {one['lds']:.3f}: no method here can be told to say more than which "
+            "rows read alike.",
+        )
+    return (
+        f"Similarity of embeddings reaches {one['lds']:.3f}: '{one['best_method']}' is {ahead:.3f} ahead ({low:.3f} to "
+        f"{high:.3f}), which is what influence says beyond rows that read alike.",
+    )
