@@ -54,10 +54,10 @@ def assert_without_barrier(page: Page) -> None:
 
 
 def test_a_data_set_and_an_audit_show_their_pictures(page: Page, pictures: Pictures) -> None:
-    for path in (f"/ui/datasets/{pictures.dataset_id}", f"/ui/audits/{pictures.audit_id}"):
-        open_view(page, path)
+    for path, held in ((f"datasets/{pictures.dataset_id}", ".pictures img"), (f"audits/{pictures.audit_id}", "td img")):
+        open_view(page, f"/ui/{path}")
         assert_without_barrier(page)
-        assert page.locator("main td img").count() == ROWS
+        assert page.locator(held).count() == ROWS
         assert str(page.locator("main img").first.get_attribute("src")).startswith("blob:")
 
 

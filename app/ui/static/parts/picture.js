@@ -1,8 +1,6 @@
 /** The image of a row: a thumbnail fetched with the key, or one that an answer holds. */
 
-import { h } from "../html.js";
-import { call } from "../api.js";
-import { rowText } from "../format.js";
+import { call, clip, fileInput, h, rowText } from "../kit.js";
 
 /** The image of row `index` of a data set, at most `size` pixels a side; nothing where it has none. */
 export function picture(row, dataset, index, size = 96) {
@@ -13,6 +11,10 @@ export function picture(row, dataset, index, size = 96) {
   return shown;
 }
 
+/** A cell of a table: what a row shows and says, at most `length` characters, and more. */
+export const rowCell = ({ row, row_index: index }, dataset, length, ...more) =>
+  h("td.text", picture(row, dataset, index), clip(rowText(row), length), more);
+
 async function held({ png }, dataset, index, size) {
   if (!png) return (await call(`/v1/datasets/${dataset}/rows/${index}/image?size=${size}`)).blob();
   return new Blob([Uint8Array.from(atob(png), (byte) => byte.charCodeAt(0))], { type: "image/png" });
@@ -20,7 +22,7 @@ async function held({ png }, dataset, index, size) {
 
 /** A field for the image that is asked about; `read` gives it in base64. */
 export function pictureInput() {
-  const input = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp", required: true });
+  const input = fileInput("image/png,image/jpeg,image/webp");
   input.read = () => new Promise((resolve) => {
     const reader = new FileReader();
     reader.onload = () => resolve(reader.result);
