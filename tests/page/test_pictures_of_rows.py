@@ -1,6 +1,5 @@
 """A set of images on the page: from an audit to a cleaned data set, with the pictures at hand."""
 
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
-from support.stories.page import Story, open_view
+from support.stories.page import Story, open_view, zip_adapter
 from support.uploads.image_models import make_image_classifier
 from support.uploads.images import COLOURS, draw_image, make_image_zip, png_bytes
 
@@ -30,12 +29,10 @@ def pictures(story: Story, wait_until: Callable[..., None]) -> Pictures:
     """An image classifier, its rows, a ready index and a finished audit."""
     service, folder = story.service, story.folder / "pictures"
     tiny = make_image_classifier(folder)
-    packed = folder / "adapter.zip"
-    with zipfile.ZipFile(packed, "w") as archive:
-        for file in tiny.adapter.iterdir():
-            archive.write(file, file.name)
     form = {"base_model": str(tiny.base)}
-    checkpoint = service.post("/v1/checkpoints", data=form, files={"adapter": ("adapter.zip", packed.read_bytes())})
+    checkpoint = service.post(
+        "/v1/checkpoints", data=form, files={"adapter": ("adapter.zip", zip_adapter(tiny.adapter))}
+    )
     names = [f"{list(COLOURS)[at % len(COLOURS)]}/{at}.png" for at in range(ROWS)]
     drawn = {name: png_bytes(draw_image(at, (32, 24))) for at, name in enumerate(names)}
     content = make_image_zip(folder / "shapes.zip", drawn).read_bytes()

@@ -78,16 +78,18 @@ export async function list(path, signal) {
  * @returns {Promise<object>} the final job
  */
 export async function watch(jobId, show, signal) {
-  const forgive = (error) => {
-    if (error.name === "AbortError" || [401, 403, 404].includes(error.status)) throw error;
-    return null;
-  };
   for (;;) {
     const job = (await follow(jobId, show, signal).catch(forgive)) ?? (await get(`/v1/jobs/${jobId}`, signal).catch(forgive));
     if (job) show(job);
     if (job && isFinal(job)) return job;
     await pause(1000, signal);
   }
+}
+
+/** Whatever may pass is waited for. */
+function forgive(error) {
+  if (error.name === "AbortError" || [401, 403, 404].includes(error.status)) throw error;
+  return null;
 }
 
 /** The final job of an event stream; null where the stream ends before. */

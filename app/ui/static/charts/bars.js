@@ -33,6 +33,6 @@ export const shareList = (shares) =>
 export function mix(values, name = String) {
   const counts = new Map();
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
-  const sorted = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 8);
+  const sorted = [...counts].toSorted((a, b) => b[1] - a[1]).slice(0, 8);
   return shareList(sorted.map(([value, number]) => [name(value), number / values.length, String(number)]));
 }

@@ -51,7 +51,7 @@ function brush(drawing, valueAt, showRange, onrange) {
     const box = drawing.getBoundingClientRect();
     return valueAt(Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) * WIDTH);
   };
-  const bounds = (event) => [start, at(event)].sort((a, b) => a - b);
+  const bounds = (event) => [start, at(event)].toSorted((a, b) => a - b);
   drawing.addEventListener("pointerdown", (event) => {
     start = at(event);
     drawing.setPointerCapture(event.pointerId);

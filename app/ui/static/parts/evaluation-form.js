@@ -21,13 +21,12 @@ export const costText = ({ trainings, steps, seconds }) =>
 /** The form of an index; `datasets` are those that test points may come from. */
 export function evaluationForm(index, dataset, datasets) {
   const kind = choice(Object.entries(KINDS).map(([name, { asks }]) => [name, asks]));
-  const tests = datasetChoice([{ id: "", name: "a tenth of the training rows", rows: Math.floor(dataset.rows / 10) }, ...datasets],
-    datasets.find((item) => item.id !== dataset.id)?.id);
+  const tests = datasetChoice(datasets, datasets.find((item) => item.id !== dataset.id)?.id);
   const [many, epochs] = [numberInput(1, 1, 2000), numberInput(6, 1, 1000)];
   const box = field("", many);
   const cost = faint();
   const tell = () => {
-    const trainings = KINDS[kind.value].trainings(Number(many.value), tests.value ? dataset.rows : 0.9 * dataset.rows);
+    const trainings = KINDS[kind.value].trainings(Number(many.value), index.rows_indexed);
     replace(cost, "Takes ", costText(costOf(index, trainings, Number(epochs.value))), ".");
   };
   const choose = () => {
@@ -38,7 +37,7 @@ export function evaluationForm(index, dataset, datasets) {
   };
   kind.addEventListener("change", choose);
   const act = async () => {
-    const made = await post("/v1/evaluations", { kind: kind.value, index_id: index.id, evaluation_dataset_id: tests.value || undefined,
+    const made = await post("/v1/evaluations", { kind: kind.value, index_id: index.id, evaluation_dataset_id: tests.value,
       recipe: { epochs: Number(epochs.value), batch_rows: BATCH_ROWS }, ...KINDS[kind.value].request(Number(many.value), index.spec.metric) });
     go(`/evaluations/${made.id}`);
   };

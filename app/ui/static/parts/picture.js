@@ -5,8 +5,7 @@ import { call, clip, fileInput, h, rowText } from "../kit.js";
 /** The image of row `index` of a data set, at most `size` pixels a side; nothing where it has none. */
 export function picture(row, dataset, index, size = 96) {
   if (!row.image?.digest) return null;
-  const shown = h("img", { class: ["picture", size > 96 && "large"], alt: rowText(row) });
-  shown.onload = () => URL.revokeObjectURL(shown.src);
+  const shown = h("img", { class: ["picture", size > 96 && "large"], alt: rowText(row), onload: () => URL.revokeObjectURL(shown.src) });
   held(row.image, dataset, index, size).then((blob) => { shown.src = URL.createObjectURL(blob); }, () => {});
   return shown;
 }
@@ -25,7 +24,7 @@ export function pictureInput() {
   const input = fileInput("image/png,image/jpeg,image/webp");
   input.read = () => new Promise((resolve) => {
     const reader = new FileReader();
-    reader.onload = () => resolve(reader.result);
+    reader.addEventListener("load", () => resolve(reader.result));
     reader.readAsDataURL(input.files[0]);
   });
   return input;

@@ -57,12 +57,12 @@ function sourceFields(context, start) {
   let chosen = start.examples && typed ? typed : stored;
   const body = h("div", chosen.element);
   const tabs = typed && [["A row", stored], ["Typed", typed]].map(([name, fields]) => {
-    const tab = h("button", { type: "button", "aria-pressed": String(chosen === fields) }, name);
-    tab.onclick = () => {
+    const choose = () => {
       chosen = fields;
       for (const other of tabs) other.ariaPressed = String(other === tab);
       replace(body, fields.element);
     };
+    const tab = h("button", { type: "button", "aria-pressed": String(chosen === fields), onclick: choose }, name);
     return tab;
   });
   return Object.assign(() => chosen, { element: h("div", h("div.tabs", tabs), body) });

@@ -14,7 +14,7 @@ export const tokenLosses = (read) => [marked(piecesOf(read, read.losses), () => 
 
 function marked(pieces, kindOf, say) {
   const most = Math.max(...pieces.map(({ value }) => Math.abs(value ?? 0)), 1e-30);
-  const first = pieces.filter(({ value }) => value).sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, SHOWN);
+  const first = pieces.filter(({ value }) => value).toSorted((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, SHOWN);
   return [
     h("p.text.tokens", pieces.map(({ text, value }) => {
       const level = Math.round((4 * Math.abs(value ?? 0)) / most);

@@ -9,7 +9,6 @@ import { shareList } from "../charts/bars.js";
 export async function show(screen, { query: { from, to }, signal }) {
   const found = await get(withQuery("/v1/comparisons", { from, to }), signal);
   const [before, after] = await Promise.all([from, to].map((id) => get(`/v1/indexes/${id}`, signal)));
-  const side = (index) => link(`/indexes/${index.id}`, index.name ?? shortId(index.id));
   replace(screen, h("h1", "What changed?"),
     h("p.lead", "From ", side(before), " to ", side(after), ". ", link(withQuery("/compare", { from: to, to: from }), "The other way round")),
     rowChanges(found.rows),
@@ -17,6 +16,8 @@ export async function show(screen, { query: { from, to }, signal }) {
     found.audits && audits(found.audits),
     found.notes.map((note) => faint(note)));
 }
+
+const side = (index) => link(`/indexes/${index.id}`, index.name ?? shortId(index.id));
 
 function rowChanges(rows) {
   const shown = [["removed", "Gone"], ["added", "Come"], ["relabelled", "With another label"]];

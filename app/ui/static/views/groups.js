@@ -27,9 +27,10 @@ export async function show(screen, { groups: id, signal }) {
 const nameOf = (group) => rowHead(clip(group.group ?? "(none)", 40));
 const score = (value) => h("td", { class: ["number", sideOf(value)] }, value === null ? "–" : arrowed(value));
 
+const rows = (title, shown) => h("section", h("h3", title), plainList(shown.map((row) => h("span.text",
+  h("span", { class: sideOf(row.score) }, arrowed(row.score)), " ", clip(rowText(row.row), 240)))));
+
 function line(group, limits) {
-  const rows = (title, shown) => h("section", h("h3", title), plainList(shown.map((row) => h("span.text",
-    h("span", { class: sideOf(row.score) }, arrowed(row.score)), " ", clip(rowText(row.row), 240)))));
   const open = () => openDialog(group.group ?? "(none)", rows("Most helpful rows", group.best), rows("Most harmful rows", group.worst));
   return [nameOf(group), number(count(group.rows)), score(group.mean_score),
     cell(interval(group, ...limits)),

@@ -62,13 +62,15 @@ function flatten(value, prefix = "") {
   return Object.assign({}, ...Object.entries(value).map(([name, inner]) => flatten(inner, prefix ? `${prefix} · ${name}` : name)));
 }
 
+const items = (kind, found, name, said) => plainList(found.map((item) => [
+  link(`/${kind}/${item.id}`, item.name ?? name(item)), aside(` ${said(item)}, ${ago(item.created_at)}`)]));
+const agreement = ({ accuracy }) => (accuracy != null ? `, the model agrees with ${percent(accuracy, 1)} of labels` : "");
+
 async function fillWork(element, index, dataset, signal) {
   const [audits, evaluations, reviews, datasets, indexes] = await Promise.all([
     list(`/v1/audits?index_id=${index.id}`, signal), list(`/v1/evaluations?index_id=${index.id}`, signal),
     list(`/v1/reviews?dataset_id=${index.spec.dataset_id}`, signal), list("/v1/datasets", signal), list("/v1/indexes?state=succeeded", signal),
   ]);
-  const items = (kind, found, name, said) => plainList(found.map((item) => [link(`/${kind}/${item.id}`, item.name ?? name(item)), aside(` ${said(item)}, ${ago(item.created_at)}`)]));
-  const agreement = ({ accuracy }) => (accuracy != null ? `, the model agrees with ${percent(accuracy, 1)} of labels` : "");
   replace(element,
     section("Audits", audits.length
       ? items("audits", audits, (audit) => `Audit by ${audit.signals.map((one) => one.name).join(", ")}`, (audit) => audit.state + agreement(audit))

@@ -10,7 +10,7 @@ export async function show(screen, { signal }) {
   await lookAgain(async () => {
     const found = await Promise.all(Object.entries(KINDS).map(async ([kind, place]) =>
       (await list(`/v1/${place}`, signal)).map((item) => ({ ...item, kind, place }))));
-    const work = found.flat().sort((a, b) => b.created_at.localeCompare(a.created_at));
+    const work = found.flat().toSorted((a, b) => b.created_at.localeCompare(a.created_at));
     replace(body, work.length ? workTable(work) : empty("Nothing was asked yet."));
     return work;
   }, signal);

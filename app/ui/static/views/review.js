@@ -211,8 +211,9 @@ function paintCard(view) {
 
 const keyButton = (key, text, act) => button([h("kbd", key), ` ${text}`], act);
 
+const known = (pairs) => pairs.filter(([, value]) => value != null);
+
 function signals(row) {
-  const known = (pairs) => pairs.filter(([, value]) => value != null);
   const shares = known([["suspicion", row.suspicion, short(row.suspicion), "harmful"], ["probability of its label", row.probability, short(row.probability)]]);
   const figures = known([["loss", row.loss], ["self-influence", row.self_influence], ["margin", row.margin], ["score", row.score]]);
   return [shares.length > 0 && shareList(shares), figures.length > 0 && faint(figures.map(([name, value]) => `${name} ${short(value)}`).join(" · "))];
