@@ -33,12 +33,19 @@ class RoundRobin:
         return [*self.replicas[first:], *self.replicas[:first]]
 
 
+class _Server(ThreadingHTTPServer):
+    """Ends without waiting for connections that a browser opened and never used."""
+
+    daemon_threads = True
+    block_on_close = False
+
+
 @contextmanager
 def round_robin(replicas: Sequence[str], *, loses_events: bool = False) -> Iterator[RoundRobin]:
     """Proxy on a free port until the block ends."""
     proxy = RoundRobin(replicas, loses_events)
     with httpx.Client(timeout=600) as client:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(proxy, client))
+        server = _Server(("127.0.0.1", 0), _handler(proxy, client))
         proxy.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -94,7 +94,8 @@ function storedFields({ datasets, dataset }, start) {
   const select = datasetChoice(datasets.filter((item) => !dataset || item.kind === dataset.kind), start.rows?.dataset_id ?? dataset?.id);
   const number = numberInput(start.rows?.row_indexes?.[0] ?? 0);
   const sample = h("p.text.faint");
-  const answer = h("textarea", { rows: 3, readonly: true });
+  // Where nothing may be typed at all, the keyboard selects nothing either.
+  const answer = h("textarea", { rows: 3, onbeforeinput: (event) => event.preventDefault() });
   const look = async () => {
     const page = await find(`/v1/datasets/${select.value}/rows?offset=${Number(number.value)}&length=1`);
     const row = page?.data[0];
