@@ -6,8 +6,9 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from support.processes.serving import Service
@@ -20,6 +21,9 @@ HOSTILE = (
     "word " * 20_000,
     "javascript:alert(1) ${7*7} {{7*7}} </textarea>",
 )
+
+
+SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,12 @@ def zip_adapter(folder: Path) -> bytes:
         for file in folder.iterdir():
             archive.write(file, file.name)
     return packed.getvalue()
+
+
+def assert_without_barrier(page: Page) -> None:
+    """What is shown breaks no rule of WCAG 2.2 AA that a program can check."""
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
+    assert found.violations_count == 0, found.generate_report()
 
 
 def open_view(page: Page, path: str) -> None:
