@@ -30,7 +30,8 @@ def main(url: str, folder: Path) -> None:
 def prepare(client: httpx.Client) -> tuple[Any, dict[str, str]]:
     """What the pictures show: an index, a held-out ticket that the model gets wrong, an audit, its review, groups."""
     index = [found for found in get(client, "/v1/indexes")["data"] if found["state"] == "succeeded"][-1]
-    asked = next(found for found in get(client, "/v1/datasets")["data"] if found["id"] != index["spec"]["dataset_id"])
+    sent = [found for found in get(client, "/v1/datasets")["data"] if found["derived_from"] is None]
+    asked = next(found for found in sent if found["id"] != index["spec"]["dataset_id"])
     audit = post(client, f"/v1/indexes/{index['id']}/audits", {})
     review = post(
         client,

@@ -11,7 +11,7 @@ const EDGE = { left: 56, right: 12, top: 12, bottom: 42 };
 export function lines(picture) {
   const values = picture.series.flatMap((series) => [...series.y, ...(series.low ?? []), ...(series.high ?? [])]).filter(Number.isFinite);
   const low = Math.min(0, ...values);
-  const high = Math.max(...values, low + 1e-12);
+  const high = Math.max(0, ...values, low + 1e-12);
   const names = [...new Set(picture.series.flatMap((series) => series.x))];
   const isText = names.some((name) => typeof name === "string");
   const numbers = isText ? [] : names;
