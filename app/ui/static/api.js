@@ -5,100 +5,60 @@ const KEY = "datainf-key";
 /** An error as the API describes it. */
 export class Problem extends Error {
   constructor(body, status) {
-    super(body.detail ?? body.title ?? `The service answered ${status}.`);
-    this.status = status;
-    this.code = body.code ?? "unknown";
-    this.title = body.title ?? "The service could not be reached";
-    this.hint = body.hint ?? "Try again in a moment.";
-    this.requestId = body.request_id ?? null;
-    this.body = body;
+    super(body.detail ?? `The service answered ${status}.`);
+    Object.assign(this, { title: "The service could not be reached", hint: "Try again in a moment.", ...body, status });
   }
 }
 
 export const apiKey = () => sessionStorage.getItem(KEY) ?? "";
 export const setApiKey = (key) => (key ? sessionStorage.setItem(KEY, key) : sessionStorage.removeItem(KEY));
 
-function headers(extra) {
-  const key = apiKey();
-  return { ...(key ? { Authorization: `Bearer ${key}` } : {}), ...extra };
-}
-
 /** One call; answers the Response. Throws a Problem for every refusal and for a service that cannot be reached. */
 export async function call(path, options = {}) {
-  let response;
-  try {
-    response = await fetch(path, { ...options, headers: headers(options.headers) });
-  } catch (error) {
+  const headers = { ...(apiKey() ? { Authorization: `Bearer ${apiKey()}` } : {}), ...options.headers };
+  const response = await fetch(path, { ...options, headers }).catch((error) => {
     if (error.name === "AbortError") throw error;
     throw new Problem({ detail: "The service does not answer.", hint: "Check that it runs, then try again." }, 0);
-  }
+  });
   if (response.ok) return response;
-  const body = await response.json().catch(() => ({}));
-  throw new Problem(body, response.status);
+  throw new Problem(await response.json().catch(() => ({})), response.status);
 }
-
-const answers = new Map(); // path -> {etag, body}: what cannot change is not sent twice
 
 /** GET a JSON resource. */
-export async function get(path, signal) {
-  const known = answers.get(path);
-  const response = await fetchKnown(path, known, signal);
-  if (response === null) return known.body;
-  const body = await response.json();
-  const etag = response.headers.get("ETag");
-  if (etag) answers.set(path, { etag, body });
-  return body;
-}
+export const get = async (path, signal) => (await call(path, { signal })).json();
 
 /** The same, or null where it cannot be had. */
 export const find = (path, signal) => get(path, signal).catch(() => null);
 
-async function fetchKnown(path, known, signal) {
-  try {
-    return await call(path, { signal, headers: known ? { "If-None-Match": known.etag } : {} });
-  } catch (error) {
-    if (known && error.status === 304) return null;
-    throw error;
-  }
-}
-
-/** Send JSON. `idempotencyKey` makes a repeated click one request. */
-export async function send(method, path, body, extra = {}) {
+/** Send JSON, or a form with files. */
+async function send(method, path, body, headers) {
+  const isForm = body instanceof FormData;
   const response = await call(path, {
     method,
-    headers: { ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...extra },
-    body: body === undefined ? undefined : JSON.stringify(body),
+    headers: { ...(body && !isForm && { "Content-Type": "application/json" }), ...headers },
+    body: isForm ? body : body && JSON.stringify(body),
     // A decision goes out even if the page is closed right behind it.
     keepalive: method === "PATCH",
   });
   return response.status === 204 ? null : response.json();
 }
 
-export const post = (path, body, extra) => send("POST", path, body, { "Idempotency-Key": newKey(), ...extra });
-export const patch = (path, body, extra) => send("PATCH", path, body, extra);
+export const post = (path, body, headers) => send("POST", path, body, { "Idempotency-Key": newKey(), ...headers });
+export const patch = (path, body, headers) => send("PATCH", path, body, headers);
 export const remove = (path) => send("DELETE", path);
-
-/** Send a form with files. */
-export async function upload(path, form) {
-  const response = await call(path, { method: "POST", headers: { "Idempotency-Key": newKey() }, body: form });
-  return response.json();
-}
 
 /** Fetch a file with the key and hand it to the browser as a download. */
 export async function download(path, name, accept) {
   const response = await call(path, { headers: accept ? { Accept: accept } : {} });
-  const address = URL.createObjectURL(await response.blob());
-  const link = document.createElement("a");
-  link.href = address;
-  link.download = name;
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(await response.blob()), download: name });
   link.click();
-  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
 const newKey = () => `ui-${Date.now().toString(36)}-${crypto.getRandomValues(new Uint32Array(2)).join("")}`;
 
 /** All items of a listing, page by page, up to a bound. */
-export async function list(path, signal, most = 200) {
+export async function list(path, signal) {
   const items = [];
   let after = null;
   do {
@@ -106,12 +66,12 @@ export async function list(path, signal, most = 200) {
     const page = await get(`${path}${mark}limit=100${after ? `&after=${encodeURIComponent(after)}` : ""}`, signal);
     items.push(...page.data);
     after = page.has_more ? page.next : null;
-  } while (after && items.length < most);
+  } while (after && items.length < 200);
   return items;
 }
 
 /**
- * Watch a job until it is final: by its event stream, by polling where the stream is lost.
+ * Watch a job until it is final: by its event stream, by polling where the stream is lost, for as long as it takes.
  * @param {string} jobId
  * @param {(job: object) => void} show called with every state
  * @param {AbortSignal} signal
@@ -119,19 +79,20 @@ export async function list(path, signal, most = 200) {
  */
 export async function watch(jobId, show, signal) {
   for (;;) {
-    try {
-      const job = await follow(jobId, show, signal);
-      if (job) return job;
-    } catch (error) {
-      if (error.name === "AbortError" || (error instanceof Problem && [401, 404].includes(error.status))) throw error;
-    }
+    const job = (await follow(jobId, show, signal).catch(forgive)) ?? (await get(`/v1/jobs/${jobId}`, signal).catch(forgive));
+    if (job) show(job);
+    if (job && isFinal(job)) return job;
     await pause(1000, signal);
-    const job = await get(`/v1/jobs/${jobId}`, signal);
-    show(job);
-    if (isFinal(job)) return job;
   }
 }
 
+/** Whatever may pass is waited for. */
+function forgive(error) {
+  if (error.name === "AbortError" || [401, 403, 404].includes(error.status)) throw error;
+  return null;
+}
+
+/** The final job of an event stream; null where the stream ends before. */
 async function follow(jobId, show, signal) {
   const response = await call(`/v1/jobs/${jobId}/events`, { signal, headers: { Accept: "text/event-stream" } });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -139,31 +100,20 @@ async function follow(jobId, show, signal) {
   for (;;) {
     const { value, done } = await reader.read();
     if (done) return null;
-    text += value;
-    const events = text.split(/\r?\n\r?\n/);
+    const events = (text + value).split(/\r?\n\r?\n/);
     text = events.pop();
-    for (const event of events) {
-      const job = parseEvent(event);
-      if (!job) continue;
-      show(job);
-      if (isFinal(job)) {
-        reader.cancel();
-        return job;
-      }
+    for (const [, data] of events.flatMap((event) => [...event.matchAll(/^data: ?(.+)$/gm)])) {
+      const job = JSON.parse(data);
+      if (isFinal(job)) return reader.cancel().then(() => job);
+      if (job.state) show(job);
     }
   }
 }
 
-function parseEvent(event) {
-  const data = event.split(/\r?\n/).filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trim());
-  if (!data.length) return null;
-  const job = JSON.parse(data.join("\n"));
-  return job.id && job.state ? job : null;
-}
-
 export const isFinal = (job) => ["succeeded", "failed", "cancelled"].includes(job.state);
 
-function pause(milliseconds, signal) {
+/** Wait, unless `signal` ends it first. */
+export function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, milliseconds);
     signal?.addEventListener("abort", () => {

@@ -11,10 +11,8 @@ export function short(value) {
   const size = Math.abs(value);
   if (size === 0) return "0";
   if (size >= 1e15 || size < 1e-3) return value.toExponential(1).replace("e+", "e");
-  for (const [unit, step] of [["T", 1e12], ["G", 1e9], ["M", 1e6], ["k", 1e3]]) {
-    if (size >= step) return trim((value / step).toPrecision(3)) + unit;
-  }
-  return trim(value.toPrecision(3));
+  const [unit, step] = [["T", 1e12], ["G", 1e9], ["M", 1e6], ["k", 1e3]].find(([, least]) => size >= least) ?? ["", 1];
+  return trim((value / step).toPrecision(3)) + unit;
 }
 
 const trim = (text) => (text.includes(".") && !text.includes("e") ? text.replace(/\.?0+$/, "") : text);
@@ -22,18 +20,16 @@ const trim = (text) => (text.includes(".") && !text.includes("e") ? text.replace
 /** A short number with its sign, always. */
 export const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + short(Math.abs(value));
 
+/** Which way a score goes, and the number with the arrow that says it, too. */
+export const sideOf = (score) => (score >= 0 ? "helpful" : "harmful");
+export const arrowed = (score) => (score >= 0 ? "▲ " : "▼ ") + signed(score);
+
 /** A share in percent. */
 export const percent = (share, digits = 0) =>
   share == null ? "–" : `${(100 * share).toFixed(digits)}%`;
 
 /** Bytes in units of 1000. */
-export function bytes(value) {
-  if (value == null) return "–";
-  for (const [unit, step] of [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]) {
-    if (value >= step) return `${trim((value / step).toPrecision(3))} ${unit}`;
-  }
-  return `${Math.round(value)} B`;
-}
+export const bytes = (value) => (value == null ? "–" : `${short(Math.round(value)).replace(/[A-Za-z]?$/, " $&B")}`);
 
 /** Seconds as a person says them. */
 export function duration(seconds) {

@@ -1,33 +1,32 @@
 /** Elements from data. Text goes in as text nodes, so whatever a row holds stays text. */
 
 const SVG = "http://www.w3.org/2000/svg";
-const SVG_TAGS = new Set(["svg", "g", "path", "rect", "line", "circle", "text", "title", "polyline"]);
+const SVG_TAGS = new Set(["svg", "g", "path", "rect", "line", "circle", "text", "polyline"]);
 
 /**
- * Make an element. `on*` props become listeners, `class` may be a list, `data` an object; null, false and undefined
- * children and props are left out.
- * @param {string} tag
- * @param {object | null} props
- * @param {...any} children
+ * Make an element: `h("p.faint", {title}, "text")`; classes stand behind the tag's name, props may be left out. `on*` props
+ * become listeners, `class` may be a list; null, false and undefined children and props are left out.
  * @returns {HTMLElement | SVGElement}
  */
-export function h(tag, props, ...children) {
-  const isDrawing = SVG_TAGS.has(tag) && !(tag === "title" && !props?.svg);
-  const element = isDrawing ? document.createElementNS(SVG, tag) : document.createElement(tag);
-  for (const [name, value] of Object.entries(props ?? {})) setProperty(element, name, value);
-  append(element, children);
-  return element;
+export function h(name, ...given) {
+  const [tag, ...classes] = name.split(".");
+  const props = isProps(given[0]) ? given.shift() : {};
+  const element = SVG_TAGS.has(tag) ? document.createElementNS(SVG, tag) : document.createElement(tag);
+  if (classes.length) element.setAttribute("class", classes.join(" "));
+  for (const [key, value] of Object.entries(props)) setProperty(element, key, value);
+  return append(element, given);
 }
 
+const isProps = (value) => value?.constructor === Object;
+
 /** A drawing's tooltip: `title` means another thing in HTML. */
-export const tip = (text) => h("title", { svg: true }, text);
+export const tip = (text) => append(document.createElementNS(SVG, "title"), text);
 
 function setProperty(element, name, value) {
-  if (value == null || value === false || name === "svg") return;
+  if (value == null || value === false) return;
   if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
   else if (name === "class") element.setAttribute("class", [value].flat().filter(Boolean).join(" "));
-  else if (name === "data") Object.assign(element.dataset, value);
-  else if (name === "value" || name === "checked" || name === "disabled" || name === "selected") element[name] = value;
+  else if (["value", "checked", "disabled", "selected"].includes(name)) element[name] = value;
   else element.setAttribute(name, value === true ? "" : String(value));
 }
 
@@ -46,16 +45,25 @@ export function replace(element, ...children) {
   return append(element, ...children);
 }
 
-/** What many views have: remarks, what stands where there is nothing, buttons, named facts, warnings, parts of tables. */
-export const faint = (...children) => h("p", { class: "faint" }, children);
-export const empty = (text) => h("p", { class: "empty" }, text);
-export const buttons = (...children) => h("div", { class: "buttons" }, children);
-export const fact = (name, ...value) => h("div", null, h("dt", null, name), h("dd", null, value));
-export const warnings = (found) => found.length > 0 && h("ul", { class: "warnings" }, found.map((item) => h("li", null, item.message ?? item)));
-export const headings = (names) => h("thead", null, h("tr", null, names.map((name) => h("th", { scope: "col" }, name))));
-export const number = (...value) => h("td", { class: "number" }, value);
-export const cell = (...children) => h("td", null, children);
-export const aside = (...children) => h("span", { class: "faint" }, children);
+/** What many views have. */
+export const faint = (...children) => h("p.faint", children);
+export const aside = (...children) => h("span.faint", children);
+export const empty = (...children) => h("p.empty", children);
+export const buttons = (...children) => h("div.buttons", children);
+export const link = (path, text, kind) => h("a", { class: kind, href: `/ui${path}` }, text);
+export const section = (title, ...children) => h("section", h("h2", title), children);
+export const facts = (...found) => h("dl.facts", found);
+export const fact = (name, ...value) => h("div", h("dt", name), h("dd", value));
+export const plainList = (items) => h("ul.plain", items.map((item) => h("li", item)));
+export const warnings = (found) => found.length > 0 && h("ul.warnings", found.map((item) => h("li", item.message ?? item)));
+export const cell = (...children) => h("td", children);
+export const number = (...value) => h("td.number", value);
+export const rowHead = (...children) => h("th", { scope: "row" }, children);
+
+/** A table of `[name, ...]` and rows of cells; a name that begins with a dot is for those who cannot see the column. */
+export const table = (names, rows, kind = "wide") => h("table", { class: kind },
+  names && h("thead", h("tr", names.map((name) => h("th", { scope: "col" }, name[0] === "." ? h("span.hidden", name.slice(1)) : name)))),
+  h("tbody", rows.map((row) => (row instanceof Node ? row : h("tr", row)))));
 
 /** A select of [value, text] pairs. */
 export const choice = (pairs, chosen, change) => h("select", { onchange: change && ((event) => change(event.target.value)) },

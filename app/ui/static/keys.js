@@ -1,6 +1,7 @@
 /** Keys: declared by views, shown by `?`, changeable in Settings. */
 
 const STORED = "datainf-keys";
+export const kept = {}; // keys that every view has
 let active = []; // [{name, key, text, run}] of the view that is shown
 
 /** What the user changed: name of the action -> key. */
@@ -27,7 +28,7 @@ export const keyOf = (name) => changedKeys()[name] ?? ACTIONS[name]?.[0];
 
 /** Replace the keys of the view that is shown. `bindings`: name of an action, or a key itself -> function. */
 export function bindKeys(bindings) {
-  active = Object.entries(bindings).map(([name, run]) => ({ key: keyOf(name) ?? name, run, name }));
+  active = Object.entries({ ...bindings, ...kept }).map(([name, run]) => ({ key: keyOf(name) ?? name, run, name }));
 }
 
 export const boundKeys = () => active;

@@ -1,13 +1,25 @@
 /** All state of a view stands in its address: a copied link shows the same on any replica. */
 
 const BASE = "/ui";
-const routes = []; // [RegExp, names, load]
+const VIEWS = Object.entries({
+  "/": "home",
+  "/indexes/:index": "index",
+  "/indexes/:index/trace": "trace",
+  "/compare": "compare",
+  "/audits/:audit": "audit",
+  "/groups/:groups": "groups",
+  "/datasets/:dataset": "dataset",
+  "/reviews/:review": "review",
+  "/evaluations/:evaluation": "evaluation",
+  "/jobs": "jobs",
+  "/jobs/:job": "job",
+  "/settings": "settings",
+}).map(([path, view]) => [new RegExp(`^${path.replace(/:(\w+)/g, "(?<$1>[A-Za-z0-9_-]+)")}/?$`), view]);
 
-/** Declare a view: `path` with `:names`, `load` imports its module. */
-export function route(path, load) {
-  const names = [...path.matchAll(/:(\w+)/g)].map((match) => match[1]);
-  const pattern = new RegExp(`^${path.replace(/:\w+/g, "([A-Za-z0-9_-]+)")}/?$`);
-  routes.push([pattern, names, load]);
+/** The module of the view at a path, with what the path names; null where there is none. */
+export function resolve(path) {
+  const found = VIEWS.find(([pattern]) => pattern.test(path));
+  return found ? { view: `./views/${found[1]}.js`, parameters: found[0].exec(path).groups } : null;
 }
 
 /** Where the page is: path below /ui and query parameters. */
@@ -16,43 +28,33 @@ export const place = () => ({
   query: Object.fromEntries(new URLSearchParams(location.search)),
 });
 
-/** The address of a view. Parameters that are null, empty or undefined are left out. */
-export function address(path, query = {}) {
-  const given = Object.entries(query).filter(([, value]) => value != null && value !== "");
-  const text = new URLSearchParams(given).toString();
-  return BASE + path + (text ? `?${text}` : "");
+/** A path with a query. Parameters that are null, empty or undefined are left out. */
+export function withQuery(path, query) {
+  const text = new URLSearchParams(Object.entries(query).filter(([, value]) => value != null && value !== "")).toString();
+  return text ? `${path}?${text}` : path;
 }
+
+/** Where a row of a data set is asked about. */
+export const tracePath = (index, dataset, row) => withQuery(`/indexes/${index}/trace`, { dataset, row });
 
 /** Go to a view. */
 export function go(path, query = {}) {
-  history.pushState(null, "", address(path, query));
+  history.pushState(null, "", withQuery(BASE + path, query));
   dispatchEvent(new Event("datainf:navigate"));
 }
 
 /** Change parameters of the present view without leaving it; the view itself shows the change. */
 export function note(changes, { push = false } = {}) {
   const { path, query } = place();
-  const target = address(path, { ...query, ...changes });
-  history[push ? "pushState" : "replaceState"](null, "", target);
-}
-
-/** The view of an address, or null. */
-export function resolve(path) {
-  for (const [pattern, names, load] of routes) {
-    const match = pattern.exec(path);
-    if (match) return { load, parameters: Object.fromEntries(names.map((name, i) => [name, match[i + 1]])) };
-  }
-  return null;
+  history[push ? "pushState" : "replaceState"](null, "", withQuery(BASE + path, { ...query, ...changes }));
 }
 
 /** Links of the page change the view instead of loading it anew. */
 export function followLinks(event) {
   const link = event.target.closest?.("a[href]");
   const isPlain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
-  if (!link || !isPlain || link.target || link.origin !== location.origin) return;
-  if (!link.pathname.startsWith(`${BASE}/`) || link.pathname.startsWith(`${BASE}/static/`)) return;
+  if (!link || !isPlain || link.target || link.origin !== location.origin || !link.pathname.startsWith(`${BASE}/`)) return;
   if (link.hash && link.pathname === location.pathname && link.search === location.search) return;
   event.preventDefault();
-  history.pushState(null, "", link.href);
-  dispatchEvent(new Event("datainf:navigate"));
+  go(link.pathname.slice(BASE.length) + link.search);
 }

@@ -11,7 +11,7 @@ FILES = [path for path in STATIC.rglob("*") if path.is_file()]
 SCRIPTS = [path for path in FILES if path.suffix == ".js"]
 #: What a browser has to fetch in all, before compression.
 MAX_BYTES = 120_000
-_IMPORTS = re.compile(r"""^import [^;]*?from "([^"]+)";|\bimport\("([^"]+)"\)""", re.MULTILINE)
+_IMPORTS = re.compile(r"""^(?:import|export) [^;]*?from "([^"]+)";|\bimport\("([^"]+)"\)""", re.MULTILINE)
 
 
 def test_the_page_is_small() -> None:

@@ -1,8 +1,14 @@
 """What tests of the page share: the service they look at and how they open a view."""
 
+import io
+import json
+import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from support.processes.serving import Service
@@ -17,11 +23,15 @@ HOSTILE = (
 )
 
 
+SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
+
+
 @dataclass(frozen=True)
 class Story:
     """What the service of these tests holds; it may read what lies below `folder`."""
 
     service: Service
+    redis_url: str
     index_id: str
     dataset_id: str
     hostile_id: str
@@ -32,6 +42,39 @@ class Story:
     def url(self) -> str:
         return str(self.service.client.base_url).rstrip("/")
 
+    @property
+    def data(self) -> Path:
+        """The service's own files."""
+        return self.folder / "data"
+
+    def send_rows(self, name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Rows as a data set."""
+        return send_rows(self.service, name, rows)
+
+    def apply_review(self, wait_until: Callable[..., None]) -> str:
+        """The index of the rows without one of them, and with another label for the first of label 'billing'."""
+        rows = self.service.get(f"/v1/datasets/{self.dataset_id}/rows?length=60")["data"]
+        first, other = [row["row_index"] for row in rows if row["row"]["label"] == "billing"][:2]
+        decisions = [
+            {"row_index": first, "action": "relabel", "label": "access"},
+            {"row_index": other, "action": "remove"},
+        ]
+        review = self.begin_review()
+        path = f"/v1/reviews/{review}"
+        assert self.service.client.patch(f"{path}/decisions", json={"decisions": decisions}).status_code == 200
+        made = self.service.post(f"{path}/apply")
+        spec = self.service.get(f"/v1/indexes/{self.index_id}")["spec"]
+        body = {"checkpoint_id": spec["checkpoint_id"], "dataset_id": made["dataset_id"], "max_length": 64}
+        index = self.service.post("/v1/indexes", json=body)
+        assert self.service.finish(index["job_id"], wait_until)["state"] == "succeeded"
+        return str(index["id"])
+
+    def begin_long_evaluation(self) -> Any:
+        """Far more trainings than any test waits for."""
+        points = {"evaluation_dataset_id": self.dataset_id, "test_points": 5}
+        body = {"kind": "lds", "index_id": self.index_id, "subsets": 2000, **points}
+        return self.service.post("/v1/evaluations", json=body)
+
     def compare_groups(self) -> str:
         body = {"by": "source", "evaluation": {"dataset_id": self.dataset_id, "row_indexes": list(range(5))}}
         made = self.service.post(f"/v1/indexes/{self.index_id}/groups", json=body)
@@ -41,6 +84,27 @@ class Story:
     def begin_review(self) -> str:
         body = {"dataset_id": self.dataset_id, "audit_id": self.audit_id, "name": "First look"}
         return str(self.service.post("/v1/reviews", json=body)["id"])
+
+
+def send_rows(service: Service, name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Rows as a data set."""
+    lines = "\n".join(json.dumps(row) for row in rows)
+    return dict(service.post("/v1/datasets", files={"file": (name, lines.encode())}))
+
+
+def zip_adapter(folder: Path) -> bytes:
+    """The files of an adapter as they are uploaded."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    return packed.getvalue()
+
+
+def assert_without_barrier(page: Page) -> None:
+    """What is shown breaks no rule of WCAG 2.2 AA that a program can check."""
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
+    assert found.violations_count == 0, found.generate_report()
 
 
 def open_view(page: Page, path: str) -> None:

@@ -1,6 +1,7 @@
 /** A modal window over the page: closes by Escape, by its button and by a click beside it. */
 
 import { h, buttons } from "../html.js";
+import { button } from "./problem.js";
 
 let serial = 0;
 
@@ -8,11 +9,10 @@ let serial = 0;
 export function openDialog(title, ...content) {
   const name = `dialog-${++serial}`;
   const close = () => dialog.close();
-  const dialog = h(
-    "dialog",
+  const dialog = h("dialog",
     { "aria-labelledby": name, onclose: () => dialog.remove(), onclick: (event) => event.target === dialog && close() },
-    h("header", null, h("h2", { id: name }, title), h("button", { class: "quiet", onclick: close, "aria-label": "Close" }, "×")),
-    h("div", { class: "dialog-body" }, content),
+    h("header", h("h2", { id: name }, title), h("button.quiet", { onclick: close, "aria-label": "Close" }, "×")),
+    h("div.dialog-body", content),
   );
   document.body.append(dialog);
   dialog.showModal();
@@ -23,10 +23,10 @@ export function openDialog(title, ...content) {
 export function confirmThen(title, text, verb, act) {
   const close = openDialog(
     title,
-    h("p", null, text),
+    h("p", text),
     buttons(
-      h("button", { class: "danger", autofocus: true, onclick: () => { close(); act(); } }, verb),
-      h("button", { onclick: () => close() }, "Cancel"),
+      button(verb, () => { close(); return act(); }, "danger"),
+      button("Cancel", close),
     ),
   );
 }

@@ -1,17 +1,18 @@
 /** The image of a row: a thumbnail fetched with the key, or one that an answer holds. */
 
-import { h } from "../html.js";
-import { call } from "../api.js";
-import { rowText } from "../format.js";
+import { call, clip, fileInput, h, rowText } from "../kit.js";
 
 /** The image of row `index` of a data set, at most `size` pixels a side; nothing where it has none. */
 export function picture(row, dataset, index, size = 96) {
   if (!row.image?.digest) return null;
-  const shown = h("img", { class: ["picture", size > 96 && "large"], alt: rowText(row) });
-  shown.onload = () => URL.revokeObjectURL(shown.src);
+  const shown = h("img", { class: ["picture", size > 96 && "large"], alt: rowText(row), onload: () => URL.revokeObjectURL(shown.src) });
   held(row.image, dataset, index, size).then((blob) => { shown.src = URL.createObjectURL(blob); }, () => {});
   return shown;
 }
+
+/** A cell of a table: what a row shows and says, at most `length` characters, and more. */
+export const rowCell = ({ row, row_index: index }, dataset, length, ...more) =>
+  h("td.text", picture(row, dataset, index), clip(rowText(row), length), more);
 
 async function held({ png }, dataset, index, size) {
   if (!png) return (await call(`/v1/datasets/${dataset}/rows/${index}/image?size=${size}`)).blob();
@@ -20,10 +21,10 @@ async function held({ png }, dataset, index, size) {
 
 /** A field for the image that is asked about; `read` gives it in base64. */
 export function pictureInput() {
-  const input = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp", required: true });
+  const input = fileInput("image/png,image/jpeg,image/webp");
   input.read = () => new Promise((resolve) => {
     const reader = new FileReader();
-    reader.onload = () => resolve(reader.result);
+    reader.addEventListener("load", () => resolve(reader.result));
     reader.readAsDataURL(input.files[0]);
   });
   return input;

@@ -1,99 +1,110 @@
 /** What is asked: a row of a data set or a typed one, against which answer, by which method. */
 
-import { h, buttons, choice, faint, replace } from "../html.js";
-import { find } from "../api.js";
-import { clip, count, labelName, rowText } from "../format.js";
-import { field } from "./intake-forms.js";
+import {
+  choice, clip, datasetChoice, faint, field, find, form, h, labelName, numberInput, replace, rowText, textInput,
+} from "../kit.js";
 import { picture, pictureInput } from "./picture.js";
+import { answerOf, forField, selectSpan, selectedSpan } from "./span.js";
 
-/** Roles that are typed, by kind of row: [name, label, isLong]. */
+/** What is typed, by kind of row; the answer comes last. */
 const TYPED = {
-  classification: [["text", "Text", true], ["label", "Label", false]],
-  completion: [["prompt", "Prompt", true], ["completion", "Completion", true]],
-  text: [["text", "Text", true]],
-  image_classification: [["image", "Image"], ["label", "Label"]],
-  image_caption: [["image", "Image"], ["text", "Text", true]],
+  classification: ["text", "label"], completion: ["prompt", "completion"], text: ["text"],
+  image_classification: ["image", "label"], image_caption: ["image", "text"],
 };
+/** Kinds of rows whose answers have parts, and those whose answers are held against another. */
+const WITH_PARTS = ["completion", "conversation", "text"];
+const WITH_OTHERS = ["completion", "conversation", "classification", "image_classification"];
 
 /** In a method's place: the service takes one, names it and says why. */
 const AUTO = { name: "auto", title: "Automatic", summary: "What agreed best with retraining, here or in our own tests." };
 
-/**
- * The form of a test point.
- * @param {object} context index, data sets, methods and names of the view
- * @param {object} start a query's request, to begin from
- * @param {(request: object) => void} ask
- */
-export async function pointForm(context, start, ask) {
-  const source = await sourceFields(context, start);
-  const target = choice([["label", "the reference"], ["prediction", "the model's own answer"]], start.target);
+/** The form of a test point. `start` is the request of a query, to begin from; `ask` takes the new one. */
+export function pointForm(context, start, ask) {
+  const { index, names } = context;
+  const kind = context.dataset?.kind;
+  const source = sourceFields(context, start);
+  const span = start.target?.span;
+  const target = choice([["label", "the reference"], ["prediction", "the model's own answer"],
+    ...(WITH_PARTS.includes(kind) ? [["span", "a part of the answer"]] : [])], span ? "span" : start.target);
+  const against = WITH_OTHERS.includes(kind) && labelInput(names, start.against, false);
   const methods = [AUTO, ...context.methods];
   const method = choice(methods.map((item) => [item.name, `${item.title}${item.is_baseline ? " (baseline)" : ""}`]), start.method ?? "auto");
   const meaning = faint();
-  const explain = () => replace(meaning, methods.find((item) => item.name === method.value)?.summary ?? "");
-  method.addEventListener("change", explain);
-  explain();
-  const k = h("input", { type: "number", min: 1, max: 200, value: start.k ?? 10 });
-  const submit = async (event) => {
-    event.preventDefault();
-    ask({ ...(await source.read()), target: target.value, method: method.value, k: Math.min(Number(k.value), context.index.rows_indexed ?? context.index.rows) });
+  const k = numberInput(start.k ?? 10, 1, 200);
+  const tokens = h("input", { type: "checkbox", checked: start.include?.includes("tokens") });
+  const act = async () => ask({
+    ...(await source().read()), method: method.value, k: Math.min(Number(k.value), index.rows_indexed ?? index.rows),
+    target: target.value === "span" ? { span: selectedSpan(source().answer) } : target.value,
+    against: target.value !== "span" && against?.value ? typedLabel(against.value, names) : undefined,
+    include: tokens.checked ? ["tokens"] : [],
+  });
+  const made = form([
+    field("Explain", target), source.element, against && h("div.whole", field("Against another answer", against)),
+    field("Method", method), meaning, field("Rows each way", k), h("label", tokens, " show which tokens count")], "Ask", act);
+  const explain = () => {
+    replace(meaning, methods.find((item) => item.name === method.value)?.summary ?? "");
+    made.dataset.target = target.value;
   };
-  return h("form", { onsubmit: submit },
-    source.element, field("Explain", target), field("Method", method), meaning, field("Rows each way", k),
-    buttons(h("button", { class: "primary" }, "Ask")));
+  made.addEventListener("change", explain);
+  explain();
+  if (span) source().looked.then(() => selectSpan(source().answer, span));
+  return made;
 }
 
-async function sourceFields(context, start) {
-  const typed = typedFields(context, start);
-  const stored = storedFields(context, start);
-  const isTyped = Boolean(start.examples) && typed !== null;
-  if (typed === null) return stored;
-  const body = h("div");
-  const choices = [["A row", stored], ["Typed", typed]];
-  let chosen = choices[isTyped ? 1 : 0];
-  const buttons = choices.map((choice) => h("button", { type: "button", onclick: () => choose(choice) }, choice[0]));
-  const choose = (choice) => {
-    chosen = choice;
-    buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(choices[i] === choice)));
-    replace(body, choice[1].element);
-  };
-  choose(chosen);
-  return { element: h("div", null, h("div", { class: "tabs" }, buttons), body), read: () => chosen[1].read() };
+/** What says where the point comes from: its fields are `element`; `answer` is one of them, filled once it has `looked`. */
+function sourceFields(context, start) {
+  const [typed, stored] = [typedFields(context, start), storedFields(context, start)];
+  let chosen = start.examples && typed ? typed : stored;
+  const body = h("div", chosen.element);
+  const tabs = typed && [["A row", stored], ["Typed", typed]].map(([name, fields]) => {
+    const choose = () => {
+      chosen = fields;
+      for (const other of tabs) other.ariaPressed = String(other === tab);
+      replace(body, fields.element);
+    };
+    const tab = h("button", { type: "button", "aria-pressed": String(chosen === fields), onclick: choose }, name);
+    return tab;
+  });
+  return Object.assign(() => chosen, { element: h("div", h("div.tabs", tabs), body) });
 }
 
 function typedFields({ dataset, names }, start) {
   const roles = TYPED[dataset?.kind];
   if (!roles) return null;
   const example = start.examples?.[0] ?? {};
-  const inputs = roles.map(([role, label, isLong]) => {
-    const input = role === "image" ? pictureInput() : isLong ? h("textarea", { rows: 3, required: true }) : labelInput(names);
-    if (role !== "image" && example[role] !== undefined) input.value = role === "label" ? labelName(example[role], names) : example[role];
-    return [role, label, input];
-  });
+  const inputs = roles.map((role) => (role === "image" ? pictureInput() : role === "label" ? labelInput(names, example.label)
+    : h("textarea", { rows: 3, required: true, value: example[role] ?? "" })));
+  const answer = inputs.at(-1);
   const valueOf = (role, input) => input.read?.() ?? (role === "label" ? typedLabel(input.value, names) : input.value);
-  const read = async () => ({ examples: [Object.fromEntries(await Promise.all(inputs.map(async ([role, , input]) => [role, await valueOf(role, input)])))] });
-  return { element: h("div", null, inputs.map(([, label, input]) => field(label, input))), read };
+  const read = async () => ({ examples: [Object.fromEntries(await Promise.all(roles.map(async (role, i) => [role, await valueOf(role, inputs[i])])))] });
+  return { read, answer, looked: Promise.resolve(),
+    element: h("div", roles.map((role, i) => field(role[0].toUpperCase() + role.slice(1), inputs[i])), h("p.faint.part", "Select the part in the answer above.")) };
 }
 
-const labelInput = (names) => names?.length
-  ? choice(names.map((name) => [name, name]))
-  : h("input", { required: true, autocomplete: "off" });
+/** A field for an answer: one of the names where there are any. */
+function labelInput(names, value, required = true) {
+  const input = names?.length ? choice([...(required ? [] : [["", "none"]]), ...names.map((name) => [name, name])]) : textInput(null, required);
+  if (value != null) input.value = labelName(value, names);
+  return input;
+}
 
 const typedLabel = (text, names) => (names?.includes(text) || !/^\d+$/.test(text) ? text : Number(text));
 
 function storedFields({ datasets, dataset }, start) {
-  const chosen = start.rows?.dataset_id ?? dataset?.id;
-  const select = choice(datasets.map((item) => [item.id, `${clip(item.name ?? item.kind, 40)}, ${count(item.rows)} rows`]), chosen);
-  const number = h("input", { type: "number", min: 0, value: start.rows?.row_indexes?.[0] ?? 0, required: true });
-  const sample = h("p", { class: "text sample" });
+  const select = datasetChoice(datasets.filter((item) => !dataset || item.kind === dataset.kind), start.rows?.dataset_id ?? dataset?.id);
+  const number = numberInput(start.rows?.row_indexes?.[0] ?? 0);
+  const sample = h("p.text.faint");
+  // Where nothing may be typed at all, the keyboard selects nothing either.
+  const answer = h("textarea", { rows: 3, onbeforeinput: (event) => event.preventDefault() });
   const look = async () => {
     const page = await find(`/v1/datasets/${select.value}/rows?offset=${Number(number.value)}&length=1`);
     const row = page?.data[0];
+    answer.value = forField((row && answerOf(row.row)) ?? "");
     replace(sample, row ? [picture(row.row, select.value, row.row_index), clip(rowText(row.row), 300)] : "No such row.");
   };
   select.addEventListener("change", look);
   number.addEventListener("input", look);
-  look();
-  const read = () => ({ rows: { dataset_id: select.value, row_indexes: [Number(number.value)] } });
-  return { element: h("div", null, field("Data set", select), field("Row", number), sample), read };
+  return { read: () => ({ rows: { dataset_id: select.value, row_indexes: [Number(number.value)] } }),
+    answer, looked: look(),
+    element: h("div", field("Data set", select), field("Row", number), h("div.whole", sample), h("div.part", field("Part of the answer", answer, "Select it."))) };
 }

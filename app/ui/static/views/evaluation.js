@@ -1,33 +1,16 @@
 /** The report of an evaluation: tables, pictures, and what they say. */
 
-import { h, faint, headings, replace } from "../html.js";
-import { get, isFinal } from "../api.js";
-import { short } from "../format.js";
-import { jobError, problemBox } from "../parts/problem.js";
-import { watchHere } from "../parts/progress.js";
+import { cell, faint, h, number, plainList, replace, section, short, table, workView } from "../kit.js";
 import { lines } from "../charts/lines.js";
 
 export async function show(screen, { evaluation: id, signal }) {
-  let evaluation = await get(`/v1/evaluations/${id}`, signal);
-  const body = h("div");
-  replace(screen, h("h1", null, evaluation.name ?? `Evaluation: ${evaluation.request.kind}`), body);
-  if (!isFinal(evaluation)) {
-    await watchHere(body, evaluation.job_id, signal);
-    evaluation = await get(`/v1/evaluations/${id}`, signal);
-  }
-  if (!evaluation.report) return void replace(body, problemBox(jobError(evaluation.error)));
+  const [evaluation, body] = await workView(screen, `/v1/evaluations/${id}`, signal,
+    ({ name, request }) => h("h1", name ?? `Evaluation: ${request.kind}`));
+  if (!evaluation) return;
   const { tables, pictures, reading } = evaluation.report;
-  replace(body,
-    h("section", null, h("h2", null, "What follows, and what does not"), h("ul", null, reading.map((text) => h("li", null, text)))),
-    pictures.map(lines),
-    tables.map(reportTable),
-  );
+  replace(body, section("What follows, and what does not", plainList(reading)), pictures.map(lines), tables.map(reportTable));
 }
 
-const reportTable = (table) =>
-  h("section", null, h("h2", null, table.title),
-    h("table", { class: "wide" },
-      headings(table.columns),
-      h("tbody", null, table.rows.map((row) => h("tr", null, row.map((cell) =>
-        h("td", { class: typeof cell === "number" && "number" }, typeof cell === "number" ? short(cell) : cell ?? "–")))))),
-    table.note && faint(table.note));
+const reportTable = ({ title, columns, rows, note }) => section(title,
+  table(columns, rows.map((row) => row.map((value) => (typeof value === "number" ? number(short(value)) : cell(value ?? "–"))))),
+  note && faint(note));

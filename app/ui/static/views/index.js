@@ -1,75 +1,60 @@
 /** One index: what it is, how well it ranks, and everything that can be done with it. */
 
-import { h, aside, buttons, empty, fact, replace, warnings } from "../html.js";
-import { find, get, isFinal, list, post, remove } from "../api.js";
-import { ago, bytes, clip, count, duration, percent, rowText, short, shortId } from "../format.js";
-import { go } from "../router.js";
-import { jobError, problemBox, attempt } from "../parts/problem.js";
-import { watchHere } from "../parts/progress.js";
-import { confirmThen } from "../parts/dialog.js";
-import { shareBar } from "../charts/bars.js";
+import {
+  ago, aside, button, buttons, bytes, choice, clip, confirmThen, count, duration, empty, fact, facts, field, find, form, get,
+  go, h, isFinal, link, list, percent, plainList, post, remove, replace, rowText, section, settle, short, shortId, tracePath,
+  warnings,
+} from "../kit.js";
+import { shareList } from "../charts/bars.js";
+import { evaluationForm } from "../parts/evaluation-form.js";
+import { groupsForm } from "../parts/groups-form.js";
 
 export async function show(screen, { index: id, signal }) {
-  let index = await get(`/v1/indexes/${id}`, signal);
+  const path = `/v1/indexes/${id}`;
+  const index = await get(path, signal);
   const [checkpoint, dataset] = await Promise.all([
     find(`/v1/checkpoints/${index.spec.checkpoint_id}`, signal),
     find(`/v1/datasets/${index.spec.dataset_id}`, signal),
   ]);
-  const state = h("div");
-  const facts = h("div");
-  const work = h("div");
-  replace(screen, h("h1", null, index.name ?? dataset?.name ?? `Index ${shortId(id)}`), actions(index), state, facts, work);
-  if (!isFinal(index)) {
-    await Promise.all([fillFacts(facts, index, checkpoint, dataset), watchHere(state, index.job_id, signal)]);
-    index = await get(`/v1/indexes/${id}`, signal);
-    return show(screen, { index: id, signal });
-  }
-  if (index.state !== "succeeded") replace(state, problemBox(jobError(index.error)));
-  fillFacts(facts, index, checkpoint, dataset);
+  const [state, work] = [h("div"), h("div")];
+  replace(screen, h("h1", index.name ?? dataset?.name ?? `Index ${shortId(id)}`), actions(index), state, description(index, checkpoint, dataset), work);
+  const made = await settle(index, path, state, signal);
+  if (made && !isFinal(index)) return show(screen, { index: id, signal });
   await fillWork(work, index, dataset, signal);
 }
 
-function actions(index) {
-  const erase = () => confirmThen("Delete this index?", "Its gradients, queries and audits go with it. Checkpoint and rows stay.", "Delete", () =>
-    attempt(async () => { await remove(`/v1/indexes/${index.id}`); go("/"); }));
+function actions({ id, state }) {
+  const audit = async () => go(`/audits/${(await post(`/v1/indexes/${id}/audits`, {})).id}`);
+  const erase = async () => { await remove(`/v1/indexes/${id}`); go("/"); };
+  const confirm = () => confirmThen("Delete this index?", "Its gradients, queries and audits go with it. Checkpoint and rows stay.", "Delete", erase);
   return buttons(
-    index.state === "succeeded" && h("a", { class: "button primary", href: `/ui/indexes/${index.id}/trace` }, "Ask about an answer"),
-    index.state === "succeeded" && h("button", { onclick: () => startAudit(index) }, "Find wrong labels"),
-    h("button", { class: "danger quiet", onclick: erase }, "Delete"),
-  );
+    state === "succeeded" && [link(`/indexes/${id}/trace`, "Ask about an answer", "button primary"), button("Find wrong labels", audit)],
+    button("Delete", confirm, "danger quiet"));
 }
 
-const startAudit = (index) => attempt(async () => {
-  const audit = await post(`/v1/indexes/${index.id}/audits`, {});
-  go(`/audits/${audit.id}`);
-});
-
-function fillFacts(element, index, checkpoint, dataset) {
-  return replace(element,
-    h("dl", { class: "facts" },
+function description(index, checkpoint, dataset) {
+  const damping = Object.values(index.damping ?? {});
+  return h("div",
+    facts(
       fact("Base model", checkpoint ? clip(checkpoint.base_model.name, 60) : "–"),
       fact("Adapter", checkpoint?.adapter ? `LoRA, rank ${checkpoint.adapter.r ?? "–"}` : "parts of the model itself"),
       fact("Rows", count(index.rows_indexed ?? index.rows), dataset ? `, ${dataset.kind}` : ""),
       fact("Blocks", count(index.blocks.length), index.parameters ? `, ${count(index.parameters)} parameters` : ""),
       fact("Storage", index.spec.storage, index.spec.rank ? `, rank ${index.spec.rank}` : ""),
       fact("Size", bytes(index.bytes), index.bytes_per_row ? `, ${bytes(index.bytes_per_row)} per row` : ""),
-      fact("Damping", index.damping ? `${short(Math.min(...Object.values(index.damping)))} to ${short(Math.max(...Object.values(index.damping)))} per block` : "–"),
+      fact("Damping", damping.length ? `${short(Math.min(...damping))} to ${short(Math.max(...damping))} per block` : "–"),
       fact("Built", index.ready_at ? `${ago(index.ready_at)}, in ${duration(index.timings?.total_seconds ?? (new Date(index.ready_at) - new Date(index.created_at)) / 1000)}` : "–"),
     ),
     warnings(index.warnings),
-    index.truncated_rows > 0 && h("p", { class: "warning" }, `${count(index.truncated_rows)} rows were longer than ${count(index.spec.gradients.max_length)} tokens and were cut.`),
-    fidelity(index),
-  );
+    index.truncated_rows > 0 && h("p.warning", `${count(index.truncated_rows)} rows were longer than ${count(index.spec.gradients.max_length)} tokens and were cut.`),
+    fidelity(index));
 }
 
 function fidelity(index) {
-  if (!index.fidelity) return null;
-  const { reranked, ...found } = index.fidelity; // errors, which are no shares
-  const figures = Object.entries(flatten(found)).filter(([, value]) => typeof value === "number" && value >= 0 && value <= 1);
-  if (!figures.length) return null;
-  return h("section", null, h("h2", null, "How well codes rank, measured on rows the basis never saw"),
-    h("ul", { class: "mix" }, figures.map(([name, value]) =>
-      h("li", null, h("span", { class: "mix-name" }, name.replaceAll("_", " ")), shareBar(value, value.toFixed(3))))));
+  const found = Object.entries(flatten({ ...index.fidelity, reranked: null })); // which are errors, no shares
+  const shares = found.filter(([, value]) => typeof value === "number" && value >= 0 && value <= 1);
+  return shares.length > 0 && section("How well codes rank, measured on rows the basis never saw",
+    shareList(shares.map(([name, value]) => [name.replaceAll("_", " "), value, value.toFixed(3)])));
 }
 
 function flatten(value, prefix = "") {
@@ -77,40 +62,37 @@ function flatten(value, prefix = "") {
   return Object.assign({}, ...Object.entries(value).map(([name, inner]) => flatten(inner, prefix ? `${prefix} · ${name}` : name)));
 }
 
+const items = (kind, found, name, said) => plainList(found.map((item) => [
+  link(`/${kind}/${item.id}`, item.name ?? name(item)), aside(` ${said(item)}, ${ago(item.created_at)}`)]));
+const agreement = ({ accuracy }) => (accuracy != null ? `, the model agrees with ${percent(accuracy, 1)} of labels` : "");
+
 async function fillWork(element, index, dataset, signal) {
-  const [audits, evaluations, reviews] = await Promise.all([
-    list("/v1/audits", signal), list("/v1/evaluations", signal), list("/v1/reviews", signal),
+  const [audits, evaluations, reviews, datasets, indexes] = await Promise.all([
+    list(`/v1/audits?index_id=${index.id}`, signal), list(`/v1/evaluations?index_id=${index.id}`, signal),
+    list(`/v1/reviews?dataset_id=${index.spec.dataset_id}`, signal), list("/v1/datasets", signal), list("/v1/indexes?state=succeeded", signal),
   ]);
-  const decided = reviews.filter((review) => review.dataset_id === index.spec.dataset_id);
-  const mine = audits.filter((audit) => audit.index_id === index.id);
-  const judged = evaluations.filter((evaluation) => evaluation.request.index_id === index.id);
   replace(element,
-    h("section", null, h("h2", null, "Audits"), mine.length
-      ? h("ul", { class: "plain" }, mine.map((audit) => h("li", null,
-          h("a", { href: `/ui/audits/${audit.id}` }, audit.name ?? `Audit by ${audit.signals.map((signal) => signal.name).join(", ")}`),
-          aside(` ${audit.state}, ${ago(audit.created_at)}`,
-            audit.accuracy != null ? `, the model agrees with ${percent(audit.accuracy, 1)} of labels` : ""))))
+    section("Audits", audits.length
+      ? items("audits", audits, (audit) => `Audit by ${audit.signals.map((one) => one.name).join(", ")}`, (audit) => audit.state + agreement(audit))
       : empty("None yet. “Find wrong labels” ranks every row by how odd its label looks.")),
-    decided.length > 0 && h("section", null, h("h2", null, "Reviews"), h("ul", { class: "plain" }, decided.map((review) => h("li", null,
-      h("a", { href: `/ui/reviews/${review.id}` }, review.name ?? "Review"), aside(` ${count(review.progress.decided)} of ${count(review.progress.rows)} decided, ${ago(review.created_at)}`))))),
-    judged.length > 0 && h("section", null, h("h2", null, "Evaluations"), h("ul", { class: "plain" }, judged.map((evaluation) =>
-      h("li", null, h("a", { href: `/ui/evaluations/${evaluation.id}` }, evaluation.request.kind), aside(` ${evaluation.state}, ${ago(evaluation.created_at)}`))))),
-    dataset && index.state === "succeeded" && (await groupSection(index, dataset, signal)),
-    dataset && sampleRows(index, dataset, signal),
+    reviews.length > 0 && section("Reviews", items("reviews", reviews, () => "Review", ({ progress }) => `${count(progress.decided)} of ${count(progress.rows)} decided`)),
+    evaluations.length > 0 && section("Evaluations", items("evaluations", evaluations, (item) => item.request.kind, (item) => item.state)),
+    dataset && index.state === "succeeded" && forms(index, dataset, datasets.filter((item) => item.kind === dataset.kind), indexes),
+    dataset && section("Rows", await sampleRows(index, dataset, signal)),
   );
 }
 
-async function groupSection(index, dataset, signal) {
-  const { groupsForm } = await import("./groups.js");
-  return h("section", null, h("h2", null, "Groups"), await groupsForm(index, dataset, signal));
+function forms(index, dataset, datasets, indexes) {
+  const named = new Map(datasets.map((item) => [item.id, item.name ?? item.kind]));
+  const others = indexes.filter((item) => item.id !== index.id && named.has(item.spec.dataset_id));
+  const other = choice(others.map((item) => [item.id, `${item.name ?? named.get(item.spec.dataset_id)}, ${count(item.rows)} rows, ${ago(item.created_at)}`]));
+  return [
+    section("Groups", groupsForm(index, dataset, datasets)),
+    others.length > 0 && section("What changed", form([field("From", other)], "See what changed", () => go("/compare", { from: other.value, to: index.id }), "inline")),
+    section("Are its scores true?", h("details", h("summary", "Begin an evaluation: train again, and compare"), evaluationForm(index, dataset, datasets)))];
 }
 
-function sampleRows(index, dataset, signal) {
-  const section = h("section", null, h("h2", null, "Rows"));
-  attempt(async () => {
-    const page = await get(`/v1/datasets/${dataset.id}/rows?offset=0&length=5`, signal);
-    section.append(h("ul", { class: "plain" }, page.data.map((row) => h("li", null,
-      h("a", { href: `/ui/indexes/${index.id}/trace?dataset=${dataset.id}&row=${row.row_index}` }, clip(rowText(row.row), 140))))));
-  });
-  return section;
+async function sampleRows(index, dataset, signal) {
+  const page = await find(`/v1/datasets/${dataset.id}/rows?offset=0&length=5`, signal);
+  return plainList((page?.data ?? []).map((row) => link(tracePath(index.id, dataset.id, row.row_index), clip(rowText(row.row), 140))));
 }

@@ -1,21 +1,15 @@
 /** One job: where it is, how fast, how long still. */
 
-import { h, buttons, replace } from "../html.js";
-import { get, isFinal, remove } from "../api.js";
-import { attempt, jobError, problemBox } from "../parts/problem.js";
-import { confirmThen } from "../parts/dialog.js";
-import { progressBar, watchHere } from "../parts/progress.js";
+import { get, h, isFinal, link, problemBox, progressBar, replace, watchHere } from "../kit.js";
 
-const VIEWS = { index: "indexes", audit: "audits", evaluation: "evaluations" };
+const VIEWS = { index: "indexes", audit: "audits", evaluation: "evaluations", groups: "groups" };
 
 export async function show(screen, { job: id, signal }) {
   let job = await get(`/v1/jobs/${id}`, signal);
   const body = h("div");
-  const cancel = () => confirmThen("Cancel this job?", "What it has made so far is removed.", "Cancel the job", () => attempt(() => remove(`/v1/jobs/${id}`)));
-  replace(screen, h("h1", null, `Job: ${job.kind}`),
-    h("p", null, h("code", null, id), VIEWS[job.kind] && [" makes ", h("a", { href: `/ui/${VIEWS[job.kind]}/${job.resource_id}` }, job.resource_id)]),
-    body,
-    !isFinal(job) && buttons(h("button", { class: "danger", onclick: cancel }, "Cancel")));
+  replace(screen, h("h1", `Job: ${job.kind}`),
+    h("p", h("code", id), VIEWS[job.kind] && [" makes ", link(`/${VIEWS[job.kind]}/${job.resource_id}`, job.resource_id)]),
+    body);
   if (!isFinal(job)) job = await watchHere(body, id, signal);
-  replace(body, job.error ? problemBox(jobError(job.error)) : progressBar(job));
+  replace(body, job.error ? problemBox(job.error) : progressBar(job));
 }

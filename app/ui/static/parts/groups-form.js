@@ -1,0 +1,16 @@
+/** Groups of an index, begun from its view. */
+
+import { choice, datasetChoice, empty, field, form, go, post } from "../kit.js";
+
+/** The form that asks for groups of an index; rows to judge by come from another data set. */
+export function groupsForm(index, dataset, datasets) {
+  const columns = [...(dataset.statistics.labels ? ["label"] : []), ...Object.keys(dataset.metadata_columns ?? {})];
+  if (!columns.length) return empty("These rows have neither labels nor other columns to group them by.");
+  const by = choice(columns.map((name) => [name, name]));
+  const judge = datasetChoice(datasets, datasets.find((item) => item.id !== dataset.id)?.id);
+  const ask = async () => {
+    const made = await post(`/v1/indexes/${index.id}/groups`, { by: by.value, evaluation: { dataset_id: judge.value } });
+    go(`/groups/${made.id}`);
+  };
+  return form([field("Group rows by", by), field("Judge by their effect on", judge)], "Compare", ask, "inline");
+}
