@@ -48,6 +48,9 @@ def direction_of(score: float) -> Direction:
 def rank_rows(scores: Floats, k: int, order: Order) -> Ranking:
     """The k first rows (n,) by order: `helpful` highest score first, `harmful` lowest first, `absolute` largest
     size first, `both` the first two. Equal scores stand in row order. Raises InvalidRequest where k exceeds n.
+
+    Of `both`, each list has only rows of its own direction, and may be shorter than k; an order by itself is a ranking
+    of all rows.
     """
     if not 0 < k <= len(scores):
         raise InvalidRequest(
@@ -57,6 +60,8 @@ def rank_rows(scores: Floats, k: int, order: Order) -> Ranking:
         return Ranking(absolute=lowest_rows(-np.abs(scores), k))
     helpful = lowest_rows(-scores, k) if order in ("helpful", "both") else _no_rows()
     harmful = lowest_rows(scores, k) if order in ("harmful", "both") else _no_rows()
+    if order == "both":
+        return Ranking(helpful=helpful[scores[helpful] > 0], harmful=harmful[scores[harmful] < 0])
     return Ranking(helpful=helpful, harmful=harmful)
 
 

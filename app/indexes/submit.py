@@ -5,6 +5,7 @@ from app.checks.diffusion import choose_diffusion
 from app.http.idempotency import Accepted
 from app.indexes.growth import check_growth
 from app.indexes.joining import join_checkpoints
+from app.indexes.storage import choose_storage
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.common import Json
 from influence.contracts.dataset import Dataset
@@ -16,12 +17,11 @@ from influence.contracts.index import (
     IndexRequest,
     IndexSpec,
     JoinedCheckpoint,
-    Storage,
 )
 from influence.contracts.tasks import TASKS
 from influence.contracts.work import INDEX
 from influence.digests import digest_json
-from influence.errors import DoesNotFit, EmptyFile, InvalidRequest
+from influence.errors import EmptyFile, InvalidRequest
 from influence.store.store import Store
 from influence.store.work import accept, is_dead
 
@@ -155,50 +155,3 @@ def _choose_parts(request: IndexRequest, checkpoint: Checkpoint) -> GradientPart
             hint="Leave 'parts' out: the checkpoint's 'trainable' says what gradients are taken of.",
         )
     return "all" if checkpoint.lora_parameters == checkpoint.parameters else request.parts
-
-
-def choose_storage(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset, budget_bytes: int) -> Storage:
-    """Full while the gradients fit the budget. Raises DoesNotFit when full is asked for and does not."""
-    if request.grow_from is not None:
-        return _choose_grown(request)
-    if request.storage == "compact":
-        return "compact"
-    parameters = checkpoint.lora_parameters if request.parts == "lora" else checkpoint.parameters
-    if parameters is None:  # only the worker that loads the model can tell, and refuses what does not fit
-        return "full" if request.storage == "full" else "compact"
-    itemsize = 4 if request.storage_dtype == "float32" else 2
-    needed = dataset.rows * parameters * itemsize
-    if needed <= budget_bytes:
-        return "full"
-    if request.storage == "auto":
-        return "compact"
-    raise DoesNotFit(
-        f"Full gradients of {dataset.rows:,} rows with {parameters:,} parameters take {needed:,} bytes, "
-        f"more than the {budget_bytes:,} that an index may take.",
-        hint=_hint_of_size(request, checkpoint),
-        extra={
-            "needed_bytes": needed,
-            "budget_bytes": budget_bytes,
-            "rows": dataset.rows,
-            "parameters": parameters,
-        },
-    )
-
-
-def _hint_of_size(request: IndexRequest, checkpoint: Checkpoint) -> str:
-    wholes = (checkpoint.parameters or 0) - (checkpoint.lora_parameters or checkpoint.parameters or 0)
-    without = (
-        f" or leave the {wholes:,} parameters in whole tensors out with parts 'lora',"
-        if wholes and request.parts == "all"
-        else ""
-    )
-    return f"Use storage 'compact',{without} or raise the budget."
-
-
-def _choose_grown(request: IndexRequest) -> Storage:
-    if request.storage == "full":
-        raise InvalidRequest(
-            "Only compact indexes grow: full storage has no basis to keep.",
-            hint="Leave 'storage' out, or build the index without 'grow_from'.",
-        )
-    return "compact"

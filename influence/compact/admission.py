@@ -31,18 +31,26 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Bytes and seconds are estimates; `worker_bytes` is the hot index and, while building, the sample's gradients."""
+    """Bytes and seconds are estimates; `worker_bytes` is the hot index and, while building, the sample's gradients.
+
+    A row more takes `row_bytes`; what all rows share, such as a basis, is in `redis_bytes`.
+    """
 
     storage: Storage
     rows: int
     shards: int
-    bytes_per_row: float
+    row_bytes: float
     redis_bytes: int
     worker_bytes: int
     seconds: float
 
+    @property
+    def bytes_per_row(self) -> float:
+        """Everything that is kept, by row."""
+        return self.redis_bytes / max(self.rows, 1)
+
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "bytes_per_row": round(self.bytes_per_row, 1)}
 
 
 def estimate_full(
@@ -105,8 +113,8 @@ def check_fits(estimate: Estimate, *, redis_budget_bytes: int, worker_budget_byt
 
 
 def choose_storage(full: Estimate, compact: Estimate, *, budget_bytes: int) -> Estimate:
-    """`auto`: every gradient while that fits the budget, else codes."""
-    return full if full.redis_bytes <= budget_bytes else compact
+    """`auto`: every gradient while that fits the budget, or takes no more than codes with their basis; else codes."""
+    return full if full.redis_bytes <= max(budget_bytes, compact.redis_bytes) else compact
 
 
 def _fixed_bytes(parameters: Sequence[int], ranks: Sequence[int], width: int, sample: int) -> int:

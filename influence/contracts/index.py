@@ -248,6 +248,8 @@ class Index(WorkRecord):
 
     `embedding_bytes`, part of `bytes`, is null until the baseline `embedding` is first asked for.
 
+    `bytes_per_row` is all of `bytes`, the basis included, by row; a row more takes `row_bytes`.
+
     `progress` is the job's while the index is being built; it is not stored with the record. `built_by` is the job that
     the data are of, where a later job has only computed again what was lost of them.
     """
@@ -267,6 +269,7 @@ class Index(WorkRecord):
     parameters: int | None = None
     bytes: int | None = None
     bytes_per_row: float | None = None
+    row_bytes: float | None = None
     embedding_bytes: int | None = None
     damping: dict[str, float] | None = None
     gradient_lengths: GradientLengths | None = None

@@ -32,6 +32,15 @@ def test_helpful_rows_have_the_highest_scores_and_harmful_rows_the_lowest() -> N
 
 
 @given(few_values, st.data())
+def test_both_ways_each_list_has_only_rows_of_its_own_direction(values: list[int], data: st.DataObject) -> None:
+    scores = np.array(values, dtype=np.float32)
+    k = data.draw(st.integers(1, len(values)))
+    ranking = rank_rows(scores, k, "both")
+    assert ranking.helpful.tolist() == [row for row in rank_rows(scores, k, "helpful").helpful if scores[row] > 0]
+    assert ranking.harmful.tolist() == [row for row in rank_rows(scores, k, "harmful").harmful if scores[row] < 0]
+
+
+@given(few_values, st.data())
 def test_rankings_equal_a_full_stable_sort_whatever_the_ties(values: list[int], data: st.DataObject) -> None:
     scores = np.array(values, dtype=np.float32)
     k = data.draw(st.integers(1, len(values)))

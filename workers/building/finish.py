@@ -22,6 +22,9 @@ from workers.building.outlook import FINISHING
 from workers.runtime.basis_sample import MOMENTS, OLD_MOMENTS, shard_moments
 from workers.runtime.state import Runtime
 
+#: Of fewer rows the time is that of everything else.
+_FEWEST_TIMED = 64
+
 
 def finish_index(runtime: Runtime, index: Index) -> None:
     """Declare an index ready. Safe to run twice.
@@ -91,19 +94,29 @@ def _ready(
             "rows_indexed": rows,
             "skipped_rows": skipped,
             "bytes": size,
-            "bytes_per_row": round(shard_bytes / rows, 1),
+            "bytes_per_row": round(size / rows, 1),
+            "row_bytes": round(shard_bytes / rows, 1),
             "damping": _damping(index, commits, moments, rows),
             "gradient_lengths": lengths,
             "ready_at": now(),
             "growth": growth,
             "warnings": (*_warnings(index, skipped, growth, without_factors), *_warn_of_lengths(lengths)),
-            "timings": {
-                **(index.timings or {}),
-                "gradient_seconds": round(seconds, 3),
-                "rows_per_second": round(rows / max(seconds, 1e-9), 1),
-            },
+            "timings": _timings(index, seconds, rows if growth is None else growth.rows_computed),
         }
     )
+
+
+def _timings(index: Index, seconds: float, computed: int) -> dict[str, float]:
+    """`rows_per_second` is of rows whose gradients were computed, those of the plan's sample and its time included; of
+    a grown index with few of them it is the old index's."""
+    known = index.timings or {}
+    rate = computed / max(seconds + known.get("sample_seconds", 0.0), 1e-9)
+    is_measured = computed >= _FEWEST_TIMED or "rows_per_second" not in known
+    return {
+        **known,
+        "gradient_seconds": round(seconds, 3),
+        "rows_per_second": round(rate if is_measured else known["rows_per_second"], 2),
+    }
 
 
 def finish_growth(growth: Growth, commits: Sequence[ShardCommit], rows: int) -> Growth:

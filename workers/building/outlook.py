@@ -24,6 +24,7 @@ class Outlook:
         self._rows = index.rows
         self._kind = "cuda" if runtime.device.type == "cuda" else "cpu"
         self._seconds: dict[str, float | None] = dict.fromkeys(phases_of(index.spec))
+        self.sample_seconds = 0.0
         self._expect(**{FINISHING: _FINISH_SECONDS})
 
     def learn_probe(self, seconds_per_row: float, parameters: Sequence[int], *, rows: int, sampled: int) -> None:
@@ -43,8 +44,8 @@ class Outlook:
 
     def learn_sample(self, begun: float, sampled: int) -> None:
         """`sampled` rows took since `begun`, a moment of `time.monotonic`: the others should take alike."""
-        seconds_per_row = (time.monotonic() - begun) / max(sampled, 1)
-        self._expect(**{GRADIENTS: (self._rows - sampled) * seconds_per_row})
+        self.sample_seconds = time.monotonic() - begun
+        self._expect(**{GRADIENTS: (self._rows - sampled) * self.sample_seconds / max(sampled, 1)})
 
     def _fitting_seconds(self, rows: int, parameters: Sequence[int]) -> float:
         """A Gram matrix and its eigenvectors a block, and as much again to measure what codes are worth."""

@@ -13,7 +13,7 @@ from influence.contracts.dataset import Dataset
 from influence.contracts.index import DEFAULT_RANK, Block, Index, IndexSpec
 from influence.store.work import advance, send, send_all
 from workers.building.fit_basis import count_sampled, fit_index
-from workers.building.growth import match_old, store_growth
+from workers.building.growth import Matched, match_old, store_growth
 from workers.building.outlook import GRADIENTS, LOADING, TOKENISING, Outlook
 from workers.building.precision import measure_precision
 from workers.building.sizes import choose_batch_tokens, choose_shard_rows
@@ -108,8 +108,18 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
         plan |= {"bytes": size, "fidelity": None if fidelity is None else fidelity.to_json()}
     plan["precision_fidelity"] = measure_precision(runtime, index.model_copy(update=plan), model)
     require_wanted(runtime, index.job_id)
-    plan["timings"] = {"plan_seconds": round(time.monotonic() - started, 3)}
+    plan["timings"] = {
+        **_rate_of(matched),
+        "plan_seconds": round(time.monotonic() - started, 3),
+        "sample_seconds": round(outlook.sample_seconds, 3),
+    }
     return advance(runtime.store, index, lambda current: current.model_copy(update=plan))
+
+
+def _rate_of(matched: Matched | None) -> dict[str, float]:
+    """The rate of the index that this one grows from."""
+    rate = ((matched.old.timings if matched else None) or {}).get("rows_per_second")
+    return {} if rate is None else {"rows_per_second": rate}
 
 
 @dataclass

@@ -18,7 +18,16 @@ from workers.queries.contributions import Contributions, block_contributions
 from workers.queries.influence import Influence
 from workers.queries.levels import find_levels
 from workers.queries.opened import OpenedIndexes, find_terms
-from workers.queries.rerank import AUTO_SECONDS, candidates_of, estimate_seconds, is_wanted
+from workers.queries.rerank import (
+    AUTO_SECONDS,
+    Patience,
+    TooSlow,
+    candidates_of,
+    count_missing,
+    estimate_seconds,
+    is_asked_for,
+    is_wanted,
+)
 from workers.queries.results import Exactness, ResultBuilder, rank_points, shown_rows
 from workers.queries.token_parts import ShownParts, split_scores
 from workers.runtime.state import Runtime
@@ -105,11 +114,20 @@ def _answer_from_codes(runtime: Runtime, query: Query, indexes: OpenedIndexes, i
         better = "scores from true gradients" if inexact else "exact scores"
         note = f"{_FROM_CODES} {better} of {len(candidates)} rows would take about {seconds:.1f} s: send exact true."
         return Answer(influence, rank_points(influence, query.request), "none", notes=(note, *inexact))
+    missing = count_missing(runtime, indexes.terms, influence.row_indexes[candidates])
+    hear = None if is_asked_for(query.request) else Patience(missing).hear
     if seconds > AUTO_SECONDS:
         preliminary = Answer(influence, rank_points(influence, query.request), "none", notes=(_PRELIMINARY,))
         _store(runtime, query, indexes, preliminary, is_final=False)
     runtime.store.jobs.set_phase(query.job_id, "scores from gradients", total=len(candidates))
-    parts = block_contributions(indexes, influence, [candidates] * len(influence.values))
+    try:
+        parts = block_contributions(indexes, influence, [candidates] * len(influence.values), hear)
+    except TooSlow as slow:
+        note = (
+            f"{_FROM_CODES} true gradients of {len(candidates)} rows were estimated to take {seconds:.1f} s, and after "
+            f"{slow.done} of them about {slow.seconds:.1f} s: send exact true."
+        )
+        return Answer(influence, rank_points(influence, query.request), "none", notes=(note, *inexact))
     influence.values[:, candidates] = parts.influence()
     rankings = rank_points(influence, query.request)
     return Answer(influence, rankings, "none" if inexact else "recomputed", parts, inexact)

@@ -1,6 +1,6 @@
 """What each block contributes to the exact influence of a few rows: summed over a query's indexes, backwards."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,10 +30,16 @@ class Contributions:
         return {int(self.positions[point][place]): self.parts[point][:, place] for place in places}
 
 
-def block_contributions(indexes: OpenedIndexes, influence: Influence, positions: Sequence[Positions]) -> Contributions:
+def block_contributions(
+    indexes: OpenedIndexes,
+    influence: Influence,
+    positions: Sequence[Positions],
+    hear: Callable[[int], None] | None = None,
+) -> Contributions:
     """Contributions to the rows at `positions`, given per test point.
 
-    Exact for codes as for whole gradients. Raises Cancelled, NonFiniteGradients.
+    Exact for codes as for whole gradients. `hear` is told of rows whose gradients are computed. Raises Cancelled,
+    NonFiniteGradients, and what `hear` raises.
     """
     blocks = len(indexes.terms[0].index.blocks)
     parts = [np.zeros((blocks, len(places))) for places in positions]
@@ -41,7 +47,7 @@ def block_contributions(indexes: OpenedIndexes, influence: Influence, positions:
         with indexes.watch.phase("exact"):
             for points in _runs_of_same(positions):
                 rows = influence.row_indexes[positions[points.start]]
-                shares = opened.block_contributions(points, rows)
+                shares = opened.block_contributions(points, rows, hear)
                 for place, point in enumerate(range(points.start, points.stop)):
                     parts[point] += shares[:, place]
     return Contributions(positions, parts)

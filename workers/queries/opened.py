@@ -5,7 +5,7 @@ people look at. Backwards, so that the models and indexes that were used last ar
 the two the test gradients are kept under a bound of bytes, so that memory does not grow with the checkpoints.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,7 +55,9 @@ class OpenedTerm:
         weight = self.term.weight
         return Influence(self.hot.row_indexes, values if weight == 1 else values * np.float32(weight))
 
-    def block_contributions(self, points: slice, row_indexes: NDArray[np.int64]) -> NDArray[np.float64]:
+    def block_contributions(
+        self, points: slice, row_indexes: NDArray[np.int64], hear: Callable[[int], None] | None = None
+    ) -> NDArray[np.float64]:
         """The blocks' parts (blocks, m, r) of the exact influence of data set rows on some test points.
 
         Of codes the rows' gradients are computed where they are not kept: the model is loaded for that, if at all.
@@ -65,7 +67,7 @@ class OpenedTerm:
             self.request.damping_scale,
             take_points(self.gradients, points.start, points.stop),
             np.searchsorted(self.hot.row_indexes, row_indexes),
-            lambda rows: read_row_gradients(self.runtime, self.term.index, rows),
+            lambda rows: read_row_gradients(self.runtime, self.term.index, rows, hear),
         )
 
     def score_rows(self, row_indexes: NDArray[np.int64]) -> NDArray[np.float32]:

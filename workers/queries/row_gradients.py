@@ -1,6 +1,7 @@
 """True gradients of a few training rows, computed where they are not kept: what codes' scores are replaced by."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,15 +14,25 @@ from workers.runtime.row_stream import stream_rows
 from workers.runtime.state import Runtime
 
 
-def read_row_gradients(runtime: Runtime, index: Index, row_indexes: NDArray[np.int64]) -> Tensor:
-    """Gradients (r, D) float32 of data set rows in order, all blocks joined, on the worker's device."""
-    return runtime.gradient_cache.get(index, row_indexes.tolist(), lambda rows: _compute(runtime, index, rows))
+def read_row_gradients(
+    runtime: Runtime, index: Index, row_indexes: NDArray[np.int64], hear: Callable[[int], None] | None = None
+) -> Tensor:
+    """Gradients (r, D) float32 of data set rows in order, all blocks joined, on the worker's device.
+
+    `hear` is told of rows as they are computed, and may raise.
+    """
+    return runtime.gradient_cache.get(index, row_indexes.tolist(), lambda rows: _compute(runtime, index, rows, hear))
 
 
-def _compute(runtime: Runtime, index: Index, row_indexes: Sequence[int]) -> Tensor:
+def _compute(runtime: Runtime, index: Index, row_indexes: Sequence[int], hear: Callable[[int], None] | None) -> Tensor:
     model = open_model(runtime, index)
     encoded = model.task.tokenise(open_indexed_rows(runtime, index).read_many(row_indexes))
     gradients = torch.empty(len(row_indexes), index.parameters or 0, dtype=torch.float32, device=runtime.device)
+    begun, done = time.monotonic(), 0
     for positions, batch in stream_rows(runtime, model, encoded):
         gradients[positions] = torch.cat([block.float() for block in batch.blocks.values()], dim=1)
+        done += len(positions)
+        runtime.gradient_cache.note_rate(index, done, time.monotonic() - begun)
+        if hear is not None:
+            hear(len(positions))
     return gradients

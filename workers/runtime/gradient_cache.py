@@ -10,6 +10,7 @@ from workers.runtime.lru import Lru
 
 #: Id and build of an index, data set row.
 RowKey = tuple[str, str, int]
+_FEWEST_TIMED = 8
 
 
 class GradientCache:
@@ -18,6 +19,7 @@ class GradientCache:
     def __init__(self, budget_bytes: int) -> None:
         self._budget_bytes = budget_bytes
         self._rows: Lru[RowKey, Tensor] = Lru(budget_bytes, size_of=lambda values: values.nbytes)
+        self._rates: dict[str, float] = {}
 
     @property
     def bytes(self) -> int:
@@ -40,12 +42,22 @@ class GradientCache:
                     self._rows.put(_key_of(index, row), values.clone())
         return torch.stack([known[row] for row in rows])
 
+    def note_rate(self, index: Index, rows: int, seconds: float) -> None:
+        """Keep how fast rows of an index were computed; a handful says little."""
+        if rows >= _FEWEST_TIMED and seconds > 0:
+            self._rates[index.id] = rows / seconds
+
+    def rate(self, index: Index) -> float | None:
+        """Rows per second, where some were computed here."""
+        return self._rates.get(index.id)
+
     def builds(self) -> set[tuple[str, str]]:
         """Ids and builds of the indexes that something is kept of."""
         return {(key[0], key[1]) for key in self._rows}
 
     def forget(self, index_id: str) -> None:
         """Drop the rows of an index that was deleted."""
+        self._rates.pop(index_id, None)
         self._rows.forget(lambda key: key[0] == index_id)
 
 

@@ -84,8 +84,20 @@ def test_full_storage_that_does_not_fit_is_refused_with_figures_and_auto_turns_c
     body = assert_problem(ask(tight, checkpoint, dataset_id, storage="full"), 422, "does_not_fit")
     assert (body["needed_bytes"], body["budget_bytes"]) == (48_000, 47_999)
     assert ask(tight, checkpoint, dataset_id, storage="full", storage_dtype="float16").status_code == 202
-    spec = ask(tight, checkpoint, dataset_id, rank=8).json()["spec"]
+    many = send_rows(tight, "".join(f'{{"text": "parcel {row}", "label": {row % 3}}}\n' for row in range(400)))
+    spec = ask(tight, checkpoint, many, rank=8).json()["spec"]
     assert (spec["storage"], spec["rank"]) == ("compact", 8)
+
+
+def test_auto_does_not_turn_to_codes_that_take_more_with_their_basis_than_all_gradients(
+    make_client: Callable[..., TestClient], checkpoint: Checkpoint, dataset_id: str
+) -> None:
+    tight = make_client(storage_budget_bytes=12 * 1000 * 4 - 1)
+    body = assert_problem(ask(tight, checkpoint, dataset_id), 422, "does_not_fit")
+    assert body["compact_bytes"] >= body["needed_bytes"] == 48_000
+    assert body["hint"] == "Raise the budget. Codes of so few rows take as much with their basis."
+    # Who asks for codes gets them.
+    assert ask(tight, checkpoint, dataset_id, storage="compact").status_code == 202
 
 
 def test_factors_are_part_of_the_index_and_of_full_storage_only(
@@ -94,8 +106,9 @@ def test_factors_are_part_of_the_index_and_of_full_storage_only(
     rich = ask(make_client(), checkpoint, dataset_id, kronecker=True).json()
     assert rich["spec"]["kronecker"]
     assert rich["id"] != index["id"]
+    many = send_rows(make_client(), "".join(f'{{"text": "parcel {row}", "label": 0}}\n' for row in range(400)))
     for client, fields in ((make_client(), {"storage": "compact"}), (make_client(storage_budget_bytes=1), {})):
-        body = assert_problem(ask(client, checkpoint, dataset_id, kronecker=True, **fields), 422, "invalid_request")
+        body = assert_problem(ask(client, checkpoint, many, kronecker=True, **fields), 422, "invalid_request")
         assert "'full'" in body["hint"]
 
 

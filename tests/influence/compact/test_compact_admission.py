@@ -14,7 +14,8 @@ RATES = Rates(rows_per_second=20.0)
 
 def test_a_million_rows_fit_in_less_than_a_gigabyte_as_codes_but_not_as_gradients() -> None:
     compact = estimate_compact(1_000_000, MINILM, 16, RATES)
-    assert compact.bytes_per_row == 25 * 16 + 4 + 50
+    assert compact.row_bytes == 25 * 16 + 4 + 50
+    assert compact.bytes_per_row == compact.redis_bytes / 1_000_000 > compact.row_bytes
     assert compact.redis_bytes < 700_000_000
     full = estimate_full(1_000_000, MINILM, "float32", RATES)
     assert full.redis_bytes > 290e9
@@ -25,6 +26,13 @@ def test_automatic_storage_is_full_while_that_fits() -> None:
     for rows, storage in ((1000, "full"), (100_000, "compact")):
         full, compact = estimate_full(rows, MINILM, "float32", RATES), estimate_compact(rows, MINILM, 16, RATES)
         assert choose_storage(full, compact, budget_bytes=1 << 30).storage == storage
+
+
+def test_automatic_storage_is_not_codes_where_those_take_more_with_their_basis() -> None:
+    full, compact = estimate_full(80, MINILM, "float32", RATES), estimate_compact(80, MINILM, 32, RATES)
+    assert compact.row_bytes < full.row_bytes / 100
+    assert compact.redis_bytes > full.redis_bytes
+    assert choose_storage(full, compact, budget_bytes=1 << 20).storage == "full"
 
 
 @pytest.mark.parametrize(("redis", "worker", "named"), [(10**6, 10**12, "Redis"), (10**12, 10**6, "worker memory")])

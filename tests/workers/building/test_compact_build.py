@@ -61,8 +61,12 @@ def test_codes_rank_like_full_gradients_and_candidates_are_exact(
         for row in result.helpful + result.harmful:
             assert row.exact
             assert row.influence == pytest.approx(influence[row.row_index], rel=1e-2)
-    assert index.bytes_per_row is not None
-    assert index.bytes_per_row < 4 * 16 * len(index.blocks)
+    assert present(index.row_bytes) < 4 * 16 * len(index.blocks)
+    assert present(index.bytes_per_row) == pytest.approx(present(index.bytes) / ROWS, abs=0.1)
+    timings = present(index.timings)
+    spent = timings["gradient_seconds"] + timings["sample_seconds"]
+    assert timings["rows_per_second"] == pytest.approx(ROWS / spent, rel=0.01)
+    assert timings["sample_seconds"] > 0
     assert index.fidelity is not None
     assert index.fidelity["spearman_mean"] > 0.98
     assert not any(row.exact for result in coded.results or () for row in result.helpful)

@@ -1,0 +1,72 @@
+"""What an index keeps of its rows where a request leaves it open: every gradient, or codes."""
+
+from influence.compact.admission import Rates, estimate_compact
+from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.dataset import Dataset
+from influence.contracts.index import IndexRequest, Storage
+from influence.errors import DoesNotFit, InvalidRequest
+
+_ITEM_BYTES = {"float32": 4, "float16": 2}
+
+
+def choose_storage(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset, budget_bytes: int) -> Storage:
+    """Full while the gradients fit the budget. Raises DoesNotFit when full is asked for and does not, or where codes
+    with their basis would take no less."""
+    if request.grow_from is not None:
+        return _choose_grown(request)
+    if request.storage == "compact":
+        return "compact"
+    parameters = checkpoint.lora_parameters if request.parts == "lora" else checkpoint.parameters
+    if parameters is None:  # only the worker that loads the model can tell, and refuses what does not fit
+        return "full" if request.storage == "full" else "compact"
+    needed = dataset.rows * parameters * _ITEM_BYTES[request.storage_dtype]
+    if needed <= budget_bytes:
+        return "full"
+    codes = _estimate_codes(request, checkpoint, dataset.rows, parameters)
+    if request.storage == "auto" and codes < needed:
+        return "compact"
+    raise DoesNotFit(
+        f"Full gradients of {dataset.rows:,} rows with {parameters:,} parameters take {needed:,} bytes, "
+        f"more than the {budget_bytes:,} that an index may take.",
+        hint=_hint_of_size(request, checkpoint, is_smaller=codes < needed),
+        extra={
+            "needed_bytes": needed,
+            "compact_bytes": codes,
+            "budget_bytes": budget_bytes,
+            "rows": dataset.rows,
+            "parameters": parameters,
+        },
+    )
+
+
+def _estimate_codes(request: IndexRequest, checkpoint: Checkpoint, rows: int, parameters: int) -> int:
+    """Bytes of codes with their basis, which few rows do not pay for; as if all tensors were of one size."""
+    blocks = max(checkpoint.tensors or 1, 1)
+    estimate = estimate_compact(
+        rows,
+        [max(parameters // blocks, 1)] * blocks,
+        request.rank,
+        Rates(rows_per_second=1.0),
+        dtype=request.code_dtype,
+        has_roots=request.metric == "optimizer",
+    )
+    return estimate.redis_bytes
+
+
+def _hint_of_size(request: IndexRequest, checkpoint: Checkpoint, *, is_smaller: bool) -> str:
+    wholes = (checkpoint.parameters or 0) - (checkpoint.lora_parameters or checkpoint.parameters or 0)
+    ways = ["use storage 'compact'"] if is_smaller else []
+    if wholes and request.parts == "all":
+        ways.append(f"leave the {wholes:,} parameters in whole tensors out with parts 'lora'")
+    hint = f"{', '.join([*ways, 'or raise the budget' if ways else 'raise the budget'])}."
+    why = "" if is_smaller else " Codes of so few rows take as much with their basis."
+    return hint[0].upper() + hint[1:] + why
+
+
+def _choose_grown(request: IndexRequest) -> Storage:
+    if request.storage == "full":
+        raise InvalidRequest(
+            "Only compact indexes grow: full storage has no basis to keep.",
+            hint="Leave 'storage' out, or build the index without 'grow_from'.",
+        )
+    return "compact"
