@@ -2120,6 +2120,8 @@ class Index(BaseModel):
 
     `embedding_bytes`, part of `bytes`, is null until the baseline `embedding` is first asked for.
 
+    `bytes_per_row` is all of `bytes`, the basis included, by row; a row more takes `row_bytes`.
+
     `progress` is the job's while the index is being built; it is not stored with the record. `built_by` is the job that
     the data are of, where a later job has only computed again what was lost of them.
     """
@@ -2149,6 +2151,7 @@ class Index(BaseModel):
     precision_fidelity: dict[str, Any] | None = None
     progress: Progress | None = None
     ready_at: AwareDatetime | None = None
+    row_bytes: float | None = None
     rows: int
     rows_indexed: int | None = None
     rows_per_shard: int = 0
