@@ -90,7 +90,7 @@ def test_groups_go_by_label_and_by_class_of_the_evaluation_rows(
 
 
 @pytest.mark.parametrize(
-    ("by", "hint"), [("sources", "label, predicted, source"), ("text", "predicted, source, weight")]
+    ("by", "hint"), [("sources", "label, predicted, source"), ("text", "predicted, source, visits")]
 )
 def test_a_column_that_is_none_is_refused_at_once(
     bench: Bench, index: dict[str, Any], evaluation: dict[str, Any], by: str, hint: str

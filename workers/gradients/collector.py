@@ -26,10 +26,10 @@ from workers.gradients.agreement import find_disagreements, is_conclusive
 from workers.gradients.capture import BatchPass, Factors
 from workers.gradients.copies import mean_directions
 from workers.gradients.fused import find_fused
-from workers.gradients.positions import Directions, PositionPass
 from workers.gradients.row_loop import loop_gradients, row_gradients
 from workers.gradients.sites import group_by_module
-from workers.gradients.tangents import TokenLosses, split_by_loss
+from workers.gradients.tokens.positions import Directions, PositionPass
+from workers.gradients.tokens.tangents import TokenLosses, split_by_loss
 from workers.gradients.trainable import TrainableTensor, find_trainable, refuse_mixed_rows
 from workers.rows import Batch
 
@@ -64,6 +64,10 @@ class Collector(Protocol):
     def collect(self, batch: Batch, *, with_factors: bool = False) -> RowGradients: ...
 
     def split_positions(self, batch: Batch, directions: Directions) -> Tensor: ...
+
+    def split_losses(
+        self, batch: Batch, directions: Directions, losses_of: TokenLosses, reduction: Reduction
+    ) -> Tensor: ...
 
     def evaluate(self, batch: Batch, compute: RowLosses | None = None) -> Tensor: ...
 

@@ -4,17 +4,19 @@ Checkpoints of a run differ in what was trained alone. One model is kept, and of
 which it differs: a batch is taken at one after the other, and the blocks of all of them are the row's.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from influence.contracts.common import Reduction
 from influence.contracts.index import Block
 from influence.errors import AdapterMismatch
 from workers.gradients.capture import Factors
 from workers.gradients.collector import GradientCollector, RowGradients, RowLosses
-from workers.gradients.positions import Directions
+from workers.gradients.tokens.positions import Directions
+from workers.gradients.tokens.tangents import TokenLosses
 from workers.rows import Batch
 
 #: Tensors of a model by name, those in which a checkpoint differs from the model's own.
@@ -60,14 +62,21 @@ class JoinedCollector:
 
     def split_positions(self, batch: Batch, directions: Directions) -> Tensor:
         """As `GradientCollector.split_positions`, summed over the checkpoints."""
-        total: Tensor | None = None
+        return self._sum(directions, lambda own: self._own.split_positions(batch, own))
+
+    def split_losses(
+        self, batch: Batch, directions: Directions, losses_of: TokenLosses, reduction: Reduction
+    ) -> Tensor:
+        """As `GradientCollector.split_losses`, summed over the checkpoints."""
+        return self._sum(directions, lambda own: self._own.split_losses(batch, own, losses_of, reduction))
+
+    def _sum(self, directions: Directions, split: Callable[[Directions], Tensor]) -> Tensor:
+        parts = list[Tensor]()
         for label in self._labels:
-            own = {name: directions[_join(label, name)] for name in (block.name for block in self._own.blocks)}
+            own = {block.name: directions[_join(label, block.name)] for block in self._own.blocks}
             with self._at(label):
-                part = self._own.split_positions(batch, own)
-            total = part if total is None else total + part
-        assert total is not None
-        return total
+                parts.append(split(own))
+        return torch.stack(parts).sum(0)
 
     def evaluate(self, batch: Batch, compute: RowLosses | None = None) -> Tensor:
         """As `GradientCollector.evaluate`, with the model as it is."""
