@@ -15,7 +15,8 @@ from torch import Tensor
 
 from influence.contracts.common import Reduction
 from influence.errors import UnsupportedModule
-from workers.gradients.collector import GradientCollector
+from workers.gradients.collector import Collector, GradientCollector
+from workers.gradients.joined import JoinedCollector
 from workers.gradients.losses import row_sum_cross_entropy
 from workers.loading.checkpoint import LoadedCheckpoint
 from workers.rows import Batch
@@ -33,7 +34,7 @@ def case(
     return loaded, collector, batch, request.param
 
 
-def draw_directions(collector: GradientCollector) -> dict[str, Tensor]:
+def draw_directions(collector: Collector) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(7)
     return {
         block.name: torch.randn(block.parameters, generator=generator, dtype=torch.float64)
@@ -66,6 +67,19 @@ def test_tokens_add_up_to_the_inner_product_with_the_rows_gradient(case: Any) ->
     assert bool((parts[:, 1:][~falls] == 0).all())
     assert bool((parts[:, 0] == 0).all())
     assert bool((parts[:, 1:][falls] != 0).all())
+
+
+def test_tokens_add_up_over_checkpoints_that_are_joined(case: Any) -> None:
+    loaded, own, batch, reduction = case
+    earlier = {name: 0.5 * value.detach() for name, value in loaded.model.named_parameters() if value.requires_grad}
+    joined = JoinedCollector(own, ("early", "last"), {"early": earlier})
+    directions = draw_directions(joined)
+    with Float64Throughout():
+        joined.collect(batch)
+        gradients = joined.collect(batch).blocks
+        parts = joined.split_losses(batch, directions, loaded.task.token_losses, reduction)
+    truth = sum(gradients[name] @ directions[name] for name in directions)
+    torch.testing.assert_close(parts.sum(dim=1), truth, rtol=1e-9, atol=1e-11)
 
 
 def test_a_token_adds_what_its_loss_changes_by_when_weights_move(case: Any) -> None:
