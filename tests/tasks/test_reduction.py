@@ -111,7 +111,7 @@ def test_indexes_of_means_keep_their_addresses() -> None:
     fields = spec.model_dump(mode="json")
     later = {"reduction": "mean", "parts": "all", "diffusion": None, "beta": None}
     assert {name: fields["gradients"].pop(name) for name in later} == later
-    assert (fields.pop("metric"), fields.pop("batch_rows")) == ("gradient", 1)
+    assert (fields.pop("metric"), fields.pop("batch_rows"), fields.pop("joined")) == ("gradient", 1, [])
     assert index_address(spec) == f"idx_{digest_json(fields)}"
     summed = spec.model_copy(update={"gradients": GradientSettings(reduction="sum")})
     assert index_address(summed) != index_address(spec)

@@ -131,11 +131,12 @@ def test_the_same_pixels_are_one_image_whatever_file_they_came_in(tmp_path: Path
     assert len(list((tmp_path / "images").rglob("*.png"))) == 2
 
 
-@pytest.mark.parametrize("columns", [{}, {"image": "", "label": "y", "text": "t"}])
-def test_a_table_of_texts_beside_pictures_is_read_as_before(tmp_path: Path, columns: dict[str, str]) -> None:
-    rows = [{"t" if columns else "text": "word", "y": place, "image": as_base64(draw_image(1))} for place in (0, 1)]
+def test_a_table_of_texts_beside_pictures_is_read_where_the_columns_are_named(tmp_path: Path) -> None:
+    rows = [{"text": "word", "y": place, "image": as_base64(draw_image(1))} for place in (0, 1)]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert accept(tmp_path / "a.jsonl", columns=columns or None).kind == "classification"
+    named = {"image": "", "label": "y", "text": "text"}
+    assert accept(tmp_path / "a.jsonl", columns=named).kind == "classification"
+    assert refused(tmp_path / "a.jsonl").code == "columns_ambiguous"
 
 
 def test_a_class_and_a_caption_beside_an_image_are_told_apart_by_the_caller(tmp_path: Path) -> None:
