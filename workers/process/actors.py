@@ -38,7 +38,7 @@ from workers.evaluating.sweep import sweep_dampings
 from workers.queries.answer import answer_query
 from workers.queries.groups import group_rows
 from workers.queries.preview import preview_rows
-from workers.runtime.interrupts import ShutdownRequested
+from workers.runtime.interrupts import ShutdownRequested, is_wanted
 from workers.runtime.state import Runtime
 
 log = structlog.get_logger()
@@ -126,6 +126,8 @@ def _guard(runtime: Runtime, record: WorkRecord, work: Callable[[], None]) -> No
     except StoreError:
         raise
     except ShutdownRequested as error:
+        if not is_wanted(runtime, record.job_id):  # whoever takes the message next finds no record to clear up after
+            drop_unwanted(runtime.store, record)
         raise InterruptedError("the worker is ending; the message goes back to the queue") from error
     except Exception:
         log.exception("work failed", attempt=_attempt())

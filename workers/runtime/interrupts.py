@@ -25,6 +25,10 @@ def require_wanted(runtime: Runtime, job_id: str) -> None:
 
     Whoever called for the work removes then what it wrote (see influence.store.work).
     """
-    state = runtime.store.jobs.state(job_id)
-    if state in (None, "failed", "cancelled"):
-        raise Cancelled(f"The job is over: {state or 'deleted'}.")
+    if not is_wanted(runtime, job_id):
+        raise Cancelled(f"The job is over: {runtime.store.jobs.state(job_id) or 'deleted'}.")
+
+
+def is_wanted(runtime: Runtime, job_id: str) -> bool:
+    """Whether a job is not cancelled, deleted, or failed elsewhere."""
+    return runtime.store.jobs.state(job_id) not in (None, "failed", "cancelled")

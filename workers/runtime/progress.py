@@ -23,11 +23,9 @@ class JobProgress:
     def report(self, done: int, *, last: bool = False) -> None:
         """Say how many units are done.
 
-        Raises Cancelled when nobody wants the result, ShutdownRequested when the process is asked to end. The `last`
-        report does not look at the latter: what was written for a job that is over goes before the process does.
+        Raises Cancelled when nobody wants the result, ShutdownRequested when the process is asked to end.
         """
-        if not last:
-            check_stopping(self._runtime)
+        check_stopping(self._runtime)
         if not last and time.monotonic() - self._last < _REPORT_SECONDS:
             return
         self._last = time.monotonic()

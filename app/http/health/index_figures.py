@@ -46,7 +46,9 @@ def _figures(job: Job) -> tuple[float, float, float, float]:
 def describe_sizes(store: Store) -> Iterator[Metric]:
     """Bytes in Redis of every index, and of the rows that it is of in the files."""
     rows = {dataset.id: dataset.bytes for dataset in store.datasets.each()}
-    sizes = [(index.id, _redis_bytes(store, index), rows.get(index.spec.dataset_id, 0)) for index in _indexes(store)]
+    sizes = [
+        (index.id, _redis_bytes(store, index), rows.get(index.spec.dataset_id, 0)) for index in store.indexes.each()
+    ]
     shown = nlargest(MOST_INDEXES, sizes, key=lambda size: size[1:])
     names = {found[0] for found in shown}
     others = [size for size in sizes if size[0] not in names]
@@ -61,10 +63,6 @@ def describe_sizes(store: Store) -> Iterator[Metric]:
         in_redis.add_metric([name], redis_bytes)
         in_files.add_metric([name], file_bytes)
     return iter((in_redis, in_files))
-
-
-def _indexes(store: Store) -> Iterator[Index]:
-    return store.indexes.each()
 
 
 def _redis_bytes(store: Store, index: Index) -> int:

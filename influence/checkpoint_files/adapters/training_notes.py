@@ -21,14 +21,23 @@ PAIRS = "pairs"
 #: Ways of training on text alone.
 PLAIN = ("sft", "pt")
 #: Tags of TRL's trainers -> what the way is called here.
-_TAGS = {
-    **{
-        name: name for name in ("sft", "dpo", "kto", "orpo", "cpo", "simpo", "bco", "ppo", "grpo", "rloo", "gkd", "xpo")
-    },
-    **{name: name for name in ("online-dpo", "nash-md", "prm")},
-    "reward-trainer": "reward",
-    "reward": "reward",
-}
+_WAYS = (
+    "sft",
+    "dpo",
+    "kto",
+    "orpo",
+    "cpo",
+    "simpo",
+    "bco",
+    "ppo",
+    "grpo",
+    "rloo",
+    "gkd",
+    "xpo",
+    "online-dpo",
+    "nash-md",
+)
+_TAGS = {name: name for name in _WAYS} | {"reward-trainer": "reward"}
 _STAGES = {"rm": "reward"}
 #: Names in a trainer's log that only one way of training gives.
 _LOGGED = (

@@ -5,19 +5,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, idle_runtime, running_worker, submit_index
 from support.tiny import TinyCheckpoint
 
 from influence.contracts.index import Index
+from influence.contracts.work import INDEX
 from influence.errors import BaseModelNotFound, WorkerDied
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
+from influence.store.work import delete
 from workers.building.attempts import MAX_ATTEMPTS, attempt, take_back_attempts
 from workers.building.plan import plan_index
 from workers.building.shard import compute_shard
+from workers.process.actors import work_on
 from workers.runtime.interrupts import ShutdownRequested
 from workers.runtime.state import Runtime
 
@@ -116,3 +120,19 @@ def test_a_job_that_was_deleted_meanwhile_stays_deleted(store: Store, idle: Runt
     with attempt(idle, planned.job_id, 0, "Shard 0"):
         store.jobs.delete(planned.job_id)
     assert not store.connections.state.exists(keys.job(planned.job_id))
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_what_was_written_for_a_deleted_job_goes_before_the_process_does(
+    store: Store, idle: Runtime, planned: Index, is_deleted: bool
+) -> None:
+    def write_and_stop(_runtime: Runtime, index: Index) -> None:
+        if is_deleted:
+            delete(store, index)
+        store.index_data.write_parts(index.build, "basis", {"late": np.ones(3, np.float32)})
+        raise ShutdownRequested
+
+    with pytest.raises(InterruptedError):
+        work_on(idle, INDEX, write_and_stop, index_id=planned.id, job_id=planned.job_id)
+    left = list(store.connections.state.scan_iter(match=keys.build_pattern(planned.id)))
+    assert bool(left) is not is_deleted
