@@ -3,8 +3,6 @@
 import io
 import json
 import zipfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,28 +11,15 @@ import torch
 from safetensors.torch import load_file, save
 from support.problems import assert_problem
 from support.rows import make_ticket_rows
-from support.tiny import TinyCheckpoint, make_classifier
-from support.trials.bench import Bench, open_bench
+from support.tiny import TinyCheckpoint
+from support.trials.bench import Bench
 
 from influence.evaluating.agreement import rank_correlations
-from influence.store.embedded import EmbeddedServer
-from influence.store.store import Store
 
 ROWS = make_ticket_rows(80)
 TEST = make_ticket_rows(3, seed=9)
 RATES = {2: 0.04, 4: 0.02, 6: 0.01}
 SETTINGS = {"max_length": 64, "batch_rows": 8}
-
-
-@pytest.fixture
-def bench(server: EmbeddedServer, store: Store, tmp_path: Path) -> Iterator[Bench]:
-    with open_bench(server.url, store, tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> TinyCheckpoint:
-    return make_classifier(tmp_path / "tiny")
 
 
 def pack_run(tiny: TinyCheckpoint, config: dict[str, Any] | None = None) -> bytes:

@@ -3,7 +3,7 @@
 It is the gradient product with each block divided by its damping.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,8 +14,8 @@ from support.answered import present
 from support.oracle import loop_gradients
 from support.problems import assert_problem
 from support.rows import make_ticket_rows
-from support.tiny import TinyCheckpoint, make_classifier
-from support.trials.bench import Bench, open_bench
+from support.tiny import TinyCheckpoint
+from support.trials.bench import Bench
 
 from influence.arrays import Array
 from influence.compact.coded_rows import CodedRows
@@ -27,8 +27,6 @@ from influence.methods.base import LinearMethod
 from influence.methods.codes.form import CodeForm
 from influence.methods.registry import METHODS
 from influence.store.data.files import Files
-from influence.store.embedded import EmbeddedServer
-from influence.store.store import Store
 from workers.loading.checkpoint import load_checkpoint
 from workers.loading.options import LoadOptions
 
@@ -69,17 +67,6 @@ class Even(LinearMethod[EvenState]):
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """All that a new method has to bring beside its class."""
     monkeypatch.setitem(METHODS, Even.name, Even())
-
-
-@pytest.fixture
-def bench(server: EmbeddedServer, store: Store, tmp_path: Path) -> Iterator[Bench]:
-    with open_bench(server.url, store, tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> TinyCheckpoint:
-    return make_classifier(tmp_path / "tiny")
 
 
 @pytest.fixture(params=["full", "compact"])

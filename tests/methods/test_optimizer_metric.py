@@ -1,6 +1,5 @@
 """Scores in the optimiser's metric over HTTP, on both storages, against dense float64 algebra of rows' gradients."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,31 +9,18 @@ from numpy.typing import NDArray
 from support.oracle import loop_gradients
 from support.problems import assert_problem
 from support.rows import make_ticket_rows
-from support.tiny import TinyCheckpoint, make_classifier
-from support.trials.bench import Bench, open_bench
+from support.tiny import TinyCheckpoint
+from support.trials.bench import Bench
 
 from influence.contracts.index import GradientSettings
 from influence.store import keys
 from influence.store.data.files import Files
-from influence.store.embedded import EmbeddedServer
-from influence.store.store import Store
 from workers.loading.checkpoint import load_checkpoint
 from workers.loading.options import LoadOptions
 
 ROWS = make_ticket_rows(80)
 TEST = make_ticket_rows(3, seed=9)
 NAMES = '["billing", "access", "delivery"]'
-
-
-@pytest.fixture
-def bench(server: EmbeddedServer, store: Store, tmp_path: Path) -> Iterator[Bench]:
-    with open_bench(server.url, store, tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> TinyCheckpoint:
-    return make_classifier(tmp_path / "tiny")
 
 
 def write_out(bench: Bench, checkpoint: dict[str, Any], folder: Path, batch_rows: int) -> NDArray[np.float64]:
