@@ -13,6 +13,7 @@ from app.main import create_app
 from app.settings import ApiSettings
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import now
+from influence.store import keys
 from influence.store.data.files import Files
 from influence.store.store import Store
 
@@ -85,6 +86,7 @@ def ready_index(index: dict[str, Any], store: Store) -> dict[str, Any]:
 
 
 @pytest.fixture
-def worker(store: Store) -> None:
-    """A worker has announced itself."""
+def worker(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker has announced itself, and counts as running for longer than a test takes on a busy machine."""
+    monkeypatch.setattr(keys, "WORKER_SECONDS", 3600)
     store.workers.announce("w1", {"name": "w1"})

@@ -92,8 +92,8 @@ def test_a_child_that_keeps_dying_ends_the_service_with_its_last_words(stage: St
 
 def test_a_worker_that_keeps_dying_ends_nothing_and_is_tried_again_with_its_cause(stage: Stage) -> None:
     api = stage.child("api", STAYS)
-    worker = Post(stage.child("worker", DIES), 5.0, is_vital=False)
-    signals = stage.run(Post(api, 5.0), worker, until=lambda: False, enough=lambda: worker.lives.short_lives >= 6)
+    worker = Post(stage.child("worker", DIES), PATIENT, is_vital=False)
+    signals = stage.run(Post(api, PATIENT), worker, until=lambda: False, enough=lambda: worker.lives.short_lives >= 6)
     assert signals == 1
     assert api.poll() == -signal.SIGTERM
     named = [sentence for sentence in stage.told if "times in a row" in sentence]

@@ -74,7 +74,7 @@ def ask(client: TestClient, finished: Callable[..., Any], store: Store) -> Calla
 @pytest.fixture
 def finished(wait_until: Callable[..., None]) -> Callable[..., Any]:
     def wait(store: Store, job_id: str) -> Any:
-        wait_until(lambda: store.jobs.require(job_id).is_final, f"{job_id} is final", 60)
+        wait_until(lambda: store.jobs.require(job_id).is_final, f"{job_id} is final")
         return store.jobs.require(job_id)
 
     return wait

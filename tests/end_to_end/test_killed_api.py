@@ -36,7 +36,7 @@ class Reviewer:
 
     def work(self, url: str, stop: Event) -> None:
         """Until the API is gone."""
-        with httpx.Client(base_url=url, timeout=60) as client:
+        with httpx.Client(base_url=url, timeout=300) as client:
             while not stop.is_set():
                 try:
                     self._decide(client)
@@ -87,7 +87,7 @@ def begin_review(url: str) -> str:
 
 def check_all_are_there_once(url: str, reviewer: Reviewer) -> None:
     review = reviewer.path.removesuffix("/decisions")
-    with httpx.Client(base_url=url, timeout=60) as client:
+    with httpx.Client(base_url=url, timeout=300) as client:
         known = set(pages(client, reviewer.path, "row_index"))
         changes = pages(client, f"{review}/history", "rows")
         progress: dict[str, Any] = client.get(review).raise_for_status().json()["progress"]

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Route, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright
 from support.processes.serving import Service, serving, wait_for_workers
 from support.rows import make_ticket_rows
 from support.stories.page import HOSTILE, Story
@@ -29,6 +29,9 @@ _ARGUMENTS = (
     "--no-first-run",
 )
 ROWS = 60
+#: How long a browser waits for anything: only what hangs takes so long, however busy the machine.
+PATIENCE_MS = 120_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="session")
@@ -97,6 +100,7 @@ def page(browser: Browser, story: Story, request: pytest.FixtureRequest) -> Iter
             route.continue_()
 
     context.route("**/*", watch_request)
+    context.set_default_timeout(PATIENCE_MS)
     opened = context.new_page()
     opened.on("pageerror", lambda error: faults.append(f"script error: {error}"))
     opened.on("console", lambda message: faults.append(f"console: {message.text}") if _is_fault(message) else None)

@@ -12,7 +12,7 @@ from support.oracle import Blocks, dense_datainf, loop_gradients
 from support.problems import assert_problem
 from support.rows import make_completion_rows, make_ticket_rows
 from support.tiny import TinyCheckpoint, make_causal, make_classifier, make_seq2seq
-from support.trials.bench import Bench
+from support.trials.bench import WAIT, Bench
 from support.trials.exactness import load_tiny
 from support.trials.shown import show
 
@@ -139,7 +139,7 @@ def test_a_part_that_a_stored_answer_does_not_have_is_refused_by_the_rows_name(
     dataset = bench.dataset(ROWS)
     index = bench.index(bench.checkpoint(causal), dataset)
     body = {"rows": {"dataset_id": dataset["id"], "row_indexes": [3]}, "target": {"span": [0, 4000]}}
-    answer = bench.client.post(f"/v1/indexes/{index['id']}/queries", json=body, headers={"Prefer": "wait=60"})
+    answer = bench.client.post(f"/v1/indexes/{index['id']}/queries", json=body, headers=WAIT)
     assert assert_problem(answer, 422, "rows_unfit")["row_ids"] == ["c3"]
 
 

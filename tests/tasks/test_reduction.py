@@ -10,7 +10,7 @@ from support.oracle import dense_datainf, loop_gradients
 from support.problems import assert_problem
 from support.rows import make_completion_rows, make_ticket_rows
 from support.tiny import TinyCheckpoint, make_causal, make_classifier, make_seq2seq
-from support.trials.bench import Bench
+from support.trials.bench import WAIT, Bench
 from support.trials.exactness import TOLERANCE, load_tiny
 from support.trials.float64 import Float64Throughout
 
@@ -80,7 +80,7 @@ def test_scores_are_those_of_summed_losses_and_say_so(bench: Bench, tiny: TinyCh
 def test_a_preview_shows_it_with_the_tokens(bench: Bench, causal: TinyCheckpoint) -> None:
     dataset = bench.dataset(make_completion_rows(ROWS))
     body = {"checkpoint_id": bench.checkpoint(causal)["id"], "reduction": "sum"}
-    made = bench.client.post(f"/v1/datasets/{dataset['id']}/preview", json=body, headers={"Prefer": "wait=60"}).json()
+    made = bench.client.post(f"/v1/datasets/{dataset['id']}/preview", json=body, headers=WAIT).json()
     assert made["request"]["reduction"] == "sum"
     assert [row["supervised_tokens"] for row in made["rows"]] == [sum(row["supervised"]) for row in made["rows"]]
 

@@ -9,7 +9,7 @@ from support.oracle import dense_datainf, loop_gradients
 from support.problems import assert_problem
 from support.rows import make_completion_rows, make_ticket_rows
 from support.tiny import TinyCheckpoint, make_seq2seq
-from support.trials.bench import Bench
+from support.trials.bench import WAIT, Bench
 from support.trials.exactness import assert_rows_exact, load_tiny
 from support.trials.shown import show
 
@@ -90,7 +90,7 @@ def test_long_rows_are_cut_on_either_side_or_refused(bench: Bench, t5: TinyCheck
     assert [sum(row["supervised"]) for row in shown] == [3, 8]
     assert bench.index(checkpoint, dataset, max_length=8)["truncated_rows"] == 2
     ids = {"checkpoint_id": checkpoint["id"], "dataset_id": dataset["id"], "max_length": 8, "on_too_long": "fail"}
-    refused = bench.client.post("/v1/indexes", json=ids, headers={"Prefer": "wait=60"})
+    refused = bench.client.post("/v1/indexes", json=ids, headers=WAIT)
     assert len(assert_problem(refused, 422, "row_too_long")["row_ids"]) == 2
 
 

@@ -12,7 +12,7 @@ from support.oracle import dense_datainf, loop_gradients
 from support.problems import assert_problem
 from support.rows import make_ticket_rows
 from support.tiny import TAGS, WORDS, TinyCheckpoint, make_tagger
-from support.trials.bench import Bench
+from support.trials.bench import WAIT, Bench
 from support.trials.exactness import assert_rows_exact, load_tiny
 from support.trials.shown import show, show_suspects
 
@@ -146,11 +146,10 @@ def test_long_rows_lose_the_words_that_are_not_read(bench: Bench, checkpoint: di
     assert sum(bench.preview(checkpoint, first, max_length=8)[0]["supervised"]) == 6
     assert bench.index(checkpoint, first, max_length=8)["truncated_rows"] == 1
     ids = {"checkpoint_id": checkpoint["id"], "max_length": 8}
-    wait = {"Prefer": "wait=100"}
-    masked = bench.client.post("/v1/indexes", json={**ids, "dataset_id": both["id"]}, headers=wait)
+    masked = bench.client.post("/v1/indexes", json={**ids, "dataset_id": both["id"]}, headers=WAIT)
     assert len(assert_problem(masked, 422, "row_masked")["row_ids"]) == 1
     failing = {**ids, "dataset_id": first["id"], "on_too_long": "fail"}
-    assert_problem(bench.client.post("/v1/indexes", json=failing, headers=wait), 422, "row_too_long")
+    assert_problem(bench.client.post("/v1/indexes", json=failing, headers=WAIT), 422, "row_too_long")
 
 
 @pytest.mark.parametrize(
@@ -200,12 +199,12 @@ def test_spans_and_tags_that_the_head_does_not_know_are_refused(
     refused = bench.client.post("/v1/indexes", json={**ids, "dataset_id": tags["id"]})
     assert assert_problem(refused, 422, "label_unknown")["labels"] == ["B-MONEY"]
     inside = bench.dataset([{"text": "refund late", "s": [[2, 4, "PLACE"]]}], columns=columns)
-    built = bench.client.post("/v1/indexes", json={**ids, "dataset_id": inside["id"]}, headers={"Prefer": "wait=100"})
+    built = bench.client.post("/v1/indexes", json={**ids, "dataset_id": inside["id"]}, headers=WAIT)
     assert "the beginning of no word" in assert_problem(built, 422, "rows_unfit")["detail"]
     nameless = bench.checkpoint(make_tagger(tmp_path / "other"), label_names='["A", "B", "C", "D"]')
     plain = bench.dataset([{"text": "refund late", "s": [[0, 6, "A"]]}], columns=columns)
     ids = {"checkpoint_id": nameless["id"], "dataset_id": plain["id"]}
-    built = bench.client.post("/v1/indexes", json=ids, headers={"Prefer": "wait=100"})
+    built = bench.client.post("/v1/indexes", json=ids, headers=WAIT)
     assert "no class 'O'" in assert_problem(built, 422, "rows_unfit")["detail"]
 
 

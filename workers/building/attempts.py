@@ -38,8 +38,9 @@ def take_back_attempts(runtime: Runtime) -> None:
 
 
 def _take_back(runtime: Runtime, job_id: str, piece: int) -> None:
-    if (job_id, piece) not in runtime.attempts:  # the process is ending and has done so already
+    try:
+        runtime.attempts.remove((job_id, piece))
+    except ValueError:  # the process is ending and has done so already
         return
-    runtime.attempts.remove((job_id, piece))
     with suppress(StoreError):  # a server that went away: counting once too often is better than another failure
         runtime.store.jobs.forget_attempt(job_id, piece)

@@ -47,10 +47,6 @@ log = structlog.get_logger()
 
 ANNOUNCE_SECONDS = 5.0
 REAP_SECONDS = 20.0
-#: Time for a micro-batch to end and its message to go back, when the process is asked to stop.
-STOP_MS = 5_000
-#: Time for a thread beside the work to see that the process ends.
-HELPER_SECONDS = 2.0
 
 
 def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> Runtime:
@@ -140,9 +136,9 @@ class WorkerProcess:
         self.runtime.stopping.wait()
         take_back_attempts(self.runtime)  # first: whoever started this process may lose patience with it
         for worker in self._workers:
-            worker.stop(timeout=STOP_MS)
+            worker.stop(timeout=self._pace.stop_ms)
         for helper in helpers:
-            helper.join(HELPER_SECONDS)
+            helper.join(self._pace.help_seconds)
         self.runtime.store.workers.withdraw(self.runtime.name)
 
     def _housekeep(self) -> None:

@@ -29,7 +29,13 @@ def serving(listener: socket.socket, answer_after: threading.Event, most: int | 
         await send({"type": "http.response.body", "body": b""})
 
     config = uvicorn.Config(
-        application, http=Quick, log_level="error", ws="none", lifespan="off", limit_concurrency=most
+        application,
+        http=Quick,
+        log_level="error",
+        ws="none",
+        lifespan="off",
+        limit_concurrency=most,
+        timeout_keep_alive=300,  # the server's own patience between two requests is not what is looked at
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -43,7 +43,7 @@ def test_uploads_that_find_no_room_are_told_so_and_leave_nothing(
     ) as api:
 
         def send(path: str, field: str, content: bytes, **fields: str) -> httpx.Response:
-            return httpx.post(f"{api.url}/v1/{path}", files={field: ("file.csv", content)}, data=fields, timeout=60)
+            return httpx.post(f"{api.url}/v1/{path}", files={field: ("file.csv", content)}, data=fields, timeout=300)
 
         # The second fits as it is sent, and no longer once its rows are written with ids.
         for answer in (

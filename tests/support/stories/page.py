@@ -34,7 +34,8 @@ class Story:
 
     def compare_groups(self) -> str:
         body = {"by": "source", "evaluation": {"dataset_id": self.dataset_id, "row_indexes": list(range(5))}}
-        made = self.service.post(f"/v1/indexes/{self.index_id}/groups", json=body, headers={"Prefer": "wait=60"})
+        made = self.service.post(f"/v1/indexes/{self.index_id}/groups", json=body)
+        self.service.client.get(f"/v1/jobs/{made['job_id']}/events")  # ends with the job
         return str(made["id"])
 
     def begin_review(self) -> str:

@@ -58,7 +58,9 @@ class LocalService:
         """Rows as the checkpoint reads them."""
         body = {"checkpoint_id": checkpoint["id"], **fields}
         path = f"/v1/datasets/{dataset['id']}/preview"
-        return taken(self.client.post(path, json=body, headers={"Prefer": "wait=60"}))
+        made = taken(self.client.post(path, json=body))
+        self.finish(made["job_id"])
+        return taken(self.client.get(f"/v1/previews/{made['id']}"))
 
     def index(self, checkpoint: dict[str, Any], dataset: dict[str, Any], **fields: Any) -> dict[str, Any]:
         """A built index."""

@@ -70,7 +70,7 @@ def test_a_worker_that_dies_in_a_repair_holds_the_others_up_for_one_lease(
     monkeypatch.setattr(keys, "REPAIR_SECONDS", 1)
     assert store.index_data.claim_repair(index.build, 0, "killed in its repair")
     thread, found = open_in_thread(two[1], index)
-    thread.join(30)
+    thread.join(300)
     assert len(found) == 1
     assert store.connections.state.get(keys.repair_lock(index.build, 0)) is None
 
@@ -78,16 +78,15 @@ def test_a_worker_that_dies_in_a_repair_holds_the_others_up_for_one_lease(
 def test_the_living_renew_their_lease(
     store: Store, two: Any, index: Index, monkeypatch: pytest.MonkeyPatch, wait_until: Wait
 ) -> None:
-    monkeypatch.setattr(keys, "REPAIR_SECONDS", 1)
+    monkeypatch.setattr(repair, "_RENEWALS", 300)  # often, and the lease stays as long as it is
     name, state = keys.repair_lock(index.build, 0), store.connections.state
     with lease_repair(two[0], index, 0) as is_ours:
         assert is_ours
         holder = state.get(name)
-        for _ in range(3):  # longer than the lease would have lasted
-            before = state.pttl(name)
-            wait_until(lambda before=before: state.pttl(name) < before, "time passes")
-            low = state.pttl(name)
-            wait_until(lambda low=low: state.pttl(name) > low, "the lease is renewed")
+        for _ in range(3):
+            soon = 1000 * keys.REPAIR_SECONDS // 2
+            state.pexpire(name, soon)  # as if time had passed
+            wait_until(lambda soon=soon: state.pttl(name) > soon, "the lease is renewed")
         assert state.get(name) == holder
         with lease_repair(two[1], index, 0) as is_theirs:
             assert not is_theirs
@@ -115,7 +114,7 @@ def test_a_worker_waits_for_another_that_repairs_and_reads_what_that_one_wrote(
         )
         assert thread.is_alive()
         repair._repair(two[0], index, 0)
-        thread.join(30)
+        thread.join(300)
         assert store.connections.state.get(name) is not None  # it read what was there and claimed nothing
     for block, values in found[0].blocks.items():
         np.testing.assert_allclose(values.shards[0], before.blocks[block].shards[0], rtol=0, atol=1e-5)

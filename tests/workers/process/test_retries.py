@@ -34,5 +34,5 @@ def test_a_message_that_waits_for_its_next_attempt_quotes_nothing(
             return bool(seen)
 
         wait_until(see, "a piece is to be tried again")
-        wait_until(lambda: store.jobs.require(asked.job_id).is_final, "the evaluation has failed", 60)
+        wait_until(lambda: store.jobs.require(asked.job_id).is_final, "the evaluation has failed")
     assert not any(ROW.encode() in message or b"Traceback" in message for message in seen)

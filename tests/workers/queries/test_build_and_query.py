@@ -1,5 +1,6 @@
 """From rows to scores through the real queue, store, engine and methods."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,9 +162,21 @@ def test_a_cancelled_build_leaves_nothing_behind(
     with running_worker(server.url, tmp_path / "data", shard_seconds=1e-3, token_budget=16) as worker:
         checkpoint = add_checkpoint(store, worker.files, classifier, "sequence_classification")
         dataset = add_dataset(store, worker.files, make_ticket_rows(600), "classification")
+        committed, cancelled = threading.Event(), threading.Event()
+
+        def hold(*_: object) -> None:  # or the build might be over before it is cancelled
+            if any(store.connections.state.scan_iter(match="*:commits")):
+                committed.set()
+                cancelled.wait()
+
+        model = worker.models.get(checkpoint, GradientSettings(max_length=64)).model
+        model.register_forward_pre_hook(hold)
         index = submit_index(store, checkpoint, dataset, storage="full")
-        wait_until(lambda: store.index_data.count_commits(index.build) > 0, "a shard is committed")
-        cancel(store, index.job_id)
+        try:
+            wait_until(committed.is_set, "a shard is committed")
+            cancel(store, index.job_id)
+        finally:
+            cancelled.set()
         wait_until(lambda: store.queue.depth("build") == 0, "the queue is empty")
     assert list(store.connections.state.scan_iter(match=keys.build_pattern(index.id))) == []
     assert store.index_data.count_commits(index.build) == 0

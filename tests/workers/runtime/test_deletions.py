@@ -18,6 +18,7 @@ from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 from influence.store.work import delete
 from workers.indexes.open import open_hot
+from workers.process import worker
 from workers.queries.answer import answer_query
 from workers.runtime.deletions import forget_deleted, forget_index
 from workers.runtime.state import Runtime
@@ -28,8 +29,11 @@ Wait = Callable[..., None]
 
 
 @pytest.fixture
-def two(server: EmbeddedServer, store: Store, tmp_path: Path) -> Iterator[tuple[Runtime, Runtime]]:
-    """Two worker processes' insides."""
+def two(
+    server: EmbeddedServer, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Runtime, Runtime]]:
+    """Two worker processes' insides; their housekeeping looks once, at their start, and never again."""
+    monkeypatch.setattr(worker, "REAP_SECONDS", float("inf"))
     with running_worker(server.url, tmp_path / "data") as one, running_worker(server.url, tmp_path / "data") as other:
         yield one, other
 
@@ -68,8 +72,8 @@ def test_a_deletion_frees_the_memory_of_every_process(
     ask_both(two, index, answered)
     assert all(held_bytes(runtime) for runtime in two)
     delete(store, index)
-    # Long before the look that housekeeping takes, and without a query.
-    wait_until(lambda: not any(held_bytes(runtime) for runtime in two), "both have let it go", 5)
+    # Without a look by housekeeping, and without a query.
+    wait_until(lambda: not any(held_bytes(runtime) for runtime in two), "both have let it go")
 
 
 def test_embeddings_of_a_deleted_index_go_too(
@@ -80,7 +84,7 @@ def test_embeddings_of_a_deleted_index_go_too(
     assert finished(store, job).state == "succeeded"
     assert any(runtime.hot_indexes.bytes for runtime in two)
     delete(store, index)
-    wait_until(lambda: not any(runtime.hot_indexes.bytes for runtime in two), "both have let it go", 5)
+    wait_until(lambda: not any(runtime.hot_indexes.bytes for runtime in two), "both have let it go")
 
 
 def test_other_indexes_stay_hot(
@@ -90,7 +94,7 @@ def test_other_indexes_stay_hot(
     ask_both(two, gone, answered)
     ask_both(two, stays, answered)
     delete(store, gone)
-    wait_until(lambda: not any(runtime.hot_indexes.holds(gone) for runtime in two), "both have let it go", 5)
+    wait_until(lambda: not any(runtime.hot_indexes.holds(gone) for runtime in two), "both have let it go")
     assert all(runtime.hot_indexes.holds(stays) for runtime in two)
 
 
@@ -131,7 +135,7 @@ def test_a_lost_subscription_is_taken_up_again(
     channel = keys.deletions()
     wait_until(lambda: store.connections.state.pubsub_numsub(channel)[0][1] == 2, "both listen again")
     delete(store, index)
-    wait_until(lambda: not any(held_bytes(runtime) for runtime in two), "both have let it go", 5)
+    wait_until(lambda: not any(held_bytes(runtime) for runtime in two), "both have let it go")
 
 
 @pytest.mark.leaks
@@ -180,6 +184,6 @@ def test_two_processes_delete_and_query_at_once(
             job = finished(store, query.job_id)
             # Those that the index took along were cancelled, or their error was forgotten with them.
             assert job.error is None or job.error["code"] == "not_found", job.error
-        wait_until(lambda: not any(held_bytes(runtime) for runtime in two), "both have let it go", 5)
+        wait_until(lambda: not any(held_bytes(runtime) for runtime in two), "both have let it go")
         left = keys.build_pattern(index.id)
         wait_until(lambda left=left: not list(store.connections.state.scan_iter(match=left)), "all is gone")
