@@ -14,6 +14,7 @@ import structlog
 
 def chaos(options: argparse.Namespace, folder: Path) -> list[str]:
     from harness.chaos import run_chaos
+    from harness.records import run_records
 
     done, wrong = run_chaos(
         folder,
@@ -24,8 +25,9 @@ def chaos(options: argparse.Namespace, folder: Path) -> list[str]:
         stop_seconds=options.stop_seconds,
         variant=options.variant,
     )
-    print(f"faults: {dict(done)}")
-    return wrong
+    garbled, more = run_records(folder / "records", seed=options.seed, trials=options.records)
+    print(f"faults: {dict(done)}; values garbled: {sum(garbled.values())}")
+    return [*wrong, *more]
 
 
 def fuzz(options: argparse.Namespace, folder: Path) -> list[str]:
@@ -71,6 +73,7 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=6, help="chaos: faults a build meets at most")
     parser.add_argument("--stop-seconds", type=float, default=50.0, help="chaos: how long a stopped worker stays so")
     parser.add_argument("--variant", default="", help="chaos: a worker that is broken on purpose, see broken.py")
+    parser.add_argument("--records", type=int, default=400, help="chaos: stored values that are garbled, one at a time")
     parser.add_argument("--requests", type=int, default=100_000, help="fuzz: requests")
     parser.add_argument("--callers", type=int, default=200, help="load: callers at once")
     parser.add_argument("--seconds", type=float, default=60.0, help="load, soak: how long")

@@ -14,7 +14,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 #: Ids and texts that broke something once.
-ODD = ["\ud800", "\x00", "idx_1:commits", "qry_1:scores:0", "*", "..", "%", "a" * 5000, "{}", " ", "💥", "-1", "1e400"]
+ODD = ["\ud800", "\x00", "idx_1:commits", "qry_1:scores:0", "*", "%", "...", "a" * 5000, "{}", " ", "💥", "-1", "1e400"]
 _CHECKS = [not_a_server_error, status_code_conformance, response_schema_conformance]
 #: Watches a job for as long as there are events.
 _STREAMS = ("/v1/jobs/{job_id}/events",)

@@ -1,6 +1,7 @@
 """Lists of resources: newest first, filtered, light; and the names that people give to resources."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Query, Response
@@ -11,6 +12,7 @@ from app.http.pagination import Bounds, PageParameters, bounds_of
 from app.http.responses import json_response
 from influence.contracts.common import NameChange, Record
 from influence.contracts.work_record import JobState, WorkRecord
+from influence.errors import RecordDamaged
 from influence.store.records import Records, WorkRecords
 from influence.store.work import with_job_state
 
@@ -46,9 +48,16 @@ class NameList:
         return wanted is None or wanted.casefold() in (getattr(record, "name", None) or "").casefold()
 
     def respond(self, records: Records[Model], show: Callable[[Model], Model] = lambda record: record) -> Response:
-        """The page, each record as `show` makes it. Raises NotFound for a cursor that points at nothing."""
+        """The page, each record as `show` makes it; one of which something cannot be read is left out.
+
+        Raises NotFound for a cursor that points at nothing.
+        """
         page = records.page(limit=self.bounds.length, after=self.bounds.after, fits=self.fits)
-        return json_response(page.model_copy(update={"data": [show(record) for record in page.data]}))
+        shown = []
+        for record in page.data:
+            with suppress(RecordDamaged):  # asked for by its id it says so
+                shown.append(show(record))
+        return json_response(page.model_copy(update={"data": shown}))
 
 
 class WorkList:

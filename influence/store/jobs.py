@@ -193,8 +193,9 @@ class Jobs:
         """How many of the newest jobs are in each state."""
         ids = cast("list[bytes]", self._client.zrevrange(keys.listing("job"), 0, newest - 1))
         pipeline = self._client.pipeline(transaction=False)
-        for job_id in ids:
-            pipeline.hget(keys.job(job_id.decode()), "state")
+        for name in map(_text, ids):
+            if keys.is_id(name):
+                pipeline.hget(keys.job(name), "state")
         return Counter(_text(state) for state in pipeline.execute() if state is not None)
 
     def state(self, job_id: str) -> JobState | None:

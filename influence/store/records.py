@@ -11,6 +11,7 @@ from influence.contracts.work import WorkKind
 from influence.contracts.work_record import WorkRecord
 from influence.errors import NotFound, RecordDamaged, ResourceInUse
 from influence.store import keys
+from influence.store.data.sealed import seal, unseal
 from influence.store.ending.lifetimes import Lifetimes
 
 Model = TypeVar("Model", bound=Record)
@@ -55,7 +56,7 @@ class Records(Generic[Model]):
                 raise ResourceInUse(f"The id {own.id} is taken.")
             if current is not None and not is_free(current):
                 return current
-            pipeline.set(name, own.model_dump_json())
+            pipeline.set(name, seal(own.model_dump_json()))
             for listing in keys.listings(self._kind, own.namespace):
                 pipeline.zadd(listing, {own.id: int(own.created_at.timestamp() * 1000)})
             return own
@@ -113,7 +114,7 @@ class Records(Generic[Model]):
                 raise NotFound(f"There is no {self._kind} '{record_id[:80]}'.")
             changed = change(current).model_copy(update={"namespace": current.namespace})
             pipeline.multi()
-            pipeline.set(name, changed.model_dump_json())
+            pipeline.set(name, seal(changed.model_dump_json()))
             return changed
 
         return self._transact(name, attempt)
@@ -198,7 +199,7 @@ class Records(Generic[Model]):
 
     def _parse(self, record_id: str, text: bytes | str) -> Model:
         try:
-            return self._model.model_validate_json(text)
+            return self._model.model_validate_json(unseal(text))
         except ValueError as error:  # pydantic's, and of bytes that are no text
             if record_id not in self._reported:
                 self._reported.add(record_id)

@@ -18,6 +18,7 @@ from influence.contracts.index import ShardCommit
 from influence.store import keys
 from influence.store.data.chunks import DamagedChunk, read_array, read_into, write_array
 from influence.store.data.counters import Counters
+from influence.store.data.sealed import seal, unseal
 
 log = structlog.get_logger()
 
@@ -40,7 +41,8 @@ class IndexData:
 
     def commit(self, build: str, commit: ShardCommit) -> bool:
         """Declare a shard complete; False when it was already."""
-        is_first = bool(self._state.hsetnx(keys.commits(build), str(commit.shard), commit.model_dump_json()))
+        text = seal(commit.model_dump_json())
+        is_first = bool(self._state.hsetnx(keys.commits(build), str(commit.shard), text))
         if is_first:
             self._counters.rows_committed(commit.rows)
         return is_first
@@ -50,7 +52,7 @@ class IndexData:
         name, found = keys.commits(build), {}
         for field, text in self._state.hgetall(name).items():
             try:
-                found[int(field)] = ShardCommit.model_validate_json(text)
+                found[int(field)] = ShardCommit.model_validate_json(unseal(text))
             except ValueError as error:
                 log.warning("a commit cannot be read", build=build, shard=repr(field), error=str(error)[:200])
                 self._state.hdel(name, field)
@@ -116,6 +118,8 @@ class IndexData:
             part = f"{group}.{name}"
             size += write_array(self._state, partial(keys.index_state, build, part), array)[0]
             self._state.hset(keys.manifest(build), part, json.dumps([array.shape, array.dtype.name]))
+        if arrays:
+            self._state.hset(keys.manifest(build), _members(group), json.dumps(sorted(arrays)))
         return size
 
     def read_parts(self, build: str, group: str) -> dict[str, NDArray[np.generic]]:
@@ -128,6 +132,9 @@ class IndexData:
                 found[part[len(group) + 1 :]] = read_array(
                     self._state, partial(keys.index_state, build, part), shape, dtype
                 )
+        members = self._state.hget(keys.manifest(build), _members(group))
+        if members is not None and _text(members) != json.dumps(sorted(found)):  # earlier versions wrote none
+            raise DamagedChunk(f"arrays of '{group}' are lost")
         return found
 
     def require_parts(self, build: str, group: str) -> dict[str, NDArray[np.generic]]:
@@ -144,6 +151,7 @@ class IndexData:
             if part.startswith(f"{group}."):
                 _delete_matching(self._state, keys.index_state(build, part, 0)[:-1] + "*")
                 self._state.hdel(keys.manifest(build), part)
+        self._state.hdel(keys.manifest(build), _members(group))
 
     def claim_repair(self, build: str, shard: int, holder: str) -> bool:
         """Whether `holder` is the one that computes a lost shard again, for the next REPAIR_SECONDS."""
@@ -173,6 +181,11 @@ class IndexData:
 
 def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
+
+
+def _members(group: str) -> str:
+    """Field of the manifest that names all arrays of a group: one that lost some is told from one that is whole."""
+    return f"{group}:members"
 
 
 def _read_shape(part: str, text: bytes | str) -> tuple[list[int], str]:

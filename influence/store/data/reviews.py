@@ -7,13 +7,19 @@ makes it begin again. So a process that dies leaves a whole change or none.
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import redis
+import structlog
 
 from influence.contracts.common import Json, now
 from influence.contracts.curation.review import Conflict, Decision, DecisionChange, HistoryEntry
+from influence.errors import RecordDamaged
 from influence.store import keys
+
+log = structlog.get_logger()
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 #: How far back `undo` looks for a reviewer's last change.
 _UNDO_REACH = 10_000
@@ -21,8 +27,36 @@ _LAST_DECISIONS = 20
 _READ_ROWS = 5_000
 
 
+def _readable(method: Method) -> Method:
+    """The method, that names the review where something of it is not what was written. Raises RecordDamaged."""
+
+    @wraps(method)
+    def guarded(self: "ReviewData", review_id: str, *given: Any, **named: Any) -> Any:
+        try:
+            return method(self, review_id, *given, **named)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _damaged(review_id, error) from error
+
+    return cast("Method", guarded)
+
+
+def _damaged(review_id: str, error: Exception) -> RecordDamaged:
+    log.error("decisions of a review cannot be read", review_id=review_id, error=str(error)[:200])
+    return RecordDamaged(f"Stored decisions of review '{review_id[:80]}' cannot be read.")
+
+
+def _parse(review_id: str, text: bytes) -> Decision:
+    try:
+        return Decision.model_validate_json(text)
+    except ValueError as error:
+        raise _damaged(review_id, error) from error
+
+
 class ReviewData:
-    """Decisions of reviews. A version is the number of changes so far."""
+    """Decisions of reviews. A version is the number of changes so far.
+
+    Whatever reads them raises RecordDamaged where something is not what was written.
+    """
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -31,17 +65,20 @@ class ReviewData:
         """How many changes were made."""
         return self._client.llen(keys.review_history(review_id))
 
+    @_readable
     def counts(self, review_id: str) -> dict[str, int]:
         """Decisions by action."""
         found = cast("dict[bytes, bytes]", self._client.hgetall(keys.review_counts(review_id)))
         return {name.decode(): int(count) for name, count in found.items()}
 
+    @_readable
     def last_actions(self, review_id: str) -> list[str]:
         """Actions of the newest decisions that are not put off, at most 20."""
         found = self.find(review_id, self._newest(review_id, 0, 3 * _LAST_DECISIONS))
         actions = [decision.action for decision in found.values() if decision.action != "later"]
         return cast("list[str]", actions[:_LAST_DECISIONS])
 
+    @_readable
     def find(self, review_id: str, rows: Sequence[int]) -> dict[int, Decision]:
         """Decisions of the rows named; rows without one are left out."""
         found: dict[int, Decision] = {}
@@ -55,6 +92,7 @@ class ReviewData:
             }
         return found
 
+    @_readable
     def decided(self, review_id: str) -> set[int]:
         """Indexes of all rows with a decision."""
         return {int(row) for row in cast("list[bytes]", self._client.hkeys(keys.review_decisions(review_id)))}
@@ -62,19 +100,22 @@ class ReviewData:
     def scan(self, review_id: str) -> Iterator[Decision]:
         """All decisions, in no order."""
         for _, text in self._client.hscan_iter(keys.review_decisions(review_id), count=_READ_ROWS):
-            yield Decision.model_validate_json(text)
+            yield _parse(review_id, text)
 
+    @_readable
     def page(self, review_id: str, offset: int, length: int) -> tuple[list[Decision], int]:
         """Decisions from `offset` on, the newest first, and how many there are."""
         rows = self._newest(review_id, offset, length)
         found = self.find(review_id, rows)
         return [found[row] for row in rows if row in found], self._client.zcard(keys.review_order(review_id))
 
+    @_readable
     def history(self, review_id: str, offset: int, length: int) -> list[HistoryEntry]:
         """Changes from `offset` on, the newest first."""
         texts = self._client.lrange(keys.review_history(review_id), -offset - length, -offset - 1)
         return [_entry(json.loads(text)) for text in reversed(cast("list[bytes]", texts))]
 
+    @_readable
     def change(
         self, review_id: str, changes: Sequence[DecisionChange], *, by: str | None, known: int | None
     ) -> tuple[int, int, list[Conflict]]:
@@ -91,6 +132,7 @@ class ReviewData:
 
         return self._commit(review_id, [one.row_index for one in changes], work, by)
 
+    @_readable
     def undo(self, review_id: str, by: str | None) -> tuple[int, int, list[Conflict]] | None:
         """Take the last change back that was not taken back, of one reviewer or of anyone; None if there is none.
 

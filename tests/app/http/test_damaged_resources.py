@@ -81,3 +81,32 @@ def test_readiness_counts_the_workers_that_can_be_read(client: TestClient, store
     store.workers.announce("bad", {"name": "bad"})
     store.connections.state.set(keys.worker("bad"), b"\xff", ex=10)
     assert client.get("/health/ready").json()["workers"] == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("decisions", "no JSON"), ("decisions", "[]"), ("counts", "many"), ("order", "x"), ("history", "{")],
+)
+def test_decisions_that_cannot_be_read(
+    client: TestClient, store: Store, dataset_id: str, part: str, value: str
+) -> None:
+    bad, good = (
+        client.post("/v1/reviews", json={"dataset_id": dataset_id, "name": name}).json()["id"] for name in "ab"
+    )
+    change = {"decisions": [{"row_index": 1, "action": "keep"}]}
+    assert client.patch(f"/v1/reviews/{bad}/decisions", json=change).status_code == 200
+    state = store.connections.state
+    if part == "history":
+        state.lset(keys.review_history(bad), 0, value)
+    elif part == "order":
+        state.zadd(keys.review_order(bad), {value: 9})
+    else:
+        name, field = (keys.review_counts(bad), "keep") if part == "counts" else (keys.review_decisions(bad), "1")
+        state.hset(name, field, value)
+    paths = {"history": "/history", "decisions": "/decisions"}
+    problem = assert_problem(client.get(f"/v1/reviews/{bad}{paths.get(part, '')}"), 500, "record_damaged")
+    assert bad in problem["detail"]
+    listed = [shown["id"] for shown in client.get("/v1/reviews").json()["data"]]
+    assert good in listed
+    assert client.delete(f"/v1/reviews/{bad}").status_code == 204
+    assert client.get(f"/v1/reviews/{bad}").status_code == 404
