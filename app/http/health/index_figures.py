@@ -21,7 +21,7 @@ def describe_builds(store: Store) -> Iterator[Metric]:
         "datainf_build_began_timestamp_seconds": "When the build left the queue",
         "datainf_build_rows": "Rows that the phase under way is about",
         "datainf_build_rows_done": "Rows of it that are done",
-        "datainf_build_rows_per_second": "Rows a second of the phase under way",
+        "datainf_build_rows_per_second": "Rows per second of the phase under way",
     }
     families = [GaugeMetricFamily(name, about, labels=["index_id"]) for name, about in names.items()]
     running = [job for job in store.jobs.open() if job.kind == INDEX.name and job.started_at is not None]
