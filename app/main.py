@@ -1,8 +1,9 @@
 """The application: everything is made here and handed down."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -31,6 +32,7 @@ from app.http.multipart import FORM_OVERHEAD_BYTES
 from app.http.problems import Problem, install_handlers
 from app.http.serving.bounds import WRONG_KEYS_PER_MINUTE, CallerBounds, Rate
 from app.http.serving.conditional import COMPRESSION, ConditionalGet
+from app.http.serving.copies import look_after_copies
 from app.http.serving.keys import KeyGuard
 from app.http.serving.middleware import BodyLimit, RequestFrame
 from app.http.serving.origins import CROSS_ORIGIN, OriginGuard
@@ -49,9 +51,8 @@ from app.ui import docs
 from app.ui import routes as page
 from influence.checkpoint_files.base_models import BaseModels
 from influence.store.access.api_keys import ApiKeys
-from influence.store.access.secret import read_secret
 from influence.store.connections import BRISK, PROMPT, connect, connect_async
-from influence.store.data.files import Files
+from influence.store.data.files import Files, open_files
 from influence.store.data.search.tables import RowTables
 from influence.store.store import Store
 
@@ -112,7 +113,10 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
     async def live(_: FastAPI) -> AsyncIterator[None]:
         for path in await run_in_threadpool(files.sweep):
             log.info("removed what a killed process left", path=str(path))
+        copies = asyncio.create_task(look_after_copies(context)) if files.vault.is_elsewhere else None
         yield
+        if copies is not None:
+            copies.cancel()
         await context.events.aclose()
         context.probe.close()
 
@@ -141,7 +145,7 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
 def _add_layers(app: FastAPI, context: Context) -> None:
     """What every request passes, the innermost first."""
     settings = context.settings
-    keys = ApiKeys(context.store.connections.state, partial(read_secret, settings.data_dir))
+    keys = ApiKeys(context.store.connections.state, context.files.secret)
     app.state.doorkeeper = doorkeeper = Doorkeeper(settings, keys)
     app.add_middleware(BodyLimit, max_bytes=settings.max_request_bytes, uploads=_upload_limits(settings))
     app.add_middleware(
@@ -162,7 +166,7 @@ def _add_layers(app: FastAPI, context: Context) -> None:
 def app_from(settings: ApiSettings) -> FastAPI:
     """The application over the stores that the settings name."""
     store = Store(connect(settings.redis_url, settings.cache_url, PROMPT))
-    return create_app(settings, store=store, files=Files(settings.data_dir))
+    return create_app(settings, store=store, files=open_files(settings))
 
 
 def _upload_limits(settings: ApiSettings) -> dict[str, int]:

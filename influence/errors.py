@@ -17,7 +17,7 @@ DatainfError
 ├── Conflict                the resource is not in a state for this
 │   └── IndexNotReady · IndexFailed · ResourceInUse · IdempotencyConflict · Cancelled
 └── Unavailable             try again later
-    ├── StoreUnavailable · DiskFull · NoWorker · WorkerDied · ShardMissing · OutOfMemory · DeviceLost
+    ├── StoreUnavailable · FilesUnavailable · DiskFull · NoWorker · WorkerDied · ShardMissing · OutOfMemory · DeviceLost
     └── TooManyConnections · RecordDamaged · Internal
 """
 
@@ -276,6 +276,11 @@ class Unavailable(DatainfError):
 
 class StoreUnavailable(Unavailable):
     code, title = "store_unavailable", "The Redis server does not answer"
+
+
+class FilesUnavailable(Unavailable):
+    code, title = "files_unavailable", "The object store of files does not answer"
+    default_hint = "Try again in a little while; the operator finds the cause in the log."
 
 
 class DiskFull(Unavailable):

@@ -15,6 +15,8 @@ PREFIX = "DATAINF_"
 OFFLINE = "This service runs offline; it does not download from the Hugging Face Hub."
 #: How a process says that its settings are wrong: to start it again would not help.
 EXIT_SETTINGS = 2
+#: Object stores that are shared by machines; a folder is what every machine mounts.
+_STORES = ("s3://", "gs://", "az://", "file:///")
 _FIELD = re.compile(r'field "(\w+)"')
 
 
@@ -33,7 +35,16 @@ class StorageSettings(BaseSettings):
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="State role: records, queue, codes. Durable.")
     cache_url: str | None = Field(None, description="Cache role: full gradients. The state server when unset.")
-    data_dir: Path = Field(Path(".datainf"), description="Folder of uploads; API and workers share it.")
+    data_dir: Path = Field(
+        Path(".datainf"),
+        description="Folder of uploads; API and workers share it. With files_url a cache, of each machine its own.",
+    )
+    files_url: str | None = Field(
+        None, description="Object store that keeps uploads, such as 's3://bucket/prefix' (needs the extra 'store')."
+    )
+    files_cache_bytes: int = Field(
+        50 << 30, ge=0, description="Bytes of the data directory that copy an object store; the least used leave."
+    )
     allowed_roots: list[Path] = Field([], description="JSON list of folders that requests may name paths in.")
     base_model_aliases: dict[str, str] = Field(
         {}, description="JSON object, alias to a folder or to 'package:<module>/<folder>'."
@@ -45,6 +56,15 @@ class StorageSettings(BaseSettings):
     traces: bool = Field(
         False, description="Send OpenTelemetry traces to OTEL_EXPORTER_OTLP_ENDPOINT (needs the extra 'otel')."
     )
+
+    @field_validator("files_url")
+    @classmethod
+    def _is_known_store(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(_STORES):
+            raise ValueError(f"the object store is named by a URL that begins with {', '.join(_STORES)}")
+        if value is not None and find_spec("obstore") is None:
+            raise ValueError("object stores need the extra 'store': pip install 'datainf-service[store]'")
+        return value
 
     @field_validator("traces")
     @classmethod

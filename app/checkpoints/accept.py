@@ -126,7 +126,7 @@ def in_namespace(context: Context, checkpoint: Checkpoint) -> Checkpoint:
 def keep_checkpoint(context: Context, folder: Path, checkpoint: Checkpoint) -> bool:
     """Move an accepted adapter to its address and write its record; False where it was there."""
     assert checkpoint.adapter_digest is not None
-    context.files.keep(folder, context.files.adapter(checkpoint.adapter_digest))
+    context.files.keep_adapter(folder, checkpoint.adapter_digest)
     return context.store.checkpoints.create(checkpoint)
 
 

@@ -150,8 +150,9 @@ def remove_checkpoint(checkpoint_id: str, context: Ctx) -> Response:
     checkpoint = context.store.checkpoints.find_whole(checkpoint_id)
     refuse_referenced(context.store, checkpoint_id)
     delete_dependents(context.store, checkpoint_id)
+    if checkpoint is not None and checkpoint.adapter_digest is not None:
+        others = (other for other in context.store.whole.checkpoints.each() if other.id != checkpoint_id)
+        if all(other.adapter_digest != checkpoint.adapter_digest for other in others):
+            context.files.remove_adapter(checkpoint.adapter_digest)
     context.store.checkpoints.delete(checkpoint_id)
-    digest = None if checkpoint is None else checkpoint.adapter_digest
-    if digest is not None and all(other.adapter_digest != digest for other in context.store.whole.checkpoints.all()):
-        context.files.remove(context.files.adapter(digest))
     return Response(status_code=204)

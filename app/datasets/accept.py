@@ -41,6 +41,7 @@ def accept_file(context: Context, path: Path, filename: str | None, about: About
         destination_root=context.files.datasets,
         namespace=context.namespace,
     )
+    context.files.publish_dataset(dataset.id)
     return keep_record(context.store, dataset, is_named=about.name is not None)
 
 
@@ -60,6 +61,7 @@ def accept_split(context: Context, hub_id: str, revision: str | None, about: Abo
         destination_root=context.files.datasets,
         namespace=context.namespace,
     )
+    context.files.publish_dataset(dataset.id)
     return keep_record(context.store, dataset, is_named=about.name is not None)
 
 

@@ -199,7 +199,7 @@ def remove_dataset(dataset_id: str, context: Ctx) -> Response:
     context.store.datasets.require_there(dataset_id)
     refuse_referenced(context.store, dataset_id)
     delete_dependents(context.store, dataset_id, reports_too=True)
-    context.store.datasets.delete(dataset_id)
     context.tables.forget(dataset_id)
     context.files.remove_dataset(dataset_id)
+    context.store.datasets.delete(dataset_id)
     return Response(status_code=204)

@@ -42,6 +42,7 @@ def apply_review(store: Store, files: Files, review: Review) -> ApplyAnswer:
         at=now(),
     )
     derived = _keep(files, review, source, decisions, manifest)
+    files.publish_dataset(derived.id)
     is_new = store.datasets.create(derived)
     return ApplyAnswer(
         dataset_id=derived.id,

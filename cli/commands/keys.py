@@ -77,8 +77,8 @@ def _open_keys() -> Iterator["ApiKeys"]:
     from influence.errors import StoreUnavailable
     from influence.settings import StorageSettings, describe_problems
     from influence.store.access.api_keys import ApiKeys
-    from influence.store.access.secret import read_secret
     from influence.store.connections import PROMPT, StoreError, connect
+    from influence.store.data.files import open_files
     from influence.store.embedded import EmbeddedServer
 
     try:
@@ -89,7 +89,7 @@ def _open_keys() -> Iterator["ApiKeys"]:
     is_embedded = "redis_url" not in settings.model_fields_set and own.is_there
     connections = connect(own.url if is_embedded else settings.redis_url, deadlines=PROMPT)
     try:
-        yield ApiKeys(connections.state, lambda: read_secret(settings.data_dir))
+        yield ApiKeys(connections.state, lambda: open_files(settings).secret())
     except StoreError as error:
         raise StoreUnavailable(
             f"The Redis server does not answer: {error}.",

@@ -29,7 +29,7 @@ from influence.rows.repeats import HASH_BYTES, hash_bytes
 #: Raised when the files change their form.
 FORMAT_VERSION = 1
 _NO_CONTENT = frozenset({"id", "metadata"})
-_NAMES = ("rows.jsonl", "offsets.i64", "hashes.b16", "summary.json")
+ROW_FILES = ("rows.jsonl", "offsets.i64", "hashes.b16", "summary.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def write_rows(folder: Path, rows: Iterable[dict[str, Any]]) -> RowFileSummary:
 
 
 def _write_files(folder: Path, rows: Iterable[dict[str, Any]]) -> RowFileSummary:
-    lines_path, offsets_path, hashes_path, summary_path = (folder / name for name in _NAMES)
+    lines_path, offsets_path, hashes_path, summary_path = (folder / name for name in ROW_FILES)
     digest, end, count = hashlib.sha256(), 0, 0
     with lines_path.open("wb") as lines, offsets_path.open("wb") as offsets, hashes_path.open("wb") as hashes:
         offsets.write(end.to_bytes(8, "little"))

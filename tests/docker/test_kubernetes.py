@@ -80,6 +80,24 @@ def test_the_patch_for_gpus_changes_a_worker_that_exists() -> None:
     assert "datainf_queue_depth" in scaling["spec"]["triggers"][0]["metadata"]["query"]
 
 
+def test_the_component_for_object_stores_patches_what_exists_and_leaves_no_claim_in_use() -> None:
+    component = DOCKER / "kubernetes" / "object-store"
+    (kustomization,) = read(component / "kustomization.yaml")
+    patches = [read(component / patch["path"])[0] for patch in kustomization["patches"]]
+    claims = {part["metadata"]["name"] for part in read(DOCKER / "kubernetes" / "storage.yaml")}
+    deployments = [patch for patch in patches if patch["kind"] == "Deployment"]
+    assert {patch["metadata"]["name"] for patch in deployments} == {"api", "worker"}
+    assert {patch["metadata"]["name"] for patch in patches if patch["kind"] != "Deployment"} == {"data"} <= claims
+    for patch in deployments:
+        pod = patch["spec"]["template"]["spec"]
+        (container,), (volume,) = pod["containers"], pod["volumes"]
+        (bound,) = (entry for entry in container["env"] if entry["name"] == "DATAINF_FILES_CACHE_BYTES")
+        assert int(bound["value"]) < int(volume["emptyDir"]["sizeLimit"].removesuffix("Gi")) << 30
+        assert volume["persistentVolumeClaim"] is None
+        mounts = dict(pods())[container["name"]]["containers"][0]["volumeMounts"]
+        assert volume["name"] in {mount["name"] for mount in mounts}
+
+
 def test_redis_keeps_more_memory_than_it_gives_away() -> None:
     container = dict(pods())["redis"]["containers"][0]
     most = int(container["args"][1].removesuffix("gb"))

@@ -1,8 +1,9 @@
 """The queue's messages and the functions behind them; one of the two places that may catch everything.
 
 Every actor begins with "is it still wanted?" and may run twice. A DatainfError is the caller's answer and fails the
-job. What the store refuses goes back to the queue, however often; so does work on a lost device, which ends the
-process, for nothing can be computed in it any more. Anything else is tried again and fails the job at the last attempt.
+job. What the store refuses goes back to the queue, however often, and so does what waits for an object store that does
+not answer, and work on a lost device, which ends the process, for nothing can be computed in it any more. Anything else
+is tried again and fails the job at the last attempt.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ from influence.contracts.evaluation import Evaluation
 from influence.contracts.query import Query
 from influence.contracts.work import WORK_KINDS, QueueName, WorkKind
 from influence.contracts.work_record import WorkRecord
-from influence.errors import Cancelled, DatainfError, DeviceLost, Internal, OutOfMemory
+from influence.errors import Cancelled, DatainfError, DeviceLost, FilesUnavailable, Internal, OutOfMemory
 from influence.methods.baselines import BASELINES
 from influence.process.tracing import continue_trace
 from influence.store.connections import StoreError
@@ -118,6 +119,8 @@ def _guard(runtime: Runtime, record: WorkRecord, work: Callable[[], None]) -> No
         drop_unwanted(runtime.store, record)
     except (DeviceLost, torch.AcceleratorError) as error:
         _end_process(runtime, record, error)
+    except FilesUnavailable:
+        raise
     except DatainfError as error:
         log.warning("work refused", code=error.code, detail=error.detail)
         _fail(runtime, record, error)

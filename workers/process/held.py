@@ -14,6 +14,7 @@ import structlog
 from dramatiq.middleware import Retries
 
 from influence.contracts.work import QueueName
+from influence.errors import FilesUnavailable
 from influence.store.connections import StoreError
 from influence.store.queue import Queue
 
@@ -21,6 +22,7 @@ log = structlog.get_logger()
 
 #: Attempts at a message that fails for a reason of its own; those that the server caused do not count.
 _MAX_RETRIES = 10
+_NOT_ITS_OWN = (StoreError, FilesUnavailable)
 _FIRST_WAIT_MS, _LAST_WAIT_MS = 500, 15_000
 #: A message that is held for so long and not worked on is stranded: longer than any wait for a retry.
 STRANDED_SECONDS = 45.0
@@ -33,7 +35,7 @@ class GiveBack(Retries):
         super().__init__(
             min_backoff=_FIRST_WAIT_MS,
             max_backoff=_LAST_WAIT_MS,
-            retry_when=lambda retries, error: isinstance(error, StoreError) or retries < _MAX_RETRIES,
+            retry_when=lambda retries, error: isinstance(error, _NOT_ITS_OWN) or retries < _MAX_RETRIES,
         )
 
     def after_process_message(

@@ -20,7 +20,8 @@ from influence.process.logs import configure_logs
 from influence.process.memory import resident_bytes
 from influence.process.tracing import configure_traces
 from influence.store.connections import StoreError, connect
-from influence.store.data.files import Files
+from influence.store.data.files import open_files
+from influence.store.ending.copies import forget_removed
 from influence.store.ending.sweeping import remove_ended
 from influence.store.queue import make_broker
 from influence.store.store import Store
@@ -52,7 +53,7 @@ REAP_SECONDS = 20.0
 def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> Runtime:
     """Connect and prepare; nothing is loaded yet."""
     store = Store(connect(settings.redis_url, settings.cache_url))
-    files = Files(settings.data_dir)
+    files = open_files(settings)
     device_lock = FairLock()
     options = LoadOptions(
         cache_dir=files.hub,
@@ -62,7 +63,7 @@ def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> R
         device_map=settings.device_map,
         images=files.images,
     )
-    models = Models(files.adapters, options, capacity=settings.hot_models, device_lock=device_lock)
+    models = Models(files.adapter, options, capacity=settings.hot_models, device_lock=device_lock)
     budget = TokenBudget(settings.token_budget) if settings.token_budget else TokenBudget.for_device(device)
     return Runtime(
         name=name,
@@ -152,6 +153,7 @@ class WorkerProcess:
                 self._see_to(lambda: resubmit_lost_work(store))
                 self._see_to(lambda: remove_ended(store))
                 self._see_to(lambda: forget_deleted(self.runtime))
+                self._see_to(lambda: forget_removed(store, self.runtime.files))
                 elapsed = 0.0
             self.runtime.stopping.wait(ANNOUNCE_SECONDS)
             elapsed += ANNOUNCE_SECONDS

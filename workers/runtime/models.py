@@ -1,6 +1,6 @@
 """Hot checkpoints: loaded once, kept while used, the least recently used leaves first."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,13 +46,13 @@ class Models:
 
     def __init__(
         self,
-        adapters: Path,
+        find_adapter: Callable[[str], Path],
         options: LoadOptions,
         *,
         capacity: int,
         device_lock: AbstractContextManager[object] | None = None,
     ) -> None:
-        self._adapters = adapters
+        self._find_adapter = find_adapter
         self._options = options
         self._device_lock = device_lock or nullcontext()
         # A model that leaves makes room before the next is loaded; two loads at once would mix their default types.
@@ -94,7 +94,7 @@ class Models:
     def _load(self, checkpoint: Checkpoint, settings: GradientSettings) -> HotModel:
         digest = checkpoint.adapter_digest
         loaded = load_checkpoint(
-            checkpoint, None if digest is None else self._adapters / digest, settings, self._options
+            checkpoint, None if digest is None else self._find_adapter(digest), settings, self._options
         )
         collector = GradientCollector(
             loaded.model,

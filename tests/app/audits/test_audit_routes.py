@@ -185,7 +185,7 @@ def test_the_list_is_light_and_one_audit_is_whole(client: TestClient, audit_id: 
 
 def test_rows_whose_data_set_is_gone_say_what_to_do(client: TestClient, audit_id: str, files: Files) -> None:
     audit = client.get(f"/v1/audits/{audit_id}").json()
-    files.remove(files.dataset(audit["dataset_id"]))
+    files.remove_dataset(audit["dataset_id"])
     for part in ("rows", "table"):
         assert "again" in assert_problem(client.get(f"/v1/audits/{audit_id}/{part}"), 404, "not_found")["hint"]
 
