@@ -56,7 +56,6 @@ _CLASSES = f"--methods {_METHODS} --test-points 90"
 EXPERIMENTS = (
     Experiment("styles", "Styles of letters", "class-attribution", "glyphs", "style", _CLASSES),
     Experiment("subjects", "Subjects: which letter it is", "class-attribution", "glyphs", "subject", _CLASSES),
-    Experiment("photographs", "Photographs of thirty subjects", "class-attribution", "photographs", "class", _CLASSES),
     Experiment(
         "lds",
         "What training without pictures does",
@@ -66,6 +65,7 @@ EXPERIMENTS = (
         "--methods datainf,proximal,hessian_free,datainf=square,proximal=square,hessian_free=square "
         "--test-points 90 --subsets 16",
     ),
+    Experiment("photographs", "Photographs of thirty subjects", "class-attribution", "photographs", "class", _CLASSES),
 )
 
 

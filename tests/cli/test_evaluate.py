@@ -143,7 +143,8 @@ def test_failed_work_and_refusals_are_told(call: Call, service: ContractServer) 
 
 
 def test_methods_are_written_with_damping_and_storage() -> None:
-    text = "datainf, exact:10,joint:0.5@compact64*3,datainf@compact,cosine@full,exact*2,exact#2,exact:3@compact8#1+12,datainf=square"
+    text = "datainf, exact:10,joint:0.5@compact64*3,datainf@compact,cosine@full,exact*2,exact#2,exact:3@compact8#1+12"
+    text += ",datainf=square"
     assert parse_methods(text, "--methods") == [
         {"method": "datainf"},
         {"method": "exact", "damping_scale": 10.0},

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from support.problems import assert_problem
 from support.rows import make_ticket_rows
+from support.tiny import make_classifier
 from support.trials.bench import Bench
 from support.uploads.images import as_base64, draw_image
 from support.uploads.pipelines import SIDE, adapt_unet, make_pipeline
@@ -92,13 +93,13 @@ def test_scores_are_held_against_training_without_images(bench: Bench, pipeline:
     # Whatever gradients are of, the loss is what training lowers and what is measured after it.
     figures = [found["report"]["figures"] for found in (by_loss, by_square)]
     assert figures[0]["mean_test_loss_of_subsets"] == pytest.approx(figures[1]["mean_test_loss_of_subsets"], rel=1e-4)
-    assert figures[0]["baselines"]["loss"]["lds"] == pytest.approx(figures[1]["baselines"]["loss"]["lds"], abs=0.3)
     assert figures[0]["lds"] != figures[1]["lds"]
 
 
 def test_what_would_say_nothing_is_refused_at_once(bench: Bench, pipeline: Path, tmp_path: Path) -> None:
     train, test = captions(bench, 12), captions(bench, 4, start=12)
     square = index_of(bench, pipeline, train, tmp_path / "lora", measurement="square")
+    text = str(make_classifier(tmp_path / "text").base)
     texts = bench.dataset(make_ticket_rows(24))["id"]
     plain = bench.dataset(rows(12), columns='{"image": "image", "text": "text"}')["id"]
     base, measured = {"base_model": str(pipeline)}, [{"method": "datainf", "measurement": "square"}]
@@ -109,7 +110,7 @@ def test_what_would_say_nothing_is_refused_at_once(bench: Bench, pipeline: Path,
         ({"kind": "lds", **of_index, "methods": measured}, "invalid_request", "'measurement'"),
         ({**named, "methods": measured}, "invalid_request", "both shown"),
         ({"kind": "class-attribution", "dataset_id": train["id"]}, "invalid_request", "no base model"),
-        ({"kind": "lds", "dataset_id": train["id"], "base_model": str(tmp_path)}, "task_mismatch", "no folder of"),
+        ({"kind": "lds", "dataset_id": train["id"], "base_model": text}, "task_mismatch", "no folder of"),
         ({"kind": "mislabelled", "dataset_id": texts, **base}, "task_mismatch", "a diffusion pipeline"),
         ({"kind": "mislabelled", "dataset_id": train["id"], **base}, "rows_unfit", "have none"),
         ({**named, "dataset_id": plain}, "rows_unfit", "no class names"),
