@@ -114,6 +114,9 @@ chaos: $(STAMP) ## Kill, stop, cancel and delete while indexes are built, and co
 fuzz: $(STAMP) ## Send 100,000 odd requests made from the OpenAPI document (an hour; prints its seed)
 	$(HARNESS) fuzz $(ARGS)
 
+lives: $(STAMP) ## Take work through 2,000 lives of 50 steps, each cut off anywhere, beside a model of them (ten minutes; prints its seed)
+	$(HARNESS) lives $(ARGS)
+
 load: $(STAMP) ## Ask for more than can be served for a minute, beside a build
 	$(HARNESS) load $(ARGS)
 

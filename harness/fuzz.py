@@ -66,6 +66,7 @@ def _fuzz_one(
                 case.validate_response(answer, checks=[check])
             except (AssertionError, schemathesis.errors.SchemathesisError, BaseExceptionGroup) as error:
                 text = " ".join(str(error).split())[:300]
-                wrong.append(f"{case.method} {case.formatted_path[:100]} -> {answer.status_code}: {text}")
+                sent = f"{case.method} {case.formatted_path[:100]} {str(case.query)[:200]} {str(case.body)[:400]}"
+                wrong.append(f"{sent} -> {answer.status_code}: {text}")
 
     send()

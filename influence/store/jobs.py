@@ -74,7 +74,7 @@ class Jobs:
     def create(
         self, job_id: str, kind: JobKind, resource_id: str, resource: str, *, namespace: str = DEFAULT_NAMESPACE
     ) -> Job:
-        """Keep a new job, queued, in our namespace where we have one."""
+        """Keep a new job, queued, in our namespace where we have one; it is listed from its first moment on."""
         job = Job(
             id=job_id,
             kind=kind,
@@ -84,11 +84,13 @@ class Jobs:
             created_at=now(),
         )
         fields: dict[Any, Any] = {"record": job.model_dump_json(include=_KEPT), "state": "queued"}
-        self._client.hset(keys.job(job_id), mapping=fields)
-        for listing in keys.listings("job", job.namespace):
-            self._client.zadd(listing, {job_id: int(job.created_at.timestamp() * 1000)})
-        for still_open in (keys.open_jobs(), keys.open_jobs(job.namespace)):
-            self._client.sadd(still_open, job_id)
+        with self._client.pipeline() as all_at_once:
+            all_at_once.hset(keys.job(job_id), mapping=fields)
+            for listing in keys.listings("job", job.namespace):
+                all_at_once.zadd(listing, {job_id: int(job.created_at.timestamp() * 1000)})
+            for still_open in (keys.open_jobs(), keys.open_jobs(job.namespace)):
+                all_at_once.sadd(still_open, job_id)
+            all_at_once.execute()
         return job
 
     def find(self, job_id: str) -> Job | None:
@@ -303,16 +305,26 @@ class Jobs:
 
     def delete(self, job_id: str) -> None:
         """Remove the job's record."""
-        for listing in keys.listings("job", self._close(job_id)):
-            self._client.zrem(listing, job_id)
-        self._client.delete(keys.job(job_id))
+        namespace = self._namespace_of(job_id)
+        with self._client.pipeline() as all_at_once:
+            for still_open in (keys.open_jobs(), keys.open_jobs(namespace)):
+                all_at_once.srem(still_open, job_id)
+            for listing in keys.listings("job", namespace):
+                all_at_once.zrem(listing, job_id)
+            all_at_once.delete(keys.job(job_id))
+            all_at_once.execute()
 
-    def _close(self, job_id: str) -> str:
-        """The job is not open any more; answers its namespace."""
-        namespace = _namespace_of(self._client.hget(keys.job(job_id), "record"))
-        for still_open in (keys.open_jobs(), keys.open_jobs(namespace)):
+    def _close(self, job_id: str) -> None:
+        """The job is not open any more."""
+        for still_open in (keys.open_jobs(), keys.open_jobs(self._namespace_of(job_id))):
             self._client.srem(still_open, job_id)
-        return namespace
+
+    def _namespace_of(self, job_id: str) -> str:
+        """Of a job by its record, also by one that cannot be read."""
+        try:
+            return str(json.loads(self._client.hget(keys.job(job_id), "record") or "")["namespace"])
+        except (ValueError, TypeError, KeyError):
+            return DEFAULT_NAMESPACE
 
     def _finish(
         self,
@@ -354,14 +366,6 @@ def _job_from(fields: dict[str, str]) -> Job:
 
 def _with_full_note(job: Job) -> Job:
     return job.model_copy(update={"progress": job.progress.model_copy(update={"note": FULL})})
-
-
-def _namespace_of(record: Any) -> str:
-    """Of a job by its record, also by one that cannot be read."""
-    try:
-        return str(json.loads(record)["namespace"])
-    except (ValueError, TypeError, KeyError):
-        return DEFAULT_NAMESPACE
 
 
 def _text(value: Any) -> str:
