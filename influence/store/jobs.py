@@ -31,15 +31,18 @@ from influence.store.data.progress import (
     progress_of,
     sum_shards,
 )
+from influence.store.data.told import make_event
 from influence.store.ending.lifetimes import JOB, Lifetimes
 
 log = structlog.get_logger()
 
-#: KEYS: job hash. ARGV: states it may leave (comma separated), then field, value, ... Answers 1 when it changed.
+#: KEYS: job hash, events, listing of webhooks. ARGV: states it may leave (comma separated), an event or nothing, then
+#: field, value, ... The event is kept in the same step, where there is any webhook. Answers 1 when it changed.
 _MOVE = """
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state or not string.find(',' .. ARGV[1] .. ',', ',' .. state .. ',', 1, true) then return 0 end
-for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+if ARGV[2] ~= '' and redis.call('EXISTS', KEYS[3]) == 1 then redis.call('RPUSH', KEYS[2], ARGV[2]) end
 return 1
 """
 #: KEYS: job hash. ARGV: a field that counts. Where it comes to nothing, no field is left: nor a hash of a gone job.
@@ -334,16 +337,28 @@ class Jobs:
         code: str | None = None,
         **fields: str,
     ) -> bool:
-        moved = self._move(job_id, "queued,running", {"state": state, "finished_at": now().isoformat(), **fields})
+        changes = {"state": state, "finished_at": now().isoformat(), **fields}
+        moved = self._move(job_id, "queued,running", changes, self._describe(job_id, state, code))
         if moved:
             self._lifetimes.begin(JOB, job_id, lifetime_seconds)
             self._close(job_id)
             self._counters.job_ended(job_id, state, code)
         return moved
 
-    def _move(self, job_id: str, leaves: str, fields: dict[str, str]) -> bool:
+    def _describe(self, job_id: str, state: JobState, code: str | None) -> str:
+        """The event that a job ended, or nothing of a job that cannot be read."""
+        try:
+            record = json.loads(cast("bytes | None", self._client.hget(keys.job(job_id), "record")) or b"{}")
+            data = {"job_id": job_id, "state": state, "code": code}
+            data |= {name: record[name] for name in ("kind", "resource_id", "resource")}
+            return make_event(f"job.{state}", data, record["namespace"]).model_dump_json()
+        except (ValueError, TypeError, KeyError):
+            return ""
+
+    def _move(self, job_id: str, leaves: str, fields: dict[str, str], event: str = "") -> bool:
         pairs = [part for pair in fields.items() for part in pair]
-        moved = bool(self._move_script(keys=[keys.job(job_id)], args=[leaves, *pairs]))
+        names = [keys.job(job_id), keys.webhook_events(), keys.listing("webhook")]
+        moved = bool(self._move_script(keys=names, args=[leaves, event, *pairs]))
         if moved:
             self._notify(job_id)
         return moved

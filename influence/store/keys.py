@@ -208,3 +208,29 @@ def worker(name: str) -> str:
 def build_pattern(name: str) -> str:
     """Pattern of all keys of a build, or of all builds where `name` is an index's id, for SCAN in deletions."""
     return f"{PREFIX}{{{name}*"
+
+
+def webhook_events() -> str:
+    """list of events as JSON, the oldest first · state · api, workers · until workers have put them out."""
+    return f"{PREFIX}webhook-events"
+
+
+def webhook_turns() -> str:
+    """sorted set webhook id -> when it is told its next message, seconds since 1970 · state · api, workers · while it
+    has messages."""
+    return f"{PREFIX}webhook-turns"
+
+
+def webhook_state(webhook_id: str) -> str:
+    """hash: secret, failures in a row · state · api, workers · lives with the webhook."""
+    return f"{PREFIX}{{{checked('webhook', webhook_id)}}}:state"
+
+
+def webhook_messages(webhook_id: str) -> str:
+    """list of messages as JSON, the next one first · state · api, workers · until taken or given up."""
+    return f"{PREFIX}{{{checked('webhook', webhook_id)}}}:messages"
+
+
+def webhook_deliveries(webhook_id: str) -> str:
+    """list of the last attempts as JSON, the newest first · state · workers · lives with the webhook."""
+    return f"{PREFIX}{{{checked('webhook', webhook_id)}}}:deliveries"

@@ -35,6 +35,7 @@ from workers.process.held import GiveBack, HeldMessages, InHand
 from workers.process.pace import Pace
 from workers.process.reaper import resubmit_lost_work
 from workers.process.threads import set_cpu_threads
+from workers.process.webhooks.telling import tell_webhooks
 from workers.runtime.deletions import follow_deletions, forget_deleted
 from workers.runtime.encoders import Encoders
 from workers.runtime.fair_lock import FairLock
@@ -129,6 +130,9 @@ class WorkerProcess:
             threading.Thread(target=self._housekeep, daemon=True, name="housekeeping"),
             threading.Thread(
                 target=follow_deletions, args=(self.runtime, self._pace.hear_seconds), daemon=True, name="deletions"
+            ),
+            threading.Thread(
+                target=tell_webhooks, args=(self.runtime, self._pace.tell_seconds), daemon=True, name="webhooks"
             ),
         ]
         for helper in helpers:

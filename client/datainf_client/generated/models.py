@@ -238,6 +238,25 @@ class DecisionPage(BaseModel):
     version: int
 
 
+class Delivery(BaseModel):
+    """
+    One attempt at one event. `status` is the receiver's, null where it did not answer; `error` says why it failed,
+    `next_at` when it is tried again: null where it was taken, or given up.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    at: AwareDatetime
+    attempt: int
+    delivered: bool
+    error: str | None = None
+    event_id: str
+    next_at: AwareDatetime | None = None
+    status: int | None = None
+    type: Literal["job.succeeded", "job.failed", "job.cancelled", "review.updated"] | str | Literal["webhook.test"]
+
+
 class DerivedFrom(BaseModel):
     """
     The manifest of a data set that a review made: from which rows, by which version, and what became of them.
@@ -520,6 +539,25 @@ class MethodDescription(BaseModel):
     storages: list[Literal["full", "compact"] | str]
     summary: str
     title: str
+
+
+class NewWebhook(BaseModel):
+    """
+    A webhook as it is answered once: with the secret that its messages are signed with.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    created_at: AwareDatetime
+    deliveries: list[Delivery] = Field([], validate_default=True)
+    events: list[Literal["job.succeeded", "job.failed", "job.cancelled", "review.updated"] | str]
+    id: str
+    name: str | None = None
+    namespace: str = "default"
+    secret: str
+    url: str
+    waiting: int | None = None
 
 
 class PipelineRecord(BaseModel):
@@ -1012,6 +1050,36 @@ class TrainingRecipe(BaseModel):
     seed: int = 0
     warmup_share: float = Field(0.1, description="Share of all steps until the full learning rate.")
     weight_decay: float = 0.01
+
+
+class Webhook(BaseModel):
+    """
+    An address that is told of events of its namespace. `waiting` are events that it has not taken yet, `deliveries`
+    the last attempts, the newest first; lists leave both out.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    created_at: AwareDatetime
+    deliveries: list[Delivery] = Field([], validate_default=True)
+    events: list[Literal["job.succeeded", "job.failed", "job.cancelled", "review.updated"] | str]
+    id: str
+    name: str | None = None
+    namespace: str = "default"
+    url: str
+    waiting: int | None = None
+
+
+class WebhookTest(BaseModel):
+    """
+    A test message on its way: its attempts stand among the webhook's `deliveries` under this id.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    event_id: str
 
 
 class WhatIf(BaseModel):
