@@ -16,6 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import atheris
+import numpy as np
+from PIL import Image
+from safetensors.numpy import save
+
+from influence.contracts.checkpoint import BaseModelRef
+from influence.errors import DatainfError
 
 _READERS = ["app.intake", "app.http", "app.reviews", "influence.checkpoint_files", "influence.rows"]
 with atheris.instrument_imports(include=_READERS):
@@ -29,15 +35,8 @@ with atheris.instrument_imports(include=_READERS):
     from influence.checkpoint_files.config import parse_adapter_config
     from influence.checkpoint_files.safetensors_header import read_header
     from influence.rows.images.decoding import decoded_image
-
-import numpy as np
-from PIL import Image
-from safetensors.numpy import save
-
-from influence.contracts.checkpoint import BaseModelRef
-from influence.errors import DatainfError
-from influence.rows.images.limits import ImageLimits
-from influence.rows.images.sources import shared_budget
+    from influence.rows.images.limits import ImageLimits
+    from influence.rows.images.sources import shared_budget
 
 _SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".jsonl.gz", ".zip")
 _MOST_BYTES = 1 << 20
