@@ -19,7 +19,7 @@ from influence.contracts.work import JobKind
 from influence.contracts.work_record import JobState
 from influence.errors import NotFound, RecordDamaged
 from influence.store import keys
-from influence.store.connections import StoreFullError, is_full
+from influence.store.connections import StoreFullError, StoreRefusedError, is_full
 from influence.store.data.counters import Counters
 from influence.store.data.progress import (
     FULL,
@@ -48,7 +48,7 @@ return 1
 #: KEYS: job hash. ARGV: a field that counts. Where it comes to nothing, no field is left: nor a hash of a gone job.
 _FORGET = """
 local count = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0')
-if count > 1 then return redis.call('HINCRBY', KEYS[1], ARGV[1], -1) end
+if count and count > 1 then return redis.call('HINCRBY', KEYS[1], ARGV[1], -1) end
 return redis.call('HDEL', KEYS[1], ARGV[1])
 """
 #: Jobs that are read in one round trip where many are wanted.
@@ -261,8 +261,21 @@ class Jobs:
         self._notify(job_id)
 
     def count_attempt(self, job_id: str, shard: int) -> int:
-        """Count that work on a shard begins; answers how often it has begun, this time included."""
-        return int(self._client.hincrby(keys.job(job_id), f"attempts:{shard}", 1))
+        """Count that work on a shard begins; answers how often it has begun, this time included.
+
+        Raises RecordDamaged where what is kept is no count: nobody knows how often that was.
+        """
+        name, field = keys.job(job_id), f"attempts:{shard}"
+        try:
+            count = int(self._client.hincrby(name, field, 1))
+        except StoreRefusedError:  # of what is no number, but also where the server takes no writes
+            known = self._client.hget(name, field)
+            if known is None or ((text := _text(known)).isascii() and text.isdigit() and len(text) < 10):
+                raise
+            count = 0
+        if count < 1:
+            raise RecordDamaged(f"How often piece {shard} of job '{job_id[:80]}' was begun cannot be read.")
+        return count
 
     def forget_attempt(self, job_id: str, shard: int) -> None:
         """Take a count back: whoever began left the work alive. The record of a job that was deleted stays away."""

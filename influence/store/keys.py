@@ -6,11 +6,17 @@ computed again when missed. Both may be one server.
 """
 
 import re
+from typing import NamedTuple
 
 from influence.errors import NotFound
 
 PREFIX = "datainf:"
 _ID = re.compile(r"[a-z]+_[0-9A-Za-z]+")
+#: What belongs to a record has its id in the name, and that of a build the job that builds it.
+_OWNED = re.compile(
+    rf"{PREFIX}(?:(?:query|audit):)?{{?(?P<id>[a-z]+_[0-9A-Za-z]+)(?:\.(?P<job>job_[0-9A-Za-z]+))?(?:\.\d+)?}}?:.+"
+)
+_JOB = re.compile(rf"{PREFIX}job:(?P<id>job_[0-9A-Za-z]+)")
 
 #: Dramatiq's namespace on the state server: its lists and hashes of messages. Owner: the queue.
 QUEUE_NAMESPACE = "datainf-queue"
@@ -25,6 +31,25 @@ CHUNK_SECONDS = 30 * 24 * 3600
 WORKER_SECONDS = 15
 #: A worker that repairs a shard has to be heard of so often; else another takes the repair over.
 REPAIR_SECONDS = 15
+
+
+class Owner(NamedTuple):
+    """What a key belongs to: a record, or one of its builds."""
+
+    resource_id: str
+    job_id: str | None = None
+
+    def __str__(self) -> str:
+        return self.resource_id if self.job_id is None else f"{self.resource_id}.{self.job_id}"
+
+
+def owner_of(name: str) -> Owner | None:
+    """What a key belongs to that is kept beside a record, or the job that it is; None of all others."""
+    found = _OWNED.fullmatch(name)
+    if found is not None:
+        return Owner(found["id"], found["job"])
+    job = _JOB.fullmatch(name)
+    return None if job is None else Owner(job["id"])
 
 
 def is_id(text: str) -> bool:
@@ -193,6 +218,17 @@ def repair_lock(build: str, shard: int) -> str:
     """string, who computes a lost shard again · state · that worker, and only while it holds it · REPAIR_SECONDS,
     refreshed; a lease that a full server evicts costs a second computation of the same bytes."""
     return f"{PREFIX}{{{build}.{shard}}}:repair"
+
+
+def repair_pattern(build: str) -> str:
+    """Pattern of the leases on all shards of a build, for SCAN."""
+    return f"{PREFIX}{{{build}.*}}:repair"
+
+
+def orphans() -> str:
+    """sorted set record or build -> when its data were first found without a record, seconds since 1970 · state ·
+    workers · members leave with the data; `looked` is when somebody looked last."""
+    return f"{PREFIX}orphans"
 
 
 def idempotency(key_digest: str) -> str:

@@ -85,10 +85,17 @@ class Store:
 
     def holds(self, resource_id: str) -> bool:
         """Whether there is a record under an id, be it one that cannot be read."""
+        kind = self._kind_of(resource_id)
+        return kind is not None and bool(self.connections.state.exists(keys.record(kind, resource_id)))
+
+    def knows(self, resource_id: str) -> bool:
+        """Whether an id is of a kind of which records are kept."""
+        return self._kind_of(resource_id) is not None
+
+    def _kind_of(self, resource_id: str) -> str | None:
         kinds = {"ckpt": "checkpoint", "run": "run", "ds": "dataset", "rev": "review", "hook": "webhook"}
         kinds |= {records.kind.prefix: name for name, records in self.work.items()}
-        kind = kinds.get(resource_id.partition("_")[0])
-        return kind is not None and bool(self.connections.state.exists(keys.record(kind, resource_id)))
+        return kinds.get(resource_id.partition("_")[0])
 
     def ping(self) -> None:
         """Ask both servers for a sign of life; raises a StoreError."""

@@ -22,6 +22,7 @@ from influence.process.tracing import configure_traces
 from influence.store.connections import StoreError, connect
 from influence.store.data.files import open_files
 from influence.store.ending.copies import forget_removed
+from influence.store.ending.orphans import remove_orphans
 from influence.store.ending.sweeping import remove_ended
 from influence.store.queue import make_broker
 from influence.store.store import Store
@@ -156,6 +157,7 @@ class WorkerProcess:
             if elapsed >= REAP_SECONDS:
                 self._see_to(lambda: resubmit_lost_work(store))
                 self._see_to(lambda: remove_ended(store))
+                self._see_to(lambda: remove_orphans(store))
                 self._see_to(lambda: forget_deleted(self.runtime))
                 self._see_to(lambda: forget_removed(store, self.runtime.files))
                 elapsed = 0.0

@@ -182,6 +182,7 @@ class ReviewData:
                 owners=_known(rows, pipeline.hmget(keys.review_owners(review_id), names)),
             )
             done = work(found)
+            self.counts(review_id)  # before anything is written: a count that is none stops half of a change
             is_told = pipeline.exists(keys.listing("webhook"))
             pipeline.multi()
             if done.after:

@@ -47,12 +47,12 @@ for _, name in ipairs(due) do redis.call('ZADD', KEYS[1], ARGV[2], name) end
 return due
 """
 #: KEYS: turns, messages, state, deliveries. ARGV: webhook, the message as it is kept, what takes its place or '', when
-#: the next turn is, 1 where the address answered well, the outcome, outcomes to keep. Of a webhook that was deleted
+#: the next turn is, failures in a row, the outcome, outcomes to keep. Of a webhook that was deleted
 #: meanwhile nothing is written.
 _SETTLE = """
 if redis.call('HEXISTS', KEYS[3], 'secret') == 0 then return redis.call('ZREM', KEYS[1], ARGV[1]) end
 if redis.call('LREM', KEYS[2], 1, ARGV[2]) == 1 and ARGV[3] ~= '' then redis.call('RPUSH', KEYS[2], ARGV[3]) end
-if ARGV[5] == '1' then redis.call('HDEL', KEYS[3], 'failures') else redis.call('HINCRBY', KEYS[3], 'failures', 1) end
+redis.call('HSET', KEYS[3], 'failures', ARGV[5])
 redis.call('LPUSH', KEYS[4], ARGV[6])
 redis.call('LTRIM', KEYS[4], 0, ARGV[7] - 1)
 if redis.call('LLEN', KEYS[2]) == 0 then return redis.call('ZREM', KEYS[1], ARGV[1]) end
@@ -152,7 +152,7 @@ class WebhookData:
             return None
         try:
             message = _Message.model_validate_json(kept)
-            return Turn(webhook_id, secret.decode(), message.event, message.attempt, int(failures or 0), kept)
+            return Turn(webhook_id, secret.decode(), message.event, message.attempt, _count(failures), kept)
         except ValueError as error:
             log.error("a webhook's message cannot be read", webhook_id=webhook_id, error=str(error)[:200])
             self._client.lrem(keys.webhook_messages(webhook_id), 1, kept)  # type: ignore[arg-type]
@@ -169,7 +169,7 @@ class WebhookData:
             turn.kept,
             again,
             next_turn,
-            int(outcome.delivered),
+            0 if outcome.delivered else turn.failures + 1,
             text,
             SHOWN_DELIVERIES,
         ]
@@ -190,6 +190,12 @@ class WebhookData:
         pipeline.delete(*_all_keys(webhook_id))
         pipeline.zrem(keys.webhook_turns(), webhook_id)
         pipeline.execute()
+
+
+def _count(failures: bytes | None) -> int:
+    """How many there were; one that cannot be read is many."""
+    text = (failures or b"0").decode(errors="replace")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else len(PAUSES_SECONDS)
 
 
 def _read_delivery(text: bytes) -> Delivery | None:
