@@ -70,6 +70,7 @@ def accept_adapter(
         refuse_unknown_tokens(settings.vocabulary, vocabulary or base_entries(base_tensors))
     base_folder = None if base_files is None else base_files.folder
     doubts = (*find_doubts(config, model_config, base, base_config), *find_loss_doubts(found_task, notes))
+    doubts += tuple(base_files.find_doubts(folder)) if base_files else ()
     adapter_digest = _digest(folder, config, settings)
     keep_files(folder, settings)
     identity: dict[str, Any] = {
