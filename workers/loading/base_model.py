@@ -19,7 +19,6 @@ from workers.loading.options import LoadOptions
 from workers.loading.placement import describe_placement, refuse_offloaded
 from workers.loading.quantised import describe_bits, fields_of, is_packed, keep_differentiable, keep_whole
 
-
 #: transformers puts an adapter that lies in a model's folder on the model, one that was merged into it, too. It is
 #: looked for in a sub-folder instead that no model has.
 _NO_ADAPTER = {"subfolder": "no-adapter-of-the-base"}

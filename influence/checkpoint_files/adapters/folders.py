@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from influence.checkpoint_files.adapters.training_notes import NOTE_FILES
+from influence.checkpoint_files.adapters.plain_notes import NOTE_FILES
 from influence.checkpoint_files.task.processor import PROCESSOR_FILE
 from influence.checkpoint_files.tokenizers.settings import TOKENIZER_FILES
 from influence.checkpoint_files.tokenizers.template_files import choose_named

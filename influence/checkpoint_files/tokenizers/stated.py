@@ -19,7 +19,7 @@ _HINT = (
 
 
 def check_stated(config: dict[str, Any], pipeline: dict[str, Any]) -> None:
-    """Raise TokenizerRefused where the two say otherwise of special tokens at a text's ends, its case, accents or first space."""
+    """Raise TokenizerRefused where the two say otherwise of a text's ends, its case, accents or first space."""
     template = _template(pipeline.get("post_processor"))
     for field, end in _ENDS.items():
         stated = config.get(field)
