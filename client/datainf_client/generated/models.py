@@ -187,7 +187,7 @@ class DatasetFormat(BaseModel):
     compression: Literal["gzip", "zstd"] | str | None = None
     delimiter: str | None = None
     encoding: Literal["utf-8", "utf-16"] | str | None = None
-    export: Literal["argilla", "cleanlab", "label-studio"] | str | None = None
+    export: Literal["argilla", "cleanlab", "label-studio", "openai"] | str | None = None
     name: Literal["jsonl", "json", "csv", "parquet", "arrow", "imagefolder"] | str
     quoting: Literal["double", "none"] | str | None = None
 
@@ -791,10 +791,12 @@ class RowProblem(BaseModel):
             "duplicate",
             "empty_text",
             "label_names_not_learnt",
+            "labels_from_one",
             "lines_joined",
             "metadata_not_kept",
             "missing_label",
             "missing_text",
+            "prompts_made",
             "roles_renamed",
             "similar_labels",
             "truth_labels",
