@@ -187,7 +187,7 @@ class DatasetFormat(BaseModel):
     compression: Literal["gzip", "zstd"] | str | None = None
     delimiter: str | None = None
     encoding: Literal["utf-8", "utf-16"] | str | None = None
-    export: Literal["argilla", "cleanlab", "label-studio"] | str | None = None
+    export: Literal["argilla", "cleanlab", "label-studio", "openai"] | str | None = None
     name: Literal["jsonl", "json", "csv", "parquet", "arrow", "imagefolder"] | str
     quoting: Literal["double", "none"] | str | None = None
 
@@ -791,10 +791,12 @@ class RowProblem(BaseModel):
             "duplicate",
             "empty_text",
             "label_names_not_learnt",
+            "labels_from_one",
             "lines_joined",
             "metadata_not_kept",
             "missing_label",
             "missing_text",
+            "prompts_made",
             "roles_renamed",
             "similar_labels",
             "truth_labels",
@@ -1052,6 +1054,23 @@ class TrainingRecipe(BaseModel):
     weight_decay: float = 0.01
 
 
+class TrainingRecord(BaseModel):
+    """
+    What the files beside an adapter say of its training. `way` is what the trainer calls it. `loss` and `beta` are
+    taken for an index that leaves them out; `max_length` is the number of tokens at which training cut rows.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    beta: float | None = None
+    files: list[str]
+    loss: Literal["completion", "assistant", "all"] | str | None = None
+    max_length: int | None = None
+    trainer: str | None = None
+    way: str | None = None
+
+
 class Webhook(BaseModel):
     """
     An address that is told of events of its namespace. `waiting` are events that it has not taken yet, `deliveries`
@@ -1275,7 +1294,9 @@ class Checkpoint(BaseModel):
     `tensors` are null where its files are on the hub. `lora_parameters` are those of an adapter's `parameters` that are
     LoRA factors, not whole tensors. `layer_names` is `transformers 4` where an adapter calls the layers of its base as
     that version did, whose names are read as those of today. `pipeline` is there where the base model is a diffusion
-    pipeline. `warnings` say what may be wrong with it and cannot be told from its files.
+    pipeline, `training` where the trainer left notes in plain text.
+
+    `warnings` say what may be wrong with it and cannot be told from its files.
     """
 
     model_config = ConfigDict(
@@ -1312,6 +1333,7 @@ class Checkpoint(BaseModel):
     tensors: int | None = None
     tokenizer: TokenizerRecord | None = None
     trainable: list[str] | None = None
+    training: TrainingRecord | None = None
     vocabulary: int | None = None
     warnings: list[str] = []
 
