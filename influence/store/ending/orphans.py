@@ -33,7 +33,7 @@ _LOOKED = "looked"
 
 
 def remove_orphans(store: Store, *, now: float | None = None) -> list[str]:
-    """Look through all keys, if nobody has lately; answers whose were removed. `now` is in seconds since 1970."""
+    """Look through all keys, if nobody has recently; answers whose were removed. `now` is in seconds since 1970."""
     moment, state = time.time() if now is None else now, store.connections.state
     if not state.register_script(_BEGIN)(keys=[keys.orphans()], args=[moment, LOOK_SECONDS, _LOOKED]):
         return []
