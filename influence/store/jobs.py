@@ -6,7 +6,7 @@ progress never counts a row double.
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, cast
 
@@ -140,12 +140,17 @@ class Jobs:
             raise NotFound(f"There is no job '{job_id[:80]}'.")
         return job
 
-    def page(self, *, limit: int, after: str | None = None) -> Page[Job]:
-        """Newest first; `after` is the last id of the page before. Raises NotFound for a cursor that is gone."""
+    def page(
+        self, *, limit: int, after: str | None = None, fits: Callable[[Job], bool] = lambda _: True
+    ) -> Page[Job]:
+        """Those of which `fits` holds, newest first; `after` is the last id of the page before.
+
+        Raises NotFound for a cursor that is gone.
+        """
         found: list[Job] = []
         ids = self._ids_following(after)
         for start in range(0, len(ids), _BATCH):
-            found += self._read_listed(ids[start : start + _BATCH])
+            found += filter(fits, self._read_listed(ids[start : start + _BATCH]))
             if len(found) > limit:
                 break
         data = [job for job in self._with_note(list(found[:limit])) if job is not None]
