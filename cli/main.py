@@ -13,6 +13,7 @@ from cli.commands.cancel import cancel_command
 from cli.commands.convert import convert_command
 from cli.commands.curating.groups import groups_command, what_if_command
 from cli.commands.curating.review import review_app
+from cli.commands.curating.webhooks import webhook_app
 from cli.commands.evaluate import evaluate_command
 from cli.commands.keys import keys_command
 from cli.commands.processes import run_api, run_worker
@@ -68,6 +69,7 @@ for name, command in _COMMANDS.items():
     app.command(name)(command)
 app.add_typer(keys_command, name="keys")
 app.add_typer(review_app, name="review")
+app.add_typer(webhook_app, name="webhook")
 
 
 @app.callback()

@@ -9,10 +9,9 @@ from rich.console import Console
 
 from cli.printing.text import plain
 from cli.samples.tickets import TicketSettings
-from demo.command import carry_out, end_story, make_parser
+from demo.command import carry_out, make_parser, serve_story
 from demo.preparation import forget, prepare
 from demo.report import show_step
-from demo.service import running_service
 from demo.story import tell_story
 
 
@@ -40,12 +39,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
         markup=False,
         soft_wrap=True,
     )
-    show_step(console, "2  Start the service: datainf serve")
-    with running_service(folder / "service", options.port) as url:
-        console.print(f"Ready at {url}")
-        tell_story(url, prepared, console)
-        end_story(console, started, leave=options.exit)
-    console.print("The service has ended.")
+    serve_story(console, options, lambda url: tell_story(url, prepared, console), started=started)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
@@ -15,6 +15,8 @@ from rich.text import Text
 from cli.printing.output import make_console
 from cli.printing.text import plain
 from datainf_client import ServiceError
+from demo.report import show_step
+from demo.service import running_service
 from influence.errors import DatainfError
 
 
@@ -44,12 +46,25 @@ def carry_out(run: Callable[[Console], None]) -> int:
     return 0
 
 
-def end_story(console: Console, started: float, *, leave: bool) -> None:
-    """Say how long all took since `started` (of the monotonic clock); then wait for Ctrl-C unless told to leave."""
-    console.print(f"\nThe whole story took {time.monotonic() - started:.0f} s.")
-    if not leave:
-        console.print("Ctrl-C ends the service; what was built is kept.")
-        threading.Event().wait()
+def serve_story(
+    console: Console,
+    options: argparse.Namespace,
+    tell: Callable[[str], object],
+    *,
+    started: float,
+    settings: Mapping[str, str] | None = None,
+) -> None:
+    """Start the service with an environment's `settings`, tell the story at its address, say how long all took since
+    `started` (of the monotonic clock); then wait for Ctrl-C unless told to leave."""
+    show_step(console, "2  Start the service: datainf serve")
+    with running_service(options.folder.resolve() / "service", options.port, settings) as url:
+        console.print(f"Ready at {url}")
+        tell(url)
+        console.print(f"\nThe whole story took {time.monotonic() - started:.0f} s.")
+        if not options.exit:
+            console.print("Ctrl-C ends the service; what was built is kept.")
+            threading.Event().wait()
+    console.print("The service has ended.")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,5 +1,5 @@
-"""`python -m harness chaos|fuzz|load|soak`: prints its seed, which makes the same run again, and exits with 1 for a
-promise that was broken."""
+"""`python -m harness chaos|fuzz|lives|load|soak`: prints its seed, which makes the same run again, and exits with 1
+for a promise that was broken."""
 
 import argparse
 import logging
@@ -38,6 +38,24 @@ def fuzz(options: argparse.Namespace, folder: Path) -> list[str]:
     return wrong
 
 
+def lives(options: argparse.Namespace, folder: Path) -> list[str]:
+    from harness.lives import run_lives
+    from influence.store.connections import connect
+    from influence.store.embedded import EmbeddedServer
+    from influence.store.store import Store
+
+    server = EmbeddedServer(folder / "redis")
+    server.start()
+    try:
+        run_lives(Store(connect(server.url)), seed_of_run=options.seed, lives=options.lives, steps=options.steps)
+    except AssertionError as error:
+        return [str(error)]
+    finally:
+        server.stop()
+    print(f"{options.lives} lives of up to {options.steps} steps")
+    return []
+
+
 def load(options: argparse.Namespace, folder: Path) -> list[str]:
     from harness.load import percentile, run_load
 
@@ -59,6 +77,7 @@ def soak(options: argparse.Namespace, folder: Path) -> list[str]:
 RUNS: dict[str, Callable[[argparse.Namespace, Path], list[str]]] = {
     "chaos": chaos,
     "fuzz": fuzz,
+    "lives": lives,
     "load": load,
     "soak": soak,
 }
@@ -75,6 +94,8 @@ def main() -> int:
     parser.add_argument("--variant", default="", help="chaos: a worker that is broken on purpose, see broken.py")
     parser.add_argument("--records", type=int, default=400, help="chaos: stored values that are garbled, one at a time")
     parser.add_argument("--requests", type=int, default=100_000, help="fuzz: requests")
+    parser.add_argument("--lives", type=int, default=2000, help="lives: how many")
+    parser.add_argument("--steps", type=int, default=50, help="lives: steps of each at most")
     parser.add_argument("--callers", type=int, default=200, help="load: callers at once")
     parser.add_argument("--seconds", type=float, default=60.0, help="load, soak: how long")
     parser.add_argument("--rows", type=int, default=400, help="rows of the data set")

@@ -1,43 +1,61 @@
-"""The application that is fuzzed: over a server of its own, with something of every kind to be asked about."""
+"""The application that is fuzzed: over a server of its own, with a worker that works on what is accepted."""
 
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from support.work import make_work
+from fastapi import FastAPI
+from support.api import LocalClient
+from support.service import running_worker
+from support.tiny import make_classifier
 
 from app.main import create_app
 from app.settings import ApiSettings
+from harness.furnished import Furnished, furnish
 from harness.fuzz import run_fuzz
-from influence.contracts.work import WORK_KINDS
 from influence.store.connections import connect
 from influence.store.data.files import Files
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
-from influence.store.work import accept
+
+_EVERY = 1_000_000
 
 
 def fuzz_everything(folder: Path, *, seed: int, requests: int) -> tuple[Counter[str], list[str]]:
-    """(answers by status, what was found wrong)."""
+    """(answers by status, what was found wrong), also in the jobs that came of them."""
     server = EmbeddedServer(folder / "redis")
     server.start()
     try:
-        store, files = Store(connect(server.url)), Files(folder / "data")
-        limits = {
-            "allowed_hosts": ["testserver"],
-            "max_requests_per_minute": 10**9,
-            "max_wait_seconds": 0.0,
-            "hub_offline": True,
-        }
-        settings = ApiSettings(redis_url=server.url, data_dir=files.root, **limits)  # type: ignore[arg-type]
-        return run_fuzz(create_app(settings, store=store, files=files), seed=seed, requests=requests, ids=fill(store))
+        with furnished_app(folder, server.url) as (app, furnished):
+            statuses, wrong = run_fuzz(app, furnished, seed=seed, requests=requests)
+        return statuses, [*wrong, *find_broken_jobs(Store(connect(server.url)))]
     finally:
         server.stop()
 
 
-def fill(store: Store) -> dict[str, str]:
-    """Something of every kind of work; ids by the names of paths' parameters."""
-    ids: dict[str, str] = {}
-    for kind in WORK_KINDS:
-        made = accept(store, make_work(kind))
-        ids[f"{kind.name}_id"], ids["job_id"] = made.id, made.job_id
-    return ids
+@contextmanager
+def furnished_app(folder: Path, url: str) -> Iterator[tuple[FastAPI, Furnished]]:
+    """An application with something of every kind, and its worker, until the block ends."""
+    tiny = make_classifier(Path(tempfile.mkdtemp(dir=folder)))
+    store, files = Store(connect(url)), Files(folder / "data")
+    aliases = {"tiny": str(tiny.base)}
+    settings = ApiSettings(
+        redis_url=url,
+        data_dir=files.root,
+        base_model_aliases=aliases,
+        allowed_hosts=["testserver", "127.0.0.1"],
+        max_requests_per_minute=10**9,
+        max_wait_seconds=0.0,
+        hub_offline=True,
+    )
+    app = create_app(settings, store=store, files=files)
+    with running_worker(url, files.root, base_model_aliases=aliases), LocalClient(app) as client:
+        yield app, furnish(client, tiny)
+
+
+def find_broken_jobs(store: Store) -> list[str]:
+    """Jobs that failed for a reason which no caller is told: `internal`."""
+    jobs = store.jobs.page(limit=_EVERY).data
+    return [f"{job.kind} {job.id} failed: {job.error}" for job in jobs if (job.error or {}).get("code") == "internal"]

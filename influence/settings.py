@@ -51,6 +51,9 @@ class StorageSettings(BaseSettings):
     )
     hub_offline: bool = Field(False, description="Never reach for the model hub; use what is in the cache.")
     storage_budget_bytes: int = Field(2 << 30, ge=0, description="Redis bytes one index may take.")
+    webhook_private_addresses: bool = Field(
+        False, description="Let webhooks reach this machine and private networks; otherwise only public addresses."
+    )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_json: bool = Field(False, description="One JSON object a line instead of text.")
     traces: bool = Field(

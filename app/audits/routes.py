@@ -11,7 +11,7 @@ from app.audits.submit import submit_audit
 from app.http.auth import GUARDED
 from app.http.context import Ctx
 from app.http.listing import WorkOf, rename
-from app.http.media_types import VARY, Accept
+from app.http.media_types import VARY, Accept, describe_files
 from app.http.pagination import check_bounds
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.http.responses import Submitted, json_response
@@ -93,7 +93,7 @@ def read_audit_rows(audit_id: str, context: Ctx, parameters: Annotated[AuditRowP
             "description": "The rows that fit, all where nothing is asked, in their order, with metadata: CSV, or by "
             "`Accept` JSON lines or Parquet. In CSV a text that a spreadsheet would run as a formula begins with a "
             "quote.",
-            "content": {name: {"schema": {"type": "string"}} for name in SUFFIXES},
+            "content": describe_files(SUFFIXES),
         },
         **describe_errors(NotFound, NotAcceptable, Conflict, InvalidRequest),
     },

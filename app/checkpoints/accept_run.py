@@ -11,6 +11,7 @@ from app.http.idempotency import Accepted
 from app.intake.adapters import accept_adapter
 from app.intake.archives import extract_files
 from influence.checkpoint_files.adapters.folders import list_files
+from influence.checkpoint_files.adapters.plain_notes import STATE_FILE
 from influence.checkpoint_files.adapters.run_weights import read_rates, weigh
 from influence.checkpoint_files.adapters.runs import (
     MAX_STATE_BYTES,
@@ -18,7 +19,6 @@ from influence.checkpoint_files.adapters.runs import (
     find_steps,
     share_files,
 )
-from influence.checkpoint_files.adapters.training_notes import STATE_FILE
 from influence.contracts.checkpoint import Checkpoint, Run, RunCheckpoint, RunRequest
 from influence.contracts.common import now
 from influence.contracts.tasks import TaskName

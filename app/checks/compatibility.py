@@ -1,7 +1,7 @@
 """Do rows fit a checkpoint, or the model that an evaluation trains? All that the records tell, before any loading."""
 
 from app.checks.labels import check_labels
-from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.checkpoint import Checkpoint, TrainingRecord
 from influence.contracts.common import LossScope, Reduction
 from influence.contracts.dataset import ROW_FORMS, Dataset
 from influence.contracts.evaluation import Subject
@@ -35,11 +35,18 @@ def _admits(task: TaskDeclaration, checkpoint: Checkpoint | Subject) -> bool:
     return task.head is None or task.head.admit(checkpoint.num_labels)
 
 
-def choose_loss(task: TaskName, dataset: Dataset, wanted: LossScope | None) -> LossScope | None:
-    """The tokens that carry loss; None where it falls on the label. Raises InvalidRequest for a scope not offered."""
-    offered = TASKS[task].rows[dataset.kind]
+def choose_loss(
+    checkpoint: Checkpoint | Subject, dataset: Dataset, wanted: LossScope | None, trained: TrainingRecord | None = None
+) -> LossScope | None:
+    """The tokens that carry loss; None where it falls on the label. Raises InvalidRequest for a scope not offered.
+
+    Where none is wanted it is that of training, as far as the files of a checkpoint say it, or what the rows imply.
+    """
+    offered = TASKS[checkpoint.task].rows[dataset.kind]
     if wanted is None:
-        return dataset.implied_loss or (offered[0] if offered else None)
+        usual = dataset.implied_loss or (offered[0] if offered else None)
+        said = None if trained is None else trained.loss
+        return said if said in offered and (said == "all" or dataset.implied_loss is None) else usual
     if wanted not in offered:
         raise InvalidRequest(
             f"Rows of kind '{dataset.kind}' have no loss scope '{wanted}'.",

@@ -18,7 +18,11 @@ def submit_preview(store: Store, dataset_id: str, request: PreviewRequest) -> Ac
     rows = request.row_indexes or list(range(request.offset, min(request.offset + DEFAULT_PREVIEW_ROWS, dataset.rows)))
     check_row_indexes(rows or [request.offset], dataset)
     settled = request.model_copy(
-        update={"row_indexes": rows, "offset": 0, "loss": choose_loss(checkpoint.task, dataset, request.loss)}
+        update={
+            "row_indexes": rows,
+            "offset": 0,
+            "loss": choose_loss(checkpoint, dataset, request.loss, checkpoint.training),
+        }
     )
     preview = Preview(**PREVIEW.begin(), dataset_id=dataset_id, checkpoint_id=request.checkpoint_id, request=settled)
     accept(store, preview)

@@ -20,6 +20,7 @@ from app.http.bodies import describe_body, read_fields, read_json
 from app.http.context import Context, Ctx
 from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
 from app.http.listing import NamesOf, rename
+from app.http.media_types import describe_files
 from app.http.multipart import is_form, receive_upload
 from app.http.pagination import check_bounds
 from app.http.problems import UPLOAD_ERRORS, describe_errors
@@ -170,7 +171,7 @@ def read_dataset_rows(dataset_id: str, context: Ctx, parameters: Annotated[Searc
     summary="Download rows",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {form.media_type: {"schema": {"type": "string"}} for form in TABLES.values()}},
+        200: {"content": describe_files(form.media_type for form in TABLES.values())},
         **describe_errors(NotFound, InvalidRequest),
     },
 )

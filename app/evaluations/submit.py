@@ -40,7 +40,7 @@ def _settle(context: Context, request: EvaluationRequest) -> tuple[EvaluationReq
     subject, dataset = subject_of_rows(context, request, str(request.dataset_id))
     if request.compares_classes:
         return request, subject, dataset
-    loss = choose_loss(subject.task, dataset, request.loss)
+    loss = choose_loss(subject, dataset, request.loss)
     return request.model_copy(update={"loss": loss}), subject, dataset
 
 

@@ -1,9 +1,9 @@
 """In which form an answer goes out: the `Accept` header against what a call offers."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
 
@@ -11,13 +11,24 @@ from influence.errors import NotAcceptable
 
 JSON_MEDIA_TYPE, MARKDOWN_MEDIA_TYPE = "application/json", "text/markdown"
 CSV_MEDIA_TYPE, JSONL_MEDIA_TYPE = "text/csv", "application/jsonl"
-PARQUET_MEDIA_TYPE = "application/vnd.apache.parquet"
+PARQUET_MEDIA_TYPE, ZIP_MEDIA_TYPE = "application/vnd.apache.parquet", "application/zip"
 #: What an answer says whose form depends on the header.
 VARY = {"Vary": "Accept"}
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9a-z-]+"
 _RANGE = re.compile(rf"(?P<type>{_TOKEN})/(?P<subtype>{_TOKEN})")
 _QUALITY = re.compile(r"0(?:\.\d{0,3})?|1(?:\.0{0,3})?")
+
+_SCHEMAS: dict[str, dict[str, Any]] = {
+    JSON_MEDIA_TYPE: {"type": "array", "items": {"type": "object"}},
+    PARQUET_MEDIA_TYPE: {"type": "string", "format": "binary"},
+    ZIP_MEDIA_TYPE: {"type": "string", "format": "binary"},
+}
+
+
+def describe_files(media_types: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What the OpenAPI document says of an answer that is a file of rows: its content by type; text where not known."""
+    return {name: {"schema": _SCHEMAS.get(name, {"type": "string"})} for name in media_types}
 
 
 @dataclass(frozen=True)

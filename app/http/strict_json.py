@@ -61,12 +61,12 @@ def require_json_type(request: Request) -> None:
 
 
 def parse_json(text: bytes | str) -> Any:
-    """Parse JSON; raises InvalidRequest for NaN, infinities, repeated names, bad UTF-8, halves of surrogate pairs and
-    nesting deeper than MAX_DEPTH: what is taken here can be written again."""
+    """Parse JSON; raises InvalidRequest for NaN, infinities, whole numbers beyond 64 bits, repeated names, bad UTF-8,
+    halves of surrogate pairs and nesting deeper than MAX_DEPTH: what is taken here can be written again."""
     try:
         # Decoded here: json would take UTF-16, and halves of surrogate pairs as they stand.
         known = text if isinstance(text, str) else text.decode("utf-8-sig")
-        value = json.loads(known, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique)
+        value = json.loads(known, **_HOOKS)
         _check_depth(known, value)
         if _SURROGATE.search(known):
             _check_text(value)
@@ -112,8 +112,23 @@ def _finite(text: str) -> float:
     return value
 
 
+def _whole(text: str) -> int:
+    value = int(text)
+    if not -(1 << 63) <= value < 1 << 63:
+        raise ValueError(f"{text[:40]} is too large a number")
+    return value
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("an object has the same name twice")
     return found
+
+
+_HOOKS: dict[str, Any] = {
+    "parse_constant": _refuse_constant,
+    "parse_float": _finite,
+    "parse_int": _whole,
+    "object_pairs_hook": _unique,
+}

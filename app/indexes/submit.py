@@ -2,6 +2,7 @@
 
 from app.checks.compatibility import check_compatible, check_reduction, choose_loss
 from app.checks.diffusion import choose_diffusion
+from app.checks.training import find_differences
 from app.http.idempotency import Accepted
 from app.indexes.growth import check_growth
 from app.indexes.joining import join_checkpoints
@@ -60,7 +61,8 @@ def _submit_one(
         return Accepted(index_id, existing.job_id, is_new=False)
     if spec.grow_from is not None:
         check_growth(store, spec, spec.grow_from)
-    fresh = Index(**INDEX.begin(index_id), spec=spec, rows=dataset.rows, warnings=checkpoint.warnings)
+    warnings = (*checkpoint.warnings, *find_differences(checkpoint, dataset, spec.gradients))
+    fresh = Index(**INDEX.begin(index_id), spec=spec, rows=dataset.rows, warnings=warnings)
     kept = accept(store, fresh)
     return Accepted(index_id, kept.job_id, is_new=kept.job_id == fresh.job_id)
 
@@ -111,7 +113,7 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
         precision=request.precision,
         max_length=request.max_length,
         on_too_long=request.on_too_long,
-        loss=choose_loss(checkpoint.task, dataset, request.loss),
+        loss=choose_loss(checkpoint, dataset, request.loss, checkpoint.training),
         reduction=check_reduction(checkpoint.task, dataset, request.reduction),
         include_bias=request.include_bias,
         parts=_choose_parts(request, checkpoint),
@@ -135,9 +137,13 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
 
 
 def _choose_beta(request: IndexRequest, checkpoint: Checkpoint) -> float | None:
-    """The factor of a loss that has one. Raises InvalidRequest where it is given and the loss has none."""
+    """The factor of a loss that has one: as asked, or else as in training, as far as files say it.
+
+    Raises InvalidRequest where it is given and the loss has none.
+    """
     if TASKS[checkpoint.task].has_reference:
-        return DEFAULT_BETA if request.beta is None else request.beta
+        trained = None if checkpoint.training is None else checkpoint.training.beta
+        return next(beta for beta in (request.beta, trained, DEFAULT_BETA) if beta is not None)
     if request.beta is not None:
         raise InvalidRequest(
             f"'beta' is a factor of losses on preferences, and task '{checkpoint.task}' has none.",

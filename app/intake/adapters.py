@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ from influence.checkpoint_files.adapters.folders import CONFIG_FILE, MODEL_CONFI
 from influence.checkpoint_files.adapters.former_names import FORMER, LayerNames
 from influence.checkpoint_files.adapters.names import name_tensors
 from influence.checkpoint_files.adapters.trained_on import find_doubts, refuse_other_model
-from influence.checkpoint_files.adapters.training_notes import read_notes
 from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.base_fit import check_base_fit
 from influence.checkpoint_files.config import MAX_CONFIG_BYTES, AdapterConfig, canonical_fields, parse_adapter_config
@@ -21,7 +20,7 @@ from influence.checkpoint_files.safetensors_header import TensorInfo, read_heade
 from influence.checkpoint_files.task.find import HeadFacts, find_problem_type, find_task
 from influence.checkpoint_files.task.head import choose_label_names, count_labels, find_outputs
 from influence.checkpoint_files.task.processor import check_processor
-from influence.checkpoint_files.task.trained_as import find_loss_doubts, settle_task
+from influence.checkpoint_files.task.trained_as import read_recipe
 from influence.checkpoint_files.tensors import AdapterTensors, check_structure
 from influence.checkpoint_files.tokenizers.record import date_doubts, describe_tokenizer, keep_files
 from influence.checkpoint_files.tokenizers.settings import PIPELINE, TokenizerSettings, read_settings
@@ -51,8 +50,8 @@ def accept_adapter(
     base_shapes = {name: info.shape for name, info in base_tensors.items()}
     model_config, base_config = _read_model_config(folder / MODEL_CONFIG_FILE), base_files.config if base_files else {}
     head = HeadFacts(find_outputs(tensors, base_shapes), find_problem_type(model_config, base_config))
-    notes = read_notes(folder)
-    found_task = find_task(config, settle_task(task, notes), head, base_config)
+    recipe = read_recipe(folder)
+    found_task = find_task(config, recipe.settle_task(task), head, base_config)
     refuse_inexact_text(base_config, found_task)
     if base_files and TASKS[found_task].reads == "image":
         check_processor(base_files.folder, folder)
@@ -64,12 +63,11 @@ def accept_adapter(
     pad_token_id = _padding_beside(model_config) if TASKS[found_task].head is not None else None
     named = model_config or ({} if tensors.saved else base_config)
     names = choose_label_names(found_task, num_labels, label_names, named)
-    has_logits = TASKS[found_task].head is None
-    vocabulary = find_vocabulary(tensors, base_tensors, base_config, has_logits=has_logits)
+    vocabulary = find_vocabulary(tensors, base_tensors, base_config, has_logits=TASKS[found_task].head is None)
     if settings is not None:
         refuse_unknown_tokens(settings.vocabulary, vocabulary or base_entries(base_tensors))
     base_folder = None if base_files is None else base_files.folder
-    doubts = (*find_doubts(config, model_config, base, base_config), *find_loss_doubts(found_task, notes))
+    doubts = (*_doubt_base(config, model_config, base, base_files, folder), *recipe.find_doubts(found_task))
     adapter_digest = _digest(folder, config, settings)
     keep_files(folder, settings)
     identity: dict[str, Any] = {
@@ -78,7 +76,7 @@ def accept_adapter(
         "task": found_task,
         "label_names": names,
     }
-    identity |= {} if pad_token_id is None else {"pad_token_id": pad_token_id}
+    identity |= {**recipe.identity(), **({} if pad_token_id is None else {"pad_token_id": pad_token_id})}
     return Checkpoint(
         id=f"ckpt_{digest_json(identity)}",
         base_model=base,
@@ -93,9 +91,19 @@ def accept_adapter(
         parameters=sum(map(math.prod, tensors.trained)),
         lora_parameters=sum(map(math.prod, tensors.factors)),
         tensors=len(tensors.trained),
+        training=recipe.describe(),
         warnings=(*doubts, *date_doubts(settings, base_folder)),
         created_at=now(),
     )
+
+
+def _doubt_base(
+    config: AdapterConfig, beside: Mapping[str, Any], base: BaseModelRef, files: BaseFiles | None, folder: Path
+) -> Iterator[str]:
+    """What may be wrong with the base model, in sentences."""
+    yield from find_doubts(config, beside, base, files.config if files else {})
+    if files:
+        yield from files.find_doubts(folder)
 
 
 def _read_weights(file: Path, config: AdapterConfig) -> AdapterTensors:

@@ -64,6 +64,7 @@ def accept_plain(
         num_labels=num_labels,
         parameters=sum(info.elements for info in meant.values()) if files else None,
         tensors=len(meant) if files else None,
+        warnings=tuple(files.find_doubts()) if files else (),
         created_at=now(),
     )
 

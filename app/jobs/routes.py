@@ -2,13 +2,15 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import Field
 
 from app.http.auth import GUARDED
 from app.http.context import Ctx
-from app.http.pagination import PageOf
+from app.http.pagination import PageParameters, bounds_of
 from app.http.prefer_wait import retry_after_seconds
 from app.http.problems import describe_errors
 from app.http.responses import json_response
@@ -17,15 +19,29 @@ from app.jobs.cancel import cancel_job
 from app.jobs.events import WatchedJob, stream_events
 from influence.contracts.common import Page
 from influence.contracts.job import Job
-from influence.errors import Conflict, NotFound, TooManyRequests
+from influence.contracts.work import JobKind
+from influence.contracts.work_record import JobState
+from influence.errors import Conflict, InvalidRequest, NotFound, TooManyRequests
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute, dependencies=GUARDED)
 
 
-@router.get("", response_model=Page[Job], summary="List jobs", responses=describe_errors(NotFound))
-def list_jobs(context: Ctx, page: PageOf) -> Response:
+class JobParameters(PageParameters):
+    """A page of the jobs that fit."""
+
+    state: JobState | None = None
+    kind: JobKind | None = Field(None, description="Of work of this kind.")
+
+    def fits(self, job: Job) -> bool:
+        """Whether a job is what was asked for."""
+        return self.state in (None, job.state) and self.kind in (None, job.kind)
+
+
+@router.get("", response_model=Page[Job], summary="List jobs", responses=describe_errors(NotFound, InvalidRequest))
+def list_jobs(context: Ctx, parameters: Annotated[JobParameters, Query()]) -> Response:
     """Newest first."""
-    return json_response(context.store.jobs.page(limit=page.length, after=page.after))
+    bounds = bounds_of(context, parameters)
+    return json_response(context.store.jobs.page(limit=bounds.length, after=bounds.after, fits=parameters.fits))
 
 
 @router.get("/{job_id}", response_model=Job, summary="Read a job", responses=describe_errors(NotFound))

@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from app.http.auth import GUARDED
 from app.http.context import Ctx
 from app.http.listing import WorkOf
-from app.http.media_types import JSON_MEDIA_TYPE, PARQUET_MEDIA_TYPE, VARY, Accept, negotiate
+from app.http.media_types import JSON_MEDIA_TYPE, PARQUET_MEDIA_TYPE, VARY, Accept, describe_files, negotiate
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
@@ -95,9 +95,7 @@ def read_query(query_id: str, context: Ctx) -> Response:
             "model": QueryScores,
             "description": "Per test point the scores of every row of the data set in its order, positive = helpful, "
             "and influence = -score; null where a row is not in the index.",
-            "content": {
-                PARQUET_MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}},
-            },
+            "content": describe_files([PARQUET_MEDIA_TYPE]),
         },
         **describe_errors(NotFound, NotAcceptable, IndexNotReady),
     },

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.datasets.rows.forms import TABLES, ChosenRow, ExportForm, stream_table
 from app.http.context import Context
-from app.http.media_types import JSON_MEDIA_TYPE
+from app.http.media_types import JSON_MEDIA_TYPE, ZIP_MEDIA_TYPE
 from app.reviews.argilla import stream_folder
 from app.reviews.label_studio import label_config, stream_tasks
 from app.reviews.rows import find_rows
@@ -19,7 +19,7 @@ FORMS: dict[str, ExportForm] = {
     **TABLES,
     "label-studio": ExportForm(JSON_MEDIA_TYPE, "json"),
     "label-studio-config": ExportForm("application/xml", "xml"),
-    "argilla": ExportForm("application/zip", "zip"),
+    "argilla": ExportForm(ZIP_MEDIA_TYPE, "zip"),
 }
 
 

@@ -30,7 +30,7 @@ def take_back(store: Store, files: Files, review: Review, path: Path, by: str | 
     with RowFile(files.dataset(review.dataset_id)) as file:
         finder, writer = _RowFinder(file), label_writer(store, files, review)
         changes = {}
-        for at, entry in enumerate(_entries(path)):
+        for at, entry in enumerate(read_entries(path)):
             change = _change(writer, file, finder, at, entry)
             if change is not None:
                 changes[change.row_index] = change
@@ -68,7 +68,7 @@ class _RowFinder:
 _ROWS_HINT = "Give 'row_index' or 'row_id' as an export of this review has them."
 
 
-def _entries(path: Path) -> Iterator[Json]:
+def read_entries(path: Path) -> Iterator[Json]:
     """Entries {row_index or row_id, action or choice, label, note}."""
     with path.open("rb") as file:
         start = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")

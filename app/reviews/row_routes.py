@@ -12,6 +12,7 @@ from app.datasets.rows.parameters import FilterParameters, SearchParameters
 from app.http.auth import GUARDED
 from app.http.bodies import read_fields
 from app.http.context import Ctx
+from app.http.media_types import describe_files
 from app.http.multipart import receive_upload
 from app.http.pagination import check_bounds
 from app.http.problems import UPLOAD_ERRORS, describe_errors
@@ -65,7 +66,7 @@ def read_review_rows(review_id: str, context: Ctx, parameters: Annotated[SearchP
     summary="Download reviewed rows",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {form.media_type: {"schema": {"type": "string"}} for form in FORMS.values()}},
+        200: {"content": describe_files(form.media_type for form in FORMS.values())},
         **describe_errors(NotFound, InvalidRequest, Conflict),
     },
 )

@@ -13,6 +13,7 @@ COLLECTIONS = {
     "ds": "datasets",
     "rev": "reviews",
     "job": "jobs",
+    "hook": "webhooks",
     **{kind.prefix: kind.collection for kind in WORK_KINDS},
 }
 

@@ -15,6 +15,7 @@ from datainf_client.collections.asked import (
     Queries,
     Reviews,
     Sweeps,
+    Webhooks,
 )
 from datainf_client.collections.sent import Checkpoints, Datasets
 from datainf_client.generated.models import MethodDescription
@@ -52,6 +53,7 @@ class Client:
         self.sweeps = Sweeps(self.http)
         self.previews = Previews(self.http)
         self.jobs = Jobs(self.http)
+        self.webhooks = Webhooks(self.http)
 
     def methods(self) -> list[MethodDescription]:
         """What a query can name as `method`; baselines are marked."""

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from demo.command import carry_out, end_story, make_parser
+from demo.command import carry_out, make_parser, serve_story
 from demo.images.preparation import prepare
 from demo.images.story import tell_story
 from demo.report import show_step
-from demo.service import running_service
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,13 +32,10 @@ def run(options: argparse.Namespace, console: Console) -> None:
     prepared = prepare(folder, options.seed)
     took = "trained by an earlier run" if prepared.seconds is None else f"{prepared.seconds:.0f} s"
     console.print(f"{len(prepared.train)} training pictures, {len(prepared.test)} held out ({took})", markup=False)
-    show_step(console, "2  Start the service: datainf serve")
     settings = {"DATAINF_ALLOWED_ROOTS": json.dumps([str(folder)])}
-    with running_service(folder / "service", options.port, settings) as url:
-        console.print(f"Ready at {url}")
-        tell_story(url, prepared, folder, console)
-        end_story(console, started, leave=options.exit)
-    console.print("The service has ended.")
+    serve_story(
+        console, options, lambda url: tell_story(url, prepared, folder, console), started=started, settings=settings
+    )
 
 
 if __name__ == "__main__":

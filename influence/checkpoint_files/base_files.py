@@ -1,11 +1,12 @@
 """The files of a local base model: which there are, what they weigh in at, and whether they are safe to load."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from influence.checkpoint_files.bases.json_file import read_json
 from influence.checkpoint_files.bases.packing import refuse_packed
 from influence.checkpoint_files.safetensors_header import TensorInfo, read_header
+from influence.checkpoint_files.tokenizers.template_files import find_named
 from influence.errors import BaseModelNotFound, PathNotAllowed, PickleRefused
 
 _SINGLE, _INDEX, _CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"
@@ -29,6 +30,9 @@ _TOKENIZER_FILES = (
 )
 
 
+_ADAPTER = "adapter_config.json"
+
+
 class BaseFiles:
     """One folder. Raises BaseModelNotFound, PickleRefused, PathNotAllowed and UnsupportedModule on construction.
 
@@ -42,7 +46,9 @@ class BaseFiles:
         self.config = read_json(folder / _CONFIG)
         refuse_packed(self.config)
         self.weights = self._find_weights()
-        self.names = (_CONFIG, *self.weights, *(name for name in _TOKENIZER_FILES if (folder / name).is_file()))
+        templates = (str(file.relative_to(folder)) for file in find_named(folder).values())
+        tokenizer = (name for name in _TOKENIZER_FILES if (folder / name).is_file())
+        self.names = (_CONFIG, *self.weights, *tokenizer, *templates)
         for name in self.names:
             resolved = (folder / name).resolve()
             if roots and not any(resolved.is_relative_to(root) for root in roots):
@@ -53,6 +59,17 @@ class BaseFiles:
         found = {name: info for file in self.weights for name, info in read_header(self.folder / file).items()}
         refuse_packed(self.config, found)
         return found
+
+    def find_doubts(self, adapter: Path | None = None) -> Iterator[str]:
+        """What is to be known of the folder, in sentences. `adapter` is the folder of the adapter that is sent with it:
+        where that is the one that lies here, there is nothing to say."""
+        own = self.folder / _ADAPTER
+        sent = None if adapter is None else adapter / _ADAPTER
+        if own.is_file() and (sent is None or sent.read_bytes() != own.read_bytes()):
+            yield (
+                "The base model's folder holds an adapter, too: only the model's own weights are loaded, though "
+                "transformers would put that adapter on them. Right where it was merged into them."
+            )
 
     def _find_weights(self) -> tuple[str, ...]:
         if (self.folder / _SINGLE).is_file():

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SerializationInfo, field_serializer, model_validator
 
-from influence.contracts.common import FOR_CALLERS, Frozen, Json, Record, Request
+from influence.contracts.common import FOR_CALLERS, Frozen, Json, LossScope, Record, Request
 from influence.contracts.tasks import TaskName, listed_tasks
 
 LORA_ALPHA = "Alpha of an image model's LoRA file that says none; without it alpha is taken to be the rank."
@@ -87,6 +87,18 @@ class PipelineRecord(Frozen):
     pixels_per_place: int = 1
 
 
+class TrainingRecord(Frozen):
+    """What the files beside an adapter say of its training. `way` is what the trainer calls it. `loss` and `beta` are
+    taken for an index that leaves them out; `max_length` is the number of tokens at which training cut rows."""
+
+    files: tuple[str, ...]
+    trainer: str | None = None
+    way: str | None = None
+    loss: LossScope | None = None
+    beta: float | None = None
+    max_length: int | None = None
+
+
 class Checkpoint(Record):
     """An accepted checkpoint. `adapter` is the allow-listed LoRA configuration, `adapter_digest` names its files.
 
@@ -97,7 +109,9 @@ class Checkpoint(Record):
     `tensors` are null where its files are on the hub. `lora_parameters` are those of an adapter's `parameters` that are
     LoRA factors, not whole tensors. `layer_names` is `transformers 4` where an adapter calls the layers of its base as
     that version did, whose names are read as those of today. `pipeline` is there where the base model is a diffusion
-    pipeline. `warnings` say what may be wrong with it and cannot be told from its files.
+    pipeline, `training` where the trainer left notes in plain text.
+
+    `warnings` say what may be wrong with it and cannot be told from its files.
     """
 
     name: str | None = None
@@ -115,6 +129,7 @@ class Checkpoint(Record):
     lora_parameters: int | None = None
     tensors: int | None = None
     pipeline: PipelineRecord | None = None
+    training: TrainingRecord | None = None
     warnings: tuple[str, ...] = ()
 
 

@@ -107,7 +107,7 @@ PREFERENCE = RowForm(
     name="preference",
     readings=(Roles(("chosen", "rejected"), ("prompt", "margin")),),
     words=("prompt", "chosen", "rejected"),
-    context=("tools", "chat_template_kwargs"),
+    context=("system", "tools", "chat_template_kwargs"),
 )
 
 IMAGE_CLASSIFICATION = RowForm(
@@ -161,7 +161,7 @@ FormatName = Literal["jsonl", "json", "csv", "parquet", "arrow", "imagefolder"]
 Compression = Literal["gzip", "zstd"]
 Encoding = Literal["utf-8", "utf-16"]
 Quoting = Literal["double", "none"]
-Export = Literal["argilla", "cleanlab", "label-studio"]
+Export = Literal["argilla", "cleanlab", "label-studio", "openai"]
 ProblemCode = Literal[
     "alpha_left_out",
     "columns_not_read",
@@ -169,10 +169,12 @@ ProblemCode = Literal[
     "duplicate",
     "empty_text",
     "label_names_not_learnt",
+    "labels_from_one",
     "lines_joined",
     "metadata_not_kept",
     "missing_label",
     "missing_text",
+    "prompts_made",
     "roles_renamed",
     "similar_labels",
     "truth_labels",

@@ -27,6 +27,7 @@ from influence.rows.roles import (
     UNREADABLE,
     UNREADABLE_BESIDE,
     UNREADABLE_BESIDE_LABEL,
+    holds_thought,
     key_of,
     may_be_left_out,
 )
@@ -163,6 +164,8 @@ class _Names:
         found = {column for key in keys - left_out for column in self.by_key.get(key, [])}
         if not is_named and "text" not in columns and "label" not in self.left_out:
             found |= self._verdicts(types)
+        if not is_named:
+            found |= self._thoughts(left_out, types)
         return frozenset(found - set(columns.values()))
 
     def _beside_label(self, columns: Mapping[str, str], left_out: set[str]) -> frozenset[str]:
@@ -170,6 +173,11 @@ class _Names:
         keys = UNREADABLE_BESIDE_LABEL if "text_pair" in columns else UNREADABLE_BESIDE_LABEL | SECOND_TEXTS
         found = {column for key in keys - left_out for column in self.by_key.get(key, [])}
         return frozenset(found - set(columns.values()))
+
+    def _thoughts(self, left_out: set[str], types: Types) -> set[str]:
+        """Columns called after what was thought before an answer, but for numbers that say something of it."""
+        keys = {key for key in self.by_key if holds_thought(key)} - left_out
+        return {column for key in keys for column in self.by_key[key] if types.get(column, {"other"}) - _VERDICTS}
 
     def _verdicts(self, types: Types) -> set[str]:
         """Columns that may say whether an answer is a good one: truth values, and numbers that are called a label."""
@@ -218,7 +226,7 @@ def _guess(names: _Names, named: Mapping[str, str], types: Types) -> dict[str, s
     if unique:
         raise ColumnsAmbiguous(
             f"The columns {list_names(seen)} can be read in {len(unique)} ways.",
-            hint=_send(unique[0], "Say which one you mean, for instance with"),
+            hint=_send(unique[0], "Say which one you mean, for instance with") + _say_recipe(unique),
             extra={"columns_seen": seen[:_SHOWN], "readings": unique[:10]},
         )
     if not seen:
@@ -229,6 +237,18 @@ def _guess(names: _Names, named: Mapping[str, str], types: Types) -> dict[str, s
         f"The columns {list_names(seen)} {suggestion.what}.",
         hint=f"{suggestion.hint} {mapping}".strip(),
         extra={"columns_seen": seen[:_SHOWN], "suggestion": suggestion.columns or None},
+    )
+
+
+def _say_recipe(readings: Sequence[Mapping[str, str]]) -> str:
+    """What to know of readings that leave a context out, or put it into a prompt of one recipe."""
+    made = next((reading for reading in readings if "input" in reading and "completion" not in reading), None)
+    if made is None or key_of(made["instruction"]) == "instruction":
+        return ""
+    column = made["input"][:80]
+    return (
+        f" Where training read {column!r} as well, put it into the prompt's text as in training; the roles "
+        "'instruction', 'input' and 'output' make the prompt of the Stanford Alpaca recipe."
     )
 
 
@@ -245,6 +265,8 @@ def _readings(names: _Names, named: Mapping[str, str], types: Types) -> list[dic
     tags = [named["tags"]] if "tags" in named else names.candidates("tags")
     tagged = [{"tokens": words, "tags": tag} for words, tag in product(names.candidates("tokens"), tags)]
     conversations = [{role: column} for role in ("messages", "conversations") for column in names.candidates(role)]
+    if answers := _answers(names, conversations, types):
+        return answers
     readings = [*conversations, *_completions(names), *_classifications(names, labels)]
     readings += [] if conversations else _preferences(names)
     readings += [] if labels else _captioned(names, images) or _texts(names)
@@ -266,6 +288,17 @@ def _pictured(images: Sequence[str], labels: Sequence[str]) -> list[dict[str, st
 
 def _texts(names: _Names) -> list[dict[str, str]]:
     return [{"text": column} for column in names.candidates("text")]
+
+
+def _answers(names: _Names, conversations: Sequence[Mapping[str, str]], types: Types) -> list[dict[str, str]]:
+    """A conversation with one message for each of the two answers to it, as LLaMA-Factory writes preferences."""
+    pairs = product(names.candidates("chosen"), names.candidates("rejected"))
+    prompts = [column for conversation in conversations for column in conversation.values()]
+    return [
+        {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+        for (chosen, rejected), prompt in product(pairs, prompts)
+        if all(types.get(column, frozenset()) - {"nothing"} == {"object"} for column in (chosen, rejected))
+    ]
 
 
 def _preferences(names: _Names) -> list[dict[str, str]]:

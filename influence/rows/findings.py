@@ -12,7 +12,11 @@ _MESSAGES: dict[ProblemCode, str] = {
     "alpha_left_out": "{count} images have transparent pixels, which are read as if they were not: modes {names}.",
     "columns_not_read": "No model reads {names}: kept beside the rows as metadata.",
     "label_names_not_learnt": "{names} does not name the classes one to one: no label names were taken from it.",
+    "labels_from_one": "Class numbers in {names} begin with 1, and a head's classes with 0: if its first class is "
+    "called 1 here, every row is scored as another class. Send the numbers less 1, or names.",
     "metadata_not_kept": "Not kept as metadata of {count} rows, for it is no JSON or too large: {names}.",
+    "prompts_made": "The prompts were made of {names} by the recipe of Stanford Alpaca: scores are right where "
+    "training made them so, too. Send 'prompt' and 'completion', or 'messages', where it did not.",
     "roles_renamed": "Roles were read under the names that chat templates know: {names}.",
     "similar_labels": "Labels differ only in case or spaces and are classes of their own: {names}.",
     "truth_labels": "The truth values in {names} were read as classes: false is class 0, true is class 1.",

@@ -103,6 +103,10 @@ class NormalisedRows:
         renamed = partial(self._findings.note, "roles_renamed", row=index)
         row: Row = {"id": self._id(index, source)}
         row |= self._image(index, source)
+        if "instruction" in columns:
+            for role in ("instruction", "input"):
+                if role in columns:
+                    self._findings.note("prompts_made", columns[role], index)
         row |= read_content(source, columns, self.kind, filled=self._filled, renamed=renamed)
         if self._label_role is not None:
             name = source.get(self._label_name) if self._label_name else None

@@ -76,6 +76,10 @@ PREFERENCES = frozenset(
     }
 )
 MEDIA = frozenset({"audio", "audios", "image", "images", "video", "videos"})
+#: Words of names of columns in which an answer was thought about: what was written there was often read, or learnt.
+_OF_THOUGHT = frozenset(
+    {"cot", "rationale", "reasoning", "reflection", "scratchpad", "thinking", "thought", "thoughts"}
+)
 _CHOICES = frozenset({"candidates", "choices", "endings", "options"})
 #: Columns that may have carried loss or context and that no row here can hold. Where they are not empty, a guess that
 #: passes over them is refused; the caller leaves them out by name and an empty string.
@@ -159,9 +163,16 @@ BESIDE = frozenset({"id", CLASS, *CONTEXT})
 CONTENT = frozenset(ROLES) - BESIDE - frozenset(LABEL_ROLES)
 
 
+def holds_thought(key: str) -> bool:
+    """Whether a column is called after what was thought before an answer, such as `complex_cot`."""
+    return not _OF_THOUGHT.isdisjoint(key.split("_"))
+
+
 def may_be_left_out(name: str) -> bool:
     """Whether a name that is no role can be sent with an empty string."""
-    return any(key_of(name) in names for names in (UNREADABLE, SECOND_TEXTS, *UNREADABLE_BESIDE.values()))
+    return holds_thought(key_of(name)) or any(
+        key_of(name) in names for names in (UNREADABLE, SECOND_TEXTS, *UNREADABLE_BESIDE.values())
+    )
 
 
 def name_to_leave_out(column: str) -> str:

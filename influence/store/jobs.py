@@ -6,7 +6,7 @@ progress never counts a row double.
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ from influence.contracts.work import JobKind
 from influence.contracts.work_record import JobState
 from influence.errors import NotFound, RecordDamaged
 from influence.store import keys
-from influence.store.connections import StoreFullError, is_full
+from influence.store.connections import StoreFullError, StoreRefusedError, is_full
 from influence.store.data.counters import Counters
 from influence.store.data.progress import (
     FULL,
@@ -31,21 +31,24 @@ from influence.store.data.progress import (
     progress_of,
     sum_shards,
 )
+from influence.store.data.told import make_event
 from influence.store.ending.lifetimes import JOB, Lifetimes
 
 log = structlog.get_logger()
 
-#: KEYS: job hash. ARGV: states it may leave (comma separated), then field, value, ... Answers 1 when it changed.
+#: KEYS: job hash, events, listing of webhooks. ARGV: states it may leave (comma separated), an event or nothing, then
+#: field, value, ... The event is kept in the same step, where there is any webhook. Answers 1 when it changed.
 _MOVE = """
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state or not string.find(',' .. ARGV[1] .. ',', ',' .. state .. ',', 1, true) then return 0 end
-for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+if ARGV[2] ~= '' and redis.call('EXISTS', KEYS[3]) == 1 then redis.call('RPUSH', KEYS[2], ARGV[2]) end
 return 1
 """
 #: KEYS: job hash. ARGV: a field that counts. Where it comes to nothing, no field is left: nor a hash of a gone job.
 _FORGET = """
 local count = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0')
-if count > 1 then return redis.call('HINCRBY', KEYS[1], ARGV[1], -1) end
+if count and count > 1 then return redis.call('HINCRBY', KEYS[1], ARGV[1], -1) end
 return redis.call('HDEL', KEYS[1], ARGV[1])
 """
 #: Jobs that are read in one round trip where many are wanted.
@@ -74,7 +77,7 @@ class Jobs:
     def create(
         self, job_id: str, kind: JobKind, resource_id: str, resource: str, *, namespace: str = DEFAULT_NAMESPACE
     ) -> Job:
-        """Keep a new job, queued, in our namespace where we have one."""
+        """Keep a new job, queued, in our namespace where we have one; it is listed from its first moment on."""
         job = Job(
             id=job_id,
             kind=kind,
@@ -84,11 +87,13 @@ class Jobs:
             created_at=now(),
         )
         fields: dict[Any, Any] = {"record": job.model_dump_json(include=_KEPT), "state": "queued"}
-        self._client.hset(keys.job(job_id), mapping=fields)
-        for listing in keys.listings("job", job.namespace):
-            self._client.zadd(listing, {job_id: int(job.created_at.timestamp() * 1000)})
-        for still_open in (keys.open_jobs(), keys.open_jobs(job.namespace)):
-            self._client.sadd(still_open, job_id)
+        with self._client.pipeline() as all_at_once:
+            all_at_once.hset(keys.job(job_id), mapping=fields)
+            for listing in keys.listings("job", job.namespace):
+                all_at_once.zadd(listing, {job_id: int(job.created_at.timestamp() * 1000)})
+            for still_open in (keys.open_jobs(), keys.open_jobs(job.namespace)):
+                all_at_once.sadd(still_open, job_id)
+            all_at_once.execute()
         return job
 
     def find(self, job_id: str) -> Job | None:
@@ -135,12 +140,17 @@ class Jobs:
             raise NotFound(f"There is no job '{job_id[:80]}'.")
         return job
 
-    def page(self, *, limit: int, after: str | None = None) -> Page[Job]:
-        """Newest first; `after` is the last id of the page before. Raises NotFound for a cursor that is gone."""
+    def page(
+        self, *, limit: int, after: str | None = None, fits: Callable[[Job], bool] = lambda _: True
+    ) -> Page[Job]:
+        """Those of which `fits` holds, newest first; `after` is the last id of the page before.
+
+        Raises NotFound for a cursor that is gone.
+        """
         found: list[Job] = []
         ids = self._ids_following(after)
         for start in range(0, len(ids), _BATCH):
-            found += self._read_listed(ids[start : start + _BATCH])
+            found += filter(fits, self._read_listed(ids[start : start + _BATCH]))
             if len(found) > limit:
                 break
         data = [job for job in self._with_note(list(found[:limit])) if job is not None]
@@ -256,8 +266,21 @@ class Jobs:
         self._notify(job_id)
 
     def count_attempt(self, job_id: str, shard: int) -> int:
-        """Count that work on a shard begins; answers how often it has begun, this time included."""
-        return int(self._client.hincrby(keys.job(job_id), f"attempts:{shard}", 1))
+        """Count that work on a shard begins; answers how often it has begun, this time included.
+
+        Raises RecordDamaged where what is kept is no count: nobody knows how often that was.
+        """
+        name, field = keys.job(job_id), f"attempts:{shard}"
+        try:
+            count = int(self._client.hincrby(name, field, 1))
+        except StoreRefusedError:  # of what is no number, but also where the server takes no writes
+            known = self._client.hget(name, field)
+            if known is None or ((text := _text(known)).isascii() and text.isdigit() and len(text) < 10):
+                raise
+            count = 0
+        if count < 1:
+            raise RecordDamaged(f"How often piece {shard} of job '{job_id[:80]}' was begun cannot be read.")
+        return count
 
     def forget_attempt(self, job_id: str, shard: int) -> None:
         """Take a count back: whoever began left the work alive. The record of a job that was deleted stays away."""
@@ -303,16 +326,26 @@ class Jobs:
 
     def delete(self, job_id: str) -> None:
         """Remove the job's record."""
-        for listing in keys.listings("job", self._close(job_id)):
-            self._client.zrem(listing, job_id)
-        self._client.delete(keys.job(job_id))
+        namespace = self._namespace_of(job_id)
+        with self._client.pipeline() as all_at_once:
+            for still_open in (keys.open_jobs(), keys.open_jobs(namespace)):
+                all_at_once.srem(still_open, job_id)
+            for listing in keys.listings("job", namespace):
+                all_at_once.zrem(listing, job_id)
+            all_at_once.delete(keys.job(job_id))
+            all_at_once.execute()
 
-    def _close(self, job_id: str) -> str:
-        """The job is not open any more; answers its namespace."""
-        namespace = _namespace_of(self._client.hget(keys.job(job_id), "record"))
-        for still_open in (keys.open_jobs(), keys.open_jobs(namespace)):
+    def _close(self, job_id: str) -> None:
+        """The job is not open any more."""
+        for still_open in (keys.open_jobs(), keys.open_jobs(self._namespace_of(job_id))):
             self._client.srem(still_open, job_id)
-        return namespace
+
+    def _namespace_of(self, job_id: str) -> str:
+        """Of a job by its record, also by one that cannot be read."""
+        try:
+            return str(json.loads(self._client.hget(keys.job(job_id), "record") or "")["namespace"])
+        except (ValueError, TypeError, KeyError):
+            return DEFAULT_NAMESPACE
 
     def _finish(
         self,
@@ -322,16 +355,28 @@ class Jobs:
         code: str | None = None,
         **fields: str,
     ) -> bool:
-        moved = self._move(job_id, "queued,running", {"state": state, "finished_at": now().isoformat(), **fields})
+        changes = {"state": state, "finished_at": now().isoformat(), **fields}
+        moved = self._move(job_id, "queued,running", changes, self._describe(job_id, state, code))
         if moved:
             self._lifetimes.begin(JOB, job_id, lifetime_seconds)
             self._close(job_id)
             self._counters.job_ended(job_id, state, code)
         return moved
 
-    def _move(self, job_id: str, leaves: str, fields: dict[str, str]) -> bool:
+    def _describe(self, job_id: str, state: JobState, code: str | None) -> str:
+        """The event that a job ended, or nothing of a job that cannot be read."""
+        try:
+            record = json.loads(cast("bytes | None", self._client.hget(keys.job(job_id), "record")) or b"{}")
+            data = {"job_id": job_id, "state": state, "code": code}
+            data |= {name: record[name] for name in ("kind", "resource_id", "resource")}
+            return make_event(f"job.{state}", data, record["namespace"]).model_dump_json()
+        except (ValueError, TypeError, KeyError):
+            return ""
+
+    def _move(self, job_id: str, leaves: str, fields: dict[str, str], event: str = "") -> bool:
         pairs = [part for pair in fields.items() for part in pair]
-        moved = bool(self._move_script(keys=[keys.job(job_id)], args=[leaves, *pairs]))
+        names = [keys.job(job_id), keys.webhook_events(), keys.listing("webhook")]
+        moved = bool(self._move_script(keys=names, args=[leaves, event, *pairs]))
         if moved:
             self._notify(job_id)
         return moved
@@ -354,14 +399,6 @@ def _job_from(fields: dict[str, str]) -> Job:
 
 def _with_full_note(job: Job) -> Job:
     return job.model_copy(update={"progress": job.progress.model_copy(update={"note": FULL})})
-
-
-def _namespace_of(record: Any) -> str:
-    """Of a job by its record, also by one that cannot be read."""
-    try:
-        return str(json.loads(record)["namespace"])
-    except (ValueError, TypeError, KeyError):
-        return DEFAULT_NAMESPACE
 
 
 def _text(value: Any) -> str:

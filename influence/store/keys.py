@@ -6,11 +6,17 @@ computed again when missed. Both may be one server.
 """
 
 import re
+from typing import NamedTuple
 
 from influence.errors import NotFound
 
 PREFIX = "datainf:"
 _ID = re.compile(r"[a-z]+_[0-9A-Za-z]+")
+#: What belongs to a record has its id in the name, and that of a build the job that builds it.
+_OWNED = re.compile(
+    rf"{PREFIX}(?:(?:query|audit):)?{{?(?P<id>[a-z]+_[0-9A-Za-z]+)(?:\.(?P<job>job_[0-9A-Za-z]+))?(?:\.\d+)?}}?:.+"
+)
+_JOB = re.compile(rf"{PREFIX}job:(?P<id>job_[0-9A-Za-z]+)")
 
 #: Dramatiq's namespace on the state server: its lists and hashes of messages. Owner: the queue.
 QUEUE_NAMESPACE = "datainf-queue"
@@ -25,6 +31,25 @@ CHUNK_SECONDS = 30 * 24 * 3600
 WORKER_SECONDS = 15
 #: A worker that repairs a shard has to be heard of so often; else another takes the repair over.
 REPAIR_SECONDS = 15
+
+
+class Owner(NamedTuple):
+    """What a key belongs to: a record, or one of its builds."""
+
+    resource_id: str
+    job_id: str | None = None
+
+    def __str__(self) -> str:
+        return self.resource_id if self.job_id is None else f"{self.resource_id}.{self.job_id}"
+
+
+def owner_of(name: str) -> Owner | None:
+    """What a key belongs to that is kept beside a record, or the job that it is; None of all others."""
+    found = _OWNED.fullmatch(name)
+    if found is not None:
+        return Owner(found["id"], found["job"])
+    job = _JOB.fullmatch(name)
+    return None if job is None else Owner(job["id"])
 
 
 def is_id(text: str) -> bool:
@@ -195,6 +220,17 @@ def repair_lock(build: str, shard: int) -> str:
     return f"{PREFIX}{{{build}.{shard}}}:repair"
 
 
+def repair_pattern(build: str) -> str:
+    """Pattern of the leases on all shards of a build, for SCAN."""
+    return f"{PREFIX}{{{build}.*}}:repair"
+
+
+def orphans() -> str:
+    """sorted set record or build -> when its data were first found without a record, seconds since 1970 · state ·
+    workers · members leave with the data; `looked` is when somebody looked last."""
+    return f"{PREFIX}orphans"
+
+
 def idempotency(key_digest: str) -> str:
     """string, JSON answer or since when one is worked on · state · api · IDEMPOTENCY_SECONDS."""
     return f"{PREFIX}idempotency:{key_digest}"
@@ -208,3 +244,29 @@ def worker(name: str) -> str:
 def build_pattern(name: str) -> str:
     """Pattern of all keys of a build, or of all builds where `name` is an index's id, for SCAN in deletions."""
     return f"{PREFIX}{{{name}*"
+
+
+def webhook_events() -> str:
+    """list of events as JSON, the oldest first · state · api, workers · until workers have put them out."""
+    return f"{PREFIX}webhook-events"
+
+
+def webhook_turns() -> str:
+    """sorted set webhook id -> when it is told its next message, seconds since 1970 · state · api, workers · while it
+    has messages."""
+    return f"{PREFIX}webhook-turns"
+
+
+def webhook_state(webhook_id: str) -> str:
+    """hash: secret, failures in a row · state · api, workers · lives with the webhook."""
+    return f"{PREFIX}{{{checked('webhook', webhook_id)}}}:state"
+
+
+def webhook_messages(webhook_id: str) -> str:
+    """list of messages as JSON, the next one first · state · api, workers · until taken or given up."""
+    return f"{PREFIX}{{{checked('webhook', webhook_id)}}}:messages"
+
+
+def webhook_deliveries(webhook_id: str) -> str:
+    """list of the last attempts as JSON, the newest first · state · workers · lives with the webhook."""
+    return f"{PREFIX}{{{checked('webhook', webhook_id)}}}:deliveries"

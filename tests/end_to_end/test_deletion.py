@@ -24,13 +24,14 @@ from workers.runtime.state import Runtime
 #: In every row's text and id, and nowhere else.
 MARK = "quagga"
 #: What may be left: jobs tell how they ended, answers to idempotency keys and workers' signs of life end by themselves,
-#: and when they do; counts of kinds and codes name nothing.
+#: and when they do; counts of kinds and codes name nothing, and moments of looks for what nobody keeps name ids alone.
 _HARMLESS = (
     "datainf:counters",
     "datainf:job",
     "datainf:idempotency:",
     "datainf:worker",
     "datainf:lifetimes",
+    "datainf:orphans",
     "datainf-queue:",
 )
 

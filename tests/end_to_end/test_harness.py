@@ -1,18 +1,14 @@
 """The harness tells a whole service from a broken one; a little of its fuzzing runs here, the rest in `make fuzz`."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from support.work import make_work
 
-from app.main import create_app
-from app.settings import ApiSettings
 from harness import load, soak
 from harness.checker import count_rows
 from influence.contracts.work import INDEX
-from influence.store.data.files import Files
 from influence.store.store import Store
 from influence.store.work import accept
 
@@ -61,15 +57,22 @@ def test_soak_tells_what_grew() -> None:
         assert [line.split()[0] for line in soak.judge(levels)] == [name]
 
 
-@pytest.mark.leaks
-def test_odd_requests_are_answered_as_the_document_says(store: Store, tmp_path: Path) -> None:
+# The worker beside the fuzzer, on a thread, draws numbers while a case is made.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
+def test_odd_requests_are_answered_as_the_document_says(tmp_path: Path) -> None:
     pytest.importorskip("schemathesis", reason="installed by 'make install' from requirements.lock")
-    from harness.fuzz import run_fuzz
-    from harness.fuzzed import fill
+    from harness.fuzzed import fuzz_everything
 
-    settings: dict[str, Any] = {"allowed_hosts": ["testserver"], "max_wait_seconds": 0.0, "hub_offline": True}
-    chosen = ApiSettings(redis_url=store.connections.state_url, data_dir=tmp_path, **settings)
-    app = create_app(chosen, store=store, files=Files(tmp_path))
-    statuses, wrong = run_fuzz(app, seed=16, requests=150, ids=fill(store))
+    statuses, wrong = fuzz_everything(tmp_path, seed=16, requests=500)
     assert wrong == []
-    assert sum(statuses.values()) > 50
+    assert sum(statuses.values()) > 200
+    assert statuses["200"] + statuses["202"] > 100
+
+
+def test_a_job_that_failed_without_a_reason_is_found(store: Store) -> None:
+    from harness.fuzzed import find_broken_jobs
+
+    told, untold = (accept(store, make_work(INDEX)) for _ in range(2))
+    store.jobs.fail(told.job_id, {"code": "checkpoint_refused", "message": "why"})
+    store.jobs.fail(untold.job_id, {"code": "internal", "message": "?"})
+    assert [line.split()[1] for line in find_broken_jobs(store)] == [untold.job_id]

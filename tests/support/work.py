@@ -65,6 +65,7 @@ _WRITE: dict[str, Callable[[Store, Any], object]] = {
     "index": lambda store, index: store.index_data.write_rows(index.build, 0, "norms", np.ones((2, 3), np.float32)),
     "query": lambda store, query: store.scores.write(query.id, np.ones((1, 30), np.float32)),
     "audit": lambda store, audit: store.audit_data.commit_part(audit.id, "labels", 0, np.ones(3)),
+    "groups": lambda store, groups: store.group_rows.write(groups.id, np.ones(30, np.float32), np.zeros(30, np.int32)),
     "evaluation": lambda store, evaluation: store.evaluation_data.keep_result(evaluation.id, 0, {"square": 1}),
 }
 

@@ -20,7 +20,8 @@ MAX_ATTEMPTS = 5
 
 @contextmanager
 def attempt(runtime: Runtime, job_id: str, piece: int, name: str) -> Iterator[None]:
-    """Work on a piece of a job, called `name` in what is raised. Raises WorkerDied when it was begun too often."""
+    """Work on a piece of a job, called `name` in what is raised. Raises WorkerDied when it was begun too often,
+    and RecordDamaged where nobody knows how often: it may be without end."""
     count = partial(runtime.store.jobs.count_attempt, job_id, piece)
     if retry_while_full(runtime, job_id, count) > MAX_ATTEMPTS:
         raise WorkerDied(f"{name} was begun {MAX_ATTEMPTS} times and never ended.")

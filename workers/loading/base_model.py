@@ -19,6 +19,10 @@ from workers.loading.options import LoadOptions
 from workers.loading.placement import describe_placement, refuse_offloaded
 from workers.loading.quantised import describe_bits, fields_of, is_packed, keep_differentiable, keep_whole
 
+#: transformers puts an adapter that lies in a model's folder on the model, one that was merged into it, too. It is
+#: looked for in a sub-folder instead that no model has.
+_NO_ADAPTER = {"subfolder": "no-adapter-of-the-base"}
+
 
 @dataclass(frozen=True, slots=True)
 class BaseModel:
@@ -57,6 +61,7 @@ def load_base_model(
             use_safetensors=True,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
+            adapter_kwargs=_NO_ADAPTER,
             **describe_placement(options, is_packed=is_packed(config)),
             **_quantisation(checkpoint, config, model_class, dtype, options.load_in_bits),
         )

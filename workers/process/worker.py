@@ -22,6 +22,7 @@ from influence.process.tracing import configure_traces
 from influence.store.connections import StoreError, connect
 from influence.store.data.files import open_files
 from influence.store.ending.copies import forget_removed
+from influence.store.ending.orphans import remove_orphans
 from influence.store.ending.sweeping import remove_ended
 from influence.store.queue import make_broker
 from influence.store.store import Store
@@ -35,6 +36,7 @@ from workers.process.held import GiveBack, HeldMessages, InHand
 from workers.process.pace import Pace
 from workers.process.reaper import resubmit_lost_work
 from workers.process.threads import set_cpu_threads
+from workers.process.webhooks.telling import tell_webhooks
 from workers.runtime.deletions import follow_deletions, forget_deleted
 from workers.runtime.encoders import Encoders
 from workers.runtime.fair_lock import FairLock
@@ -130,6 +132,9 @@ class WorkerProcess:
             threading.Thread(
                 target=follow_deletions, args=(self.runtime, self._pace.hear_seconds), daemon=True, name="deletions"
             ),
+            threading.Thread(
+                target=tell_webhooks, args=(self.runtime, self._pace.tell_seconds), daemon=True, name="webhooks"
+            ),
         ]
         for helper in helpers:
             helper.start()
@@ -152,6 +157,7 @@ class WorkerProcess:
             if elapsed >= REAP_SECONDS:
                 self._see_to(lambda: resubmit_lost_work(store))
                 self._see_to(lambda: remove_ended(store))
+                self._see_to(lambda: remove_orphans(store))
                 self._see_to(lambda: forget_deleted(self.runtime))
                 self._see_to(lambda: forget_removed(store, self.runtime.files))
                 elapsed = 0.0

@@ -78,6 +78,11 @@ class Supervisor:
         ids = self._ended(tokens.ids)
         return SupervisedText(text, ids, [True] * len(ids), _spans_to(len(ids), tokens, text))
 
+    def begins_twice(self, row: Row, text: SupervisedText) -> bool:
+        """Whether a text says itself what the tokenizer writes before every text, as rendered conversations do."""
+        start = self._encoder.tokenizer.bos_token_id
+        return start is not None and kind_of(row) != CONVERSATION.name and text.ids[:2] == [start, start]
+
     def find_answer(self, row: Row, text: str) -> Span:
         """Characters of a row's answer in its text. Raises UnknownMask where a chat template hides it."""
         if kind_of(row) == CONVERSATION.name:

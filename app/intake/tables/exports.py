@@ -4,6 +4,7 @@ argilla        records with `fields` and `responses` (Python or JSON export), or
                fields and answers become columns of their own; answers that differ become a list, which is no label
 label-studio   tasks with `data` and `annotations`: the fields of `data`, and every choice under its control's name;
                JSON-MIN and CSV are flat already
+openai         preference data of its fine-tuning: input, preferred_output and non_preferred_output become a pair
 cleanlab       tables with `given_label`: the label that the model was trained on
 """
 
@@ -20,6 +21,7 @@ from influence.errors import UnreadableFile
 _RESPONSES = ".responses"
 _TAKEN_STATUS = (None, "submitted")
 _MIN_COLUMNS = frozenset({"annotation_id", "annotator", "lead_time"})
+_OPENAI = frozenset({"input", "preferred_output", "non_preferred_output"})
 _CLEANLAB = frozenset({"is_label_issue", "label_score", "label_quality", "predicted_label"})
 
 
@@ -32,6 +34,8 @@ def read_export(table: Table, limits: TableLimits) -> Table:
         return _flattened(table, "argilla", _join_responses, limits)
     if {"data", "annotations"} <= columns and "object" in table.types.get("data", ()):
         return _flattened(table, "label-studio", _flatten_label_studio, limits)
+    if columns >= _OPENAI and "object" in table.types.get("input", ()):
+        return _flattened(table, "openai", _flatten_openai, limits)
     if len(columns & _MIN_COLUMNS) > 1:
         return _marked(table, "label-studio")
     if "given_label" in columns and columns & _CLEANLAB:
@@ -105,6 +109,13 @@ def _flatten_label_studio(task: Source) -> Source:
         for control, values in _choices(result).items():
             answers.setdefault(control, []).append(_single(values))
     return _merged(rest, _object(task.get("data")), {name: _agreed(values) for name, values in answers.items()})
+
+
+def _flatten_openai(row: Source) -> Source:
+    asked = _object(row.get("input"))
+    pair = {"prompt": asked.get("messages"), "chosen": row["preferred_output"], "rejected": row["non_preferred_output"]}
+    rest = {name: value for name, value in asked.items() if name != "messages"}
+    return _merged(pair, {name: value for name, value in row.items() if name not in _OPENAI}, rest)
 
 
 def _choices(result: Sequence[Any]) -> dict[str, list[Any]]:

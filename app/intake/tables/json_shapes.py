@@ -8,7 +8,8 @@ from influence.rows.values import are_messages
 
 #: Fields of one row that hold lists of objects.
 _OF_ROWS = frozenset(
-    {"answers", "chosen", "completion", "entities", "prompt", "rejected", "segments", "spans", "tools"}
+    {"answers", "chosen", "completion", "contents", "entities", "non_preferred_output", "preferred_output", "prompt"}
+    | {"rejected", "segments", "spans", "tools", "turns"}
 )
 _RECORDS = 'df.to_json("rows.jsonl", orient="records", lines=True)'
 

@@ -10,7 +10,7 @@ from datainf_client.resources.groups import Groups
 from datainf_client.resources.index import Index, ask_audit, ask_groups, ask_query, ask_sweep
 from datainf_client.resources.query import Query
 from datainf_client.resources.review import Review
-from datainf_client.resources.small import Evaluation, Job, Preview, Sweep
+from datainf_client.resources.small import Evaluation, Job, Preview, Sweep, Webhook
 from datainf_client.sources.ids import Named, id_of, resource_path
 from datainf_client.sources.points import Points
 
@@ -161,3 +161,14 @@ class Jobs(Listed[Job]):
     def cancel(self, job: Named) -> Job:
         """End a job and remove what it made so far."""
         return Job.of(self._session, self._session.delete(resource_path("jobs", job)))
+
+
+class Webhooks(Listed[Webhook]):
+    """Addresses that are told what happened."""
+
+    kind = Webhook
+
+    def create(self, url: str, *, events: Sequence[str] | None = None, name: str | None = None) -> Webhook:
+        """Have an address told of events, of all where none is named. What is answered has a `secret`, this once."""
+        body = {"url": url, "name": name, **({} if events is None else {"events": list(events)})}
+        return Webhook.of(self._session, self._session.submit("/v1/webhooks", body))

@@ -187,7 +187,7 @@ class DatasetFormat(BaseModel):
     compression: Literal["gzip", "zstd"] | str | None = None
     delimiter: str | None = None
     encoding: Literal["utf-8", "utf-16"] | str | None = None
-    export: Literal["argilla", "cleanlab", "label-studio"] | str | None = None
+    export: Literal["argilla", "cleanlab", "label-studio", "openai"] | str | None = None
     name: Literal["jsonl", "json", "csv", "parquet", "arrow", "imagefolder"] | str
     quoting: Literal["double", "none"] | str | None = None
 
@@ -236,6 +236,25 @@ class DecisionPage(BaseModel):
     has_more: bool
     next: int | None = None
     version: int
+
+
+class Delivery(BaseModel):
+    """
+    One attempt at one event. `status` is the receiver's, null where it did not answer; `error` says why it failed,
+    `next_at` when it is tried again: null where it was taken, or given up.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    at: AwareDatetime
+    attempt: int
+    delivered: bool
+    error: str | None = None
+    event_id: str
+    next_at: AwareDatetime | None = None
+    status: int | None = None
+    type: Literal["job.succeeded", "job.failed", "job.cancelled", "review.updated"] | str | Literal["webhook.test"]
 
 
 class DerivedFrom(BaseModel):
@@ -526,6 +545,25 @@ class MethodDescription(BaseModel):
     title: str
 
 
+class NewWebhook(BaseModel):
+    """
+    A webhook as it is answered once: with the secret that its messages are signed with.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    created_at: AwareDatetime
+    deliveries: list[Delivery] = Field([], validate_default=True)
+    events: list[Literal["job.succeeded", "job.failed", "job.cancelled", "review.updated"] | str]
+    id: str
+    name: str | None = None
+    namespace: str = "default"
+    secret: str
+    url: str
+    waiting: int | None = None
+
+
 class PipelineRecord(BaseModel):
     """
     What a diffusion pipeline is: what its UNet predicts, over how many timesteps it was trained, how many pixels a
@@ -757,10 +795,12 @@ class RowProblem(BaseModel):
             "duplicate",
             "empty_text",
             "label_names_not_learnt",
+            "labels_from_one",
             "lines_joined",
             "metadata_not_kept",
             "missing_label",
             "missing_text",
+            "prompts_made",
             "roles_renamed",
             "similar_labels",
             "truth_labels",
@@ -1018,6 +1058,53 @@ class TrainingRecipe(BaseModel):
     weight_decay: float = 0.01
 
 
+class TrainingRecord(BaseModel):
+    """
+    What the files beside an adapter say of its training. `way` is what the trainer calls it. `loss` and `beta` are
+    taken for an index that leaves them out; `max_length` is the number of tokens at which training cut rows.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    beta: float | None = None
+    files: list[str]
+    loss: Literal["completion", "assistant", "all"] | str | None = None
+    max_length: int | None = None
+    trainer: str | None = None
+    way: str | None = None
+
+
+class Webhook(BaseModel):
+    """
+    An address that is told of events of its namespace. `waiting` are events that it has not taken yet, `deliveries`
+    the last attempts, the newest first; lists leave both out.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    created_at: AwareDatetime
+    deliveries: list[Delivery] = Field([], validate_default=True)
+    events: list[Literal["job.succeeded", "job.failed", "job.cancelled", "review.updated"] | str]
+    id: str
+    name: str | None = None
+    namespace: str = "default"
+    url: str
+    waiting: int | None = None
+
+
+class WebhookTest(BaseModel):
+    """
+    A test message on its way: its attempts stand among the webhook's `deliveries` under this id.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    event_id: str
+
+
 class WhatIf(BaseModel):
     """
     What scores say of leaving rows out. `effect` is the sum of their mean scores: above 0, the loss would rise.
@@ -1211,7 +1298,9 @@ class Checkpoint(BaseModel):
     `tensors` are null where its files are on the hub. `lora_parameters` are those of an adapter's `parameters` that are
     LoRA factors, not whole tensors. `layer_names` is `transformers 4` where an adapter calls the layers of its base as
     that version did, whose names are read as those of today. `pipeline` is there where the base model is a diffusion
-    pipeline. `warnings` say what may be wrong with it and cannot be told from its files.
+    pipeline, `training` where the trainer left notes in plain text.
+
+    `warnings` say what may be wrong with it and cannot be told from its files.
     """
 
     model_config = ConfigDict(
@@ -1248,6 +1337,7 @@ class Checkpoint(BaseModel):
     tensors: int | None = None
     tokenizer: TokenizerRecord | None = None
     trainable: list[str] | None = None
+    training: TrainingRecord | None = None
     vocabulary: int | None = None
     warnings: list[str] = []
 

@@ -58,3 +58,15 @@ class Job(models.Job, Resource):
     def read_resource(self) -> Json:
         """What the job makes, as JSON."""
         return self._session.get(self.resource)
+
+
+class Webhook(models.Webhook, Resource):
+    """An address that is told what happened. `secret` is there once, in what `create` answers."""
+
+    collection: ClassVar[str] = "webhooks"
+
+    secret: str | None = None
+
+    def test(self) -> str:
+        """Send it a `webhook.test` now; answers the event's id, under which `refresh()` finds it in `deliveries`."""
+        return str(self._session.post(f"{self.path}/test")["event_id"])

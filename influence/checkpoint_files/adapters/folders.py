@@ -8,9 +8,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from influence.checkpoint_files.adapters.training_notes import NOTE_FILES
+from influence.checkpoint_files.adapters.plain_notes import NOTE_FILES
 from influence.checkpoint_files.task.processor import PROCESSOR_FILE
 from influence.checkpoint_files.tokenizers.settings import TOKENIZER_FILES
+from influence.checkpoint_files.tokenizers.template_files import choose_named
 from influence.errors import AdapterConfigRefused, PickleRefused, TooLarge
 
 CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE = "adapter_config.json", "adapter_model.safetensors", "config.json"
@@ -83,7 +84,9 @@ def _choose_folder(paths: set[str]) -> str:
 
 def _tokenizer_files(folder: str, paths: set[str]) -> Mapping[str, str]:
     """Tokenizer files of the adapter's folder, or of the nearest folder around it that has any."""
-    return _nearest(TOKENIZER_FILES, folder, paths)
+    found = _nearest(TOKENIZER_FILES, folder, paths)
+    beside = next((str(PurePosixPath(path).parent).removeprefix(".") for path in found.values()), folder)
+    return {**found, **choose_named(beside, paths)}
 
 
 def _note_files(folder: str, paths: set[str]) -> Mapping[str, str]:

@@ -15,30 +15,37 @@ from influence.errors import AdapterMismatch
 
 #: Fields of a model's configuration that change what the same weights compute.
 _COMPUTES = (
-    "attn_logit_softcapping",
     "attention_multiplier",
     "d_model",
     "embedding_multiplier",
-    "final_logit_softcapping",
     "head_dim",
     "hidden_act",
     "hidden_activation",
     "hidden_size",
     "intermediate_size",
     "layer_norm_eps",
+    "layer_norm_epsilon",
+    "logit_scale",
     "logits_scaling",
     "n_embd",
     "n_head",
     "n_layer",
+    "norm_eps",
+    "norm_topk_prob",
     "num_attention_heads",
     "num_experts_per_tok",
     "num_hidden_layers",
     "num_key_value_heads",
     "partial_rotary_factor",
+    "position_embedding_type",
     "query_pre_attn_scalar",
     "residual_multiplier",
     "rms_norm_eps",
+    "routed_scaling_factor",
+    "scale_attn_by_inverse_layer_idx",
 )
+#: The same where null says that the model goes without, so that null and a number are two models.
+_SWITCHED = ("attn_logit_softcapping", "final_logit_softcapping", "sliding_window")
 _BITS = re.compile(r"(?:^|[-_.])(?:bnb[-_])?([48])[-_]?bit(?:$|[-_.])", re.IGNORECASE)
 _PACKED = re.compile(r"[-_](?:unsloth[-_])?(?:bnb[-_])?[48][-_]?bit$", re.IGNORECASE)
 _SETTINGS = {"load_in_4bit": 4, "load_in_8bit": 8}
@@ -46,7 +53,8 @@ _SETTINGS = {"load_in_4bit": 4, "load_in_8bit": 8}
 
 def refuse_other_model(beside: Mapping[str, Any], base: Mapping[str, Any]) -> None:
     """Raise AdapterMismatch where config.json beside an adapter is another model's than the base's own."""
-    for field, trained, named in _differences(_text_part(beside), _text_part(base)):
+    is_whole = not any(isinstance(config.get("text_config"), Mapping) for config in (beside, base))
+    for field, trained, named in _differences(_text_part(beside), _text_part(base), is_whole=is_whole):
         raise AdapterMismatch(
             f"config.json beside the adapter says that it was trained on a model with {field} {_shown(trained)}; the "
             f"base model has {_shown(named)}.",
@@ -102,7 +110,14 @@ def _text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else config
 
 
-def _differences(beside: Mapping[str, Any], base: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+def _switched(field: str, config: Mapping[str, Any]) -> Any:
+    """What a field says; a window is none where another field leaves it unused."""
+    return None if field == "sliding_window" and config.get("use_sliding_window") is False else config[field]
+
+
+def _differences(
+    beside: Mapping[str, Any], base: Mapping[str, Any], *, is_whole: bool
+) -> Iterator[tuple[str, Any, Any]]:
     trained, named = (str(config.get("model_type") or "").removesuffix("_text") for config in (beside, base))
     if trained and named and trained != named:
         yield ("model_type", trained, named)
@@ -110,6 +125,13 @@ def _differences(beside: Mapping[str, Any], base: Mapping[str, Any]) -> Iterator
         both = (beside.get(field), base.get(field))
         if None not in both and both[0] != both[1]:
             yield (field, *both)
+    for field in _SWITCHED:
+        if field in beside and field in base and (found := _switched(field, beside)) != (had := _switched(field, base)):
+            yield (field, found, had)
+    ties = (beside.get("tie_word_embeddings"), base.get("tie_word_embeddings"))
+    # Of a multimodal model the whole says it, and its text part something of its own.
+    if all(isinstance(tied, bool) for tied in ties) and ties[0] != ties[1] and is_whole:
+        yield ("tie_word_embeddings", *ties)
     turned, turns = _positions(beside), _positions(base)
     for field in _POSITIONS:
         if field in turned.keys() & turns.keys() and turned[field] != turns[field]:

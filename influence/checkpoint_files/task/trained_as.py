@@ -1,10 +1,58 @@
 """The way of training that an adapter's own files name, held against the task: another loss is never scored instead."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from influence.checkpoint_files.adapters.training_notes import PAIRS, PLAIN, TrainingNotes
+from influence.checkpoint_files.adapters.training_notes import PAIRS, PLAIN, TrainingNotes, read_notes
+from influence.checkpoint_files.adapters.training_settings import TrainingSettings, read_training
+from influence.contracts.checkpoint import TrainingRecord
+from influence.contracts.index import DEFAULT_BETA
 from influence.contracts.tasks import CAUSAL_LM, TASKS, TaskDeclaration, TaskName
 from influence.errors import TaskMismatch
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that the files beside an adapter say of its training."""
+
+    notes: TrainingNotes | None
+    settings: TrainingSettings | None
+
+    def settle_task(self, asked: TaskName | None) -> TaskName | None:
+        """As `settle_task`. Raises TaskMismatch also where a part of the loss is not scored and no task was asked."""
+        refuse_unscored(asked, self.settings)
+        return settle_task(asked, self.notes)
+
+    def find_doubts(self, task: TaskName) -> Iterator[str]:
+        """What scores do not follow, in sentences."""
+        yield from find_loss_doubts(task, self.notes)
+        yield from find_training_doubts(self.settings)
+
+    def describe(self) -> TrainingRecord | None:
+        """The record of it; None where the files say nothing."""
+        files = dict.fromkeys(found.file for found in (self.notes, self.settings) if found is not None)
+        if not files:
+            return None
+        return TrainingRecord(
+            files=tuple(files),
+            trainer=None if self.settings is None else self.settings.trainer,
+            way=None if self.notes is None else self.notes.way,
+            loss=None if self.settings is None else self.settings.loss,
+            beta=None if self.notes is None else self.notes.beta,
+            max_length=None if self.settings is None else self.settings.max_length,
+        )
+
+    def identity(self) -> Mapping[str, Any]:
+        """What of it decides scores, for the address of a checkpoint."""
+        record = self.describe()
+        return {} if record is None else record.model_dump(include={"loss", "beta"}, exclude_none=True)
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """Read a folder's files."""
+    return Recipe(read_notes(folder), read_training(folder))
 
 
 def settle_task(asked: TaskName | None, notes: TrainingNotes | None) -> TaskName | None:
@@ -32,6 +80,28 @@ def settle_task(asked: TaskName | None, notes: TrainingNotes | None) -> TaskName
     return asked
 
 
+def refuse_unscored(asked: TaskName | None, training: TrainingSettings | None) -> None:
+    """Raise TaskMismatch where the files name a part of the loss that no task has, unless a task was asked for."""
+    if asked is None and training is not None and training.unscored:
+        raise TaskMismatch(
+            f"{training.file} says that training had {' and '.join(training.unscored)}: no loss that is scored has it.",
+            hint="Send 'task' with the task that it was: scores are then of that task's loss without it, which "
+            "training did not follow exactly.",
+            extra={"unscored": list(training.unscored)},
+        )
+
+
+def find_training_doubts(training: TrainingSettings | None) -> Iterator[str]:
+    """What the files say of training that scores do not follow, in sentences."""
+    if training is None:
+        return
+    if training.unscored:
+        yield (
+            f"{training.file} says that training had {' and '.join(training.unscored)}: scores are of the loss without."
+        )
+    yield from (f"{training.file} says that training had {what}." for what in training.beside)
+
+
 def find_loss_doubts(task: TaskName, notes: TrainingNotes | None) -> Iterator[str]:
     """What the files say of the loss that the task does not take up by itself, in sentences."""
     if notes is None or notes.way in PLAIN:
@@ -41,8 +111,17 @@ def find_loss_doubts(task: TaskName, notes: TrainingNotes | None) -> Iterator[st
             f"{notes.file} says that the adapter was trained by {notes.way.upper()}: scores are of the loss of task "
             f"{task!r}, which training did not follow."
         )
-    elif TASKS[task].has_reference and notes.beta is not None:
-        yield f"{notes.file} says beta {notes.beta:g}: send it as 'beta' of the index, where it is 0.1 when left out."
+    elif notes.is_bare and TASKS[task].has_reference:
+        yield (
+            f"{notes.file} says that preferences were trained on, and nothing else of it: TRL keeps loss_type, "
+            "label_smoothing and beta in training_args.bin, a pickle that is never opened. Taken are loss_type "
+            f"'sigmoid', no smoothing, and the index's beta, {DEFAULT_BETA:g} when left out."
+        )
+    elif notes.is_bare:
+        yield (
+            f"{notes.file} says that a reward model was trained, and nothing else of it: TRL keeps its settings in "
+            "training_args.bin, a pickle that is never opened. Taken is the loss without center_rewards_coefficient."
+        )
 
 
 def _refuse_other_loss(task: TaskDeclaration, notes: TrainingNotes) -> None:

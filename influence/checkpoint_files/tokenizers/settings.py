@@ -14,7 +14,12 @@ from pydantic import Field
 from influence.checkpoint_files.tokenizers.pipeline import check_pipeline
 from influence.checkpoint_files.tokenizers.refusal import refuse_file
 from influence.checkpoint_files.tokenizers.stated import check_stated
-from influence.checkpoint_files.tokenizers.template import check_template
+from influence.checkpoint_files.tokenizers.template_files import (
+    OLD_TEMPLATE,
+    TEMPLATE,
+    choose_template,
+    find_named,
+)
 from influence.contracts.common import Frozen
 
 PIPELINE, CONFIG, SPECIAL, ADDED = (
@@ -23,7 +28,6 @@ PIPELINE, CONFIG, SPECIAL, ADDED = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
-TEMPLATE, OLD_TEMPLATE = "chat_template.jinja", "chat_template.json"
 #: Vocabularies of other forms: never read, but they say that there is a tokenizer.
 _OTHER_FORMS = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json", "vocab.txt", "merges.txt")
 #: All files that are looked at, with the most bytes that each may have.
@@ -67,11 +71,13 @@ class TokenizerSettings(Frozen):
 
 def read_settings(folder: Path) -> TokenizerSettings | None:
     """The settings of the files in a folder; None where there are none. Raises TokenizerRefused."""
+    named = find_named(folder)
     present = tuple(name for name in TOKENIZER_FILES if (folder / name).is_file())
-    if not present:
+    if not present and not named:
         return None
     config = _read(folder, CONFIG)
-    template = _read_template(folder, config)
+    template = choose_template(folder, config, named, lambda: _read(folder, OLD_TEMPLATE))
+    present += tuple(file.name for file in named.values())
     if PIPELINE not in present:
         _refuse_without_pipeline(present)
         return TokenizerSettings(has_pipeline=False, files=present, chat_template=template)
@@ -183,26 +189,3 @@ def _content(token: Any) -> str | None:
 def _length(value: Any) -> int | None:
     is_limit = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _NO_LIMIT
     return int(value) if is_limit else None
-
-
-def _read_template(folder: Path, config: dict[str, Any]) -> str | dict[str, str] | None:
-    """The chat template, by the order in which transformers looks for one; checked but not run."""
-    file = folder / TEMPLATE
-    if file.is_file():
-        if file.stat().st_size > TOKENIZER_FILES[TEMPLATE]:
-            raise refuse_file(TEMPLATE, "has more than 1 MiB")
-        try:
-            found: Any = file.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise refuse_file(TEMPLATE, "is not UTF-8 text") from error
-        name = TEMPLATE
-    elif config.get("chat_template"):
-        found, name = config["chat_template"], CONFIG
-    else:
-        found, name = _read(folder, OLD_TEMPLATE).get("chat_template"), OLD_TEMPLATE
-    if isinstance(found, list):
-        found = {str(item.get("name")): item.get("template") for item in found if isinstance(item, dict)}
-    templates = found.values() if isinstance(found, dict) else [found] if found else []
-    for template in templates:
-        check_template(template, name)
-    return found or None

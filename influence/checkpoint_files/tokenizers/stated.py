@@ -4,6 +4,7 @@ transformers gives the first the last word when it loads, and writes both alike 
 was changed by hand, and training read what is not followed here.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from influence.checkpoint_files.tokenizers.refusal import refuse_file
@@ -18,22 +19,35 @@ _HINT = (
 
 
 def check_stated(config: dict[str, Any], pipeline: dict[str, Any]) -> None:
-    """Raise TokenizerRefused where the two say otherwise of special tokens at a text's ends, or of its case."""
+    """Raise TokenizerRefused where the two say otherwise of a text's ends, its case, accents or first space."""
     template = _template(pipeline.get("post_processor"))
     for field, end in _ENDS.items():
         stated = config.get(field)
         if isinstance(stated, bool) and template is not None and stated != _is_special(template, end):
             raise refuse_file(_CONFIG, f"says {field} {str(stated).lower()}, and tokenizer.json does otherwise", _HINT)
-    lowers, stated = _lowers(pipeline.get("normalizer")), config.get("do_lower_case")
-    if lowers is not None and isinstance(stated, bool) and stated != lowers:
-        said = str(stated).lower()
-        raise refuse_file(_CONFIG, f"says do_lower_case {said}, and tokenizer.json does otherwise", _HINT)
+    for field, does in (*_of_bert(pipeline.get("normalizer")), *_of_bytes(pipeline.get("pre_tokenizer"))):
+        stated = config.get(field)
+        if isinstance(stated, bool) and stated != does:
+            said = str(stated).lower()
+            raise refuse_file(_CONFIG, f"says {field} {said}, and tokenizer.json does otherwise", _HINT)
 
 
-def _lowers(normalizer: Any) -> bool | None:
-    """Whether letters are made small; None for a step that transformers leaves as it is."""
-    is_bert = isinstance(normalizer, dict) and normalizer.get("type") == "BertNormalizer"
-    return bool(normalizer.get("lowercase")) if is_bert else None
+def _of_bert(normalizer: Any) -> Iterator[tuple[str, bool]]:
+    """What BERT's step does with case, accents and Chinese characters; nothing of a step that transformers leaves as
+    it is."""
+    if not isinstance(normalizer, dict) or normalizer.get("type") != "BertNormalizer":
+        return
+    lowers, strips = bool(normalizer.get("lowercase")), normalizer.get("strip_accents")
+    yield ("do_lower_case", lowers)
+    # Accents go with the case where nothing is said of them.
+    yield ("strip_accents", lowers if strips is None else bool(strips))
+    yield ("tokenize_chinese_chars", bool(normalizer.get("handle_chinese_chars", True)))
+
+
+def _of_bytes(step: Any) -> Iterator[tuple[str, bool]]:
+    """Whether a step on bytes sets a space before a text's first word."""
+    if isinstance(step, dict) and step.get("type") == "ByteLevel":
+        yield ("add_prefix_space", bool(step.get("add_prefix_space", True)))
 
 
 def _template(processor: Any) -> list[Any] | None:

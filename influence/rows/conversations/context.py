@@ -36,7 +36,7 @@ def read_context(
 ) -> dict[str, Any]:
     """`messages` with the system prompt before them; tools, documents and template arguments where a row has any."""
     system = source.get(columns["system"]) if "system" in columns else None
-    found: dict[str, Any] = {"messages": _with_system(system, columns, messages)}
+    found: dict[str, Any] = {"messages": with_system(system, columns, messages)}
     for role in ("tools", "documents"):
         if role in columns and (items := as_objects(source.get(columns[role]), columns[role], role, filled=filled)):
             found[role] = items
@@ -89,7 +89,8 @@ def as_arguments(value: Any, column: str, *, filled: bool) -> dict[str, Any]:
     return kept
 
 
-def _with_system(value: Any, columns: Mapping[str, str], messages: Messages) -> Messages:
+def with_system(value: Any, columns: Mapping[str, str], messages: Messages) -> Messages:
+    """Messages with a system prompt from a column of its own before them. Raises BrokenRow where they have another."""
     if value is None or value == "" or value != value:
         return messages
     system = as_text(value, columns["system"])

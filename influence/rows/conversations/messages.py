@@ -67,7 +67,8 @@ def parse_json(text: str, column: str, *, what: str) -> Any:
             f"column {column!r} holds text that is no JSON {what}.",
             hint="This is how Python prints a list, not JSON: write the file with to_json, not with to_csv."
             if text.lstrip().startswith(("[{'", "{'"))
-            else f"Store the {what} as such, or as a JSON string of it; plain text belongs to the role 'text'.",
+            else f"Store the {what} as such, or as a JSON string of it; plain text has the role 'text', or 'prompt' "
+            "beside its 'completion'.",
         ) from error
 
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from influence.errors import BrokenRow
-from influence.rows.conversations.context import as_arguments, as_objects, is_empty
+from influence.rows.conversations.context import as_arguments, as_objects, is_empty, with_system
 from influence.rows.conversations.messages import Renamed, as_messages
 from influence.rows.label_forms.numbers import NUMBER
-from influence.rows.values import as_text, describe
+from influence.rows.values import are_messages, as_text, describe
 
 Source = Mapping[str, Any]
 _FORMS_HINT = (
@@ -21,7 +21,7 @@ def read_preference(source: Source, columns: Mapping[str, str], *, filled: bool,
 
     Without a prompt of its own a pair's prompt is what both answers begin with. Raises BrokenRow without a row number.
     """
-    cells = {role: source.get(columns[role]) for role in ("prompt", "chosen", "rejected") if role in columns}
+    cells = {role: _as_list(source.get(columns[role])) for role in ("prompt", "chosen", "rejected") if role in columns}
     lists = {role for role, value in cells.items() if isinstance(value, list | tuple)}
     if lists and lists != cells.keys():
         other = min(cells.keys() - lists)
@@ -30,9 +30,16 @@ def read_preference(source: Source, columns: Mapping[str, str], *, filled: bool,
             hint=_FORMS_HINT,
         )
     row = _talks(cells, columns, filled, renamed) if lists else _texts(cells, columns)
+    if lists and "system" in columns:
+        row["prompt"] = with_system(source.get(columns["system"]), columns, row["prompt"])
     if row["chosen"] == row["rejected"]:
         raise BrokenRow("both answers are the same.", hint="Drop rows in which neither answer is preferred.")
     return {**row, **_context(source, columns, filled, is_talk=bool(lists)), **_margin(source, columns)}
+
+
+def _as_list(value: Any) -> Any:
+    """One message that stands for a list of it."""
+    return [value] if are_messages([value]) and not are_messages(value) else value
 
 
 def _texts(cells: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
@@ -71,10 +78,12 @@ def _context(source: Source, columns: Mapping[str, str], filled: bool, *, is_tal
         column = columns["chat_template_kwargs"]
         if arguments := as_arguments(source.get(column), column, filled=filled):
             found["chat_template_kwargs"] = arguments
-    if found and not is_talk:
+    is_system = "system" in columns and not is_empty(source.get(columns["system"]))
+    if (found or is_system) and not is_talk:
         raise BrokenRow(
-            f"column {columns[next(iter(found))]!r} is for chat templates, and this row is plain text.",
-            hint="Send prompt and answers as lists of messages, or leave the column out with an empty string.",
+            f"column {columns[next(iter(found), 'system')]!r} is for chat templates, and this row is plain text.",
+            hint="Send 'prompt', 'chosen' and 'rejected' as lists of messages with it among them, or put it into the "
+            "text of 'prompt' as in training and leave the column out with an empty string.",
         )
     return found
 

@@ -95,7 +95,13 @@ class DatasetLabels:
             self._findings.note("label_names_not_learnt", self._naming_column, self._mismatch or 0)
         if self.form == "truth":
             self._findings.note("truth_labels", self._column, min(self._first_rows.values()))
+        if self.form == "number" and self._begin_with_one():
+            self._findings.note("labels_from_one", self._column, min(self._first_rows.values()))
         self._note_similar()
+
+    def _begin_with_one(self) -> bool:
+        """Whether several classes are numbered, the first of them 1."""
+        return len(self._counts) > 1 and 1 in self._counts and 0 not in self._counts
 
     def _refuse_joined(self) -> None:
         joined = find_joined([label for label in self._counts if isinstance(label, str)])

@@ -37,6 +37,12 @@ def _explain(column: str, kind: RowKind, columns: Mapping[str, str]) -> tuple[st
             "training may have weighed or masked the row's loss by it",
             f"A loss that was weighed or masked so is not scored{turns}.",
         )
+    if key in ("chosen", "rejected"):
+        return (
+            "it may be one of two answers, of which one was preferred",
+            'Pairs are read with columns={"chosen": "chosen", "rejected": "rejected"}, and with "prompt" where that is '
+            "written as they are: all text, or all lists of messages.",
+        )
     if key in PREFERENCES:
         tasks = " or ".join(repr(task.name) for task in TASKS.values() if PREFERENCE.name in task.rows)
         return (

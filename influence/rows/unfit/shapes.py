@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from influence.rows.roles import PAIRS, key_of
+from influence.rows.roles import PAIRS, SYNONYMS, key_of
 from influence.rows.values import ValueKind
 
 #: Column -> the kinds of values that it holds.
@@ -11,6 +11,7 @@ Types = Mapping[str, frozenset[ValueKind]]
 _SENTENCE_WORDS = 5
 _SCORES = ("score", "similarity_score", "similarity")
 _CLASSES: frozenset[ValueKind] = frozenset({"text", "number", "truth"})
+_FIGURES: frozenset[ValueKind] = frozenset({"number", "truth"})
 _NO_TEXT = "do not say which one is the text"
 
 
@@ -128,10 +129,17 @@ def _by_words(keys: Mapping[str, str], types: Types) -> Suggestion | None:
         column for key, column in keys.items() if "label" in key.split("_") and _may_hold(column, types, _CLASSES)
     ]
     texts = [column for column in texts if column not in labels]
-    if len(texts) != 1 or len(labels) > 1:
+    # Beside numbers or truth values, which may be labels, a lone text is not all of a row.
+    figures = [column for key, column in keys.items() if key not in SYNONYMS["id"] and _holds(column, types, _FIGURES)]
+    if len(texts) != 1 or len(labels) > 1 or (figures and not labels):
         return None
     columns = {"text": texts[0], "label": labels[0]} if labels else {"text": texts[0]}
     return Suggestion(_NO_TEXT, "", columns)
+
+
+def _holds(column: str, types: Types, wanted: Collection[ValueKind]) -> bool:
+    found = types.get(column, frozenset()) - {"nothing"}
+    return bool(found) and found <= set(wanted)
 
 
 def _may_hold(column: str, types: Types, wanted: Collection[ValueKind]) -> bool:

@@ -11,9 +11,12 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import redis
+import structlog
 
 from influence.store import keys
-from influence.store.connections import StoreFullError
+from influence.store.connections import StoreFullError, StoreRefusedError
+
+log = structlog.get_logger()
 
 #: Of a job whose record cannot be read, and of a failure without a code.
 UNKNOWN = "unknown"
@@ -59,8 +62,10 @@ class Counters:
         pipeline.hincrby(keys.counters(), count, by)
         if moment is not None:
             pipeline.hset(keys.counters(), moment, f"{time.time():.3f}")
-        with suppress(StoreFullError):
-            pipeline.execute()
+        counted, *_ = pipeline.execute(raise_on_error=False)
+        if isinstance(counted, StoreRefusedError) and not isinstance(counted, StoreFullError):
+            log.warning("a count cannot be read and begins anew", count=count, error=str(counted)[:200])
+            self._client.hset(keys.counters(), count, str(by))
 
     def _kind_of(self, job_id: str) -> str:
         try:

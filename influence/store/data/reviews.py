@@ -17,6 +17,7 @@ from influence.contracts.common import Json, now
 from influence.contracts.curation.review import Conflict, Decision, DecisionChange, HistoryEntry
 from influence.errors import RecordDamaged
 from influence.store import keys
+from influence.store.data.told import make_event
 
 log = structlog.get_logger()
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -181,9 +182,14 @@ class ReviewData:
                 owners=_known(rows, pipeline.hmget(keys.review_owners(review_id), names)),
             )
             done = work(found)
+            self.counts(review_id)  # before anything is written: a count that is none stops half of a change
+            is_told = pipeline.exists(keys.listing("webhook"))
             pipeline.multi()
             if done.after:
                 _write(pipeline, review_id, found, done, by)
+                if is_told:
+                    about = {"review_id": review_id, "version": found.version + 1, "rows": len(done.after), "by": by}
+                    pipeline.rpush(keys.webhook_events(), make_event("review.updated", about).model_dump_json())
             return len(done.after), found.version + bool(done.after), done.conflicts
 
         answer = self._client.transaction(attempt, *_all_keys(review_id), value_from_callable=True)

@@ -20,6 +20,7 @@ from app.settings import ApiSettings
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint, Run
 from influence.contracts.common import now
 from influence.contracts.curation.review import Review
+from influence.contracts.curation.webhook import EVENTS, Webhook
 from influence.contracts.dataset import Dataset
 from influence.contracts.work import WORK_KINDS
 from influence.store.connections import connect
@@ -93,6 +94,8 @@ def ids(store: Store) -> dict[str, str]:
     )
     known["review_id"] = "rev_team"
     view.reviews.create(Review(id="rev_team", dataset_id="ds_team", rows=1, created_at=now()))
+    known["webhook_id"] = "hook_team"
+    view.webhooks.create(Webhook(id="hook_team", url="https://hooks.example", events=EVENTS, created_at=now()))
     return known
 
 

@@ -120,3 +120,13 @@ def test_a_refused_method_is_told_all_that_the_path_takes(client: TestClient, pa
     answer = client.put(path)
     assert_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == allowed
+
+
+@pytest.mark.parametrize("number", [1 << 63, -(1 << 63) - 1, 10**30])
+def test_whole_numbers_that_no_array_holds_are_refused(
+    client: TestClient, ready_index: dict[str, Any], number: int
+) -> None:
+    body = {"rows": {"dataset_id": "ds_a", "row_indexes": [number]}}
+    answer = client.post(f"/v1/indexes/{ready_index['id']}/queries", json=body)
+    assert "too large a number" in assert_problem(answer, 422, "invalid_request")["detail"]
+    assert parse_json(f"[{(1 << 63) - 1}, {-(1 << 63)}]") == [(1 << 63) - 1, -(1 << 63)]

@@ -137,3 +137,16 @@ def test_a_cleanlab_table_without_texts_says_so(tmp_path: Path) -> None:
     with pytest.raises(DatainfError, match="holds no texts") as caught:
         accept(tmp_path, ",is_label_issue,label_score,given_label,predicted_label\n0,True,0.1,a,b\n", "a.csv")
     assert "Join it" in caught.value.hint
+
+
+def test_preferences_of_openais_fine_tuning_are_pairs(tmp_path: Path) -> None:
+    ask, good, bad = ({"role": role, "content": role} for role in ("user", "assistant", "assistant"))
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    asked = {"messages": [ask], "tools": tools, "parallel_tool_calls": True}
+    bad = {**bad, "content": "no"}
+    dataset = accept(tmp_path, [{"input": asked, "preferred_output": [good], "non_preferred_output": [bad]}] * 2)
+    assert dataset.format is not None
+    assert (dataset.kind, dataset.format.export) == ("preference", "openai")
+    row = rows_of(tmp_path, dataset)[0]
+    assert (row["prompt"], row["chosen"], row["rejected"]) == ([ask], [good], [bad])
+    assert (row["tools"], row["metadata"]) == (tools, {"parallel_tool_calls": True})

@@ -38,6 +38,20 @@ def test_jobs_are_paged_newest_first(client: TestClient, store: Store) -> None:
     assert sorted(item["id"] for page in (first, second) for item in page["data"]) == ids
 
 
+def test_jobs_are_listed_by_state_and_kind_a_page_at_a_time(client: TestClient, store: Store) -> None:
+    for number in range(250):
+        kind = "audit" if number % 50 == 0 else "query"
+        store.jobs.create(f"job_{number}", kind, "qry_1", "/v1/queries/qry_1")
+    store.jobs.fail("job_0", {"code": "internal"})
+    store.jobs.fail("job_1", {"code": "internal"})
+    failed = client.get("/v1/jobs?state=failed&limit=1").json()
+    others = client.get(f"/v1/jobs?state=failed&limit=1&after={failed['next']}").json()
+    assert {job["id"] for page in (failed, others) for job in page["data"]} == {"job_0", "job_1"}
+    assert (failed["has_more"], others["has_more"]) == (True, False)
+    assert [job["id"] for job in client.get("/v1/jobs?state=failed&kind=audit").json()["data"]] == ["job_0"]
+    assert_problem(client.get("/v1/jobs?state=lost"), 422, "invalid_request")
+
+
 def test_a_job_that_has_ended_its_life_leaves_the_list(client: TestClient, store: Store, job_id: str) -> None:
     store.jobs.create("job_2", "index", "idx_2", "/v1/indexes/idx_2")
     store.connections.state.delete(f"datainf:job:{job_id}")

@@ -9,6 +9,7 @@ from support.problems import assert_problem
 from support.stories.reviewing import Reviewing
 
 from influence.contracts.curation.review import DecisionChange
+from influence.store import keys
 from influence.store.store import Store
 
 
@@ -150,3 +151,15 @@ def test_deleting_a_review_leaves_no_key_behind(client: TestClient, reviewing: R
 def test_a_review_is_renamed_and_listed(client: TestClient, reviewing: Reviewing) -> None:
     assert client.patch(reviewing.path, json={"name": "second look"}).json()["name"] == "second look"
     assert [one["name"] for one in client.get("/v1/reviews").json()["data"]] == ["second look"]
+
+
+def test_a_count_that_is_no_number_is_named_before_half_of_a_change_is_written(
+    reviewing: Reviewing, store: Store
+) -> None:
+    reviewing.decide({"row_index": 1, "action": "keep"})
+    review_id = reviewing.path.rpartition("/")[2]
+    store.connections.state.hset(keys.review_counts(review_id), "keep", "x1")
+    body = {"decisions": [{"row_index": 2, "action": "keep"}]}
+    assert_problem(reviewing.client.patch(f"{reviewing.path}/decisions", json=body), 500, "record_damaged")
+    assert store.review_data.version(review_id) == 1
+    assert store.review_data.decided(review_id) == {1}

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.ui.routes import STATIC
+from app.ui.modules import list_shared_modules
+from app.ui.routes import PRELOADED, STATIC
 
 FILES = [path for path in STATIC.rglob("*") if path.is_file()]
 SCRIPTS = [path for path in FILES if path.suffix == ".js"]
@@ -25,3 +26,21 @@ def test_a_script_imports_what_is_there_and_makes_no_markup_of_strings(script: P
         assert found.startswith("."), f"{found} is not the page's own"
         assert (script.parent / found).is_file(), found
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text)
+
+
+def test_the_document_says_which_modules_every_view_needs(tmp_path: Path) -> None:
+    (tmp_path / "views").mkdir()
+    files = {
+        "app.js": 'import { h } from "./html.js";\nconst view = await import("./views/one.js");',
+        "html.js": "",
+        "kit.js": 'export * from "./html.js";\nexport {\n  link,\n} from "./link.js";',
+        "link.js": 'import "./kit.js";',
+        "bars.js": "",
+        "views/one.js": 'import { link } from "../kit.js";\nimport { bars } from "../bars.js";',
+        "views/two.js": 'import { link } from "../kit.js";',
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert list_shared_modules(tmp_path) == ("app.js", "html.js", "kit.js", "link.js")
+    assert "</ui/static/kit.js>; rel=modulepreload" in PRELOADED
+    assert "views" not in PRELOADED

@@ -1,13 +1,16 @@
 """Tokenizer files beside an adapter: what is taken of them, and which are refused by name."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.tiny import make_causal
+from transformers import AutoTokenizer
 
+from influence.checkpoint_files.adapters.folders import choose_files, list_files
 from influence.checkpoint_files.tokenizers.expressions import why_refused
 from influence.checkpoint_files.tokenizers.record import describe_tokenizer, keep_files, load_settings
 from influence.checkpoint_files.tokenizers.settings import read_settings
@@ -210,10 +213,44 @@ def test_an_end_that_nothing_writes_is_missed_where_it_is_stated(folder: Path, p
         read_settings(folder)
 
 
-def test_the_case_of_letters_is_what_both_files_say(folder: Path) -> None:
-    change(folder, PIPELINE, normalizer={"type": "BertNormalizer", "lowercase": True})
-    change(folder, CONFIG, do_lower_case=True)
-    assert read_settings(folder) is not None
-    change(folder, CONFIG, do_lower_case=False)
-    with pytest.raises(TokenizerRefused, match="do_lower_case"):
+@pytest.mark.parametrize(
+    ("step", "written", "field", "does"),
+    [
+        ("normalizer", {"type": "BertNormalizer", "lowercase": True}, "do_lower_case", True),
+        ("normalizer", {"type": "BertNormalizer", "lowercase": True, "strip_accents": None}, "strip_accents", True),
+        ("normalizer", {"type": "BertNormalizer", "strip_accents": False}, "strip_accents", False),
+        ("normalizer", {"type": "BertNormalizer", "handle_chinese_chars": False}, "tokenize_chinese_chars", False),
+        ("pre_tokenizer", {"type": "ByteLevel", "add_prefix_space": True}, "add_prefix_space", True),
+        ("pre_tokenizer", {"type": "ByteLevel", "add_prefix_space": False}, "add_prefix_space", False),
+    ],
+)
+def test_a_texts_way_to_tokens_is_what_both_files_say(
+    folder: Path, step: str, written: dict[str, Any], field: str, does: bool
+) -> None:
+    change(folder, PIPELINE, **{step: written})
+    for stated in (None, does):
+        change(folder, CONFIG, **{field: stated})
+        assert read_settings(folder) is not None
+    change(folder, CONFIG, **{field: not does})
+    with pytest.raises(TokenizerRefused, match=f"{CONFIG} .*{field}"):
         read_settings(folder)
+
+
+def test_templates_by_name_beside_the_usual_one_are_kept_as_transformers_saves_them(
+    folder: Path, tmp_path: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = {"default": "{{ messages[0].content }}", "tool_use": "{{ tools }}"}
+    tokenizer.save_pretrained(tmp_path / "saved")
+    (tmp_path / "saved" / "adapter_config.json").write_text("{}")
+    chosen = choose_files(list_files(tmp_path / "saved"))
+    (tmp_path / "kept").mkdir()
+    for path, name in chosen.items():
+        shutil.copyfile(tmp_path / "saved" / path, tmp_path / "kept" / name)
+    for laid in ("saved", "kept"):
+        found = read_settings(tmp_path / laid)
+        assert found is not None
+        assert found.chat_template == tokenizer.chat_template
+    (tmp_path / "kept" / "chat_template.tool_use.jinja").write_text("{% include 'x' %}")
+    with pytest.raises(TokenizerRefused, match="reads other files"):
+        read_settings(tmp_path / "kept")

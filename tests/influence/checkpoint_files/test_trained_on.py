@@ -9,7 +9,17 @@ from influence.checkpoint_files.config import AdapterConfig
 from influence.contracts.checkpoint import BaseModelRef
 from influence.errors import AdapterMismatch
 
-LLAMA = {"model_type": "llama", "hidden_size": 32, "num_hidden_layers": 2, "rope_theta": 5e5, "rope_scaling": None}
+LLAMA: dict[str, Any] = {
+    "model_type": "llama",
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "rope_theta": 5e5,
+    "rope_scaling": None,
+    "sliding_window": 4096,
+    "final_logit_softcapping": 30.0,
+    "position_embedding_type": "absolute",
+    "tie_word_embeddings": False,
+}
 HERE = BaseModelRef(name="/models/Llama-3.2-1B", kind="path", location="/models/Llama-3.2-1B")
 HUB = BaseModelRef(name="meta-llama/Llama-3.2-1B", kind="hub", location="meta-llama/Llama-3.2-1B", revision="abc")
 
@@ -27,6 +37,9 @@ def doubts(named: BaseModelRef = HERE, beside: dict[str, Any] | None = None, **f
         ({"rope_theta": 1e4}, "rope rope_theta 10000.0"),
         ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope rope_type 'linear'"),
         ({"rope_scaling": {"rope_type": "default", "factor": 4.0}}, "rope factor 4.0"),
+        ({"sliding_window": 64}, "sliding_window 64"),
+        ({"final_logit_softcapping": None}, "final_logit_softcapping None"),
+        ({"position_embedding_type": "relative_key"}, "position_embedding_type"),
     ],
 )
 def test_another_models_configuration_is_refused_by_field(changed: dict[str, Any], named: str) -> None:
@@ -46,11 +59,25 @@ def test_another_models_configuration_is_refused_by_field(changed: dict[str, Any
         {"quantization_config": {"load_in_4bit": True}},
         {"hidden_size": None},
         {"rope_scaling": {"rope_type": "default", "factor": 1.0}},
+        {"position_embedding_type": None},
     ],
 )
 def test_the_same_model_as_another_version_or_trainer_writes_it_is_the_same(written: dict[str, Any]) -> None:
     refuse_other_model({**LLAMA, **written}, LLAMA)
     refuse_other_model(LLAMA, {})
+
+
+def test_a_window_that_is_not_used_is_none() -> None:
+    refuse_other_model({**LLAMA, "sliding_window": None}, {**LLAMA, "use_sliding_window": False})
+    with pytest.raises(AdapterMismatch, match="sliding_window None"):
+        refuse_other_model({**LLAMA, "sliding_window": None}, {**LLAMA, "use_sliding_window": True})
+
+
+def test_tied_embeddings_are_another_model_but_for_the_text_part_of_a_multimodal_one() -> None:
+    tied = {**LLAMA, "tie_word_embeddings": True}
+    with pytest.raises(AdapterMismatch, match="tie_word_embeddings True"):
+        refuse_other_model(tied, LLAMA)
+    refuse_other_model({"text_config": tied}, {"text_config": LLAMA})
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from influence.checkpoint_files.adapters.folders import choose_files
-from influence.checkpoint_files.adapters.training_notes import NOTE_FILES, TrainingNotes, read_notes
-from influence.checkpoint_files.task.trained_as import find_loss_doubts, settle_task
+from influence.checkpoint_files.adapters.plain_notes import NOTE_FILES
+from influence.checkpoint_files.adapters.training_notes import TrainingNotes, read_notes
+from influence.checkpoint_files.task.trained_as import find_loss_doubts, read_recipe, settle_task
+from influence.contracts.checkpoint import TrainingRecord
 from influence.errors import TaskMismatch
 
 CARD = "---\nbase_model: x/y\ntags:\n- base_model:adapter:x/y\n{tags}\n---\n# Model\n- sft\n"
@@ -40,6 +42,7 @@ def history(*names: str) -> dict[str, Any]:
         ({"args": {"rlhf_type": "orpo"}}, "orpo"),
         ({"args": {"rlhf_type": "rm"}, "card": card("dpo")}, "reward"),
         ({"settings": "stage: kto\npref_beta: 0.1\n"}, "kto"),
+        ({"card": card("axolotl") + "axolotl config\n```yaml\nbase_model: x\nrl: kto\nrl_beta: 0.2\n```\n"}, "kto"),
         ({"state": history("rewards/chosen", "rewards/rejected", "rewards/margins")}, "pairs"),
         ({"state": history("rewards/chosen", "rewards/rejected", "kl")}, "kto"),
         ({"state": history("log_odds_ratio", "rewards/chosen")}, "orpo"),
@@ -121,7 +124,24 @@ def test_the_usual_loss_is_taken_and_its_beta_told(tmp_path: Path) -> None:
     usual = {"loss_type": "sigmoid", "label_smoothing": 0.0, "rpo_alpha": None, "f_divergence_type": "reverse_kl"}
     notes = notes_of(tmp_path, args={"rlhf_type": "dpo", "beta": 0.5, **usual})
     assert settle_task(None, notes) == DPO
-    assert ["beta 0.5" in said for said in find_loss_doubts(DPO, notes)] == [True]
+    assert list(find_loss_doubts(DPO, notes)) == []
+    found = read_recipe(tmp_path)
+    assert found.identity() == {"beta": 0.5}
+    assert found.describe() == TrainingRecord(files=("args.json",), trainer="ms-swift", way="dpo", beta=0.5)
+
+
+def test_what_a_card_leaves_open_is_said_with_what_is_taken(tmp_path: Path) -> None:
+    (said,) = find_loss_doubts(DPO, notes_of(tmp_path, card=card("trl", "dpo")))
+    assert "training_args.bin" in said
+    assert "loss_type 'sigmoid'" in said
+    (said,) = find_loss_doubts("pairwise_reward", notes_of(tmp_path, card=card("reward-trainer")))
+    assert "center_rewards_coefficient" in said
+
+
+def test_variants_that_axolotl_quotes_in_its_card_are_refused_by_name(tmp_path: Path) -> None:
+    quoted = "axolotl config\n```yaml\nrl: dpo\nrl_beta: 0.2\ndpo_label_smoothing: 0.1\n```\n"
+    with pytest.raises(TaskMismatch, match=r"label_smoothing 0\.1"):
+        settle_task(None, notes_of(tmp_path, card=card("axolotl", "dpo") + quoted))
 
 
 def test_a_task_of_another_loss_than_that_of_training_is_refused() -> None:

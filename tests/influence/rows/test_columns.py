@@ -7,6 +7,7 @@ import pytest
 
 from influence.errors import ColumnsAmbiguous, ColumnsUnmatched, DatainfError, InvalidRequest
 from influence.rows.columns import choose_columns
+from influence.rows.unfit.shapes import Types
 
 GUESSED = [
     (
@@ -107,6 +108,25 @@ def test_the_suggestion_goes_by_words_in_the_names() -> None:
     with pytest.raises(ColumnsUnmatched) as caught:
         choose_columns(["n", "customer_text", "true_label"])
     assert columns_in(caught.value) == {"text": "customer_text", "label": "true_label"}
+
+
+def test_a_lone_text_beside_figures_is_not_suggested_as_all_of_a_row() -> None:
+    types: Types = {"comment_text": frozenset({"text"}), "toxic": frozenset({"number"}), "id": frozenset({"number"})}
+    with pytest.raises(ColumnsUnmatched) as caught:
+        choose_columns(["id", "comment_text", "toxic"], types=types)
+    assert caught.value.extra["suggestion"] is None
+    with pytest.raises(ColumnsUnmatched) as caught:
+        choose_columns(["id", "comment_text"], types=types)
+    assert caught.value.extra["suggestion"] == {"text": "comment_text"}
+
+
+def test_a_context_that_may_have_been_read_is_said_beside_the_mapping_without_it() -> None:
+    with pytest.raises(ColumnsAmbiguous) as caught:
+        choose_columns(["context", "question", "answer"])
+    assert "Where training read 'context' as well" in caught.value.hint
+    with pytest.raises(ColumnsAmbiguous) as caught:
+        choose_columns(["instruction", "input", "output", "text"])
+    assert "as well" not in caught.value.hint
 
 
 def test_named_columns_win_over_every_guess() -> None:

@@ -186,3 +186,13 @@ def test_a_number_to_predict_is_written_with_a_point() -> None:
     with pytest.raises(BrokenRow) as caught:
         list(normalise_rows(rows, columns, text_types={}))
     assert "a point" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_said"),
+    [([1, 2, 3], True), ([2, 1], True), ([1, 5], True), ([0, 1], False), ([1, 1], False), ([2, 3], False)],
+)
+def test_class_numbers_that_begin_with_one_are_said(labels: list[int], is_said: bool) -> None:
+    rows = labelled(labels)
+    assert [row["label"] for row in rows] == labels
+    assert [problem.code == "labels_from_one" for problem in rows.problems] == [True] * is_said

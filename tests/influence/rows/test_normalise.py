@@ -286,3 +286,16 @@ def test_a_row_without_its_class_is_named(missing: Any) -> None:
     with pytest.raises(BrokenRow, match="Row 1: column 'group' holds nothing") as caught:
         list(normalised(rows, {"class": "group"}))
     assert caught.value.extra["row_index"] == 1
+
+
+@pytest.mark.parametrize(
+    "row", [{"instruction": "i", "input": "x", "output": "o"}, {"instruction": "i", "output": "o"}]
+)
+def test_prompts_that_are_made_by_a_recipe_are_said(row: dict[str, Any]) -> None:
+    rows = normalised([row])
+    list(rows)
+    (made,) = rows.problems
+    assert (made.code, made.names) == ("prompts_made", tuple(name for name in row if name != "output"))
+    plain = normalised([{"prompt": "p", "completion": "c"}])
+    list(plain)
+    assert plain.problems == ()

@@ -11,6 +11,11 @@ from influence.rows.values import kind_of_value
 
 ASK = {"role": "user", "content": "q"}
 GOOD, BAD = ({"role": "assistant", "content": text} for text in "ab")
+SAID, SAYS_GOOD, SAYS_BAD = (
+    {"from": "human", "value": "q"},
+    {"from": "gpt", "value": "a"},
+    {"from": "gpt", "value": "b"},
+)
 TEXTS: dict[str, Any] = {"prompt": "q", "chosen": "a", "rejected": "b"}
 TALK: dict[str, Any] = {"prompt": [ASK], "chosen": [GOOD], "rejected": [BAD]}
 
@@ -32,6 +37,11 @@ def read(row: dict[str, Any], wanted: dict[str, str] | None = None) -> dict[str,
         ({**TEXTS, "margin": 2}, {**TEXTS, "margin": 2.0}),
         (TALK, TALK),
         ({"chosen": [ASK, GOOD], "rejected": [ASK, BAD]}, TALK),
+        ({"messages": [ASK], "chosen": GOOD, "rejected": BAD}, TALK),
+        ({"conversations": [SAID], "chosen": SAYS_GOOD, "rejected": SAYS_BAD}, TALK),
+        ({**TALK, "system": "s"}, {**TALK, "prompt": [{"role": "system", "content": "s"}, ASK]}),
+        ({**TALK, "system": ""}, TALK),
+        ({**TEXTS, "system": None}, TEXTS),
     ],
 )
 def test_pairs_are_read_as_trl_reads_them(row: dict[str, Any], found: dict[str, Any]) -> None:
@@ -56,7 +66,8 @@ def test_tools_go_with_messages() -> None:
         {"prompt": "q", "chosen": "a", "rejected": "b", "margin": "wide"},
         {"prompt": "q", "chosen": "a", "rejected": "b", "system": "s"},
         {"prompt": "q", "chosen": "a", "rejected": "b", "history": [["x", "y"]]},
-        {"messages": [ASK], "chosen": GOOD, "rejected": BAD},
+        {"messages": [ASK], "chosen": GOOD, "rejected": GOOD},
+        {"messages": [ASK], "chosen": GOOD, "rejected": "no"},
     ],
 )
 def test_what_is_no_pair_is_refused(row: dict[str, Any]) -> None:

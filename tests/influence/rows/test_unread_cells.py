@@ -67,13 +67,23 @@ def test_pairs_that_rerankers_read_are_read_whole(first: str, second: str) -> No
     assert (row["text"], row["text_pair"]) == ("q", "d")
 
 
-@pytest.mark.parametrize("name", ["choices", "options", "rationale", "thought"])
+@pytest.mark.parametrize("name", ["choices", "options", "rationale", "thought", "Complex_CoT", "deepseek_reasoning"])
 def test_what_an_answer_may_have_been_written_with_is_never_passed_over(name: str) -> None:
     with pytest.raises(ColumnsAmbiguous, match=f"'{name}'"):
         read({**ANSWER, name: ["a", "b"]})
 
 
-@pytest.mark.parametrize("name", ["system", "history", "instruction", "context"])
+@pytest.mark.parametrize("row", [ANSWER, TALK, {"text": "t"}])
+def test_what_was_thought_is_left_out_by_name_and_numbers_about_it_are_not_meant(row: dict[str, Any]) -> None:
+    with pytest.raises(ColumnsAmbiguous) as caught:
+        read({**row, "Complex_CoT": "let me see"})
+    assert '"complex_cot": ""' in caught.value.hint
+    left_out = read({**row, "Complex_CoT": "let me see"}, {"complex_cot": ""})
+    assert left_out["metadata"] == {"Complex_CoT": "let me see"}
+    assert read({**row, "reasoning_tokens": 12, "has_reasoning": True})["metadata"]
+
+
+@pytest.mark.parametrize("name", ["history", "instruction", "context"])
 def test_context_beside_pairs_is_sent_among_their_messages(name: str) -> None:
     with pytest.raises(ColumnsAmbiguous) as caught:
         read({**PAIR, name: "be nice"})

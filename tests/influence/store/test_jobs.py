@@ -1,5 +1,6 @@
 """A job's life and what it reports."""
 
+from influence.store import keys
 from influence.store.store import Store
 
 
@@ -31,6 +32,21 @@ def test_a_final_job_never_changes_again(store: Store) -> None:
     assert not store.jobs.start("job_1")
     assert store.jobs.require("job_1").state == "cancelled"
     assert store.jobs.is_cancelled("job_1")
+
+
+def test_a_count_of_ends_that_is_no_number_begins_anew_and_no_work_fails_for_it(store: Store) -> None:
+    store.connections.state.hset(keys.counters(), "ended index succeeded none", "x1")
+    store.jobs.create("job_1", "index", "idx_1", "/v1/indexes/idx_1")
+    assert store.jobs.succeed("job_1")
+    assert store.jobs.require("job_1").state == "succeeded"
+    assert {found.name: found.value for found in store.counters.read()}["ended"] == 1
+
+
+def test_a_count_of_attempts_that_is_no_number_is_taken_back_without_harm(store: Store) -> None:
+    store.jobs.create("job_1", "index", "idx_1", "/v1/indexes/idx_1")
+    store.connections.state.hset(keys.job("job_1"), "attempts:0", "x1")
+    store.jobs.forget_attempt("job_1", 0)
+    assert store.jobs.count_attempt("job_1", 0) == 1
 
 
 def test_a_job_that_is_gone_counts_as_cancelled(store: Store) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.answered import present
 from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, idle_runtime, running_worker, submit_index
 from support.tiny import TinyCheckpoint
@@ -69,6 +70,17 @@ def test_a_shard_that_kills_its_workers_fails_the_build(
         job = finished(store, planned.job_id)
     assert (job.state, job.error["code"]) == ("failed", "worker_died")
     assert "Shard 1 was begun 5 times" in job.error["detail"]
+
+
+@pytest.mark.parametrize("garbled", [b"x1", b"", b"-3", b"\xff", "\uff11".encode(), b"9" * 19, b"9" * 40])
+def test_a_count_that_is_no_number_fails_by_name_instead_of_being_tried_for_ever(
+    store: Store, idle: Runtime, planned: Index, garbled: bytes
+) -> None:
+    store.connections.state.hset(keys.job(planned.job_id), "attempts:1", garbled)
+    work_on(idle, INDEX, compute_shard, index_id=planned.id, job_id=planned.job_id, shard=1)
+    job = store.jobs.require(planned.job_id)
+    assert (job.state, present(job.error)["code"]) == ("failed", "record_damaged")
+    assert "piece 1" in present(job.error)["detail"]
 
 
 def test_deaths_stay_counted_through_orderly_ends(store: Store, idle: Runtime, planned: Index) -> None:

@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from support.tiny import LABELS, make_plain
 from transformers import AutoModelForSequenceClassification
 
+from app.intake.plain import accept_plain
+from influence.checkpoint_files.base_files import BaseFiles
+from influence.checkpoint_files.base_models import BaseModels
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import now
 from influence.contracts.index import GradientSettings
@@ -93,3 +97,20 @@ def test_it_cannot_be_trained_anew(plain: Path) -> None:
             seed=0,
             dropout=0.0,
         )
+
+
+def test_an_adapter_that_lies_in_the_models_folder_is_not_put_on_it_again(plain: Path, tmp_path: Path) -> None:
+    """As where an adapter was merged and the result saved to the adapter's own folder."""
+    model = AutoModelForSequenceClassification.from_pretrained(plain)
+    adapted = get_peft_model(model, LoraConfig(r=2, target_modules=["query"], init_lora_weights=False))
+    adapted.save_pretrained(tmp_path / "merged")
+    expected = adapted.eval()(input_ids=IDS).logits
+    adapted.merge_and_unload().save_pretrained(tmp_path / "merged")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(plain / name, tmp_path / "merged" / name)
+    loaded = load(checkpoint_of(tmp_path / "merged", "classifier"))
+    torch.testing.assert_close(loaded.model(input_ids=IDS).logits, expected, rtol=1e-5, atol=1e-5)
+    base = BaseModels(aliases={}, allowed_roots=[tmp_path]).resolve(str(tmp_path / "merged"))
+    assert "holds an adapter" in "".join(accept_plain(base, ["classifier"]).warnings)
+    assert [*BaseFiles(tmp_path / "merged").find_doubts(tmp_path / "merged")] == []
+    assert [*BaseFiles(plain).find_doubts()] == []

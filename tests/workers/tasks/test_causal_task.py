@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from support.uploads.chat_tasks import CHATML, MARKED, REWRITING, TALK, make_task, make_tokenizer, supervised_text
+from tokenizers.processors import TemplateProcessing
 from transformers import ByT5Tokenizer, LlamaConfig, LlamaForCausalLM
 
 from influence.errors import RowMasked, RowsRefused, RowsUnfit, RowTooLong
@@ -55,6 +56,21 @@ def test_tokenizer_without_offsets_reads_prompt_and_completion_apart() -> None:
     (encoded,) = task.tokenise([{"id": "r", "prompt": "ab", "completion": "cd"}])
     assert ByT5Tokenizer().decode(encoded.inputs["input_ids"]) == "abcd</s>"
     assert [label != IGNORED for label in encoded.labels] == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize("row", [{"text": "<bos>ab"}, {"prompt": "<bos>a", "completion": "b"}])
+def test_a_text_that_says_its_beginning_itself_is_not_begun_twice(row: dict[str, Any]) -> None:
+    tokenizer = make_tokenizer(template="{{ bos_token }}{{ messages[0].content }}")
+    tokenizer.add_special_tokens({"bos_token": "<bos>"})
+    start = [("<bos>", tokenizer.bos_token_id)]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<bos> $A", special_tokens=start)
+    task = make_task(tokenizer, scope="all")
+    with pytest.raises(RowsUnfit, match="begin with '<bos>'") as caught:
+        task.tokenise([{"id": "r", **row}])
+    assert "removeprefix('<bos>')" in caught.value.hint
+    bare = {name: text.removeprefix("<bos>") for name, text in row.items()}
+    talk = {"messages": [{"role": "user", "content": "ab"}]}
+    assert task.render(bare).tokens[:2] == task.render(talk).tokens[:2] == ("<bos>", "a")
 
 
 def test_plain_text_carries_loss_everywhere() -> None:

@@ -157,7 +157,20 @@ class CausalLM:
                 hint="Send loss 'all', send rows as prompt and completion, or use a base model whose chat template "
                 "marks the assistant's part with {% generation %}.",
             )
+        self._refuse_two_starts(rows, texts)
         return texts
+
+    def _refuse_two_starts(self, rows: Sequence[Row], texts: Sequence[SupervisedText]) -> None:
+        found = [id_of(row) for row, text in zip(rows, texts, strict=True) if self._supervisor.begins_twice(row, text)]
+        if found:
+            start = self._encoder.tokenizer.bos_token
+            refuse_rows(
+                RowsUnfit,
+                found,
+                f"that begin with {start!r}, which the tokenizer writes before every text: it would stand there twice",
+                hint=f"Send the texts without it, text.removeprefix({start!r}); or the conversations that they were "
+                "rendered from, as 'messages'.",
+            )
 
     def _answer(self, model: torch.nn.Module, row: Row) -> Prediction | None:
         try:

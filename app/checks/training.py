@@ -1,0 +1,44 @@
+"""Where an index takes gradients of another loss, or of other tokens, than its checkpoint's files say of training."""
+
+from collections.abc import Iterator
+
+from influence.checkpoint_files.adapters.training_settings import TALKING
+from influence.contracts.checkpoint import Checkpoint, TrainingRecord
+from influence.contracts.dataset import COMPLETION, Dataset
+from influence.contracts.index import GradientSettings
+
+
+def find_differences(checkpoint: Checkpoint, dataset: Dataset, gradients: GradientSettings) -> Iterator[str]:
+    """In sentences, each with what to send where training is to be followed."""
+    training = checkpoint.training
+    if training is None:
+        return
+    files = " and ".join(training.files)
+    yield from _loss_differences(training, dataset, gradients, files)
+    if None not in (training.beta, gradients.beta) and training.beta != gradients.beta:
+        yield f"{files} says that training had beta {training.beta:g}, and this index has {gradients.beta:g}."
+    if training.max_length not in (None, gradients.max_length):
+        yield (
+            f"{files} says that training cut rows at {training.max_length} tokens, and this index cuts them at "
+            f"{gradients.max_length}: longer rows are others than those trained on. 'max_length' sets it."
+        )
+    if training.trainer in TALKING and dataset.statistics.get("prompt_template") == "alpaca":
+        yield (
+            f"{training.trainer} reads instruction and input as a user's turn through the model's chat template; here "
+            "they were put into the prompt of the Stanford Alpaca recipe, other tokens than those trained on. Send the "
+            "rows as 'messages': the user's content is the instruction, a line break and the input, the assistant's is "
+            "the output."
+        )
+
+
+def _loss_differences(
+    training: TrainingRecord, dataset: Dataset, gradients: GradientSettings, files: str
+) -> Iterator[str]:
+    # Of a row with one answer the assistant's part is its completion.
+    is_completion = dataset.kind == COMPLETION.name and training.loss == "assistant"
+    said, taken = "completion" if is_completion else training.loss, gradients.loss
+    if None not in (said, taken) and said != taken:
+        yield (
+            f"{files} says that in training the loss fell on {said!r}, and here it falls on {taken!r}: send rows and "
+            "'loss' as in training."
+        )

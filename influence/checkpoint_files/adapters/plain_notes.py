@@ -1,0 +1,78 @@
+"""The plain text that trainers leave beside an adapter, as fields: JSON, YAML by the line, a model card.
+
+Only single values are needed of any of it; what has another form says nothing.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+STATE_FILE = "trainer_state.json"
+ARGUMENTS, SETTINGS, CARD = "args.json", "training_args.yaml", "README.md"
+#: The files with the most bytes that each is read with: a larger one says nothing.
+NOTE_FILES = {ARGUMENTS: 1 << 20, SETTINGS: 1 << 20, CARD: 1 << 20, STATE_FILE: 8 << 20}
+_TAG = re.compile(r"-\s*['\"]?([A-Za-z0-9_.:/-]{1,200})['\"]?")
+_SETTING = re.compile(r"([a-z_]{1,64}):\s*([^\s#][^#]{0,200})(?:#.*)?")
+_WORDS = {"true": True, "false": False, "null": None, "~": None}
+Found = TypeVar("Found")
+
+
+def read_first(folder: Path, readers: Mapping[str, Callable[[str], Found | None]]) -> Found | None:
+    """What the first of the files says, by its reader; None where none says anything."""
+    return next((found for name in NOTE_FILES if (found := _read(folder / name, readers.get(name))) is not None), None)
+
+
+def _read(file: Path, reader: Callable[[str], Found | None] | None) -> Found | None:
+    if reader is None or not file.is_file() or file.stat().st_size > NOTE_FILES[file.name]:
+        return None
+    return reader(file.read_bytes().decode("utf-8", errors="replace"))
+
+
+def load_object(content: str) -> dict[str, Any]:
+    """A JSON object; an empty one for anything else."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def load_lines(content: str) -> dict[str, Any]:
+    """Fields of YAML that stand on a line of their own, not inside others."""
+    lines = (_SETTING.fullmatch(line.rstrip()) for line in content.splitlines())
+    return {line[1]: _scalar(line[2]) for line in lines if line}
+
+
+def list_tags(card: str) -> Iterator[str]:
+    """What a model card is tagged with, in lower case."""
+    opening = card.split("\n---", 1)[0] if card.startswith("---") else ""
+    for line in opening.splitlines():
+        if found := _TAG.fullmatch(line.strip()):
+            yield found[1].lower()
+
+
+def load_block(card: str) -> dict[str, Any]:
+    """Fields of the YAML in which a card quotes its trainer's settings (Axolotl)."""
+    _, _, quoted = card.partition("axolotl")
+    _, opened, rest = quoted.partition("```yaml")
+    return load_lines(rest.partition("```")[0]) if opened else {}
+
+
+def load_bullets(card: str) -> dict[str, Any]:
+    """Hyperparameters that a card lists one by one (transformers)."""
+    _, _, listed = card.partition("### Training hyperparameters")
+    bullets = (line.strip().removeprefix("- ") for line in listed.splitlines() if line.lstrip().startswith("- "))
+    return load_lines("\n".join(bullets))
+
+
+def _scalar(text: str) -> Any:
+    """A value of YAML as far as it is needed: a number, true, false, null, or the text itself."""
+    bare = text.strip().strip("'\"")
+    if bare.lower() in _WORDS:
+        return _WORDS[bare.lower()]
+    try:
+        return float(bare)
+    except ValueError:
+        return bare

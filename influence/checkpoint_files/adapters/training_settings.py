@@ -1,0 +1,151 @@
+"""Settings of training that change a row's loss or what is read of it, as far as trainers leave them in plain text.
+
+                where                               what
+ms-swift        args.json                           loss_scale, max_length, label_smoothing_factor, loss_type, ...
+LLaMA-Factory   training_args.yaml                  train_on_prompt, mask_history, cutoff_len, packing, ...
+Axolotl         README.md, which quotes the config  train_on_inputs, sequence_len, label_smoothing_factor, ...
+transformers    README.md, hyperparameters          label_smoothing_factor
+
+What a request can say (the loss's scope, the length) is taken where it says nothing; what no loss here has is named.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from influence.checkpoint_files.adapters.plain_notes import (
+    ARGUMENTS,
+    CARD,
+    SETTINGS,
+    list_tags,
+    load_block,
+    load_bullets,
+    load_lines,
+    load_object,
+    read_first,
+)
+from influence.contracts.common import LossScope
+
+#: Trainers that read Alpaca's columns as a user's turn, through the model's own chat template.
+TALKING = ("LLaMA-Factory", "ms-swift")
+#: ms-swift's names of where the loss falls; its others weigh parts of a turn.
+_SCALES: Mapping[str, LossScope] = {"default": "assistant", "last_round": "completion", "all": "all"}
+#: Parts of a loss that none here has, each with the values that leave it out.
+_PARTS: Mapping[str, tuple[Any, ...]] = {
+    "label_smoothing_factor": (0,),
+    "enable_dft_loss": (False,),
+    "use_dft_loss": (False,),
+    "moe_aux_loss_coef": (0,),
+    "router_aux_loss_coef": (0,),
+}
+#: Settings that an args.json of ms-swift has, and one of other tools does not.
+_OF_SWIFT = frozenset({"rlhf_type", "loss_scale", "swift_version", "quant_bits", "truncation_strategy"})
+_USUAL_LOSSES = (None, "", "cross_entropy", "nll")
+_NOISE = ("neftune_noise_alpha", "noisy_embedding_alpha")
+_MAX_TOKENS = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """What `file` says: the `trainer`; which tokens carried `loss`; at how many tokens rows were cut (`max_length`);
+    parts of the loss that are not scored, and what training did to rows beside, both in words."""
+
+    file: str
+    trainer: str | None = None
+    loss: LossScope | None = None
+    max_length: int | None = None
+    unscored: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+
+
+def read_training(folder: Path) -> TrainingSettings | None:
+    """What the files in a folder say of the training; None where they say nothing. A broken file says nothing."""
+    return read_first(folder, _READERS)
+
+
+def _of_arguments(content: str) -> TrainingSettings | None:
+    fields = load_object(content)
+    if not fields.keys() & _OF_SWIFT:
+        return None
+    scale = fields.get("loss_scale")
+    is_preference = bool(fields.get("rlhf_type"))
+    weighed = [f"loss_scale {scale!r}"[:80]] if isinstance(scale, str) and scale and scale not in _SCALES else []
+    kind = None if is_preference else fields.get("loss_type")
+    weighed += [f"loss_type {kind!r}"[:80]] if kind not in _USUAL_LOSSES else []
+    return _settings(
+        ARGUMENTS, "ms-swift", fields, _SCALES.get(str(scale)), length="max_length", unscored=tuple(weighed)
+    )
+
+
+def _of_settings(content: str) -> TrainingSettings | None:
+    fields = load_lines(content)
+    if not isinstance(fields.get("stage"), str):
+        return None
+    loss: LossScope = (
+        "all"
+        if fields.get("train_on_prompt") is True or fields["stage"] == "pt"
+        else "completion"
+        if fields.get("mask_history") is True
+        else "assistant"
+    )
+    is_joined = fields.get("packing") is True and fields.get("neat_packing") is not True
+    beside = ("packing, so that rows read those before them in the same sequence",) if is_joined else ()
+    return _settings(SETTINGS, "LLaMA-Factory", fields, loss, length="cutoff_len", beside=beside)
+
+
+def _of_card(content: str) -> TrainingSettings | None:
+    tags = set(list_tags(content))
+    fields = load_block(content)
+    if "axolotl" in tags or fields:
+        stated = fields.get("train_on_inputs")
+        loss: LossScope | None = "all" if stated is True else "assistant" if stated is False else None
+        return _settings(CARD, "Axolotl", fields, loss, length="sequence_len")
+    listed = load_bullets(content)
+    trainer = next((name for tag, name in _TRAINERS.items() if tag in tags), None)
+    found = _settings(CARD, trainer, listed, None, length="")
+    return found if trainer or found.unscored or found.beside else None
+
+
+_TRAINERS = {"llama-factory": "LLaMA-Factory", "unsloth": "Unsloth", "trl": "TRL"}
+_READERS: Mapping[str, Callable[[str], TrainingSettings | None]] = {
+    ARGUMENTS: _of_arguments,
+    SETTINGS: _of_settings,
+    CARD: _of_card,
+}
+
+
+def _settings(
+    file: str,
+    trainer: str | None,
+    fields: Mapping[str, Any],
+    loss: LossScope | None,
+    *,
+    length: str,
+    unscored: tuple[str, ...] = (),
+    beside: tuple[str, ...] = (),
+) -> TrainingSettings:
+    tokens = fields.get(length)
+    is_length = isinstance(tokens, int | float) and not isinstance(tokens, bool) and 0 < tokens < _MAX_TOKENS
+    return TrainingSettings(
+        file=file,
+        trainer=trainer,
+        loss=loss,
+        max_length=int(tokens) if is_length and tokens is not None else None,
+        unscored=(*unscored, *_parts(fields)),
+        beside=(*beside, *_noise(fields)),
+    )
+
+
+def _parts(fields: Mapping[str, Any]) -> Iterator[str]:
+    for name, usual in _PARTS.items():
+        value = fields.get(name)
+        if isinstance(value, int | float) and value not in usual:
+            yield f"{name} {value:g}" if not isinstance(value, bool) else name
+
+
+def _noise(fields: Mapping[str, Any]) -> Iterator[str]:
+    for name in _NOISE:
+        value = fields.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+            yield f"{name} {value:g}, noise that is left out here as dropout is"

@@ -1,0 +1,99 @@
+"""An index takes the loss that its checkpoint's files say of training, and says where a request takes another."""
+
+import json
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from influence.contracts.checkpoint import BaseModelRef, Checkpoint, TrainingRecord
+from influence.contracts.common import now
+from influence.store.store import Store
+
+TALK = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+ROWS: dict[str, dict[str, Any]] = {
+    "text": {"text": "t"},
+    "completion": {"prompt": "p", "completion": "c"},
+    "conversation": {"messages": TALK},
+    "alpaca": {"instruction": "i", "input": "x", "output": "o"},
+    "preference": {"prompt": "p", "chosen": "c", "rejected": "r"},
+}
+
+
+def ask(client: TestClient, store: Store, rows: str, training: dict[str, Any] | None, **fields: Any) -> dict[str, Any]:
+    """The index of rows of a kind, on a language model whose files say this of its training."""
+    record = None if training is None else TrainingRecord(files=("args.json",), **training)
+    made = Checkpoint(
+        id="ckpt_lm",
+        base_model=BaseModelRef(name="tiny", kind="hub", location="tiny"),
+        adapter={},
+        tensors=4,
+        task="direct_preference" if rows == "preference" else "causal_lm",
+        adapter_digest="a1",
+        parameters=1000,
+        training=record,
+        created_at=now(),
+    )
+    store.checkpoints.create(made)
+    sent = client.post("/v1/datasets", files={"file": ("rows.jsonl", json.dumps(ROWS[rows]))}).json()
+    body = {"checkpoint_id": made.id, "dataset_id": sent["id"], **fields}
+    answer = client.post("/v1/indexes", json=body)
+    assert answer.status_code == 202, answer.text
+    return dict(answer.json())
+
+
+@pytest.mark.parametrize(
+    ("rows", "trained", "asked", "taken", "is_said"),
+    [
+        ("conversation", None, None, "assistant", False),
+        ("conversation", "assistant", None, "assistant", False),
+        ("conversation", "all", None, "all", False),
+        ("conversation", "completion", None, "completion", False),
+        ("conversation", "all", "assistant", "assistant", True),
+        ("conversation", "assistant", "all", "all", True),
+        ("completion", "assistant", None, "completion", False),
+        ("completion", "all", None, "all", False),
+        ("completion", "assistant", "all", "all", True),
+        ("text", "assistant", None, "all", True),
+        ("text", "all", None, "all", False),
+    ],
+)
+def test_the_loss_falls_where_it_fell_in_training(
+    client: TestClient, store: Store, rows: str, trained: Any, asked: str | None, taken: str, is_said: bool
+) -> None:
+    index = ask(client, store, rows, {"loss": trained}, **({"loss": asked} if asked else {}))
+    assert index["spec"]["gradients"]["loss"] == taken
+    assert ["the loss fell on" in warning for warning in index["warnings"]] == [True] * is_said
+
+
+@pytest.mark.parametrize(
+    ("trained", "asked", "taken", "is_said"),
+    [(None, None, 0.1, False), (0.3, None, 0.3, False), (0.3, 0.3, 0.3, False), (0.3, 0.1, 0.1, True)],
+)
+def test_beta_is_that_of_training(
+    client: TestClient, store: Store, trained: float | None, asked: float | None, taken: float, is_said: bool
+) -> None:
+    index = ask(client, store, "preference", {"beta": trained}, **({"beta": asked} if asked else {}))
+    assert index["spec"]["gradients"]["beta"] == taken
+    assert ["had beta 0.3, and this index has 0.1" in warning for warning in index["warnings"]] == [True] * is_said
+
+
+@pytest.mark.parametrize(("asked", "is_said"), [(512, False), (128, True), (1024, True)])
+def test_another_length_than_that_of_training_is_said(
+    client: TestClient, store: Store, asked: int, is_said: bool
+) -> None:
+    index = ask(client, store, "text", {"max_length": 512}, max_length=asked)
+    assert ["cut rows at 512 tokens" in warning for warning in index["warnings"]] == [True] * is_said
+
+
+@pytest.mark.parametrize(("trainer", "is_said"), [("LLaMA-Factory", True), ("ms-swift", True), ("Axolotl", False)])
+def test_prompts_of_another_recipe_than_the_trainers_are_said(
+    client: TestClient, store: Store, trainer: str, is_said: bool
+) -> None:
+    index = ask(client, store, "alpaca", {"trainer": trainer})
+    assert ["Stanford Alpaca" in warning for warning in index["warnings"]] == [True] * is_said
+    assert ask(client, store, "conversation", {"trainer": trainer})["warnings"] == []
+
+
+def test_a_checkpoint_whose_files_say_nothing_has_nothing_to_differ_from(client: TestClient, store: Store) -> None:
+    assert ask(client, store, "alpaca", None, max_length=99)["warnings"] == []

@@ -1,0 +1,126 @@
+"""Settings of training that change a row's loss, as trainers leave them in plain text: taken, said or refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from influence.checkpoint_files.adapters.training_settings import TrainingSettings, read_training
+from influence.checkpoint_files.task.trained_as import read_recipe
+from influence.errors import TaskMismatch
+
+SWIFT: dict[str, Any] = {"rlhf_type": None, "loss_scale": "default", "loss_type": None, "max_length": 2048}
+SWIFT |= {"label_smoothing_factor": 0.0, "neftune_noise_alpha": None, "router_aux_loss_coef": 0.0, "packing": False}
+FACTORY = "stage: sft\ntemplate: llama3\ncutoff_len: 1024\n"
+AXOLOTL = "base_model: x/y\ndatasets:\n  - path: z\n    train_on_inputs: true\nsequence_len: 4096\n"
+CARD = "---\nlibrary_name: peft\ntags:\n- {tag}\n---\n# A model\n{body}"
+
+
+def axolotl(settings: str) -> str:
+    return CARD.format(tag="axolotl", body=f"axolotl version: `0.9`\n```yaml\n{AXOLOTL}{settings}\n```\n- adam")
+
+
+def hyperparameters(*lines: str, tag: str = "generated_from_trainer") -> str:
+    listed = "\n".join(f"- {line}" for line in ("learning_rate: 0.0002", *lines))
+    return CARD.format(tag=tag, body=f"### Training hyperparameters\n\nThe following:\n{listed}\n")
+
+
+def found_in(folder: Path, name: str, content: str | dict[str, Any]) -> TrainingSettings:
+    (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    found = read_training(folder)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "loss", "max_length"),
+    [
+        ("args.json", SWIFT, "assistant", 2048),
+        ("args.json", {**SWIFT, "loss_scale": "last_round"}, "completion", 2048),
+        ("args.json", {**SWIFT, "loss_scale": "all", "max_length": None}, "all", None),
+        ("training_args.yaml", FACTORY, "assistant", 1024),
+        ("training_args.yaml", FACTORY + "mask_history: true\n", "completion", 1024),
+        ("training_args.yaml", FACTORY + "train_on_prompt: true\n", "all", 1024),
+        ("training_args.yaml", "stage: pt\n", "all", None),
+        ("README.md", axolotl(""), None, 4096),
+        ("README.md", axolotl("train_on_inputs: false"), "assistant", 4096),
+        ("README.md", axolotl("train_on_inputs: true  # all"), "all", 4096),
+        ("README.md", hyperparameters(tag="trl"), None, None),
+    ],
+)
+def test_where_the_loss_fell_and_rows_were_cut_is_read(
+    tmp_path: Path, name: str, content: str | dict[str, Any], loss: str | None, max_length: int | None
+) -> None:
+    found = found_in(tmp_path, name, content)
+    assert (found.loss, found.max_length, found.unscored, found.beside) == (loss, max_length, (), ())
+    assert found.trainer
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "named"),
+    [
+        ("args.json", {**SWIFT, "label_smoothing_factor": 0.1}, "label_smoothing_factor 0.1"),
+        ("args.json", {**SWIFT, "loss_scale": "react"}, "loss_scale 'react'"),
+        ("args.json", {**SWIFT, "loss_type": "focal"}, "loss_type 'focal'"),
+        ("args.json", {**SWIFT, "enable_dft_loss": True}, "enable_dft_loss"),
+        ("args.json", {**SWIFT, "router_aux_loss_coef": 0.01}, "router_aux_loss_coef 0.01"),
+        ("training_args.yaml", FACTORY + "use_dft_loss: true\n", "use_dft_loss"),
+        ("training_args.yaml", FACTORY + "moe_aux_loss_coef: 0.001\n", "moe_aux_loss_coef"),
+        ("README.md", axolotl("label_smoothing_factor: 0.2"), "label_smoothing_factor 0.2"),
+        ("README.md", hyperparameters("label_smoothing_factor: 0.1"), "label_smoothing_factor 0.1"),
+    ],
+)
+def test_a_part_of_the_loss_that_is_not_scored_is_refused_until_the_task_is_asked_for(
+    tmp_path: Path, name: str, content: str | dict[str, Any], named: str
+) -> None:
+    found_in(tmp_path, name, content)
+    recipe = read_recipe(tmp_path)
+    with pytest.raises(TaskMismatch) as caught:
+        recipe.settle_task(None)
+    assert name in caught.value.detail
+    assert named in caught.value.detail
+    assert "'task'" in caught.value.hint
+    assert recipe.settle_task("causal_lm") == "causal_lm"
+    assert named in "".join(recipe.find_doubts("causal_lm"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "named"),
+    [
+        ("args.json", {**SWIFT, "neftune_noise_alpha": 5}, "neftune_noise_alpha 5"),
+        ("training_args.yaml", FACTORY + "packing: true\n", "packing"),
+        ("README.md", axolotl("neftune_noise_alpha: 5"), "neftune_noise_alpha 5"),
+    ],
+)
+def test_what_training_did_to_rows_beside_the_loss_is_said(
+    tmp_path: Path, name: str, content: str | dict[str, Any], named: str
+) -> None:
+    found_in(tmp_path, name, content)
+    recipe = read_recipe(tmp_path)
+    assert recipe.settle_task(None) is None
+    assert named in "".join(recipe.find_doubts("causal_lm"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("args.json", "[1"),
+        ("args.json", {"model_type": "x", "label_smoothing_factor": 0.1}),
+        ("training_args.yaml", "model: x\nlabel_smoothing_factor: 0.1\n"),
+        ("README.md", "# label_smoothing_factor: 0.1\n- label_smoothing_factor: 0.1\n"),
+        ("README.md", CARD.format(tag="lora", body="```yaml\ntrain_on_inputs: true\n```")),
+        ("README.md", hyperparameters()),
+    ],
+)
+def test_files_of_other_tools_and_broken_ones_say_nothing(
+    tmp_path: Path, name: str, content: str | dict[str, Any]
+) -> None:
+    (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    assert read_training(tmp_path) is None
+    assert read_recipe(tmp_path).describe() is None
+    assert read_recipe(tmp_path).identity() == {}
+
+
+def test_packing_that_keeps_rows_apart_says_nothing(tmp_path: Path) -> None:
+    assert found_in(tmp_path, "training_args.yaml", FACTORY + "packing: true\nneat_packing: true\n").beside == ()
