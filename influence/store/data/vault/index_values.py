@@ -85,7 +85,7 @@ class IndexValues:
             table = ValueTable(build=build, values=tuple(stored), commits=dict(commits), manifest=dict(manifest))
             _write_whole(made / TABLE, seal(table.model_dump_json()).encode())
             self.folders.keep(made, build)
-        self._tables.forget(lambda kept: kept == build)
+        self._forget(build)
         return stored[-1].stop if stored else 0
 
     def table(self, build: str) -> ValueTable | None:
@@ -108,8 +108,11 @@ class IndexValues:
         for build in builds:
             if build != spared:
                 self.folders.remove(build)
-                self._tables.forget(lambda kept, gone=build: kept == gone)
-                self._pages.forget(lambda kept, gone=build: kept[0] == gone)
+                self._forget(build)
+
+    def _forget(self, build: str) -> None:
+        self._tables.forget(lambda kept: kept == build)
+        self._pages.forget(lambda kept: kept[0] == build)
 
     def _open(self, build: str) -> _Opened | None:
         opened = self._tables.get(build, lambda: self._read_table(build))
