@@ -169,14 +169,14 @@ def write_page(work: Path) -> None:
         if not (folder / "report.md").is_file():
             continue
         command = shlex.join(["datainf", *experiment.arguments(Path("../shared"))])
-        parts += [f"## {experiment.title}", f"```\n{command}\n```", _body(folder)]
+        parts += [f"## {experiment.title}", f"```\n{command}\n```", body_of(folder)]
         if experiment.picture is not None:
             shutil.copy(folder / f"{experiment.picture}.svg", pictures / f"{experiment.name}.svg")
             parts.append(f"![{experiment.title}](evaluations/{experiment.name}.svg)")
     _PAGE.write_text("\n\n".join(parts) + "\n", "utf-8")
 
 
-def _body(folder: Path) -> str:
+def body_of(folder: Path) -> str:
     """A report without its heading, ids and pictures, its own headings one level down."""
     finished = json.loads((folder / "report.json").read_text("utf-8"))["finished_at"][:10]
     lines = (folder / "report.md").read_text("utf-8").splitlines()[4:]

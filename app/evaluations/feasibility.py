@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from app.checks.compatibility import check_compatible
 from app.checks.test_points import check_row_indexes
-from influence.contracts.dataset import COMPLETION, Dataset
+from influence.contracts.dataset import COMPLETION, IMAGE_CAPTION, Dataset
 from influence.contracts.evaluation import (
     MAX_PIECES,
     EvaluationRequest,
@@ -23,6 +23,8 @@ MIN_TRAINING_ROWS = 8
 #: One row of so many is held out where no evaluation rows are named.
 HELD_OUT_EVERY = 10
 _NAMED = 20
+#: Kinds of rows with a class beside what the model reads.
+_WITH_CLASSES = (COMPLETION.name, IMAGE_CAPTION.name)
 
 
 def check_source(request: EvaluationRequest) -> None:
@@ -78,9 +80,11 @@ def _refuse_without_effect(request: EvaluationRequest, choice: MethodChoice) -> 
     why = ""
     if request.index_id is not None:
         ignored, why = (
-            ("storage", "rank", "checkpoints", "epochs"),
+            ("storage", "rank", "checkpoints", "epochs", "measurement"),
             "an index answers from what it keeps, at its own checkpoint",
         )
+    elif request.compares_classes and "measurement" in choice.model_fields_set:
+        ignored, why = ("measurement",), "scores by the loss and by the square are both shown"
     elif not request.sums_checkpoints:
         ignored, why = ("checkpoints", "epochs"), "only the end of the training is scored"
     if given := [name for name in ignored if name in choice.model_fields_set]:
@@ -110,6 +114,7 @@ def check_indexed_methods(request: EvaluationRequest, index: Index) -> None:
 def check_rows(store: Store, request: EvaluationRequest, subject: Subject, dataset: Dataset) -> None:
     """Raise NotFound, RowsRefused or InvalidRequest where rows are too few or of the wrong kind for the experiment."""
     _check_flips(request, subject, dataset)
+    _check_measurements(request, subject)
     if request.compares_classes:
         _check_classes(request, dataset)
     tested = request.evaluation_dataset_id
@@ -127,10 +132,20 @@ def _check_flips(request: EvaluationRequest, subject: Subject, dataset: Dataset)
         )
 
 
+def _check_measurements(request: EvaluationRequest, subject: Subject) -> None:
+    if TASKS[subject.task].is_pipeline:
+        return
+    if named := [choice.title for choice in request.methods or () if choice.measurement != "loss"]:
+        raise InvalidRequest(
+            f"'{named[0]}' measures what a diffusion model makes, and the task is '{subject.task}'.",
+            hint="Leave 'measurement' out of 'methods'.",
+        )
+
+
 def _check_classes(request: EvaluationRequest, dataset: Dataset) -> None:
     if request.loss is not None:
         raise InvalidRequest(
-            "This experiment compares the loss on the completion with the loss on the prompt.",
+            "This experiment compares two losses: of text those on the completion and on the prompt.",
             hint="Leave 'loss' out: both are shown.",
         )
     _require_classes(dataset)
@@ -139,9 +154,9 @@ def _check_classes(request: EvaluationRequest, dataset: Dataset) -> None:
 
 
 def _require_classes(dataset: Dataset) -> None:
-    if dataset.kind != COMPLETION.name or "row_classes" not in dataset.statistics:
+    if dataset.kind not in _WITH_CLASSES or "row_classes" not in dataset.statistics:
         raise RowsUnfit(
-            f"The rows of {dataset.id} have no class names beside prompt and completion.",
+            f"The rows of {dataset.id} have no class names beside prompt and completion, or image and text.",
             hint='Send the rows again with the column that names their class: columns={"class": "..."}.',
             extra={"kind": dataset.kind, "columns": dataset.columns},
         )

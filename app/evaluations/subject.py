@@ -6,6 +6,7 @@ from app.checks.base_model import resolve_base_model
 from app.checks.readiness import require_ready
 from app.http.context import Context
 from influence.checkpoint_files.base_files import BaseFiles
+from influence.checkpoint_files.bases.pipelines import is_pipeline
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.evaluation import (
@@ -37,6 +38,7 @@ def subject_of_index(context: Context, request: Experiment, index_id: str) -> tu
     checkpoint = context.store.checkpoints.require(index.spec.checkpoint_id)
     _require_training(TASKS[checkpoint.task])
     _require_retrainable(request, checkpoint)
+    _require_loss(request, index)
     subject = Subject(
         task=checkpoint.task,
         base_model=checkpoint.base_model,
@@ -53,6 +55,16 @@ def _require_training(task: TaskDeclaration) -> None:
         raise TaskMismatch(
             f"Evaluations train models anew, which is not offered for task '{task.name}'.",
             hint="Judge an index of such a model by queries about rows whose source you know, or by groups.",
+        )
+
+
+def _require_loss(request: Experiment, index: Index) -> None:
+    """Raise InvalidRequest where scores of no loss would be scaled to changes of one."""
+    diffusion = index.spec.gradients.diffusion
+    if request.needs_index and diffusion is not None and not diffusion.is_loss:
+        raise InvalidRequest(
+            f"Scores of {index.id} are gradients of no loss, so there is no factor to a change of one.",
+            hint="Calibrate an index with 'measurement' and 'timestep_weighting' left out, or ask for 'lds'.",
         )
 
 
@@ -82,10 +94,12 @@ def subject_of_rows(context: Context, request: Experiment, dataset_id: str) -> t
     _require_training(training_task(dataset.kind))
     base = None if request.base_model is None else resolve_base_model(context, request.base_model, request.revision)
     task = training_task(dataset.kind, _architectures(base))
+    if base is not None:
+        _require_pipeline(task, base)
     if task.head is None:
-        if request.base_model is None and not request.compares_classes:
+        if request.base_model is None and (task.is_pipeline or not request.compares_classes):
             raise InvalidRequest(
-                "A language model is trained many times over, and no base model is named.",
+                "A model is trained many times over, and no base model is named.",
                 hint="Name an alias, path or hub id in 'base_model'.",
             )
         return Subject(task=task.name, base_model=base, dataset_id=dataset.id), dataset
@@ -106,9 +120,22 @@ def subject_of_rows(context: Context, request: Experiment, dataset_id: str) -> t
     return subject, dataset
 
 
+def _require_pipeline(task: TaskDeclaration, base: BaseModelRef) -> None:
+    """Raise TaskMismatch where rows are images to be made and the base model makes none, or the other way round."""
+    makes_images = base.kind == "path" and is_pipeline(Path(base.location))
+    if makes_images == task.is_pipeline:
+        return
+    what = "no folder of a diffusion pipeline" if task.is_pipeline else "a diffusion pipeline"
+    raise TaskMismatch(
+        f"The rows are for the task '{task.name}', and the base model is {what}.",
+        hint="Name a base model of the task: for images with captions the folder that save_pretrained wrote.",
+    )
+
+
 def _architectures(base: BaseModelRef | None) -> list[str]:
     """Classes of a base model on this machine, as its configuration says; only a worker reads one on the hub."""
-    config = BaseFiles(Path(base.location)).config if base is not None and base.kind == "path" else {}
+    is_model = base is not None and base.kind == "path" and not is_pipeline(Path(base.location))
+    config = BaseFiles(Path(base.location)).config if base is not None and is_model else {}
     return [name for name in config.get("architectures") or () if isinstance(name, str)]
 
 

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from influence.contracts.checkpoint import BaseModelRef
 from influence.contracts.common import Frozen, Json, LossScope, Numbers, Request, RowIndexes, Seeds
 from influence.contracts.curation.prediction import Predicted
-from influence.contracts.index import DEFAULT_RANK, Storage
+from influence.contracts.index import DEFAULT_RANK, Measurement, Storage
 from influence.contracts.query import Direction
 from influence.contracts.tasks import TaskName
 from influence.contracts.work_record import Progress, WorkRecord
@@ -50,7 +50,8 @@ class MethodChoice(Request):
     """A method as it will be asked: its own default damping where none is given; `rank` is for compact storage.
 
     `checkpoints` above 1 sums the method over so many checkpoints of the training run, spread evenly over its epochs
-    and weighted by their learning rates; `epochs` names the checkpoints, those after these epochs, instead.
+    and weighted by their learning rates; `epochs` names the checkpoints, those after these epochs, instead. Of image
+    models `measurement` says what gradients are taken of, on rows and test points alike.
     """
 
     method: str
@@ -59,6 +60,7 @@ class MethodChoice(Request):
     rank: int = Field(DEFAULT_RANK, ge=1, le=1024)
     checkpoints: int = Field(1, ge=1, le=32)
     epochs: Numbers | None = Field(None, min_length=1, max_length=32)
+    measurement: Measurement = Field("loss", description="Of image models: what gradients are taken of.")
 
     @model_validator(mode="after")
     def _one_choice_of_checkpoints(self) -> "MethodChoice":
@@ -79,7 +81,8 @@ class MethodChoice(Request):
         run = f", {self.checkpoints} checkpoints" if self.checkpoints > 1 else ""
         if self.epochs is not None:
             run = f", after epoch {' + '.join(map(str, self.epochs))}"
-        return f"{self.method}{scale}{storage}{run}"
+        measured = "" if self.measurement == "loss" else f", {self.measurement}"
+        return f"{self.method}{scale}{storage}{run}{measured}"
 
 
 class LoraShape(Request):

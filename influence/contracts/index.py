@@ -59,6 +59,11 @@ class DiffusionSettings(Request):
         return self
 
     @property
+    def of_training(self) -> "DiffusionSettings":
+        """The same noise under the loss that training lowers, whatever gradients are taken of."""
+        return self.model_copy(update={"measurement": "loss", "timestep_weighting": "none"})
+
+    @property
     def is_loss(self) -> bool:
         """Whether gradients are those of the training loss, so that scores say how it would change."""
         return self.measurement == "loss" and self.timestep_weighting == "none"

@@ -80,6 +80,11 @@ class TaskDeclaration:
     trains_anew: bool = True
     reads: Literal["text", "image"] = "text"
 
+    @property
+    def is_pipeline(self) -> bool:
+        """Whether its models are pipelines of several parts."""
+        return self.auto_class is None
+
 
 SEQUENCE_CLASSIFICATION = TaskDeclaration(
     name="sequence_classification",
@@ -184,7 +189,6 @@ TEXT_TO_IMAGE = TaskDeclaration(
     auto_class=None,
     answers="image",
     splits_by_token=False,
-    trains_anew=False,
 )
 
 _TASKS = (

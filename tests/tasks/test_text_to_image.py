@@ -205,12 +205,7 @@ def test_what_this_task_cannot_do_is_refused_at_once(bench: Bench, pipeline: Pat
         {"reduction": "sum"},
     ):
         assert_problem(bench.client.post("/v1/indexes", json={**ids, **body}), 422, "invalid_request")
-    for kind in ("mislabelled", "lds", "class-attribution"):
-        asked = {"kind": kind, "dataset_id": dataset["id"], "base_model": str(pipeline)}
-        assert_problem(bench.client.post("/v1/evaluations", json=asked), 422, "task_mismatch")
     index = bench.index(checkpoint, dataset, **SETTINGS)
-    asked = {"kind": "lds", "index_id": index["id"], "evaluation_dataset_id": dataset["id"]}
-    assert_problem(bench.client.post("/v1/evaluations", json=asked), 422, "task_mismatch")
     margin = {"signals": ["margin"]}
     assert_problem(bench.client.post(f"/v1/indexes/{index['id']}/audits", json=margin), 422, "invalid_request")
     texts = bench.dataset(make_ticket_rows(4))

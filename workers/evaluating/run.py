@@ -1,17 +1,18 @@
 """One training run of an experiment: fresh model, rows, what it reaches, and scores taken along the way."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from influence.contracts.evaluation import Evaluation, MethodChoice, TrainingRecipe
 from workers.evaluating.base import Watch
 from workers.evaluating.experiment_rows import Setting
 from workers.evaluating.models.untrained import load_untrained
-from workers.evaluating.scorer import Scorer, open_scorer
+from workers.evaluating.scorer import Scorer, measure_by, open_scorer
 from workers.evaluating.training_progress import Steps
 from workers.loading.checkpoint import LoadedCheckpoint
 from workers.rows import Row
@@ -91,18 +92,25 @@ class Trail:
         if not due:
             return
         train_rows, test_rows = (loaded.task.tokenise(rows) for rows in self._rows)
-        self.scorer, test = open_scorer(
-            self._runtime,
-            loaded.model,
-            loaded.task,
-            (train_rows, test_rows),
-            due,
-            self._touch,
-            batch_rows=self._batch_rows,
-        )
-        for choice in due:
-            weight = epoch.learning_rate if choice.sums else 1.0
-            part = weight * self.scorer.influence(choice, test)
+        for measurement in dict.fromkeys(choice.measurement for choice in due):
+            asked = [choice for choice in due if choice.measurement == measurement]
+            self.scorer, test = open_scorer(
+                self._runtime,
+                loaded.model,
+                measure_by(loaded.task, measurement),
+                (train_rows, test_rows),
+                asked,
+                self._touch,
+                batch_rows=self._batch_rows,
+            )
+            self._add(asked, self.scorer, test, epoch.learning_rate)
+
+    def _add(
+        self, asked: Sequence[MethodChoice], scorer: Scorer, test: Mapping[str, Tensor], learning_rate: float
+    ) -> None:
+        for choice in asked:
+            weight = learning_rate if choice.sums else 1.0
+            part = weight * scorer.influence(choice, test)
             known = self.influence.get(choice.title)
             self.influence[choice.title] = part if known is None else known + part
             self._touch(0)

@@ -14,7 +14,7 @@ from influence.arrays import cast, on_host
 from influence.compact.coded_rows import CodedRows
 from influence.compact.encoder import fit_encoder
 from influence.contracts.evaluation import MethodChoice
-from influence.contracts.index import Metric
+from influence.contracts.index import Measurement, Metric
 from influence.errors import DoesNotFit, NonFiniteGradients
 from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.algebra.kronecker_factors import Pair
@@ -28,7 +28,7 @@ from workers.indexes.compact import CompactIndex
 from workers.rows import EncodedRow
 from workers.runtime.row_stream import batch_options
 from workers.runtime.state import Runtime
-from workers.tasks.base import Task
+from workers.tasks.base import Pictured, Task
 
 #: Rows that a compact index's basis is fitted to, as a build does.
 _SAMPLE_ROWS = 1024
@@ -77,6 +77,14 @@ def collect(
             factors.add(found)
         report(len(positions))
     return Collected(blocks, losses, factors.sums().means(list(blocks)))
+
+
+def measure_by(task: Task, measurement: Measurement) -> Task:
+    """The task with gradients of what a choice of method names; only tasks that make images have more than a loss."""
+    if measurement == "loss":
+        return task
+    assert isinstance(task, Pictured)
+    return task.measured_by(measurement)
 
 
 def open_scorer(

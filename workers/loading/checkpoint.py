@@ -63,9 +63,13 @@ def load_checkpoint(
             return Attached(open_plain(base, checkpoint.trainable or ()), keeps_base=False)
         return attach_adapter(base, AdapterConfig.model_validate(checkpoint.adapter), adapter_folder, checkpoint.task)
 
+    def adapt(unet: BaseModel) -> Attached:
+        assert adapter_folder is not None
+        return attach_lora(unet, AdapterConfig.model_validate(checkpoint.adapter), adapter_folder, checkpoint.task)
+
     with made_alone():
-        if checkpoint.pipeline is not None and adapter_folder is not None:
-            return _assemble_pipeline(checkpoint, checkpoint.pipeline, adapter_folder, settings, options.unquantised())
+        if checkpoint.pipeline is not None:
+            return _assemble_pipeline(checkpoint, checkpoint.pipeline, adapt, settings, options.unquantised())
         options = options.unquantised() if adapter_folder is None else options
         return _assemble(checkpoint, prepare, adapter_folder, settings, options)
 
@@ -97,6 +101,8 @@ def make_untrained(
         return Attached(wrap_base(base, config, checkpoint.task, dropout=dropout), keeps_base=False)
 
     with made_alone(seed):
+        if checkpoint.pipeline is not None:
+            return _assemble_pipeline(checkpoint, checkpoint.pipeline, prepare, settings, options.unquantised())
         return _assemble(checkpoint, prepare, adapter_folder, settings, options.unquantised())
 
 
@@ -159,13 +165,16 @@ def _place(base: BaseModel, attached: Attached, options: LoadOptions) -> torch.n
 
 
 def _assemble_pipeline(
-    checkpoint: Checkpoint, pipeline: PipelineRecord, adapter: Path, settings: GradientSettings, options: LoadOptions
+    checkpoint: Checkpoint,
+    pipeline: PipelineRecord,
+    prepare: Callable[[BaseModel], Attached],
+    settings: GradientSettings,
+    options: LoadOptions,
 ) -> LoadedCheckpoint:
     """A UNet under its adapter, with the frozen parts around it in the task."""
     folder = locate_base_model(checkpoint.base_model, options)
-    config = AdapterConfig.model_validate(checkpoint.adapter)
     unet = load_unet(folder, _DTYPES[settings.precision])
-    attached = attach_lora(unet, config, adapter, checkpoint.task)
+    attached = prepare(BaseModel(unet, frozenset()))
     tokenizer, parts = load_parts(folder, options, has_vae=pipeline.works_on == "latents")
     encoder = TextEncoder(
         tokenizer, limit=min(parts.tokens, settings.max_length), on_too_long=settings.on_too_long, templates=None

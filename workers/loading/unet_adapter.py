@@ -1,7 +1,6 @@
 """The LoRA of an image model on its UNet, tensor by tensor."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import get_peft_model_state_dict
@@ -12,13 +11,13 @@ from workers.loading.adapter import WEIGHTS_FILE, Attached, read_weights, refuse
 from workers.loading.base_model import BaseModel
 
 
-def attach_lora(unet: Any, config: AdapterConfig, folder: Path, task: TaskName) -> Attached:
+def attach_lora(unet: BaseModel, config: AdapterConfig, folder: Path, task: TaskName) -> Attached:
     """The UNet with the adapter's weights, in evaluation mode; only the factors require a gradient.
 
     Raises AdapterMismatch, AdapterNotFinite, UnsupportedModule.
     """
     weights = read_weights(folder / WEIGHTS_FILE)
-    model = wrap_base(BaseModel(unet, frozenset()), config, task)
+    model = wrap_base(unet, config, task)
     places = get_peft_model_state_dict(model)
     refuse_mismatch(places, weights)
     with torch.no_grad():

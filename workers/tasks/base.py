@@ -12,7 +12,7 @@ from torch import Tensor
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.common import Json
 from influence.contracts.dataset import LabelValue
-from influence.contracts.index import GradientSettings
+from influence.contracts.index import GradientSettings, Measurement
 from influence.contracts.points import GenerationSettings
 from influence.contracts.tasks import TaskName
 from influence.errors import TaskMismatch
@@ -177,6 +177,25 @@ class Painter(Task, Protocol):
     ) -> Prediction:
         """An image for the row's caption, the same whenever seed and settings are; the lock is held for one pass of
         the model at a time."""
+
+
+@runtime_checkable
+class DrawsInTraining(Task, Protocol):
+    """A task whose training draws more than batches and dropout, noise for one."""
+
+    def training_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        """Loss of each row (B,) under draws from torch's generator, differentiable."""
+
+
+@runtime_checkable
+class Pictured(Task, Protocol):
+    """A task whose rows are images that a model of them makes, so that other figures than losses are had of both."""
+
+    def measured_by(self, measurement: Measurement) -> "Task":
+        """The same task with its gradients taken of something else than the loss, or of the loss again."""
+
+    def pixels(self, rows: Sequence[EncodedRow]) -> Tensor:
+        """Pixels (rows, P) float32 of the images, at the resolution of the model."""
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from influence.contracts.evaluation import TrainingRecipe
 from influence.errors import NonFiniteGradients
 from workers.rows import EncodedRow
-from workers.tasks.base import OfTokens, Task
+from workers.tasks.base import DrawsInTraining, OfTokens, Task
 from workers.training.randomness import Randomness
 
 
@@ -72,7 +72,8 @@ def _step(
     device: torch.device,
 ) -> float:
     batch = task.collate(rows).to(device)
-    losses = task.row_losses(model, batch)
+    drawn = task.training_losses if isinstance(task, DrawsInTraining) else task.row_losses
+    losses = drawn(model, batch)
     loss = losses.sum() / (task.loss_units(batch) if isinstance(task, OfTokens) else len(rows))
     optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]

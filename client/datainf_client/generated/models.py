@@ -504,7 +504,8 @@ class MethodChoice(BaseModel):
     A method as it will be asked: its own default damping where none is given; `rank` is for compact storage.
 
     `checkpoints` above 1 sums the method over so many checkpoints of the training run, spread evenly over its epochs
-    and weighted by their learning rates; `epochs` names the checkpoints, those after these epochs, instead.
+    and weighted by their learning rates; `epochs` names the checkpoints, those after these epochs, instead. Of image
+    models `measurement` says what gradients are taken of, on rows and test points alike.
     """
 
     model_config = ConfigDict(
@@ -513,6 +514,9 @@ class MethodChoice(BaseModel):
     checkpoints: int = 1
     damping_scale: float | None = None
     epochs: list[int] | None = None
+    measurement: Literal["loss", "square"] | str = Field(
+        "loss", description="Of image models: what gradients are taken of."
+    )
     method: str
     rank: int = 16
     storage: Literal["full", "compact"] | str = "full"

@@ -116,6 +116,20 @@ def test_unit_norm_takes_the_mean_of_directions_at_the_timesteps(latent_pipeline
     assert (found[2] - truth).norm() < 1e-10 * truth.norm()
 
 
+def test_training_draws_a_timestep_and_noise_for_every_image_whatever_is_measured(latent_pipeline: Path) -> None:
+    parts, model = open_parts(latent_pipeline), adapt_unet(latent_pipeline).eval()
+    batch = make_batch(parts)
+    objective = Objective(parts, DiffusionSettings(timesteps=STEPS, measurement="square"))
+    torch.manual_seed(5)
+    drawn = objective.training_losses(model, batch)
+    torch.manual_seed(5)
+    clean = batch.inputs["latents"]
+    times, noise = torch.randint(0, 1000, (ROWS,)), torch.randn(clean.shape)
+    scheduler = DDPMScheduler.from_pretrained(latent_pipeline, subfolder="scheduler")
+    answer = model(scheduler.add_noise(clean, noise, times), times, encoder_hidden_states=batch.inputs["states"]).sample
+    torch.testing.assert_close(drawn, (answer - noise).square().flatten(1).mean(dim=1))
+
+
 def test_noise_depends_on_seed_and_timestep_alone(latent_pipeline: Path) -> None:
     parts = open_parts(latent_pipeline)
     few, many, other = (

@@ -35,6 +35,24 @@ def make_reading(figures: Json) -> tuple[str, ...]:
     return tuple(found)
 
 
+def read_images(figures: Json) -> tuple[str, ...]:
+    """Sentences for people about images: what gradients tell that a look at the pixels does not."""
+    by_loss, by_square = best_line(figures, "loss"), best_line(figures, "square")
+    likeness = max(figures["baselines"], key=lambda line: line["auc"]["mean"])
+    return (
+        f"By the loss that training lowers, {describe(by_loss, figures)}",
+        f"By the square of the output, {describe(by_square, figures)} That is the gradient of no loss.",
+        f"What merely looks alike reaches AUC {_interval(likeness['auc'])} ('{likeness['method']}'): "
+        + (
+            "gradients tell classes apart that pixels do not."
+            if by_loss["auc"]["low"] > likeness["auc"]["high"]
+            else "gradients of the loss are not ahead of it."
+        ),
+        _about_intervals(figures),
+        "That images share a class does not show that they taught the model; 'lds' trains without them and tells.",
+    )
+
+
 def best_line(figures: Json, scope: str) -> Json:
     """The method that tells the class apart best under a loss, by score or by size."""
     lines: list[Json] = [line for line in figures["methods"] if line["loss"] == scope]

@@ -1,6 +1,6 @@
 """The report of a class attribution: who finds rows of a test row's class, and what that does and does not say."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,21 +8,31 @@ from numpy.typing import NDArray
 from influence.contracts.common import Json
 from influence.contracts.evaluation import Cell, Picture, Report, Series, Table
 from influence.evaluating.statistics import mean_and_interval
-from workers.evaluating.kinds.attribution_reading import CHANCE_AUC, make_reading
+from workers.evaluating.kinds.attribution_reading import CHANCE_AUC, make_reading, read_images
 from workers.evaluating.kinds.attribution_scores import CURVE
 from workers.evaluating.pictures import with_interval
 
-SCOPES = ("completion", "prompt")
+#: What gradients are taken of, as tables and pictures say it.
+_TAKEN_OF = {
+    "completion": "loss on the completion",
+    "prompt": "loss on the prompt",
+    "loss": "loss of training",
+    "square": "square of the output",
+}
 #: What is measured a test row, and its name in tables.
 MEASURES = {"auc": "AUC", "auc_by_size": "AUC by size", "recall": "recall", "recall_by_size": "recall by size"}
+_INTERVAL_COLUMNS = tuple(part for name in MEASURES.values() for part in (name, f"{name} low", f"{name} high"))
 _INTERVAL_SEED = 0
 Floats = NDArray[np.float64]
 
 
 def make_report(titles: Sequence[str], results: Sequence[Json]) -> Report:
     """Tables, pictures, reading and figures from one result a seed; test rows are the same in all of them."""
+    scopes, baselines = tuple(results[0]["scopes"]), results[0].get("baselines", {})
     figures = {
-        "methods": [_figures(title, scope, results) for scope in SCOPES for title in titles],
+        "scopes": list(scopes),
+        "methods": [_figures(title, scope, results) for scope in scopes for title in titles],
+        "baselines": [_baseline_figures(name, results) for name in baselines],
         "recall_by_chance": _chance_recall(results[0]),
         "test_points": len(results[0]["test_rows"]),
         "seeds": [result["seed"] for result in results],
@@ -31,13 +41,18 @@ def make_report(titles: Sequence[str], results: Sequence[Json]) -> Report:
         **{name: float(np.mean([result[name] for result in results])) for name in ("test_loss_before", "test_loss")},
     }
     return Report(
-        tables=(_method_table(figures), _class_table(titles, results), _model_table(results)),
+        tables=(
+            _method_table(figures),
+            *((_baseline_table(figures),) if baselines else ()),
+            _class_table(titles, results, scopes[0]),
+            _model_table(results, scopes[0]),
+        ),
         pictures=(
             _bars(titles, figures),
-            _curves(titles, results, "curve", "found", "score"),
-            _curves(titles, results, "curve_by_size", "found-by-size", "size of the score"),
+            _curves(titles, results, scopes[0], "curve", "found", "score"),
+            _curves(titles, results, scopes[0], "curve_by_size", "found-by-size", "size of the score"),
         ),
-        reading=make_reading(figures),
+        reading=read_images(figures) if baselines else make_reading(figures),
         figures=figures,
     )
 
@@ -49,11 +64,20 @@ def _values(results: Sequence[Json], scope: str, title: str, what: str) -> Float
 
 
 def _figures(title: str, scope: str, results: Sequence[Json]) -> Json:
-    found: Json = {"method": title, "loss": scope}
-    for what in MEASURES:
-        values = _values(results, scope, title, what)
-        found[what] = dict(zip(("mean", "low", "high"), mean_and_interval(values, seed=_INTERVAL_SEED), strict=True))
-    return found
+    measured = {what: _values(results, scope, title, what) for what in MEASURES}
+    return {"method": title, "loss": scope, **_with_intervals(measured)}
+
+
+def _baseline_figures(name: str, results: Sequence[Json]) -> Json:
+    measured = {what: np.mean([result["baselines"][name][what] for result in results], axis=0) for what in MEASURES}
+    return {"method": name, **_with_intervals(measured)}
+
+
+def _with_intervals(measured: Mapping[str, Floats]) -> Json:
+    return {
+        what: dict(zip(("mean", "low", "high"), mean_and_interval(values, seed=_INTERVAL_SEED), strict=True))
+        for what, values in measured.items()
+    }
 
 
 def _chance_recall(result: Json) -> float:
@@ -63,11 +87,7 @@ def _chance_recall(result: Json) -> float:
 
 
 def _method_table(figures: Json) -> Table:
-    columns = (
-        "method",
-        "loss on",
-        *(part for name in MEASURES.values() for part in (name, f"{name} low", f"{name} high")),
-    )
+    columns = ("method", "gradient of" if figures["baselines"] else "loss on", *_INTERVAL_COLUMNS)
     return Table(
         name="methods",
         title="Training rows of the test row's class among all",
@@ -80,13 +100,27 @@ def _method_table(figures: Json) -> Table:
 
 
 def _method_row(line: Json) -> tuple[Cell, ...]:
-    numbers = [line[what][end] for what in MEASURES for end in ("mean", "low", "high")]
-    return (line["method"], line["loss"], *numbers)
+    return (line["method"], line["loss"], *_numbers(line))
 
 
-def _class_table(titles: Sequence[str], results: Sequence[Json]) -> Table:
+def _numbers(line: Json) -> list[Cell]:
+    return [line[what][end] for what in MEASURES for end in ("mean", "low", "high")]
+
+
+def _baseline_table(figures: Json) -> Table:
+    return Table(
+        name="baselines",
+        title="Baselines: what looks alike",
+        columns=("baseline", *_INTERVAL_COLUMNS),
+        rows=tuple((line["method"], *_numbers(line)) for line in figures["baselines"]),
+        note="'embedding': the cosine of latents, or of pixels where a pipeline works on them; 'pixel distance': the "
+        "squared distance of pixels at the model's resolution. Neither has a gradient.",
+    )
+
+
+def _class_table(titles: Sequence[str], results: Sequence[Json], scope: str) -> Table:
     classes, sizes = np.asarray(results[0]["test_classes"]), results[0]["train_classes"]
-    areas = {title: _values(results, "completion", title, "auc_by_size") for title in titles}
+    areas = {title: _values(results, scope, title, "auc_by_size") for title in titles}
     rows: list[tuple[Cell, ...]] = []
     for name in sorted(set(classes.tolist())):
         marks = classes == name
@@ -94,13 +128,13 @@ def _class_table(titles: Sequence[str], results: Sequence[Json]) -> Table:
         rows.append((name, int(sizes[name]), int(marks.sum()), *means))
     return Table(
         name="classes",
-        title="AUC by size, class by class, loss on the completion",
+        title=f"AUC by size, class by class, {_TAKEN_OF[scope]}",
         columns=("class", "training rows", "test rows", *titles),
         rows=tuple(rows),
     )
 
 
-def _model_table(results: Sequence[Json]) -> Table:
+def _model_table(results: Sequence[Json], scope: str) -> Table:
     columns = ("seed", "base model's loss", "training loss", "test loss before", "test loss after")
     names = ("seed", "base_loss", "train_loss", "test_loss_before", "test_loss")
     return Table(
@@ -108,7 +142,9 @@ def _model_table(results: Sequence[Json]) -> Table:
         title="The models that were asked",
         columns=columns,
         rows=tuple(tuple(result[name] for name in names) for result in results),
-        note="Losses are means a row, on completions; that of a base model made from the rows is on all tokens.",
+        note="Losses are means a row, on completions; that of a base model made from the rows is on all tokens."
+        if scope == "completion"
+        else "Losses are means a row: before and after over the timesteps of the scores, in training over drawn ones.",
     )
 
 
@@ -118,7 +154,7 @@ def _bars(titles: Sequence[str], figures: Json) -> Picture:
         with_interval(
             f"{scope}, {name}", titles, [line[what] for line in figures["methods"] if line["loss"] == scope], "mean"
         )
-        for scope in SCOPES
+        for scope in figures["scopes"]
         for what, name in measures.items()
     ]
     return Picture(
@@ -131,13 +167,11 @@ def _bars(titles: Sequence[str], figures: Json) -> Picture:
     )
 
 
-def _curves(titles: Sequence[str], results: Sequence[Json], what: str, name: str, ranked: str) -> Picture:
-    lines = [
-        Series(label=title, x=CURVE, y=tuple(_values(results, "completion", title, what).tolist())) for title in titles
-    ]
+def _curves(titles: Sequence[str], results: Sequence[Json], scope: str, what: str, name: str, ranked: str) -> Picture:
+    lines = [Series(label=title, x=CURVE, y=tuple(_values(results, scope, title, what).tolist())) for title in titles]
     return Picture(
         name=name,
-        title=f"Rows of the class found by {ranked}, loss on the completion",
+        title=f"Rows of the class found by {ranked}, {_TAKEN_OF[scope]}",
         x_label="share of training rows looked at",
         y_label="share of the class found",
         series=(*lines, Series(label="chance", x=CURVE, y=CURVE)),

@@ -1,14 +1,16 @@
 """Class attribution: do test rows point at the training rows of their own class?
 
 The experiment of the DataInf paper's tables on text generation (Kwon et al. 2024, section 4.3), with the loss on the
-completion, where training puts it, and beside it on the prompt, where the published code takes it.
+completion, where training puts it, and beside it on the prompt, where the published code takes it. And its experiment
+on images (section 4.4): by the loss that a diffusion model is trained on, and beside it by the square of what it makes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from influence.contracts.common import Json
@@ -17,7 +19,8 @@ from influence.errors import InvalidRequest, RowsUnfit
 from influence.evaluating.selection import hold_out, spread_over_classes
 from workers.evaluating.base import Watch
 from workers.evaluating.kinds.attribution_report import make_report
-from workers.evaluating.kinds.attribution_scores import judge, score_rows, with_loss_on_prompt
+from workers.evaluating.kinds.attribution_scopes import Scope, encode_scopes, judge_baselines
+from workers.evaluating.kinds.attribution_scores import judge, score_rows
 from workers.evaluating.models.causal_model import FreshModel, make_fresh_model
 from workers.evaluating.models.small_lm import SmallModel
 from workers.rows import EncodedRow, Row
@@ -26,8 +29,6 @@ from workers.runtime.state import Runtime
 from workers.training.loop import count_steps, measure_losses, train
 
 DEFAULT_METHODS = tuple(MethodChoice(method=name) for name in ("datainf", "hessian_free", "cosine", "exact", "joint"))
-#: Training and test rows, tokenised.
-Encoded = tuple[list[EncodedRow], list[EncodedRow]]
 #: Which rows are held out and asked does not depend on a training's seed: seeds then differ by training alone.
 _SPLIT_SEED = 0
 
@@ -54,8 +55,8 @@ class ClassAttribution:
         work = _Work(watch, before_it + _cost(recipe, len(train_rows), len(test_rows)))
         fresh = make_fresh_model(runtime, request, subject, train_rows, size=self.size, seed=seed, watch=work.step)
         # Before the training: a row that cannot be asked is named without an hour's delay.
-        encoded = _encode_scopes(fresh, train_rows, test_rows)
-        trained_on, asked = encoded["completion"]
+        scopes = encode_scopes(fresh.task, train_rows, test_rows)
+        trained_on, asked = next(iter(scopes.values())).rows
         before = _mean_loss(runtime, fresh, asked)
         trained = train(
             fresh.model,
@@ -78,7 +79,8 @@ class ClassAttribution:
             "train_loss": trained,
             "test_loss_before": before,
             "test_loss": _mean_loss(runtime, fresh, asked),
-            "scopes": _judge_scopes(runtime, request, fresh, encoded, classes, work),
+            "scopes": _judge_scopes(runtime, request, fresh.model, scopes, classes, work),
+            "baselines": judge_baselines(runtime, fresh.model, fresh.task, (trained_on, asked), classes),
         }
 
     def report(self, evaluation: Evaluation, pieces: Sequence[Json], results: Sequence[Json]) -> Report:
@@ -110,18 +112,11 @@ def _cost(recipe: TrainingRecipe, train_rows: int, test_rows: int) -> int:
     return count_steps(train_rows, recipe) + 2 * -(-(train_rows + test_rows) // recipe.batch_rows)
 
 
-def _encode_scopes(fresh: FreshModel, train_rows: Sequence[Row], test_rows: Sequence[Row]) -> dict[str, Encoded]:
-    """(training, test) rows by where their loss falls."""
-    completion = fresh.task.tokenise(train_rows), fresh.task.tokenise(test_rows)
-    train_part, test_part = ([with_loss_on_prompt(row) for row in part] for part in completion)
-    return {"completion": completion, "prompt": (train_part, test_part)}
-
-
 def _judge_scopes(
     runtime: Runtime,
     request: ClassAttributionRequest,
-    fresh: FreshModel,
-    encoded: dict[str, Encoded],
+    model: torch.nn.Module,
+    scopes: Mapping[str, Scope],
     classes: tuple[list[str], list[str]],
     work: _Work,
 ) -> Json:
@@ -131,11 +126,11 @@ def _judge_scopes(
         work.rows(count, request.recipe.batch_rows)
 
     found: Json = {}
-    for scope, rows in encoded.items():
+    for name, scope in scopes.items():
         scores = score_rows(
-            runtime, fresh.model, fresh.task, rows, choices, report, batch_rows=request.recipe.batch_rows
+            runtime, model, scope.task, scope.rows, choices, report, batch_rows=request.recipe.batch_rows
         )
-        found[scope] = {title: judge(values, *classes) for title, values in scores.items()}
+        found[name] = {title: judge(values, *classes) for title, values in scores.items()}
     return found
 
 
@@ -179,8 +174,9 @@ def _counts(rows: Sequence[Row]) -> dict[str, int]:
 
 
 def _share_naming_class(rows: Sequence[Row]) -> float:
-    """Share of rows whose prompt holds the name of their class."""
-    return sum(str(row["class"]).lower() in str(row["prompt"]).lower() for row in rows) / len(rows)
+    """Share of rows whose prompt, or caption, holds the name of their class."""
+    texts = [str(row.get("prompt", row.get("text"))).lower() for row in rows]
+    return sum(str(row["class"]).lower() in text for row, text in zip(rows, texts, strict=True)) / len(rows)
 
 
 def _mean_loss(runtime: Runtime, fresh: FreshModel, encoded: Sequence[EncodedRow]) -> float:

@@ -13,11 +13,13 @@ from influence.contracts.evaluation import Cell, Table
 from influence.errors import UnsupportedModule
 from influence.evaluating.datamodel import linear_datamodelling_scores, ratio_interval
 from influence.evaluating.statistics import mean_and_interval
+from workers.evaluating.kinds.attribution_scopes import pixel_distances
 from workers.rows import EncodedRow, Row
 from workers.runtime.embeddings import embed_rows
 from workers.runtime.models import HotModel
 from workers.runtime.row_stream import stream_forward
 from workers.runtime.state import Runtime
+from workers.tasks.base import Pictured, Task
 
 _SEED = 0
 _COLUMNS = ("baseline", "LDS", "LDS low", "LDS high", "best method", "ahead", "ahead low", "ahead high", "over")
@@ -30,8 +32,12 @@ def score_baselines(runtime: Runtime, model: HotModel, train: Sequence[Row], tes
     Of a model that tells no hidden states there are no embeddings.
     """
     rows, tests = model.task.tokenise(train), model.task.tokenise(test)
-    losses = _losses(runtime, model, rows)
+    # Of images an index may have gradients of something else than the loss.
+    task = model.task.measured_by("loss") if isinstance(model.task, Pictured) else model.task
+    losses = _losses(runtime, model, task, rows)
     found: dict[str, Floats] = {"loss": np.tile(losses, (len(tests), 1))}
+    if isinstance(model.task, Pictured):
+        found["pixel distance"] = pixel_distances(model.task, rows, tests)
     try:
         here, there = (embed_rows(runtime, model, part).double().numpy() for part in (tests, rows))
     except UnsupportedModule:
@@ -39,9 +45,9 @@ def score_baselines(runtime: Runtime, model: HotModel, train: Sequence[Row], tes
     return {"embedding": -here @ there.T, **found}
 
 
-def _losses(runtime: Runtime, model: HotModel, encoded: Sequence[EncodedRow]) -> Floats:
+def _losses(runtime: Runtime, model: HotModel, task: Task, encoded: Sequence[EncodedRow]) -> Floats:
     losses = np.empty(len(encoded))
-    for positions, found in stream_forward(runtime, model, encoded, model.task.row_losses):
+    for positions, found in stream_forward(runtime, model, encoded, task.row_losses):
         losses[positions] = found.double().cpu().numpy()
     return losses
 
@@ -79,9 +85,9 @@ def tabulate_baselines(found: Mapping[str, Json]) -> Table:
         title="Baselines: what needs no gradient",
         columns=_COLUMNS,
         rows=tuple(rows),
-        note="'embedding': rows that read alike help; 'loss': rows of high loss harm every test point. Both by the "
-        "model after its training. 'ahead': the best method's score less the baseline's on the same test points; "
-        "'over': the ratio.",
+        note="'embedding': rows that read or look alike help; 'loss': rows of high loss harm every test point. Both by "
+        "the model after its training; 'pixel distance', of images, without one. 'ahead': the best method's score less "
+        "the baseline's on the same test points; 'over': the ratio.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The causal model of an experiment before its fine-tuning: a base under a fresh adapter."""
+"""The model of a comparison of classes before its fine-tuning: a base under a fresh adapter."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import torch
 
 from influence.checkpoint_files.config import AdapterConfig
+from influence.contracts.common import LossScope
 from influence.contracts.evaluation import ClassAttributionRequest, Subject
+from influence.contracts.tasks import TASKS
 from workers.evaluating.models.small_lm import SmallModel, make_small_lm
 from workers.evaluating.models.untrained import adapter_fields, load_base
 from workers.loading.adapter import wrap_base
@@ -38,7 +40,8 @@ def make_fresh_model(
 ) -> FreshModel:
     """The named base model, or a small one made from the rows. Raises CheckpointRefused."""
     if subject.base_model is not None:
-        loaded = load_base(runtime, request, subject, request.lora, loss="completion", seed=seed)
+        scope: LossScope | None = None if TASKS[subject.task].is_pipeline else "completion"
+        loaded = load_base(runtime, request, subject, request.lora, loss=scope, seed=seed)
         return FreshModel(loaded.model, loaded.task, None)
     small, task, loss = make_small_lm(
         rows,

@@ -5,14 +5,18 @@ from typing import Any
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from transformers import AutoConfig
 
+from influence.checkpoint_files.bases.pipelines import PipelineFiles
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import Json, LossScope, now
 from influence.contracts.evaluation import Evaluation, Experiment, LoraShape, Subject
-from influence.contracts.index import GradientSettings
+from influence.contracts.index import DiffusionSettings, GradientSettings
 from influence.contracts.tasks import TASKS, TaskName
 from influence.errors import InvalidRequest, UnsupportedModule
 from workers.loading.checkpoint import LoadedCheckpoint, locate_base_model, make_untrained
 from workers.runtime.state import Runtime
+
+#: The layers of a UNet's attention, as trainers of diffusion models adapt them.
+_OF_UNETS = ("to_q", "to_k", "to_v", "to_out.0")
 
 
 def load_untrained(runtime: Runtime, evaluation: Evaluation, *, seed: int, rank: int | None = None) -> LoadedCheckpoint:
@@ -26,7 +30,9 @@ def load_untrained(runtime: Runtime, evaluation: Evaluation, *, seed: int, rank:
         return load_base(runtime, request, subject, shape, loss=request.loss, seed=seed)
     index = runtime.store.indexes.require(request.index_id)
     checkpoint = runtime.store.checkpoints.require(index.spec.checkpoint_id)
-    settings = index.spec.gradients.model_copy(update={"precision": "float32"})
+    measured = index.spec.gradients.diffusion
+    of_training = None if measured is None else measured.of_training
+    settings = index.spec.gradients.model_copy(update={"precision": "float32", "diffusion": of_training})
     return _load(runtime, checkpoint, settings, seed=seed, dropout=request.recipe.lora_dropout)
 
 
@@ -36,11 +42,17 @@ def load_base(
     """A named base model under a fresh adapter. Raises CheckpointRefused, InvalidRequest."""
     if subject.base_model is None:
         raise InvalidRequest("This kind of evaluation needs a base model.", hint="Name 'base_model'.")
+    is_pipeline = TASKS[subject.task].is_pipeline
+    pipeline = (
+        PipelineFiles(locate_base_model(subject.base_model, runtime.load_options)).record if is_pipeline else None
+    )
+    model_type = "" if is_pipeline else find_model_type(runtime, subject.base_model)
     checkpoint = Checkpoint(
         id="ckpt_untrained",
         base_model=subject.base_model,
         task=subject.task,
-        adapter=adapter_fields(shape, find_model_type(runtime, subject.base_model), subject.task),
+        adapter=adapter_fields(shape, model_type, subject.task),
+        pipeline=pipeline,
         adapter_digest="",
         label_names=subject.label_names,
         num_labels=subject.num_labels,
@@ -48,7 +60,8 @@ def load_base(
         tensors=0,
         created_at=now(),
     )
-    settings = GradientSettings(max_length=request.max_length, loss=loss)
+    diffusion = None if pipeline is None else DiffusionSettings(resolution=pipeline.resolution)
+    settings = GradientSettings(max_length=request.max_length, loss=loss, diffusion=diffusion)
     return _load(runtime, checkpoint, settings, seed=seed, dropout=request.recipe.lora_dropout)
 
 
@@ -71,7 +84,8 @@ def adapter_fields(lora: LoraShape, model_type: str, task: TaskName) -> Json:
 
     Raises UnsupportedModule where PEFT has none.
     """
-    targets = lora.target_modules or TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(model_type)
+    usual = _OF_UNETS if TASKS[task].is_pipeline else TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(model_type)
+    targets = lora.target_modules or usual
     if targets is None:
         raise UnsupportedModule(
             f"PEFT has no usual target modules for models of type '{model_type}'.",

@@ -27,28 +27,54 @@ class Objective:
         self._scheduler = parts.scheduler
         self._settings = settings
         self.timesteps = mid_interval_timesteps(int(parts.scheduler.config.num_train_timesteps), settings.timesteps)
-        self._weights = self._loss_weights()
         self._noise: dict[tuple[int, ...], Tensor] = {}
 
     def row_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
         """Loss of each row (B,), float32 or the model's float64, differentiable."""
         steps, latents = batch.inputs[STEPS], batch.inputs[LATENTS]
         copies, flat = steps.shape[1], steps.flatten()
+        clean = latents.repeat_interleave(copies, dim=0)
+        noise = self.noise(tuple(latents.shape[1:])).to(clean.device)[flat]
+        states = batch.inputs[STATES].repeat_interleave(copies, dim=0)
+        return (
+            self._losses(model, clean, noise, self.timesteps.to(clean.device)[flat], states)
+            .view(-1, copies)
+            .mean(dim=1)
+        )
+
+    def training_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        """Loss of each row (B,) at one timestep with noise of its own, both drawn from torch's generator: as models
+        are trained, whatever is measured."""
+        clean = batch.inputs[LATENTS]
+        timesteps = torch.randint(0, int(self._scheduler.config.num_train_timesteps), (len(batch),))
+        noise = torch.randn(clean.shape)
+        if self._settings.noise_offset:
+            noise += self._settings.noise_offset * torch.randn(*clean.shape[:2], 1, 1)
+        return self._losses(model, clean, noise.to(clean.device), timesteps, batch.inputs[STATES], trains=True)
+
+    def _losses(
+        self,
+        model: torch.nn.Module,
+        clean: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        states: Tensor,
+        *,
+        trains: bool = False,
+    ) -> Tensor:
+        """Losses (N,) of latents, noise (N, C, h, w), timesteps (N,) and text states (N, T, D)."""
         dtype = next(model.parameters()).dtype
         # Sixteen bits would round the noise that the loss is measured against.
         wide = torch.float64 if dtype == torch.float64 else torch.float32
-        clean = latents.to(wide).repeat_interleave(copies, dim=0)
-        noise = self.noise(tuple(latents.shape[1:])).to(device=clean.device, dtype=wide)[flat]
-        timesteps = self.timesteps.to(clean.device)[flat]
-        noisy = self._scheduler.add_noise(clean, noise, timesteps)
-        states = batch.inputs[STATES].to(dtype).repeat_interleave(copies, dim=0)
-        found = model(noisy.to(dtype), timesteps, encoder_hidden_states=states, return_dict=False)[0]
+        clean, noise, times = clean.to(wide), noise.to(wide), timesteps.to(clean.device)
+        noisy = self._scheduler.add_noise(clean, noise, times)
+        found = model(noisy.to(dtype), times, encoder_hidden_states=states.to(dtype), return_dict=False)[0]
         errors = found.to(wide)
-        if self._settings.measurement == "loss":
-            errors = errors - self._target(clean, noise, timesteps)
-        weights = self._weights.to(device=clean.device, dtype=errors.dtype)[flat]
-        of_copies: Tensor = errors.square().flatten(1).mean(dim=1) * weights
-        return of_copies.view(-1, copies).mean(dim=1)
+        if trains or self._settings.measurement == "loss":
+            errors = errors - self._target(clean, noise, times)
+        weights = self._loss_weights(times).to(errors.dtype)
+        of_images: Tensor = errors.square().flatten(1).mean(dim=1) * weights
+        return of_images
 
     def noise(self, shape: tuple[int, ...]) -> Tensor:
         """The noise (K, *shape) float32 of every timestep, of unit variance but for `noise_offset`."""
@@ -64,13 +90,13 @@ class Objective:
         velocity: Tensor = self._scheduler.get_velocity(clean, noise, timesteps)
         return velocity
 
-    def _loss_weights(self) -> Tensor:
-        """Min-SNR weights (K,) float64 (Hang et al. 2023, arXiv:2303.09556): min(SNR, gamma) / SNR, for velocities
-        / (SNR + 1); 1 where there is no gamma."""
+    def _loss_weights(self, timesteps: Tensor) -> Tensor:
+        """Min-SNR weights (N,) float64 of timesteps (Hang et al. 2023, arXiv:2303.09556): min(SNR, gamma) / SNR,
+        for velocities / (SNR + 1); 1 where there is no gamma."""
         gamma = self._settings.snr_gamma
         if gamma is None:
-            return torch.ones(len(self.timesteps), dtype=torch.float64)
-        kept: Tensor = self._scheduler.alphas_cumprod.double()[self.timesteps]
+            return torch.ones(len(timesteps), dtype=torch.float64, device=timesteps.device)
+        kept: Tensor = self._scheduler.alphas_cumprod.to(timesteps.device).double()[timesteps]
         ratio = kept / (1.0 - kept)
         least = 0.0 if self._scheduler.config.prediction_type == "epsilon" else 1.0
         return torch.minimum(ratio, torch.full_like(ratio, gamma)) / (ratio + least)

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 
 import torch
 from torch import Tensor
 
-from influence.contracts.index import DiffusionSettings
+from influence.contracts.index import DiffusionSettings, Measurement
 from influence.contracts.points import GenerationSettings
 from influence.contracts.tasks import TEXT_TO_IMAGE, TaskName
 from influence.errors import RowsUnfit
@@ -42,6 +43,7 @@ class TextToImage:
         self._encoder = encoder
         self._parts = parts
         self._images = images
+        self._settings = settings
         self._objective = Objective(parts, settings)
         self._conditions = Conditions(parts, resolution)
         places = (resolution // parts.pixels_per_place) ** 2
@@ -87,6 +89,18 @@ class TextToImage:
 
     def row_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
         return self._objective.row_losses(model, batch)
+
+    def training_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        return self._objective.training_losses(model, batch)
+
+    def measured_by(self, measurement: Measurement) -> "TextToImage":
+        other = copy(self)
+        other._objective = Objective(self._parts, self._settings.model_copy(update={"measurement": measurement}))
+        return other
+
+    def pixels(self, rows: Sequence[EncodedRow]) -> Tensor:
+        images = (self._images.open(row.inputs["image"]) for row in rows)
+        return torch.stack([self._conditions.pixels(image).flatten() for image in images])
 
     def embed(self, model: torch.nn.Module, batch: Batch) -> Tensor:
         """The latents, or the pixels, of each image: what looks alike lies close."""

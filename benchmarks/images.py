@@ -1,0 +1,134 @@
+"""Which scores of image models to trust: classes found, and trainings without images predicted, onto one page of docs.
+
+    python -m benchmarks.images [--shared ../shared] [--base PATH]      # goes on where it ended
+    python -m benchmarks.images --page-only                             # the page from reports that are there
+
+Trains the base of `make demo-images` where no other pipeline is named, starts a service of its own, runs `datainf
+evaluate` for every experiment that has no report yet, and writes docs/images/evaluations.md with what the reports say.
+Photographs are read from the folder `data/images/dreambooth64` of --shared, and left out where it is not there.
+"""
+
+import argparse
+import base64
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.evaluations import body_of
+from demo.images.glyphs import STYLES, draw_all
+from demo.images.preparation import TEST_EACH, prepare, training_rows
+from demo.service import running_service
+
+_ROOT = Path(__file__).resolve().parent.parent
+_PAGE = _ROOT / "docs" / "images" / "evaluations.md"
+_INTRODUCTION = Path(__file__).with_name("images_reading.md")
+_PHOTOGRAPHS = Path("data") / "images" / "dreambooth64"
+_SEED = 0
+_TRAINED = "--lora-rank 4 --lora-alpha 8 --batch-rows 16 --epochs 8 --learning-rate 3e-3"
+_METHODS = "datainf,proximal,hessian_free,cosine"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One command on the rows of a file of the working folder, by the column that names the class."""
+
+    name: str
+    title: str
+    kind: str
+    data: str
+    class_column: str
+    options: str
+
+    def arguments(self, folder: Path, base: Path) -> list[str]:
+        columns = json.dumps({"image": "image", "text": "text", "class": self.class_column})
+        files = ["--data", str(folder / f"{self.data}-train.jsonl"), "--columns", columns]
+        if self.data == "glyphs":
+            files += ["--evaluation-data", str(folder / "glyphs-test.jsonl")]
+        named = ["--base-model", str(base), *shlex.split(_TRAINED)]
+        return ["evaluate", self.kind, *files, *named, *shlex.split(self.options)]
+
+
+_CLASSES = f"--methods {_METHODS} --test-points 90"
+EXPERIMENTS = (
+    Experiment("styles", "Styles of letters", "class-attribution", "glyphs", "style", _CLASSES),
+    Experiment("subjects", "Subjects: which letter it is", "class-attribution", "glyphs", "subject", _CLASSES),
+    Experiment(
+        "lds",
+        "What training without pictures does",
+        "lds",
+        "glyphs",
+        "style",
+        "--methods datainf,proximal,hessian_free,datainf=square,proximal=square,hessian_free=square "
+        "--test-points 90 --subsets 16",
+    ),
+    Experiment("photographs", "Photographs of thirty subjects", "class-attribution", "photographs", "class", _CLASSES),
+)
+
+
+def main() -> None:
+    """Run what is missing, then write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", type=Path, default=_ROOT.parent / "shared", help="folder with data/images")
+    parser.add_argument("--work", type=Path, default=Path(".datainf/images"), help="reports, and the service's data")
+    parser.add_argument("--base", type=Path, help="folder of a pipeline; the demo's when left out")
+    parser.add_argument("--page-only", action="store_true", help="run nothing")
+    options = parser.parse_args()
+    work = options.work.resolve()
+    if not options.page_only:
+        work.mkdir(parents=True, exist_ok=True)
+        run_missing(work, (options.base or prepare(work, _SEED).base).resolve(), options.shared)
+    write_page(work)
+
+
+def run_missing(work: Path, base: Path, shared: Path) -> None:
+    """Every experiment without a report whose rows can be had."""
+    write_rows(work, shared)
+    settings = {"DATAINF_ALLOWED_ROOTS": json.dumps([str(base.parent)])}
+    with running_service(work / "service", 0, settings) as url:
+        for experiment in EXPERIMENTS:
+            if (work / experiment.name / "report.md").is_file():
+                continue
+            if not (work / f"{experiment.data}-train.jsonl").is_file():
+                print(f"Left out: {experiment.title}. {shared / _PHOTOGRAPHS} is not there.")
+                continue
+            command = [str(Path(sys.executable).with_name("datainf")), *experiment.arguments(work, base)]
+            subprocess.run([*command, "--out", str(work / experiment.name), "--url", url], check=True)
+
+
+def write_rows(work: Path, shared: Path) -> None:
+    """Letters to train on and to ask about, and photographs where there are any."""
+    test = draw_all(STYLES, each=TEST_EACH, seed=_SEED, name="test")
+    _write(work / "glyphs-train.jsonl", (glyph.to_row() for glyph in training_rows(_SEED)))
+    _write(work / "glyphs-test.jsonl", (glyph.to_row() for glyph in test))
+    if (shared / _PHOTOGRAPHS / "metadata.jsonl").is_file():
+        _write(work / "photographs-train.jsonl", read_photographs(shared / _PHOTOGRAPHS))
+
+
+def read_photographs(folder: Path) -> Iterator[Mapping[str, str]]:
+    """Rows of image and caption; the class is what is on the photograph."""
+    for line in (folder / "metadata.jsonl").read_text("utf-8").splitlines():
+        found = json.loads(line)
+        image = base64.b64encode((folder / found["file"]).read_bytes()).decode()
+        yield {"id": found["file"], "image": image, "text": "a photograph", "class": found["class"]}
+
+
+def write_page(work: Path) -> None:
+    """The page of all reports that are there, under the reading that people wrote."""
+    parts = [_INTRODUCTION.read_text("utf-8").rstrip()]
+    for experiment in EXPERIMENTS:
+        if (work / experiment.name / "report.md").is_file():
+            command = shlex.join(["datainf", *experiment.arguments(Path(), Path("/base"))])
+            parts += [f"## {experiment.title}", f"```\n{command}\n```", body_of(work / experiment.name)]
+    _PAGE.write_text("\n\n".join(parts) + "\n", "utf-8")
+
+
+def _write(path: Path, rows: Iterator[Mapping[str, str]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

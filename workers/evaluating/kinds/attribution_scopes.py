@@ -1,0 +1,58 @@
+"""What the gradients of a class attribution are taken of, and what needs none: text and images side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from influence.contracts.common import Json
+from workers.evaluating.kinds.attribution_scores import judge, with_loss_on_prompt
+from workers.gradients.collector import GradientCollector
+from workers.rows import EncodedRow, Row
+from workers.runtime.embeddings import embed_rows
+from workers.runtime.models import HotModel
+from workers.runtime.state import Runtime
+from workers.tasks.base import Pictured, Task
+
+#: Training and test rows, as the model reads them.
+Encoded = tuple[list[EncodedRow], list[EncodedRow]]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """(training, test) rows under the task that says what their gradients are taken of."""
+
+    task: Task
+    rows: Encoded
+
+
+def encode_scopes(task: Task, train_rows: Sequence[Row], test_rows: Sequence[Row]) -> dict[str, Scope]:
+    """By name, what training lowers first. Raises RowMasked and what a task says of its rows."""
+    rows = task.tokenise(train_rows), task.tokenise(test_rows)
+    if isinstance(task, Pictured):
+        return {"loss": Scope(task, rows), "square": Scope(task.measured_by("square"), rows)}
+    train_part, test_part = ([with_loss_on_prompt(row) for row in part] for part in rows)
+    return {"completion": Scope(task, rows), "prompt": Scope(task, (train_part, test_part))}
+
+
+def judge_baselines(
+    runtime: Runtime, model: torch.nn.Module, task: Task, rows: Encoded, classes: tuple[list[str], list[str]]
+) -> Json:
+    """Of images, how well the test image's class is found by what looks alike: no gradient, and of pixels no model."""
+    if not isinstance(task, Pictured):
+        return {}
+    hot = HotModel(GradientCollector(model, task.row_losses), task)
+    of_train, of_test = (embed_rows(runtime, hot, part).double().numpy() for part in rows)
+    found = {"embedding": of_test @ of_train.T, "pixel distance": -pixel_distances(task, *rows)}
+    return {name: judge(scores, *classes) for name, scores in found.items()}
+
+
+def pixel_distances(task: Pictured, train: Sequence[EncodedRow], test: Sequence[EncodedRow]) -> Floats:
+    """Squared distances (tests, rows) of pixels at the model's resolution."""
+    here, there = (task.pixels(part).double().numpy() for part in (test, train))
+    squares = (here**2).sum(axis=1)[:, None] + (there**2).sum(axis=1)[None]
+    distances: Floats = np.maximum(squares - 2 * here @ there.T, 0.0)
+    return distances
