@@ -140,9 +140,7 @@ class Jobs:
             raise NotFound(f"There is no job '{job_id[:80]}'.")
         return job
 
-    def page(
-        self, *, limit: int, after: str | None = None, fits: Callable[[Job], bool] = lambda _: True
-    ) -> Page[Job]:
+    def page(self, *, limit: int, after: str | None = None, fits: Callable[[Job], bool] = lambda _: True) -> Page[Job]:
         """Those of which `fits` holds, newest first; `after` is the last id of the page before.
 
         Raises NotFound for a cursor that is gone.
