@@ -167,8 +167,9 @@ def _add_layers(app: FastAPI, context: Context) -> None:
 
 def app_from(settings: ApiSettings) -> FastAPI:
     """The application over the stores that the settings name."""
-    store = Store(connect(settings.redis_url, settings.cache_url, PROMPT))
-    return create_app(settings, store=store, files=open_files(settings))
+    files = open_files(settings)
+    store = Store(connect(settings.redis_url, settings.cache_url, PROMPT), files)
+    return create_app(settings, store=store, files=files)
 
 
 def _upload_limits(settings: ApiSettings) -> dict[str, int]:

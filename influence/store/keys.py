@@ -1,8 +1,8 @@
 """Every Redis key, made here and nowhere else: type, role, owner, lifetime.
 
 Roles: *state* is durable (records, queue, commits, norms) and nothing there has a lifetime in Redis, for a full server
-evicts what has one; what ends by itself has a line in `lifetimes`, and workers remove it. *cache* may be evicted and is
-computed again when missed. Both may be one server.
+evicts what has one, unless the files have it, too; what ends by itself has a line in `lifetimes`, and workers remove
+it. *cache* may be evicted and is computed again when missed. Both may be one server.
 """
 
 import re
@@ -25,7 +25,7 @@ QUEUE_NAMESPACE = "datainf-queue"
 IDEMPOTENCY_SECONDS = 24 * 3600
 #: How long a finished job can be read.
 JOB_SECONDS = 30 * 24 * 3600
-#: Lifetime of a full-gradient chunk, refreshed on use.
+#: Lifetime of a full-gradient chunk, refreshed on use, and of what the files have of an index.
 CHUNK_SECONDS = 30 * 24 * 3600
 #: A worker that has not been heard of for so long does not count as running.
 WORKER_SECONDS = 15

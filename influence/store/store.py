@@ -13,6 +13,7 @@ from influence.store.connections import Connections
 from influence.store.data.audits import AuditData
 from influence.store.data.counters import Counters
 from influence.store.data.evaluations import EvaluationData
+from influence.store.data.files import Files
 from influence.store.data.groups import GroupRows
 from influence.store.data.indexes import IndexData
 from influence.store.data.reviews import ReviewData
@@ -32,12 +33,21 @@ Made = TypeVar("Made", bound=WorkRecord)
 class Store:
     """Records, jobs, index data, queue and presence over the two Redis roles; all of it, or what one namespace sees.
 
-    `whole` is the one that sees all.
+    `whole` is the one that sees all. What is kept in `files` as well is read back from there, and deleted there, too;
+    a store without files knows Redis alone.
     """
 
-    def __init__(self, connections: Connections, *, namespace: str | None = None, whole: "Store | None" = None) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        files: Files | None = None,
+        *,
+        namespace: str | None = None,
+        whole: "Store | None" = None,
+    ) -> None:
         state, cache = connections.state, connections.cache
         self.connections = connections
+        self.files = files
         self.whole = whole or self
         self._views: dict[str, Store] = {}
         self.checkpoints: Records[Checkpoint] = Records(state, "checkpoint", Checkpoint, namespace)
@@ -47,7 +57,7 @@ class Store:
         self.review_data = ReviewData(state)
         self.webhooks: Records[Webhook] = Records(state, "webhook", Webhook, namespace)
         self.webhook_data = WebhookData(state)
-        self.index_data = IndexData(state, cache)
+        self.index_data = IndexData(state, cache, None if files is None else files.indexes)
         self.evaluation_data = EvaluationData(state)
         self.scores = QueryScores(state)
         self.audit_data = AuditData(state)
@@ -76,7 +86,7 @@ class Store:
     def within(self, namespace: str) -> "Store":
         """What a namespace sees: its own records and jobs, and what it makes is its own."""
         if namespace not in self.whole._views:
-            self.whole._views[namespace] = Store(self.connections, namespace=namespace, whole=self.whole)
+            self.whole._views[namespace] = Store(self.connections, self.files, namespace=namespace, whole=self.whole)
         return self.whole._views[namespace]
 
     def records_of(self, record: Made) -> WorkRecords[Made]:

@@ -1,10 +1,12 @@
 """Last step of a build: damping and sizes from the commits, then the index is ready."""
 
 import operator
+import time
 from collections.abc import Mapping, Sequence
 from functools import reduce
 
 import numpy as np
+import structlog
 
 from influence.compact.growth import judge_drift
 from influence.compact.moments import Moments
@@ -16,11 +18,14 @@ from influence.errors import RowsUnfit
 from influence.evaluating.gradient_lengths import FEW_COUNT, share_that_counts
 from influence.methods.algebra.kronecker_factors import KroneckerSums
 from influence.methods.datainf import DataInf
+from influence.store.data.chunks import DamagedChunk
 from influence.store.work import finish
 from workers.building.kronecker import merge_kronecker
 from workers.building.outlook import FINISHING
 from workers.runtime.basis_sample import MOMENTS, OLD_MOMENTS, shard_moments
 from workers.runtime.state import Runtime
+
+log = structlog.get_logger()
 
 #: Of fewer rows the time is that of everything else.
 _FEWEST_TIMED = 64
@@ -37,17 +42,38 @@ def finish_index(runtime: Runtime, index: Index) -> None:
     runtime.store.jobs.set_phase(index.job_id, FINISHING, total=index.rows, in_shards=False)
     if index.ready_at is not None:
         _drop_parts(runtime, index)
+        runtime.store.index_data.published.remove(index.build)  # or nothing would have been lost
+        _publish(runtime, index)
         runtime.store.jobs.set_done(index.job_id, index.rows)
         finish(runtime.store, index, lambda current: current)
         return
     size, moments = _merge_moments(runtime, index) if index.spec.storage == "compact" else (0, None)
     kronecker = merge_kronecker(runtime, index) if index.spec.kronecker else KroneckerSums()
+    _publish(runtime, index)
     runtime.store.jobs.set_done(index.job_id, index.rows)
     finish(
         runtime.store,
         index,
         lambda current: _ready(current, commits, size + kronecker.nbytes, moments, kronecker.without),
     )
+
+
+def _publish(runtime: Runtime, index: Index) -> None:
+    """Write what a compact index keeps to the files: Redis may lose it from then on.
+
+    Before the index is ready, so that an end of the process in between leaves a build that is finished again. What has
+    no room on this disk, or was lost already, leaves an index without files.
+    """
+    if index.spec.storage == "full":
+        return
+    started = time.monotonic()
+    try:
+        written = runtime.store.index_data.published.publish(index.build, index.shards)
+    except (DamagedChunk, OSError) as error:
+        log.warning("an index is kept in Redis alone", index_id=index.id, cause=str(error))
+        return
+    if written is not None:
+        log.info("index written to files", bytes=written, seconds=round(time.monotonic() - started, 3))
 
 
 def _drop_parts(runtime: Runtime, index: Index) -> None:

@@ -16,13 +16,13 @@ from influence.contracts.index import Index
 from influence.methods.base import require_linear
 from influence.methods.codes.form import CodeState
 from influence.methods.registry import check_metric, get_method
+from influence.process.lru import Lru
 from workers.building.compact_rows import read_compact_rows
 from workers.indexes.kernels import multiply_fastest
 from workers.indexes.repair import read_or_repair
 from workers.indexes.scan_batcher import ScanBatcher
 from workers.runtime.basis_sample import MOMENTS
 from workers.runtime.hot_indexes import ReadGradients, Scorer
-from workers.runtime.lru import Lru
 from workers.runtime.state import Runtime
 
 _PREPARED_KEPT = 8

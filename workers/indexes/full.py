@@ -16,10 +16,10 @@ from influence.methods.algebra.kronecker_factors import Pair
 from influence.methods.algebra.rescaled import with_roots
 from influence.methods.base import Method, require_linear
 from influence.methods.registry import get_method
+from influence.process.lru import Lru
 from workers.building.kronecker import read_factors
 from workers.indexes.repair import read_or_repair
 from workers.runtime.hot_indexes import ReadGradients, Scorer
-from workers.runtime.lru import Lru
 from workers.runtime.state import Runtime
 
 #: Prepared methods kept an index: those and the dampings that people switch between.

@@ -54,8 +54,8 @@ REAP_SECONDS = 20.0
 
 def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> Runtime:
     """Connect and prepare; nothing is loaded yet."""
-    store = Store(connect(settings.redis_url, settings.cache_url))
     files = open_files(settings)
+    store = Store(connect(settings.redis_url, settings.cache_url), files)
     device_lock = FairLock()
     options = LoadOptions(
         cache_dir=files.hub,

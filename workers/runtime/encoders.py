@@ -7,9 +7,9 @@ import torch
 from influence.compact.encoder import Encoder
 from influence.compact.packing import unpack_encoder
 from influence.contracts.index import Index
+from influence.process.lru import Lru
 from influence.store.data.indexes import IndexData
 from workers.runtime.basis_sample import ENCODER, SAMPLE, Sample
-from workers.runtime.lru import Lru
 
 _ENCODERS_KEPT = 2
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from influence.contracts.index import Index
-from workers.runtime.lru import Lru
+from influence.process.lru import Lru
 
 #: Id and build of an index, data set row.
 RowKey = tuple[str, str, int]

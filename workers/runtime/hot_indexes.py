@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from influence.contracts.index import Index
-from workers.runtime.lru import Lru
+from influence.process.lru import Lru
 
 #: Influence (m, n) float32 of an index's rows on test gradients (m, d) a block.
 Scorer: TypeAlias = Callable[[Mapping[str, Tensor]], NDArray[np.float32]]

@@ -10,11 +10,11 @@ import torch
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.index import GradientSettings
+from influence.process.lru import Lru
 from workers.gradients.collector import Collector, GradientCollector
 from workers.gradients.joined import JoinedCollector, find_difference
 from workers.loading.checkpoint import load_checkpoint
 from workers.loading.options import LoadOptions
-from workers.runtime.lru import Lru
 from workers.tasks.base import Task
 
 log = structlog.get_logger()

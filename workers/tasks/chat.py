@@ -14,6 +14,9 @@ _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 #: Stands for any turn of a user, to see what a template writes before a turn of the assistant.
 _PROBE = {"role": "user", "content": "x"}
 
+#: Stands for an assistant's words, to see what a template writes before them.
+_WORDS = "words-of-the-assistant"
+
 
 class UnknownMask(Exception):
     """Nobody can tell which tokens of this conversation carried loss. The task turns it into a refusal of rows."""
@@ -24,7 +27,9 @@ class ChatRenderer:
 
     def __init__(self, encoder: TextEncoder) -> None:
         self._encoder = encoder
-        self._marks_generation = _GENERATION.search(str(encoder.tokenizer.chat_template)) is not None
+        template = str(encoder.tokenizer.chat_template)
+        self._marks_generation = _GENERATION.search(template) is not None
+        self._shows_header = "add_generation_prompt" in template
 
     def render(self, conversation: Conversation, *, ask: bool = False) -> str:
         """The conversation's text; with `ask`, followed by the header of the assistant's next turn."""
@@ -94,7 +99,7 @@ class ChatRenderer:
         before = self.render(conversation.before_answer(), ask=True)
         if not text.startswith(before):
             raise UnknownMask("the chat template rewrites the prompt, so that the completion's part is not certain")
-        return Span(len(before), len(text))
+        return self._behind_header(conversation, conversation.completion_from, text, Span(len(before), len(text)))
 
     def find_answer(self, conversation: Conversation, text: str) -> Span:
         """Characters of the last assistant turn's words in the conversation's text. Raises UnknownMask."""
@@ -117,11 +122,30 @@ class ChatRenderer:
         Holds only if a template never changes what it wrote before; that is checked, not believed.
         """
         is_last = place + 1 == len(conversation.messages)
-        after = text if is_last else self.render(conversation.until(place + 1))
+        after = text if is_last else self._after(conversation, place, text)
         before = self._before(conversation, place, after)
         if not (text.startswith(after) and after.startswith(before)):
             raise UnknownMask("the chat template rewrites earlier turns, so that the assistant's part is not certain")
-        return Span(len(before), len(after))
+        return self._behind_header(conversation, place, text, Span(len(before), len(after)))
+
+    def _after(self, conversation: Conversation, place: int, text: str) -> str:
+        """The text up to the end of a turn that others follow. Some templates end a whole conversation with EOS."""
+        found = self.render(conversation.until(place + 1))
+        return found if text.startswith(found) else found.removesuffix(self._encoder.tokenizer.eos_token or "")
+
+    def _behind_header(self, conversation: Conversation, place: int, text: str, turn: Span) -> Span:
+        """The turn without the header that a template writes before it and does not show when it is asked to.
+
+        Where the template shows one it is the turn as it is, and also where nothing stands before its words.
+        """
+        message = conversation.messages[place]
+        if self._shows_header or message.get("content") is None:
+            return turn
+        probe = self.render(conversation.until(place, {**message, "content": _WORDS}))
+        start = probe.find(_WORDS)
+        if start < turn.start or probe[:start] != text[:start]:
+            raise UnknownMask("the chat template does not show where the assistant's turn begins")
+        return Span(start, turn.stop) if probe[turn.start : start].strip() else turn
 
     def _before(self, conversation: Conversation, place: int, after: str) -> str:
         """The text up to the end of a turn's header; `after` is the text up to the end of the turn."""

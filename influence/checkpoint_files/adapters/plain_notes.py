@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 STATE_FILE = "trainer_state.json"
 ARGUMENTS, SETTINGS, CARD = "args.json", "training_args.yaml", "README.md"
+PARAMETERS = "training_params.json"
 #: The files with the most bytes that each is read with: a larger one says nothing.
-NOTE_FILES = {ARGUMENTS: 1 << 20, SETTINGS: 1 << 20, CARD: 1 << 20, STATE_FILE: 8 << 20}
+NOTE_FILES = {ARGUMENTS: 1 << 20, PARAMETERS: 1 << 20, SETTINGS: 1 << 20, CARD: 1 << 20, STATE_FILE: 8 << 20}
 _TAG = re.compile(r"-\s*['\"]?([A-Za-z0-9_.:/-]{1,200})['\"]?")
 _SETTING = re.compile(r"([a-z_]{1,64}):\s*([^\s#][^#]{0,200})(?:#.*)?")
 _WORDS = {"true": True, "false": False, "null": None, "~": None}

@@ -1,9 +1,9 @@
 """What trainers leave beside an adapter in plain text: by which loss it was trained.
 
-Each trainer says it elsewhere: ms-swift in args.json, LLaMA-Factory in training_args.yaml, TRL and what is built on it
-(Unsloth) in the tags of README.md, Axolotl in the settings that it quotes there; all of them in the names of what
-trainer_state.json logs. TRL's own arguments are pickled (training_args.bin) and never read. Other settings of training:
-see `training_settings`.
+Each trainer says it elsewhere: ms-swift in args.json, AutoTrain in training_params.json, LLaMA-Factory in
+training_args.yaml, TRL and what is built on it (Unsloth) in the tags of README.md, Axolotl in the settings that it
+quotes there; all of them in the names of what trainer_state.json logs. TRL's own arguments are pickled
+(training_args.bin) and never read. Other settings of training: see `training_settings`.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +14,7 @@ from typing import Any
 from influence.checkpoint_files.adapters.plain_notes import (
     ARGUMENTS,
     CARD,
+    PARAMETERS,
     SETTINGS,
     STATE_FILE,
     list_tags,
@@ -43,9 +44,11 @@ _WAYS = (
     "xpo",
     "online-dpo",
     "nash-md",
+    "gold",
+    "minillm",
 )
-_TAGS = {name: name for name in _WAYS} | {"reward-trainer": "reward"}
-_STAGES = {"rm": "reward"}
+_TAGS = {name: name for name in _WAYS} | {"reward-trainer": "reward", "prm-trainer": "prm"}
+_STAGES = {"rm": "reward", "default": "pt", "generic": "pt"}
 #: Names in a trainer's log that only one way of training gives.
 _LOGGED = (
     ({"log_odds_ratio", "log_odds_chosen", "odds_ratio_loss"}, "orpo"),
@@ -78,6 +81,13 @@ def _of_arguments(content: str) -> TrainingNotes | None:
     fields = load_object(content)
     way = fields.get("rlhf_type")
     return _noted(ARGUMENTS, way, fields) if isinstance(way, str) and way else None
+
+
+def _of_parameters(content: str) -> TrainingNotes | None:
+    fields = load_object(content)
+    way = fields.get("trainer")
+    is_autotrain = "block_size" in fields and isinstance(way, str) and bool(way)
+    return _noted(PARAMETERS, str(way), {"beta": fields.get("dpo_beta")}) if is_autotrain else None
 
 
 def _of_settings(content: str) -> TrainingNotes | None:
@@ -120,6 +130,7 @@ def _of_state(content: str) -> TrainingNotes | None:
 
 _READERS: Mapping[str, Callable[[str], TrainingNotes | None]] = {
     ARGUMENTS: _of_arguments,
+    PARAMETERS: _of_parameters,
     SETTINGS: _of_settings,
     CARD: _of_card,
     STATE_FILE: _of_state,

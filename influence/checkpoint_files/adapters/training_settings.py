@@ -2,14 +2,16 @@
 
                 where                               what
 ms-swift        args.json                           loss_scale, max_length, label_smoothing_factor, loss_type, ...
+AutoTrain       training_params.json                block_size; all tokens carry loss
 LLaMA-Factory   training_args.yaml                  train_on_prompt, mask_history, cutoff_len, packing, ...
 Axolotl         README.md, which quotes the config  train_on_inputs, sequence_len, label_smoothing_factor, ...
 transformers    README.md, hyperparameters          label_smoothing_factor
+cross-encoders  README.md, tags                     loss:<class of sentence-transformers>
 
 What a request can say (the loss's scope, the length) is taken where it says nothing; what no loss here has is named.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 from influence.checkpoint_files.adapters.plain_notes import (
     ARGUMENTS,
     CARD,
+    PARAMETERS,
     SETTINGS,
     list_tags,
     load_block,
@@ -42,6 +45,8 @@ _PARTS: Mapping[str, tuple[Any, ...]] = {
 #: Settings that an args.json of ms-swift has, and one of other tools does not.
 _OF_SWIFT = frozenset({"rlhf_type", "loss_scale", "swift_version", "quant_bits", "truncation_strategy"})
 _USUAL_LOSSES = (None, "", "cross_entropy", "nll")
+#: Losses of cross-encoders that a task by the same name of its head has.
+_OF_HEADS = ("crossentropyloss", "mseloss")
 _NOISE = ("neftune_noise_alpha", "noisy_embedding_alpha")
 _MAX_TOKENS = 1 << 24
 
@@ -78,6 +83,14 @@ def _of_arguments(content: str) -> TrainingSettings | None:
     )
 
 
+def _of_parameters(content: str) -> TrainingSettings | None:
+    fields = load_object(content)
+    if "block_size" not in fields or not isinstance(fields.get("trainer"), str):
+        return None
+    loss: LossScope | None = "all" if fields["trainer"] in ("sft", "default", "generic") else None
+    return _settings(PARAMETERS, "AutoTrain", fields, loss, length="block_size")
+
+
 def _of_settings(content: str) -> TrainingSettings | None:
     fields = load_lines(content)
     if not isinstance(fields.get("stage"), str):
@@ -103,13 +116,28 @@ def _of_card(content: str) -> TrainingSettings | None:
         return _settings(CARD, "Axolotl", fields, loss, length="sequence_len")
     listed = load_bullets(content)
     trainer = next((name for tag, name in _TRAINERS.items() if tag in tags), None)
-    found = _settings(CARD, trainer, listed, None, length="")
+    found = _settings(CARD, trainer, listed, None, length="", unscored=tuple(_losses(tags)))
     return found if trainer or found.unscored or found.beside else None
 
 
-_TRAINERS = {"llama-factory": "LLaMA-Factory", "unsloth": "Unsloth", "trl": "TRL"}
+def _losses(tags: Collection[str]) -> Iterator[str]:
+    """Losses that the card of a cross-encoder names and that are not the usual one of its head."""
+    for tag in sorted(tags) if "cross-encoder" in tags else ():
+        kind, _, name = tag.partition(":")
+        if kind == "loss" and name not in _OF_HEADS:
+            has_it = " (that of task 'multi_label_classification')" if name == "binarycrossentropyloss" else ""
+            yield f"the loss {name[:60]}{has_it}"
+
+
+_TRAINERS = {
+    "cross-encoder": "sentence-transformers",
+    "llama-factory": "LLaMA-Factory",
+    "unsloth": "Unsloth",
+    "trl": "TRL",
+}
 _READERS: Mapping[str, Callable[[str], TrainingSettings | None]] = {
     ARGUMENTS: _of_arguments,
+    PARAMETERS: _of_parameters,
     SETTINGS: _of_settings,
     CARD: _of_card,
 }

@@ -24,6 +24,8 @@ PAYLOAD_BYTES = MAX_VALUE_BYTES - HEADER_BYTES
 _DTYPES = ("float32", "float16", "float64", "int8", "uint8", "int32", "int64", "uint16")
 
 Key = Callable[[int], str]
+#: The value of a key from where a second one is kept, or None.
+ReadBack = Callable[[str], bytes | None]
 
 
 class DamagedChunk(Exception):
@@ -89,6 +91,19 @@ def _place(piece: bytes | None, number: int, array: NDArray[np.generic]) -> None
         array.reshape(-1).view(np.uint8)[start : start + len(payload)] = np.frombuffer(payload, np.uint8)
 
 
+def count_pieces(first: bytes | None) -> int:
+    """How many pieces belong to an array, by its first one. Raises DamagedChunk."""
+    return _count_pieces(_read_header(first)[3])
+
+
+def check_piece(piece: bytes | None) -> bytes:
+    """A piece that is there and matches its checksum. Raises DamagedChunk."""
+    checksum = _read_header(piece)[2]
+    if piece is None or zlib.crc32(memoryview(piece)[HEADER_BYTES:]) != checksum:
+        raise DamagedChunk("a piece does not match its checksum")
+    return piece
+
+
 def _read_header(piece: bytes | None) -> tuple[int, ...]:
     if piece is None:
         raise DamagedChunk("a piece is missing")
@@ -111,27 +126,42 @@ def write_array(
 
 
 def read_array(
-    client: redis.Redis, key: Key, shape: Sequence[int], dtype: str, *, lifetime_seconds: int | None = None
+    client: redis.Redis,
+    key: Key,
+    shape: Sequence[int],
+    dtype: str,
+    *,
+    lifetime_seconds: int | None = None,
+    read_back: ReadBack = lambda _key: None,
 ) -> NDArray[np.generic]:
     """Read an array back; its lifetime, where it has one, starts anew.
 
     Raises DamagedChunk when it is lost or is not of this shape and dtype.
     """
     array: NDArray[np.generic] = np.empty(tuple(shape), dtype)
-    read_into(client, key, array)
+    read_into(client, key, array, read_back)
     if lifetime_seconds is not None:
         refresh(client, [key(number) for number in range(_count_pieces(array.nbytes))], lifetime_seconds)
     return array
 
 
-def read_into(client: redis.Redis, key: Key, array: NDArray[np.generic]) -> None:
+def read_into(
+    client: redis.Redis, key: Key, array: NDArray[np.generic], read_back: ReadBack = lambda _key: None
+) -> None:
     """Read what was written from an array like this one (contiguous) into it: one copy, and no second array.
 
-    Raises DamagedChunk, and leaves what it has read so far, when it is lost or is not of this shape and dtype.
+    A piece that is lost or damaged is taken from `read_back`. Raises DamagedChunk, and leaves what it has read so far,
+    when it has none or that is not of this shape and dtype.
     """
     for number in range(_count_pieces(array.nbytes)):
         # One at a time: a pipeline holds many replies, and is no faster.
-        _place(cast("bytes | None", client.get(key(number))), number, array)
+        try:
+            _place(cast("bytes | None", client.get(key(number))), number, array)
+        except DamagedChunk:
+            again = read_back(key(number))
+            if again is None:
+                raise
+            _place(again, number, array)
 
 
 def refresh(client: redis.Redis, names: Sequence[str], lifetime_seconds: int) -> None:

@@ -1,4 +1,4 @@
-"""Files on disk, by content address: adapters, data sets, images, downloads. Redis never holds uploads.
+"""Files on disk: adapters, data sets, images, downloads by content address, and finished indexes by build.
 
 They are kept in the data directory; or in an object store, and the data directory copies what its processes need.
 """
@@ -16,6 +16,9 @@ from influence.settings import StorageSettings
 from influence.store.access.secret import SECRET_FILE, read_secret
 from influence.store.data.vault.cache import IN_USE_SECONDS, LocalCopies, vanish
 from influence.store.data.vault.images import PACK_NAME, pack_images, unpack_images
+from influence.store.data.vault.index_folders import KIND as INDEXES
+from influence.store.data.vault.index_folders import IndexFolders
+from influence.store.data.vault.index_values import IndexValues
 from influence.store.data.vault.port import InPlace, Vault
 
 #: Longer than any upload is worked on without a byte being written.
@@ -56,8 +59,9 @@ class Files:
         self._scratch = data_dir / "tmp"
         self._secret: bytes | None = None
         self.images = images_beside(self.datasets)
-        for folder in (self.adapters, self.datasets, self.hub, self._scratch):
+        for folder in (self.adapters, self.datasets, self.hub, self._scratch, data_dir / INDEXES):
             folder.mkdir(parents=True, exist_ok=True)
+        self.indexes = IndexValues(IndexFolders(data_dir / INDEXES, self.vault, self.scratch))
         self._copies = LocalCopies((self.adapters, self.datasets), cache_bytes, self._leave, in_use_seconds)
 
     def adapter(self, digest: str) -> Path:
@@ -121,7 +125,7 @@ class Files:
                 self._publish_rows(folder)
             else:
                 self.vault.publish(_files_below(folder), _address(folder))
-        return missing
+        return missing + self.indexes.folders.publish_missing()
 
     def _publish_rows(self, folder: Path) -> None:
         files = {name: folder / name for name in (*ROW_FILES, LIST_NAME) if (folder / name).is_file()}

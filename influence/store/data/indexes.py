@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from influence.contracts.index import ShardCommit
 from influence.store import keys
-from influence.store.data.chunks import DamagedChunk, read_array, read_into, write_array
+from influence.store.data.chunks import DamagedChunk, ReadBack, read_array, read_into, write_array
 from influence.store.data.counters import Counters
+from influence.store.data.published import Published
 from influence.store.data.sealed import seal, unseal
+from influence.store.data.vault.index_values import IndexValues
 
 log = structlog.get_logger()
 
@@ -31,10 +33,15 @@ return redis.call('EXPIRE', KEYS[1], ARGV[2])
 
 
 class IndexData:
-    """Arrays and commits of indexes. Row state is durable, full gradients live in the cache role."""
+    """Arrays and commits of indexes. Full gradients live in the cache role; row state is durable, until the files have
+    it, too.
 
-    def __init__(self, state: redis.Redis, cache: redis.Redis) -> None:
+    What the files have is read back where it is lost, and then FilesUnavailable raised where they do not answer.
+    """
+
+    def __init__(self, state: redis.Redis, cache: redis.Redis, values: IndexValues | None = None) -> None:
         self._state = state
+        self.published = Published(state, values)
         self._cache = cache
         self._counters = Counters(state)
         self._renew = state.register_script(_RENEW)
@@ -62,6 +69,9 @@ class IndexData:
         """The commits of all shards in order. Raises DamagedChunk when some are lost."""
         found = self.commits(build)
         missing = [shard for shard in range(shards) if shard not in found]
+        if missing and self.published.restore_hashes(build):
+            found = self.commits(build)
+            missing = [shard for shard in range(shards) if shard not in found]
         if missing:
             raise DamagedChunk(f"the commits of {len(missing)} of {shards} shards are lost")
         return [found[shard] for shard in range(shards)]
@@ -101,11 +111,16 @@ class IndexData:
 
     def read_rows(self, build: str, shard: int, part: str, shape: Sequence[int], dtype: str) -> NDArray[np.generic]:
         """Read row state back; raises DamagedChunk."""
-        return read_array(self._state, lambda piece: keys.row_state(build, shard, part, piece), shape, dtype)
+        return read_array(
+            self._state, partial(keys.row_state, build, shard, part), shape, dtype, read_back=self._read_back(build)
+        )
 
     def read_rows_into(self, build: str, shard: int, part: str, array: NDArray[np.generic]) -> None:
         """Read row state into a contiguous array of its shape and dtype; raises DamagedChunk."""
-        read_into(self._state, lambda piece: keys.row_state(build, shard, part, piece), array)
+        read_into(self._state, partial(keys.row_state, build, shard, part), array, self._read_back(build))
+
+    def _read_back(self, build: str) -> ReadBack:
+        return partial(self.published.read_back, build)
 
     def has_rows(self, build: str, shard: int, part: str) -> bool:
         """Whether row state was written; reading it tells whether it is whole."""
@@ -130,7 +145,11 @@ class IndexData:
             if part.startswith(f"{group}."):
                 shape, dtype = _read_shape(part, text)
                 found[part[len(group) + 1 :]] = read_array(
-                    self._state, partial(keys.index_state, build, part), shape, dtype
+                    self._state,
+                    partial(keys.index_state, build, part),
+                    shape,
+                    dtype,
+                    read_back=self._read_back(build),
                 )
         members = self._state.hget(keys.manifest(build), _members(group))
         if members is not None and _text(members) != json.dumps(sorted(found)):  # earlier versions wrote none
@@ -139,7 +158,14 @@ class IndexData:
 
     def require_parts(self, build: str, group: str) -> dict[str, NDArray[np.generic]]:
         """Read a group back that was written. Raises DamagedChunk."""
-        found = self.read_parts(build, group)
+        try:
+            found = self.read_parts(build, group)
+        except DamagedChunk:
+            if not self.published.restore_hashes(build):
+                raise
+            found = {}
+        if not found and self.published.restore_hashes(build):
+            found = self.read_parts(build, group)
         if not found:
             raise DamagedChunk(f"the arrays '{group}' are lost")
         return found
@@ -167,14 +193,15 @@ class IndexData:
         self._renew(keys=[keys.repair_lock(build, shard)], args=[holder, 0])
 
     def delete(self, build: str) -> None:
-        """Remove every key of a build, or of all builds of an index where an index's id is given."""
+        """Remove files and keys of a build, or of all builds of an index where an index's id is given."""
         self._delete(build, None)
 
     def delete_others(self, index_id: str, build: str) -> None:
-        """Remove every key of all other builds of an index: a worker that was killed may have left some."""
+        """Remove all of all other builds of an index: a worker that was killed may have left some."""
         self._delete(index_id, build)
 
     def _delete(self, name: str, spared: str | None) -> None:
+        self.published.remove(name, spared=spared)
         for client in {id(c): c for c in (self._state, self._cache)}.values():
             _delete_matching(client, keys.build_pattern(name), None if spared is None else keys.build_pattern(spared))
 

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 from support.problems import assert_problem
 
+from influence.contracts.work import JobKind
 from influence.store.store import Store
 
 
@@ -40,7 +41,7 @@ def test_jobs_are_paged_newest_first(client: TestClient, store: Store) -> None:
 
 def test_jobs_are_listed_by_state_and_kind_a_page_at_a_time(client: TestClient, store: Store) -> None:
     for number in range(250):
-        kind = "audit" if number % 50 == 0 else "query"
+        kind: JobKind = "audit" if number % 50 == 0 else "query"
         store.jobs.create(f"job_{number}", kind, "qry_1", "/v1/queries/qry_1")
     store.jobs.fail("job_0", {"code": "internal"})
     store.jobs.fail("job_1", {"code": "internal"})

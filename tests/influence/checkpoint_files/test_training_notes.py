@@ -18,7 +18,13 @@ DPO, TEXT = "direct_preference", "causal_lm"
 
 
 def notes_of(folder: Path, **files: Any) -> TrainingNotes | None:
-    names = {"args": "args.json", "card": "README.md", "state": "trainer_state.json", "settings": "training_args.yaml"}
+    names = {
+        "parameters": "training_params.json",
+        "args": "args.json",
+        "card": "README.md",
+        "state": "trainer_state.json",
+        "settings": "training_args.yaml",
+    }
     for key, content in files.items():
         (folder / names[key]).write_text(content if isinstance(content, str) else json.dumps(content))
     return read_notes(folder)
@@ -39,6 +45,9 @@ def history(*names: str) -> dict[str, Any]:
         ({"card": card("trl", "dpo", "lora")}, "dpo"),
         ({"card": card("sft", "kto")}, "kto"),
         ({"card": card("reward-trainer")}, "reward"),
+        ({"card": card("trl", "prm-trainer")}, "prm"),
+        ({"parameters": {"trainer": "orpo", "block_size": 512}}, "orpo"),
+        ({"parameters": {"trainer": "default", "block_size": 512}}, "pt"),
         ({"args": {"rlhf_type": "orpo"}}, "orpo"),
         ({"args": {"rlhf_type": "rm"}, "card": card("dpo")}, "reward"),
         ({"settings": "stage: kto\npref_beta: 0.1\n"}, "kto"),
@@ -63,6 +72,7 @@ def test_each_trainer_says_the_way_of_training_in_a_file_of_its_own(
         {},
         {"args": {"rlhf_type": None, "loss_type": "x"}},
         {"args": "[1"},
+        {"parameters": {"trainer": "dpo"}},
         {"card": "# dpo\n- dpo\n"},
         {"card": card("dpo", "kto")},
         {"state": history("loss", "learning_rate")},

@@ -26,6 +26,10 @@ def hyperparameters(*lines: str, tag: str = "generated_from_trainer") -> str:
     return CARD.format(tag=tag, body=f"### Training hyperparameters\n\nThe following:\n{listed}\n")
 
 
+def cross_encoder(loss: str) -> str:
+    return CARD.format(tag=f"cross-encoder\n- loss:{loss}", body="")
+
+
 def found_in(folder: Path, name: str, content: str | dict[str, Any]) -> TrainingSettings:
     (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
     found = read_training(folder)
@@ -43,10 +47,13 @@ def found_in(folder: Path, name: str, content: str | dict[str, Any]) -> Training
         ("training_args.yaml", FACTORY + "mask_history: true\n", "completion", 1024),
         ("training_args.yaml", FACTORY + "train_on_prompt: true\n", "all", 1024),
         ("training_args.yaml", "stage: pt\n", "all", None),
+        ("training_params.json", {"trainer": "sft", "block_size": 512}, "all", 512),
+        ("training_params.json", {"trainer": "dpo", "block_size": 512}, None, 512),
         ("README.md", axolotl(""), None, 4096),
         ("README.md", axolotl("train_on_inputs: false"), "assistant", 4096),
         ("README.md", axolotl("train_on_inputs: true  # all"), "all", 4096),
         ("README.md", hyperparameters(tag="trl"), None, None),
+        ("README.md", cross_encoder("MSELoss"), None, None),
     ],
 )
 def test_where_the_loss_fell_and_rows_were_cut_is_read(
@@ -69,6 +76,8 @@ def test_where_the_loss_fell_and_rows_were_cut_is_read(
         ("training_args.yaml", FACTORY + "moe_aux_loss_coef: 0.001\n", "moe_aux_loss_coef"),
         ("README.md", axolotl("label_smoothing_factor: 0.2"), "label_smoothing_factor 0.2"),
         ("README.md", hyperparameters("label_smoothing_factor: 0.1"), "label_smoothing_factor 0.1"),
+        ("README.md", cross_encoder("BinaryCrossEntropyLoss"), "multi_label_classification"),
+        ("README.md", cross_encoder("LambdaLoss"), "lambdaloss"),
     ],
 )
 def test_a_part_of_the_loss_that_is_not_scored_is_refused_until_the_task_is_asked_for(

@@ -5,9 +5,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
+import obstore
 import pytest
+from obstore.store import from_url
 from ulid import ULID
 
 #: Says its port, then serves until nobody holds its input any more.
@@ -35,11 +38,18 @@ class Bucket:
 
     def paths(self) -> list[str]:
         """Everything in it."""
-        import obstore
-        from obstore.store import from_url
+        return sorted(found["path"] for batch in obstore.list(self._store()) for found in batch)
 
-        store = from_url(self.url, client_options={"allow_http": True})
-        return sorted(found["path"] for batch in obstore.list(store) for found in batch)
+    def size(self, path: str) -> int:
+        """Bytes of what lies there."""
+        return obstore.head(self._store(), path)["size"]
+
+    def write(self, path: str, content: bytes) -> None:
+        """Replace what lies there."""
+        obstore.put(self._store(), path, content)
+
+    def _store(self) -> Any:
+        return from_url(self.url, client_options={"allow_http": True})
 
 
 @contextmanager

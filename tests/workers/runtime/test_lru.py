@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from influence.errors import MethodNotOffered
-from workers.runtime.lru import Lru
+from influence.process.lru import Lru
 
 
 def refuse() -> str:

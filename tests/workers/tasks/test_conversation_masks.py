@@ -58,6 +58,35 @@ def test_a_first_turn_that_cannot_be_found_is_refused(template: str, said: str) 
         make_task(template=template).tokenise([{"id": "r", "messages": WELCOME}])
 
 
+#: Ends a whole conversation with EOS (Phi-3).
+ENDS_WITH_EOS = CHATML.replace("{% endif %}", "{% else %}{{ eos_token }}{% endif %}")
+
+
+@pytest.mark.parametrize(
+    ("template", "end", "last"),
+    [
+        (WITHOUT_HEADER, "\n", ""),
+        ("{% for m in messages %}[{{ m.role }}] {{ m.content }}|{% endfor %}", "|", ""),
+        (ENDS_WITH_EOS, "<|im_end|>\n", "<eos>"),
+        # No header at all: all that follows the prompt is the answer's (Mistral).
+        (
+            "{% for m in messages %}{{ m.content if m.role == 'assistant' else '[' + m.content + ']' }};{% endfor %}",
+            ";",
+            "",
+        ),
+    ],
+)
+def test_turns_are_found_whatever_the_template_writes_around_them(template: str, end: str, last: str) -> None:
+    task = make_task(template=template)
+    assert supervised_text(task, {"messages": TALK}) == f"hello{end}because{end}{last}"
+    assert supervised_text(task, {"messages": TALK[:2]}) == f"hello{end}{last}"
+    assert supervised_text(task, {"messages": [*TALK, TALK[0]]}) == f"hello{end}because{end}"
+    alike = [{**message, "content": "a"} for message in TALK]
+    assert supervised_text(task, {"messages": alike}) == f"a{end}a{end}{last}"
+    apart = {"messages": TALK, "completion_from": 3}
+    assert supervised_text(make_task(template=template, scope="completion"), apart) == f"because{end}{last}"
+
+
 def test_consecutive_turns_of_one_role_carry_loss_each() -> None:
     twice = [TALK[0], TALK[1], {"role": "assistant", "content": "more"}, TALK[2], TALK[2], TALK[3]]
     expected = "hello<|im_end|>\nmore<|im_end|>\nbecause<|im_end|>\n"

@@ -1,6 +1,7 @@
 """What is asked of a place where files are kept: folders by address, each whole or not there.
 
-An address is `adapters/<digest>` or `datasets/<id>`: the content decides it, so that what is there already is the same.
+An address is `adapters/<digest>` or `datasets/<id>`: the content decides it, so that what is there already is the same;
+or `indexes/<build>`, which is made once.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,6 +38,10 @@ class Vault(Protocol):
     def fetch(self, address: str, folder: Path) -> bool:
         """Write the files of an address into a folder; False where it holds none. Raises Internal for damaged ones."""
 
+    def read(self, address: str, name: str, start: int, stop: int | None) -> bytes | None:
+        """Bytes of one file of an address, all of it, checked, where `stop` is None; None where there are no such
+        bytes. Raises Internal for damaged ones."""
+
     def remove(self, address: str) -> None:
         """Remove an address with all that it holds."""
 
@@ -44,7 +49,7 @@ class Vault(Protocol):
         """Whether an address is published."""
 
     def addresses(self, kind: str) -> Iterator[str]:
-        """The addresses of a kind, `adapters` or `datasets`."""
+        """The addresses of a kind: `adapters`, `datasets` or `indexes`."""
 
     def write_once(self, name: str, content: bytes) -> bytes:
         """Keep a small file unless one of this name is kept; answers what is kept."""
@@ -64,6 +69,10 @@ class InPlace:
     def fetch(self, address: str, folder: Path) -> bool:
         """Never: what is not there is nowhere."""
         return False
+
+    def read(self, address: str, name: str, start: int, stop: int | None) -> bytes | None:
+        """Nothing: what is not there is nowhere."""
+        return None
 
     def remove(self, address: str) -> None:
         """Nothing: there is no second copy."""
