@@ -11,7 +11,6 @@ from influence.contracts.work_record import WorkRecord
 from influence.store import keys
 from influence.store.connections import Connections
 from influence.store.data.audits import AuditData
-from influence.store.data.counters import Counters
 from influence.store.data.evaluations import EvaluationData
 from influence.store.data.files import Files
 from influence.store.data.groups import GroupRows
@@ -22,7 +21,8 @@ from influence.store.data.webhooks import WebhookData
 from influence.store.deletions import Deletions
 from influence.store.ending.lifetimes import Lifetimes
 from influence.store.idempotency import Idempotency
-from influence.store.jobs import Jobs
+from influence.store.jobs.counters import Counters
+from influence.store.jobs.jobs import Jobs
 from influence.store.queue import Queue
 from influence.store.records import Records, WorkRecords
 from influence.store.workers import Workers

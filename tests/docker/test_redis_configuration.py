@@ -218,8 +218,8 @@ def test_all_that_becomes_of_work_is_allowed(port: int, kind: WorkKind[Any]) -> 
     other.jobs.set_done(made.job_id, 1, shard=0)
     other.jobs.pause(made.job_id)
     other.jobs.resume(made.job_id)
-    other.jobs.count_attempt(made.job_id, 0)
-    other.jobs.forget_attempt(made.job_id, 0)
+    other.jobs.attempts.count(made.job_id, 0)
+    other.jobs.attempts.forget(made.job_id, 0)
     write_data(other, made)
     assert other.jobs.require(made.job_id).state == "running"
     work.finish(other, made, lambda current: current)

@@ -1,6 +1,7 @@
 """What a curator does, from a question to a better data set, by keyboard where a person would."""
 
 import json
+import re
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
@@ -33,23 +34,30 @@ def test_influence_is_held_against_plain_similarity(page: Page, story: Story) ->
     expect(page.locator(".beside")).to_contain_text("helpful rows are also among the 10 most similar ones")
 
 
-def test_a_review_by_keyboard_ends_in_a_cleaned_data_set(page: Page, story: Story, tmp_path: Path) -> None:
+def test_an_audit_of_thirty_decisions_ends_in_an_index_of_cleaned_rows(
+    page: Page, story: Story, tmp_path: Path
+) -> None:
     open_view(page, f"/ui/audits/{story.audit_id}")
-    page.get_by_role("button", name="Review these rows").click()
+    page.get_by_role("button", name="Review these rows").press("Enter")
     page.wait_for_selector(".review-card .decide")
-    for key in ("q", "e", "1", "2", "n", "e", "u"):
+    for number, key in enumerate(("q", "e", "1", "2", "n") * 6, start=1):
         page.keyboard.press(key)
+        expect(page.locator(".review-head")).to_contain_text(f"{number} of 60 decided")
+    page.keyboard.press("u")
     expect(page.locator("#notices")).to_contain_text("Taken back")
-    expect(page.locator(".review-head")).to_contain_text("5 of 60 decided")
     page.reload()
-    expect(page.locator(".review-head")).to_contain_text("5 of 60 decided")
+    expect(page.locator(".review-head")).to_contain_text("29 of 60 decided")
     with page.expect_download() as handed:
-        page.get_by_role("button", name="To Label Studio").click()
+        page.get_by_role("button", name="To Label Studio").press("Enter")
     handed.value.save_as(tmp_path / "tasks.json")
     assert len(json.loads((tmp_path / "tasks.json").read_text())) == 60
-    page.get_by_role("button", name="Make the cleaned data set").click()
+    page.get_by_role("button", name="Make the cleaned data set").press("Enter")
     expect(page.locator("main")).to_contain_text("Made from")
-    expect(page.locator("main")).to_contain_text("1 removed")
+    expect(page.locator("main")).to_contain_text("6 removed")
+    page.get_by_role("button", name=re.compile("index")).press("Enter")
+    page.wait_for_url("**/ui/indexes/*")
+    page.get_by_role("button", name="See what changed").press("Enter")
+    expect(page.locator("dl").first).to_contain_text("Gone6")
 
 
 def test_two_reviewers_at_once_keep_both_their_words(page: Page, story: Story) -> None:

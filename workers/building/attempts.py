@@ -22,7 +22,7 @@ MAX_ATTEMPTS = 5
 def attempt(runtime: Runtime, job_id: str, piece: int, name: str) -> Iterator[None]:
     """Work on a piece of a job, called `name` in what is raised. Raises WorkerDied when it was begun too often,
     and RecordDamaged where nobody knows how often: it may be without end."""
-    count = partial(runtime.store.jobs.count_attempt, job_id, piece)
+    count = partial(runtime.store.jobs.attempts.count, job_id, piece)
     if retry_while_full(runtime, job_id, count) > MAX_ATTEMPTS:
         raise WorkerDied(f"{name} was begun {MAX_ATTEMPTS} times and never ended.")
     runtime.attempts.append((job_id, piece))
@@ -44,4 +44,4 @@ def _take_back(runtime: Runtime, job_id: str, piece: int) -> None:
     except ValueError:  # the process is ending and has done so already
         return
     with suppress(StoreError):  # a server that went away: counting once too often is better than another failure
-        runtime.store.jobs.forget_attempt(job_id, piece)
+        runtime.store.jobs.attempts.forget(job_id, piece)

@@ -20,7 +20,7 @@ def retry_while_full(runtime: Runtime, job_id: str, write: Callable[[], Written]
     """Run `write`; while the server refuses for want of memory, wait and run it again.
 
     Writing again is harmless: every value has its own key, and nothing counts before its commit. The job shows the
-    pause (see influence.store.jobs). Raises Cancelled when nobody wants the result any more,
+    pause (see influence.store.jobs.jobs). Raises Cancelled when nobody wants the result any more,
     ShutdownRequested when the process is asked to end.
     """
     paused = False

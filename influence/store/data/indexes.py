@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from influence.contracts.index import ShardCommit
 from influence.store import keys
 from influence.store.data.chunks import DamagedChunk, ReadBack, read_array, read_into, write_array
-from influence.store.data.counters import Counters
 from influence.store.data.published import Published
 from influence.store.data.sealed import seal, unseal
 from influence.store.data.vault.index_values import IndexValues
+from influence.store.jobs.counters import Counters
 
 log = structlog.get_logger()
 

@@ -45,8 +45,8 @@ def test_a_count_of_ends_that_is_no_number_begins_anew_and_no_work_fails_for_it(
 def test_a_count_of_attempts_that_is_no_number_is_taken_back_without_harm(store: Store) -> None:
     store.jobs.create("job_1", "index", "idx_1", "/v1/indexes/idx_1")
     store.connections.state.hset(keys.job("job_1"), "attempts:0", "x1")
-    store.jobs.forget_attempt("job_1", 0)
-    assert store.jobs.count_attempt("job_1", 0) == 1
+    store.jobs.attempts.forget("job_1", 0)
+    assert store.jobs.attempts.count("job_1", 0) == 1
 
 
 def test_a_job_that_is_gone_counts_as_cancelled(store: Store) -> None:

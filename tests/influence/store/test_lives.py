@@ -7,7 +7,7 @@ from support.work import make_work
 
 from harness.lives import CutOff, Fuse, run_lives
 from influence.contracts.work import INDEX
-from influence.store.jobs import Jobs
+from influence.store.jobs.jobs import Jobs
 from influence.store.store import Store
 
 

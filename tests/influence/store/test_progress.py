@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from influence.contracts.common import now
-from influence.store.data.progress import outline_field, phase_fields, progress_of, sum_shards
+from influence.store.jobs.progress import outline_field, phase_fields, progress_of, sum_shards
 from influence.store.store import Store
 
 OUTLINE = {"sampling": 50.0, "fitting basis": 10.0, "gradients": 100.0, "finishing": 1.0}

@@ -272,7 +272,7 @@ def test_an_audit_that_kills_its_workers_fails_in_the_end(halted: tuple[Runtime,
     worker, audit = halted
     audit_index(worker, audit)
     for _ in range(5):  # slices that never come to their end
-        worker.store.jobs.count_attempt(audit.job_id, 0)
+        worker.store.jobs.attempts.count(audit.job_id, 0)
     with pytest.raises(WorkerDied, match="5 times"):
         audit_index(worker, audit)
 

@@ -65,7 +65,7 @@ def test_a_shard_that_kills_its_workers_fails_the_build(
     server: EmbeddedServer, store: Store, tmp_path: Path, planned: Index, finished: Any
 ) -> None:
     for _ in range(MAX_ATTEMPTS):
-        store.jobs.count_attempt(planned.job_id, 1)  # as one that was killed leaves it
+        store.jobs.attempts.count(planned.job_id, 1)  # as one that was killed leaves it
     with running_worker(server.url, tmp_path / "data"):
         job = finished(store, planned.job_id)
     assert (job.state, job.error["code"]) == ("failed", "worker_died")
@@ -85,12 +85,12 @@ def test_a_count_that_is_no_number_fails_by_name_instead_of_being_tried_for_ever
 
 def test_deaths_stay_counted_through_orderly_ends(store: Store, idle: Runtime, planned: Index) -> None:
     for _ in range(MAX_ATTEMPTS - 1):
-        store.jobs.count_attempt(planned.job_id, 0)
+        store.jobs.attempts.count(planned.job_id, 0)
     idle.stopping.set()
     with pytest.raises(ShutdownRequested):
         compute_shard(idle, planned, 0)
     assert count_of(store, planned) == MAX_ATTEMPTS - 1
-    store.jobs.count_attempt(planned.job_id, 0)
+    store.jobs.attempts.count(planned.job_id, 0)
     with pytest.raises(WorkerDied):
         compute_shard(idle, planned, 0)
 
@@ -108,7 +108,7 @@ def test_what_is_refused_or_fails_is_no_death(store: Store, idle: Runtime, plann
 def test_a_process_that_ends_before_its_piece_takes_the_count_back_once(
     store: Store, idle: Runtime, planned: Index, wait_until: Callable[..., None]
 ) -> None:
-    store.jobs.count_attempt(planned.job_id, 0)  # an earlier death
+    store.jobs.attempts.count(planned.job_id, 0)  # an earlier death
     go = threading.Event()
 
     def load_for_long() -> None:

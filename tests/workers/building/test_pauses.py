@@ -8,8 +8,8 @@ from support.service import idle_runtime
 from support.work import make_work
 
 from influence.contracts.work import INDEX
-from influence.store.data.progress import FULL
 from influence.store.embedded import EmbeddedServer
+from influence.store.jobs.progress import FULL
 from influence.store.work import keep
 from workers.building import wait_for_memory
 from workers.building.wait_for_memory import retry_while_full

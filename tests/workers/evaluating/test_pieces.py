@@ -136,7 +136,7 @@ def test_a_piece_that_kills_its_workers_fails_the_evaluation(
     kind.go.set()
     asked = submit_evaluation(store, squares_request(4))
     for _ in range(MAX_ATTEMPTS):
-        store.jobs.count_attempt(asked.job_id, 2)
+        store.jobs.attempts.count(asked.job_id, 2)
     with start():
         job = finished(store, asked.job_id)
     assert (job.state, job.error["code"]) == ("failed", "worker_died")

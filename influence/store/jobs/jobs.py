@@ -19,9 +19,12 @@ from influence.contracts.work import JobKind
 from influence.contracts.work_record import JobState
 from influence.errors import NotFound, RecordDamaged
 from influence.store import keys
-from influence.store.connections import StoreFullError, StoreRefusedError, is_full
-from influence.store.data.counters import Counters
-from influence.store.data.progress import (
+from influence.store.connections import StoreFullError, is_full
+from influence.store.data.told import make_event
+from influence.store.ending.lifetimes import JOB, Lifetimes
+from influence.store.jobs.attempts import Attempts
+from influence.store.jobs.counters import Counters
+from influence.store.jobs.progress import (
     FULL,
     OUTLINE,
     PAUSED,
@@ -31,8 +34,6 @@ from influence.store.data.progress import (
     progress_of,
     sum_shards,
 )
-from influence.store.data.told import make_event
-from influence.store.ending.lifetimes import JOB, Lifetimes
 
 log = structlog.get_logger()
 
@@ -44,12 +45,6 @@ if not state or not string.find(',' .. ARGV[1] .. ',', ',' .. state .. ',', 1, t
 for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 if ARGV[2] ~= '' and redis.call('EXISTS', KEYS[3]) == 1 then redis.call('RPUSH', KEYS[2], ARGV[2]) end
 return 1
-"""
-#: KEYS: job hash. ARGV: a field that counts. Where it comes to nothing, no field is left: nor a hash of a gone job.
-_FORGET = """
-local count = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0')
-if count and count > 1 then return redis.call('HINCRBY', KEYS[1], ARGV[1], -1) end
-return redis.call('HDEL', KEYS[1], ARGV[1])
 """
 #: Jobs that are read in one round trip where many are wanted.
 _BATCH = 100
@@ -69,10 +64,10 @@ class Jobs:
         self._listing = keys.listing("job", namespace)
         self._lifetimes = Lifetimes(client)
         self._counters = Counters(client)
+        self.attempts = Attempts(client)
         self._move_script = client.register_script(_MOVE)
         #: Jobs that were found damaged: the log says so once.
         self._reported: set[str] = set()
-        self._forget_script = client.register_script(_FORGET)
 
     def create(
         self, job_id: str, kind: JobKind, resource_id: str, resource: str, *, namespace: str = DEFAULT_NAMESPACE
@@ -262,27 +257,6 @@ class Jobs:
         field = "done" if shard is None else f"shard:{shard}"
         self._client.hset(keys.job(job_id), field, done)
         self._notify(job_id)
-
-    def count_attempt(self, job_id: str, shard: int) -> int:
-        """Count that work on a shard begins; answers how often it has begun, this time included.
-
-        Raises RecordDamaged where what is kept is no count: nobody knows how often that was.
-        """
-        name, field = keys.job(job_id), f"attempts:{shard}"
-        try:
-            count = int(self._client.hincrby(name, field, 1))
-        except StoreRefusedError:  # of what is no number, but also where the server takes no writes
-            known = self._client.hget(name, field)
-            if known is None or ((text := _text(known)).isascii() and text.isdigit() and len(text) < 10):
-                raise
-            count = 0
-        if count < 1:
-            raise RecordDamaged(f"How often piece {shard} of job '{job_id[:80]}' was begun cannot be read.")
-        return count
-
-    def forget_attempt(self, job_id: str, shard: int) -> None:
-        """Take a count back: whoever began left the work alive. The record of a job that was deleted stays away."""
-        self._forget_script(keys=[keys.job(job_id)], args=[f"attempts:{shard}"])
 
     def succeed(self, job_id: str) -> bool:
         """running -> succeeded."""
