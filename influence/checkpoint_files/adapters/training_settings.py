@@ -103,7 +103,9 @@ def _of_settings(content: str) -> TrainingSettings | None:
         else "assistant"
     )
     is_joined = fields.get("packing") is True and fields.get("neat_packing") is not True
-    beside = ("packing, so that rows read those before them in the same sequence",) if is_joined else ()
+    beside: tuple[str, ...] = (
+        ("packing, so that rows read those before them in the same sequence",) if is_joined else ()
+    )
     before = fields.get("adapter_name_or_path")
     if isinstance(before, str) and before and fields.get("create_new_adapter") is True:
         beside += (
