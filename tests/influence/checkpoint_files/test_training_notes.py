@@ -114,6 +114,7 @@ def test_a_way_that_is_scored_is_the_task() -> None:
         ({"label_smoothing": 0.1}, "label_smoothing 0.1"),
         ({"rpo_alpha": 1.0}, "rpo_alpha"),
         ({"reference_free": True}, "reference_free"),
+        ({"sync_ref_model": True}, "sync_ref_model"),
         ({"f_divergence_type": "js_divergence"}, "js_divergence"),
     ],
 )
@@ -152,6 +153,18 @@ def test_variants_that_axolotl_quotes_in_its_card_are_refused_by_name(tmp_path: 
     quoted = "axolotl config\n```yaml\nrl: dpo\nrl_beta: 0.2\ndpo_label_smoothing: 0.1\n```\n"
     with pytest.raises(TaskMismatch, match=r"label_smoothing 0\.1"):
         settle_task(None, notes_of(tmp_path, card=card("axolotl", "dpo") + quoted))
+
+
+@pytest.mark.parametrize("name", ["ref", "reference"])
+def test_another_reference_than_the_base_is_refused_where_the_loss_has_one(tmp_path: Path, name: str) -> None:
+    chosen = choose_files([f"run/{name}/adapter_config.json", "run/adapter_config.json"])
+    assert chosen[f"run/{name}/adapter_config.json"] == "reference_adapter_config.json"
+    (tmp_path / "reference_adapter_config.json").write_text("{}")
+    recipe = read_recipe(tmp_path)
+    with pytest.raises(TaskMismatch, match="adapter for reference"):
+        recipe.settle_task(DPO)
+    assert recipe.settle_task(TEXT) == TEXT
+    assert read_recipe(tmp_path / "elsewhere").settle_task(DPO) == DPO
 
 
 def test_a_task_of_another_loss_than_that_of_training_is_refused() -> None:
