@@ -63,7 +63,7 @@ EXPERIMENTS = (
         "glyphs",
         "style",
         "--methods datainf,proximal,hessian_free,datainf=square,proximal=square,hessian_free=square "
-        "--test-points 90 --subsets 16",
+        "--test-points 30 --subsets 16",
     ),
     Experiment("photographs", "Photographs of thirty subjects", "class-attribution", "photographs", "class", _CLASSES),
 )
@@ -75,21 +75,22 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=_ROOT.parent / "shared", help="folder with data/images")
     parser.add_argument("--work", type=Path, default=Path(".datainf/images"), help="reports, and the service's data")
     parser.add_argument("--base", type=Path, help="folder of a pipeline; the demo's when left out")
+    parser.add_argument("--only", choices=[one.name for one in EXPERIMENTS], help="run this one alone")
     parser.add_argument("--page-only", action="store_true", help="run nothing")
     options = parser.parse_args()
     work = options.work.resolve()
     if not options.page_only:
         work.mkdir(parents=True, exist_ok=True)
-        run_missing(work, (options.base or prepare(work, _SEED).base).resolve(), options.shared)
+        run_missing(work, (options.base or prepare(work, _SEED).base).resolve(), options.shared, options.only)
     write_page(work)
 
 
-def run_missing(work: Path, base: Path, shared: Path) -> None:
-    """Every experiment without a report whose rows can be had."""
+def run_missing(work: Path, base: Path, shared: Path, only: str | None) -> None:
+    """Every experiment without a report whose rows can be had, or one alone."""
     write_rows(work, shared)
     settings = {"DATAINF_ALLOWED_ROOTS": json.dumps([str(base.parent)])}
     with running_service(work / "service", 0, settings) as url:
-        for experiment in EXPERIMENTS:
+        for experiment in (one for one in EXPERIMENTS if only in (None, one.name)):
             if (work / experiment.name / "report.md").is_file():
                 continue
             if not (work / f"{experiment.data}-train.jsonl").is_file():

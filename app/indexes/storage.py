@@ -7,11 +7,15 @@ from influence.contracts.index import IndexRequest, Storage
 from influence.errors import DoesNotFit, InvalidRequest
 
 _ITEM_BYTES = {"float32": 4, "float16": 2}
+#: From so many bytes per row on, half of what Stable Diffusion 1.5 has at rank 2, image models' rows are kept as codes.
+_LARGE_ROW_BYTES = 800_000
 
 
 def choose_storage(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset, budget_bytes: int) -> Storage:
-    """Full while the gradients fit the budget. Raises DoesNotFit when full is asked for and does not, or where codes
-    with their basis would take no less."""
+    """Full while the gradients fit the budget, of image models only while those of a row are small.
+
+    Raises DoesNotFit when full is asked for and does not, or where codes with their basis would take no less.
+    """
     if request.grow_from is not None:
         return _choose_grown(request)
     if request.storage == "compact":
@@ -20,9 +24,11 @@ def choose_storage(request: IndexRequest, checkpoint: Checkpoint, dataset: Datas
     if parameters is None:  # only the worker that loads the model can tell, and refuses what does not fit
         return "full" if request.storage == "full" else "compact"
     needed = dataset.rows * parameters * _ITEM_BYTES[request.storage_dtype]
+    codes = _estimate_codes(request, checkpoint, dataset.rows, parameters)
+    if request.storage == "auto" and codes < needed and _is_of_large_rows(checkpoint, parameters):
+        return "compact"
     if needed <= budget_bytes:
         return "full"
-    codes = _estimate_codes(request, checkpoint, dataset.rows, parameters)
     if request.storage == "auto" and codes < needed:
         return "compact"
     raise DoesNotFit(
@@ -37,6 +43,11 @@ def choose_storage(request: IndexRequest, checkpoint: Checkpoint, dataset: Datas
             "parameters": parameters,
         },
     )
+
+
+def _is_of_large_rows(checkpoint: Checkpoint, parameters: int) -> bool:
+    """Whether a row of an image model is better kept as a code: all of Stable Diffusion's LoRA are, at any rank."""
+    return checkpoint.pipeline is not None and 4 * parameters >= _LARGE_ROW_BYTES
 
 
 def _estimate_codes(request: IndexRequest, checkpoint: Checkpoint, rows: int, parameters: int) -> int:

@@ -9,10 +9,11 @@ from app.intake.adapter_folder import unpack_adapter
 from app.intake.archives import ArchiveLimits
 from influence.checkpoint_files.adapters.diffusion.files import LORA_FILE, choose_lora_files
 from influence.checkpoint_files.adapters.diffusion.normal_form import normalise_lora
+from influence.checkpoint_files.adapters.diffusion.training_notes import check_training
 from influence.checkpoint_files.adapters.folders import CONFIG_FILE, WEIGHTS_FILE
 from influence.checkpoint_files.bases.pipelines import PipelineFiles
 from influence.checkpoint_files.config import canonical_fields, parse_adapter_config
-from influence.checkpoint_files.safetensors_header import read_header
+from influence.checkpoint_files.safetensors_header import read_header, read_metadata
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import now
 from influence.contracts.tasks import TEXT_TO_IMAGE, TaskName
@@ -51,7 +52,8 @@ def accept_lora(
     if label_names is not None:
         raise InvalidRequest("An image pipeline has no classes.", hint="Leave 'label_names' out.")
     pipeline = PipelineFiles(Path(base.location))
-    warnings = normalise_lora(folder, pipeline.unet_tensors(), lora_alpha)
+    notes = check_training(_metadata(folder), pipeline.record.prediction)
+    warnings = (*normalise_lora(folder, pipeline.unet_tensors(), lora_alpha), *notes)
     config = parse_adapter_config((folder / CONFIG_FILE).read_bytes())
     shapes = [info.shape for info in read_header(folder / WEIGHTS_FILE).values()]
     adapter_digest = digest_json({"config": canonical_fields(config), "weights": digest_file(folder / WEIGHTS_FILE)})
@@ -70,3 +72,9 @@ def accept_lora(
         warnings=warnings,
         created_at=now(),
     )
+
+
+def _metadata(folder: Path) -> dict[str, str]:
+    """What a single file says beside its tensors; a PEFT folder says it in its configuration."""
+    file = folder / LORA_FILE
+    return dict(read_metadata(file)) if file.is_file() else {}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from influence.checkpoint_files.bases.json_file import read_json
+from influence.checkpoint_files.bases.noise import read_prediction, refuse_flow_matching
 from influence.checkpoint_files.safetensors_header import TensorInfo, read_header
 from influence.contracts.checkpoint import PipelineRecord
 from influence.errors import BaseModelNotFound, PathNotAllowed, PickleRefused, UnsupportedModule
@@ -42,7 +43,6 @@ _EXTRA_INPUTS = (
     "num_class_embeds",
     "time_cond_proj_dim",
 )
-_PREDICTIONS = ("epsilon", "v_prediction")
 
 
 def is_pipeline(folder: Path) -> bool:
@@ -93,13 +93,7 @@ class PipelineFiles:
 
     def _describe(self) -> PipelineRecord:
         scheduler = read_json(self.folder / _SCHEDULER_CONFIG)
-        _refuse_flow_matching(str(scheduler.get("_class_name", "")))
-        prediction = scheduler.get("prediction_type", "epsilon")
-        if prediction not in _PREDICTIONS:
-            raise UnsupportedModule(
-                f"The scheduler's prediction_type is {str(prediction)[:60]!r}.",
-                hint=f"Offered are {' and '.join(_PREDICTIONS)}.",
-            )
+        prediction = read_prediction(scheduler)
         self._refuse_other_unet()
         self._refuse_masked_text()
         return PipelineRecord(
@@ -131,7 +125,13 @@ class PipelineFiles:
                 "variances are not scored.",
                 hint="Name a pipeline for text to image.",
             )
-        channels = read_json(self.folder / "vae" / _CONFIG).get("latent_channels", 4) if "vae" in self.parts else 3
+        vae = read_json(self.folder / "vae" / _CONFIG) if "vae" in self.parts else {"latent_channels": 3}
+        if named := [name for name in ("latents_mean", "latents_std") if vae.get(name) is not None]:
+            raise UnsupportedModule(
+                f"The VAE scales every channel of its latents by itself ({named[0]}), which is not done here.",
+                hint="Name a Stable Diffusion 1.x or 2.x pipeline: their VAEs have one scaling_factor.",
+            )
+        channels = vae.get("latent_channels", 4)
         if inputs != channels:
             raise UnsupportedModule(
                 f"The UNet takes {inputs} channels and {'the VAE makes' if 'vae' in self.parts else 'pixels have'} "
@@ -151,19 +151,11 @@ def _refuse_other_class(index: Mapping[str, Any]) -> None:
     name = index.get("_class_name")
     if name == _OFFERED:
         return
-    _refuse_flow_matching(str(name))
+    refuse_flow_matching(str(name))
     raise UnsupportedModule(
         f"Pipelines of class {str(name)[:80]!r} are not scored; offered is {_OFFERED} (1.x and 2.x).",
         hint="Name the base that the adapter was trained on; SDXL, inpainting and other pipelines are not offered.",
     )
-
-
-def _refuse_flow_matching(name: str) -> None:
-    if any(word in name for word in ("StableDiffusion3", "Flux", "FlowMatch", "AuraFlow", "Lumina", "Sana")):
-        raise UnsupportedModule(
-            f"{name[:80]} is trained by flow matching on a transformer, which is not scored here.",
-            hint="Offered are UNet pipelines of Stable Diffusion 1.x and 2.x.",
-        )
 
 
 def _class_of(index: Mapping[str, Any], part: str) -> str | None:

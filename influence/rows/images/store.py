@@ -113,6 +113,20 @@ class ImageStore:
         for digest in unlisted:
             self.path(digest).unlink(missing_ok=True)
 
+    def sweep(self, lists: Iterable[Path], *, before: float) -> list[Path]:
+        """Remove images that none of the lists names and that nobody has written since (seconds since 1970): what a
+        process left that was killed between images and list. Answers which. The lists are looked for when all who
+        publish and remove are kept out."""
+        if not self.root.is_dir():
+            return []
+        with self.locked():
+            listed = {digest for path in lists for digest in read_list(path)}
+            kept = self.root.glob(f"[0-9a-f][0-9a-f]/*{IMAGE_SUFFIX}")
+            left = [path for path in kept if path.stem not in listed and path.lstat().st_mtime < before]
+            for path in left:
+                path.unlink(missing_ok=True)
+        return left
+
 
 #: Opens no image but those that a row holds itself.
 NO_IMAGES = ImageStore(Path(os.devnull))

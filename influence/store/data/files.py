@@ -90,7 +90,8 @@ class Files:
             shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self, *, older_than_seconds: float = ABANDONED_SECONDS) -> list[Path]:
-        """Remove what a process that was killed left half-made and nobody has written to for so long; answers what."""
+        """Remove what a process that was killed left half-made and nobody has written to for so long, images that no
+        data set names among it; answers what."""
         before = time.time() - older_than_seconds
         unfinished = [
             *self._scratch.iterdir(),
@@ -100,7 +101,7 @@ class Files:
         abandoned = [path for path in unfinished if _last_written(path) < before]
         for path in abandoned:
             shutil.rmtree(path, ignore_errors=True)
-        return abandoned
+        return abandoned + self.images.sweep(self.datasets.glob(f"*/{LIST_NAME}"), before=before)
 
     def keep_adapter(self, folder: Path, digest: str) -> None:
         """Move a finished folder to its address; what is there already wins, for it has the same content.

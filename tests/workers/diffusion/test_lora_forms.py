@@ -13,11 +13,13 @@ from safetensors.torch import load_file, save_file
 from support.uploads.pipelines import ATTENTION, adapt_unet
 from torch import Tensor
 
+from app.intake.lora_files import accept_lora
 from influence.checkpoint_files.adapters.diffusion.files import LORA_FILE, choose_lora_files
 from influence.checkpoint_files.adapters.diffusion.normal_form import normalise_lora
 from influence.checkpoint_files.adapters.folders import CONFIG_FILE, WEIGHTS_FILE
 from influence.checkpoint_files.bases.pipelines import PipelineFiles
 from influence.checkpoint_files.config import AdapterConfig, parse_adapter_config
+from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.errors import (
     AdapterConfigRefused,
     AdapterMismatch,
@@ -26,6 +28,7 @@ from influence.errors import (
     InvalidRequest,
     PickleRefused,
 )
+from workers.loading.base_model import BaseModel
 from workers.loading.pipeline import load_unet
 from workers.loading.unet_adapter import attach_lora
 
@@ -144,7 +147,7 @@ def test_the_loaded_unet_computes_what_the_trained_one_did(
     save_diffusers(model, tmp_path / "lora")
     normalise(latent_pipeline, tmp_path / "lora")
     unet = load_unet(latent_pipeline, torch.float32)
-    loaded = attach_lora(unet, config_of(tmp_path / "lora"), tmp_path / "lora", "any").model
+    loaded = attach_lora(BaseModel(unet, frozenset()), config_of(tmp_path / "lora"), tmp_path / "lora", "any").model
     x, states = torch.randn(2, 4, 8, 8), torch.randn(2, 8, 16)
     with torch.no_grad():
         answers = [whole(x, torch.tensor([5, 9]), encoder_hidden_states=states).sample for whole in (model, loaded)]
@@ -167,6 +170,19 @@ def test_an_alpha_that_the_file_says_is_not_overruled(latent_pipeline: Path, tmp
     save_kohya(adapt_unet(latent_pipeline), tmp_path / "a")
     with pytest.raises(InvalidRequest, match="says its own alpha"):
         normalise(latent_pipeline, tmp_path / "a", 8.0)
+
+
+def test_a_file_says_how_it_was_trained(latent_pipeline: Path, tmp_path: Path) -> None:
+    base = BaseModelRef(name="tiny", kind="path", location=str(latent_pipeline), digest="any")
+
+    def accept(**metadata: str) -> Checkpoint:
+        save(kohya_tensors(adapt_unet(latent_pipeline)), tmp_path / "a", metadata)
+        return accept_lora(tmp_path / "a", base)
+
+    assert accept().warnings == ()
+    assert "'noise_offset'" in accept(ss_noise_offset="0.1").warnings[0]
+    with pytest.raises(AdapterMismatch, match="clip_skip 2"):
+        accept(ss_clip_skip="2")
 
 
 def one(model: Any) -> str:

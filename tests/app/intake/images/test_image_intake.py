@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from influence.errors import DatainfError
 from influence.rows.file import RowFile
 from influence.rows.images.content import digest_image
 from influence.rows.images.store import images_beside
+from influence.store.data.files import Files
 
 
 def accept(path: Path, **options: Any) -> Dataset:
@@ -202,8 +205,6 @@ def test_a_cell_without_an_image_is_refused_by_its_row(tmp_path: Path, image: An
 
 
 def test_images_that_two_data_sets_have_stay_until_both_are_gone(tmp_path: Path) -> None:
-    from influence.store.data.files import Files
-
     files = Files(tmp_path)
     first = accept_rows(tmp_path, make_image_rows(4))
     second = accept_rows(tmp_path, make_image_rows(4)[2:])
@@ -212,6 +213,26 @@ def test_images_that_two_data_sets_have_stay_until_both_are_gone(tmp_path: Path)
     assert all(files.images.open(row["image"]) for row in rows_of(tmp_path, second))
     files.remove_dataset(second.id)
     assert not list(files.images.root.rglob("*.png"))
+
+
+def test_images_that_a_killed_process_left_without_a_list_are_swept(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    dataset = accept_rows(tmp_path, make_image_rows(2))
+    with files.images.staging() as half_done:  # killed between the images and the rows that name them
+        half_done.keep(draw_image(77))
+        with files.images.locked():
+            files.images.publish(half_done)
+    deleted = accept_rows(tmp_path, make_image_rows(1, seed=5))
+    shutil.rmtree(files.datasets / deleted.id)  # killed between the rows and the images that were theirs alone
+    with files.images.staging() as coming:
+        coming.keep(draw_image(78))
+        assert files.sweep() == []  # as young as those of an upload that is at it
+        for path in files.images.root.rglob("*.png"):
+            os.utime(path, (0, 0))
+        assert len(files.sweep()) == 2
+        assert len(list(coming.folder.iterdir())) == 1
+    assert all(files.images.open(row["image"]) for row in rows_of(tmp_path, dataset))
+    assert len(list(files.images.root.rglob("*.png"))) == 2
 
 
 def accept_rows(folder: Path, rows: list[dict[str, Any]]) -> Dataset:
