@@ -115,10 +115,9 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
     async def live(_: FastAPI) -> AsyncIterator[None]:
         for path in await run_in_threadpool(files.sweep):
             log.info("removed what a killed process left", path=str(path))
-        copies = asyncio.create_task(look_after_copies(context)) if files.vault.is_elsewhere else None
+        copies = asyncio.create_task(look_after_copies(context))
         yield
-        if copies is not None:
-            copies.cancel()
+        copies.cancel()
         await context.events.aclose()
         context.probe.close()
 

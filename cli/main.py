@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from cli.commands.audit import audit_command
+from cli.commands.beside.keys import keys_command
+from cli.commands.beside.recover import recover_command
 from cli.commands.build import build_command
 from cli.commands.cancel import cancel_command
 from cli.commands.convert import convert_command
@@ -15,7 +17,6 @@ from cli.commands.curating.groups import groups_command, what_if_command
 from cli.commands.curating.review import review_app
 from cli.commands.curating.webhooks import webhook_app
 from cli.commands.evaluate import evaluate_command
-from cli.commands.keys import keys_command
 from cli.commands.processes import run_api, run_worker
 from cli.commands.query import query_command
 from cli.commands.reading.delete import delete_command
@@ -49,6 +50,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "api": run_api,
     "worker": run_worker,
     "convert": convert_command,
+    "recover": recover_command,
     "build": build_command,
     "query": query_command,
     "audit": audit_command,

@@ -12,7 +12,7 @@ from pathlib import Path
 from cli.samples.tickets import TicketSet, TicketSettings, make_tickets, to_jsonl, write_tickets
 from influence.digests import digest_bytes
 from influence.errors import Unavailable
-from influence.store.lockfile import lock_file
+from influence.process.lockfile import lock_file
 
 TRAINING = Path(__file__).with_name("training.py")
 _SHOWN_DIGITS = 12

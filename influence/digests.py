@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,12 @@ from influence.contracts.common import DEFAULT_NAMESPACE
 #: Hex characters kept of a SHA-256: 160 bits, far beyond accident and beyond reach of a chosen collision.
 DIGEST_CHARACTERS = 40
 _READ_BYTES = 1 << 20
+_DIGEST = re.compile(rf"[0-9a-f]{{{DIGEST_CHARACTERS}}}")
+
+
+def is_digest(text: str) -> bool:
+    """Whether a text is a digest of ours, and so fit for a path."""
+    return _DIGEST.fullmatch(text) is not None
 
 
 def canonical_json(value: Any) -> bytes:

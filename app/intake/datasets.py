@@ -16,7 +16,7 @@ from app.intake.tables.limits import TableLimits
 from app.intake.tables.opening import join_tables, open_table
 from app.intake.tables.table import Table
 from influence.contracts.common import DEFAULT_NAMESPACE, now
-from influence.contracts.dataset import ROW_FORMS, Dataset, RowKind, RowProblem
+from influence.contracts.dataset import CLASSIFICATION, ROW_FORMS, Dataset, RowKind, RowProblem
 from influence.digests import digest_within
 from influence.errors import ColumnsUnmatched, DatainfError, NotFound
 from influence.rows.columns import ColumnMap, choose_columns
@@ -197,7 +197,8 @@ def _settle_columns(table: Table, columns: Mapping[str, str] | None) -> ColumnMa
         chosen = choose_columns(table.columns, name_label(table, columns), types=table.types)
         asked = [column for role, column in chosen.columns.items() if role in LABEL_ROLES]
         with _closing(table.rows(asked)) as labels:
-            return settle_kind(chosen, labels, typed=table.text_types is None)
+            is_named = CLASSIFICATION.label_roles[0] in (columns or {})
+            return settle_kind(chosen, labels, typed=table.text_types is None, is_named=is_named)
     except ColumnsUnmatched as error:
         if table.only_row is not None and columns is None:
             raise name_wrapper(table.only_row, error) from error

@@ -20,8 +20,8 @@ from cli.printing.terminal import Terminal
 from cli.processes.children import CommandChild, LineSink, ServerChild
 from cli.processes.supervisor import Post, Supervisor
 from influence.errors import InvalidRequest, ResourceInUse
+from influence.process.lockfile import lock_file
 from influence.store.embedded import EmbeddedServer
-from influence.store.lockfile import lock_file
 
 #: Longer than the API (10 s) and the workers (25 s) give themselves.
 API_STOP_SECONDS, WORKER_STOP_SECONDS, SERVER_STOP_SECONDS = 13.0, 30.0, 20.0

@@ -55,6 +55,19 @@ class BaseModels:
             raise InvalidRequest(f"{revision[:80]!r} is no revision.", hint="Name a branch, a tag or a commit.")
         return BaseModelRef(name=name, kind="hub", location=name, revision=revision)
 
+    def check(self, ref: BaseModelRef) -> None:
+        """Refuse a reference that this service would not have made of its name: the digest is not computed.
+
+        Raises what `resolve` raises.
+        """
+        if ref.kind == "hub":
+            is_same = ref.name == ref.location and self.resolve(ref.name, ref.revision).kind == "hub"
+        else:
+            folder = self._alias_folder(ref.name) if ref.name in self._aliases else self.allowed_folder(ref.name)
+            is_same = str(folder) == ref.location
+        if not is_same:
+            raise PathNotAllowed(f"{ref.location[:200]} is not where {ref.name[:120]!r} leads to.")
+
     def allowed_folder(self, name: str) -> Path:
         """A folder under the allowed roots, links followed. Raises PathNotAllowed and BaseModelNotFound."""
         if "\0" in name:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from influence.compact.codes import bytes_per_row
-from influence.compact.encoder import OVERSAMPLING
+from influence.compact.encoder import KEPT_VECTORS, OVERSAMPLING
 from influence.contracts.index import CodeDtype, Storage, StorageDtype
 from influence.errors import DoesNotFit
 
@@ -84,7 +84,8 @@ def estimate_compact(
     ranks = [min(directions or OVERSAMPLING * rank, size, sample) for size in parameters]
     width = min(rank * len(parameters) // checkpoints, sum(ranks), sample)
     row_bytes = bytes_per_row(width, len(parameters), dtype)
-    fixed = _fixed_bytes(parameters, ranks, width, sample) + (4 * sum(parameters) if has_roots else 0)
+    basis = sum(size * rank for size, rank in zip(parameters, ranks, strict=True))
+    rest = _fixed_bytes(ranks, width, sample) + (4 * sum(parameters) if has_roots else 0)
     gradients = 4 * sample * sum(parameters)
     seconds = rows / rates.rows_per_second + rates.fit_seconds_per_block * len(parameters)
     return Estimate(
@@ -92,8 +93,8 @@ def estimate_compact(
         rows,
         _shards(rows / rates.rows_per_second),
         row_bytes,
-        _in_redis(rows * row_bytes + fixed),
-        max(rows * row_bytes, gradients) + fixed,
+        _in_redis(rows * row_bytes + np.dtype(KEPT_VECTORS).itemsize * basis + rest),
+        max(rows * row_bytes, gradients) + 4 * basis + rest,
         seconds,
     )
 
@@ -117,11 +118,10 @@ def choose_storage(full: Estimate, compact: Estimate, *, budget_bytes: int) -> E
     return full if full.redis_bytes <= max(budget_bytes, compact.redis_bytes) else compact
 
 
-def _fixed_bytes(parameters: Sequence[int], ranks: Sequence[int], width: int, sample: int) -> int:
-    """Basis, layout, the sample's codes and the moments."""
+def _fixed_bytes(ranks: Sequence[int], width: int, sample: int) -> int:
+    """Layout, the sample's codes and the moments."""
     total = sum(ranks)
-    basis = sum(size * rank for size, rank in zip(parameters, ranks, strict=True))
-    floats = basis + 2 * total * width + sample * (total + len(parameters))
+    floats = 2 * total * width + sample * (total + len(ranks))
     return 4 * floats + _MOMENT_BYTES * 2 * sum(rank**2 for rank in ranks)
 
 

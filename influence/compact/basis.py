@@ -8,13 +8,13 @@ needs a d x d matrix.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from influence.arrays import Array, dtype_name, namespace, transfer
+from influence.arrays import Array, cast, dtype_name, namespace, transfer
 from influence.compact.arrays import Float64s, to_numpy
 from influence.damping import block_damping
 
@@ -26,8 +26,9 @@ _NOISE = 1e-3
 class BlockBasis:
     """One block's basis.
 
-    `vectors` (d, k) has orthonormal columns, leading direction first; k may be 0. `spectrum` (s,) float64 holds all
-    squared singular values of the scaled sample, largest first; `kept` is the share of their sum inside the basis.
+    `vectors` (d, k) has orthonormal columns, but for what rounding moved, leading direction first; k may be 0.
+    `spectrum` (s,) float64 holds all squared singular values of the scaled sample, largest first; `kept` is the share
+    of their sum inside the basis.
     """
 
     vectors: Array
@@ -66,6 +67,12 @@ class Basis:
         dtype = dtype_name(array)
         moved = [BlockBasis(transfer(block.vectors, array, dtype), block.spectrum, block.kept) for block in self.blocks]
         return Basis(tuple(moved))
+
+    def rounded(self, dtype: str) -> "Basis":
+        """The same directions with numbers of another, shorter type, in the type that they have: what is fitted to
+        these afterwards, codes and moments, knows nothing of the rounding."""
+        kept = [cast(cast(block.vectors, dtype), dtype_name(block.vectors)) for block in self.blocks]
+        return Basis(tuple(replace(block, vectors=v) for block, v in zip(self.blocks, kept, strict=True)))
 
     def project(self, gradients: Sequence[Array]) -> Array:
         """Codes (n, width) of rows whose gradients are given per block, (n, d_l) each, in the basis's library."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,10 @@ from influence.errors import InvalidRequest
 
 #: Basis directions per block for each number stored per block: the joint layout picks among them.
 OVERSAMPLING = 4
+#: Numbers that basis vectors may be kept in; bfloat16 of torch alone.
+VectorDtype = Literal["float32", "float16", "bfloat16"]
+#: What indexes keep: half the bytes, and fidelity is the same (docs/decisions/0016-half-a-basis.md).
+KEPT_VECTORS: VectorDtype = "float16"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ def fit_encoder(
     metric: Metric = "gradient",
     batch_rows: int = 1,
     weights: Sequence[float] = (1.0,),
+    vectors: VectorDtype = "float32",
     watch: Callable[[int], None] | None = None,
 ) -> Encoder:
     """Fit an encoder to a sample's gradients, (s, d_l) a block, numpy or torch, float32 or float64.
@@ -105,6 +111,7 @@ def fit_encoder(
 
     `weights` are those of several checkpoints, whose blocks are given one after the other: each has a preconditioner of
     its own, and all share the `rank` numbers per block of one checkpoint. In the optimiser's metric alone.
+    Basis vectors are rounded to the type `vectors` before anything is fitted to them.
     """
     if rank < 1 or not gradients or len(gradients[0]) == 0:
         raise InvalidRequest("A basis needs a rank of at least 1 and at least one row.", hint="Give a larger sample.")
@@ -117,6 +124,8 @@ def fit_encoder(
         gradients = rescale(gradients, roots)
     damping = damping_of(gradients, damping_scale)
     basis = fit_basis(gradients, damping, OVERSAMPLING * rank if directions is None else directions, watch=watch)
+    if vectors != "float32":
+        basis = basis.rounded(vectors)
     sample = _project(basis, gradients)
     if roots is None:
         weighted = mean_weighted(sum_moments(sample.codes, sample.squared_norms, basis.spans, damping))

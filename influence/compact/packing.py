@@ -12,18 +12,19 @@ from influence.compact.encoder import Encoder, Projected
 from influence.compact.layout import Layout
 from influence.compact.moments import Moments
 
-#: Every array has one of the types float32, float64 and int64 and at most two dimensions.
+#: Every array has one of the types float16, float32, float64 and int64 and at most two dimensions.
 Arrays = dict[str, NDArray[Any]]
 
 
 def pack_encoder(encoder: Encoder) -> Arrays:
-    """Arrays of an encoder. `vectors` are all blocks' (d_l, k_l) flattened one after another, float32."""
+    """Arrays of an encoder. `vectors` are all blocks' (d_l, k_l) flattened one after another, float16 where they were
+    rounded to that, else float32."""
     blocks = encoder.basis.blocks
     roots = {} if encoder.roots is None else {"roots": np.concatenate([to_numpy(r) for r in encoder.roots])}
     return {
         **{name: values.astype(np.float32) for name, values in roots.items()},
         **({} if encoder.weights == (1.0,) else {"weights": np.asarray(encoder.weights, np.float64)}),
-        "vectors": np.concatenate([to_numpy(block.vectors).astype(np.float32).ravel() for block in blocks]),
+        "vectors": _shorten(np.concatenate([to_numpy(block.vectors).astype(np.float32).ravel() for block in blocks])),
         "spectra": np.concatenate([block.spectrum for block in blocks]),
         "blocks": np.asarray(
             [(size, block.rank, len(block.spectrum)) for size, block in zip(encoder.parameters, blocks, strict=True)],
@@ -42,7 +43,7 @@ def unpack_encoder(arrays: Mapping[str, NDArray[Any]]) -> Encoder:
     """The encoder that was packed, on numpy."""
     sizes = arrays["blocks"]
     *kept, layout_kept = arrays["kept"].tolist()
-    vectors = _cut(arrays["vectors"], sizes[:, 0] * sizes[:, 1])
+    vectors = _cut(arrays["vectors"].astype(np.float32, copy=False), sizes[:, 0] * sizes[:, 1])
     spectra = _cut(arrays["spectra"], sizes[:, 2])
     blocks = [
         BlockBasis(flat.reshape(size, rank), spectrum, share)
@@ -80,6 +81,11 @@ def unpack_moments(arrays: Mapping[str, NDArray[Any]]) -> Moments:
         for name in ("weighted", "plain")
     )
     return Moments(int(arrays["rows"][0]), arrays["damping"], weighted, plain, arrays["energy"])
+
+
+def _shorten(vectors: NDArray[np.float32]) -> NDArray[Any]:
+    short = vectors.astype(np.float16)
+    return short if np.array_equal(short.astype(np.float32), vectors) else vectors
 
 
 def _cut(flat: NDArray[Any], lengths: NDArray[np.int64]) -> list[NDArray[Any]]:

@@ -161,7 +161,7 @@ FormatName = Literal["jsonl", "json", "csv", "parquet", "arrow", "imagefolder"]
 Compression = Literal["gzip", "zstd"]
 Encoding = Literal["utf-8", "utf-16"]
 Quoting = Literal["double", "none"]
-Export = Literal["argilla", "cleanlab", "label-studio", "openai"]
+Export = Literal["argilla", "cleanlab", "label-studio", "openai", "prodigy"]
 ProblemCode = Literal[
     "alpha_left_out",
     "columns_not_read",

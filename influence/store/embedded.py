@@ -22,7 +22,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from influence.errors import StoreUnavailable
-from influence.store.lockfile import lock_file
+from influence.process.lockfile import lock_file
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0

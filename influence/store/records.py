@@ -9,9 +9,10 @@ import structlog
 from influence.contracts.common import DEFAULT_NAMESPACE, Page, Record
 from influence.contracts.work import WorkKind
 from influence.contracts.work_record import WorkRecord
-from influence.errors import NotFound, RecordDamaged, ResourceInUse
+from influence.errors import FilesUnavailable, NotFound, RecordDamaged, ResourceInUse
 from influence.store import keys
 from influence.store.data.sealed import seal, unseal
+from influence.store.data.vault.record_copies import RecordCopies, is_copied
 from influence.store.ending.lifetimes import Lifetimes
 
 Model = TypeVar("Model", bound=Record)
@@ -27,14 +28,22 @@ _BATCH = 50
 class Records(Generic[Model]):
     """Records of one kind: all, or those of one namespace, where others are as if they were not.
 
-    Creation is once only: the same id twice keeps the first.
+    Creation is once only: the same id twice keeps the first. With `copies` the files have a copy of each record.
     """
 
-    def __init__(self, client: redis.Redis, kind: str, model: type[Model], namespace: str | None = None) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        kind: str,
+        model: type[Model],
+        namespace: str | None = None,
+        copies: RecordCopies | None = None,
+    ) -> None:
         self._client = client
         self._kind = kind
-        self._model = model
+        self.model = model
         self._namespace = namespace
+        self._copies = copies
         self._listing = keys.listing(kind, namespace)
         #: Records that were found damaged: the log says so once.
         self._reported: set[str] = set()
@@ -61,7 +70,41 @@ class Records(Generic[Model]):
                 pipeline.zadd(listing, {own.id: int(own.created_at.timestamp() * 1000)})
             return own
 
-        return self._transact(name, attempt)
+        kept = self._transact(name, attempt)
+        if kept is own:
+            self.copy(kept)
+        return kept
+
+    def copy(self, record: Model) -> None:
+        """Write a record's copy as the record is by then; a change or a deletion meanwhile counts.
+
+        What cannot be written now is written when an API process starts.
+        """
+        if self._copies is None or not is_copied(record):
+            return
+        name = keys.record(self._kind, record.id)
+        try:
+            text = cast("bytes | None", self._client.get(name))
+            while text is not None:
+                self._copies.write(self._kind, record.id, text)
+                written, text = text, cast("bytes | None", self._client.get(name))
+                if text == written:
+                    return
+            self._copies.remove(self._kind, record.id)
+        except (FilesUnavailable, OSError) as error:
+            log.warning("a record is not copied", kind=self._kind, id=record.id, error=str(error)[:200])
+
+    def copy_missing(self) -> int:
+        """Copy the records that have no copy; answers how many. Raises FilesUnavailable, OSError."""
+        copied = set() if self._copies is None else set(self._copies.ids(self._kind))
+        missing = [record for record in self.each() if record.id not in copied]
+        for record in missing:
+            self.copy(record)
+        return len(missing)
+
+    def _remove_copy(self, record_id: str) -> None:
+        if self._copies is not None:
+            self._copies.remove(self._kind, record_id)
 
     def _own(self, record: Model) -> Model:
         """The record as it is kept: in our namespace, where we have one."""
@@ -117,7 +160,9 @@ class Records(Generic[Model]):
             pipeline.set(name, seal(changed.model_dump_json()))
             return changed
 
-        return self._transact(name, attempt)
+        changed = self._transact(name, attempt)
+        self.copy(changed)
+        return changed
 
     def _transact(self, name: str, attempt: Callable[[redis.client.Pipeline], Result]) -> Result:
         # redis-py's annotation forgets that the callable's value is handed back.
@@ -129,7 +174,8 @@ class Records(Generic[Model]):
         Lifetimes(self._client).begin(self._kind, record_id, lifetime_seconds)
 
     def delete(self, record_id: str) -> bool:
-        """Remove a record; False when there was none."""
+        """Remove a record, its copy first; False when there was none. Raises FilesUnavailable."""
+        self._remove_copy(record_id)
         known = self.find_whole(record_id)
         namespace = DEFAULT_NAMESPACE if known is None else known.namespace
         with self._client.pipeline() as all_at_once:
@@ -139,10 +185,10 @@ class Records(Generic[Model]):
             return bool(all_at_once.execute()[-1])
 
     def delete_if(self, record_id: str, condition: Callable[[Model], bool]) -> None:
-        """Remove a record, if there is one and it is as it should be at that moment."""
+        """Remove a record, if there is one and it is as it should be at that moment, and then its copy."""
         name = keys.record(self._kind, record_id)
 
-        def attempt(pipeline: redis.client.Pipeline) -> None:
+        def attempt(pipeline: redis.client.Pipeline) -> bool:
             text = pipeline.get(name)
             pipeline.multi()
             current = None if text is None else self._parse_seen(record_id, text)
@@ -150,8 +196,11 @@ class Records(Generic[Model]):
                 pipeline.delete(name)
                 for listing in keys.listings(self._kind, current.namespace):
                     pipeline.zrem(listing, record_id)
+                return True
+            return current is None
 
-        self._transact(name, attempt)
+        if self._transact(name, attempt):
+            self._remove_copy(record_id)
 
     def page(
         self, *, limit: int, after: str | None = None, fits: Callable[[Model], bool] = lambda _: True
@@ -201,7 +250,7 @@ class Records(Generic[Model]):
 
     def _parse(self, record_id: str, text: bytes | str) -> Model:
         try:
-            return self._model.model_validate_json(unseal(text))
+            return self.model.model_validate_json(unseal(text))
         except ValueError as error:  # pydantic's, and of bytes that are no text
             if record_id not in self._reported:
                 self._reported.add(record_id)
@@ -240,8 +289,9 @@ class WorkRecords(Records[Made]):
         delete_work: Callable[[str], None] = lambda _: None,
         *,
         namespace: str | None = None,
+        copies: RecordCopies | None = None,
     ) -> None:
-        super().__init__(client, kind.name, kind.record, namespace)
+        super().__init__(client, kind.name, kind.record, namespace, copies)
         self.kind = kind
         self.delete_data = delete_data
         self.delete_work = delete_work

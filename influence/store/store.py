@@ -48,13 +48,14 @@ class Store:
         state, cache = connections.state, connections.cache
         self.connections = connections
         self.files = files
+        copies = None if files is None else files.records
         self.whole = whole or self
         self._views: dict[str, Store] = {}
-        self.checkpoints: Records[Checkpoint] = Records(state, "checkpoint", Checkpoint, namespace)
-        self.runs: Records[Run] = Records(state, "run", Run, namespace)
-        self.datasets: Records[Dataset] = Records(state, "dataset", Dataset, namespace)
-        self.reviews: Records[Review] = Records(state, "review", Review, namespace)
-        self.review_data = ReviewData(state)
+        self.checkpoints: Records[Checkpoint] = Records(state, "checkpoint", Checkpoint, namespace, copies)
+        self.runs: Records[Run] = Records(state, "run", Run, namespace, copies)
+        self.datasets: Records[Dataset] = Records(state, "dataset", Dataset, namespace, copies)
+        self.reviews: Records[Review] = Records(state, "review", Review, namespace, copies)
+        self.review_data = ReviewData(state, copies)
         self.webhooks: Records[Webhook] = Records(state, "webhook", Webhook, namespace)
         self.webhook_data = WebhookData(state)
         self.index_data = IndexData(state, cache, None if files is None else files.indexes)
@@ -63,7 +64,7 @@ class Store:
         self.audit_data = AuditData(state)
         self.group_rows = GroupRows(state)
         # Each kind of work with what removes its own data, and what only unfinished work needs of it.
-        self.indexes = WorkRecords(state, INDEX, self.index_data.delete, namespace=namespace)
+        self.indexes = WorkRecords(state, INDEX, self.index_data.delete, namespace=namespace, copies=copies)
         self.queries = WorkRecords(state, QUERY, self.scores.delete, namespace=namespace)
         self.previews = WorkRecords(state, PREVIEW, namespace=namespace)
         self.audits = WorkRecords(

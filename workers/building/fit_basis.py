@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from influence.compact.admission import DEFAULT_SAMPLE_ROWS
-from influence.compact.encoder import Encoder, fit_encoder
+from influence.compact.encoder import KEPT_VECTORS, Encoder, fit_encoder
 from influence.compact.packing import pack_encoder
 from influence.contracts.index import DEFAULT_RANK, Index, IndexSpec
 from influence.errors import NonFiniteGradients
@@ -75,6 +75,7 @@ def fit_index(
         metric=index.spec.metric,
         batch_rows=index.spec.batch_rows,
         weights=[one.weight for one in index.spec.joined] or [1.0],
+        vectors=KEPT_VECTORS,
         watch=progress.report,
     )
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from influence.arrays import cast, on_host
 from influence.compact.coded_rows import CodedRows
-from influence.compact.encoder import fit_encoder
+from influence.compact.encoder import KEPT_VECTORS, fit_encoder
 from influence.contracts.evaluation import MethodChoice
 from influence.contracts.index import Measurement, Metric
 from influence.errors import DoesNotFit, NonFiniteGradients
@@ -171,6 +171,7 @@ class Scorer:
                 rank=rank,
                 metric=metric,
                 batch_rows=self.batch_rows,
+                vectors=KEPT_VECTORS,
             )
             self._compact[rank, metric] = CompactIndex(
                 CodedRows.encode(encoder, encoder.project(gradients)),

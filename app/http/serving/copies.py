@@ -1,4 +1,4 @@
-"""What an API process does for its files now and then, where they are kept in an object store."""
+"""What an API process does for its files now and then."""
 
 import asyncio
 from contextlib import suppress
@@ -7,10 +7,11 @@ import structlog
 from fastapi.concurrency import run_in_threadpool
 
 from app.http.context import Context
-from influence.errors import FilesUnavailable
+from influence.errors import DatainfError, FilesUnavailable
 from influence.store.connections import StoreError
 from influence.store.data.files import ABANDONED_SECONDS
 from influence.store.ending.copies import forget_removed
+from influence.store.recovery.copying import copy_decisions, copy_records
 
 log = structlog.get_logger()
 
@@ -18,16 +19,23 @@ PAUSE_SECONDS = 20.0
 
 
 async def look_after_copies(context: Context, pause_seconds: float = PAUSE_SECONDS) -> None:
-    """Publish what only this machine has and remove what was cut off, once; then drop copies of what was deleted.
+    """Publish what only this machine has, remove what was cut off and copy records that have no copy, once; then copy
+    decisions that changed, and drop copies of what was deleted.
 
     Ends with the task that it is.
     """
-    files = context.files
-    with suppress(FilesUnavailable):
-        for folder in await run_in_threadpool(files.publish_missing):
-            log.info("published what only this machine had", folder=folder.name)
-        await run_in_threadpool(lambda: files.vault.sweep(older_than_seconds=ABANDONED_SECONDS))
+    files, store = context.files, context.store
+    if files.vault.is_elsewhere:
+        with suppress(FilesUnavailable):
+            for folder in await run_in_threadpool(files.publish_missing):
+                log.info("published what only this machine had", folder=folder.name)
+            await run_in_threadpool(lambda: files.vault.sweep(older_than_seconds=ABANDONED_SECONDS))
+    is_first = True
     while True:
-        with suppress(StoreError):
-            await run_in_threadpool(forget_removed, context.store, files)
+        try:
+            await run_in_threadpool(copy_decisions if not is_first else copy_records, store)
+            await run_in_threadpool(forget_removed, store, files)
+            is_first = False
+        except (StoreError, DatainfError, OSError) as error:
+            log.warning("copies among the files are held up", error=str(error)[:200])
         await asyncio.sleep(pause_seconds)

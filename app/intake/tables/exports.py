@@ -2,8 +2,10 @@
 
 argilla        records with `fields` and `responses` (Python or JSON export), or flattened with `<question>.responses`:
                fields and answers become columns of their own; answers that differ become a list, which is no label
-label-studio   tasks with `data` and `annotations`: the fields of `data`, and every choice under its control's name;
-               JSON-MIN and CSV are flat already
+label-studio   tasks with `data` and `annotations`: the fields of `data`, and every choice or list of spans under its
+               control's name; JSON-MIN and CSV are flat already
+prodigy        tasks with `answer`: the label, the choice or the spans of those that were accepted; a rejected or
+               ignored one has no label
 openai         preference data of its fine-tuning: input, preferred_output and non_preferred_output become a pair
 cleanlab       tables with `given_label`: the label that the model was trained on
 """
@@ -21,6 +23,7 @@ from influence.errors import UnreadableFile
 _RESPONSES = ".responses"
 _TAKEN_STATUS = (None, "submitted")
 _MIN_COLUMNS = frozenset({"annotation_id", "annotator", "lead_time"})
+_OF_PRODIGY = frozenset({"_input_hash", "_task_hash"})
 _OPENAI = frozenset({"input", "preferred_output", "non_preferred_output"})
 _CLEANLAB = frozenset({"is_label_issue", "label_score", "label_quality", "predicted_label"})
 
@@ -34,6 +37,8 @@ def read_export(table: Table, limits: TableLimits) -> Table:
         return _flattened(table, "argilla", _join_responses, limits)
     if {"data", "annotations"} <= columns and "object" in table.types.get("data", ()):
         return _flattened(table, "label-studio", _flatten_label_studio, limits)
+    if columns & _OF_PRODIGY and "answer" in columns:
+        return _flattened(table, "prodigy", _flatten_prodigy, limits)
     if columns >= _OPENAI and "object" in table.types.get("input", ()):
         return _flattened(table, "openai", _flatten_openai, limits)
     if len(columns & _MIN_COLUMNS) > 1:
@@ -107,7 +112,7 @@ def _flatten_label_studio(task: Source) -> Source:
     answers: dict[str, list[Any]] = {}
     for result in results:
         for control, values in _choices(result).items():
-            answers.setdefault(control, []).append(_single(values))
+            answers.setdefault(control, []).append(values if _are_spans(values) else _single(values))
     return _merged(rest, _object(task.get("data")), {name: _agreed(values) for name, values in answers.items()})
 
 
@@ -124,8 +129,40 @@ def _choices(result: Sequence[Any]) -> dict[str, list[Any]]:
     for item in result:
         if isinstance(item, Mapping) and isinstance(value := item.get("value"), Mapping):
             control = str(item.get("from_name") or item.get("type") or "label")
-            found.setdefault(control, []).extend(_items(value.get("choices")) if "choices" in value else [dict(value)])
+            found.setdefault(control, []).extend(_items(value.get("choices")) if "choices" in value else [_span(value)])
     return found
+
+
+def _span(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Characters with one name as a span; anything else as it is."""
+    names = _items(value.get("labels"))
+    if len(names) == 1 and {"start", "end"} <= value.keys():
+        return {"start": value["start"], "end": value["end"], "label": names[0]}
+    return dict(value)
+
+
+def _are_spans(values: Sequence[Any]) -> bool:
+    return bool(values) and all(
+        isinstance(item, Mapping) and item.keys() == {"start", "end", "label"} for item in values
+    )
+
+
+def _flatten_prodigy(task: Source) -> Source:
+    is_taken = task.get("answer") == "accept"
+    rest = {name: value for name, value in task.items() if name not in _PRODIGY_PARTS}
+    answers: dict[str, Any] = {}
+    if "accept" in task:
+        answers["label"] = _single(_items(task["accept"])) if is_taken and task["accept"] else None
+    elif "label" in task:
+        answers["label"] = task["label"] if is_taken else None
+    if "spans" in task:
+        spans = [item for item in _items(task["spans"]) if isinstance(item, Mapping)]
+        kept = [{name: span.get(name) for name in ("start", "end", "label")} for span in spans]
+        answers["spans"] = kept if is_taken else None
+    return _merged(rest, answers, {"prodigy_answer": task.get("answer")})
+
+
+_PRODIGY_PARTS = frozenset({"accept", "answer", "config", "label", "options", "spans", "tokens"})
 
 
 def _single(values: list[Any]) -> Any:

@@ -187,7 +187,7 @@ class DatasetFormat(BaseModel):
     compression: Literal["gzip", "zstd"] | str | None = None
     delimiter: str | None = None
     encoding: Literal["utf-8", "utf-16"] | str | None = None
-    export: Literal["argilla", "cleanlab", "label-studio", "openai"] | str | None = None
+    export: Literal["argilla", "cleanlab", "label-studio", "openai", "prodigy"] | str | None = None
     name: Literal["jsonl", "json", "csv", "parquet", "arrow", "imagefolder"] | str
     quoting: Literal["double", "none"] | str | None = None
 

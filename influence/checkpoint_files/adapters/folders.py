@@ -17,6 +17,8 @@ from influence.errors import AdapterConfigRefused, PickleRefused, TooLarge
 CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE = "adapter_config.json", "adapter_model.safetensors", "config.json"
 #: What is kept of the adapter's folder itself.
 OWN_FILES = (CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE, PROCESSOR_FILE)
+#: An adapter that was the reference of preference training, not the base: names of its folder, and of what is kept.
+_REFERENCES, REFERENCE_FILE = ("ref", "reference"), "reference_adapter_config.json"
 _PICKLED = ("adapter_model.bin", "adapter_model.pt")
 _SHOWN = 10
 #: How deep an adapter may lie below a folder that is named, and how many files are looked at on the way.
@@ -39,7 +41,14 @@ def choose_files_in(folder: str, paths: set[str]) -> dict[str, str]:
     if pickled and own[WEIGHTS_FILE] not in paths:
         raise PickleRefused(f"The adapter's weights are pickled ({pickled[0]}).")
     found = {**own, **_tokenizer_files(folder, paths), **_note_files(folder, paths)}
+    found[REFERENCE_FILE] = _find_reference(folder, paths)
     return {path: name for name, path in found.items() if path in paths}
+
+
+def _find_reference(folder: str, paths: set[str]) -> str:
+    """The configuration of the adapter that training compared with, where trainers save one beside; else no path."""
+    known = (_join(folder, f"{name}/{CONFIG_FILE}") for name in _REFERENCES)
+    return next((path for path in known if path in paths), "")
 
 
 def list_files(top: Path) -> Iterator[str]:

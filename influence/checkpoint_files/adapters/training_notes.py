@@ -55,6 +55,8 @@ _LOGGED = (
     ({"reward_std", "completions/mean_length", "clip_ratio"}, "grpo"),
 )
 _SIGMOID = ("sigmoid", "")
+#: Settings that change the loss of a way, where they are not 0 or false.
+_VARIANTS = ("label_smoothing", "rpo_alpha", "reference_free", "sync_ref_model", "ld_alpha", "use_weighting")
 #: What Axolotl, whose card quotes its settings, calls the parts of a loss on preferences.
 _OF_AXOLOTL = {"beta": "rl_beta", "label_smoothing": "dpo_label_smoothing", "rpo_alpha": "rpo_alpha"}
 
@@ -142,9 +144,7 @@ def _noted(file: str, way: str, fields: Mapping[str, Any]) -> TrainingNotes:
     types = fields.get("loss_type")
     others = [str(one)[:40] for one in (types if isinstance(types, list) else [types]) if one not in (None, *_SIGMOID)]
     beside = [
-        f"{name} {value!r}"
-        for name in ("label_smoothing", "rpo_alpha", "reference_free")
-        if (value := fields.get(name)) and isinstance(value, int | float)
+        f"{name} {value!r}" for name in _VARIANTS if (value := fields.get(name)) and isinstance(value, int | float)
     ]
     divergence = fields.get("f_divergence_type")
     if isinstance(divergence, str) and divergence not in ("", "reverse_kl"):

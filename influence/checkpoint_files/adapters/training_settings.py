@@ -103,7 +103,15 @@ def _of_settings(content: str) -> TrainingSettings | None:
         else "assistant"
     )
     is_joined = fields.get("packing") is True and fields.get("neat_packing") is not True
-    beside = ("packing, so that rows read those before them in the same sequence",) if is_joined else ()
+    beside: tuple[str, ...] = (
+        ("packing, so that rows read those before them in the same sequence",) if is_joined else ()
+    )
+    before = fields.get("adapter_name_or_path")
+    if isinstance(before, str) and before and fields.get("create_new_adapter") is True:
+        beside += (
+            f"create_new_adapter: {before[:120]!r} was merged into the base model before, and scores are right only on "
+            "the merged one",
+        )
     return _settings(SETTINGS, "LLaMA-Factory", fields, loss, length="cutoff_len", beside=beside)
 
 

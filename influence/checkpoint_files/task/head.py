@@ -90,7 +90,7 @@ def find_label_names(
 ) -> tuple[str, ...] | None:
     """Names of the classes: as asked, or the `id2label` of a model's configuration unless it says nothing.
 
-    Raises TaskMismatch where the count is not the head's.
+    Raises TaskMismatch where the count is not the head's, and where a configuration contradicts itself.
     """
     if asked is not None:
         if num_labels is not None and len(asked) != num_labels:
@@ -104,5 +104,19 @@ def find_label_names(
         return None
     names = [listed.get(str(place)) for place in range(num_labels)]
     spelt = [name for name in names if isinstance(name, str) and 0 < len(name) <= 512]
+    _refuse_contradiction(spelt, model_config.get("label2id"))
     says_nothing = all(name in (f"LABEL_{place}", str(place)) for place, name in enumerate(spelt))
     return tuple(spelt) if len(set(spelt)) == num_labels and not says_nothing else None
+
+
+def _refuse_contradiction(names: Sequence[str], numbers: Any) -> None:
+    """Raise TaskMismatch where the same names have other numbers in label2id: trainers map labels by either."""
+    if not isinstance(numbers, dict) or numbers.keys() != {*names}:
+        return
+    wrong = next((place for place, name in enumerate(names) if numbers[name] != place), None)
+    if wrong is not None:
+        raise TaskMismatch(
+            f"config.json calls class {wrong} {names[wrong][:80]!r} in id2label, and numbers this name "
+            f"{str(numbers[names[wrong]])[:20]} in label2id.",
+            hint="Send 'label_names' in the order of the head's outputs, as training had them.",
+        )

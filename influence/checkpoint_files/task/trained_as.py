@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from influence.checkpoint_files.adapters.folders import REFERENCE_FILE
 from influence.checkpoint_files.adapters.training_notes import PAIRS, PLAIN, TrainingNotes, read_notes
 from influence.checkpoint_files.adapters.training_settings import TrainingSettings, read_training
 from influence.contracts.checkpoint import TrainingRecord
@@ -19,11 +20,21 @@ class Recipe:
 
     notes: TrainingNotes | None
     settings: TrainingSettings | None
+    has_reference: bool = False
 
     def settle_task(self, asked: TaskName | None) -> TaskName | None:
         """As `settle_task`. Raises TaskMismatch also where a part of the loss is not scored and no task was asked."""
         refuse_unscored(asked, self.settings)
-        return settle_task(asked, self.notes)
+        found = settle_task(asked, self.notes)
+        if self.has_reference and found is not None and TASKS[found].has_reference:
+            raise TaskMismatch(
+                "An adapter for reference lies beside this one: training compared with it, and not with the base model "
+                f"alone, as task {found!r} does.",
+                hint="Merge the reference adapter into the base, PeftModel.from_pretrained(base, reference)"
+                ".merge_and_unload().save_pretrained(folder), and send that folder as 'base_model', with this adapter "
+                "alone, if it was trained on top of the reference; else it cannot be scored by this loss.",
+            )
+        return found
 
     def find_doubts(self, task: TaskName) -> Iterator[str]:
         """What scores do not follow, in sentences."""
@@ -52,7 +63,7 @@ class Recipe:
 
 def read_recipe(folder: Path) -> Recipe:
     """Read a folder's files."""
-    return Recipe(read_notes(folder), read_training(folder))
+    return Recipe(read_notes(folder), read_training(folder), (folder / REFERENCE_FILE).is_file())
 
 
 def settle_task(asked: TaskName | None, notes: TrainingNotes | None) -> TaskName | None:

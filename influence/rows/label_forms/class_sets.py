@@ -1,6 +1,6 @@
 """Labels that are sets of classes: lists of numbers or names, or vectors of 0 and 1, one for each class."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from influence.contracts.dataset import MULTI_LABEL
@@ -35,6 +35,11 @@ class ClassSetBook:
         found = as_list(value, column, _VECTOR_HINT if role == _VECTORS else _LIST_HINT)
         if role == _VECTORS:
             return list(self._read_vector(found, column))
+        if found and all(isinstance(item, Mapping | list | tuple) for item in found):
+            raise BrokenRow(
+                f"column {column!r} holds lists of objects or of lists, which are no classes.",
+                hint=f'Spans of a text have a role of their own: columns={{"text": "text", "spans": "{column[:80]}"}}.',
+            )
         classes = [self._book.read(item, column, role=role, typed=True) for item in found]
         known = [label for label in classes if label is not None]
         if len(known) < len(classes) or len(set(known)) < len(known):

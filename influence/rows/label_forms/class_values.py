@@ -2,7 +2,7 @@
 
 given names     a text that equals one of the names given is that name, whatever it looks like
 missing         nothing, NaN, blank, and the words that tools write for nothing: they are no classes
-several         lists, objects, and texts that hold JSON or a Python list: a row has one class
+several         lists of more than one, objects, and texts that hold JSON or a Python list: a row has one class
 typed           (JSON, Parquet) ints and whole floats are class numbers, true and false are classes 1 and 0, texts are
                 names, also those that look like numbers
 untyped         (CSV) whole numbers such as 3 and 3.0 are class numbers, true and false are classes 1 and 0; other
@@ -53,6 +53,8 @@ def read_label(value: Any, column: str, *, typed: bool, names: Collection[str] =
         return NoLabel("missing", "")
     if isinstance(value, str):
         return _read_text(value, column, typed=typed, names=names)
+    if isinstance(value, list | tuple) and len(value) == 1 and not isinstance(value[0], list | tuple | dict):
+        return read_label(value[0], column, typed=typed, names=names)
     if isinstance(value, list | tuple | dict):
         return NoLabel("several", str(value)[:80])
     if isinstance(value, bool):

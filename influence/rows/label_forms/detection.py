@@ -16,11 +16,14 @@ _LENGTHS = 2
 _KINDS = {role: form.name for form in ROW_FORMS.values() for role in form.label_roles}
 
 
-def settle_kind(chosen: ColumnMap, rows: Iterable[Mapping[str, Any]], *, typed: bool) -> ColumnMap:
+def settle_kind(
+    chosen: ColumnMap, rows: Iterable[Mapping[str, Any]], *, typed: bool, is_named: bool = False
+) -> ColumnMap:
     """The columns with the kind of rows that the values of `label` make; as they are where another role says it.
 
-    `rows` are all of them, read only as far as it takes; `typed` is False where every value is a string (CSV). Raises
-    ColumnsAmbiguous for lists of numbers that may be probabilities of classes.
+    `is_named`: the caller named that role, so that lists of one class each are that class. `rows` are all of them,
+    read only as far as it takes; `typed` is False where every value is a string (CSV). Raises ColumnsAmbiguous for
+    lists of numbers that may be probabilities of classes.
     """
     if chosen.kind != CLASSIFICATION.name:
         return chosen
@@ -32,7 +35,7 @@ def settle_kind(chosen: ColumnMap, rows: Iterable[Mapping[str, Any]], *, typed: 
         if values.are_classes:
             return chosen
     role = values.role()
-    if role == _CLASS:
+    if role == _CLASS or (is_named and role == _CLASSES and values.are_alone):
         return chosen
     if values.may_be_soft:
         raise _soft_labels(column)
@@ -84,6 +87,11 @@ class _Values:
     def are_classes(self) -> bool:
         """Whether no later value can make them anything else."""
         return not self._are_numbers and not self._are_lists
+
+    @property
+    def are_alone(self) -> bool:
+        """Whether these are lists of one class each."""
+        return self._are_lists and self._lengths == {1}
 
     def role(self) -> str:
         """Numbers with a fraction among them are no classes. Lists of one length of nothing but 0 and 1 are vectors."""

@@ -11,6 +11,7 @@ Types = Mapping[str, frozenset[ValueKind]]
 _SENTENCE_WORDS = 5
 _SCORES = ("score", "similarity_score", "similarity")
 _CLASSES: frozenset[ValueKind] = frozenset({"text", "number", "truth"})
+_ANSWERS = ("answer_", "completion_", "output_", "response_")
 _FIGURES: frozenset[ValueKind] = frozenset({"number", "truth"})
 _NO_TEXT = "do not say which one is the text"
 
@@ -62,6 +63,12 @@ def _prompts_alone(keys: Mapping[str, str], types: Types) -> Suggestion | None:
         return Suggestion(
             "are prompts with several completions each",
             "Send one row per completion, with the columns 'prompt' and 'completion'.",
+        )
+    if "prompt" in keys and sum(key.startswith(_ANSWERS) for key in keys) > 1:
+        return Suggestion(
+            "are prompts with several answers each",
+            "Send the answer that was preferred as 'chosen' and the other as 'rejected'; or one row for each answer "
+            "that was trained on, as 'completion'.",
         )
     if "prompt" not in keys or keys.keys() & {"completion", "response", "answer", "output", "target"}:
         return None

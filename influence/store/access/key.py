@@ -14,6 +14,11 @@ SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
 _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
+def is_namespace(text: str) -> bool:
+    """Whether a text may name a namespace."""
+    return _NAMESPACE.fullmatch(text) is not None
+
+
 class ApiKey(Record):
     """A key as it is kept: not its secret, but a keyed hash of it (hex of HMAC-SHA-256)."""
 
@@ -26,7 +31,7 @@ class ApiKey(Record):
     @field_validator("namespace")
     @classmethod
     def _is_namespace(cls, namespace: str) -> str:
-        if not _NAMESPACE.fullmatch(namespace):
+        if not is_namespace(namespace):
             raise ValueError("a namespace is 1 to 63 of a-z, 0-9 and '-', and begins with a letter or a digit")
         return namespace
 

@@ -20,6 +20,7 @@ from influence.store.data.vault.index_folders import KIND as INDEXES
 from influence.store.data.vault.index_folders import IndexFolders
 from influence.store.data.vault.index_values import IndexValues
 from influence.store.data.vault.port import InPlace, Vault
+from influence.store.data.vault.record_copies import RecordCopies
 
 #: Longer than any upload is worked on without a byte being written.
 ABANDONED_SECONDS = 6 * 3600.0
@@ -55,13 +56,14 @@ class Files:
         self.adapters = data_dir / "adapters"
         self.datasets = data_dir / "datasets"
         self.hub = data_dir / "hub"
-        self.vault: Vault = vault or InPlace()
+        self.vault: Vault = vault or InPlace(data_dir)
         self._scratch = data_dir / "tmp"
         self._secret: bytes | None = None
         self.images = images_beside(self.datasets)
         for folder in (self.adapters, self.datasets, self.hub, self._scratch, data_dir / INDEXES):
             folder.mkdir(parents=True, exist_ok=True)
         self.indexes = IndexValues(IndexFolders(data_dir / INDEXES, self.vault, self.scratch))
+        self.records = RecordCopies(self.vault)
         self._copies = LocalCopies((self.adapters, self.datasets), cache_bytes, self._leave, in_use_seconds)
 
     def adapter(self, digest: str) -> Path:
@@ -110,6 +112,17 @@ class Files:
         """
         self.vault.publish(_files_below(folder), _address(self.adapters / digest))
         _settle(folder, self.adapters / digest)
+
+    def holds_adapter(self, digest: str) -> bool:
+        """Whether anybody has an adapter's files, whole."""
+        return self._holds(self.adapters / digest)
+
+    def holds_dataset(self, dataset_id: str) -> bool:
+        """Whether anybody has the rows of a data set, whole."""
+        return self._holds(self.datasets / dataset_id)
+
+    def _holds(self, folder: Path) -> bool:
+        return self.vault.holds(_address(folder)) if self.vault.is_elsewhere else folder.is_dir()
 
     def publish_dataset(self, dataset_id: str) -> None:
         """Make rows that were written to their address, and their images, known to all who share the files."""

@@ -18,6 +18,8 @@ from influence.contracts.curation.review import Conflict, Decision, DecisionChan
 from influence.errors import RecordDamaged
 from influence.store import keys
 from influence.store.data.told import make_event
+from influence.store.data.vault.decision_copies import DecisionCopies
+from influence.store.data.vault.record_copies import RecordCopies
 
 log = structlog.get_logger()
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -59,8 +61,9 @@ class ReviewData:
     Whatever reads them raises RecordDamaged where something is not what was written.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, copies: RecordCopies | None = None) -> None:
         self._client = client
+        self.copies = None if copies is None else DecisionCopies(client, copies)
 
     def version(self, review_id: str) -> int:
         """How many changes were made."""
@@ -152,7 +155,9 @@ class ReviewData:
         return self._commit(review_id, list(before), work, by)
 
     def delete(self, review_id: str) -> None:
-        """Remove everything of a review but its record."""
+        """Remove everything of a review but its record, the copy of its decisions first. Raises FilesUnavailable."""
+        if self.copies is not None:
+            self.copies.remove(review_id)
         self._client.delete(*_all_keys(review_id))
 
     def _newest(self, review_id: str, offset: int, length: int) -> list[int]:

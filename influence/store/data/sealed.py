@@ -14,6 +14,11 @@ def seal(text: str) -> str:
     return f'{text[:-1]},"crc32":"{zlib.crc32(text.encode()):08x}"}}'
 
 
+def is_sealed(text: bytes) -> bool:
+    """Whether a text carries a checksum; unsealing it tells whether that is its own."""
+    return _SEAL.search(text) is not None
+
+
 def unseal(text: bytes | str) -> bytes:
     """The text without its seal; one that has none, as earlier versions wrote it, stays as it is.
 

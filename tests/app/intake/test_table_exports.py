@@ -150,3 +150,57 @@ def test_preferences_of_openais_fine_tuning_are_pairs(tmp_path: Path) -> None:
     row = rows_of(tmp_path, dataset)[0]
     assert (row["prompt"], row["chosen"], row["rejected"]) == ([ask], [good], [bad])
     assert (row["tools"], row["metadata"]) == (tools, {"parallel_tool_calls": True})
+
+
+def accepted(**fields: Any) -> dict[str, Any]:
+    return {"text": "My parcel", "_input_hash": 1, "_task_hash": 2, "answer": "accept", **fields}
+
+
+CHOICES: dict[str, Any] = {"options": [{"id": "POS"}, {"id": "NEG"}]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "label"),
+    [({"label": "POS"}, "POS"), ({**CHOICES, "accept": ["NEG"]}, "NEG")],
+)
+def test_prodigy_tasks_have_the_label_that_was_accepted(tmp_path: Path, fields: dict[str, Any], label: str) -> None:
+    dataset = accept(tmp_path, [accepted(**fields)] * 2)
+    assert dataset.format is not None
+    assert (dataset.kind, dataset.format.export) == ("classification", "prodigy")
+    assert [row["label"] for row in rows_of(tmp_path, dataset)] == [label, label]
+
+
+@pytest.mark.parametrize("answer", ["reject", "ignore", None])
+@pytest.mark.parametrize("fields", [{"label": "POS"}, {**CHOICES, "accept": ["POS"]}])
+def test_prodigy_tasks_that_were_not_accepted_have_no_label(
+    tmp_path: Path, fields: dict[str, Any], answer: str | None
+) -> None:
+    with pytest.raises(DatainfError, match="no label") as caught:
+        accept(tmp_path, [accepted(**fields), accepted(**fields, answer=answer)])
+    assert caught.value.extra["row_indexes"] == [1]
+
+
+def test_spans_of_annotation_tools_are_spans_once_they_are_named(tmp_path: Path) -> None:
+    span = {"start": 3, "end": 9, "label": "THING"}
+    tagged = accepted(spans=[{**span, "token_start": 1, "token_end": 1}], tokens=[{"text": "My"}, {"text": "parcel"}])
+    value = {"start": 3, "end": 9, "text": "parcel", "labels": ["THING"]}
+    result = [{"from_name": "label", "type": "labels", "value": value}]
+    studio = {"id": 1, "data": {"text": "My parcel"}, "annotations": [{"result": result}]}
+    doccano = {"text": "My parcel", "label": [[3, 9, "THING"]]}
+    for row, column in ((tagged, "spans"), (studio, "label"), (doccano, "label")):
+        dataset = accept(tmp_path, [row], columns={"text": "text", "spans": column})
+        assert rows_of(tmp_path, dataset)[0]["label"] == [span]
+    for row in (studio, doccano):
+        with pytest.raises(DatainfError) as caught:
+            accept(tmp_path, [row])
+        assert '"spans": "label"' in caught.value.hint
+
+
+def test_lists_of_one_class_are_classes_where_the_role_is_named(tmp_path: Path) -> None:
+    rows = [{"text": "a", "label": ["pos"]}, {"text": "b", "label": ["neg"]}]
+    assert accept(tmp_path, rows).kind == "multi_label_classification"
+    dataset = accept(tmp_path, rows, columns={"text": "text", "label": "label"})
+    assert dataset.kind == "classification"
+    assert [row["label"] for row in rows_of(tmp_path, dataset)] == ["pos", "neg"]
+    more = [*rows, {"text": "c", "label": ["pos", "neg"]}]
+    assert accept(tmp_path, more, columns={"text": "text", "label": "label"}).kind == "multi_label_classification"

@@ -83,6 +83,7 @@ SHAPES = [
     ({"input_ids": [1], "attention_mask": [1]}, "token ids"),
     ({"prompt": "p"}, "prompts without completions"),
     ({"prompt": "p", "completions": ["a"], "labels": [True]}, "several completions"),
+    ({"prompt": "p", "response_0": "a", "response_1": "b", "better_response_id": 1}, "several answers"),
     ({"images": ["x.png"], "label": 1}, "pictures"),
     ({"translation": {"en": "a", "de": "b"}}, "several languages"),
     ({"0": "a", "1": 1}, "values, not like names"),

@@ -277,5 +277,11 @@ def test_label_names_come_from_the_caller_or_from_a_configuration_that_says_some
     assert find_label_names(2, None, {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}) is None
     assert find_label_names(2, None, {"id2label": {"0": "no", "1": "no"}}) is None
     assert find_label_names(2, None, {"id2label": ["no", "yes"]}) is None
+    named: dict[str, Any] = {"id2label": {"0": "no", "1": "yes"}}
+    for numbers in ({"no": 0, "yes": 1}, {"LABEL_0": 0, "LABEL_1": 1}, None, ["no"]):
+        assert find_label_names(2, None, {**named, "label2id": numbers}) == ("no", "yes")
+    with pytest.raises(TaskMismatch, match="class 0 'no' in id2label"):
+        find_label_names(2, None, {**named, "label2id": {"no": 1, "yes": 0}})
+    assert find_label_names(2, ["no", "yes"], {**named, "label2id": {"no": 1, "yes": 0}}) == ("no", "yes")
     with pytest.raises(TaskMismatch):
         find_label_names(3, ["no", "yes"], {})

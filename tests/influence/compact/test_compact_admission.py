@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from influence.compact.admission import Rates, check_fits, choose_storage, estimate_compact, estimate_full
-from influence.compact.encoder import fit_encoder
+from influence.compact.encoder import KEPT_VECTORS, fit_encoder
 from influence.compact.packing import pack_encoder, pack_moments, unpack_encoder, unpack_moments
 from influence.errors import DoesNotFit
+from influence.methods.codes.fidelity import measure_fidelity
 
 MINILM = [3072] * 24 + [768]
 RATES = Rates(rows_per_second=20.0)
@@ -29,10 +30,16 @@ def test_automatic_storage_is_full_while_that_fits() -> None:
 
 
 def test_automatic_storage_is_not_codes_where_those_take_more_with_their_basis() -> None:
-    full, compact = estimate_full(80, MINILM, "float32", RATES), estimate_compact(80, MINILM, 32, RATES)
-    assert compact.row_bytes < full.row_bytes / 100
+    narrow = [64] * 25
+    full, compact = estimate_full(80, narrow, "float32", RATES), estimate_compact(80, narrow, 32, RATES)
+    assert compact.row_bytes < full.row_bytes / 10
     assert compact.redis_bytes > full.redis_bytes
     assert choose_storage(full, compact, budget_bytes=1 << 20).storage == "full"
+
+
+def test_a_basis_of_wide_blocks_takes_no_more_than_half_of_all_gradients() -> None:
+    full, compact = estimate_full(80, MINILM, "float32", RATES), estimate_compact(80, MINILM, 32, RATES)
+    assert compact.redis_bytes < 0.75 * full.redis_bytes
 
 
 @pytest.mark.parametrize(("redis", "worker", "named"), [(10**6, 10**12, "Redis"), (10**12, 10**6, "worker memory")])
@@ -46,7 +53,7 @@ def test_what_does_not_fit_is_refused_with_figures_and_a_way_out(redis: int, wor
 
 
 def test_the_estimate_is_what_a_build_stores(problem) -> None:  # type: ignore[no-untyped-def]
-    encoder = fit_encoder(problem.train, rank=4)
+    encoder = fit_encoder(problem.train, rank=4, vectors=KEPT_VECTORS)
     rows = encoder.project(problem.train)
     arrays = {**pack_encoder(encoder), **pack_moments(encoder.sum_moments(rows))}
     stored = encoder.encode(rows).nbytes + sum(array.nbytes for array in arrays.values())
@@ -77,3 +84,29 @@ def test_encoder_and_moments_survive_being_stored(problem) -> None:  # type: ign
     assert back.rows == moments.rows
     for left, right in zip([*back.weighted, *back.plain], [*moments.weighted, *moments.plain], strict=True):
         np.testing.assert_array_equal(left, right)
+
+
+def test_a_rounded_basis_is_stored_in_half_the_bytes_and_read_back_as_it_was(problem) -> None:  # type: ignore[no-untyped-def]
+    train = [block.astype(np.float32) for block in problem.train]
+    whole, rounded = (pack_encoder(fit_encoder(train, rank=4, vectors=name)) for name in ("float32", "float16"))
+    assert (whole["vectors"].dtype.name, rounded["vectors"].dtype.name) == ("float32", "float16")
+    np.testing.assert_allclose(rounded["vectors"], whole["vectors"], rtol=2**-11, atol=2**-25)
+    for arrays in (whole, rounded):  # a grown index keeps the basis of its source, in the bytes that it has there
+        read = unpack_encoder(arrays)
+        assert {block.vectors.dtype for block in read.basis.blocks} == {np.dtype(np.float32)}
+        again = pack_encoder(read)["vectors"]
+        assert again.dtype == arrays["vectors"].dtype
+        np.testing.assert_array_equal(again, arrays["vectors"])
+
+
+def test_codes_of_a_rounded_basis_rank_as_well(problem) -> None:  # type: ignore[no-untyped-def]
+    train = [block[:250].astype(np.float32) for block in problem.train]
+    everything, held_out = [block.astype(np.float32) for block in problem.train], np.arange(250, 300)
+    whole, rounded = (
+        measure_fidelity(fit_encoder(train, rank=8, vectors=name), everything, held_out)
+        for name in ("float32", "float16")
+    )
+    assert rounded.spearman_mean == pytest.approx(whole.spearman_mean, abs=1e-3)
+    assert rounded.methods == pytest.approx(whole.methods, abs=5e-3)
+    assert rounded.residual == pytest.approx(whole.residual, abs=1e-3)
+    assert rounded.reranked["datainf"].worst <= whole.reranked["datainf"].worst + 1e-3

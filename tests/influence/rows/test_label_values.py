@@ -42,7 +42,7 @@ def test_lists_and_objects_in_a_cell_are_several_labels(text: str, typed: bool) 
     assert read_label(text, "label", typed=typed) == NoLabel("several", text)
 
 
-@pytest.mark.parametrize("value", [["A", "B"], {"choices": ["A"]}, [1], ()])
+@pytest.mark.parametrize("value", [["A", "B"], {"choices": ["A"]}, [1, 2], ()])
 def test_lists_and_objects_as_values_are_several_labels(value: Any) -> None:
     with pytest.raises(RowsRefused, match="several labels") as caught:
         labels_of(["A", value, "B", value])

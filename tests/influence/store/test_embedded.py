@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from influence.errors import ResourceInUse, StoreUnavailable
+from influence.process.lockfile import lock_file
 from influence.store.connections import connect
 from influence.store.embedded import EmbeddedServer
-from influence.store.lockfile import lock_file
 
 #: A parent that starts a server, says where it is, and waits to be killed.
 PARENT = """

@@ -21,7 +21,7 @@ from workers.building.plan import shard_size
 from workers.building.shard import collect_shard
 from workers.loading.checkpoint import load_checkpoint
 from workers.loading.options import LoadOptions
-from workers.runtime.basis_sample import shard_moments
+from workers.runtime.basis_sample import ENCODER, shard_moments
 from workers.runtime.progress import JobProgress
 from workers.runtime.state import Runtime
 
@@ -50,6 +50,7 @@ def test_codes_rank_like_full_gradients_and_candidates_are_exact(
         assert finished(store, submitted.job_id).state == "succeeded", store.indexes.require(submitted.id).error
         index = store.indexes.require(submitted.id)
         assert index.shards > 1
+        assert store.index_data.require_parts(index.build, ENCODER)["vectors"].dtype == np.float16
         truth = truth_of(worker, checkpoint, rows)
         coded = answered(store, submit_query(store, index.id, examples=TEST, exact=False, k=5))
         from_codes = present(store.scores.read(coded.id, 3, ROWS))

@@ -124,6 +124,30 @@ class ObjectVault:
                 obstore.put(self._store, name, content, mode="create")
             return bytes(obstore.get(self._store, name).bytes())
 
+    def write(self, name: str, content: bytes) -> None:
+        """By one request."""
+        with _answering():
+            obstore.put(self._store, name, content)
+
+    def load(self, name: str) -> bytes | None:
+        """By one request."""
+        with _answering():
+            try:
+                return bytes(obstore.get(self._store, name).bytes())
+            except FileNotFoundError:
+                return None
+
+    def discard(self, name: str) -> None:
+        """By one request."""
+        with _answering():
+            self._delete(name)
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """A request for each thousand."""
+        with _answering():
+            for batch in obstore.list(self._store, f"{prefix}/"):
+                yield from (found["path"] for found in batch)
+
     def sweep(self, *, older_than_seconds: float) -> int:
         """Files of generations that no manifest names."""
         before = now() - timedelta(seconds=older_than_seconds)

@@ -4,9 +4,12 @@ An address is `adapters/<digest>` or `datasets/<id>`: the content decides it, so
 or `indexes/<build>`, which is made once.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
+
+from ulid import ULID
 
 from influence.contracts.common import Frozen
 
@@ -54,6 +57,18 @@ class Vault(Protocol):
     def write_once(self, name: str, content: bytes) -> bytes:
         """Keep a small file unless one of this name is kept; answers what is kept."""
 
+    def write(self, name: str, content: bytes) -> None:
+        """Keep a small file, whole or not at all, in the place of one of this name."""
+
+    def load(self, name: str) -> bytes | None:
+        """A small file; None where there is none of this name."""
+
+    def discard(self, name: str) -> None:
+        """Remove a small file."""
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """Names of small files that begin with a folder's, `prefix`."""
+
     def sweep(self, *, older_than_seconds: float) -> int:
         """Remove what publications left that were cut off so long ago; answers how many files."""
 
@@ -62,6 +77,9 @@ class InPlace:
     """The data directory itself: what lies at its address there is published."""
 
     is_elsewhere = False
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
 
     def publish(self, files: Mapping[str, Path], address: str) -> None:
         """Nothing: it is there."""
@@ -88,6 +106,37 @@ class InPlace:
     def write_once(self, name: str, content: bytes) -> bytes:
         """The content as it is given."""
         return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """Written beside its place, then moved there."""
+        path = self._root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = path.parent / f".{path.name}-{ULID()}"
+        try:
+            with made.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            made.rename(path)
+        finally:
+            made.unlink(missing_ok=True)
+
+    def load(self, name: str) -> bytes | None:
+        """The file as it is."""
+        try:
+            return (self._root / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def discard(self, name: str) -> None:
+        """Remove the file."""
+        (self._root / name).unlink(missing_ok=True)
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """Without those that are on their way."""
+        for path in sorted((self._root / prefix).glob("*")):
+            if not path.name.startswith("."):
+                yield f"{prefix}/{path.name}"
 
     def sweep(self, *, older_than_seconds: float) -> int:
         """Nothing is left elsewhere."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.commands.beside.service import opened_service
 from cli.options.shared import AsJson
 from cli.printing.output import Output
 from influence.errors import InvalidRequest
@@ -70,33 +71,11 @@ def revoke_key(key_id: KeyId, as_json: AsJson = False) -> None:
 
 @contextmanager
 def _open_keys() -> Iterator["ApiKeys"]:
-    """Keys of the service that the settings name; without DATAINF_REDIS_URL of the one that `datainf serve` runs."""
-    # Loaded here: it takes longer than every other command may take to start.
-    from pydantic import ValidationError
-
-    from influence.errors import StoreUnavailable
-    from influence.settings import StorageSettings, describe_problems
+    """Keys of the service that the settings name."""
     from influence.store.access.api_keys import ApiKeys
-    from influence.store.connections import PROMPT, StoreError, connect
-    from influence.store.data.files import open_files
-    from influence.store.embedded import EmbeddedServer
 
-    try:
-        settings = StorageSettings()
-    except ValidationError as error:
-        raise InvalidRequest("; ".join(describe_problems(error))) from error
-    own = EmbeddedServer(settings.data_dir / "redis")
-    is_embedded = "redis_url" not in settings.model_fields_set and own.is_there
-    connections = connect(own.url if is_embedded else settings.redis_url, deadlines=PROMPT)
-    try:
-        yield ApiKeys(connections.state, lambda: open_files(settings).secret())
-    except StoreError as error:
-        raise StoreUnavailable(
-            f"The Redis server does not answer: {error}.",
-            hint="Start the service, or set DATAINF_REDIS_URL and DATAINF_DATA_DIR to those that it uses.",
-        ) from error
-    finally:
-        connections.close()
+    with opened_service() as service:
+        yield ApiKeys(service.connections.state, lambda: service.open_files().secret())
 
 
 def _shown(key: "ApiKey") -> dict[str, str | None]:

@@ -1,0 +1,1 @@
+"""Commands that reach Redis and the files themselves, beside the service."""
