@@ -41,10 +41,10 @@ class Windows(nn.Module):
         self._by_row = by_row
 
     def forward(self, pixel_values: torch.Tensor) -> SimpleNamespace:
-        windows = pixel_values.flatten(1)[:, :48].unflatten(1, (2, 6, 4))
+        windows = pixel_values.flatten(1)[:, :48].reshape(-1, 2, 6, 4)
         cut = windows.flatten(0, 1) if self._by_row else windows.transpose(0, 1).flatten(0, 1)
         made = torch.tanh(self.inner(cut))
-        parted = made.unflatten(0, (-1, 2)) if self._by_row else made.unflatten(0, (2, -1)).transpose(0, 1)
+        parted = made.reshape(-1, 2, 6, 6) if self._by_row else made.reshape(2, -1, 6, 6).transpose(0, 1)
         return SimpleNamespace(logits=self.classifier(parted.mean(dim=(1, 2))))
 
 
