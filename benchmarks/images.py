@@ -28,7 +28,7 @@ _PAGE = _ROOT / "docs" / "images" / "evaluations.md"
 _INTRODUCTION = Path(__file__).with_name("images_reading.md")
 _PHOTOGRAPHS = Path("data") / "images" / "dreambooth64"
 _SEED = 0
-_TRAINED = "--lora-rank 4 --lora-alpha 8 --batch-rows 16 --epochs 8 --learning-rate 3e-3"
+_TRAINED = "--lora-rank 4 --lora-alpha 8 --batch-rows 16 --learning-rate 3e-3"
 _METHODS = "datainf,proximal,hessian_free,cosine"
 
 
@@ -52,7 +52,7 @@ class Experiment:
         return ["evaluate", self.kind, *files, *named, *shlex.split(self.options)]
 
 
-_CLASSES = f"--methods {_METHODS} --test-points 90"
+_CLASSES = f"--methods {_METHODS} --test-points 90 --epochs 8"
 EXPERIMENTS = (
     Experiment("styles", "Styles of letters", "class-attribution", "glyphs", "style", _CLASSES),
     Experiment("subjects", "Subjects: which letter it is", "class-attribution", "glyphs", "subject", _CLASSES),
@@ -63,7 +63,7 @@ EXPERIMENTS = (
         "glyphs",
         "style",
         "--methods datainf,proximal,hessian_free,datainf=square,proximal=square,hessian_free=square "
-        "--test-points 30 --subsets 16",
+        "--rows 90 --test-points 30 --subsets 16 --epochs 12",
     ),
     Experiment("photographs", "Photographs of thirty subjects", "class-attribution", "photographs", "class", _CLASSES),
 )

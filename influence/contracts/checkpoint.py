@@ -78,13 +78,16 @@ class TokenizerRecord(Frozen):
 class PipelineRecord(Frozen):
     """What a diffusion pipeline is: what its UNet predicts, over how many timesteps it was trained, how many pixels a
     side its images have, what the noise falls on (a VAE's latents, or the pixels themselves), and how many pixels a
-    side make one place of that."""
+    side make one place of that. SDXL has two text encoders, and `zeros_for_empty` where its images are guided away from
+    zeros instead of the empty text."""
 
     prediction: Literal["epsilon", "v_prediction"]
     train_timesteps: int
     resolution: int
     works_on: Literal["latents", "pixels"]
     pixels_per_place: int = 1
+    text_encoders: int = 1
+    zeros_for_empty: bool = False
 
 
 class TrainingRecord(Frozen):

@@ -234,8 +234,9 @@ def test_requests_that_do_not_go_with_the_base_are_refused(bench: Bench, pipelin
     assert_problem(bench.client.post("/v1/indexes", json=index), 422, "invalid_request")
 
 
-def test_a_pipeline_in_latents_and_velocities_goes_all_the_way(bench: Bench, tmp_path: Path) -> None:
-    latent = make_pipeline(tmp_path / "latents", prediction="v_prediction")
+@pytest.mark.parametrize("kind", [{"prediction": "v_prediction"}, {"xl": True}], ids=["velocities", "xl"])
+def test_a_pipeline_in_latents_goes_all_the_way(bench: Bench, tmp_path: Path, kind: dict[str, Any]) -> None:
+    latent = make_pipeline(tmp_path / "latents", **kind)
     model = adapt_unet(latent, targets=(*ATTENTION, "conv1", "proj_in"))
     model.save_pretrained(tmp_path / "peft")
     named = {"base_model": str(latent), "adapter": str(tmp_path / "peft")}

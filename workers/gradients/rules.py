@@ -23,12 +23,15 @@ MULTIPLIERS: dict[type[nn.Module], bool] = {nn.Linear: False, Conv1D: True}
 def split_rows(values: Tensor, rows: int, lengths: Collection[int], copies: int = 1) -> Tensor | None:
     """View values as (rows, positions, width), or None where it does not show which row a position belongs to.
 
-    Taken are tensors with the batch first, each row as so many `copies`, whose positions all are the row's; and tokens
-    in one long list, row after row, (rows * length, width) with a length that the batch's inputs have.
+    Taken are tensors with the batch first, each row as so many `copies`, whose positions all are the row's; rows that a
+    model cuts into as many windows each, (rows * windows, positions, width), one row's after the other's; and tokens in
+    one long list, row after row, (rows * length, width) with a length that the batch's inputs have. Windows in another
+    order are found out when fast gradients are compared with those of rows alone.
     """
     if values.ndim < 2:
         return None
-    if values.shape[0] == rows * copies:
+    is_windows = values.ndim > 2 and values.shape[0] % (rows * copies) == 0
+    if values.shape[0] == rows * copies or is_windows:
         return values.reshape(rows, -1, values.shape[-1])
     if values.ndim == 2 and values.shape[0] % rows == 0 and values.shape[0] // rows in lengths:
         return values.reshape(rows, -1, values.shape[-1])

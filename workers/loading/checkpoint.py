@@ -175,7 +175,7 @@ def _assemble_pipeline(
     folder = locate_base_model(checkpoint.base_model, options)
     unet = load_unet(folder, _DTYPES[settings.precision])
     attached = prepare(BaseModel(unet, frozenset()))
-    tokenizer, parts = load_parts(folder, options, has_vae=pipeline.works_on == "latents")
+    tokenizer, parts = load_parts(folder, options, pipeline)
     encoder = TextEncoder(
         tokenizer, limit=min(parts.tokens, settings.max_length), on_too_long=settings.on_too_long, templates=None
     )

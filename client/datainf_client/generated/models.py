@@ -568,7 +568,8 @@ class PipelineRecord(BaseModel):
     """
     What a diffusion pipeline is: what its UNet predicts, over how many timesteps it was trained, how many pixels a
     side its images have, what the noise falls on (a VAE's latents, or the pixels themselves), and how many pixels a
-    side make one place of that.
+    side make one place of that. SDXL has two text encoders, and `zeros_for_empty` where its images are guided away from
+    zeros instead of the empty text.
     """
 
     model_config = ConfigDict(
@@ -577,8 +578,10 @@ class PipelineRecord(BaseModel):
     pixels_per_place: int = 1
     prediction: Literal["epsilon", "v_prediction"] | str
     resolution: int
+    text_encoders: int = 1
     train_timesteps: int
     works_on: Literal["latents", "pixels"] | str
+    zeros_for_empty: bool = False
 
 
 class Predicted(BaseModel):

@@ -9,7 +9,7 @@ Prediction = Literal["epsilon", "v_prediction"]
 _PREDICTIONS: tuple[Prediction, ...] = ("epsilon", "v_prediction")
 #: How betas follow from their first, last and number, as diffusers computes them.
 _SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2", "laplace", "sigmoid")
-_HINT = "Offered are UNet pipelines of Stable Diffusion 1.x and 2.x, whose schedulers name their betas."
+_HINT = "Offered are UNet pipelines of Stable Diffusion 1.x, 2.x and XL, whose schedulers name their betas."
 
 
 def read_prediction(scheduler: Mapping[str, Any]) -> Prediction:
@@ -44,5 +44,5 @@ def refuse_flow_matching(name: str) -> None:
     if any(word in name for word in ("StableDiffusion3", "Flux", "FlowMatch", "AuraFlow", "Lumina", "Sana")):
         raise UnsupportedModule(
             f"{name[:80]} is trained by flow matching on a transformer, which is not scored here.",
-            hint="Offered are UNet pipelines of Stable Diffusion 1.x and 2.x.",
+            hint="Offered are UNet pipelines of Stable Diffusion 1.x, 2.x and XL.",
         )

@@ -18,13 +18,17 @@ from influence.errors import BaseModelNotFound, PathNotAllowed, PickleRefused, U
 INDEX = "model_index.json"
 _CONFIG = "config.json"
 _SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
-_OFFERED = "StableDiffusionPipeline"
+#: Classes of pipelines, and what their UNets read beside image, timestep and text.
+_OFFERED = {"StableDiffusionPipeline": None, "StableDiffusionXLPipeline": "text_time"}
+_XL = "StableDiffusionXLPipeline"
 #: The classes of the parts; each is loaded by this name and no other.
 _PARTS = {"unet": "UNet2DConditionModel", "text_encoder": "CLIPTextModel", "vae": "AutoencoderKL"}
+_SECOND_PARTS = {"text_encoder_2": "CLIPTextModelWithProjection"}
 #: How the weights of a part are called.
 _WEIGHTS = {
     "unet": "diffusion_pytorch_model",
     "text_encoder": "model",
+    "text_encoder_2": "model",
     "vae": "diffusion_pytorch_model",
 }
 _TOKENIZER_FILES = (
@@ -60,12 +64,15 @@ class PipelineFiles:
         self.folder = folder
         index = read_json(folder / INDEX)
         _refuse_other_class(index)
-        self.parts = [part for part in _PARTS if part != "vae" or _class_of(index, "vae") is not None]
+        self._index = index
+        self._is_xl = index.get("_class_name") == _XL
+        known = {**_PARTS, **(_SECOND_PARTS if self._is_xl else {})}
+        self.parts = [part for part in known if part != "vae" or _class_of(index, "vae") is not None]
         for part in self.parts:
-            if _class_of(index, part) != _PARTS[part]:
+            if _class_of(index, part) != known[part]:
                 raise UnsupportedModule(
-                    f"The pipeline's {part} is {_class_of(index, part)!r}; only {_PARTS[part]} is scored.",
-                    hint="Name a Stable Diffusion 1.x or 2.x pipeline, as save_pretrained wrote it.",
+                    f"The pipeline's {part} is {_class_of(index, part)!r}; only {known[part]} is scored.",
+                    hint="Name a Stable Diffusion 1.x, 2.x or XL pipeline, as save_pretrained wrote it.",
                 )
         self.names = tuple(self._find_names())
         for name in self.names:
@@ -87,9 +94,9 @@ class PipelineFiles:
         for name in names:
             if not (self.folder / name).is_file():
                 raise BaseModelNotFound(f"{self.folder} has no {name}.")
-        return names + [
-            f"tokenizer/{name}" for name in _TOKENIZER_FILES if (self.folder / "tokenizer" / name).is_file()
-        ]
+        tokenizers = ("tokenizer", "tokenizer_2") if self._is_xl else ("tokenizer",)
+        places = [f"{part}/{name}" for part in tokenizers for name in _TOKENIZER_FILES]
+        return names + [place for place in places if (self.folder / place).is_file()]
 
     def _describe(self) -> PipelineRecord:
         scheduler = read_json(self.folder / _SCHEDULER_CONFIG)
@@ -102,6 +109,8 @@ class PipelineFiles:
             resolution=_positive(self.unet_config, "sample_size", 0, "unet/config.json") * self._pixels_per_place(),
             works_on="latents" if "vae" in self.parts else "pixels",
             pixels_per_place=self._pixels_per_place(),
+            text_encoders=1 + self._is_xl,
+            zeros_for_empty=self._is_xl and self._index.get("force_zeros_for_empty_prompt", True) is True,
         )
 
     def _pixels_per_place(self) -> int:
@@ -112,11 +121,13 @@ class PipelineFiles:
 
     def _refuse_other_unet(self) -> None:
         config = self.unet_config
-        given = [name for name in _EXTRA_INPUTS if config.get(name) is not None]
+        wanted = _OFFERED[str(self._index["_class_name"])]
+        expected = {"addition_embed_type": wanted}
+        given = [name for name in _EXTRA_INPUTS if config.get(name) != expected.get(name)]
         if given:
             raise UnsupportedModule(
-                f"The UNet reads more than image, timestep and text: {given[0]} is {str(config[given[0]])[:60]!r}.",
-                hint="Name a Stable Diffusion 1.x or 2.x pipeline for text to image.",
+                f"The UNet reads more than image, timestep and text: {given[0]} is {str(config.get(given[0]))[:60]!r}.",
+                hint="Name a Stable Diffusion 1.x, 2.x or XL pipeline for text to image.",
             )
         inputs, outputs = config.get("in_channels", 4), config.get("out_channels", 4)
         if inputs != outputs:
@@ -129,7 +140,7 @@ class PipelineFiles:
         if named := [name for name in ("latents_mean", "latents_std") if vae.get(name) is not None]:
             raise UnsupportedModule(
                 f"The VAE scales every channel of its latents by itself ({named[0]}), which is not done here.",
-                hint="Name a Stable Diffusion 1.x or 2.x pipeline: their VAEs have one scaling_factor.",
+                hint="Name a Stable Diffusion 1.x, 2.x or XL pipeline: their VAEs have one scaling_factor.",
             )
         channels = vae.get("latent_channels", 4)
         if inputs != channels:
@@ -140,21 +151,22 @@ class PipelineFiles:
             )
 
     def _refuse_masked_text(self) -> None:
-        if read_json(self.folder / "text_encoder" / _CONFIG).get("use_attention_mask"):
+        encoders = [part for part in self.parts if part.startswith("text_encoder")]
+        if any(read_json(self.folder / part / _CONFIG).get("use_attention_mask") for part in encoders):
             raise UnsupportedModule(
                 "The pipeline masks the padding of texts (use_attention_mask), which is not done here.",
-                hint="Name a Stable Diffusion 1.x or 2.x pipeline: none of them does.",
+                hint="Name a Stable Diffusion 1.x, 2.x or XL pipeline: none of them does.",
             )
 
 
 def _refuse_other_class(index: Mapping[str, Any]) -> None:
     name = index.get("_class_name")
-    if name == _OFFERED:
+    if name in _OFFERED:
         return
     refuse_flow_matching(str(name))
     raise UnsupportedModule(
-        f"Pipelines of class {str(name)[:80]!r} are not scored; offered is {_OFFERED} (1.x and 2.x).",
-        hint="Name the base that the adapter was trained on; SDXL, inpainting and other pipelines are not offered.",
+        f"Pipelines of class {str(name)[:80]!r} are not scored; offered are {' and '.join(_OFFERED)}.",
+        hint="Name the base that the adapter was trained on; refiners, inpainting and other pipelines are not offered.",
     )
 
 

@@ -7,7 +7,7 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, PreTrainedTokenizerFast
 
 from support.tiny import WORDS
 
@@ -16,11 +16,19 @@ TOKENS = 8
 #: Pixels a side.
 SIDE = 16
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+#: Six sizes of four numbers each beside a pooled vector of twelve.
+_XL_UNET: dict[str, Any] = {
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 4,
+    "projection_class_embeddings_input_dim": 12 + 6 * 4,
+}
 CONVOLUTIONS = ("conv1", "conv2", "proj_in", "proj_out", "time_emb_proj", "ff.net.2")
 
 
-def make_pipeline(folder: Path, *, pixels: bool = False, prediction: str = "epsilon", seed: int = 0) -> Path:
-    """A Stable Diffusion pipeline of a few ten kB; with `pixels` without a VAE."""
+def make_pipeline(
+    folder: Path, *, pixels: bool = False, prediction: str = "epsilon", seed: int = 0, xl: bool = False
+) -> Path:
+    """A Stable Diffusion pipeline of a few ten kB; with `pixels` without a VAE, with `xl` as SDXL has it."""
     torch.manual_seed(seed)
     channels, places = (3, SIDE) if pixels else (4, SIDE // 2)
     unet = UNet2DConditionModel(
@@ -32,23 +40,15 @@ def make_pipeline(folder: Path, *, pixels: bool = False, prediction: str = "epsi
         norm_num_groups=4,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=16,
+        cross_attention_dim=40 if xl else 16,
         attention_head_dim=4,
+        **(_XL_UNET if xl else {}),
     )
-    text_encoder = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(WORDS) + 5,
-            hidden_size=16,
-            intermediate_size=24,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            max_position_embeddings=TOKENS,
-            eos_token_id=2,
-            bos_token_id=1,
-            pad_token_id=0,
-        )
-    )
+    text_encoder = CLIPTextModel(_text_config(layers=2 if xl else 1))
     parts: dict[str, Any] = {"unet": unet, "text_encoder": text_encoder, "tokenizer": _tokenizer()}
+    if xl:
+        parts["text_encoder_2"] = CLIPTextModelWithProjection(_text_config(layers=3, width=24))
+        parts["tokenizer_2"] = _tokenizer(pad="[MASK]")
     parts["scheduler"] = DDPMScheduler(prediction_type=prediction, beta_schedule="scaled_linear", clip_sample=False)
     if not pixels:
         parts["vae"] = AutoencoderKL(
@@ -61,8 +61,23 @@ def make_pipeline(folder: Path, *, pixels: bool = False, prediction: str = "epsi
         )
     for name, part in parts.items():
         part.save_pretrained(folder / name)
-    write_index(folder, parts)
+    write_index(folder, parts, kind="StableDiffusionXLPipeline" if xl else "StableDiffusionPipeline")
     return folder
+
+
+def _text_config(*, layers: int, width: int = 16) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=len(WORDS) + 5,
+        hidden_size=width,
+        intermediate_size=24,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        max_position_embeddings=TOKENS,
+        projection_dim=12,
+        eos_token_id=2,
+        bos_token_id=1,
+        pad_token_id=0,
+    )
 
 
 def write_index(folder: Path, parts: dict[str, Any], *, kind: str = "StableDiffusionPipeline", **more: Any) -> None:
@@ -86,7 +101,7 @@ def adapt_unet(pipeline: Path, *, targets: tuple[str, ...] = ATTENTION, seed: in
     return model
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
+def _tokenizer(*, pad: str = "[PAD]") -> PreTrainedTokenizerFast:
     special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
     vocabulary = {word: number for number, word in enumerate([*special, *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
@@ -96,7 +111,7 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        pad_token="[PAD]",
+        pad_token=pad,
         unk_token="[UNK]",
         cls_token="[CLS]",
         sep_token="[SEP]",

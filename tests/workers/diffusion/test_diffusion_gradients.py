@@ -12,6 +12,7 @@ from support.uploads.pipelines import ATTENTION, CONVOLUTIONS, SIDE, adapt_unet
 from torch import Tensor
 from torch.nn import functional
 
+from influence.checkpoint_files.bases.pipelines import PipelineFiles
 from influence.contracts.index import DiffusionSettings
 from workers.gradients.collector import GradientCollector
 from workers.loading.options import LoadOptions
@@ -25,7 +26,7 @@ ROWS, STEPS = 3, 4
 
 
 def open_parts(pipeline: Path) -> PipelineParts:
-    return load_parts(pipeline, LoadOptions(cache_dir=pipeline), has_vae=(pipeline / "vae").is_dir())[1]
+    return load_parts(pipeline, LoadOptions(cache_dir=pipeline), PipelineFiles(pipeline).record)[1]
 
 
 def draw(seed: int) -> Image.Image:

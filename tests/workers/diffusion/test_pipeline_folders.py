@@ -53,7 +53,8 @@ def test_a_pipeline_is_a_base_model_by_the_digest_of_its_parts(copy: Path) -> No
     [
         ("model_index.json", {"_class_name": "StableDiffusion3Pipeline"}, UnsupportedModule, "flow matching"),
         ("model_index.json", {"_class_name": "FluxPipeline"}, UnsupportedModule, "flow matching"),
-        ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}, UnsupportedModule, "StableDiffusionXL"),
+        ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}, UnsupportedModule, "text_encoder_2"),
+        ("model_index.json", {"_class_name": "StableDiffusionXLImg2ImgPipeline"}, UnsupportedModule, "Img2Img"),
         ("model_index.json", {"unet": ["diffusers", "SomeUNet"]}, UnsupportedModule, "unet"),
         ("model_index.json", {"text_encoder": ["transformers", "T5EncoderModel"]}, UnsupportedModule, "text_encoder"),
         ("model_index.json", {"vae": ["diffusers", "AutoencoderTiny"]}, UnsupportedModule, "vae"),

@@ -1,11 +1,14 @@
 """Rows of images have the gradients that they have alone, for the architectures that people fine-tune."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from support.gradients.one_by_one import assert_exact
 from support.gradients.tiny_models import Example, classification_losses
 from support.uploads.image_models import ARCHITECTURES, SIDE, build_model
+from torch import nn
 
 from workers.rows import EncodedRow
 
@@ -26,9 +29,30 @@ def make_rows() -> list[EncodedRow]:
 def test_adapted_rows_have_the_gradients_they_have_alone(kind: str) -> None:
     config = LoraConfig(r=2, target_modules=LAYERS, modules_to_save=["classifier"], init_lora_weights=False)
     model = get_peft_model(build_model(kind), config).double().eval()
-    # Swin cuts an image into windows, which its attention takes for rows.
-    slow = ("layers.0.blocks.0.attention",) if kind == "swin" else ()
-    assert_exact(Example(model, make_rows(), classification_losses), slow=slow)
+    assert_exact(Example(model, make_rows(), classification_losses))
+
+
+class Windows(nn.Module):
+    """Two windows a row, one row's windows side by side or those of one place."""
+
+    def __init__(self, *, by_row: bool) -> None:
+        super().__init__()
+        self.inner, self.classifier = nn.Linear(4, 6), nn.Linear(6, 3)
+        self._by_row = by_row
+
+    def forward(self, pixel_values: torch.Tensor) -> SimpleNamespace:
+        windows = pixel_values.flatten(1)[:, :48].reshape(-1, 2, 6, 4)
+        cut = windows.flatten(0, 1) if self._by_row else windows.transpose(0, 1).flatten(0, 1)
+        made = torch.tanh(self.inner(cut))
+        parted = made.reshape(-1, 2, 6, 6) if self._by_row else made.reshape(2, -1, 6, 6).transpose(0, 1)
+        return SimpleNamespace(logits=self.classifier(parted.mean(dim=(1, 2))))
+
+
+@pytest.mark.parametrize("by_row", [True, False])
+def test_windows_that_are_not_row_after_row_go_the_slow_way(by_row: bool) -> None:
+    torch.manual_seed(2)
+    model = Windows(by_row=by_row).double().eval()
+    assert_exact(Example(model, make_rows(), classification_losses), slow=() if by_row else ("inner",))
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)

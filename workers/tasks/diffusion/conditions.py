@@ -1,6 +1,7 @@
 """What a UNet reads of a row: the latents of its image and the states of its text, each made once and kept."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,18 @@ _KEPT_BYTES = 256 << 20
 _HALF_RANGE = 127.5
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a UNet reads of a text: states (T, D) and, of SDXL, the pooled vector (P,) of its second encoder."""
+
+    states: Tensor
+    pooled: Tensor | None = None
+
+    def zeros(self) -> "Text":
+        """Nothing at all, in the same shapes."""
+        return Text(torch.zeros_like(self.states), None if self.pooled is None else torch.zeros_like(self.pooled))
+
+
 class Conditions:
     """Latents and text states of rows, float32 on the CPU.
 
@@ -27,6 +40,11 @@ class Conditions:
         self._parts = parts
         self._resolution = resolution
         self._kept = KeptTensors(_KEPT_BYTES)
+
+    @property
+    def resolution(self) -> int:
+        """Pixels a side."""
+        return self._resolution
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -41,6 +59,23 @@ class Conditions:
     def states(self, ids: Sequence[int]) -> Tensor:
         """Hidden states (T, D) of a text's ids."""
         return self._kept.get(("text", tuple(ids)), lambda: self._read(ids))
+
+    def text(self, ids: Sequence[int], second: Sequence[int] | None) -> Text:
+        """A text by the ids of all tokenizers. Of SDXL the states are those before the last layer of both encoders,
+        side by side (Podell et al. 2023, arXiv:2307.01952)."""
+        if self._parts.second is None or second is None:
+            return Text(self.states(ids))
+        key = (tuple(ids), tuple(second))
+        states = self._kept.get(("states", *key), lambda: self._read_both(ids, second)[0])
+        return Text(states, self._kept.get(("pooled", *key), lambda: self._read_both(ids, second)[1]))
+
+    def sizes(self, image: Mapping[str, Any]) -> Tensor:
+        """(6,) what SDXL reads of an image's size: its height and width, where the square was cut out of it once it was
+        scaled, top and left, and the square's height and width."""
+        side, height, width = self._resolution, int(image["height"]), int(image["width"])
+        scale = side / min(height, width)
+        top, left = (max(0, round((length * scale - side) / 2)) for length in (height, width))
+        return torch.tensor([height, width, top, left, side, side], dtype=torch.float32)
 
     def pixels(self, image: Image.Image) -> Tensor:
         """Pixels (C, r, r) from -1 to 1: the middle square, brought to r pixels a side with bilinear interpolation."""
@@ -60,10 +95,20 @@ class Conditions:
 
     @torch.no_grad()
     def _read(self, ids: Sequence[int]) -> Tensor:
-        missing = self._parts.tokens - len(ids)
-        padded = torch.tensor([[*ids, *[self._parts.pad_id] * missing]], device=self._parts.device)
-        found: Tensor = self._parts.text_encoder(padded)[0][0]
+        found: Tensor = self._parts.text_encoder(self._pad(ids, self._parts.pad_id))[0][0]
         return found.cpu()
+
+    @torch.no_grad()
+    def _read_both(self, ids: Sequence[int], second: Sequence[int]) -> tuple[Tensor, Tensor]:
+        assert self._parts.second is not None
+        first = self._parts.text_encoder(self._pad(ids, self._parts.pad_id), output_hidden_states=True)
+        other = self._parts.second.model(self._pad(second, self._parts.second.pad_id), output_hidden_states=True)
+        states = torch.cat([first.hidden_states[-2][0], other.hidden_states[-2][0]], dim=-1)
+        return states.cpu(), other.text_embeds[0].cpu()
+
+    def _pad(self, ids: Sequence[int], pad_id: int) -> Tensor:
+        missing = self._parts.tokens - len(ids)
+        return torch.tensor([[*ids, *[pad_id] * missing]], device=self._parts.device)
 
     @torch.no_grad()
     def show(self, latents: Tensor) -> Image.Image:

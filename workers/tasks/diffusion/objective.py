@@ -5,6 +5,7 @@ from (seed, k) alone: every row, of training and of test alike, meets the same n
 would add a difference between gradients that says nothing of the rows.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from workers.tasks.diffusion.parts import PipelineParts
 #: The input that says which of the K timesteps each copy of a row is of.
 STEPS = "steps"
 LATENTS, STATES = "latents", "states"
+#: Of SDXL: the pooled vector of its second text encoder, and the sizes of the image.
+POOLED, SIZES = "pooled", "sizes"
 
 
 class Objective:
@@ -35,12 +38,9 @@ class Objective:
         copies, flat = steps.shape[1], steps.flatten()
         clean = latents.repeat_interleave(copies, dim=0)
         noise = self.noise(tuple(latents.shape[1:])).to(clean.device)[flat]
-        states = batch.inputs[STATES].repeat_interleave(copies, dim=0)
-        return (
-            self._losses(model, clean, noise, self.timesteps.to(clean.device)[flat], states)
-            .view(-1, copies)
-            .mean(dim=1)
-        )
+        timesteps = self.timesteps.to(clean.device)[flat]
+        read = _read_beside(batch, copies)
+        return self._losses(model, clean, noise, timesteps, read).view(-1, copies).mean(dim=1)
 
     def training_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
         """Loss of each row (B,) at one timestep with noise of its own, both drawn from torch's generator: as models
@@ -50,7 +50,7 @@ class Objective:
         noise = torch.randn(clean.shape)
         if self._settings.noise_offset:
             noise += self._settings.noise_offset * torch.randn(*clean.shape[:2], 1, 1)
-        return self._losses(model, clean, noise.to(clean.device), timesteps, batch.inputs[STATES], trains=True)
+        return self._losses(model, clean, noise.to(clean.device), timesteps, _read_beside(batch, 1), trains=True)
 
     def _losses(
         self,
@@ -58,17 +58,17 @@ class Objective:
         clean: Tensor,
         noise: Tensor,
         timesteps: Tensor,
-        states: Tensor,
+        read: Mapping[str, Tensor],
         *,
         trains: bool = False,
     ) -> Tensor:
-        """Losses (N,) of latents, noise (N, C, h, w), timesteps (N,) and text states (N, T, D)."""
+        """Losses (N,) of latents, noise (N, C, h, w), timesteps (N,) and what the UNet reads beside them."""
         dtype = next(model.parameters()).dtype
         # Sixteen bits would round the noise that the loss is measured against.
         wide = torch.float64 if dtype == torch.float64 else torch.float32
         clean, noise, times = clean.to(wide), noise.to(wide), timesteps.to(clean.device)
         noisy = self._scheduler.add_noise(clean, noise, times)
-        found = model(noisy.to(dtype), times, encoder_hidden_states=states.to(dtype), return_dict=False)[0]
+        found = model(noisy.to(dtype), times, **as_arguments(read, dtype), return_dict=False)[0]
         errors = found.to(wide)
         if trains or self._settings.measurement == "loss":
             errors = errors - self._target(clean, noise, times)
@@ -103,6 +103,20 @@ class Objective:
 
     def _steps(self) -> range:
         return range(len(self.timesteps))
+
+
+def as_arguments(read: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Any]:
+    """What a UNet is given beside latents and timesteps, by the names of its arguments."""
+    found: dict[str, Any] = {"encoder_hidden_states": read[STATES].to(dtype)}
+    if POOLED in read:
+        # Sizes are numbers above a thousand: sixteen bits would round them.
+        found["added_cond_kwargs"] = {"text_embeds": read[POOLED].to(dtype), "time_ids": read[SIZES]}
+    return found
+
+
+def _read_beside(batch: Batch, copies: int) -> dict[str, Tensor]:
+    inputs = batch.inputs
+    return {name: inputs[name].repeat_interleave(copies, dim=0) for name in (STATES, POOLED, SIZES) if name in inputs}
 
 
 def mid_interval_timesteps(trained: int, count: int) -> Tensor:

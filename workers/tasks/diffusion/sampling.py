@@ -1,5 +1,6 @@
 """Images made by a UNet from noise and a text, the same whenever seed and settings are."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from influence.contracts.points import GenerationSettings
+from workers.tasks.diffusion.objective import as_arguments
 from workers.tasks.diffusion.parts import PipelineParts
 
 
@@ -15,13 +17,13 @@ from workers.tasks.diffusion.parts import PipelineParts
 def sample_latents(
     model: torch.nn.Module,
     parts: PipelineParts,
-    texts: tuple[Tensor, Tensor],
+    texts: Sequence[Mapping[str, Tensor]],
     size: tuple[int, ...],
     asked: GenerationSettings,
     lock: AbstractContextManager[object],
 ) -> Tensor:
-    """Latents (C, h, w) float32 of a text's states (T, D): DDIM (Song et al. 2021) without noise of its own, with
-    classifier-free guidance away from the states of the empty text, the second of `texts`.
+    """Latents (C, h, w) float32 of what the UNet reads of a text: DDIM (Song et al. 2021) without noise of its own,
+    with classifier-free guidance away from what it reads of none, the second of `texts`.
 
     The lock is held for one pass of the model at a time.
     """
@@ -35,11 +37,13 @@ def sample_latents(
     drawn = np.random.default_rng([asked.seed]).standard_normal(size, dtype=np.float32)
     latents = torch.from_numpy(drawn)[None].to(device=first.device, dtype=first.dtype)
     is_guided = asked.guidance_scale != 1.0
-    states = torch.stack([texts[1], texts[0]] if is_guided else [texts[0]]).to(device=first.device, dtype=first.dtype)
+    chosen = [texts[1], texts[0]] if is_guided else [texts[0]]
+    read_beside = {name: torch.stack([text[name] for text in chosen]).to(first.device) for name in texts[0]}
+    arguments = as_arguments(read_beside, first.dtype)
     for timestep in steps.timesteps:
-        read = latents.expand(len(states), *size)
+        read = latents.expand(len(chosen), *size)
         with lock:
-            found = model(read, timestep.to(first.device), encoder_hidden_states=states, return_dict=False)[0]
+            found = model(read, timestep.to(first.device), **arguments, return_dict=False)[0]
         if is_guided:
             found = found[:1] + asked.guidance_scale * (found[1:] - found[:1])
         latents = steps.step(found, timestep, latents).prev_sample

@@ -15,8 +15,8 @@ from influence.rows.images.content import inline_image
 from influence.rows.images.store import ImageStore
 from workers.rows import Batch, EncodedRow, Row
 from workers.tasks.base import Materials, Prediction, RenderedRow
-from workers.tasks.diffusion.conditions import Conditions
-from workers.tasks.diffusion.objective import LATENTS, STATES, STEPS, Objective
+from workers.tasks.diffusion.conditions import Conditions, Text
+from workers.tasks.diffusion.objective import LATENTS, POOLED, SIZES, STATES, STEPS, Objective
 from workers.tasks.diffusion.parts import PipelineParts
 from workers.tasks.diffusion.sampling import sample_latents
 from workers.tasks.encoding import TextEncoder
@@ -68,21 +68,29 @@ class TextToImage:
     def tokenise(self, rows: Sequence[Row]) -> list[EncodedRow]:
         """Encode captions; images are opened when a batch is made. Raises RowsUnfit and RowTooLong naming rows."""
         self._check(rows)
-        ids, cut = self._read([str(row["text"]) for row in rows])
+        texts = [str(row["text"]) for row in rows]
+        ids, cut = self._read(texts)
         self._encoder.refuse_long([id_of(row) for row in rows], cut)
+        inputs = [
+            {"ids": first, "second": second, "image": row["image"]}
+            for row, first, second in zip(rows, ids, self._read_second(texts), strict=True)
+        ]
         return [
-            EncodedRow(id_of(row), {"ids": found, "image": row["image"]}, 0, self._length, truncated=was_cut)
-            for row, found, was_cut in zip(rows, ids, cut, strict=True)
+            EncodedRow(id_of(row), found, 0, self._length, truncated=was_cut)
+            for row, found, was_cut in zip(rows, inputs, cut, strict=True)
         ]
 
     def collate(self, rows: Sequence[EncodedRow]) -> Batch:
         """Latents (B, C, h, w), text states (B, T, D) and steps (B, K)."""
         latents = [self._latents(row.inputs["image"]) for row in rows]
-        states = [self._conditions.states(row.inputs["ids"]) for row in rows]
+        read = [
+            self._beside(self._conditions.text(row.inputs["ids"], row.inputs["second"]), row.inputs["image"])
+            for row in rows
+        ]
         count = len(self._objective.timesteps)
         inputs = {
             LATENTS: torch.stack(latents),
-            STATES: torch.stack(states),
+            **{name: torch.stack([one[name] for one in read]) for name in read[0]},
             STEPS: torch.arange(count).expand(len(rows), count).contiguous(),
         }
         return Batch(inputs, torch.zeros(len(rows)), copies=count, by_copy=(STEPS,))
@@ -113,10 +121,14 @@ class TextToImage:
     def paint(
         self, model: torch.nn.Module, row: Row, asked: GenerationSettings, lock: AbstractContextManager[object]
     ) -> Prediction:
-        (caption, blank), _ = self._read([str(row["text"]), ""])
-        text, empty = (self._conditions.states(ids) for ids in (caption, blank))
+        texts = [str(row["text"]), ""]
+        ids, _ = self._read(texts)
+        text, empty = map(self._conditions.text, ids, self._read_second(texts))
         size = self._conditions.latent_shape
-        latents = sample_latents(model, self._parts, (text, empty), size, asked, lock)
+        # As if a training image had just the size that is made.
+        square = {"height": self._conditions.resolution, "width": self._conditions.resolution}
+        read = [self._beside(one, square) for one in (text, text.zeros() if self._parts.zeros_for_empty else empty)]
+        latents = sample_latents(model, self._parts, read, size, asked, lock)
         return Prediction(image=inline_image(self._conditions.show(latents)))
 
     def with_prediction(self, row: Row, prediction: Prediction) -> Row:
@@ -129,6 +141,17 @@ class TextToImage:
 
     def _latents(self, image: Row) -> Tensor:
         return self._conditions.latents(str(image["digest"]), lambda: self._images.open(image))
+
+    def _beside(self, text: Text, image: Row) -> dict[str, Tensor]:
+        if text.pooled is None:
+            return {STATES: text.states}
+        return {STATES: text.states, POOLED: text.pooled, SIZES: self._conditions.sizes(image)}
+
+    def _read_second(self, texts: Sequence[str]) -> list[list[int] | None]:
+        second = self._parts.second
+        if second is None:
+            return [None] * len(texts)
+        return [row["input_ids"] for row in second.reader.encode_pairs(texts, None)[0]]
 
     def _read(self, texts: Sequence[str]) -> tuple[list[list[int]], list[bool]]:
         inputs, cut = self._encoder.encode_pairs(texts, None)
