@@ -124,10 +124,17 @@ def in_namespace(context: Context, checkpoint: Checkpoint) -> Checkpoint:
 
 
 def keep_checkpoint(context: Context, folder: Path, checkpoint: Checkpoint) -> bool:
-    """Move an accepted adapter to its address and write its record; False where it was there."""
+    """Move an accepted adapter to its address and write its record; False where it was there.
+
+    What files beside an adapter say that is not part of its address is kept as it came last.
+    """
     assert checkpoint.adapter_digest is not None
     context.files.keep_adapter(folder, checkpoint.adapter_digest)
-    return context.store.checkpoints.create(checkpoint)
+    if context.store.checkpoints.create(checkpoint):
+        return True
+    said = {"training": checkpoint.training, "warnings": checkpoint.warnings}
+    context.store.checkpoints.update(checkpoint.id, lambda found: found.model_copy(update=said))
+    return False
 
 
 def _describe(folder: Path, base: BaseModelRef, said: Said) -> Checkpoint:

@@ -11,6 +11,7 @@ from influence.rows.findings import NAMED_ROWS, Findings
 from influence.rows.images.sources import ImageReader
 from influence.rows.label_forms.all_rows import DatasetLabels
 from influence.rows.label_forms.books import open_book
+from influence.rows.label_forms.class_order import refuse_other_name
 from influence.rows.label_forms.class_values import Form, as_class
 from influence.rows.label_forms.tags import check_extent
 from influence.rows.metadata import MetadataReader
@@ -47,8 +48,9 @@ class NormalisedRows:
         self._typed = text_types is None
         self._filled = filled
         self._findings = Findings()
-        # Names that are given leave a column of names nothing to do.
+        # Names that are given leave a column of names nothing to do but to agree.
         self._label_name = columns.label_name if label_names is None else None
+        self._named_twice = None if label_names is None else columns.label_name
         roles = ROW_FORMS[columns.kind].label_roles
         self._label_role = next((role for role in roles if role in columns.columns), None)
         book = open_book(columns.kind, label_names, numbered=numbered)
@@ -111,6 +113,8 @@ class NormalisedRows:
         if self._label_role is not None:
             name = source.get(self._label_name) if self._label_name else None
             row["label"] = self._labels.add(index, source.get(columns[self._label_role]), name, typed=self._typed)
+            if self._named_twice is not None:
+                refuse_other_name(row["label"], source.get(self._named_twice), self._named_twice, self.label_names)
             check_extent(self.kind, row)
         if CLASS in columns:
             row[CLASS] = as_class(source.get(columns[CLASS]), columns[CLASS], typed=self._typed)

@@ -105,8 +105,8 @@ UNREADABLE = LOSS_WEIGHTS.union(
 #: The same beside these roles of a guess: what is written next to a lone text, or next to a prompt and its completion.
 UNREADABLE_BESIDE: dict[str, frozenset[str]] = {
     "text": frozenset(
-        {*SYNONYMS["prompt"], *SYNONYMS["completion"], *SYNONYMS["instruction"], "highlights", "summary", "translation"}
-        - {"source", "target"}
+        {*SYNONYMS["prompt"], *SYNONYMS["completion"], *SYNONYMS["instruction"]}
+        | {"highlights", "role", "summary", "translation"} - {"source", "target"}
     ),
     "prompt": frozenset({"input", "instruction"}),
     "chosen": frozenset({"input", "instruction", "conversations", "messages", "context"}),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from influence.errors import LabelUnknown
+from influence.errors import LabelUnknown, RowsRefused
 
 _SHOWN = 20
 
@@ -26,6 +26,17 @@ def names_by_number(rows: Sequence[str] | None, model: Sequence[str] | None) -> 
         )
     named = tuple(spelt[_fold(name)] for name in rows)
     return None if named == tuple(model[: len(named)]) else named
+
+
+def refuse_other_name(label: object, said: object, column: str, names: Sequence[str] | None) -> None:
+    """Raise RowsRefused, without a row, where a column of names calls a numbered label as another of the names."""
+    if type(label) is not int or not isinstance(said, str) or names is None or label >= len(names):
+        return
+    if _fold(said) != _fold(names[label]) and _fold(said) in map(_fold, names):
+        raise RowsRefused(
+            f"label {label} is {names[label]!r} by the label names, and {said[:80]!r} in column {column[:80]!r}.",
+            hint="Send 'label_names' in the order of the numbers, or drop the column if its names are wrong.",
+        )
 
 
 def _fold(name: str) -> str:

@@ -50,6 +50,11 @@ def _explain(column: str, kind: RowKind, columns: Mapping[str, str]) -> tuple[st
             "Losses on single answers that are good or bad (KTO) are not scored; pairs of a good and a bad answer are, "
             f"as 'prompt', 'chosen' and 'rejected', by a checkpoint of task {tasks}.",
         )
+    if key == "role":
+        return (
+            "the rows may be the turns of conversations, one by one",
+            'If they are, send one row per conversation: {"messages": [{"role": "user", "content": "..."}, ...]}.',
+        )
     what = f"training may have read it, and rows of kind '{kind}' have no place for it"
     if key in MEDIA:
         return what, "If it did, the row cannot be scored: pictures, sound and films are not read beside text."

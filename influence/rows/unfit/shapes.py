@@ -94,10 +94,16 @@ def _pictures(keys: Mapping[str, str], types: Types) -> Suggestion | None:
 
 def _inside(keys: Mapping[str, str], types: Types) -> Suggestion | None:
     """Rows one floor down: each is an object under the same name."""
+    keys = {key: column for key, column in keys.items() if key != "truncated_cells"}
     objects = [column for column in keys.values() if types.get(column, frozenset()) - {"nothing"} == {"object"}]
     if len(objects) != 1 or any(_may_hold(column, types, {"text", "list"}) for column in keys.values()):
         return None
     name = objects[0][:80]
+    if keys.keys() & {*SYNONYMS["label"]}:
+        return Suggestion(
+            f"hold a part of each row inside an object, {name!r}",
+            f"Send what is inside beside the rest: [{{**row.pop({name!r}), **row}} for row in rows].",
+        )
     return Suggestion(
         f"hold each row inside an object, {name!r}",
         f"Send what is inside as the rows: [row[{name!r}] for row in rows].",

@@ -1,6 +1,7 @@
 """Checkpoints over HTTP, with real adapters of a tiny model."""
 
 import io
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -164,3 +165,30 @@ def test_names_in_an_adapter_that_are_no_unicode_are_refused(
     answer = send(aliased, archive)
     assert answer.status_code == 422, answer.text
     assert answer.json()["code"] != "internal"
+
+
+def test_an_index_follows_what_the_trainer_left_beside_the_adapter(
+    aliased: TestClient, other: TinyCheckpoint, tmp_path: Path
+) -> None:
+    shutil.copytree(other.adapter, tmp_path / "dpo")
+    (tmp_path / "dpo" / "args.json").write_text('{"rlhf_type": "dpo", "beta": 0.3, "max_length": 64}')
+    made = send(aliased, zip_folder(tmp_path / "dpo"), base_model="other").json()
+    assert (made["task"], made["training"]["trainer"]) == ("direct_preference", "ms-swift")
+    rows = {"file": ("rows.jsonl", '{"prompt": "p", "chosen": "a", "rejected": "b"}')}
+    dataset = aliased.post("/v1/datasets", files=rows).json()
+    body = {"checkpoint_id": made["id"], "dataset_id": dataset["id"], "max_length": 64}
+    index = aliased.post("/v1/indexes", json=body).json()
+    assert (index["spec"]["gradients"]["beta"], index["warnings"]) == (0.3, [])
+
+
+def test_what_files_beside_an_adapter_say_is_shown_as_it_came_last(
+    aliased: TestClient, other: TinyCheckpoint, tmp_path: Path
+) -> None:
+    shutil.copytree(other.adapter, tmp_path / "sft")
+    first = send(aliased, zip_folder(tmp_path / "sft"), base_model="other", task="causal_lm").json()
+    noted = '{"rlhf_type": null, "loss_scale": null, "label_smoothing_factor": 0.1}'
+    (tmp_path / "sft" / "args.json").write_text(noted)
+    again = send(aliased, zip_folder(tmp_path / "sft"), base_model="other", task="causal_lm")
+    assert (again.status_code, again.json()["id"]) == (200, first["id"])
+    assert "label_smoothing_factor 0.1" in again.json()["warnings"][-1]
+    assert send(aliased, zip_folder(tmp_path / "sft"), base_model="other").json()["code"] == "task_mismatch"

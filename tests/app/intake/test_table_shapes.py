@@ -116,7 +116,14 @@ def test_rows_inside_an_object_each_are_told_to_be_taken_out(tmp_path: Path) -> 
     assert "[row['data'] for row in rows]" in refused(tmp_path, json.dumps(rows)).hint
 
 
-@pytest.mark.parametrize("column", ["summary", "response", "answer", "question", "instruction", "highlights"])
+def test_an_object_beside_labels_is_told_to_be_put_with_them(tmp_path: Path) -> None:
+    rows = [{"data": {"text": text}, "label": 1} for text in "ab"]
+    assert "[{**row.pop('data'), **row} for row in rows]" in refused(tmp_path, json.dumps(rows)).hint
+    viewed = [{"row_idx": place, "row": {"text": "a", "label": 1}, "truncated_cells": []} for place in range(2)]
+    assert "[row['row'] for row in rows]" in refused(tmp_path, json.dumps(viewed)).hint
+
+
+@pytest.mark.parametrize("column", ["role", "summary", "response", "answer", "question", "instruction", "highlights"])
 def test_what_is_written_beside_a_lone_text_is_not_passed_over(tmp_path: Path, column: str) -> None:
     content = json.dumps({"text": "a", column: "b"}) + "\n" + json.dumps({"text": "c", column: "d"})
     error = refused(tmp_path, content, "a.jsonl")

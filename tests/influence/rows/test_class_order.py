@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from influence.errors import LabelUnknown
+from influence.errors import LabelUnknown, RowsRefused
+from influence.rows.columns import choose_columns
 from influence.rows.file import RowFile, write_rows
 from influence.rows.label_forms.class_order import names_by_number
+from influence.rows.normalise import normalise_rows
 
 
 @pytest.mark.parametrize(
@@ -44,3 +46,17 @@ def test_rows_are_read_with_names_in_the_place_of_numbers(tmp_path: Path) -> Non
         assert [row["label"] for row in file.read()] == ["yes", None, ["no", "yes"], "yes"]
         assert [row["label"] for row in file] == ["yes", None, ["no", "yes"], "yes"]
         file.verify()
+
+
+@pytest.mark.parametrize(
+    ("said", "is_other"),
+    [("neg", False), ("NEG ", False), ("pos", True), ("mauvais", False), (None, False), (0, False)],
+)
+def test_a_column_that_calls_a_label_as_another_of_its_names_is_refused(said: object, is_other: bool) -> None:
+    rows = [{"text": "a", "label": 0, "label_text": said}]
+    read = normalise_rows(rows, choose_columns(["text", "label", "label_text"]), label_names=["neg", "pos"])
+    if not is_other:
+        assert [row["label"] for row in read] == [0]
+        return
+    with pytest.raises(RowsRefused, match="label 0 is 'neg' by the label names, and 'pos' in column 'label_text'"):
+        list(read)

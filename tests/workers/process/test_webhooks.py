@@ -325,6 +325,8 @@ def test_what_was_garbled_holds_nobody_else_up(store: Store, receiver: Receiver,
     add(store, receiver.url)
     add(store, receiver.url, "hook_2")
     if what == "event":
+        for about in ({}, {"review_id": "no:id"}):
+            state.rpush(keys.webhook_events(), make_event("review.updated", about).model_dump_json())
         state.rpush(keys.webhook_events(), b"\xff{")
     end_job(store)
     put_out_events(store)

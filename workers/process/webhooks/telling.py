@@ -8,7 +8,7 @@ import structlog
 
 from influence.contracts.common import now
 from influence.contracts.curation.webhook import Delivery, Event, Webhook
-from influence.errors import DatainfError
+from influence.errors import DatainfError, NotFound
 from influence.store.connections import StoreError
 from influence.store.data.webhooks import Turn
 from influence.store.store import Store
@@ -43,7 +43,7 @@ def put_out_events(store: Store) -> int:
     for text in kept:
         try:
             event = _complete(store, Event.model_validate_json(text))
-        except ValueError as error:
+        except (ValueError, KeyError, NotFound) as error:
             log.error("an event cannot be read", error=str(error)[:200])
             event = None
         store.webhook_data.put_out(text, event, [hook.id for hook in webhooks if event and _hears(hook, event)])
