@@ -207,7 +207,6 @@ def drop_unwanted(store: Store, record: WorkRecord) -> None:
     Whoever ended the job cleared up at that moment; what was written since would stay for ever.
     """
     current = store.records_of(record).find(record.id)
-    current = store.records_of(record).find(record.id)
     is_own = current is not None and current.job_id == record.job_id
     if current is None or current.data_id != record.data_id or (is_own and current.state != "succeeded"):
         store.records_of(record).delete_data(record.data_id)
