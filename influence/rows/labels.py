@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from influence.contracts.dataset import CLASSIFICATION
 from influence.errors import BrokenRow, InvalidRequest, LabelOutOfRange, LabelUnknown, RowsRefused
 from influence.rows.label_forms.class_values import (
     FORMS,
@@ -40,6 +41,9 @@ class LabelBook:
 
     def read(self, value: Any, column: str, *, role: str, typed: bool) -> Label | None:
         """A label in normal form; None where the row has none. Raises BrokenRow and RowsRefused without a row."""
+        # One of several classes or tags is no list, not even of one.
+        if isinstance(value, list | tuple) and role not in CLASSIFICATION.label_roles:
+            raise BrokenRow(f"column {column!r} holds several labels.", hint="Give one class number or name.")
         found = self.read_cell(value, column, typed=typed)
         if isinstance(found, Reading):
             return found.label
