@@ -1,6 +1,7 @@
 """What an API process does for its files now and then."""
 
 import asyncio
+import time
 from contextlib import suppress
 
 import structlog
@@ -16,11 +17,15 @@ from influence.store.recovery.copying import copy_decisions, copy_records
 log = structlog.get_logger()
 
 PAUSE_SECONDS = 20.0
+#: A record whose copy was not written when the record was, for the files did not answer, waits for no longer.
+COPY_ALL_SECONDS = 3600.0
 
 
-async def look_after_copies(context: Context, pause_seconds: float = PAUSE_SECONDS) -> None:
-    """Publish what only this machine has, remove what was cut off and copy records that have no copy, once; then copy
-    decisions that changed, and drop copies of what was deleted.
+async def look_after_copies(
+    context: Context, pause_seconds: float = PAUSE_SECONDS, copy_all_seconds: float = COPY_ALL_SECONDS
+) -> None:
+    """Publish what only this machine has and remove what was cut off, once; then copy decisions that changed and now
+    and then records that have no copy, and drop copies of what was deleted.
 
     Ends with the task that it is.
     """
@@ -30,12 +35,14 @@ async def look_after_copies(context: Context, pause_seconds: float = PAUSE_SECON
             for folder in await run_in_threadpool(files.publish_missing):
                 log.info("published what only this machine had", folder=folder.name)
             await run_in_threadpool(lambda: files.vault.sweep(older_than_seconds=ABANDONED_SECONDS))
-    is_first = True
+    copied_at: float | None = None
     while True:
         try:
-            await run_in_threadpool(copy_decisions if not is_first else copy_records, store)
+            if copied_at is None or time.monotonic() - copied_at >= copy_all_seconds:
+                await run_in_threadpool(copy_records, store)
+                copied_at = time.monotonic()
+            await run_in_threadpool(copy_decisions, store)
             await run_in_threadpool(forget_removed, store, files)
-            is_first = False
         except (StoreError, DatainfError, OSError) as error:
             log.warning("copies among the files are held up", error=str(error)[:200])
         await asyncio.sleep(pause_seconds)

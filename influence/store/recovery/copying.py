@@ -8,13 +8,13 @@ log = structlog.get_logger()
 
 
 def copy_records(store: Store) -> int:
-    """Copy all records that have no copy, as those of an earlier version, then decisions; answers how many records.
+    """Copy all records that have no copy, as those of an earlier version; answers how many.
 
     Raises FilesUnavailable, OSError, StoreErrors.
     """
     if store.files is None:
         return 0
-    copied = sum(
+    return sum(
         (
             store.datasets.copy_missing(),
             store.checkpoints.copy_missing(),
@@ -23,8 +23,6 @@ def copy_records(store: Store) -> int:
             store.reviews.copy_missing(),
         )
     )
-    copy_decisions(store)
-    return copied
 
 
 def copy_decisions(store: Store) -> int:
