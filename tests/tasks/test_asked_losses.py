@@ -170,7 +170,7 @@ def test_what_cannot_be_asked_of_a_language_model_is_refused_at_once(
         ({"target": {"span": [0, 2]}}, "invalid_request"),
         ({"against": "refunds"}, "label_unknown"),
         ({"against": 7}, "label_out_of_range"),
-        ({"against": ["billing"]}, "broken_row"),
+        ({"against": ["billing", "access"]}, "broken_row"),
     ],
 )
 def test_what_cannot_be_asked_of_a_classifier_is_refused_at_once(

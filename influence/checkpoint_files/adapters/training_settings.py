@@ -29,6 +29,7 @@ from influence.checkpoint_files.adapters.plain_notes import (
     read_first,
 )
 from influence.contracts.common import LossScope
+from influence.contracts.tasks import MULTI_LABEL_CLASSIFICATION
 
 #: Trainers that read Alpaca's columns as a user's turn, through the model's own chat template.
 TALKING = ("LLaMA-Factory", "ms-swift")
@@ -133,7 +134,7 @@ def _losses(tags: Collection[str]) -> Iterator[str]:
     for tag in sorted(tags) if "cross-encoder" in tags else ():
         kind, _, name = tag.partition(":")
         if kind == "loss" and name not in _OF_HEADS:
-            has_it = " (that of task 'multi_label_classification')" if name == "binarycrossentropyloss" else ""
+            has_it = f" (that of task '{MULTI_LABEL_CLASSIFICATION.name}')" if name == "binarycrossentropyloss" else ""
             yield f"the loss {name[:60]}{has_it}"
 
 

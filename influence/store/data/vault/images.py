@@ -1,9 +1,11 @@
 """The images of a data set as one file, for places where many small files are dear."""
 
 import re
+import shutil
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 from influence.errors import Internal
 from influence.rows.images.store import IMAGE_SUFFIX, ImageStore, StagedImages
@@ -27,6 +29,14 @@ def unpack_images(path: Path, staged: StagedImages) -> None:
             for member in pack:
                 if not member.isreg() or _MEMBER.fullmatch(member.name) is None:
                     raise Internal(f"The stored images hold {member.name[:80]!r}, which is none.")
-                pack.extract(member, staged.folder, filter="data")
+                _write(pack.extractfile(member), staged.folder / member.name)
     except tarfile.TarError as error:
         raise Internal("The stored images cannot be read.", hint="Send the same data set again.") from error
+
+
+def _write(source: IO[bytes] | None, path: Path) -> None:
+    """The content alone: what a pack says of owners and modes does not count."""
+    if source is None:
+        raise Internal(f"The stored images hold {path.name!r} without content.")
+    with source, path.open("wb") as image:
+        shutil.copyfileobj(source, image)
