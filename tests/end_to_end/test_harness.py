@@ -63,10 +63,10 @@ def test_odd_requests_are_answered_as_the_document_says(tmp_path: Path) -> None:
     pytest.importorskip("schemathesis", reason="installed by 'make install' from requirements.lock")
     from harness.fuzzed import fuzz_everything
 
-    statuses, wrong = fuzz_everything(tmp_path, seed=16, requests=500)
+    statuses, wrong = fuzz_everything(tmp_path, seed=16, requests=300)
     assert wrong == []
-    assert sum(statuses.values()) > 200
-    assert statuses["200"] + statuses["202"] > 100
+    assert sum(statuses.values()) > 150
+    assert statuses["200"] + statuses["202"] > 60
 
 
 def test_a_job_that_failed_without_a_reason_is_found(store: Store) -> None:

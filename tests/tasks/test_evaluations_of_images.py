@@ -11,7 +11,7 @@ from support.trials.bench import Bench
 from support.uploads.images import as_base64, draw_image
 from support.uploads.pipelines import SIDE, adapt_unet, make_pipeline
 
-RECIPE = {"epochs": 2, "batch_rows": 8, "learning_rate": 3e-3}
+RECIPE = {"epochs": 1, "batch_rows": 8, "learning_rate": 3e-3}
 SHAPE = {"r": 2, "lora_alpha": 2}
 DIFFUSION = {"timesteps": 2}
 
