@@ -14,7 +14,7 @@ from support.api import ApiProcess, running_api
 from support.uploads.hostile_images import bombs, lies, modes
 from support.uploads.images import file_bytes
 
-from influence.store.embedded import EmbeddedServer
+from influence.store.store import Store
 
 #: How much more the process may take than before its first image.
 MOST_BYTES = 200 << 20
@@ -49,9 +49,9 @@ def zipped(content: bytes) -> bytes:
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="peaks of memory are read from /proc")
 def test_the_api_holds_little_memory_whatever_images_come(
-    tmp_path: Path, server: EmbeddedServer, wait_until: Callable[..., None]
+    tmp_path: Path, store: Store, wait_until: Callable[..., None]
 ) -> None:
-    with running_api(tmp_path, wait_until, redis_url=server.url) as api:
+    with running_api(tmp_path, wait_until, redis_url=store.connections.state_url) as api:
 
         def send(content: bytes) -> httpx.Response:
             files = {"file": ("a.zip", content)}

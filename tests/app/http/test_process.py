@@ -35,10 +35,8 @@ def test_nothing_that_only_workers_need_is_loaded_at_start(tmp_path: Path) -> No
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_requests_are_logged_with_the_caller_s_id(
-    server: EmbeddedServer, tmp_path: Path, wait_until: WaitUntil
-) -> None:
-    with running_api(tmp_path, wait_until, redis_url=server.url) as api:
+def test_requests_are_logged_with_the_caller_s_id(store: Store, tmp_path: Path, wait_until: WaitUntil) -> None:
+    with running_api(tmp_path, wait_until, redis_url=store.connections.state_url) as api:
         request = urllib.request.Request(f"{api.url}/v1/jobs/job_0", headers={"X-Request-Id": "r-1"})
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(request)
@@ -81,9 +79,9 @@ def test_keys_that_are_no_list_are_refused_in_one_line_without_showing_them(keys
     assert "secret" not in found.stderr
 
 
-def test_connections_over_the_limit_are_told_so(server: EmbeddedServer, tmp_path: Path, wait_until: WaitUntil) -> None:
+def test_connections_over_the_limit_are_told_so(store: Store, tmp_path: Path, wait_until: WaitUntil) -> None:
     with (
-        running_api(tmp_path, wait_until, redis_url=server.url, max_connections="2") as api,
+        running_api(tmp_path, wait_until, redis_url=store.connections.state_url, max_connections="2") as api,
         ExitStack() as held,
     ):
         address = (urlsplit(api.url).hostname, urlsplit(api.url).port)

@@ -16,7 +16,7 @@ from support.tiny import make_classifier
 from app.intake.hub_errors import translate_hub_errors
 from influence.errors import DiskFull, Unavailable
 from influence.store.data.files import Files
-from influence.store.embedded import EmbeddedServer
+from influence.store.store import Store
 
 WaitUntil = Callable[..., None]
 #: No file may be larger in these tests.
@@ -29,7 +29,7 @@ def rows(count: int) -> bytes:
 
 
 def test_uploads_that_find_no_room_are_told_so_and_leave_nothing(
-    server: EmbeddedServer, tmp_path: Path, wait_until: WaitUntil
+    store: Store, tmp_path: Path, wait_until: WaitUntil
 ) -> None:
     base = make_classifier(tmp_path).base
     large, growing = rows(40_000), rows(10_000)
@@ -38,7 +38,7 @@ def test_uploads_that_find_no_room_are_told_so_and_leave_nothing(
         tmp_path,
         wait_until,
         max_file_bytes=ROOM_BYTES,
-        redis_url=server.url,
+        redis_url=store.connections.state_url,
         base_model_aliases=f'{{"tiny": "{base}"}}',
     ) as api:
 
