@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.api import LocalClient
-from support.processes.object_store import Bucket, make_bucket, object_server
+from support.processes.object_store import PLACES, Bucket
 from support.rows import make_ticket_rows
 from support.service import running_worker
 from support.tiny import LABELS, TinyCheckpoint
@@ -25,13 +25,10 @@ from influence.store.store import Store
 EXAMPLE = {"text": "my parcel is late", "label": "delivery"}
 
 
-@pytest.fixture(params=["folder", "object store"])
+@pytest.fixture(params=PLACES)
 def bucket(request: pytest.FixtureRequest) -> Iterator[Bucket | None]:
-    if request.param == "folder":
-        yield None
-    else:
-        with object_server() as endpoint:
-            yield make_bucket(endpoint)
+    with PLACES[request.param]() as place:
+        yield place
 
 
 class House:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from support.api import LocalClient
-from support.processes.object_store import Bucket, make_bucket, object_server
+from support.processes.object_store import Bucket, opened_bucket
 from support.rows import make_ticket_rows
 from support.service import running_worker
 from support.tiny import LABELS, TinyCheckpoint
@@ -23,8 +23,8 @@ EXAMPLE = {"text": "my parcel is late", "label": "delivery"}
 
 @pytest.fixture
 def bucket() -> Iterator[Bucket]:
-    with object_server() as endpoint:
-        yield make_bucket(endpoint)
+    with opened_bucket() as opened:
+        yield opened
 
 
 @pytest.fixture

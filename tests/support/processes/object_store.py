@@ -2,8 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,3 +85,17 @@ def make_bucket(endpoint: str) -> Bucket:
     bucket = Bucket(endpoint, f"b-{str(ULID()).lower()}")
     httpx.put(f"{endpoint}/{bucket.name}", timeout=60).raise_for_status()
     return bucket
+
+
+@contextmanager
+def opened_bucket() -> Iterator[Bucket]:
+    """An empty bucket on a server of its own."""
+    with object_server() as endpoint:
+        yield make_bucket(endpoint)
+
+
+#: Where a service's files may lie: in its own folder (None), or in a bucket.
+PLACES: dict[str, Callable[[], AbstractContextManager[Bucket | None]]] = {
+    "folder": nullcontext,
+    "object store": opened_bucket,
+}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.processes.object_store import Bucket, make_bucket, object_server
+from support.processes.object_store import PLACES, Bucket
 from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, idle_runtime, reopen_index, submit_index
 from support.tiny import TinyCheckpoint
@@ -32,13 +32,10 @@ ROWS = make_ticket_rows(90, seed=1)
 Build = Callable[[], Index]
 
 
-@pytest.fixture(params=["folder", "object store"])
+@pytest.fixture(params=PLACES)
 def bucket(request: pytest.FixtureRequest) -> Iterator[Bucket | None]:
-    if request.param == "folder":
-        yield None
-    else:
-        with object_server() as endpoint:
-            yield make_bucket(endpoint)
+    with PLACES[request.param]() as place:
+        yield place
 
 
 @pytest.fixture
