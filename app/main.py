@@ -54,6 +54,7 @@ from influence.checkpoint_files.base_models import BaseModels
 from influence.store.access.api_keys import ApiKeys
 from influence.store.connections import BRISK, PROMPT, connect, connect_async
 from influence.store.data.files import Files, open_files
+from influence.store.data.search.figures import AuditFigures
 from influence.store.data.search.tables import RowTables
 from influence.store.store import Store
 
@@ -109,6 +110,7 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
         Places(settings.max_event_streams, "event streams"),
         Probe(Store(store.connections.again(BRISK))),
         RowTables(files),
+        AuditFigures(),
     )
 
     @asynccontextmanager
@@ -137,7 +139,6 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
     install_handlers(app)
     app.mount(docs.ASSETS_PATH, docs.ASSETS, name="docs")
     app.include_router(docs.router)
-    app.mount("/ui/static", page.PageFiles(directory=page.STATIC), name="ui")
     app.include_router(page.router)
     app.openapi = describe_api  # type: ignore[method-assign]
     return app

@@ -46,7 +46,7 @@ def stream_table(context: Context, audit: Audit, media_type: str, asked: AuditFi
 
     Raises Conflict, NotFound and InvalidRequest before the first byte.
     """
-    columns = find_columns(context.store, audit)
+    columns = find_columns(context, audit)
     rows = audit_rows(context, audit, columns)
     positions = find_positions(audit, rows, asked, asked.search)
     described = describe_rows(context.files, audit, columns, positions)

@@ -120,4 +120,5 @@ def change_audit(audit_id: str, body: NameChange, context: Ctx) -> Response:
 def remove_audit(audit_id: str, context: Ctx) -> Response:
     """Removes summary and rows; an audit that is still worked on is cancelled first."""
     erase(context.store, context.store.audits, audit_id)
+    context.figures.forget(audit_id)
     return Response(status_code=204)

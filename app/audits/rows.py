@@ -22,9 +22,7 @@ from influence.ranking import direction_of, scores_of
 from influence.rows.file import RowFile
 from influence.store.data.files import Files
 from influence.store.data.search.ordering import Positions
-from influence.store.store import Store
 
-_INTEGERS = {"row_index": "int64", "label": "int32", "predicted": "int32"}
 #: What a sort needs beside a column of its own name.
 _SORT_COLUMNS: dict[str, tuple[str, ...]] = {"score": ("influence",), "margin": ("probability", "other_probability")}
 _SORTS = get_args(AuditSort)
@@ -51,8 +49,8 @@ class AuditRowParameters(RowParameters, AuditFilter):
     order: Literal["desc", "asc"] = "desc"
 
 
-def find_columns(store: Store, audit: Audit, names: set[str] | None = None) -> dict[str, NDArray[Any]]:
-    """Columns (rows audited,) of a finished audit, all or some.
+def find_columns(context: Context, audit: Audit) -> Columns:
+    """Columns (rows audited,) of a finished audit.
 
     Raises Conflict (not finished) and NotFound (their lifetime ended).
     """
@@ -62,10 +60,7 @@ def find_columns(store: Store, audit: Audit, names: set[str] | None = None) -> d
             hint=f"Wait for the job {audit.job_id}." if audit.state in ("queued", "running") else "Send it again.",
             extra={"job_id": audit.job_id, "state": audit.state},
         )
-    wanted = audit.columns if names is None else sorted(names)
-    found = store.audit_data.read_columns(
-        audit.id, audit.rows_audited, {name: _INTEGERS.get(name, "float32") for name in wanted}
-    )
+    found = context.figures.read(context.store.audit_data, audit)
     if found is None:
         raise NotFound(f"The rows of {audit.id} are no longer kept.", hint="Send the audit again.")
     return found
@@ -107,7 +102,7 @@ def check_sort(audit: Audit, sort: str) -> None:
 
 def read_page(context: Context, audit: Audit, parameters: AuditRowParameters, bounds: Bounds) -> AuditedRowPage:
     """One page of rows. Raises Conflict, NotFound, and InvalidRequest for a column that is not there."""
-    columns = find_columns(context.store, audit)
+    columns = find_columns(context, audit)
     rows = audit_rows(context, audit, columns)
     check_sort(audit, parameters.sort)
     positions = find_positions(audit, rows, parameters, parameters.search)

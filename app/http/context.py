@@ -19,6 +19,7 @@ from influence.contracts.job import Job
 from influence.store.access.key import Identity
 from influence.store.connections import AsyncClient
 from influence.store.data.files import Files
+from influence.store.data.search.figures import AuditFigures
 from influence.store.data.search.tables import RowTables
 from influence.store.events import watch_job
 from influence.store.store import Store
@@ -28,8 +29,8 @@ from influence.store.store import Store
 class Context:
     """Settings, store, files and metrics of one application, as the caller in `namespace` sees them: `store` holds
     nothing of other namespaces, unless the caller is an administrator. `events` is the client that waits for job
-    events, `event_streams` the places for callers who watch a job; `tables` are those in which rows are found;
-    `stopping` is set when the process is asked to end.
+    events, `event_streams` the places for callers who watch a job; `tables` are those in which rows are found,
+    `figures` those of audits; `stopping` is set when the process is asked to end.
     """
 
     settings: ApiSettings
@@ -41,6 +42,7 @@ class Context:
     event_streams: Places
     probe: Probe
     tables: RowTables
+    figures: AuditFigures
     namespace: str = DEFAULT_NAMESPACE
     stopping: Event = field(default_factory=Event)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query, Response
 from pydantic import Field
@@ -61,10 +61,13 @@ class NameList:
 
 
 class WorkList:
-    """Checked parameters of one list of results of work."""
+    """Checked parameters of one list of results of work; `holds` is what else a record must have."""
 
-    def __init__(self, bounds: Bounds, parameters: WorkParameters) -> None:
+    def __init__(
+        self, bounds: Bounds, parameters: WorkParameters, holds: Callable[[Any], bool] = lambda _: True
+    ) -> None:
         self._names = NameList(bounds, parameters)
+        self._holds = holds
         self._bounds = bounds
         self._parameters = parameters
 
@@ -76,7 +79,7 @@ class WorkList:
         shown: dict[str, Made] = {}
 
         def fits(record: Made) -> bool:
-            if not (self._names.fits(record) and self._is_made_from(record)):
+            if not (self._names.fits(record) and self._is_made_from(record) and self._holds(record)):
                 return False
             shown[record.id] = with_job_state(context.store, record)
             return self._parameters.state in (None, shown[record.id].state)

@@ -7,11 +7,11 @@ from fastapi.responses import StreamingResponse
 
 from app.http.auth import GUARDED
 from app.http.context import Ctx
-from app.http.listing import WorkOf
 from app.http.media_types import JSON_MEDIA_TYPE, PARQUET_MEDIA_TYPE, VARY, Accept, describe_files, negotiate
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
+from app.queries.listing import QueriesOf
 from app.queries.scores import find_scores, stream_json, to_parquet
 from app.queries.submit import submit_query
 from influence.contracts.common import Page
@@ -75,7 +75,7 @@ async def create_query(
 
 
 @router.get("/v1/queries", response_model=Page[Query], summary="List queries", responses=describe_errors(NotFound))
-def list_queries(context: Ctx, asked: WorkOf) -> Response:
+def list_queries(context: Ctx, asked: QueriesOf) -> Response:
     """Newest first, without results; those of the last seven days."""
     return asked.respond(context, context.store.queries)
 

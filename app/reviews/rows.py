@@ -42,7 +42,7 @@ def actions_of(context: Context, review: Review) -> dict[int, str]:
 def audit_set(context: Context, review: Review, actions: dict[int, str] | None = None) -> tuple[Audit, RowSet]:
     """The rows of a review's audit. Raises InvalidRequest, Conflict and NotFound."""
     audit = require_audit(context.store, review)
-    return audit, audit_rows(context, audit, find_columns(context.store, audit), actions)
+    return audit, audit_rows(context, audit, find_columns(context, audit), actions)
 
 
 def dataset_set(context: Context, review: Review, actions: dict[int, str] | None = None) -> RowSet:

@@ -1,12 +1,14 @@
 """Serves the page. Every path below `/ui` that is no file answers `index.html`: the page routes by its own address."""
 
 from pathlib import Path
+from typing import Annotated
 
-from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
-from starlette.staticfiles import StaticFiles
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 
-from app.ui.modules import list_shared_modules
+from app.ui.files import answer_file, read_files
+from app.ui.modules import find_modules
+from influence.errors import NotFound
 
 STATIC = Path(__file__).with_name("static").resolve()
 #: Nothing from elsewhere, nothing inline, no markup from strings: rows hold whatever strangers wrote.
@@ -21,20 +23,11 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
-#: The document also says what it will need, which costs it no byte of its own.
-PRELOADED = ", ".join(f"</ui/static/{module}>; rel=modulepreload" for module in list_shared_modules(STATIC))
+FILES = read_files(STATIC)
+#: The document also says what its view will need, which costs it no byte of its own.
+MODULES = find_modules(STATIC)
 
 router = APIRouter(include_in_schema=False)
-
-
-class PageFiles(StaticFiles):
-    """Static files under the page's policy."""
-
-    def file_response(self, *args: object, **kwargs: object) -> Response:
-        """The file, or 304, with HEADERS."""
-        response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
-        response.headers.update(HEADERS)
-        return response
 
 
 @router.get("/")
@@ -45,8 +38,17 @@ async def welcome(request: Request) -> Response:
     return JSONResponse({"name": "datainf-service", "ui": "/ui/", "docs": "/docs", "openapi": "/openapi.json"})
 
 
+@router.api_route("/ui/static/{path:path}", methods=["GET", "HEAD"])
+async def read_file(path: str, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+    """A file of the page. Raises NotFound."""
+    if path not in FILES:
+        raise NotFound("The page has no such file.", hint="Load the page anew: it may be of another version.")
+    return answer_file(FILES[path], if_none_match, HEADERS)
+
+
 @router.get("/ui")
 @router.get("/ui/{path:path}")
-async def show_page() -> Response:
+async def show_page(path: str = "") -> Response:
     """The one document of the page."""
-    return FileResponse(STATIC / "index.html", media_type="text/html", headers={**HEADERS, "Link": PRELOADED})
+    links = ", ".join(f"</ui/static/{module}>; rel=modulepreload" for module in MODULES(f"/{path}"))
+    return Response(FILES["index.html"].content, media_type="text/html", headers={**HEADERS, "Link": links})

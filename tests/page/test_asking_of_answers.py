@@ -1,5 +1,6 @@
 """A language model's answer: a part of it is chosen by keyboard, and the tokens that taught it are shown."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,7 +10,8 @@ from support.rows import make_completion_rows
 from support.stories.page import SCHEMES, Story, assert_without_barrier, open_view, zip_adapter
 from support.tiny import make_causal
 
-ROWS = 30
+ROWS = 40
+LEVEL = re.compile("influence (high|medium|low|none)")
 #: A prompt and a completion whose characters are not all of one unit in a browser, and whose lines end in two.
 ODD = {"prompt": "where is it ", "completion": "😀 refund\r\nlost parcel please"}
 
@@ -63,9 +65,11 @@ def test_a_generation_is_traced_by_the_part_and_the_tokens_that_matter(page: Pag
     word = answer.input_value().split()[0]
     select(page, answer, 0, len(word))
     page.get_by_label("show which tokens count").press("Space")
+    page.get_by_label("say which rows stand out").press("Space")
     ask_again(page)
     expect(page.locator(".asked mark")).to_have_text(word)
     expect(page.locator(".asked .tokens .token")).not_to_have_count(0)
+    expect(page.locator(".side.helpful .row").first).to_contain_text(LEVEL)
     page.locator(".side.helpful .row").first.press("Enter")
     panel = page.get_by_role("dialog")
     expect(panel).to_contain_text("what each token adds to the score")

@@ -60,7 +60,7 @@ class _Answer:
         tag = headers.get("etag") or f'W/"{hashlib.sha256(body["body"]).hexdigest()[:_TAG_CHARACTERS]}"'
         headers["ETag"] = tag
         headers.setdefault("Cache-Control", "private, no-cache")
-        if not _names(self._known, tag):
+        if not names_tag(self._known, tag):
             return body
         start["status"] = 304
         del headers["Content-Length"]
@@ -73,7 +73,7 @@ def _can_be_kept(start: Message) -> bool:
     return start["status"] == 200 and kind.partition(";")[0] == JSON_MEDIA_TYPE
 
 
-def _names(known: str | None, tag: str) -> bool:
+def names_tag(known: str | None, tag: str) -> bool:
     """Whether `If-None-Match` has a tag, compared weakly (RFC 9110, 13.1.2)."""
     if known is None:
         return False

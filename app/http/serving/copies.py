@@ -43,6 +43,7 @@ async def look_after_copies(
                 copied_at = time.monotonic()
             await run_in_threadpool(copy_decisions, store)
             await run_in_threadpool(forget_removed, store, files)
+            await run_in_threadpool(context.figures.forget_removed, store.holds)
         except (StoreError, DatainfError, OSError) as error:
             log.warning("copies among the files are held up", error=str(error)[:200])
         await asyncio.sleep(pause_seconds)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.audits.rows import find_columns
+from app.http.context import Context
 from app.indexes.comparing.rows import RowMatch
 from app.queries.scores import find_scores
 from influence.auditing.signals import Columns
@@ -54,17 +55,17 @@ def compare_queries(store: Store, before: str, after: str, match: RowMatch) -> Q
     )
 
 
-def compare_audits(store: Store, before: str, after: str, match: RowMatch) -> AuditChange | None:
+def compare_audits(context: Context, before: str, after: str, match: RowMatch) -> AuditChange | None:
     """The newest pair of finished audits by the same method and signals; None without one, or where rows are gone."""
 
     def asked(audit: Audit) -> tuple[str, str]:
         return audit.index_id, f"{audit.method} {audit.damping_scale} {sorted(audit.signal_names)}"
 
-    pair = _newest_pair(store.audits, before, after, asked)
+    pair = _newest_pair(context.store.audits, before, after, asked)
     if pair is None:
         return None
     try:
-        left, right = (find_columns(store, audit) for audit in pair)
+        left, right = (find_columns(context, audit) for audit in pair)
     except NotFound:
         return None
     top = left["row_index"][lowest_rows(-left["suspicion"], min(TOP_ROWS, len(left["suspicion"])))]

@@ -53,7 +53,7 @@ def _compare(context: Context, before: str, after: str) -> Comparison:
         match = match_rows(old, new)
         rows = describe_changes(match, old, new)
     queries = compare_queries(store, before, after, match)
-    audits = compare_audits(store, before, after, match)
+    audits = compare_audits(context, before, after, match)
     missing = ((queries, _NO_QUERIES), (audits, _NO_AUDITS))
     return Comparison(
         from_index_id=before,

@@ -74,7 +74,6 @@ export async function list(path, signal) {
  * Watch a job until it is final: by its event stream, by polling where the stream is lost, for as long as it takes.
  * @param {string} jobId
  * @param {(job: object) => void} show called with every state
- * @param {AbortSignal} signal
  * @returns {Promise<object>} the final job
  */
 export async function watch(jobId, show, signal) {

@@ -25,8 +25,7 @@ export const sideOf = (score) => (score >= 0 ? "helpful" : "harmful");
 export const arrowed = (score) => (score >= 0 ? "▲ " : "▼ ") + signed(score);
 
 /** A share in percent. */
-export const percent = (share, digits = 0) =>
-  share == null ? "–" : `${(100 * share).toFixed(digits)}%`;
+export const percent = (share, digits = 0) => (share == null ? "–" : `${(100 * share).toFixed(digits)}%`);
 
 /** Bytes in units of 1000. */
 export const bytes = (value) => (value == null ? "–" : `${short(Math.round(value)).replace(/[A-Za-z]?$/, " $&B")}`);
@@ -53,9 +52,7 @@ export function ago(moment) {
 export function rowText(row) {
   if (row.image?.digest) return `${row.text ?? "Image"} (${row.image.width} × ${row.image.height})`;
   if (Array.isArray(row.messages)) return row.messages.map((turn) => `${turn.role}: ${messageText(turn)}`).join("\n");
-  if (row.prompt !== undefined && row.completion !== undefined) {
-    return `${contentText(row.prompt)}\n→ ${contentText(row.completion)}`;
-  }
+  if (row.prompt !== undefined && row.completion !== undefined) return `${contentText(row.prompt)}\n→ ${contentText(row.completion)}`;
   if (Array.isArray(row.tokens)) return row.tokens.join(" ");
   if (row.text_pair != null) return `${row.text}\n⇢ ${row.text_pair}`;
   return contentText(row.text ?? row);

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.ui.modules import list_shared_modules
-from app.ui.routes import PRELOADED, STATIC
+from app.ui.modules import find_modules
+from app.ui.routes import MODULES, STATIC
 
 FILES = [path for path in STATIC.rglob("*") if path.is_file()]
 SCRIPTS = [path for path in FILES if path.suffix == ".js"]
@@ -28,11 +28,12 @@ def test_a_script_imports_what_is_there_and_makes_no_markup_of_strings(script: P
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text)
 
 
-def test_the_document_says_which_modules_every_view_needs(tmp_path: Path) -> None:
+def test_the_document_says_which_modules_its_view_needs(tmp_path: Path) -> None:
     (tmp_path / "views").mkdir()
     files = {
         "app.js": 'import { h } from "./html.js";\nconst view = await import("./views/one.js");',
         "html.js": "",
+        "router.js": 'const VIEWS = {\n  "/": "one",\n  "/twos/:two": "two",\n};',
         "kit.js": 'export * from "./html.js";\nexport {\n  link,\n} from "./link.js";',
         "link.js": 'import "./kit.js";',
         "bars.js": "",
@@ -41,6 +42,15 @@ def test_the_document_says_which_modules_every_view_needs(tmp_path: Path) -> Non
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    assert list_shared_modules(tmp_path) == ("app.js", "html.js", "kit.js", "link.js")
-    assert "</ui/static/kit.js>; rel=modulepreload" in PRELOADED
-    assert "views" not in PRELOADED
+    shared = ("html.js", "kit.js", "link.js")
+    modules = find_modules(tmp_path)
+    assert modules("/") == ("app.js", "bars.js", *shared, "views/one.js")
+    assert modules("/twos/2_a-B/") == modules("/twos/2") == ("app.js", *shared, "views/two.js")
+    assert modules("/twos/2/3") == modules("/none") == ("app.js", "html.js")
+
+
+def test_every_view_of_the_router_is_known_with_what_it_imports() -> None:
+    for view in (STATIC / "views").glob("*.js"):
+        pattern = re.search(rf'"(/[^"]*)": "{view.stem}"', (STATIC / "router.js").read_text())
+        assert pattern is not None, view
+        assert f"views/{view.name}" in MODULES(pattern[1].replace(":", "an_"))

@@ -108,6 +108,7 @@ def assert_without_barrier(page: Page) -> None:
 
 
 def open_view(page: Page, path: str) -> None:
-    """Go to a view and wait until it is there."""
+    """Go to a view and wait until it is there; what the page says instead fails at once."""
     page.goto(path)
-    page.wait_for_selector("html[data-ready]")
+    page.wait_for_selector("html[data-ready], main > .problem")
+    assert page.locator("main > .problem").all_inner_texts() == []

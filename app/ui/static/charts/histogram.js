@@ -18,13 +18,10 @@ export function histogram({ hist, bin_edges: edges }, marks, onrange) {
   const top = Math.max(1, ...hist);
   // Square roots: one full bin at zero would hide the tails, which are what one looks for.
   const y = (number) => Math.sqrt(number / top) * (HEIGHT - FOOT);
-  const bars = hist.map((number, i) =>
-    h("rect", {
-      class: `${sideOf(edges[i] + edges[i + 1])}-fill`,
-      x: x(edges[i]) + 0.5, width: Math.max(0.5, x(edges[i + 1]) - x(edges[i]) - 1),
-      y: HEIGHT - FOOT - y(number), height: y(number),
-    }, tip(`${count(number)} rows between ${short(edges[i])} and ${short(edges[i + 1])}`)),
-  );
+  const bars = hist.map((number, i) => h("rect", {
+    class: `${sideOf(edges[i] + edges[i + 1])}-fill`, x: x(edges[i]) + 0.5, width: Math.max(0.5, x(edges[i + 1]) - x(edges[i]) - 1),
+    y: HEIGHT - FOOT - y(number), height: y(number),
+  }, tip(`${count(number)} rows between ${short(edges[i])} and ${short(edges[i + 1])}`)));
   const chosen = h("g");
   const showRange = (bounds) => replace(chosen, bounds && h("rect.brush", {
     x: x(bounds[0]), width: Math.max(1, x(bounds[1]) - x(bounds[0])), y: 0, height: HEIGHT - FOOT,
@@ -39,8 +36,7 @@ export function histogram({ hist, bin_edges: edges }, marks, onrange) {
     chosen,
     h("text.tick", { x: 0, y: HEIGHT - 6 }, short(low)),
     hasZero && h("text.tick.middle", { x: x(0), y: HEIGHT - 6 }, "0"),
-    h("text.tick.end", { x: WIDTH, y: HEIGHT - 6 }, short(high)),
-  );
+    h("text.tick.end", { x: WIDTH, y: HEIGHT - 6 }, short(high)));
   brush(drawing, (position) => low + (position / WIDTH) * (high - low), showRange, onrange);
   return drawing;
 }

@@ -26,15 +26,11 @@ export function lines(picture) {
     h("svg.chart", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": picture.title },
       ticks.map((tick) => [
         h("line.grid", { x1: EDGE.left, x2: WIDTH - EDGE.right, y1: y(tick), y2: y(tick) }),
-        h("text.tick.end", { x: EDGE.left - 6, y: y(tick) + 4 }, short(tick)),
-      ]),
+        h("text.tick.end", { x: EDGE.left - 6, y: y(tick) + 4 }, short(tick))]),
       names.map((name) => h("text.tick.middle", { x: x(name), y: HEIGHT - EDGE.bottom + 16 }, isText ? name : short(name))),
       picture.series.map((series, i) => drawSeries(series, i, x, y, picture.kind, low)),
-      h("text.tick.middle", { x: WIDTH / 2, y: HEIGHT - 6 }, picture.x_label),
-    ),
-    h("ul.keys", picture.series.map((series, i) =>
-      h("li", h("span", { class: `swatch line-${i % 8}`, "aria-hidden": "true" }), series.label))),
-  );
+      h("text.tick.middle", { x: WIDTH / 2, y: HEIGHT - 6 }, picture.x_label)),
+    h("ul.keys", picture.series.map((series, i) => h("li", h("span", { class: `swatch line-${i % 8}`, "aria-hidden": "true" }), series.label))));
 }
 
 function drawSeries(series, i, x, y, kind, low) {
@@ -46,7 +42,5 @@ function drawSeries(series, i, x, y, kind, low) {
       series.low && h("line", { x1: a, x2: a, y1: y(series.low[k]), y2: y(series.high[k]) }),
       kind === "bars"
         ? h("line.thick", { x1: a, x2: a, y1: y(Math.max(0, low)), y2: b }, said(k))
-        : h("circle", { cx: a, cy: b, r: 3.5 }, said(k)),
-    ]),
-  );
+        : h("circle", { cx: a, cy: b, r: 3.5 }, said(k))]));
 }

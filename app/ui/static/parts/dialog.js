@@ -12,8 +12,7 @@ export function openDialog(title, ...content) {
   const dialog = h("dialog",
     { "aria-labelledby": name, onclose: () => dialog.remove(), onclick: (event) => event.target === dialog && close() },
     h("header", h("h2", { id: name }, title), h("button.quiet", { onclick: close, "aria-label": "Close" }, "×")),
-    h("div.dialog-body", content),
-  );
+    h("div.dialog-body", content));
   document.body.append(dialog);
   dialog.showModal();
   return close;
@@ -21,12 +20,6 @@ export function openDialog(title, ...content) {
 
 /** Ask before something is lost. `act` runs when the user agrees. */
 export function confirmThen(title, text, verb, act) {
-  const close = openDialog(
-    title,
-    h("p", text),
-    buttons(
-      button(verb, () => { close(); return act(); }, "danger"),
-      button("Cancel", close),
-    ),
-  );
+  const close = openDialog(title, h("p", text),
+    buttons(button(verb, () => { close(); return act(); }, "danger"), button("Cancel", close)));
 }

@@ -13,16 +13,13 @@ export const showKeys = () => openDialog("Keys",
 
 /** The header of a path. */
 export function header(path) {
-  const links = Object.entries(PLACES).map(([target, text]) =>
-    h("a", { href: `/ui${target}`, "aria-current": path === target ? "page" : null }, text),
-  );
+  const links = Object.entries(PLACES).map(([target, text]) => h("a", { href: `/ui${target}`, "aria-current": path === target ? "page" : null }, text));
   return [
     h("a.brand", { href: "/ui/" }, h("img", { src: "/ui/static/icon.svg", alt: "", width: 24, height: 24 }), "DataInf"),
     h("nav", { "aria-label": "Places" }, links),
     h("span.grow"),
     h("span.legend", h("span.helpful", "▲ helpful"), h("span.harmful", "▼ harmful")),
     h("button.quiet", { onclick: showKeys, title: "Keys of this page" }, "Keys ?"),
-    h("a.quiet", { href: "/docs", target: "_blank", rel: "noopener" }, "API"),
-  ];
+    h("a.quiet", { href: "/docs", target: "_blank", rel: "noopener" }, "API")];
 }
 

@@ -31,16 +31,17 @@ export function pointForm(context, start, ask) {
   const method = choice(methods.map((item) => [item.name, `${item.title}${item.is_baseline ? " (baseline)" : ""}`]), start.method ?? "auto");
   const meaning = faint();
   const k = numberInput(start.k ?? 10, 1, 200);
-  const tokens = h("input", { type: "checkbox", checked: start.include?.includes("tokens") });
+  const extras = [["tokens", "show which tokens count"], ["levels", "say which rows stand out"]].map(([name, text]) => [name, text,
+    h("input", { type: "checkbox", checked: start.include?.includes(name) })]);
   const act = async () => ask({
     ...(await source().read()), method: method.value, k: Math.min(Number(k.value), index.rows_indexed ?? index.rows),
     target: target.value === "span" ? { span: selectedSpan(source().answer) } : target.value,
     against: target.value !== "span" && against?.value ? typedLabel(against.value, names) : undefined,
-    include: tokens.checked ? ["tokens"] : [],
+    include: extras.filter(([, , box]) => box.checked).map(([name]) => name),
   });
   const made = form([
     field("Explain", target), source.element, against && h("div.whole", field("Against another answer", against)),
-    field("Method", method), meaning, field("Rows each way", k), h("label", tokens, " show which tokens count")], "Ask", act);
+    field("Method", method), meaning, field("Rows each way", k), extras.map(([, text, box]) => h("p", h("label", box, ` ${text}`)))], "Ask", act);
   const explain = () => {
     replace(meaning, methods.find((item) => item.name === method.value)?.summary ?? "");
     made.dataset.target = target.value;

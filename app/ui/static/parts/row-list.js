@@ -1,6 +1,6 @@
 /** Ranked rows, and the panel of one. */
 
-import { aside, clip, fact, facts, faint, h, labelName, link, openDialog, rowText, signed, tracePath } from "../kit.js";
+import { aside, attempt, clip, count, fact, facts, faint, h, labelName, link, list, openDialog, replace, rowText, signed, tracePath } from "../kit.js";
 import { picture } from "./picture.js";
 import { tokenParts } from "./tokens.js";
 import { scoreBar } from "../charts/bars.js";
@@ -13,13 +13,18 @@ export function rowList(rows, { most, names, open, dataset }) {
       row.label != null && h("span.label", labelName(row.label, names)),
       picture(row.row, dataset?.id, row.row_index),
       h("span.text", clip(rowText(row.row), 220)),
-      aside(`${row.row_id} · percentile ${row.percentile.toFixed(1)}${row.exact ? "" : " · not exact"}`),
+      aside(`${row.row_id} · percentile ${row.percentile.toFixed(1)}${row.exact ? "" : " · not exact"}`, row.influence_level && ` · influence ${row.influence_level}`),
     ))));
 }
 
 /** The panel of one row: everything that is known of it. */
 export function openRow(row, result, { names, index, dataset }) {
   const words = new Set(tokens(rowText(result.example)));
+  const traces = aside();
+  attempt(async () => {
+    const found = await list(`/v1/queries?index_id=${index.id}&row_index=${row.row_index}`);
+    replace(traces, `${count(found.length)} of the latest traces of this index`);
+  });
   openDialog(`Row ${row.row_id}`,
     picture(row.row, dataset?.id, row.row_index, 256),
     row.tokens ? tokenParts(row.tokens) : [h("p.text", marked(rowText(row.row), words)), faint(`${shared(rowText(row.row), words)} words in common with the test point are marked.`)],
@@ -27,6 +32,7 @@ export function openRow(row, result, { names, index, dataset }) {
       row.label != null && fact("Label", labelName(row.label, names)),
       fact("Score", h("span", { class: row.direction }, signed(row.score)), `, ${row.direction}`),
       fact("Percentile", row.percentile.toFixed(2)),
+      fact("In the top 10 of", traces),
       fact("Computed from", row.exact ? "its true gradient" : "codes, at least in part"),
       row.predicted_change != null && fact("Leaving it out changes the loss by", signed(row.predicted_change)),
       Object.entries(row.metadata ?? {}).map(([name, value]) => fact(name, String(value))),

@@ -1,8 +1,8 @@
 /** An audit: every row by how odd its label looks, with the model's own answer beside it. */
 
 import {
-  aside, attempt, bindKeys, button, buttons, cell, count, download, fact, facts, faint, find, go, h, labelName, link, note,
-  number, percent, post, replace, short, table, tracePath, workView,
+  aside, attempt, bindKeys, button, buttons, cell, count, download, fact, facts, faint, go, h, labelName, link, note, number,
+  percent, post, replace, short, table, tracePath, workView,
 } from "../kit.js";
 import { auditFilters, auditRows, pager } from "../parts/filters.js";
 import { rowCell } from "../parts/picture.js";
@@ -12,11 +12,12 @@ const LENGTH = 50;
 const MEDIA = { csv: "text/csv", jsonl: "application/jsonl", parquet: "application/vnd.apache.parquet" };
 
 export async function show(screen, { audit: id, query: parameters, signal }) {
+  const view = { audit: { id }, signal, parameters, table: h("div") };
+  // Asked for beside the audit; what is refused, for it is not finished, is asked for again.
+  const first = fetchRows(view).catch(() => null);
   const [audit, state] = await workView(screen, `/v1/audits/${id}`, signal, ({ name }) => h("h1", name ?? "Which labels look wrong?"));
   if (!audit) return;
-  const index = await find(`/v1/indexes/${audit.index_id}`, signal);
-  const checkpoint = index && (await find(`/v1/checkpoints/${index.spec.checkpoint_id}`, signal));
-  const view = { audit, index, names: checkpoint?.label_names, signal, parameters, table: h("div") };
+  Object.assign(view, { audit, names: audit.label_names });
   const change = (changes) => turn(view, 0, changes);
   replace(state, head(view), auditFilters(view, change), view.table);
   bindKeys({
@@ -24,10 +25,10 @@ export async function show(screen, { audit: id, query: parameters, signal }) {
     previous: () => turn(view, Math.max(0, offsetOf(view) - LENGTH)),
     search: () => state.querySelector("select")?.focus(),
   });
-  await fillTable(view);
+  await fillTable(view, await first);
 }
 
-const head = ({ audit, index }) => [
+const head = ({ audit }) => [
   h("p.lead",
     audit.accuracy != null && `The model agrees with ${percent(audit.accuracy, 1)} of the labels. `,
     "The rows it disagrees with most stand first; look before you change anything."),
@@ -36,7 +37,7 @@ const head = ({ audit, index }) => [
   buttons(
     button("Review these rows", () => beginReview(audit), "primary"),
     Object.entries(MEDIA).map(([kind, type]) => button(`Download ${kind}`, () => download(`/v1/audits/${audit.id}/table`, `${audit.id}.${kind}`, type))),
-    index && link(`/indexes/${index.id}`, "Index", "button quiet"))];
+    link(`/indexes/${audit.index_id}`, "Index", "button quiet"))];
 
 async function beginReview(audit) {
   const review = await post("/v1/reviews", { dataset_id: audit.dataset_id, audit_id: audit.id });
@@ -51,9 +52,11 @@ function turn(view, offset, changes = {}) {
   attempt(() => fillTable(view));
 }
 
-async function fillTable(view) {
+const fetchRows = (view) => auditRows(view, offsetOf(view), LENGTH);
+
+async function fillTable(view, known) {
   const offset = offsetOf(view);
-  const page = await auditRows(view, offset, LENGTH);
+  const page = known ?? await fetchRows(view);
   view.hasMore = page.has_more;
   replace(view.table,
     faint(`${count(page.rows)} rows`, page.rows > 0 && `, ${count(offset + 1)} to ${count(Math.min(page.rows, offset + LENGTH))}`),
@@ -61,7 +64,7 @@ async function fillTable(view) {
     pager(offset, LENGTH, page.has_more, (to) => turn(view, to)));
 }
 
-function auditRow(row, { audit, index, names }) {
+function auditRow(row, { audit, names }) {
   const disagrees = row.predicted_label !== null && row.label !== null && row.predicted_label !== row.label;
   return h("tr", { class: disagrees && "disagrees" },
     cell(shareBar(row.suspicion ?? 0, short(row.suspicion), "harmful")),
@@ -69,5 +72,5 @@ function auditRow(row, { audit, index, names }) {
     cell(labelName(row.label, names)),
     cell(labelName(row.predicted_label, names), row.predicted_probability != null && aside(` ${percent(row.predicted_probability)}`)),
     number(short(row.loss)),
-    cell(index && link(tracePath(index.id, index.spec.dataset_id, row.row_index), "Why", "button")));
+    cell(link(tracePath(audit.index_id, audit.dataset_id, row.row_index), "Why", "button")));
 }

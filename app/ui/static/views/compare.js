@@ -7,8 +7,8 @@ import {
 import { shareList } from "../charts/bars.js";
 
 export async function show(screen, { query: { from, to }, signal }) {
-  const found = await get(withQuery("/v1/comparisons", { from, to }), signal);
-  const [before, after] = await Promise.all([from, to].map((id) => get(`/v1/indexes/${id}`, signal)));
+  const [found, before, after] = await Promise.all([withQuery("/v1/comparisons", { from, to }), `/v1/indexes/${from}`, `/v1/indexes/${to}`]
+    .map((path) => get(path, signal)));
   replace(screen, h("h1", "What changed?"),
     h("p.lead", "From ", side(before), " to ", side(after), ". ", link(withQuery("/compare", { from: to, to: from }), "The other way round")),
     rowChanges(found.rows),

@@ -78,8 +78,7 @@ async function fillWork(element, index, dataset, signal) {
     reviews.length > 0 && section("Reviews", items("reviews", reviews, () => "Review", ({ progress }) => `${count(progress.decided)} of ${count(progress.rows)} decided`)),
     evaluations.length > 0 && section("Evaluations", items("evaluations", evaluations, (item) => item.request.kind, (item) => item.state)),
     dataset && index.state === "succeeded" && forms(index, dataset, datasets.filter((item) => item.kind === dataset.kind), indexes),
-    dataset && section("Rows", await sampleRows(index, dataset, signal)),
-  );
+    dataset && section("Rows", await sampleRows(index, dataset, signal)));
 }
 
 function forms(index, dataset, datasets, indexes) {

@@ -13,23 +13,21 @@ const LENGTH = 50;
 
 export async function show(screen, { review: id, query: parameters, signal }) {
   const review = await get(`/v1/reviews/${id}`, signal);
-  const [dataset, audit] = await Promise.all([
-    get(`/v1/datasets/${review.dataset_id}`, signal),
-    review.audit_id ? find(`/v1/audits/${review.audit_id}`, signal) : null,
-  ]);
-  const index = audit && (await find(`/v1/indexes/${audit.index_id}`, signal));
   const view = {
-    review, dataset, audit, index, signal, parameters: { ...parameters },
-    names: dataset.label_names ?? audit?.label_names ?? Object.keys(dataset.statistics.labels ?? {}),
+    review, audit: review.audit_id && { id: review.audit_id }, signal, parameters: { ...parameters }, known: review.version,
     queue: [], at: Number(parameters.at ?? 0), rows: 0, decisions: new Map(), saving: Promise.resolve(),
     parts: { head: h("div"), card: h("section.card.review-card", { "aria-live": "polite" }), list: h("ol.queue") },
   };
+  const [dataset, audit] = await Promise.all([
+    get(`/v1/datasets/${review.dataset_id}`, signal), view.audit && find(`/v1/audits/${review.audit_id}`, signal), readQueue(view)]);
+  const names = dataset.label_names ?? audit?.label_names ?? Object.keys(dataset.statistics.labels ?? {});
+  Object.assign(view, { dataset, audit, names });
   const { parts } = view;
   replace(screen, h("h1", review.name ?? "Review"), parts.head,
     h("div.columns.review", h("section", { "aria-label": "Queue" },
       view.audit ? auditFilters(view, (changes) => change(view, changes)) : faint("Rows in their order. A review that is begun from an audit shows the most suspicious first."),
       parts.list), parts.card));
-  await load(view);
+  paint(view);
   bindKeys(bindings(view));
 }
 
@@ -50,20 +48,26 @@ const change = (view, changes) => attempt(async () => {
   await load(view);
 });
 
-/** Fetch the page of the queue that holds the present position, with its decisions. */
 async function load(view) {
+  await readQueue(view);
+  paint(view);
+}
+
+/** Fetch the page of the queue that holds the present position, with its decisions. */
+async function readQueue(view) {
   const start = Math.floor(view.at / LENGTH) * LENGTH;
   const page = view.audit ? await auditRows(view, start, LENGTH) : await get(`/v1/datasets/${view.review.dataset_id}/rows?offset=${start}&length=${LENGTH}`, view.signal);
-  view.start = start;
-  view.queue = page.data;
-  view.rows = page.rows;
-  await refreshDecisions(view);
-  paint(view);
+  Object.assign(view, { start, queue: page.data, rows: page.rows });
+  await readDecisions(view);
 }
 
 async function refreshDecisions(view) {
   view.review = await get(pathOf(view), view.signal);
   view.known = view.review.version;
+  await readDecisions(view);
+}
+
+async function readDecisions(view) {
   if (!view.queue.length) return;
   const query = new URLSearchParams(view.queue.map((row) => ["row_index", row.row_index]));
   const page = await get(pathOf(view, `/decisions?${query}`), view.signal);
@@ -155,22 +159,20 @@ function paintHead(view) {
     h("div", { class: "review-head" },
       shareBar(progress.rows ? progress.decided / progress.rows : 0, `${count(progress.decided)} of ${count(progress.rows)} decided`),
       aside(["keep", "relabel", "remove", "later"].map((name) => `${name} ${count(progress[name])}`).join(" · ")),
-      progress.hit_rate !== null && aside(`of the last 20, ${percent(progress.hit_rate)} were wrong`),
-    ),
+      progress.hit_rate !== null && aside(`of the last 20, ${percent(progress.hit_rate)} were wrong`)),
     buttons(
-      button("Decide about many", () => openBulk(view, () => load(view))),
+      button("Decide about many", () => openBulk(view, () => refreshDecisions(view).then(() => load(view)))),
       button(["Undo ", h("kbd", keyOf("undo"))], () => undoLast(view)),
       !view.dataset.statistics.images && exporter(view, "label-studio", "label-studio.json", "To Label Studio"),
       exporter(view, "csv", "review.csv", "Download CSV"),
-      button("Make the cleaned data set", () => applyReview(view), "primary"),
-    ));
+      button("Make the cleaned data set", () => applyReview(view), "primary")));
 }
 
 async function applyReview(view) {
   await view.saving;
   const made = await post(pathOf(view, "/apply"));
   notify(`${count(made.rows_out)} of ${count(made.rows_in)} rows, ${count(made.relabelled)} with a new label.`);
-  go(`/datasets/${made.dataset_id}`, { index: view.index?.id });
+  go(`/datasets/${made.dataset_id}`, { index: view.audit?.index_id });
 }
 
 function paintList(view) {
@@ -187,7 +189,7 @@ const MARKS = { keep: ["✓", "helpful"], relabel: ["✎", "harmful"], remove: [
 function paintCard(view) {
   const row = currentRow(view);
   if (!row) return void replace(view.parts.card, empty("No rows here. Change the filters, or make the cleaned data set."));
-  const { dataset, index, names } = view;
+  const { dataset, audit, names } = view;
   const label = row.label ?? row.row.label;
   const decision = view.decisions.get(row.row_index);
   const predicted = row.predicted_label == null ? null : labelName(row.predicted_label, names);
@@ -205,8 +207,7 @@ function paintCard(view) {
       decide("remove", "Remove"), decide("later", "Later")),
     ["classification", "image_classification"].includes(dataset.kind) && buttons(names.slice(0, 9).map((name, i) =>
       keyButton(i + 1, name, () => decideHere(view, "relabel", name)))),
-    index && link(tracePath(index.id, dataset.id, row.row_index), "Which rows speak for and against it?"),
-  );
+    audit && link(tracePath(audit.index_id, dataset.id, row.row_index), "Which rows speak for and against it?"));
 }
 
 const keyButton = (key, text, act) => button([h("kbd", key), ` ${text}`], act);
