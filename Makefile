@@ -19,6 +19,7 @@ OLDEST  = OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default MKL_ENABLE_INSTRUCTIONS=
 AVX2    = OMP_NUM_THREADS=2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 DNNL_MAX_CPU_ISA=AVX2 \
           OPENBLAS_CORETYPE=Zen NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR"
 NUMERIC = tests/influence tests/workers
+FAST    = tests/app tests/cli tests/client tests/docker tests/influence tests/test_work_kinds.py
 
 HARNESS = PYTHONPATH=tests:. $(BIN)/python -m harness
 
@@ -58,8 +59,8 @@ $(VENV)/.lm: constraints.txt
 test: $(STAMP) ## Run all tests
 	$(BIN)/python -m pytest $(SHARED_OUT) $(ARGS)
 
-test-fast: $(STAMP) ## Run the tests that neither train models, nor let a worker work, nor start processes
-	$(BIN)/python -m pytest $(SHARED_OUT) -m "not slow" $(ARGS)
+test-fast: $(STAMP) ## Run the quick tests of all that needs no torch, which takes half a minute to load (under a minute)
+	$(BIN)/python -m pytest $(SHARED_OUT) -m "not slow" $(FAST) $(ARGS)
 
 coverage: $(STAMP) ## Run all tests, measure the branches they take, fail below the floor (twice the time of make test)
 	rm -rf .coverage && mkdir .coverage

@@ -23,17 +23,29 @@ from influence.store.store import Store
 HANG_SECONDS = 300.0
 
 TESTS = Path(__file__).parent
-#: Folders and files whose tests train models or start processes.
+#: Folders and files whose tests train models, start processes, or send what is large or many.
 SLOW_PLACES = (
+    "app/http/health/test_probes.py",
     "app/http/test_process.py",
+    "app/intake/images/test_hostile_images.py",
+    "app/intake/test_full_disk.py",
+    "app/intake/test_table_limits.py",
+    "cli/samples",
+    "cli/test_audit_command.py",
     "cli/test_curation_commands.py",
     "cli/test_serve.py",
     "cli/test_supervisor.py",
     "client/test_client_docs.py",
+    "client/test_client_package.py",
     "client/test_client_story.py",
     "docker/test_redis_configuration.py",
     "end_to_end",
+    "influence/auditing/test_group_figures.py",
+    "influence/auditing/test_levels.py",
+    "influence/auditing/test_removal.py",
     "influence/store/test_embedded.py",
+    "influence/store/test_lives.py",
+    "influence/store/vault/test_object_store.py",
     "page",
     "workers/evaluating",
     "workers/process",
@@ -53,7 +65,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         place = item.path.relative_to(TESTS)
         stands_in_a_slow_place = any(place.is_relative_to(slow) for slow in SLOW_PLACES)
         has_a_worker = place.parts[0] not in STORE_ALONE and "server" in getattr(item, "fixturenames", ())
-        if stands_in_a_slow_place or has_a_worker:
+        tries_many_examples = item.get_closest_marker("hypothesis") is not None
+        if stands_in_a_slow_place or has_a_worker or tries_many_examples:
             item.add_marker("slow")
     items.sort(key=lambda item: _starts_after(item.path.relative_to(TESTS)))
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
-from support.stories.page import HOSTILE, Story, assert_without_barrier, open_view
+from support.stories.page import HOSTILE, SCHEMES, Story, assert_without_barrier, open_view
 
 VIEWS: dict[str, Callable[[Story], str]] = {
     "home": lambda story: "/ui/",
@@ -23,14 +23,15 @@ VIEWS: dict[str, Callable[[Story], str]] = {
 }
 
 
-@pytest.mark.parametrize("page", ["light", "dark"], indirect=True)
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_view_shows_without_fault_and_without_barrier(page: Page, story: Story, name: str) -> None:
     open_view(page, VIEWS[name](story))
     if "trace" in name:
         page.wait_for_selector("html[data-answered]")
     expect(page.locator("h1")).to_have_count(1)
-    assert_without_barrier(page)
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        assert_without_barrier(page)
     assert page.title() != "run"
 
 
