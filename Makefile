@@ -108,6 +108,11 @@ generated-clients: $(STAMP) ## Install what generates other clients into .genera
 	.generators/venv/bin/python -m pip install --quiet --disable-pip-version-check openapi-python-client==0.29.1
 	npm install --prefix .generators --no-fund --no-audit --silent openapi-typescript@7.13.0 typescript@5
 
+handover: $(STAMP) ## Install Label Studio's and Argilla's own libraries into .handover, and let them take what is handed over
+	test -x .handover/venv/bin/python || $(PYTHON) -m venv .handover/venv
+	.handover/venv/bin/python -m pip install --quiet --disable-pip-version-check label-studio-sdk==2.1.2 argilla==2.8.0
+	$(BIN)/python -m pytest -q -n 0 tests/app/reviews/test_other_tools.py $(ARGS)
+
 chaos: $(STAMP) ## Kill, stop, cancel and delete while indexes are built, and count every row (hours; prints its seed)
 	$(HARNESS) chaos $(ARGS)
 
