@@ -82,9 +82,9 @@ def describe(found: Mapping[str, Found], agreements: Sequence[Mapping[str, float
             [
                 "# The order of an audit",
                 f"`python -m benchmarks.auditing` on {os.cpu_count()} cores. Share of wrong labels among the first "
-                f"{counts} rows. LoRA adapters of MiniLM-L6 on up to 2,000 rows, {FLIP_SHARE:.0%} of whose labels were flipped, "
-                "another training and other flips for each seed; the reference adapter of SST-2 has a fifth flipped. "
-                "Influence is that on 200 rows with their own labels.",
+                f"{counts} rows. LoRA adapters of MiniLM-L6 on up to 2,000 rows, {FLIP_SHARE:.0%} of whose labels were "
+                "flipped, another training and other flips for each seed; the reference adapter of SST-2 has a fifth "
+                "flipped. Influence is that on 200 rows with their own labels.",
                 markdown(lines),
                 "Rank correlation with the loss: what is near 1 says the same thing once more.",
                 markdown(agreed),
