@@ -9,7 +9,7 @@ from influence.contracts.curation.groups import MAX_EVALUATION_ROWS, PREDICTED, 
 from influence.contracts.dataset import ROW_FORMS, Dataset
 from influence.contracts.tasks import TASKS
 from influence.contracts.work import GROUPS
-from influence.errors import InvalidRequest
+from influence.errors import Conflict, InvalidRequest
 from influence.methods.registry import get_offered
 from influence.store.store import Store
 from influence.store.work import accept
@@ -18,7 +18,8 @@ from influence.store.work import accept
 def submit_groups(store: Store, index_id: str, request: GroupsRequest) -> Accepted:
     """Check a request and put it on the queue.
 
-    Raises NotFound, IndexNotReady, IndexFailed, UnknownMethod, MethodNotOffered, InvalidRequest, RowsRefused.
+    Raises NotFound, IndexNotReady, IndexFailed, UnknownMethod, MethodNotOffered, InvalidRequest, RowsRefused, Conflict
+    (an audit that is not finished).
     """
     index = require_ready(store, index_id)
     request, reason = resolve_method(store, index, request)
@@ -33,10 +34,30 @@ def submit_groups(store: Store, index_id: str, request: GroupsRequest) -> Accept
         request=request,
         method=method.name,
         method_reason=reason,
+        audit_id=_find_audit(store, index_id, request.audit_id),
         rows=index.rows,
     )
     accept(store, record)
     return Accepted(record.id, record.job_id)
+
+
+def _find_audit(store: Store, index_id: str, asked: str | None) -> str | None:
+    """The audit whose suspicion is told: the one that is asked for, or the newest finished one of the index, if any."""
+    if asked is None:
+        found = (one.id for one in store.audits.each() if (one.index_id, one.state) == (index_id, "succeeded"))
+        return next(found, None)
+    audit = store.audits.require(asked)
+    if audit.index_id != index_id:
+        raise InvalidRequest(
+            f"The audit {asked} is of the index {audit.index_id}.", hint=f"Name an audit of {index_id}, or none."
+        )
+    if audit.state != "succeeded":
+        raise Conflict(
+            f"The audit {asked} is not finished.",
+            hint=f"Wait for the job {audit.job_id}.",
+            extra={"job_id": audit.job_id, "state": audit.state},
+        )
+    return audit.id
 
 
 def check_column(dataset: Dataset, by: str, *, has_classes: bool) -> None:
