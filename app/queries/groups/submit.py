@@ -5,7 +5,7 @@ from app.checks.test_points import check_selection
 from app.http.idempotency import Accepted
 from app.queries.method_choice import resolve_method
 from influence.contracts.curation.conditions import METADATA_PREFIX
-from influence.contracts.curation.groups import MAX_EVALUATION_ROWS, PREDICTED, Groups, GroupsRequest
+from influence.contracts.curation.groups import ALL, MAX_EVALUATION_ROWS, PREDICTED, Groups, GroupsRequest
 from influence.contracts.dataset import ROW_FORMS, Dataset
 from influence.contracts.tasks import TASKS
 from influence.contracts.work import GROUPS
@@ -64,11 +64,11 @@ def check_column(dataset: Dataset, by: str, *, has_classes: bool) -> None:
     """Raise InvalidRequest for a column that rows cannot be grouped by."""
     own = ["label"] if ROW_FORMS[dataset.kind].label is not None else []
     own += [PREDICTED] if has_classes else []
-    if by in own or by.removeprefix(METADATA_PREFIX) in dataset.metadata_columns:
+    if by in (*own, ALL) or by.removeprefix(METADATA_PREFIX) in dataset.metadata_columns:
         return
-    offered = [*own, *dataset.metadata_columns]
+    offered = [*own, *dataset.metadata_columns, ALL]
     raise InvalidRequest(
         f"The data set {dataset.id} has no column '{by[:80]}' to group by.",
-        hint=f"Group by one of {', '.join(offered)}." if offered else "Send the rows with a column such as 'source'.",
+        hint=f"Group by one of {', '.join(offered)}.",
         extra={"columns": offered},
     )

@@ -1536,7 +1536,7 @@ class GroupsRequest(BaseModel):
     )
     by: str = Field(
         ...,
-        description="'label', 'predicted' (the class that the model answers), or a metadata column of the data set; 'metadata.NAME' where one has such a name.",
+        description="'label', 'predicted' (the class that the model answers), a metadata column of the data set, 'metadata.NAME' where one has such a name, or 'all' for one group of all rows.",
         examples=["source"],
     )
     damping_scale: float | None = None

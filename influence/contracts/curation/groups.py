@@ -16,6 +16,8 @@ MAX_GROUPS = 200
 MAX_EVALUATION_ROWS = 10_000
 #: Groups by the class that the model answers to each training row.
 PREDICTED = "predicted"
+#: All rows as one group.
+ALL = "all"
 
 Percent = Annotated[float, Field(gt=0, lt=100, allow_inf_nan=False)]
 
@@ -24,8 +26,8 @@ class GroupsRequest(Request):
     """`POST /v1/indexes/{id}/groups`."""
 
     by: str = Field(
-        description="'label', 'predicted' (the class that the model answers), or a metadata column of the data set; "
-        "'metadata.NAME' where one has such a name.",
+        description="'label', 'predicted' (the class that the model answers), a metadata column of the data set, "
+        "'metadata.NAME' where one has such a name, or 'all' for one group of all rows.",
         examples=["source"],
     )
     evaluation: RowSelection = Field(description="Rows whose labels are trusted: scores are means over them.")
@@ -97,9 +99,15 @@ class Groups(WorkRecord):
 
 
 class Lowest(Request):
-    """The rows of lowest mean score: a percentage of all."""
+    """The rows of lowest mean score, or of lowest value in a metadata column: a percentage of all."""
 
     percent: Percent
+    by: str = Field(
+        "score",
+        min_length=1,
+        max_length=300,
+        description="'score', or a metadata column; rows without a value there stay.",
+    )
 
 
 class RemovedRows(Request):
@@ -136,6 +144,17 @@ class WhatIfRequest(Request):
     max_seconds: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Refuse to verify where it is estimated to take longer."
     )
+
+
+class IndexWhatIfRequest(WhatIfRequest):
+    """`POST /v1/indexes/{id}/what-if`: the same, of groups that are made where nobody has asked for them yet."""
+
+    evaluation: RowSelection = Field(description="Rows whose labels are trusted: scores are means over them.")
+    by: str | None = Field(
+        None, description="Groups whose balance is told, as for groups: by label where rows have one, else all in one."
+    )
+    method: str = Field("datainf", description="A method that the index offers, or 'auto', as for a query.")
+    damping_scale: float | None = Field(None, gt=0, le=1e6, allow_inf_nan=False)
 
 
 class Balance(Frozen):
