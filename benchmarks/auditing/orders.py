@@ -50,8 +50,10 @@ def precisions(columns: Mapping[str, NDArray[Any]], wrong: frozenset[int]) -> di
     is_wrong = np.array([place in wrong for place in range(len(columns["loss"]))])
     found = {}
     for name, weights in ORDERS.items():
-        oddness = {signal: measure_oddness(signal, columns) for signal in weights}
-        order = np.argsort(-rank_suspicion(oddness, dict(weights)), kind="stable")
+        oddness: dict[str, NDArray[Any]] = {signal: measure_oddness(signal, columns) for signal in weights}
+        order = np.argsort(
+            -rank_suspicion(oddness, {str(name): weight for name, weight in weights.items()}), kind="stable"
+        )
         found[name] = {count: float(is_wrong[order[:count]].mean()) for count in COUNTS}
     return found
 

@@ -65,7 +65,7 @@ class Jobs:
     def _long(self) -> list[Row]:
         """Rows of other lengths than the first rows have: the longest stand last."""
         rng = random.Random(0)
-        made = []
+        made: list[Row] = []
         for place in range(SOME):
             texts = [row["text"] for row in rng.sample(self._rows, 1 + place * LONG_TEXTS // SOME)]
             made.append({**self._rows[place], "text": " ".join(texts)})
