@@ -77,7 +77,7 @@ test-kernels: $(STAMP) ## Run the numeric tests with the instructions of other x
 test-kills: $(STAMP) ## Kill the API a hundred times while decisions are made: none may be lost or doubled (five minutes)
 	DATAINF_TESTS_KILLS=100 $(BIN)/python -m pytest -q -n 0 tests/end_to_end/test_killed_api.py $(ARGS)
 
-test-loop: $(STAMP) ## Take 2,000 rows through the curation loop, from the audit to the proof by training again (ten minutes)
+test-loop: $(STAMP) ## Take 2,000 rows through the curation loop, from the audit to the proof by training again (three minutes)
 	DATAINF_TESTS_LOOP_ROWS=2000 $(BIN)/python -m pytest -q -s -n 0 tests/end_to_end/test_curation_loop.py $(ARGS)
 
 openapi: $(STAMP) ## Store the OpenAPI document, and the client's models, after a change of the HTTP contract on purpose

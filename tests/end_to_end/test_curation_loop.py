@@ -18,8 +18,13 @@ from app.reviews.label_studio import REMOVE_CHOICE
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 
-ROWS = make_signed_rows(int(os.environ.get("DATAINF_TESTS_LOOP_ROWS", "200")), seed=1, flip_share=0.08, bad_share=0.5)
-TRUSTED = make_signed_rows(60, seed=9)
+#: `make test-loop` asks for 2,000.
+COUNT = int(os.environ.get("DATAINF_TESTS_LOOP_ROWS", "200"))
+#: As many labels are wrong whatever the number of rows, so that thirty decisions can be told from none.
+ROWS = make_signed_rows(COUNT, seed=1, flip_share=16 / COUNT, bad_share=100 / COUNT)
+TRUSTED = make_signed_rows(3 * COUNT // 10, seed=9)
+#: Of its training, until it knows the classes and no wrong label by heart.
+STEPS = 40 if COUNT < 1000 else 80
 DECISIONS = 30
 #: As the checkpoint was trained, in batches.
 RECIPE = {"epochs": 5, "batch_rows": 16, "learning_rate": 0.02}
@@ -53,7 +58,7 @@ def annotate(task: dict[str, Any], truth: str, *, is_removed: bool) -> dict[str,
 
 
 def test_the_loop_from_a_wrong_answer_to_a_better_data_set(bench: Bench, tmp_path: Path) -> None:
-    checkpoint = bench.checkpoint(teach(tmp_path / "tiny", ROWS), label_names=json.dumps(LABELS))
+    checkpoint = bench.checkpoint(teach(tmp_path / "tiny", ROWS, steps=STEPS), label_names=json.dumps(LABELS))
     dataset = bench.dataset(ROWS, columns='{"text": "text", "label": "label", "id": "id"}')
     judged = {"dataset_id": bench.dataset(TRUSTED, columns='{"text": "text", "label": "label", "id": "id"}')["id"]}
     index = bench.index(checkpoint, dataset, storage="compact")
