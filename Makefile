@@ -78,6 +78,9 @@ test-kernels: $(STAMP) ## Run the numeric tests with the instructions of other x
 test-kills: $(STAMP) ## Kill the API a hundred times while decisions are made: none may be lost or doubled (five minutes)
 	DATAINF_TESTS_KILLS=100 $(BIN)/python -m pytest -q -n 0 tests/end_to_end/test_killed_api.py $(ARGS)
 
+test-loop: $(STAMP) ## Take 2,000 rows through the curation loop, from the audit to the proof by training again (three minutes)
+	DATAINF_TESTS_LOOP_ROWS=2000 $(BIN)/python -m pytest -q -s -n 0 tests/end_to_end/test_curation_loop.py $(ARGS)
+
 openapi: $(STAMP) ## Store the OpenAPI document, and the client's models, after a change of the HTTP contract on purpose
 	DATAINF_TESTS_STORE_OPENAPI=1 $(BIN)/python -m pytest -q tests/app/http/test_openapi_document.py
 	$(BIN)/python scripts/write_client_models.py
@@ -108,6 +111,11 @@ generated-clients: $(STAMP) ## Install what generates other clients into .genera
 	$(PYTHON) -m venv .generators/venv
 	.generators/venv/bin/python -m pip install --quiet --disable-pip-version-check openapi-python-client==0.29.1
 	npm install --prefix .generators --no-fund --no-audit --silent openapi-typescript@7.13.0 typescript@5
+
+handover: $(STAMP) ## Install Label Studio's and Argilla's own libraries into .handover, and let them take what is handed over
+	test -x .handover/venv/bin/python || $(PYTHON) -m venv .handover/venv
+	.handover/venv/bin/python -m pip install --quiet --disable-pip-version-check label-studio-sdk==2.1.2 argilla==2.8.0
+	$(BIN)/python -m pytest -q -n 0 tests/app/reviews/test_other_tools.py $(ARGS)
 
 chaos: $(STAMP) ## Kill, stop, cancel and delete while indexes are built, and count every row (hours; prints its seed)
 	$(HARNESS) chaos $(ARGS)

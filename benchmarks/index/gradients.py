@@ -73,12 +73,17 @@ def reference_work(shared: Path, *, rows: int, tests: int) -> Work:
 def trained_work(folder: Path, *, rows: int, tests: int, epochs: int, rank: int = 8) -> Work:
     """An adapter trained here on a folder of `train.jsonl` and `test.jsonl` with text and label."""
     train, test = read_rows(folder / "train.jsonl")[:rows], read_rows(folder / "test.jsonl")[:tests]
+    return adapted_work(folder.name, train, test, epochs=epochs, rank=rank)
+
+
+def adapted_work(name: str, train: list[Row], test: list[Row], *, epochs: int, rank: int = 8, seed: int = 0) -> Work:
+    """An adapter trained here on rows with text and label."""
     classes = 1 + max(row["label"] for row in train)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=["query", "value"], task_type="SEQ_CLS")
     model = get_peft_model(_encoder(classes), config)
     train_model(model, _task(classes), train, epochs, rate=2e-3)
-    return Work(folder.name, model.eval(), _task(classes), train, test)
+    return Work(name, model.eval(), _task(classes), train, test)
 
 
 def collect(work: Work) -> Gradients:

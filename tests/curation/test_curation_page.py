@@ -55,7 +55,7 @@ def client(server: EmbeddedServer, store: Store, tmp_path: Path) -> Iterator[Cli
 
 def test_the_page_runs_as_written(client: Client, tmp_path: Path) -> None:
     blocks = re.findall(r"^```\n(.*?)^```", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 12
+    assert len(blocks) == 13
     script = "".join(blocks).replace("http://127.0.0.1:8321", client.http.url).replace("wait=60", "wait=600")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DATAINF_")}
     here = {"PATH": f"{Path(sys.executable).parent}:{environment['PATH']}", "PYTHONPATH": str(PAGE.parents[1])}
@@ -67,5 +67,6 @@ def test_the_page_runs_as_written(client: Client, tmp_path: Path) -> None:
     first, second = sorted(client.indexes, key=lambda index: index.created_at)
     assert (first.rows, second.rows) == (ROWS, ROWS - 1)
     assert '"quer' in ran.stdout.splitlines()[-1]  # what changed
+    assert len(list(client.groups)) == 2, "the page's what-if of the index found the groups that were there"
     (experiment,) = client.evaluations
     experiment.cancel()

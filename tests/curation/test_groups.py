@@ -89,6 +89,32 @@ def test_groups_go_by_label_and_by_class_of_the_evaluation_rows(
     assert all(one["mean_loss"] > 0 for one in made["groups"])
 
 
+def test_groups_tell_the_suspicion_of_the_newest_audit(
+    bench: Bench, index: dict[str, Any], evaluation: dict[str, Any]
+) -> None:
+    without = bench.groups(index, by="source", evaluation=evaluation)
+    assert {one["mean_suspicion"] for one in without["groups"]} == {None}
+    audits = [bench.audit(index, signals=[signal]) for signal in ("loss", "self_influence")]
+    newest = bench.groups(index, by="label", evaluation=evaluation)
+    assert newest["audit_id"] == audits[1]["id"]
+    asked = bench.groups(index, by="source", evaluation=evaluation, audit_id=audits[0]["id"])
+    rows = bench.get(f"/v1/audits/{audits[0]['id']}/rows?sort=row_index&order=asc&length=100")["data"]
+    suspicions = np.array([row["suspicion"] for row in rows])
+    for one in asked["groups"]:
+        assert one["mean_suspicion"] == pytest.approx(suspicions[one["group"] == SOURCES].mean(), rel=1e-5)
+        assert one["sum_low"] <= one["sum_score"] <= one["sum_high"]
+        assert one["sum_low"] == pytest.approx(one["rows"] * one["low"])
+
+
+def test_an_audit_of_another_index_is_refused(bench: Bench, index: dict[str, Any], evaluation: dict[str, Any]) -> None:
+    other = bench.index({"id": index["spec"]["checkpoint_id"]}, bench.dataset(ROWS[:24]))
+    foreign = bench.audit(other, signals=["loss"])
+    body = {"by": "source", "evaluation": evaluation, "audit_id": foreign["id"]}
+    refused = bench.client.post(f"/v1/indexes/{index['id']}/groups", json=body)
+    assert_problem(refused, 422, "invalid_request")
+    assert other["id"] in refused.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("by", "hint"), [("sources", "label, predicted, source"), ("text", "predicted, source, visits")]
 )

@@ -1,6 +1,10 @@
-"""The whole loop once: planted flips and a bad source, an audit, thirty decisions, another tool, and the proof."""
+"""The whole loop once: planted flips and a bad source, an audit, thirty decisions, another tool, and the proof.
+
+`make test-loop` runs it on 2,000 rows and prints what it found.
+"""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +18,13 @@ from app.reviews.label_studio import REMOVE_CHOICE
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 
-ROWS = make_signed_rows(200, seed=1, flip_share=0.08, bad_share=0.5)
-TRUSTED = make_signed_rows(60, seed=9)
+#: `make test-loop` asks for 2,000.
+COUNT = int(os.environ.get("DATAINF_TESTS_LOOP_ROWS", "200"))
+#: As many labels are wrong whatever the number of rows, so that thirty decisions can be told from none.
+ROWS = make_signed_rows(COUNT, seed=1, flip_share=16 / COUNT, bad_share=100 / COUNT)
+TRUSTED = make_signed_rows(3 * COUNT // 10, seed=9)
+#: Of its training, until it knows the classes and no wrong label by heart.
+STEPS = 40 if COUNT < 1000 else 80
 DECISIONS = 30
 #: As the checkpoint was trained, in batches.
 RECIPE = {"epochs": 5, "batch_rows": 16, "learning_rate": 0.02}
@@ -49,7 +58,7 @@ def annotate(task: dict[str, Any], truth: str, *, is_removed: bool) -> dict[str,
 
 
 def test_the_loop_from_a_wrong_answer_to_a_better_data_set(bench: Bench, tmp_path: Path) -> None:
-    checkpoint = bench.checkpoint(teach(tmp_path / "tiny", ROWS), label_names=json.dumps(LABELS))
+    checkpoint = bench.checkpoint(teach(tmp_path / "tiny", ROWS, steps=STEPS), label_names=json.dumps(LABELS))
     dataset = bench.dataset(ROWS, columns='{"text": "text", "label": "label", "id": "id"}')
     judged = {"dataset_id": bench.dataset(TRUSTED, columns='{"text": "text", "label": "label", "id": "id"}')["id"]}
     index = bench.index(checkpoint, dataset, storage="compact")
@@ -66,20 +75,7 @@ def test_the_loop_from_a_wrong_answer_to_a_better_data_set(bench: Bench, tmp_pat
 
     asked = post(bench, "/v1/reviews", dataset_id=dataset["id"], audit_id=audit["id"])
     place = f"/v1/reviews/{asked['id']}"
-    rows = [{"column": "row_id", "op": "in", "value": [row["row_id"] for row in shown]}]
-    found = {"format": "label-studio", "mode": "annotated", "where": json.dumps(rows)}
-    tasks = bench.get(f"{place}/export", params=found)
-    assert len(tasks) == DECISIONS
-    truth = {row["row_index"]: row["metadata"] for row in shown}
-    back = [
-        annotate(task, held["truth"], is_removed=held["source"] == BAD_SOURCE)
-        for task in tasks
-        for held in [truth[task["data"]["row_index"]]]
-    ]
-    taken = bench.client.post(
-        f"{place}/import", files={"file": ("back.json", json.dumps(back))}, data={"by": "ada"}
-    ).json()
-    assert (taken["applied"], taken["version"]) == (DECISIONS, 1)
+    decide_in_label_studio(bench, place, shown)
     progress = bench.get(place)["progress"]
     assert progress["decided"] == progress["keep"] + progress["relabel"] + progress["remove"] == DECISIONS
 
@@ -97,13 +93,39 @@ def test_the_loop_from_a_wrong_answer_to_a_better_data_set(bench: Bench, tmp_pat
     assert (audits["before"]["audit_id"], audits["after"]["audit_id"]) == (audit["id"], second["id"])
     assert audits["top_gone"] == progress["remove"] + progress["relabel"]
     assert audits["after"]["top_disagreeing"] < audits["before"]["top_disagreeing"]
-    assert sum(map(is_wrong, most_suspicious(bench, second))) < len(wrong), "fewer flips at the top"
+    again = most_suspicious(bench, second)
+    assert sum(map(is_wrong, again)) < len(wrong), "fewer flips at the top"
 
+    print(f"wrong labels among the {DECISIONS} most suspicious: {len(wrong)}, then {sum(map(is_wrong, again))}")
+    print(f"disagreeing at the top: {audits['before']['top_disagreeing']}, then {audits['after']['top_disagreeing']}")
     flips = [row["row_index"] for row in most_suspicious(bench, audit, 2 * DECISIONS) if is_wrong(row)]
+    check_by_training(bench, groups, flips)
+
+
+def decide_in_label_studio(bench: Bench, place: str, shown: list[dict[str, Any]]) -> None:
+    """Hand the rows over, choose what is true of each (those of the bad source go), and take them back."""
+    rows = [{"column": "row_id", "op": "in", "value": [row["row_id"] for row in shown]}]
+    found = {"format": "label-studio", "mode": "annotated", "where": json.dumps(rows)}
+    tasks = bench.get(f"{place}/export", params=found)
+    assert len(tasks) == DECISIONS
+    truth = {row["row_index"]: row["metadata"] for row in shown}
+    back = [
+        annotate(task, held["truth"], is_removed=held["source"] == BAD_SOURCE)
+        for task in tasks
+        for held in [truth[task["data"]["row_index"]]]
+    ]
+    files = {"file": ("back.json", json.dumps(back))}
+    taken = bench.client.post(f"{place}/import", files=files, data={"by": "ada"}).json()
+    assert (taken["applied"], taken["version"]) == (DECISIONS, 1)
+
+
+def check_by_training(bench: Bench, groups: dict[str, Any], flips: list[int]) -> None:
+    """Trained again without these rows, the loss is lower than without as many random ones."""
     remove = {"row_indexes": flips}
     begun = post(bench, f"/v1/groups/{groups['id']}/what-if", remove=remove, verify=True, repeats=5, recipe=RECIPE)
     assert begun["effect"] < 0, "scores say that the loss falls"
     report = bench.finished(begun, f"/v1/evaluations/{begun['evaluation_id']}")["report"]
     measured = report["figures"]["rises"]["as given"][str(len(flips))]
     over, low, high = measured["over"]
+    print(f"the loss without the {len(flips)} flips, over as many random rows: {over:.4f} ({low:.4f} to {high:.4f})")
     assert low <= over <= high < 0, "without the flips the loss is lower than without as many random rows"

@@ -85,7 +85,7 @@ def fit_index(
     fidelity = _measure(index, encoder, gradients, np.arange(fitted, int(keep.sum())), report)
     sample = Sample(both[keep], encoder.project(gradients), losses[keep])
     size = runtime.store.index_data.write_parts(index.build, ENCODER, pack_encoder(encoder))
-    size += runtime.store.index_data.write_parts(index.build, SAMPLE, sample.to_arrays())
+    size += runtime.store.index_data.write_parts(index.build, SAMPLE, sample.to_arrays(encoder_has=fitted))
     return fidelity, size
 
 

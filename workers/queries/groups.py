@@ -43,8 +43,14 @@ def group_rows(runtime: Runtime, record: Groups) -> None:
         sums = GroupSums(numbers, len(names))
         classes = _score(runtime, record, opened, sums)
         figures = sums.figures()
-        losses = _mean_losses(opened, numbers, len(names))
-        shown = [_summary(rows, sums, names, at, figures[at], losses[at]) for at in range(len(names))]
+        losses = _mean_by_group(numbers[opened.hot.row_indexes], opened.hot.losses, len(names))
+        suspicions = _mean_suspicions(runtime, record, numbers, len(names))
+        shown = [
+            _summary(rows, sums, names, at, figures[at]).model_copy(
+                update={"mean_loss": losses[at], "mean_suspicion": suspicions[at]}
+            )
+            for at in range(len(names))
+        ]
     class_names = sorted({one for one in classes if one is not None}) or None
     if class_names is not None:
         shown = _with_classes(shown, sums, classes, class_names)
@@ -131,17 +137,27 @@ def _class_of(label: Any, names: tuple[str, ...] | None) -> str | None:
     return str(label) if isinstance(label, int | str) else None
 
 
-def _mean_losses(opened: OpenedIndex, numbers: NDArray[np.int64], count: int) -> list[float | None]:
-    """Mean training loss by group; None for a group of which the index has no row."""
-    inside = numbers[opened.hot.row_indexes]
-    totals = np.bincount(inside, weights=opened.hot.losses, minlength=count)
-    sizes = np.bincount(inside, minlength=count)
+def _mean_by_group(places: NDArray[np.int64], values: NDArray[Any], count: int) -> list[float | None]:
+    """Mean of values (m,) by the group of each, -1 for none; None for a group that has none of them."""
+    inside = places >= 0
+    totals = np.bincount(places[inside], weights=values[inside], minlength=count)
+    sizes = np.bincount(places[inside], minlength=count)
     return [float(total / size) if size else None for total, size in zip(totals, sizes, strict=True)]
 
 
-def _summary(
-    rows: RowFile, sums: GroupSums, names: list[str | None], at: int, figures: GroupFigures, loss: float | None
-) -> GroupSummary:
+def _mean_suspicions(runtime: Runtime, record: Groups, numbers: NDArray[np.int64], count: int) -> list[float | None]:
+    """Mean suspicion by group, by the audit that the record names; None where it is not there any more."""
+    audit = None if record.audit_id is None else runtime.store.audits.find_whole(record.audit_id)
+    columns = None
+    if audit is not None and audit.rows_audited is not None:
+        wanted = {"row_index": "int64", "suspicion": "float32"}
+        columns = runtime.store.audit_data.read_columns(audit.id, audit.rows_audited, wanted)
+    if columns is None:
+        return [None] * count
+    return _mean_by_group(numbers[columns["row_index"]], columns["suspicion"], count)
+
+
+def _summary(rows: RowFile, sums: GroupSums, names: list[str | None], at: int, figures: GroupFigures) -> GroupSummary:
     best, worst = sums.extreme_rows(at, _SHOWN_ROWS)
     scores = sums.mean_scores()
     return GroupSummary(
@@ -153,9 +169,10 @@ def _summary(
         low=figures.low,
         high=figures.high,
         sum_score=figures.sum_score,
+        sum_low=figures.rows * figures.low,
+        sum_high=figures.rows * figures.high,
         share_of_helpful=figures.share_of_helpful,
         share_of_harmful=figures.share_of_harmful,
-        mean_loss=loss,
         best=_shown(rows, scores, best),
         worst=_shown(rows, scores, worst),
     )

@@ -30,16 +30,22 @@ class Sample:
     projected: Projected
     losses: NDArray[np.float32]
 
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Arrays to store."""
+    def to_arrays(self, encoder_has: int = 0) -> dict[str, NDArray[Any]]:
+        """Arrays to store; the encoder keeps the codes and norms of the first `encoder_has` rows itself."""
         return {
             "rows": self.rows,
-            "codes": self.projected.codes,
-            "norms": self.projected.squared_norms,
+            "codes": self.projected.codes[encoder_has:],
+            "norms": self.projected.squared_norms[encoder_has:],
             "losses": self.losses,
         }
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> "Sample":
-        """The sample that was stored."""
-        return cls(arrays["rows"], Projected(arrays["codes"], arrays["norms"]), arrays["losses"])
+    def from_arrays(cls, arrays: dict[str, NDArray[Any]], fitted: Projected) -> "Sample":
+        """The sample that was stored; what it has no codes of is `fitted`, the encoder's own."""
+        projected = Projected(arrays["codes"], arrays["norms"])
+        if len(projected.codes) < len(arrays["rows"]):
+            projected = Projected(
+                np.concatenate([fitted.codes, projected.codes]),
+                np.concatenate([fitted.squared_norms, projected.squared_norms]),
+            )
+        return cls(arrays["rows"], projected, arrays["losses"])

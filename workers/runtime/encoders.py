@@ -37,4 +37,5 @@ class Encoders:
     def _read(self, data: IndexData, build: str) -> tuple[Encoder, Sample]:
         encoder = unpack_encoder(data.require_parts(build, ENCODER))
         on_device = encoder.basis.like(torch.zeros(0, dtype=torch.float32, device=self._device))
-        return replace(encoder, basis=on_device), Sample.from_arrays(data.require_parts(build, SAMPLE))
+        sample = Sample.from_arrays(data.require_parts(build, SAMPLE), encoder.sample)
+        return replace(encoder, basis=on_device), sample

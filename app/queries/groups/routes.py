@@ -1,19 +1,24 @@
 """/v1/indexes/{id}/groups and /v1/groups"""
 
+from dataclasses import replace
+from http import HTTPStatus
+
 from fastapi import APIRouter, Response
+from fastapi.concurrency import run_in_threadpool
 
 from app.http.auth import GUARDED
-from app.http.context import Ctx
-from app.http.idempotency import OnceOnly
+from app.http.context import Context, Ctx
+from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
 from app.http.listing import WorkOf
 from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_errors
 from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
+from app.queries.groups.of_index import find_or_submit
 from app.queries.groups.submit import submit_groups
 from app.queries.groups.verify import begin_verification
 from app.queries.groups.what_if import choose_rows, what_if
 from influence.contracts.common import Page
-from influence.contracts.curation.groups import Groups, GroupsRequest, WhatIf, WhatIfRequest
+from influence.contracts.curation.groups import Groups, GroupsRequest, IndexWhatIfRequest, WhatIf, WhatIfRequest
 from influence.digests import digest_json
 from influence.errors import Conflict, IdempotencyConflict, InvalidRequest, NotFound, NoWorker
 from influence.store.work import erase, with_job_state
@@ -74,6 +79,10 @@ def ask_what_if(groups_id: str, body: WhatIfRequest, context: Ctx, once: OnceOnl
     At once: from the mean scores that the groups keep. With `verify` models are trained again without just these rows,
     paired with random removal, as an evaluation of kind `leave-out`.
     """
+    return _answer_what_if(groups_id, body, context, once)
+
+
+def _answer_what_if(groups_id: str, body: WhatIfRequest, context: Context, once: IdempotentRun) -> Response:
     record = with_job_state(context.store, context.store.groups.require(groups_id))
     removed = choose_rows(context, record, body.remove)
     said = what_if(context, record, body, removed)
@@ -83,6 +92,39 @@ def ask_what_if(groups_id: str, body: WhatIfRequest, context: Ctx, once: OnceOnl
     begun = once.run(digest, lambda: begin_verification(context, record, body, removed, said))
     answer = said.model_copy(update={"evaluation_id": begun.resource_id, "job_id": begun.job_id})
     return json_response(answer, 202, {"Location": f"/v1/jobs/{begun.job_id}", **begun.headers})
+
+
+@router.post(
+    "/v1/indexes/{index_id}/what-if",
+    response_model=WhatIf,
+    summary="Ask what leaving rows of an index out would do",
+    responses={
+        202: {
+            "model": Groups | WhatIf,
+            "description": "The groups that are made first: send the same again when their job is done. Or, with "
+            "`verify`, the answer: `Location` names the job that trains.",
+        },
+        **describe_errors(*INDEX_ERRORS, *ROW_ERRORS, NoWorker, *WORK_ERRORS, Conflict),
+    },
+)
+async def ask_index_what_if(index_id: str, body: IndexWhatIfRequest, submission: Submitted) -> Response:
+    """As for groups, whose scores answer: those of the same evaluation rows and method that are there, else new ones.
+
+    With `Prefer: wait=N` new groups are waited for. The same again finds them.
+    """
+    context, made = submission.context, []
+
+    def find() -> Accepted:
+        made.append(find_or_submit(context.store, index_id, body))
+        return made[-1]
+
+    # The groups are found by what they are of; the caller's key is for the training alone.
+    groups = await replace(submission, once=IdempotentRun(context.store, None)).respond(
+        body, find, context.store.groups, needs_worker=True
+    )
+    if groups.status_code != HTTPStatus.OK:
+        return groups
+    return await run_in_threadpool(_answer_what_if, made[0].resource_id, body, context, submission.once)
 
 
 @router.delete("/v1/groups/{groups_id}", status_code=204, summary="Delete groups", responses=describe_errors(NotFound))

@@ -10,8 +10,8 @@ from app.datasets.rows.selection import RowSet
 from app.http.context import Context
 from app.queries.groups.verify import estimate_cost
 from influence.auditing.removal import lost_classes, lowest_rows_of, removal_curve, removal_effect
-from influence.contracts.curation.conditions import RowSearch
-from influence.contracts.curation.groups import Balance, CurvePoint, Groups, RemovedRows, WhatIf, WhatIfRequest
+from influence.contracts.curation.conditions import Condition, RowSearch
+from influence.contracts.curation.groups import Balance, CurvePoint, Groups, Lowest, RemovedRows, WhatIf, WhatIfRequest
 from influence.contracts.dataset import ROW_FORMS
 from influence.contracts.index import Calibration, Index
 from influence.errors import Conflict, InvalidRequest, NotFound
@@ -22,6 +22,7 @@ from influence.store.store import Store
 _CURVE_PERCENTS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0)
 #: A set of so many times the size that a calibration was measured with is predicted with a warning.
 _MUCH_LARGER = 2
+_SCORE = "score"
 #: Above this share of all rows a sum of scores is a guess: rows stand in for each other.
 _LARGE_SHARE = 0.2
 
@@ -88,7 +89,7 @@ def _choose(
         if rows[0] < 0 or rows[-1] >= record.rows:
             raise InvalidRequest("A row is not in the data set.", hint=f"Rows go from 0 to {record.rows - 1}.")
     elif asked.lowest is not None:
-        rows = lowest_rows_of(scores.astype(np.float64), asked.lowest.percent)
+        rows = _lowest(context, record, asked.lowest, scores)
     elif asked.review_id is not None:
         rows = _removed_by(context.store, record, asked.review_id)
     elif asked.filter is not None:
@@ -103,8 +104,22 @@ def _choose(
 
 
 def _fitting(context: Context, record: Groups, search: RowSearch, scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    return _row_set(context, record, influence=-scores).find(search)
+
+
+def _lowest(context: Context, record: Groups, lowest: Lowest, scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """So many percent of all rows: those of lowest score, or of lowest value in a column."""
+    if lowest.by == _SCORE:
+        return lowest_rows_of(scores.astype(np.float64), lowest.percent)
+    rows = _row_set(context, record)
+    valued = rows.find(RowSearch(where=(Condition(column=lowest.by, op="is_null", value=False),)))
+    length = round(record.rows * lowest.percent / 100)
+    return np.sort(rows.page(valued, lowest.by, descending=False, offset=0, length=length))
+
+
+def _row_set(context: Context, record: Groups, **figures: NDArray[np.float32]) -> RowSet:
     dataset = context.store.datasets.require(context.store.indexes.require(record.index_id).spec.dataset_id)
-    return RowSet(dataset, lambda: context.tables.open(dataset), figures={"influence": -scores}).find(search)
+    return RowSet(dataset, lambda: context.tables.open(dataset), figures=figures)
 
 
 def _removed_by(store: Store, record: Groups, review_id: str) -> NDArray[np.int64]:

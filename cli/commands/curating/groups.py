@@ -48,14 +48,15 @@ def show_groups(made: Groups, output: Output) -> None:
     """Print a line per group, the most helpful first."""
     table = Table(title=f"By {plain(made.request.by, 60)}, the most helpful first", title_justify="left")
     table.add_column("group", max_width=40)
-    for name in ("rows", "mean score", "95 % interval", "of most helpful", "of most harmful", "mean loss"):
+    for name in ("rows", "mean score", "95 % interval", "of most helpful", "of most harmful", "mean loss", "suspicion"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in (made.groups or ())[:_SHOWN]:
         shares = f"{one.share_of_helpful:.0%}", f"{one.share_of_harmful:.0%}"
         loss = "" if one.mean_loss is None else f"{one.mean_loss:.3g}"
         interval = f"{score_text(one.low)} to {score_text(one.high)}"
         name = "none" if one.group is None else plain(one.group, 80)
-        table.add_row(Text(name), count(one.rows), score_text(one.mean_score), interval, *shares, loss)
+        suspicion = "" if one.mean_suspicion is None else f"{one.mean_suspicion:.2f}"
+        table.add_row(Text(name), count(one.rows), score_text(one.mean_score), interval, *shares, loss, suspicion)
     output.results.print(table)
     output.note(f"Method      {method_text(made)}")
     for note in made.notes:

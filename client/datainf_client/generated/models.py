@@ -383,9 +383,11 @@ class GroupRow(BaseModel):
 class GroupSummary(BaseModel):
     """
     One group. Scores are means over evaluation rows, positive is helpful; `low` and `high` are the ends of the 95 %
-    interval of `mean_score`, over evaluation rows drawn anew. `share_of_helpful` and `share_of_harmful` are of the most
-    helpful and the most harmful tenth of all rows. `by_class` is the mean score on evaluation rows of each class, in
-    the order of `classes`; null where there are none. `place` is the group's number, the same whatever the order.
+    interval of `mean_score`, over evaluation rows drawn anew, `sum_low` and `sum_high` those of `sum_score`.
+    `mean_suspicion` is that of an audit, null where there was none. `share_of_helpful` and `share_of_harmful` are of
+    the most helpful and the most harmful tenth of all rows. `by_class` is the mean score on evaluation rows of each
+    class, in the order of `classes`; null where there are none. `place` is the group's number, the same whatever the
+    order.
     """
 
     model_config = ConfigDict(
@@ -398,11 +400,14 @@ class GroupSummary(BaseModel):
     low: float
     mean_loss: float | None = None
     mean_score: float
+    mean_suspicion: float | None = None
     place: int
     rows: int
     share: float
     share_of_harmful: float
     share_of_helpful: float
+    sum_high: float | None = None
+    sum_low: float | None = None
     sum_score: float
     worst: list[GroupRow]
 
@@ -1525,9 +1530,13 @@ class GroupsRequest(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
+    audit_id: str | None = Field(
+        None,
+        description="A finished audit of the index, whose suspicion is told by group; the newest if left out.",
+    )
     by: str = Field(
         ...,
-        description="'label', 'predicted' (the class that the model answers), or a metadata column of the data set; 'metadata.NAME' where one has such a name.",
+        description="'label', 'predicted' (the class that the model answers), a metadata column of the data set, 'metadata.NAME' where one has such a name, or 'all' for one group of all rows.",
         examples=["source"],
     )
     damping_scale: float | None = None
@@ -2185,12 +2194,13 @@ class Evaluation(BaseModel):
 class Groups(BaseModel):
     """
     Groups and, once their job succeeded, the figures of each, the most helpful first. `method_reason` says why the
-    method was taken where the request left it open ('auto').
+    method was taken where the request left it open ('auto'), `audit_id` whose suspicion is told.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
+    audit_id: str | None = None
     classes: list[str] | None = None
     created_at: AwareDatetime
     damping_scale: float | None = None

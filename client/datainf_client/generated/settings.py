@@ -72,6 +72,7 @@ class GroupsRequest(TypedDict):
     `POST /v1/indexes/{id}/groups`.
     """
 
+    audit_id: NotRequired[str | None]
     damping_scale: NotRequired[float | None]
     method: NotRequired[str]
 

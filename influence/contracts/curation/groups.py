@@ -16,6 +16,8 @@ MAX_GROUPS = 200
 MAX_EVALUATION_ROWS = 10_000
 #: Groups by the class that the model answers to each training row.
 PREDICTED = "predicted"
+#: All rows as one group.
+ALL = "all"
 
 Percent = Annotated[float, Field(gt=0, lt=100, allow_inf_nan=False)]
 
@@ -24,13 +26,16 @@ class GroupsRequest(Request):
     """`POST /v1/indexes/{id}/groups`."""
 
     by: str = Field(
-        description="'label', 'predicted' (the class that the model answers), or a metadata column of the data set; "
-        "'metadata.NAME' where one has such a name.",
+        description="'label', 'predicted' (the class that the model answers), a metadata column of the data set, "
+        "'metadata.NAME' where one has such a name, or 'all' for one group of all rows.",
         examples=["source"],
     )
     evaluation: RowSelection = Field(description="Rows whose labels are trusted: scores are means over them.")
     method: str = Field("datainf", description="A method that the index offers, or 'auto', as for a query.")
     damping_scale: float | None = Field(None, gt=0, le=1e6, allow_inf_nan=False)
+    audit_id: str | None = Field(
+        None, description="A finished audit of the index, whose suspicion is told by group; the newest if left out."
+    )
 
 
 class GroupRow(Frozen):
@@ -44,9 +49,11 @@ class GroupRow(Frozen):
 
 class GroupSummary(Frozen):
     """One group. Scores are means over evaluation rows, positive is helpful; `low` and `high` are the ends of the 95 %
-    interval of `mean_score`, over evaluation rows drawn anew. `share_of_helpful` and `share_of_harmful` are of the most
-    helpful and the most harmful tenth of all rows. `by_class` is the mean score on evaluation rows of each class, in
-    the order of `classes`; null where there are none. `place` is the group's number, the same whatever the order."""
+    interval of `mean_score`, over evaluation rows drawn anew, `sum_low` and `sum_high` those of `sum_score`.
+    `mean_suspicion` is that of an audit, null where there was none. `share_of_helpful` and `share_of_harmful` are of
+    the most helpful and the most harmful tenth of all rows. `by_class` is the mean score on evaluation rows of each
+    class, in the order of `classes`; null where there are none. `place` is the group's number, the same whatever the
+    order."""
 
     group: str | None
     place: int
@@ -56,9 +63,12 @@ class GroupSummary(Frozen):
     low: float
     high: float
     sum_score: float
+    sum_low: float | None = None
+    sum_high: float | None = None
     share_of_helpful: float
     share_of_harmful: float
     mean_loss: float | None = None
+    mean_suspicion: float | None = None
     by_class: tuple[float | None, ...] | None = None
     best: tuple[GroupRow, ...]
     worst: tuple[GroupRow, ...]
@@ -66,7 +76,7 @@ class GroupSummary(Frozen):
 
 class Groups(WorkRecord):
     """Groups and, once their job succeeded, the figures of each, the most helpful first. `method_reason` says why the
-    method was taken where the request left it open ('auto')."""
+    method was taken where the request left it open ('auto'), `audit_id` whose suspicion is told."""
 
     only_alone = frozenset({"groups"})
 
@@ -75,6 +85,7 @@ class Groups(WorkRecord):
     method: str
     method_reason: str | None = None
     sign_convention: str = SIGN_CONVENTION
+    audit_id: str | None = None
     rows: int
     damping_scale: float | None = None
     evaluation_rows: int | None = None
@@ -88,9 +99,15 @@ class Groups(WorkRecord):
 
 
 class Lowest(Request):
-    """The rows of lowest mean score: a percentage of all."""
+    """The rows of lowest mean score, or of lowest value in a metadata column: a percentage of all."""
 
     percent: Percent
+    by: str = Field(
+        "score",
+        min_length=1,
+        max_length=300,
+        description="'score', or a metadata column; rows without a value there stay.",
+    )
 
 
 class RemovedRows(Request):
@@ -127,6 +144,17 @@ class WhatIfRequest(Request):
     max_seconds: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Refuse to verify where it is estimated to take longer."
     )
+
+
+class IndexWhatIfRequest(WhatIfRequest):
+    """`POST /v1/indexes/{id}/what-if`: the same, of groups that are made where nobody has asked for them yet."""
+
+    evaluation: RowSelection = Field(description="Rows whose labels are trusted: scores are means over them.")
+    by: str | None = Field(
+        None, description="Groups whose balance is told, as for groups: by label where rows have one, else all in one."
+    )
+    method: str = Field("datainf", description="A method that the index offers, or 'auto', as for a query.")
+    damping_scale: float | None = Field(None, gt=0, le=1e6, allow_inf_nan=False)
 
 
 class Balance(Frozen):

@@ -158,16 +158,6 @@ def test_rows_are_found_by_their_ids_too(reviewing: Reviewing) -> None:
     assert reviewing.decisions() == {2: "remove"}
 
 
-def test_label_studio_itself_takes_configuration_tasks_and_annotations(decided: Reviewing) -> None:
-    library = pytest.importorskip("label_studio_sdk.label_interface", reason="label-studio-sdk is not installed")
-    interface = library.LabelInterface(export(decided, format="label-studio-config").text)
-    tasks = json.loads(export(decided, format="label-studio", mode="annotated").content)
-    for task in tasks:
-        annotations = task.pop("annotations", [])
-        assert interface.validate_task(task)
-        assert all(interface.validate_annotation(annotation) for annotation in annotations)
-
-
 def argilla_folder(decided: Reviewing, mode: str = "annotated") -> dict[str, Any]:
     """Files of the folder by name, parsed."""
     content = export(decided, format="argilla", mode=mode).content
@@ -199,9 +189,3 @@ def test_records_of_argilla_come_back_as_decisions(reviewing: Reviewing) -> None
     assert reviewing.decisions() == {0: "keep", 1: "remove", 2: "relabel"}
     broken = hand_back(reviewing, json.dumps([{"fields": {}, "responses": {"label": [{"value": "x"}]}}]))
     assert_problem(broken, 422, "unreadable_file")
-
-
-def test_argilla_itself_reads_the_records(decided: Reviewing) -> None:
-    argilla = pytest.importorskip("argilla", reason="argilla is not installed")
-    made = [argilla.Record.from_dict(record) for record in argilla_folder(decided)["records.json"]]
-    assert made[3].suggestions["label"].value == "access"

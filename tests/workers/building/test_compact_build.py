@@ -21,7 +21,7 @@ from workers.building.plan import shard_size
 from workers.building.shard import collect_shard
 from workers.loading.checkpoint import load_checkpoint
 from workers.loading.options import LoadOptions
-from workers.runtime.basis_sample import ENCODER, shard_moments
+from workers.runtime.basis_sample import ENCODER, SAMPLE, Sample, shard_moments
 from workers.runtime.progress import JobProgress
 from workers.runtime.state import Runtime
 
@@ -176,3 +176,20 @@ def test_rows_of_the_sample_do_not_count_as_done_at_once(
     assert len(reports.told) > 1
     assert reports.told[0] < of_shard / 2  # 1,184 of the 1,400 rows were sampled
     assert reports.told[-1] == of_shard
+
+
+def test_codes_of_the_sample_are_kept_once(worker: Runtime, checkpoint: Checkpoint, finished: Any) -> None:
+    dataset = add_dataset(worker.store, worker.files, make_ticket_rows(60), "classification")
+    submitted = submit_index(worker.store, checkpoint, dataset, storage="compact", rank=4)
+    assert finished(worker.store, submitted.job_id).state == "succeeded"
+    index = worker.store.indexes.require(submitted.id)
+    data = worker.store.index_data
+    fitted, kept = data.require_parts(index.build, ENCODER), data.require_parts(index.build, SAMPLE)
+    assert len(fitted["sample_codes"]) + len(kept["codes"]) == len(kept["rows"]) == 60
+    encoder, sample = worker.encoders.get(data, index)
+    assert len(sample.projected.codes) == 60
+    assert np.array_equal(sample.projected.codes[: len(fitted["sample_codes"])], encoder.sample.codes)
+    # What earlier versions and grown indexes hold: all codes of all rows.
+    same = Sample.from_arrays(sample.to_arrays(), encoder.sample)
+    assert np.array_equal(same.projected.codes, sample.projected.codes)
+    assert np.array_equal(same.projected.squared_norms, sample.projected.squared_norms)

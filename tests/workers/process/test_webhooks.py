@@ -1,13 +1,15 @@
 """Webhooks are told what happened, by messages that can be verified, until they take them."""
 
+import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.processes.apart import call_apart, run_apart
+from support.processes.apart import run_apart
 from support.processes.receiver import Receiver, receiving
 from support.service import running_worker
 
@@ -19,8 +21,9 @@ from influence.store.data.told import make_event
 from influence.store.data.webhooks import MAX_AGE_SECONDS, MAX_WAITING, PAUSES_SECONDS, SHOWN_DELIVERIES
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
+from workers.process.webhooks import telling
 from workers.process.webhooks.sending import NotTaken, send_event
-from workers.process.webhooks.telling import put_out_events, tell_next
+from workers.process.webhooks.telling import AT_ONCE, begin_telling, put_out_events
 
 SECRET = "whsec_" + "c2VjcmV0" * 6
 
@@ -49,7 +52,18 @@ def end_job(store: Store, job_id: str = "job_1", end: str = "cancel", space: str
 
 def tell(store: Store, *, allow_private: bool = True) -> int:
     put_out_events(store)
-    return call_apart(tell_next, store, allow_private=allow_private)
+    return tell_next(store, allow_private=allow_private)
+
+
+def tell_next(store: Store, *, allow_private: bool) -> int:
+    """Send the next message of each webhook whose turn it is; answers how many, once they were answered."""
+
+    async def tell_them() -> int:
+        begun = await begin_telling(store, AT_ONCE, allow_private=allow_private)
+        await asyncio.gather(*begun)
+        return len(begun)
+
+    return run_apart(tell_them())
 
 
 def make_due(store: Store, hook_id: str = "hook_1") -> None:
@@ -185,7 +199,7 @@ def test_whoever_dies_with_a_message_in_hand_leaves_it_to_be_sent_again(store: S
     (held,) = store.webhook_data.take_turns(5, 60)
     assert store.webhook_data.take_turns(5, 60) == []  # one address is told one thing at a time
     make_due(store)  # a minute later
-    assert call_apart(tell_next, store, allow_private=True) == 1
+    assert tell_next(store, allow_private=True) == 1
     assert receiver.headers[0]["webhook-id"] == held.event.id
 
 
@@ -324,7 +338,7 @@ def test_what_was_garbled_holds_nobody_else_up(store: Store, receiver: Receiver,
         state.hset(keys.webhook_state("hook_1"), what, b"\xff")
     elif what == "turn":
         state.zadd(keys.webhook_turns(), {b"\xff x": 0})
-    call_apart(tell_next, store, allow_private=True)
+    tell_next(store, allow_private=True)
     assert store.webhook_data.deliveries("hook_2")[0].delivered
     assert what != "failures" or store.webhook_data.deliveries("hook_1")[0].delivered
     assert store.webhook_data.events(10) == []
@@ -338,3 +352,25 @@ def test_a_worker_tells_webhooks_beside_its_work(
         end_job(store)
         wait_until(lambda: store.webhook_data.deliveries("hook_1"), "the webhook was told")
     assert receiver.verified(SECRET)[0]["data"]["job_id"] == "job_1"
+
+
+def test_whoever_does_not_answer_keeps_no_other_waiting(
+    server: EmbeddedServer,
+    store: Store,
+    tmp_path: Path,
+    receiver: Receiver,
+    wait_until: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(telling, "send_event", partial(send_event, timeout_seconds=3600.0))
+    with (
+        running_worker(server.url, tmp_path, webhook_private_addresses=True),
+        socket.create_server(("127.0.0.1", 0)) as silent,
+    ):
+        add(store, f"http://127.0.0.1:{silent.getsockname()[1]}/", "hook_2")
+        add(store, receiver.url)
+        for told in (1, 2, 3):
+            end_job(store, f"job_{told}")
+            wait_until(lambda told=told: len(receiver.bodies) == told, f"message {told} came")
+        assert store.webhook_data.deliveries("hook_2") == (), "its first message is still being sent"
+    assert not store.webhook_data.deliveries("hook_2")[0].delivered

@@ -1,7 +1,6 @@
 """The loop that tells webhooks: events become messages, messages are sent until they are taken or given up."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -19,21 +18,40 @@ log = structlog.get_logger()
 
 #: How long whoever takes a turn holds it; longer than an attempt can last, with a resolver that hangs.
 HOLD_SECONDS = 120.0
-#: Webhooks that are told at once: one that is slow does not keep the others waiting.
-_AT_ONCE = 16
+#: Webhooks that are told at once; one that is slow keeps no other waiting until all places are taken.
+AT_ONCE = 64
 _EVENTS = 100
 
 
 def tell_webhooks(runtime: Runtime, pause_seconds: float) -> None:
-    """Tell until the process ends."""
+    """Tell until the process ends, and what is being sent has been answered."""
+    asyncio.run(_tell_until_stopped(runtime, pause_seconds))
+
+
+async def _tell_until_stopped(runtime: Runtime, pause_seconds: float) -> None:
     allow = runtime.settings.webhook_private_addresses
+    telling: set[asyncio.Task[None]] = set()
     while not runtime.stopping.is_set():
+        moved = 0
         try:
-            if put_out_events(runtime.store) + tell_next(runtime.store, allow_private=allow):
-                continue
+            moved = await asyncio.to_thread(put_out_events, runtime.store)
+            begun = await begin_telling(runtime.store, AT_ONCE - len(telling), allow_private=allow)
+            moved += len(begun)
+            telling |= begun
         except (StoreError, DatainfError) as error:
             log.warning("webhooks are held up", error=str(error))
-        runtime.stopping.wait(pause_seconds)
+        if not moved:
+            await _pause(runtime, telling, pause_seconds)
+        telling = {task for task in telling if not task.done()}
+    await asyncio.gather(*telling)
+
+
+async def _pause(runtime: Runtime, telling: set[asyncio.Task[None]], seconds: float) -> None:
+    """Until anything that is being sent was answered, the process ends, or so long."""
+    if telling:
+        await asyncio.wait(telling, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    else:
+        await asyncio.to_thread(runtime.stopping.wait, seconds)
 
 
 def put_out_events(store: Store) -> int:
@@ -65,25 +83,23 @@ def _hears(webhook: Webhook, event: Event) -> bool:
     return webhook.namespace == event.namespace and event.type in webhook.events
 
 
-def tell_next(store: Store, *, allow_private: bool) -> int:
-    """Send the next message of each webhook whose turn it is; answers how many messages were sent."""
-    turns = store.webhook_data.take_turns(_AT_ONCE, HOLD_SECONDS)
-    if turns:
-        asyncio.run(_tell_all(store, turns, allow_private=allow_private))
-    return len(turns)
-
-
-async def _tell_all(store: Store, turns: Sequence[Turn], *, allow_private: bool) -> None:
-    await asyncio.gather(*(_tell(store, turn, allow_private=allow_private) for turn in turns))
+async def begin_telling(store: Store, most: int, *, allow_private: bool) -> set[asyncio.Task[None]]:
+    """Begin to send the next message of each webhook whose turn it is. None of the tasks raises."""
+    turns = await asyncio.to_thread(store.webhook_data.take_turns, most, HOLD_SECONDS) if most else []
+    return {asyncio.create_task(_tell(store, turn, allow_private=allow_private)) for turn in turns}
 
 
 async def _tell(store: Store, turn: Turn, *, allow_private: bool) -> None:
-    webhook = await asyncio.to_thread(store.webhooks.find_whole, turn.webhook_id)
-    if webhook is None:
-        await asyncio.to_thread(store.webhook_data.delete, turn.webhook_id)
-    else:
+    """One attempt. What the store refuses to keep of it is sent again when the turn is no longer held."""
+    try:
+        webhook = await asyncio.to_thread(store.webhooks.find_whole, turn.webhook_id)
+        if webhook is None:
+            await asyncio.to_thread(store.webhook_data.delete, turn.webhook_id)
+            return
         outcome = await _attempt(webhook, turn, allow_private=allow_private)
         await asyncio.to_thread(store.webhook_data.settle, turn, outcome)
+    except (StoreError, DatainfError) as error:
+        log.warning("a webhook is held up", webhook_id=turn.webhook_id, error=str(error))
 
 
 async def _attempt(webhook: Webhook, turn: Turn, *, allow_private: bool) -> Delivery:

@@ -1,0 +1,1 @@
+"""How good `eta_seconds` is: what jobs said of their remaining time, and how long they took."""
