@@ -1,7 +1,7 @@
 """A tokenizer behind a lock, with a limit on tokens."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,12 +160,15 @@ class TextEncoder:
         spans = None if offsets is None else [Span(start, stop) for start, stop in offsets]
         return TokenisedText(list(found["input_ids"]), spans)
 
-    def apply_template(self, messages: Sequence[Mapping[str, Any]], **how: Any) -> Any:
-        """What the tokenizer's chat template makes of a conversation; `how` is the tokenizer's.
+    def apply_template(
+        self, messages: Sequence[Mapping[str, Any]], edit: Callable[[str], str] | None = None, **how: Any
+    ) -> Any:
+        """What the tokenizer's chat template, changed by `edit`, makes of a conversation; `how` is the tokenizer's.
 
         A template that came with an upload is rendered in a process of its own. Raises jinja2.TemplateError.
         """
         template = pin_date(self.tokenizer.get_chat_template(None, how.get("tools")))
+        template = template if edit is None else edit(template)
         if self._templates is not None:
             how = self._render_apart(self._templates, template, messages, how)
         else:

@@ -17,8 +17,9 @@ from influence.contracts.common import LossScope
 from influence.contracts.dataset import CLASSIFICATION, COMPLETION, CONVERSATION, TEXT, RowKind
 from influence.contracts.tasks import CAUSAL_LM
 from workers.rows import Row
-from workers.tasks.chat import ChatRenderer, UnknownMask
-from workers.tasks.conversation import Conversation
+from workers.tasks.chat.conversation import Conversation
+from workers.tasks.chat.renderer import ChatRenderer
+from workers.tasks.chat.writing import UnknownMask
 from workers.tasks.encoding import Span, TextEncoder, TokenisedText
 
 #: What each kind of row can mean; the first is the default.
@@ -102,6 +103,10 @@ class Supervisor:
             question = self._chat.render(asked, ask=True)
             return self._encoder.encode(question, special_tokens=False).ids
         return None
+
+    def says(self, row: Row, answer: str) -> bool:
+        """Whether a conversation's text is its question with the answer behind it. Raises UnknownMask."""
+        return self._chat.says(Conversation.of(row), answer)
 
     def _completion(self, prompt: str, completion: str) -> SupervisedText:
         text = prompt + completion

@@ -88,6 +88,7 @@ def test_plain_text_carries_loss_everywhere() -> None:
         (MARKED, "assistant", "hello|because|"),
         (MARKED, "completion", "because|"),
         (MARKED, "all", "<user>hi|<assistant>hello|<user>why?|<assistant>because|"),
+        (REWRITING, "assistant", "lo|because|"),
         (REWRITING, "all", "<user>hi|<assistant>lo|<user>y?|<assistant>because|"),
     ],
 )
@@ -98,7 +99,6 @@ def test_loss_of_a_conversation_falls_where_its_scope_says(template: str, scope:
 @pytest.mark.parametrize(
     ("template", "scope", "messages"),
     [
-        (REWRITING, None, TALK),
         (SYSTEM_FIRST, None, TALK),
         ("{{ nothing.at.all }}", None, TALK),
         ("{% broken", "all", TALK),

@@ -32,7 +32,7 @@ WELCOME = [{"role": "assistant", "content": "Welcome!"}, *TALK]
 SYSTEM = {"role": "system", "content": "s"}
 
 
-@pytest.mark.parametrize("template", [CHATML, WITH_PREAMBLE, NOT_ALONE])
+@pytest.mark.parametrize("template", [CHATML, WITH_PREAMBLE, NOT_ALONE, WANTS_A_USER])
 @pytest.mark.parametrize("before", [[], [SYSTEM]])
 def test_the_first_turn_may_be_the_assistants(template: str, before: list[Any]) -> None:
     row = {"messages": [*before, *WELCOME], "tools": [{"name": "f"}]}
@@ -50,12 +50,14 @@ def test_a_header_inside_the_text_is_not_taken_for_the_turns_own() -> None:
     assert supervised_text(make_task(), {"messages": [tricky]}) == expected
 
 
-@pytest.mark.parametrize(
-    ("template", "said"), [(WITHOUT_HEADER, "does not show where"), (WANTS_A_USER, "refuses it .no user")]
-)
-def test_a_first_turn_that_cannot_be_found_is_refused(template: str, said: str) -> None:
-    with pytest.raises(RowsUnfit, match=said):
-        make_task(template=template).tokenise([{"id": "r", "messages": WELCOME}])
+def test_a_first_turn_is_found_behind_a_header_that_is_shown_with_its_words_alone() -> None:
+    assert supervised_text(make_task(template=WITHOUT_HEADER), {"messages": WELCOME}) == "Welcome!\nhello\nbecause\n"
+
+
+def test_a_first_turn_that_cannot_be_found_is_refused() -> None:
+    silent = WITHOUT_HEADER + "{% if add_generation_prompt %}{% endif %}"
+    with pytest.raises(RowsUnfit, match="does not show where"):
+        make_task(template=silent).tokenise([{"id": "r", "messages": WELCOME}])
 
 
 #: Ends a whole conversation with EOS (Phi-3).

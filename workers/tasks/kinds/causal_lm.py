@@ -15,8 +15,8 @@ from workers.gradients.losses import TOKEN_LOSSES, supervised_logits, token_cros
 from workers.rows import IGNORED, Batch, EncodedRow, Row
 from workers.tasks.answer_spans import NO_CHARACTERS, narrow_labels, refuse_short, refuse_unknown
 from workers.tasks.base import Materials, Prediction, ReadRow, RenderedRow
-from workers.tasks.chat import UnknownMask
-from workers.tasks.conversation import Conversation
+from workers.tasks.chat.conversation import Conversation
+from workers.tasks.chat.writing import UnknownMask
 from workers.tasks.decoding import MAX_ANSWER_TOKENS, decode_greedily
 from workers.tasks.encoding import Span, TextEncoder
 from workers.tasks.refusals import id_of, refuse_rows
@@ -98,7 +98,18 @@ class CausalLM:
         if kind_of(row) == COMPLETION.name:
             return {**row, "completion": text}
         asked = Conversation.of(row).before_answer().messages
-        return {**row, "messages": [*asked, {"role": "assistant", "content": text}]}
+        answered = {**row, "messages": [*asked, {"role": "assistant", "content": text}]}
+        # One that was given, and not made by the model, has no probability.
+        if prediction.probability is not None and not self._supervisor.says(answered, text):
+            refuse_rows(
+                RowsUnfit,
+                [id_of(row)],
+                "to which the model's own answer is written differently by the chat template: its loss would fall on "
+                "words that the model did not say",
+                hint="Send the answer that you ask about as the last message, with target 'label'; or take a chat "
+                "template that writes the assistant's words as they are.",
+            )
+        return answered
 
     def render(self, row: Row) -> RenderedRow:
         self._check_kinds([row])
@@ -154,8 +165,8 @@ class CausalLM:
                 RowsUnfit,
                 unknown,
                 f"whose supervised tokens cannot be known: {reason}",
-                hint="Send loss 'all', send rows as prompt and completion, or use a base model whose chat template "
-                "marks the assistant's part with {% generation %}.",
+                hint="Send loss 'all', or 'completion' for the last turn alone; send rows as prompt and completion; or "
+                "put a chat_template.jinja beside the adapter that marks the assistant's part with {% generation %}.",
             )
         self._refuse_two_starts(rows, texts)
         return texts

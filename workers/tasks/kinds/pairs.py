@@ -11,7 +11,7 @@ from influence.errors import RowMasked, RowsUnfit
 from workers.batching.collate import collate_rows
 from workers.rows import IGNORED, Batch, EncodedRow, Row
 from workers.tasks.base import Prediction, RenderedRow
-from workers.tasks.chat import UnknownMask
+from workers.tasks.chat.writing import UnknownMask
 from workers.tasks.encoding import TextEncoder
 from workers.tasks.refusals import id_of, refuse_rows
 from workers.tasks.supervision import SupervisedText, Supervisor

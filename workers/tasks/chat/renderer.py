@@ -7,19 +7,12 @@ import jinja2
 
 from influence.contracts.common import LossScope
 from influence.rows.conversations.messages import carries_loss
-from workers.tasks.conversation import Conversation
+from workers.tasks.chat.conversation import Conversation
+from workers.tasks.chat.turns import TurnFinder
+from workers.tasks.chat.writing import UnknownMask, write_text
 from workers.tasks.encoding import Span, TextEncoder, TokenisedText
 
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
-#: Stands for any turn of a user, to see what a template writes before a turn of the assistant.
-_PROBE = {"role": "user", "content": "x"}
-
-#: Stands for an assistant's words, to see what a template writes before them.
-_WORDS = "words-of-the-assistant"
-
-
-class UnknownMask(Exception):
-    """Nobody can tell which tokens of this conversation carried loss. The task turns it into a refusal of rows."""
 
 
 class ChatRenderer:
@@ -29,17 +22,11 @@ class ChatRenderer:
         self._encoder = encoder
         template = str(encoder.tokenizer.chat_template)
         self._marks_generation = _GENERATION.search(template) is not None
-        self._shows_header = "add_generation_prompt" in template
+        self._turns = TurnFinder(encoder)
 
     def render(self, conversation: Conversation, *, ask: bool = False) -> str:
         """The conversation's text; with `ask`, followed by the header of the assistant's next turn."""
-        try:
-            text = self._encoder.apply_template(
-                conversation.messages, **conversation.context, tokenize=False, add_generation_prompt=ask
-            )
-        except (jinja2.TemplateError, AttributeError, TypeError, IndexError, KeyError, ValueError) as error:
-            raise UnknownMask(f"the chat template refuses it ({str(error).strip()[:120]})") from error
-        return str(text)
+        return write_text(self._encoder, conversation, ask=ask)
 
     def encode(self, conversation: Conversation, scope: LossScope) -> tuple[str, TokenisedText, list[bool]]:
         """Text, tokens, and which tokens carry loss. Raises UnknownMask.
@@ -58,7 +45,7 @@ class ChatRenderer:
         if scope == "completion":
             spans = [self._completion(conversation, text)]
         else:
-            spans = [self._turn(conversation, place, text) for place in _with_loss(conversation)]
+            spans = [self._turns.find(conversation, place, text) for place in _with_loss(conversation)]
         return text, tokens, self._without_muted(conversation, text, tokens, _inside(tokens, spans))
 
     def _marked(self, conversation: Conversation, text: str, tokens: TokenisedText) -> list[bool]:
@@ -87,7 +74,7 @@ class ChatRenderer:
         muted = sorted(set(conversation.turns()) - set(_with_loss(conversation)))
         if not muted:
             return marks
-        silent = _inside(tokens, [self._turn(conversation, place, text) for place in muted])
+        silent = _inside(tokens, [self._turns.find(conversation, place, text) for place in muted])
         return [mark and not quiet for mark, quiet in zip(marks, silent, strict=True)]
 
     def _completion(self, conversation: Conversation, text: str) -> Span:
@@ -95,18 +82,28 @@ class ChatRenderer:
             last = len(conversation.messages) - 1
             if conversation.messages[last]["role"] != "assistant":
                 raise UnknownMask("its last message is not the assistant's")
-            return self._turn(conversation, last, text)
+            return self._turns.find(conversation, last, text)
         before = self.render(conversation.before_answer(), ask=True)
         if not text.startswith(before):
             raise UnknownMask("the chat template rewrites the prompt, so that the completion's part is not certain")
-        return self._behind_header(conversation, conversation.completion_from, text, Span(len(before), len(text)))
+        return self._turns.behind_header(conversation, conversation.completion_from, text, Span(len(before), len(text)))
+
+    def says(self, conversation: Conversation, answer: str) -> bool:
+        """Whether the text is the question with the answer behind it, but for space around that. Raises UnknownMask.
+
+        Templates that show no header when they are asked for an answer write one before it, and are believed.
+        """
+        question, text = self.render(conversation.before_answer(), ask=True), self.render(conversation)
+        return not self._turns.shows_header or (
+            text.startswith(question) and text[len(question) :].lstrip().startswith(answer.strip())
+        )
 
     def find_answer(self, conversation: Conversation, text: str) -> Span:
         """Characters of the last assistant turn's words in the conversation's text. Raises UnknownMask."""
         turns = conversation.turns()
         if not turns:
             raise UnknownMask("no turn is the assistant's")
-        turn, words = self._turn(conversation, turns[-1], text), str(conversation.messages[turns[-1]]["content"])
+        turn, words = self._turns.find(conversation, turns[-1], text), str(conversation.messages[turns[-1]]["content"])
         # Many templates trim what they write.
         trimmed = words.strip()
         start = text.find(trimmed, turn.start, turn.stop)
@@ -115,58 +112,6 @@ class ChatRenderer:
             raise UnknownMask("the chat template changes the words of the assistant's turn")
         start -= words.find(trimmed)
         return Span(start, start + len(words))
-
-    def _turn(self, conversation: Conversation, place: int, text: str) -> Span:
-        """Characters of one assistant turn: what the template adds when the turn is appended to what came before.
-
-        Holds only if a template never changes what it wrote before; that is checked, not believed.
-        """
-        is_last = place + 1 == len(conversation.messages)
-        after = text if is_last else self._after(conversation, place, text)
-        before = self._before(conversation, place, after)
-        if not (text.startswith(after) and after.startswith(before)):
-            raise UnknownMask("the chat template rewrites earlier turns, so that the assistant's part is not certain")
-        return self._behind_header(conversation, place, text, Span(len(before), len(after)))
-
-    def _after(self, conversation: Conversation, place: int, text: str) -> str:
-        """The text up to the end of a turn that others follow. Some templates end a whole conversation with EOS."""
-        found = self.render(conversation.until(place + 1))
-        return found if text.startswith(found) else found.removesuffix(self._encoder.tokenizer.eos_token or "")
-
-    def _behind_header(self, conversation: Conversation, place: int, text: str, turn: Span) -> Span:
-        """The turn without the header that a template writes before it and does not show when it is asked to.
-
-        Where the template shows one it is the turn as it is, and also where nothing stands before its words.
-        """
-        message = conversation.messages[place]
-        if self._shows_header or message.get("content") is None:
-            return turn
-        probe = self.render(conversation.until(place, {**message, "content": _WORDS}))
-        start = probe.find(_WORDS)
-        if start < turn.start or probe[:start] != text[:start]:
-            raise UnknownMask("the chat template does not show where the assistant's turn begins")
-        return Span(start, turn.stop) if probe[turn.start : start].strip() else turn
-
-    def _before(self, conversation: Conversation, place: int, after: str) -> str:
-        """The text up to the end of a turn's header; `after` is the text up to the end of the turn."""
-        if place > 0:
-            try:
-                return self.render(conversation.until(place), ask=True)
-            except UnknownMask:
-                # Some templates want a turn of the user before any other; what they write before one can be seen.
-                return self._before_first(conversation, place, after)
-        return self._before_first(conversation, place, after)
-
-    def _before_first(self, conversation: Conversation, place: int, after: str) -> str:
-        """The same where the template renders nothing that ends here: its header, after what any turn would have had
-        before it."""
-        probe = conversation.until(place, _PROBE)
-        other = self.render(probe)
-        header = self.render(probe, ask=True).removeprefix(other)
-        start = after.find(header)
-        if not header or start < 0 or not other.startswith(after[:start]):
-            raise UnknownMask("the chat template does not show where the assistant's first turn begins")
-        return after[: start + len(header)]
 
 
 def _with_loss(conversation: Conversation) -> Sequence[int]:
