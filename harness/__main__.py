@@ -1,5 +1,5 @@
-"""`python -m harness chaos|fuzz|lives|load|soak`: prints its seed, which makes the same run again, and exits with 1
-for a promise that was broken."""
+"""`python -m harness chaos|failpoints|fuzz|lives|load|soak`: prints its seed, which makes the same run again, and exits
+with 1 for a promise that was broken."""
 
 import argparse
 import logging
@@ -13,7 +13,7 @@ import structlog
 
 
 def chaos(options: argparse.Namespace, folder: Path) -> list[str]:
-    from harness.chaos import run_chaos
+    from harness.chaos import Pauses, run_chaos
     from harness.records import run_records
 
     done, wrong = run_chaos(
@@ -22,12 +22,20 @@ def chaos(options: argparse.Namespace, folder: Path) -> list[str]:
         builds=options.builds,
         faults=options.faults,
         rows=options.rows,
-        stop_seconds=options.stop_seconds,
+        pauses=Pauses(options.stop_seconds, options.away_seconds, options.hang_seconds),
         variant=options.variant,
     )
     garbled, more = run_records(folder / "records", seed=options.seed, trials=options.records)
     print(f"faults: {dict(done)}; values garbled: {sum(garbled.values())}")
     return [*wrong, *more]
+
+
+def failpoints(options: argparse.Namespace, folder: Path) -> list[str]:
+    from harness.failpoints import run_failpoints
+
+    deaths, wrong = run_failpoints(folder, seed=options.seed, times=options.times, rows=options.rows)
+    print(f"deaths: {dict(deaths)}")
+    return wrong
 
 
 def fuzz(options: argparse.Namespace, folder: Path) -> list[str]:
@@ -76,6 +84,7 @@ def soak(options: argparse.Namespace, folder: Path) -> list[str]:
 
 RUNS: dict[str, Callable[[argparse.Namespace, Path], list[str]]] = {
     "chaos": chaos,
+    "failpoints": failpoints,
     "fuzz": fuzz,
     "lives": lives,
     "load": load,
@@ -91,6 +100,9 @@ def main() -> int:
     parser.add_argument("--builds", type=int, default=100, help="chaos: builds")
     parser.add_argument("--faults", type=int, default=6, help="chaos: faults a build meets at most")
     parser.add_argument("--stop-seconds", type=float, default=50.0, help="chaos: how long a stopped worker stays so")
+    parser.add_argument("--away-seconds", type=float, default=30.0, help="chaos: how long a Redis is away")
+    parser.add_argument("--hang-seconds", type=float, default=60.0, help="chaos: how long a Redis hangs")
+    parser.add_argument("--times", type=int, default=10, help="failpoints: deaths at each side of each place")
     parser.add_argument("--variant", default="", help="chaos: a worker that is broken on purpose, see broken.py")
     parser.add_argument("--records", type=int, default=400, help="chaos: stored values that are garbled, one at a time")
     parser.add_argument("--requests", type=int, default=100_000, help="fuzz: requests")

@@ -5,10 +5,12 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from harness import dying
 from influence.store.data.indexes import IndexData
 from workers.building import shard as building
 from workers.process import worker
@@ -43,5 +45,9 @@ VARIANTS: dict[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__":
-    VARIANTS[sys.argv.pop(1)]()
+    variant = sys.argv.pop(1)
+    if variant.startswith(dying.VARIANT):
+        dying.install(Path(variant.removeprefix(dying.VARIANT)))
+    else:
+        VARIANTS[variant]()
     worker.main()

@@ -9,14 +9,26 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.checker import count_rows, read_scores
 from harness.house import FINAL, House, opened
+from harness.troubles import fill_disk, fill_memory
 
 _PAUSE_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Pauses:
+    """How long what is stopped, away, hanging or full stays so."""
+
+    stopped_seconds: float = 50.0
+    away_seconds: float = 30.0
+    hanging_seconds: float = 60.0
+    full_seconds: float = 10.0
 
 
 @dataclass
@@ -26,7 +38,7 @@ class Chaos:
     house: House
     dice: random.Random
     rows: int
-    stop_seconds: float
+    pauses: Pauses
     done: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
@@ -37,11 +49,15 @@ class Chaos:
             "end-worker": lambda now: self._signal(now, self._worker(), signal.SIGTERM),
             "kill-api": lambda now: self._signal(now, "api", signal.SIGKILL),
             "kill-redis": lambda now: self._signal(now, "redis", signal.SIGKILL),
-            "stop-worker": self._stop,
+            "stop-worker": lambda now: self._pause(now, self._worker(), self.pauses.stopped_seconds),
+            "hang-redis": lambda now: self._pause(now, "redis", self.pauses.hanging_seconds),
+            "redis-away": self._take_away,
+            "fill-redis": lambda now: self._trouble(now, fill_memory),
+            "fill-redis-disk": lambda now: self._trouble(now, fill_disk),
             "cancel": lambda now: self._again(now, f"/v1/jobs/{now['job_id']}"),
             "delete": lambda now: self._again(now, f"/v1/indexes/{now['id']}"),
         }
-        name = self.dice.choices(list(faults), weights=[8, 4, 2, 1, 1, 2, 2])[0]
+        name = self.dice.choices(list(faults), weights=[8, 4, 2, 1, 1, 1, 1, 1, 1, 2, 2])[0]
         self.done[name] += 1
         return faults[name](index)
 
@@ -54,11 +70,23 @@ class Chaos:
         self.house.start()
         return index
 
-    def _stop(self, index: dict[str, Any]) -> dict[str, Any]:
-        name = self._worker()
+    def _pause(self, index: dict[str, Any], name: str, seconds: float) -> dict[str, Any]:
         self.house.kill(name, signal.SIGSTOP)
-        time.sleep(self.stop_seconds)
+        time.sleep(seconds)
         self.house.kill(name, signal.SIGCONT)
+        return index
+
+    def _take_away(self, index: dict[str, Any]) -> dict[str, Any]:
+        self.house.kill("redis", signal.SIGKILL)
+        time.sleep(self.pauses.away_seconds)
+        self.house.start()
+        return index
+
+    def _trouble(
+        self, index: dict[str, Any], troubled: Callable[[House, random.Random], AbstractContextManager[None]]
+    ) -> dict[str, Any]:
+        with troubled(self.house, self.dice):
+            time.sleep(self.pauses.full_seconds)
         return index
 
     def _again(self, index: dict[str, Any], deleted: str) -> dict[str, Any]:
@@ -92,25 +120,33 @@ def ask(house: House, request: dict[str, Any]) -> dict[str, Any]:
     return {**answer.json(), "request": request}
 
 
+def undisturbed(
+    house: House, seed: int, rows: int, wrong: list[str]
+) -> tuple[list[dict[str, Any]], list[list[list[float]]]]:
+    """(requests of builds on both storages, scores of builds that were left alone); what is wrong there is added."""
+    checkpoint, dataset = house.send(rows, seed)
+    requests = [
+        {"checkpoint_id": checkpoint, "dataset_id": dataset, "storage": storage, "max_length": 64}
+        for storage in ("compact", "full")
+    ]
+    truth = []
+    for request in requests:
+        index = ask(house, request)
+        job = house.wait(index["job_id"])
+        wrong += [] if job["state"] == "succeeded" else [f"undisturbed: {job}"]
+        wrong += count_rows(house.store(), index["id"], rows)
+        truth.append(read_scores(house, index["id"]))
+        house.call("DELETE", f"/v1/indexes/{index['id']}")
+    return requests, truth
+
+
 def run_chaos(
-    folder: Path, *, seed: int, builds: int, faults: int, rows: int, stop_seconds: float, variant: str = ""
+    folder: Path, *, seed: int, builds: int, faults: int, rows: int, pauses: Pauses, variant: str = ""
 ) -> tuple[Counter[str], list[str]]:
     """(faults by name, what was found wrong); each build meets up to `faults` of them."""
     with opened(folder, variant=variant) as house:
-        checkpoint, dataset = house.send(rows, seed)
-        requests = [
-            {"checkpoint_id": checkpoint, "dataset_id": dataset, "storage": storage, "max_length": 64}
-            for storage in ("compact", "full")
-        ]
-        chaos = Chaos(house, random.Random(seed), rows, stop_seconds)
-        truth = []
-        for request in requests:
-            index = ask(house, request)
-            job = house.wait(index["job_id"])
-            chaos.wrong += [] if job["state"] == "succeeded" else [f"undisturbed: {job}"]
-            chaos.wrong += count_rows(house.store(), index["id"], rows)
-            truth.append(read_scores(house, index["id"]))
-            house.call("DELETE", f"/v1/indexes/{index['id']}")
+        chaos = Chaos(house, random.Random(seed), rows, pauses)
+        requests, truth = undisturbed(house, seed, rows, chaos.wrong)
         for number in range(builds):
             chaos.build(requests[number % 2], faults, truth[number % 2])
         return chaos.done, chaos.wrong

@@ -1,5 +1,8 @@
 """The harness tells a whole service from a broken one; a little of its fuzzing runs here, the rest in `make fuzz`."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +41,34 @@ def test_rows_that_are_all_there_once_are_right(store: Store) -> None:
 )
 def test_rows_that_are_lost_double_or_strange_are_found(store: Store, shards: tuple[list[int], ...], told: str) -> None:
     assert told in count_rows(store, keep_rows(store, *shards), ROWS)
+
+
+def test_a_worker_dies_once_on_the_side_of_the_place_that_is_named(tmp_path: Path) -> None:
+    armed, root = tmp_path / "armed", Path(__file__).resolve().parents[2]
+    code = (
+        "import sys; from pathlib import Path; from harness import dying\n"
+        "class Log:\n    def write(self): print('written', flush=True)\n"
+        "dying.wrap(Log, 'write', Path(sys.argv[1]), 'log'); Log().write()"
+    )
+
+    def run(place: str) -> tuple[int, str]:
+        if place:
+            armed.write_text(place)
+        ended = subprocess.run(
+            [sys.executable, "-c", code, str(armed)], cwd=root, capture_output=True, text=True, check=False
+        )
+        return ended.returncode, ended.stdout.strip()
+
+    assert run("before log") == (-signal.SIGKILL, "")
+    assert run("") == (0, "written")
+    assert run("after log") == (-signal.SIGKILL, "written")
+    assert run("after something else") == (0, "written")
+
+
+def test_every_place_is_a_method_of_the_store(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from harness import dying; dying.install(Path(sys.argv[1]))"
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "armed")], cwd=root, check=True)
 
 
 def test_load_tells_who_was_treated_badly() -> None:
