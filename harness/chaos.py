@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.checker import count_rows, read_scores
+from harness.checker import count_rows, read_scores, tell_difference
 from harness.house import FINAL, House, opened
 from harness.troubles import fill_disk, fill_memory
 
@@ -95,7 +95,7 @@ class Chaos:
 
     def build(self, request: dict[str, Any], faults: int, true_scores: list[list[float]]) -> None:
         """Build under so many faults, then check."""
-        index = ask(self.house, request)
+        index, before = ask(self.house, request), self.done.copy()
         for _ in range(faults):
             time.sleep(self.dice.uniform(0, _PAUSE_SECONDS))
             index = self.disturb(index)
@@ -107,8 +107,9 @@ class Chaos:
             self.wrong.append(f"the build {job['id']} {job['state']}: {job.get('error')}")
             return
         self.wrong += count_rows(self.house.store(), index["id"], self.rows)
-        if read_scores(self.house, index["id"]) != true_scores:
-            self.wrong.append(f"the scores of {index['id']} are not those of an undisturbed build")
+        if told := tell_difference(read_scores(self.house, index["id"]), true_scores):
+            met = dict(self.done - before)
+            self.wrong.append(f"the scores of {index['id']} ({request['storage']}, after {met}) {told}")
         self.house.call("DELETE", f"/v1/indexes/{index['id']}")
 
 

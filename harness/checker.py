@@ -43,3 +43,17 @@ def read_scores(house: House, index_id: str) -> list[list[float]]:
         return []
     found = house.call("GET", f"/v1/queries/{asked['id']}/scores").json()
     return [list(map(float, scores)) for scores in found["influence"]]
+
+
+def tell_difference(scores: list[list[float]], true_scores: list[list[float]]) -> str:
+    """How scores (test points, rows) differ from those of an undisturbed build; nothing where they are the same."""
+    if scores == true_scores:
+        return ""
+    found, truth = np.asarray(scores), np.asarray(true_scores)
+    if found.shape != truth.shape:
+        return f"are of shape {found.shape}, not {truth.shape}"
+    off = np.abs(found - truth)
+    return (
+        f"are not those of an undisturbed build: {int((off > 0).sum())} of {off.size} differ, by up to "
+        f"{float(off.max() / np.abs(truth).max()):.1e} of the largest"
+    )

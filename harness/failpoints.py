@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from harness.chaos import ask, undisturbed
-from harness.checker import count_rows, read_scores
+from harness.checker import count_rows, read_scores, tell_difference
 from harness.dying import PLACES, SIDES, VARIANT
 from harness.house import opened
 
@@ -28,8 +28,8 @@ def run_failpoints(folder: Path, *, seed: int, times: int, rows: int) -> tuple[C
                     wrong.append(f"{place}: the build {job['state']}: {job.get('error')}")
                     continue
                 wrong += [f"{place}: {line}" for line in count_rows(house.store(), index["id"], rows)]
-                if read_scores(house, index["id"]) != truth[at]:
-                    wrong.append(f"{place}: the scores are not those of an undisturbed build")
+                if told := tell_difference(read_scores(house, index["id"]), truth[at]):
+                    wrong.append(f"{place}: the scores {told}")
                 house.call("DELETE", f"/v1/indexes/{index['id']}")
             if times and not deaths[place]:
                 wrong.append(f"{place}: no worker ever came there")

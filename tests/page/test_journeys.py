@@ -74,6 +74,32 @@ def test_two_reviewers_at_once_keep_both_their_words(page: Page, story: Story) -
     assert (kept["action"], kept["by"]) == ("remove", "bob")
 
 
+def test_rows_are_searched_by_their_words(page: Page, story: Story) -> None:
+    open_view(page, f"/ui/reviews/{story.begin_review()}")
+    page.keyboard.press("/")
+    page.keyboard.type("password")
+    page.keyboard.press("Enter")
+    found = story.service.get(f"/v1/audits/{story.audit_id}/rows?q=password&length=50")["rows"]
+    assert 0 < found < 60
+    expect(page.locator(".review-card")).to_contain_text(f"1 of {found}")
+    expect(page.locator(".queue li")).to_have_count(found)
+    for row in page.locator(".queue li").all_text_contents():
+        assert "password" in row
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    expect(page.locator(".queue li")).to_have_count(found)
+
+
+def test_an_index_shows_what_was_asked_of_it(page: Page, story: Story) -> None:
+    body = {"examples": [{"text": "where is my lost parcel", "label": 0}]}
+    query = story.service.post(f"/v1/indexes/{story.index_id}/queries", json=body)
+    open_view(page, f"/ui/indexes/{story.index_id}")
+    page.get_by_role("link", name="where is my lost parcel").first.press("Enter")
+    page.wait_for_selector("html[data-answered]")
+    assert query["id"] in page.url
+    expect(page.locator(".asked")).to_contain_text("where is my lost parcel")
+
+
 def test_many_rows_are_decided_after_seeing_what_would_change(page: Page, story: Story) -> None:
     review = story.begin_review()
     open_view(page, f"/ui/reviews/{review}")

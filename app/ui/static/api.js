@@ -13,7 +13,7 @@ export class Problem extends Error {
 export const apiKey = () => sessionStorage.getItem(KEY) ?? "";
 export const setApiKey = (key) => (key ? sessionStorage.setItem(KEY, key) : sessionStorage.removeItem(KEY));
 
-/** One call; answers the Response. Throws a Problem for every refusal and for a service that cannot be reached. */
+/** One call. Throws a Problem for a refusal, and where nothing answers. */
 export async function call(path, options = {}) {
   const headers = { ...(apiKey() ? { Authorization: `Bearer ${apiKey()}` } : {}), ...options.headers };
   const response = await fetch(path, { ...options, headers }).catch((error) => {
@@ -71,7 +71,7 @@ export async function list(path, signal) {
 }
 
 /**
- * Watch a job until it is final: by its event stream, by polling where the stream is lost, for as long as it takes.
+ * Watch a job until it is final: by its event stream, or by polling where that is lost.
  * @param {string} jobId
  * @param {(job: object) => void} show called with every state
  * @returns {Promise<object>} the final job

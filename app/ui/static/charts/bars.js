@@ -3,7 +3,7 @@
 import { h } from "../html.js";
 import { arrowed, sideOf } from "../format.js";
 
-/** A bar from the middle: to the right for helpful, to the left for harmful. `most` is the largest size of all. */
+/** A bar from the middle: right for helpful, left for harmful; `most` is the largest size. */
 export function scoreBar(score, most) {
   const share = most > 0 ? Math.min(1, Math.abs(score) / most) : 0;
   return h("span", { class: ["score", sideOf(score)], title: String(score) },

@@ -1,4 +1,4 @@
-/** Pictures of reports: lines, points or bars with intervals, from the same data that the service draws. */
+/** Pictures of reports, from the data that the service draws. */
 
 import { h, tip } from "../html.js";
 import { short } from "../format.js";

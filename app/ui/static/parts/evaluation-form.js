@@ -1,4 +1,4 @@
-/** An evaluation of an index, begun from the page: what it asks, and what it takes, said before it begins. */
+/** An evaluation begun from the page: what it asks and takes, said before. */
 
 import { choice, count, datasetChoice, duration, faint, field, form, go, numberInput, post, replace } from "../kit.js";
 

@@ -13,13 +13,14 @@ export function auditFilters({ audit, names, parameters }, change) {
     select("Sorted by", "sort", SORTS.map((name) => [name, name.replaceAll("_", " ")])),
     select("Order", "order", [["", "largest first"], ["asc", "smallest first"]]),
     labels.length > 1 && [select("Label", "label", labels), select("Model answers", "predicted", labels),
-      h("label", h("input", { type: "checkbox", checked: parameters.disagree === "true", onchange: toggle }), " only where they disagree")]);
+      h("label", h("input", { type: "checkbox", checked: parameters.disagree === "true", onchange: toggle }), " only where they disagree")],
+    h("label", "Words ", h("input", { type: "search", value: parameters.q ?? "", onchange: (event) => change({ q: event.target.value }) })));
 }
 
 /** One page of an audit's rows as the parameters ask for them. */
 export function auditRows({ audit, parameters, signal }, offset, length) {
-  const { sort, order, label, predicted, disagree } = parameters;
-  return get(withQuery(`/v1/audits/${audit.id}/rows`, { sort, order, label, predicted, disagree, offset, length }), signal);
+  const { sort, order, label, predicted, disagree, q } = parameters;
+  return get(withQuery(`/v1/audits/${audit.id}/rows`, { sort, order, label, predicted, disagree, q, offset, length }), signal);
 }
 
 /** The buttons below a page; `turn` goes to an offset. */

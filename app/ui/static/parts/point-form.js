@@ -11,14 +11,14 @@ const TYPED = {
   classification: ["text", "label"], completion: ["prompt", "completion"], text: ["text"],
   image_classification: ["image", "label"], image_caption: ["image", "text"],
 };
-/** Kinds of rows whose answers have parts, and those whose answers are held against another. */
+/** Kinds of rows whose answers have parts, and those held against another. */
 const WITH_PARTS = ["completion", "conversation", "text"];
 const WITH_OTHERS = ["completion", "conversation", "classification", "image_classification"];
 
 /** In a method's place: the service takes one, names it and says why. */
 const AUTO = { name: "auto", title: "Automatic", summary: "What agreed best with retraining, here or in our own tests." };
 
-/** The form of a test point. `start` is the request of a query, to begin from; `ask` takes the new one. */
+/** The form; `start` is a query's request to begin from, `ask` takes the new one. */
 export function pointForm(context, start, ask) {
   const { index, names } = context;
   const kind = context.dataset?.kind;

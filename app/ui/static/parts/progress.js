@@ -25,7 +25,7 @@ export async function watchHere(element, jobId, signal) {
   return watch(jobId, (job) => replace(bar, progressBar(job)), signal);
 }
 
-/** What long work made, once it is over, read again from `path`; null where it failed, which `element` then shows. */
+/** What long work made, once over, read again from `path`; null where it failed, which `element` shows. */
 export async function settle(record, path, element, signal) {
   let made = record;
   if (!isFinal(made)) {
@@ -37,7 +37,7 @@ export async function settle(record, path, element, signal) {
   return null;
 }
 
-/** A view of long work: its head at once; answers the record when it is over, or null, and where the rest is shown. */
+/** A view of long work: its head at once; answers the record once over, or null, and where the rest is shown. */
 export async function workView(screen, path, signal, head) {
   const asked = await get(path, signal);
   const body = h("div");

@@ -1,4 +1,4 @@
-/** A part of an answer, chosen by selecting it, with the mouse or with Shift and the arrow keys. */
+/** A part of an answer, chosen with the mouse or with Shift and arrow keys. */
 
 /** What of a row is its answer and has parts; null where it is no text. */
 export function answerOf(row) {

@@ -1,4 +1,4 @@
-/** Tokens of a text, marked the more strongly the more each counts, and the first of them in numbers. */
+/** Tokens of a text, marked by how much each counts. */
 
 import { arrowed, clip, faint, h, short, sideOf, signed } from "../kit.js";
 

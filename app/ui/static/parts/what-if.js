@@ -1,4 +1,4 @@
-/** What if these rows were left out? Answered at once, as a guess that only training again can confirm. */
+/** What if rows were left out? A guess at once, which training again confirms. */
 
 import {
   attempt, button, buttons, choice, count, faint, field, go, h, post, replace, short, sideOf, signed, warnings,

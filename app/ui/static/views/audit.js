@@ -1,4 +1,4 @@
-/** An audit: every row by how odd its label looks, with the model's own answer beside it. */
+/** An audit: every row by how odd its label looks, beside the model's answer. */
 
 import {
   aside, attempt, bindKeys, button, buttons, cell, count, download, fact, facts, faint, go, h, labelName, link, note, number,
@@ -23,7 +23,7 @@ export async function show(screen, { audit: id, query: parameters, signal }) {
   bindKeys({
     next: () => view.hasMore && turn(view, offsetOf(view) + LENGTH),
     previous: () => turn(view, Math.max(0, offsetOf(view) - LENGTH)),
-    search: () => state.querySelector("select")?.focus(),
+    search: () => state.querySelector("[type=search]")?.focus(),
   });
   await fillTable(view, await first);
 }

@@ -1,4 +1,4 @@
-/** Two indexes beside each other: which rows changed, and what that did to answers and audits. */
+/** Two indexes beside each other: rows, answers, audits. */
 
 import {
   cell, clip, count, fact, facts, faint, get, h, labelName, link, number, percent, plainList, replace, rowText, section, short,

@@ -1,4 +1,4 @@
-/** A data set: where it comes from, what looks wrong with it, its rows, and what to do next. */
+/** A data set: where it comes from, its problems, its rows, what to do next. */
 
 import {
   ago, aside, attempt, button, buttons, bytes, cell, count, fact, facts, faint, find, get, go, h, labelName, link, note, post,

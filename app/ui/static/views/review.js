@@ -1,4 +1,4 @@
-/** A review: one row at a time, decided by a key, saved at once, and undone as easily. */
+/** A review: one row at a time, decided by a key, saved at once, undone as easily. */
 
 import {
   aside, attempt, bindKeys, button, buttons, count, download, empty, fact, facts, faint, find, get, go, h, keyOf, labelName,
@@ -36,7 +36,7 @@ function bindings(view) {
   const keys = {
     keep: () => decide("keep"), accept: () => acceptSuggestion(view), remove: () => decide("remove"),
     later: () => decide("later"), undo: () => undoLast(view), next: () => step(view, 1), previous: () => step(view, -1),
-    search: () => document.querySelector(".filters select")?.focus(),
+    search: () => document.querySelector("[type=search]")?.focus(),
   };
   view.names.slice(0, 9).forEach((name, i) => { keys[String(i + 1)] = () => decide("relabel", name); });
   return keys;
@@ -53,7 +53,7 @@ async function load(view) {
   paint(view);
 }
 
-/** Fetch the page of the queue that holds the present position, with its decisions. */
+/** Fetch the page of the queue at the present position, with decisions. */
 async function readQueue(view) {
   const start = Math.floor(view.at / LENGTH) * LENGTH;
   const page = view.audit ? await auditRows(view, start, LENGTH) : await get(`/v1/datasets/${view.review.dataset_id}/rows?offset=${start}&length=${LENGTH}`, view.signal);

@@ -1,4 +1,4 @@
-/** Settings of this browser: the API key and the keys of the keyboard. Sent to this service alone. */
+/** Settings of this browser: API key and keyboard. */
 
 import {
   ACTIONS, apiKey, attempt, button, buttons, changeKey, fact, facts, field, get, h, keyOf, notify, replace, resetKeys,
