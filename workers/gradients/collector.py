@@ -61,6 +61,9 @@ class Collector(Protocol):
     @property
     def blocks(self) -> tuple[Block, ...]: ...
 
+    @property
+    def rounding(self) -> Precision: ...
+
     def collect(self, batch: Batch, *, with_factors: bool = False) -> RowGradients: ...
 
     def split_positions(self, batch: Batch, directions: Directions) -> Tensor: ...
@@ -104,6 +107,11 @@ class GradientCollector:
         self._rounding: Precision = "bfloat16" if _computes_in_16_bits(model) else precision
         self._slow: set[str] = set()
         self._verified = {"alone": False, "together": False}
+
+    @property
+    def rounding(self) -> Precision:
+        """The precision by whose rounding a row's gradient differs with the rows beside it."""
+        return self._rounding
 
     @property
     def blocks(self) -> tuple[Block, ...]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from influence.contracts.common import Reduction
-from influence.contracts.index import Block
+from influence.contracts.index import Block, Precision
 from influence.errors import AdapterMismatch
 from workers.gradients.capture import Factors
 from workers.gradients.collector import GradientCollector, RowGradients, RowLosses
@@ -47,6 +47,11 @@ class JoinedCollector:
             for label in self._labels
             for block in self._own.blocks
         )
+
+    @property
+    def rounding(self) -> Precision:
+        """As `GradientCollector.rounding`."""
+        return self._own.rounding
 
     def collect(self, batch: Batch, *, with_factors: bool = False) -> RowGradients:
         """As `GradientCollector.collect`, at every checkpoint."""

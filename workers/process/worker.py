@@ -43,6 +43,7 @@ from workers.runtime.fair_lock import FairLock
 from workers.runtime.gradient_cache import GradientCache
 from workers.runtime.hot_indexes import HotIndexes
 from workers.runtime.models import Models
+from workers.runtime.sharing.turns import Turns
 from workers.runtime.state import Runtime
 from workers.settings import WorkerSettings
 
@@ -80,6 +81,7 @@ def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> R
         encoders=Encoders(device),
         gradient_cache=GradientCache(settings.gradient_cache_bytes),
         device_lock=device_lock,
+        turns=Turns(settings.query_threads),
     )
 
 
@@ -105,9 +107,10 @@ class WorkerProcess:
         self._pace = pace or Pace()
         self._held: list[HeldMessages] = []
         self._in_hand: list[InHand] = []
+        query_threads = max(runtime.settings.query_threads, runtime.settings.query_batch)
         self._workers = [
             self._make_worker("build", threads=1, poll_ms=self._pace.build_poll_ms),
-            self._make_worker("query", threads=runtime.settings.query_threads, poll_ms=self._pace.query_poll_ms),
+            self._make_worker("query", threads=query_threads, poll_ms=self._pace.query_poll_ms),
         ]
 
     def _make_worker(self, queue: QueueName, *, threads: int, poll_ms: int) -> dramatiq.Worker:

@@ -19,7 +19,7 @@ from workers.queries.read_text import find_token_losses
 from workers.rows import EncodedRow, Row
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_rows
-from workers.runtime.row_stream import stream_rows
+from workers.runtime.sharing.passes import share_rows
 from workers.runtime.state import Runtime
 from workers.tasks.base import Prediction, Writer
 from workers.tasks.encoding import Span
@@ -153,7 +153,7 @@ def collect_gradients(
     """Losses and gradients (m, d) per block of encoded rows. Raises NonFiniteGradients naming rows."""
     losses = torch.empty(len(encoded), dtype=torch.float32)
     gradients: dict[str, Tensor] = {}
-    for positions, batch in stream_rows(runtime, model, encoded):
+    for positions, batch in share_rows(runtime, model, encoded):
         if bad := batch.find_non_finite():
             names = [encoded[positions[row]].row_id for row in bad]
             raise NonFiniteGradients(
