@@ -53,17 +53,18 @@ class JoinedCollector:
         """As `GradientCollector.rounding`."""
         return self._own.rounding
 
-    def collect(self, batch: Batch, *, with_factors: bool = False) -> RowGradients:
-        """As `GradientCollector.collect`, at every checkpoint."""
-        losses, blocks, factors = None, dict[str, Tensor](), dict[str, Factors]()
+    def collect(self, batch: Batch, *, with_factors: bool = False, with_outputs: bool = False) -> RowGradients:
+        """As `GradientCollector.collect`, at every checkpoint; outputs are those of the model as it is."""
+        losses, outputs, blocks, factors = None, None, dict[str, Tensor](), dict[str, Factors]()
         for label in self._labels:
+            is_own = label not in self._others
             with self._at(label):
-                found = self._own.collect(batch, with_factors=with_factors)
-            losses = found.losses if label not in self._others else losses
+                found = self._own.collect(batch, with_factors=with_factors, with_outputs=with_outputs and is_own)
+            losses, outputs = (found.losses, found.outputs) if is_own else (losses, outputs)
             blocks |= {_join(label, name): values for name, values in found.blocks.items()}
             factors |= {_join(label, name): pair for name, pair in found.factors.items()}
         assert losses is not None
-        return RowGradients(losses, blocks, factors)
+        return RowGradients(losses, blocks, factors, outputs)
 
     def split_positions(self, batch: Batch, directions: Directions) -> Tensor:
         """As `GradientCollector.split_positions`, summed over the checkpoints."""

@@ -18,7 +18,7 @@ from workers.loading.checkpoint import load_checkpoint
 from workers.loading.options import LoadOptions
 from workers.rows import EncodedRow
 from workers.runtime.sharing.gathering import Gathering
-from workers.tasks.base import Task
+from workers.tasks.base import OfHead, Task
 
 log = structlog.get_logger()
 
@@ -48,6 +48,11 @@ class HotModel:
     @property
     def model(self) -> torch.nn.Module:
         return self.collector.model
+
+    @property
+    def tells_answers(self) -> bool:
+        """Whether its answers to rows are read from the outputs that their losses are made of."""
+        return self.rounds_alike and isinstance(self.task, OfHead)
 
     @property
     def rounds_alike(self) -> bool:
