@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 
+import structlog
 import torch
 from torch import Tensor
 
@@ -21,6 +22,8 @@ from workers.runtime.models import HotModel
 from workers.runtime.row_stream import stream_forward, stream_rows
 from workers.runtime.sharing.gathering import Gathering, Joins
 from workers.runtime.state import Runtime
+
+log = structlog.get_logger()
 
 #: Shared rows go through in batches of this share of the token budget: rows of a few queries are of all lengths, and
 #: larger batches win less than their padding costs.
@@ -74,11 +77,15 @@ def _make_rule(runtime: Runtime, model: HotModel) -> Joins[Encoded]:
 def _collect(runtime: Runtime, model: HotModel, asked: Sequence[Encoded]) -> list[RowGradients]:
     """Gradients of everybody's rows, with the outputs where answers are read from them; the caller holds the device."""
     rows, collate = [row for part in asked for row in part], model.task.collate
-    whole: dict[str, Tensor] = {}
+    whole, told = dict[str, Tensor](), 0
     for positions, found in stream_gradients(
         model.collector, rows, collate, _options(runtime), with_outputs=model.tells_answers
     ):
         _place(whole, positions, len(rows), {**found.blocks, _LOSSES: found.losses, _OUTPUTS: found.outputs})
+        told += 0 if found.outputs is None else len(positions)
+    if told < len(rows):
+        whole.pop(_OUTPUTS, None)
+    log.debug("rows went through the model", queries=len(asked), rows=len(rows))
     parts = _split(whole, [len(part) for part in asked])
     return [RowGradients(part.pop(_LOSSES), outputs=part.pop(_OUTPUTS, None), blocks=part) for part in parts]
 
