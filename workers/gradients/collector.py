@@ -138,7 +138,8 @@ class GradientCollector:
         """
         refuse_mixed_rows(self.model)
         if not self._unit_copies:
-            with listen(self.model) if with_outputs else nullcontext([]) as heard:
+            listening: AbstractContextManager[list[Tensor]] = listen(self.model) if with_outputs else nullcontext([])
+            with listening as heard:
                 found = self._collect(batch, with_factors=with_factors)
             whole = next((outputs for outputs in heard if len(outputs) == len(batch)), None)
             return replace(found, outputs=whole)

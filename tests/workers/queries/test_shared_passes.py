@@ -81,7 +81,7 @@ def test_rows_that_are_looked_at_closely_share_passes_too(
     store = worker.store
     index = submit_index(store, checkpoint, dataset, storage="compact")
     finished(store, index.job_id)
-    fields = {"examples": POINTS[0], "k": 1, "exact": True}
+    fields: dict[str, Any] = {"examples": POINTS[0], "k": 1, "exact": True}
     alone = answered(store, submit_query(store, index.id, **fields))
     worker.gradient_cache.forget(index.id)
     with held_back(worker, index, 2, wait_until):

@@ -41,10 +41,10 @@ def test_a_query_is_small_by_what_it_holds(rows: int, parameters: int, asked: di
 
 def test_whole_data_sets_and_sums_are_not_small() -> None:
     index = make_index(10, 10)
-    assert not is_small(QueryRequest(rows={"dataset_id": "ds_a"}), [index])  # type: ignore[arg-type]
+    assert not is_small(QueryRequest(rows={"dataset_id": "ds_a"}), [index])
     assert not is_small(QueryRequest(examples=[EXAMPLE]), [index, index])
     chosen = {"dataset_id": "ds_a", "row_indexes": [1, 2]}
-    assert is_small(QueryRequest(rows=chosen), [index])  # type: ignore[arg-type]
+    assert is_small(QueryRequest(rows=chosen), [index])
 
 
 def test_so_many_take_turns_at_once(wait_until: Callable[..., None]) -> None:
