@@ -95,6 +95,9 @@ bench-gradients: $(STAMP) ## Measure per-row gradients on an idle machine (about
 bench-index: $(STAMP) ## Measure the compact index: fidelity, scale, HTTP (ten minutes on an idle machine)
 	$(BIN)/python -m benchmarks.index --shared ../shared --write docs/benchmarks $(ARGS)
 
+bench-queries: $(STAMP) ## Measure queries of many clients, computed together and one by one (ten minutes on an idle machine)
+	$(BIN)/python -m benchmarks.index.queries --shared ../shared --write docs/benchmarks/queries.md $(ARGS)
+
 bench-curation: $(STAMP) ## Measure filters, pages and files of a million rows (three minutes on an idle machine)
 	$(BIN)/python -m benchmarks.curation --write docs/benchmarks/curation.md $(ARGS)
 

@@ -52,7 +52,7 @@ from app.ui import docs
 from app.ui import routes as page
 from influence.checkpoint_files.base_models import BaseModels
 from influence.store.access.api_keys import ApiKeys
-from influence.store.connections import BRISK, PROMPT, connect, connect_async
+from influence.store.connections import BRISK, PROMPT, close_async, connect, connect_async
 from influence.store.data.files import Files, open_files
 from influence.store.data.search.figures import AuditFigures
 from influence.store.data.search.tables import RowTables
@@ -120,7 +120,7 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
         copies = asyncio.create_task(look_after_copies(context))
         yield
         copies.cancel()
-        await context.events.aclose()
+        await close_async(context.events)
         context.probe.close()
 
     app = FastAPI(

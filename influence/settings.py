@@ -17,6 +17,7 @@ OFFLINE = "This service runs offline; it does not download from the Hugging Face
 EXIT_SETTINGS = 2
 #: Object stores that are shared by machines; a folder is what every machine mounts.
 _STORES = ("s3://", "gs://", "az://", "file:///")
+_SERVERS = ("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://")
 _FIELD = re.compile(r'field "(\w+)"')
 
 
@@ -59,6 +60,13 @@ class StorageSettings(BaseSettings):
     traces: bool = Field(
         False, description="Send OpenTelemetry traces to OTEL_EXPORTER_OTLP_ENDPOINT (needs the extra 'otel')."
     )
+
+    @field_validator("redis_url", "cache_url")
+    @classmethod
+    def _is_known_server(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(_SERVERS):
+            raise ValueError(f"the server is named by a URL that begins with {', '.join(_SERVERS)}")
+        return value
 
     @field_validator("files_url")
     @classmethod

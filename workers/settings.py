@@ -19,7 +19,13 @@ class WorkerSettings(StorageSettings):
         256 << 20, ge=0, description="Memory for test gradients that a sum over checkpoints keeps between its passes."
     )
     hot_models: int = Field(2, ge=1, description="Checkpoints kept loaded.")
-    query_threads: int = Field(2, ge=1, description="Queries worked on at once.")
+    query_threads: int = Field(2, ge=1, description="Large queries, audits and the like worked on at once.")
+    query_batch: int = Field(
+        16,
+        ge=1,
+        le=256,
+        description="Small queries worked on at once, which share passes over model and index; 1 computes each alone.",
+    )
     shard_seconds: float = Field(20.0, gt=0, description="How long a shard of a build should take.")
     load_in_bits: int | None = Field(None, description="4 or 8: load base models quantised (needs bitsandbytes).")
     device_map: Literal["", "auto", "balanced", "sequential"] = Field(

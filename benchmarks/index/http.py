@@ -44,28 +44,29 @@ def measure_http(shared: Path, *, rows: int) -> list[HttpLine]:
     """The reference adapter on rows of SST-2, compact index, answers from codes and re-ranked."""
     with TemporaryDirectory() as folder, running_service(Path(folder) / "data", 0) as url:
         with httpx.Client(base_url=url, timeout=_REQUEST_SECONDS) as client:
-            index = _build(client, shared, rows)
+            index = build_index(client, shared, rows)
         questions = [
             {"text": row["text"], "label": row["label"]} for row in read_rows(shared / "data/sst2/validation.jsonl")
         ]
         path = f"{url}/v1/indexes/{index}/queries"
-        _load(path, questions, 1, _WARM_UP, exact=False)
+        ask_all(path, questions, 1, _WARM_UP, exact=False)
         lines = [_measure(path, questions, rows, clients, count, exact=False) for clients, count in LOADS]
-        _load(path, questions, 1, _WARM_UP, exact=True)
+        ask_all(path, questions, 1, _WARM_UP, exact=True)
         return [*lines, _measure(path, questions, rows, 1, LOADS[0][1] // 2, exact=True)]
 
 
-def _build(client: httpx.Client, shared: Path, rows: int) -> str:
+def build_index(client: httpx.Client, shared: Path, rows: int, *, storage: str = "compact") -> str:
+    """The id of an index of the reference adapter on rows of SST-2."""
     adapter = shared / "reference" / "sst2_r8" / "adapter"
     upload = {"adapter": ("adapter.zip", _zip(adapter))}
-    checkpoint = _checked(client.post("/v1/checkpoints", data={"base_model": "minilm-l6"}, files=upload))
+    checkpoint = checked(client.post("/v1/checkpoints", data={"base_model": "minilm-l6"}, files=upload))
     chosen = read_rows(shared / "data/sst2/train.jsonl")[:rows]
     lines = "\n".join(json.dumps({name: row[name] for name in ("id", "text", "label")}) for row in chosen)
-    dataset = _checked(client.post("/v1/datasets", files={"file": ("rows.jsonl", lines.encode())}))
-    asked = {"checkpoint_id": checkpoint["id"], "dataset_id": dataset["id"], "storage": "compact", "max_length": 128}
-    index = _checked(client.post("/v1/indexes", json=asked))
+    dataset = checked(client.post("/v1/datasets", files={"file": ("rows.jsonl", lines.encode())}))
+    asked = {"checkpoint_id": checkpoint["id"], "dataset_id": dataset["id"], "storage": storage, "max_length": 128}
+    index = checked(client.post("/v1/indexes", json=asked))
     deadline = time.monotonic() + _BUILD_SECONDS
-    while (job := _checked(client.get(f"/v1/jobs/{index['job_id']}")))["state"] in ("queued", "running"):
+    while (job := checked(client.get(f"/v1/jobs/{index['job_id']}")))["state"] in ("queued", "running"):
         if time.monotonic() > deadline:
             raise TimeoutError(f"the index is not built after {_BUILD_SECONDS:g} seconds")
         time.sleep(0.5)
@@ -82,7 +83,8 @@ def _zip(folder: Path) -> bytes:
     return packed.getvalue()
 
 
-def _checked(response: httpx.Response) -> Any:
+def checked(response: httpx.Response) -> Any:
+    """The body of an answer that is none of an error."""
     if response.is_error:
         raise RuntimeError(response.text)
     return response.json()
@@ -92,13 +94,13 @@ def _measure(
     path: str, questions: Sequence[dict[str, Any]], rows: int, clients: int, count: int, *, exact: bool
 ) -> HttpLine:
     started = time.perf_counter()
-    times = _load(path, questions, clients, count, exact=exact)
+    times = ask_all(path, questions, clients, count, exact=exact)
     rate = len(times) / (time.perf_counter() - started)
     p50, p99 = np.percentile(times, [50, 99]).tolist()
     return HttpLine(rows, exact, clients, len(times), 1000 * p50, 1000 * p99, rate)
 
 
-def _load(path: str, questions: Sequence[dict[str, Any]], clients: int, count: int, *, exact: bool) -> list[float]:
+def ask_all(path: str, questions: Sequence[dict[str, Any]], clients: int, count: int, *, exact: bool) -> list[float]:
     """Seconds of each of `count` queries from so many clients at once."""
 
     def ask(client_number: int) -> list[float]:
@@ -107,7 +109,7 @@ def _load(path: str, questions: Sequence[dict[str, Any]], clients: int, count: i
             for number in range(client_number, count, clients):
                 asked = {"examples": [questions[number % len(questions)]], "k": 10, "exact": exact}
                 started = time.perf_counter()
-                if "results" not in _checked(client.post(path, json=asked)):
+                if "results" not in checked(client.post(path, json=asked)):
                     raise RuntimeError("no answer within the wait")
                 seen.append(time.perf_counter() - started)
         return seen

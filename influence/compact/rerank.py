@@ -32,6 +32,10 @@ def block_scores(directions: Sequence[Array], gradients: Sequence[Array]) -> Flo
     return np.stack([to_numpy(left @ right.T).astype(np.float64) for left, right in pairs])
 
 
+#: Candidates per direction for each row asked for.
+CANDIDATES_PER_RESULT = 4
+
+
 def choose_candidates(scores: Float64s, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Rows (at most 2 * count, ascending) that any row of `scores` (m, n) has among its `count` highest or lowest."""
     rows = scores.shape[1]

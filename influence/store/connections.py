@@ -1,12 +1,19 @@
-"""Connections to the two Redis roles."""
+"""Connections to the two Redis roles: every client of a server is made here."""
 
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import redis
 import redis.asyncio
+import redis.asyncio.sentinel
+import redis.sentinel
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
+from redis.connection import parse_url
 from redis.retry import Retry
+
+from influence.errors import InvalidRequest
 
 #: What a lost, full or refusing server raises; translated to StoreUnavailable at the process boundaries.
 StoreError = redis.exceptions.RedisError
@@ -21,6 +28,10 @@ AsyncClient = redis.asyncio.Redis
 #: A few megabytes per value: redis-py's default of 64 KiB makes reading them a third slower.
 _READ_BYTES = 1 << 18
 _HEALTH_CHECK_SECONDS = 30
+_SENTINEL_PORT = 26379
+#: How TLS says that no authority we trust vouches for the server.
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+_SENTINEL_HINT = "Write it as redis+sentinel://host:26379,host:26379/name/0 (rediss+sentinel:// with TLS)."
 
 
 @dataclass(frozen=True)
@@ -60,33 +71,114 @@ class Connections:
 
 
 def connect(state_url: str, cache_url: str | None = None, deadlines: Deadlines = PATIENT) -> Connections:
-    """Make clients for the URLs (`redis://`, `rediss://` or `unix://`); nothing is sent yet."""
+    """Make clients for the URLs (see `influence.settings`); nothing is sent yet. Raises InvalidRequest for a URL that
+    cannot be read."""
     state = _client(state_url, deadlines)
     cache = state if cache_url in (None, state_url) else _client(str(cache_url), deadlines)
     return Connections(state, cache, state_url, cache_url)
 
 
 def _client(url: str, deadlines: Deadlines) -> redis.Redis:
-    client: redis.Redis = redis.Redis.from_url(
-        url,
-        socket_connect_timeout=deadlines.connect_seconds,
-        socket_timeout=deadlines.answer_seconds,
-        retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), deadlines.retries),
-        health_check_interval=_HEALTH_CHECK_SECONDS,
-        socket_read_size=_READ_BYTES,
-    )
+    options = {
+        **_timeouts(deadlines),
+        "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), deadlines.retries),
+        "health_check_interval": _HEALTH_CHECK_SECONDS,
+        "socket_read_size": _READ_BYTES,
+    }
+    if (watched := _read_sentinels(url)) is None:
+        plain: redis.Redis = redis.Redis.from_url(url, **options)
+        return plain
+    known = {**_timeouts(deadlines), **watched.secrets}
+    sentinel: Any = redis.sentinel.Sentinel(watched.hosts, sentinel_kwargs=known)  # type: ignore[no-untyped-call]
+    client: redis.Redis = sentinel.master_for(watched.service, **watched.server, **options)
     return client
 
 
 def connect_async(state_url: str, deadlines: Deadlines = PROMPT) -> redis.asyncio.Redis:
     """An asyncio client of the state role, for waiting on events only."""
-    client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
-        state_url,
-        socket_connect_timeout=deadlines.connect_seconds,
-        socket_timeout=deadlines.answer_seconds,
-        retry=AsyncRetry(ExponentialBackoff(cap=1.0, base=0.05), deadlines.retries),
+    retry = AsyncRetry(ExponentialBackoff(cap=1.0, base=0.05), deadlines.retries)
+    options: dict[str, Any] = {**_timeouts(deadlines), "retry": retry}
+    if (watched := _read_sentinels(state_url)) is None:
+        plain: redis.asyncio.Redis = redis.asyncio.Redis.from_url(state_url, **options)
+        return plain
+    known = {**_timeouts(deadlines), **watched.secrets}
+    sentinel: Any = redis.asyncio.sentinel.Sentinel(  # type: ignore[no-untyped-call]
+        watched.hosts, sentinel_kwargs=known
     )
+    client: redis.asyncio.Redis = sentinel.master_for(watched.service, **watched.server, **options)
     return client
+
+
+def _timeouts(deadlines: Deadlines) -> dict[str, Any]:
+    return {"socket_connect_timeout": deadlines.connect_seconds, "socket_timeout": deadlines.answer_seconds}
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A server that sentinels know: theirs, and how they are spoken to; its name, and how it is."""
+
+    hosts: list[tuple[str, int]]
+    secrets: dict[str, Any]
+    service: str
+    server: dict[str, Any]
+
+
+def _read_sentinels(url: str) -> _Watched | None:
+    """`redis+sentinel://user:password@host:port,host:port/name/db?options`, or None for another URL.
+
+    The user is the server's; that of the sentinels is given by `sentinel_username` and `sentinel_password`.
+    """
+    parts = urlsplit(url)
+    scheme, _, kind = parts.scheme.partition("+")
+    if kind != "sentinel":
+        return None
+    user, at, hosts = parts.netloc.rpartition("@")
+    service, _, database = parts.path.strip("/").partition("/")
+    try:
+        single = urlunsplit((scheme, f"{user}{at}host", f"/{database}", parts.query, ""))
+        found: dict[str, Any] = parse_url(single)  # type: ignore[no-untyped-call]
+        ports = [urlsplit(f"//{host}") for host in hosts.split(",")]
+        named = [(str(host.hostname or ""), host.port or _SENTINEL_PORT) for host in ports]
+    except ValueError as error:
+        raise InvalidRequest(f"The URL of the sentinels cannot be read: {error}.", hint=_SENTINEL_HINT) from error
+    if not service or not all(host for host, _ in named):
+        raise InvalidRequest("The URL of the sentinels names no server, or no host.", hint=_SENTINEL_HINT)
+    server = {name: value for name, value in found.items() if name not in ("host", "connection_class")}
+    secrets = {name: server.pop(f"sentinel_{name}", None) for name in ("username", "password")}
+    if scheme == "rediss":
+        server["ssl"] = True
+    encryption = {name: value for name, value in server.items() if name.startswith("ssl")}
+    return _Watched(named, {**secrets, **encryption}, service, server)
+
+
+def check_servers(connections: Connections) -> None:
+    """Raise InvalidRequest where a server is part of a Redis Cluster, or shows a certificate that is not trusted.
+
+    One that does not answer yet, or says nothing of itself, passes.
+    """
+    for client, name in ((connections.state, "DATAINF_REDIS_URL"), (connections.cache, "DATAINF_CACHE_URL")):
+        try:
+            is_node = bool(int(client.info("cluster").get("cluster_enabled", 0)))
+        except StoreError as error:
+            if _UNTRUSTED not in str(error):
+                continue
+            raise InvalidRequest(
+                f"{name} names a server whose certificate is not trusted: {error}.",
+                hint="Name the file of the authority in the URL: rediss://host:6379/0?ssl_ca_certs=/path/ca.pem",
+            ) from error
+        if is_node:
+            raise InvalidRequest(
+                f"{name} names a node of a Redis Cluster, which cannot keep the queue and the records.",
+                hint="Name a single server, or one with replicas by its sentinels (redis+sentinel://).",
+            )
+
+
+async def close_async(client: redis.asyncio.Redis) -> None:
+    """Close an asyncio client's connections, those to sentinels, too."""
+    await client.aclose()
+    watching = getattr(client.connection_pool, "sentinel_manager", None)
+    for sentinel in () if watching is None else watching.sentinels:
+        await sentinel.aclose()
 
 
 def memory_bytes(client: redis.Redis) -> tuple[int, int]:

@@ -46,6 +46,7 @@ def stream_gradients(
     options: BatchOptions,
     *,
     with_factors: bool = False,
+    with_outputs: bool = False,
 ) -> Iterator[tuple[list[int], RowGradients]]:
     """Yield (positions in `encoded`, their gradients) batch by batch, longest rows first.
 
@@ -56,7 +57,7 @@ def stream_gradients(
 
     def collect(batch: Batch, tokens: int) -> RowGradients:
         started = time.perf_counter()
-        found = collector.collect(batch, with_factors=with_factors)
+        found = collector.collect(batch, with_factors=with_factors, with_outputs=with_outputs)
         if options.budget.growing:
             found.losses.sum().item()  # waits for the device
             options.budget.observe(tokens, time.perf_counter() - started)

@@ -13,7 +13,7 @@ whose fast gradient differs (tokens routed out of order, a weight used behind it
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -40,12 +40,14 @@ RowLosses = Callable[[nn.Module, Batch], Tensor]
 class RowGradients:
     """`losses` (B,), and per block the rows' gradients (B, d), flattened like the parameter, float32 or float64.
 
-    `factors`, where asked for: Kronecker factors by block, summed over the rows, of blocks that have any.
+    `factors`, where asked for: Kronecker factors by block, summed over the rows, of blocks that have any. `outputs`
+    (B, ...), where asked for: the logits that the losses were made of; None where the rows were taken one by one.
     """
 
     losses: Tensor
     blocks: dict[str, Tensor]
     factors: Mapping[str, Factors] = field(default_factory=dict)
+    outputs: Tensor | None = None
 
     def find_non_finite(self) -> list[int]:
         """Rows with a NaN or infinite loss or gradient, which poisons every score: one sum per block shows it."""
@@ -61,7 +63,10 @@ class Collector(Protocol):
     @property
     def blocks(self) -> tuple[Block, ...]: ...
 
-    def collect(self, batch: Batch, *, with_factors: bool = False) -> RowGradients: ...
+    @property
+    def rounding(self) -> Precision: ...
+
+    def collect(self, batch: Batch, *, with_factors: bool = False, with_outputs: bool = False) -> RowGradients: ...
 
     def split_positions(self, batch: Batch, directions: Directions) -> Tensor: ...
 
@@ -106,6 +111,11 @@ class GradientCollector:
         self._verified = {"alone": False, "together": False}
 
     @property
+    def rounding(self) -> Precision:
+        """The precision by whose rounding a row's gradient differs with the rows beside it."""
+        return self._rounding
+
+    @property
     def blocks(self) -> tuple[Block, ...]:
         """The trainable tensors in the model's order. Paths are final once a batch of several rows was collected."""
         return tuple(
@@ -118,16 +128,21 @@ class GradientCollector:
             for tensor in self._tensors
         )
 
-    def collect(self, batch: Batch, *, with_factors: bool = False) -> RowGradients:
+    def collect(self, batch: Batch, *, with_factors: bool = False, with_outputs: bool = False) -> RowGradients:
         """Losses and gradients of the batch's rows, in its order, on the device of the losses.
 
-        With factors also the Kronecker factors of weights that only multiply, and take the fast path.
+        With factors also the Kronecker factors of weights that only multiply, and take the fast path. With outputs also
+        the model's logits, of the pass that is made anyway.
 
         Raises UnsupportedModule when a module is in training mode or mixes rows.
         """
         refuse_mixed_rows(self.model)
         if not self._unit_copies:
-            return self._collect(batch, with_factors=with_factors)
+            listening: AbstractContextManager[list[Tensor]] = listen(self.model) if with_outputs else nullcontext([])
+            with listening as heard:
+                found = self._collect(batch, with_factors=with_factors)
+            whole = next((outputs for outputs in heard if len(outputs) == len(batch)), None)
+            return replace(found, outputs=whole)
         copies = (self._collect(batch.take_copy(copy)) for copy in range(batch.copies))
         return RowGradients(*mean_directions((part.losses, part.blocks) for part in copies))
 
@@ -234,6 +249,17 @@ class GradientCollector:
         finally:
             for parameter in frozen:
                 parameter.requires_grad_(True)
+
+
+@contextmanager
+def listen(model: nn.Module) -> Iterator[list[Tensor]]:
+    """The logits of every call of a model, as long as this lasts."""
+    heard: list[Tensor] = []
+    handle = model.register_forward_hook(lambda _model, _inputs, outputs: heard.append(outputs.logits.detach()))
+    try:
+        yield heard
+    finally:
+        handle.remove()
 
 
 def _computes_in_16_bits(model: nn.Module) -> bool:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from influence.contracts.common import Reduction
-from influence.contracts.index import Block
+from influence.contracts.index import Block, Precision
 from influence.errors import AdapterMismatch
 from workers.gradients.capture import Factors
 from workers.gradients.collector import GradientCollector, RowGradients, RowLosses
@@ -48,17 +48,23 @@ class JoinedCollector:
             for block in self._own.blocks
         )
 
-    def collect(self, batch: Batch, *, with_factors: bool = False) -> RowGradients:
-        """As `GradientCollector.collect`, at every checkpoint."""
-        losses, blocks, factors = None, dict[str, Tensor](), dict[str, Factors]()
+    @property
+    def rounding(self) -> Precision:
+        """As `GradientCollector.rounding`."""
+        return self._own.rounding
+
+    def collect(self, batch: Batch, *, with_factors: bool = False, with_outputs: bool = False) -> RowGradients:
+        """As `GradientCollector.collect`, at every checkpoint; outputs are those of the model as it is."""
+        losses, outputs, blocks, factors = None, None, dict[str, Tensor](), dict[str, Factors]()
         for label in self._labels:
+            is_own = label not in self._others
             with self._at(label):
-                found = self._own.collect(batch, with_factors=with_factors)
-            losses = found.losses if label not in self._others else losses
+                found = self._own.collect(batch, with_factors=with_factors, with_outputs=with_outputs and is_own)
+            losses, outputs = (found.losses, found.outputs) if is_own else (losses, outputs)
             blocks |= {_join(label, name): values for name, values in found.blocks.items()}
             factors |= {_join(label, name): pair for name, pair in found.factors.items()}
         assert losses is not None
-        return RowGradients(losses, blocks, factors)
+        return RowGradients(losses, blocks, factors, outputs)
 
     def split_positions(self, batch: Batch, directions: Directions) -> Tensor:
         """As `GradientCollector.split_positions`, summed over the checkpoints."""

@@ -1,6 +1,6 @@
 """A compact index in memory: codes of all rows, and what turns a test gradient into a query vector."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from influence.compact.coded_rows import CodedRows
+from influence.compact.encoder import Projected
 from influence.compact.packing import unpack_moments
 from influence.compact.scan import scan_codes
 from influence.contracts.index import Index
@@ -20,9 +21,10 @@ from influence.process.lru import Lru
 from workers.building.compact_rows import read_compact_rows
 from workers.indexes.kernels import multiply_fastest
 from workers.indexes.repair import read_or_repair
-from workers.indexes.scan_batcher import ScanBatcher
+from workers.indexes.scan_batcher import MAX_VECTORS, ScanBatcher, split_points
 from workers.runtime.basis_sample import MOMENTS
 from workers.runtime.hot_indexes import ReadGradients, Scorer
+from workers.runtime.sharing.gathering import Gathering
 from workers.runtime.state import Runtime
 
 _PREPARED_KEPT = 8
@@ -44,6 +46,7 @@ class CompactIndex:
         default_factory=lambda: Lru(_PREPARED_KEPT, reserve=1, serial=True)
     )
     scan: ScanBatcher = field(init=False)
+    _projections: Gathering[Sequence[torch.Tensor], Projected] = field(default_factory=Gathering)
 
     def __post_init__(self) -> None:
         self.scan = ScanBatcher(partial(scan_codes, self.rows.codes, threads=self.threads, multiply=multiply_fastest))
@@ -72,8 +75,17 @@ class CompactIndex:
 
     def score(self, prepared: CodeState, test: Mapping[str, torch.Tensor]) -> NDArray[np.float32]:
         """Influence (m, n) of all rows on test gradients (m, d_l) per block: one pass over the codes."""
-        tests = self.rows.encoder.project([block.float() for block in test.values()])
+        blocks = [block.float() for block in test.values()]
+        tests = self._projections.ask(blocks, self._project_together, _fit_one_pass)
         return prepared.finish(self.scan(prepared.vectors(tests)))
+
+    def _project_together(self, asked: Sequence[Sequence[torch.Tensor]]) -> list[Projected]:
+        """Codes of each one's test gradients (m, d_l) per block: one pass over the basis."""
+        joined = [torch.cat(parts) for parts in zip(*asked, strict=True)] if len(asked) > 1 else asked[0]
+        found = self.rows.encoder.project(joined)
+        counts = [len(blocks[0]) for blocks in asked]
+        parts = zip(split_points(found.codes, counts), split_points(found.squared_norms, counts), strict=True)
+        return [Projected(codes, norms) for codes, norms in parts]
 
     def block_contributions(
         self,
@@ -108,6 +120,10 @@ class CompactIndex:
         """Scores of consecutive rows, by position, on themselves. Raises MethodNotOffered for a method without."""
         get_method(method, "compact").check_self_influence()
         return self.prepare(method, damping_scale).self_influence(rows).astype(np.float32)
+
+
+def _fit_one_pass(chosen: Sequence[Sequence[torch.Tensor]], other: Sequence[torch.Tensor]) -> bool:
+    return sum(len(blocks[0]) for blocks in (*chosen, other)) <= MAX_VECTORS
 
 
 def load_compact_index(runtime: Runtime, index: Index, report: Callable[[int], None]) -> CompactIndex:

@@ -1,6 +1,6 @@
 """A full index in memory: every gradient, as it was stored."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -19,7 +19,9 @@ from influence.methods.registry import get_method
 from influence.process.lru import Lru
 from workers.building.kronecker import read_factors
 from workers.indexes.repair import read_or_repair
+from workers.indexes.scan_batcher import MAX_VECTORS, split_points
 from workers.runtime.hot_indexes import ReadGradients, Scorer
+from workers.runtime.sharing.gathering import Gathering
 from workers.runtime.state import Runtime
 
 #: Prepared methods kept an index: those and the dampings that people switch between.
@@ -28,10 +30,17 @@ _PREPARED_KEPT = 4
 
 @dataclass(frozen=True)
 class PreparedMethod:
-    """A method and what it prepared from an index at one damping."""
+    """A method and what it prepared from an index at one damping, and the passes over its gradients."""
 
     method: Method[Any]
     state: Any
+    passes: Gathering[Mapping[str, torch.Tensor], NDArray[np.float32]] = field(default_factory=Gathering)
+
+    def score_together(self, tests: Sequence[Mapping[str, torch.Tensor]]) -> list[NDArray[np.float32]]:
+        """Influence (m, n) on each one's test gradients (m, d) per block, in one pass over the rows'."""
+        joined = tests[0] if len(tests) == 1 else {name: torch.cat([test[name] for test in tests]) for name in tests[0]}
+        influence = on_host(cast(self.method.apply(self.state, joined).influence, "float32"))
+        return split_points(influence, [_count(test) for test in tests])
 
 
 @dataclass
@@ -71,8 +80,7 @@ class FullIndex:
 
     def score(self, prepared: PreparedMethod, test: Mapping[str, torch.Tensor]) -> NDArray[np.float32]:
         """Influence (m, n) of all rows on test gradients (m, d) a block."""
-        influence = prepared.method.apply(prepared.state, test).influence
-        return on_host(cast(influence, "float32"))
+        return prepared.passes.ask(test, prepared.score_together, _fit_one_pass)
 
     def block_contributions(
         self,
@@ -101,6 +109,14 @@ class FullIndex:
         prepared = self.prepare(method, damping_scale)
         influence = prepared.method.self_influence(prepared.state, rows)
         return on_host(cast(influence, "float32"))
+
+
+def _fit_one_pass(chosen: Sequence[Mapping[str, torch.Tensor]], other: Mapping[str, torch.Tensor]) -> bool:
+    return sum(map(_count, (*chosen, other))) <= MAX_VECTORS
+
+
+def _count(test: Mapping[str, torch.Tensor]) -> int:
+    return len(next(iter(test.values())))
 
 
 def load_full_index(runtime: Runtime, index: Index, report: Callable[[int], None]) -> FullIndex:

@@ -3,12 +3,12 @@
 Who shares a pass changes no score of int8 codes, whose products are whole numbers; of others the last digits.
 """
 
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from workers.runtime.sharing.gathering import Gathering
 
 Floats = NDArray[np.float32]
 
@@ -16,49 +16,31 @@ Floats = NDArray[np.float32]
 MAX_VECTORS = 64
 
 
-@dataclass(eq=False)
-class _Request:
-    vectors: Floats
-    scores: Floats | None = None
-
-
 class ScanBatcher:
-    """One pass at a time; whoever gets the turn answers all who wait for it.
-
-    `scan` maps query vectors (m, P) to scores (m, n).
-    """
+    """One pass at a time, for all who wait for it. `scan` maps query vectors (m, P) to scores (m, n)."""
 
     def __init__(self, scan: Callable[[Floats], Floats]) -> None:
         self._scan = scan
-        self._mutex = threading.Lock()
-        self._turn = threading.Lock()
-        self._waiting: list[_Request] = []
+        self._passes: Gathering[Floats, Floats] = Gathering()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for the next pass."""
+        return self._passes.waiting
 
     def __call__(self, vectors: Floats) -> Floats:
-        """Scores (m, n) of query vectors (m, P). A pass that fails, fails for him who ran it; others run their own."""
-        request = _Request(vectors)
-        with self._mutex:
-            self._waiting.append(request)
-        with self._turn:
-            if request.scores is None:
-                self._answer(self._take(request))
-        assert request.scores is not None
-        return request.scores
+        """Scores (m, n) of query vectors (m, P)."""
+        return self._passes.ask(vectors, self._scan_together, fit_one_pass)
 
-    def _take(self, first: _Request) -> list[_Request]:
-        """This request and as many of the waiting as a pass holds."""
-        with self._mutex:
-            batch, size = [first], len(first.vectors)
-            for request in self._waiting:
-                if request is not first and size + len(request.vectors) <= MAX_VECTORS:
-                    batch.append(request)
-                    size += len(request.vectors)
-            self._waiting = [request for request in self._waiting if request not in batch]
-            return batch
+    def _scan_together(self, asked: Sequence[Floats]) -> list[Floats]:
+        return split_points(self._scan(np.concatenate(asked)), [len(vectors) for vectors in asked])
 
-    def _answer(self, batch: list[_Request]) -> None:
-        scores = self._scan(np.concatenate([request.vectors for request in batch]))
-        start = 0
-        for request in batch:
-            request.scores = scores[start : start + len(request.vectors)]
-            start += len(request.vectors)
+
+def fit_one_pass(chosen: Sequence[Floats], other: Floats) -> bool:
+    """Whether a pass holds these vectors and others."""
+    return sum(map(len, chosen)) + len(other) <= MAX_VECTORS
+
+
+def split_points(scores: Floats, counts: Sequence[int]) -> list[Floats]:
+    """Scores (m, n) as those of consecutive points, so many at a time."""
+    return np.split(scores, np.cumsum(counts[:-1]))

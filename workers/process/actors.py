@@ -39,7 +39,7 @@ from workers.evaluating.sweep import sweep_dampings
 from workers.queries.answer import answer_query
 from workers.queries.groups import group_rows
 from workers.queries.preview import preview_rows
-from workers.runtime.interrupts import ShutdownRequested, is_wanted
+from workers.runtime.interrupts import ShutdownRequested, check_wanted, is_wanted
 from workers.runtime.state import Runtime
 
 log = structlog.get_logger()
@@ -61,10 +61,10 @@ def make_steps(kinds: Mapping[str, EvaluationKind]) -> dict[str, Step]:
         "evaluate_piece": _for_its_kind(kinds, evaluate_piece),
         "finish_evaluation": _for_its_kind(kinds, finish_evaluation),
         "answer_query": _answer,
-        "preview_rows": preview_rows,
-        "sweep_dampings": sweep_dampings,
-        "audit_index": audit_index,
-        "group_rows": group_rows,
+        "preview_rows": _in_turn(preview_rows),
+        "sweep_dampings": _in_turn(sweep_dampings),
+        "audit_index": _in_turn(audit_index),
+        "group_rows": _in_turn(group_rows),
     }
 
 
@@ -76,8 +76,18 @@ def _for_its_kind(kinds: Mapping[str, EvaluationKind], step: Step) -> Step:
 
 
 def _answer(runtime: Runtime, query: Query) -> None:
-    answer = answer_baseline if query.request.method in BASELINES else answer_query
+    answer = _in_turn(answer_baseline) if query.request.method in BASELINES else answer_query
     answer(runtime, query)
+
+
+def _in_turn(step: Step) -> Step:
+    """The step, with as many at once as large work of the query queue may be."""
+
+    def work(runtime: Runtime, record: WorkRecord, **arguments: Any) -> None:
+        with runtime.turns.take(partial(check_wanted, runtime, record.job_id)):
+            step(runtime, record, **arguments)
+
+    return work
 
 
 def register_actors(runtime: Runtime, broker: RedisBroker, queue: QueueName, steps: Mapping[str, Step]) -> None:

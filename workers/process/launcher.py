@@ -15,9 +15,11 @@ import structlog
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from influence.errors import InvalidRequest
 from influence.process.logs import configure_logs
 from influence.process.restarts import Lives, Patience, describe_exit
 from influence.settings import EXIT_SETTINGS, describe_problems
+from influence.store.connections import PROMPT, check_servers, connect
 from influence.store.embedded import die_with_parent
 from workers.process.heap import steady_heap
 from workers.settings import WorkerSettings
@@ -106,6 +108,11 @@ def main() -> None:
             print(f"datainf: {sentence}", file=sys.stderr)
         raise SystemExit(EXIT_SETTINGS) from error
     configure_logs(settings.log_level, as_json=settings.log_json)
+    try:
+        check_servers(connect(settings.redis_url, settings.cache_url, PROMPT))
+    except InvalidRequest as error:
+        print(f"datainf: {error.detail} {error.hint}", file=sys.stderr)
+        raise SystemExit(EXIT_SETTINGS) from error
     name = settings.worker_name or f"{socket.gethostname()}-{os.getpid()}"
     launcher = Launcher(count_processes(settings.device, settings.device_map), name)
 

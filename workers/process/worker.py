@@ -43,6 +43,7 @@ from workers.runtime.fair_lock import FairLock
 from workers.runtime.gradient_cache import GradientCache
 from workers.runtime.hot_indexes import HotIndexes
 from workers.runtime.models import Models
+from workers.runtime.sharing.turns import Turns
 from workers.runtime.state import Runtime
 from workers.settings import WorkerSettings
 
@@ -80,6 +81,7 @@ def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> R
         encoders=Encoders(device),
         gradient_cache=GradientCache(settings.gradient_cache_bytes),
         device_lock=device_lock,
+        turns=Turns(settings.query_threads),
     )
 
 
@@ -105,10 +107,12 @@ class WorkerProcess:
         self._pace = pace or Pace()
         self._held: list[HeldMessages] = []
         self._in_hand: list[InHand] = []
+        query_threads = max(runtime.settings.query_threads, runtime.settings.query_batch)
         self._workers = [
             self._make_worker("build", threads=1, poll_ms=self._pace.build_poll_ms),
-            self._make_worker("query", threads=runtime.settings.query_threads, poll_ms=self._pace.query_poll_ms),
+            self._make_worker("query", threads=query_threads, poll_ms=self._pace.query_poll_ms),
         ]
+        self._see_to(self._announce)  # before it works: who asks next finds it
 
     def _make_worker(self, queue: QueueName, *, threads: int, poll_ms: int) -> dramatiq.Worker:
         in_hand = InHand()
@@ -151,7 +155,7 @@ class WorkerProcess:
         """Announce this worker and look after messages and memory, as long as the process lives."""
         store, elapsed = self.runtime.store, REAP_SECONDS
         while not self.runtime.stopping.is_set():
-            self._see_to(lambda: store.workers.announce(self.runtime.name, self._description()))
+            self._see_to(self._announce)
             for held in self._held:
                 self._see_to(held.put_back_stranded)
             if elapsed >= REAP_SECONDS:
@@ -163,6 +167,9 @@ class WorkerProcess:
                 elapsed = 0.0
             self.runtime.stopping.wait(ANNOUNCE_SECONDS)
             elapsed += ANNOUNCE_SECONDS
+
+    def _announce(self) -> None:
+        self.runtime.store.workers.announce(self.runtime.name, self._description())
 
     def _see_to(self, duty: Callable[[], object]) -> None:
         """A duty that fails leaves the others, and its own next turn, alone."""

@@ -1,7 +1,8 @@
 """A query from message to stored answer: two loops over its indexes, then what people read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from influence.store.work import advance, finish
 from workers.queries.contributions import Contributions, block_contributions
 from workers.queries.influence import Influence
 from workers.queries.levels import find_levels
-from workers.queries.opened import OpenedIndexes, find_terms
+from workers.queries.opened import IndexTerm, OpenedIndexes, find_terms
 from workers.queries.rerank import (
     AUTO_SECONDS,
     Patience,
@@ -30,6 +31,8 @@ from workers.queries.rerank import (
 )
 from workers.queries.results import Exactness, ResultBuilder, rank_points, shown_rows
 from workers.queries.token_parts import ShownParts, split_scores
+from workers.runtime.interrupts import check_wanted
+from workers.runtime.sharing.turns import is_small
 from workers.runtime.state import Runtime
 from workers.runtime.stopwatch import Stopwatch
 
@@ -58,8 +61,17 @@ class Answer:
 
 
 def answer_query(runtime: Runtime, query: Query) -> None:
-    """Score the query's test points and store results and scores. Safe to run twice."""
-    indexes = OpenedIndexes(runtime, query, find_terms(runtime, query), Stopwatch())
+    """Score the query's test points and store results and scores, a large query's in its turn. Safe to run twice."""
+    terms = find_terms(runtime, query)
+    if is_small(query.request, [term.index for term in terms]):
+        _answer(runtime, query, terms)
+        return
+    with runtime.turns.take(partial(check_wanted, runtime, query.job_id)):
+        _answer(runtime, query, terms)
+
+
+def _answer(runtime: Runtime, query: Query, terms: Sequence[IndexTerm]) -> None:
+    indexes = OpenedIndexes(runtime, query, terms, Stopwatch())
     influence = sum_influence(indexes)
     answer = (_answer_exactly if indexes.are_full else _answer_from_codes)(runtime, query, indexes, influence)
     if "tokens" in query.request.include:

@@ -8,7 +8,7 @@ import torch
 from workers.gradients.adapters import adapter_off
 from workers.rows import EncodedRow
 from workers.runtime.models import HotModel
-from workers.runtime.row_stream import stream_forward
+from workers.runtime.sharing.passes import share_forward
 from workers.runtime.state import Runtime
 
 
@@ -22,6 +22,6 @@ def find_base_losses(runtime: Runtime, model: HotModel, encoded: Sequence[Encode
             return model.collector.evaluate(batch)
 
     losses = torch.empty(len(encoded), dtype=torch.float32)
-    for positions, found in stream_forward(runtime, model, encoded, compute):
+    for positions, found in share_forward(runtime, model, encoded, compute, model.passes.base_losses):
         losses[positions] = found.float().cpu()
     return losses.tolist()

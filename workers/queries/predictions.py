@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
+import torch
+
 from influence.contracts.points import GenerationSettings
 from influence.contracts.tasks import TASKS
 from influence.errors import RowsRefused
 from workers.rows import Row
 from workers.runtime.models import HotModel
+from workers.runtime.sharing.passes import share_forward
 from workers.runtime.state import Runtime
-from workers.tasks.base import Painter, Prediction
+from workers.tasks.base import OfHead, Painter, Prediction
 
 #: Texts that are written only to be shown: each costs tens of forward passes.
 MAX_SHOWN_TEXTS = 16
@@ -38,10 +41,21 @@ def predict_rows(
     writes = TASKS[model.task.name].answers == "text"
     if not is_target and not (show and (not writes or len(rows) <= MAX_SHOWN_TEXTS)):
         return [None] * len(rows)
+    if isinstance(model.task, OfHead):
+        return [*model.task.answer(_read_head(runtime, model, model.task, rows))]
     if not writes:
         with runtime.device_lock:
             return list(model.task.predict(model.model, rows))
     return [_write(runtime, model, row, is_target) for row in rows]
+
+
+def _read_head(runtime: Runtime, model: HotModel, task: OfHead, rows: Sequence[Row]) -> torch.Tensor:
+    """What the head gives for each row (n, C) float32, on the host."""
+    encoded = task.questions(rows)
+    parts: dict[int, torch.Tensor] = {}
+    for positions, found in share_forward(runtime, model, encoded, task.logits, model.passes.outputs):
+        parts |= dict(zip(positions, found.float().cpu(), strict=True))
+    return torch.stack([parts[place] for place in range(len(encoded))])
 
 
 def _write(runtime: Runtime, model: HotModel, row: Row, is_target: bool) -> Prediction | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from influence.compact.rerank import choose_candidates
+from influence.compact.rerank import CANDIDATES_PER_RESULT, choose_candidates
 from influence.contracts.index import Index
 from influence.contracts.query import QueryRequest
 from workers.queries.contributions import Positions
@@ -14,8 +14,6 @@ from workers.queries.influence import Influence
 from workers.queries.opened import IndexTerm
 from workers.runtime.state import Runtime
 
-#: Candidates per direction for each row asked for.
-CANDIDATES_PER_RESULT = 4
 #: `exact: auto` re-ranks when this is enough.
 AUTO_SECONDS = 1.0
 #: And stops when it turns out to take so many times as long.

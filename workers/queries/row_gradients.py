@@ -10,7 +10,7 @@ from torch import Tensor
 
 from influence.contracts.index import Index
 from workers.runtime.open import open_indexed_rows, open_model
-from workers.runtime.row_stream import stream_rows
+from workers.runtime.sharing.passes import share_rows
 from workers.runtime.state import Runtime
 
 
@@ -29,7 +29,7 @@ def _compute(runtime: Runtime, index: Index, row_indexes: Sequence[int], hear: C
     encoded = model.task.tokenise(open_indexed_rows(runtime, index).read_many(row_indexes))
     gradients = torch.empty(len(row_indexes), index.parameters or 0, dtype=torch.float32, device=runtime.device)
     begun, done = time.monotonic(), 0
-    for positions, batch in stream_rows(runtime, model, encoded):
+    for positions, batch in share_rows(runtime, model, encoded):
         gradients[positions] = torch.cat([block.float() for block in batch.blocks.values()], dim=1)
         done += len(positions)
         runtime.gradient_cache.note_rate(index, done, time.monotonic() - begun)

@@ -19,9 +19,9 @@ from workers.queries.read_text import find_token_losses
 from workers.rows import EncodedRow, Row
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_rows
-from workers.runtime.row_stream import stream_rows
+from workers.runtime.sharing.passes import share_rows
 from workers.runtime.state import Runtime
-from workers.tasks.base import Prediction, Writer
+from workers.tasks.base import OfHead, Prediction, Writer
 from workers.tasks.encoding import Span
 from workers.tasks.refusals import id_of, refuse_rows
 
@@ -59,11 +59,13 @@ class TestPoints:
 
 @dataclass(frozen=True)
 class Measured:
-    """Losses (m,) of test points, of the answers they are asked against, and gradients (m, d) per block."""
+    """Losses (m,) of test points, of the answers they are asked against, and gradients (m, d) per block; `outputs`
+    (m, C) float32 on the host where answers are read from them."""
 
     losses: list[float]
     gradients: dict[str, Tensor]
     against: list[float] | None = None
+    outputs: Tensor | None = None
 
 
 #: Losses and what stands for the gradients of rows: real ones, or a baseline's vectors.
@@ -86,21 +88,20 @@ def make_test_points(
     With target `prediction` the model's own answer takes the label's place. Raises NonFiniteGradients naming rows.
     """
     rows = _read_rows(runtime, source, model)
-    answers = predict_rows(
-        runtime,
-        model,
-        rows,
-        is_target=source.target == "prediction",
-        show=predict,
-        generation=source.generation,
-    )
-    if source.target == "prediction":
+    is_target = source.target == "prediction"
+    answers: list[Prediction | None] = [None] * len(rows)
+    is_told = model.tells_answers and collect is None and not is_target
+    if not is_told:
+        answers = predict_rows(runtime, model, rows, is_target=is_target, show=predict, generation=source.generation)
+    if is_target:
         rows = [
             model.task.with_prediction(row, prediction)
             for row, prediction in zip(rows, answers, strict=True)
             if prediction is not None
         ]
     found = measure(runtime, source, model, rows) if collect is None else Measured(*collect(runtime, model, rows))
+    if is_told and predict:
+        answers = _read_answers(runtime, model, rows, found)
     points = TestPoints(rows, found.losses, answers, found.gradients, found.against)
     if not (with_base or with_tokens):
         return points
@@ -110,12 +111,20 @@ def make_test_points(
     return replace(points, base=base, tokens=tokens)
 
 
+def _read_answers(runtime: Runtime, model: HotModel, rows: Sequence[Row], found: "Measured") -> list[Prediction | None]:
+    """The model's answers, from the outputs that the losses were made of where there are such."""
+    if found.outputs is None:
+        return predict_rows(runtime, model, rows, is_target=False, show=True)
+    assert isinstance(model.task, OfHead)
+    return [*model.task.answer(found.outputs)]
+
+
 def measure(runtime: Runtime, asked: PointSource, model: HotModel, rows: Sequence[Row]) -> Measured:
     """The loss that was asked about and its gradient: of all of the answer or of a part, or its difference to that of
     another answer. Raises NonFiniteGradients and RowsRefused naming rows."""
-    losses, gradients = collect_gradients(runtime, model, _encode(model, rows, asked.span))
+    found = collect_gradients(runtime, model, _encode(model, rows, asked.span))
     if asked.against is None:
-        return Measured(losses, gradients)
+        return found
     if unanswered := [id_of(row) for row in rows if not ends_with_answer(row)]:
         refuse_rows(
             RowsUnfit,
@@ -124,8 +133,9 @@ def measure(runtime: Runtime, asked: PointSource, model: HotModel, rows: Sequenc
             hint="Name rows that end with the assistant's answer.",
         )
     other = [model.task.with_prediction(row, _as_answer(asked.against)) for row in rows]
-    against, others = collect_gradients(runtime, model, _encode(model, other, None))
-    return Measured(losses, {name: values.sub_(others[name]) for name, values in gradients.items()}, against)
+    against = collect_gradients(runtime, model, _encode(model, other, None))
+    difference = {name: values.sub_(against.gradients[name]) for name, values in found.gradients.items()}
+    return replace(found, gradients=difference, against=against.losses)
 
 
 def _encode(model: HotModel, rows: Sequence[Row], span: tuple[int, int] | None) -> list[EncodedRow]:
@@ -147,13 +157,12 @@ def _read_rows(runtime: Runtime, source: PointSource, model: HotModel) -> list[R
     return list(file.read(0, len(file)) if wanted is None else file.read_many(wanted))
 
 
-def collect_gradients(
-    runtime: Runtime, model: HotModel, encoded: Sequence[EncodedRow]
-) -> tuple[list[float], dict[str, Tensor]]:
-    """Losses and gradients (m, d) per block of encoded rows. Raises NonFiniteGradients naming rows."""
+def collect_gradients(runtime: Runtime, model: HotModel, encoded: Sequence[EncodedRow]) -> Measured:
+    """Losses and gradients of encoded rows. Raises NonFiniteGradients naming rows."""
     losses = torch.empty(len(encoded), dtype=torch.float32)
     gradients: dict[str, Tensor] = {}
-    for positions, batch in stream_rows(runtime, model, encoded):
+    outputs: dict[int, Tensor] = {}
+    for positions, batch in share_rows(runtime, model, encoded):
         if bad := batch.find_non_finite():
             names = [encoded[positions[row]].row_id for row in bad]
             raise NonFiniteGradients(
@@ -162,11 +171,15 @@ def collect_gradients(
                 extra={"row_ids": names[:20], "count": len(names)},
             )
         losses[positions] = batch.losses.float().cpu()
+        if batch.outputs is not None:
+            outputs |= zip(positions, batch.outputs.float().cpu(), strict=True)
         for name, values in batch.blocks.items():
             if name not in gradients:
                 gradients[name] = values.new_empty((len(encoded), values.shape[1]))
             gradients[name][positions] = values
-    return losses.tolist(), gradients
+    is_told = 0 < len(encoded) == len(outputs)
+    told = torch.stack([outputs[place] for place in range(len(encoded))]) if is_told else None
+    return Measured(losses.tolist(), gradients, outputs=told)
 
 
 def take(gradients: Mapping[str, Tensor], start: int, stop: int) -> dict[str, Any]:

@@ -1,23 +1,35 @@
 """Hot checkpoints: loaded once, kept while used, the least recently used leaves first."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
 import torch
+from torch import Tensor
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.index import GradientSettings
 from influence.process.lru import Lru
-from workers.gradients.collector import Collector, GradientCollector
+from workers.gradients.collector import Collector, GradientCollector, RowGradients
 from workers.gradients.joined import JoinedCollector, find_difference
 from workers.loading.checkpoint import load_checkpoint
 from workers.loading.options import LoadOptions
-from workers.tasks.base import Task
+from workers.rows import EncodedRow
+from workers.runtime.sharing.gathering import Gathering
+from workers.tasks.base import OfHead, Task
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Passes over a model that queries share: gradients, losses of the base alone, and what the head gives."""
+
+    gradients: Gathering[Sequence[EncodedRow], RowGradients] = field(default_factory=Gathering)
+    base_losses: Gathering[Sequence[EncodedRow], Tensor] = field(default_factory=Gathering)
+    outputs: Gathering[Sequence[EncodedRow], Tensor] = field(default_factory=Gathering)
 
 
 @dataclass(frozen=True)
@@ -31,10 +43,21 @@ class HotModel:
     task: Task
     label_names: tuple[str, ...] | None = None
     keeps_base: bool = False
+    passes: Passes = field(init=False, default_factory=Passes)
 
     @property
     def model(self) -> torch.nn.Module:
         return self.collector.model
+
+    @property
+    def tells_answers(self) -> bool:
+        """Whether its answers to rows are read from the outputs that their losses are made of."""
+        return self.rounds_alike and isinstance(self.task, OfHead)
+
+    @property
+    def rounds_alike(self) -> bool:
+        """Whether what a row gives depends on the rows beside it by the rounding of float32 alone."""
+        return self.collector.rounding == "float32"
 
 
 class Models:

@@ -20,6 +20,7 @@ def stream_rows(
     report: Callable[[int], None] | None = None,
     *,
     with_factors: bool = False,
+    with_outputs: bool = False,
     budget: TokenBudget | None = None,
 ) -> Iterator[tuple[list[int], RowGradients]]:
     """Yield (positions in `encoded`, their gradients) batch by batch; `report` hears of rows done.
@@ -33,6 +34,7 @@ def stream_rows(
         model.task.collate,
         batch_options(runtime, budget),
         with_factors=with_factors,
+        with_outputs=with_outputs,
     ):
         yield positions, gradients
         del gradients  # before the next batch is computed

@@ -14,6 +14,7 @@ from workers.runtime.fair_lock import FairLock
 from workers.runtime.gradient_cache import GradientCache
 from workers.runtime.hot_indexes import HotIndexes
 from workers.runtime.models import Models
+from workers.runtime.sharing.turns import Turns
 from workers.settings import WorkerSettings
 
 
@@ -23,6 +24,7 @@ class Runtime:
 
     `device_lock` is taken for one micro-batch at a time, so that a query waits for at most one of a build's, and
     where a model is loaded in another type than float32. `attempts` are pieces of jobs that are being worked on.
+    `turns` bounds how much large work of the query queue is done at once.
     """
 
     name: str
@@ -37,5 +39,6 @@ class Runtime:
     encoders: Encoders
     gradient_cache: GradientCache
     device_lock: FairLock
+    turns: Turns
     stopping: threading.Event = field(default_factory=threading.Event)
     attempts: list[tuple[str, int]] = field(default_factory=list)

@@ -207,6 +207,20 @@ class Embedder(Task, Protocol):
 
 
 @runtime_checkable
+class OfHead(Task, Protocol):
+    """A task whose answer to a row is read from what the head gives for it."""
+
+    def questions(self, rows: Sequence[Row]) -> list[EncodedRow]:
+        """Encode rows whose labels are not looked at. Raises RowsRefused as `tokenise` does."""
+
+    def logits(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        """What the head gives for each row (B, C)."""
+
+    def answer(self, outputs: Tensor) -> list[Prediction]:
+        """What outputs (B, C) float32 of the head say of each row."""
+
+
+@runtime_checkable
 class Classifier(Task, Protocol):
     """A task whose rows have one of a few classes: an encoded row's `labels` is the number of its class."""
 

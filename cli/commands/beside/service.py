@@ -38,7 +38,7 @@ def opened_service() -> Iterator[Service]:
 
     from influence.errors import StoreUnavailable
     from influence.settings import StorageSettings, describe_problems
-    from influence.store.connections import PROMPT, StoreError, connect
+    from influence.store.connections import PROMPT, StoreError, check_servers, connect
     from influence.store.embedded import EmbeddedServer
 
     try:
@@ -49,6 +49,7 @@ def opened_service() -> Iterator[Service]:
     is_embedded = "redis_url" not in settings.model_fields_set and own.is_there
     connections = connect(own.url if is_embedded else settings.redis_url, deadlines=PROMPT)
     try:
+        check_servers(connections)
         yield Service(settings, connections)
     except StoreError as error:
         raise StoreUnavailable(

@@ -343,7 +343,7 @@ def test_queries_are_answered_between_the_turns_of_audits(
     answered: Any,
     slow_turns: None,
 ) -> None:
-    with running_worker(server.url, tmp_path / "data", query_threads=1) as worker:
+    with running_worker(server.url, tmp_path / "data", query_threads=1, query_batch=1) as worker:
         checkpoint = add_checkpoint(store, worker.files, classifier, "sequence_classification")
         rows = make_ticket_rows(400)
         index = build(

@@ -31,7 +31,7 @@ def test_waiting_queries_are_answered_by_one_pass(wait_until: Callable[..., None
     begun.wait()
     for thread in threads[1:]:
         thread.start()
-    wait_until(lambda: len(batcher._waiting) == 3, "three queries wait")
+    wait_until(lambda: batcher.waiting == 3, "three queries wait")
     gate.set()
     for thread in threads:
         thread.join()

@@ -46,6 +46,11 @@ class LabelledText:
         _check_texts(rows)
         return self._encode(rows, self.read_labels(rows))
 
+    def questions(self, rows: Sequence[Row]) -> list[EncodedRow]:
+        """Encode rows whose labels are not looked at. Raises RowTooLong and RowsUnfit, naming the rows."""
+        _check_texts(rows)
+        return self._encode(rows, [self.no_label] * len(rows))
+
     def collate(self, rows: Sequence[EncodedRow]) -> Batch:
         return collate_rows(rows, pad_token_id=choose_filler(rows) if self._pad_id is None else self._pad_id)
 
@@ -58,9 +63,8 @@ class LabelledText:
     @torch.no_grad()
     def predict(self, model: torch.nn.Module, rows: Sequence[Row]) -> list[Prediction | None]:
         """The head's answer to each row."""
-        _check_texts(rows)
         device = next(model.parameters()).device
-        encoded = self._encode(rows, [self.no_label] * len(rows))
+        encoded = self.questions(rows)
         found: list[Prediction | None] = []
         for start in range(0, len(rows), _PREDICT_ROWS):
             batch = self.collate(encoded[start : start + _PREDICT_ROWS]).to(device)
