@@ -75,7 +75,9 @@ def test_an_audit_is_a_job_with_its_signals_explained(
         "probability",
         "predicted",
     ]
-    assert all(signal["meaning"] and signal["weight"] == 1 for signal in made["signals"])
+    assert all(signal["meaning"] for signal in made["signals"])
+    assert [signal["name"] for signal in made["signals"] if signal["weight"]] == ["loss"]
+    assert "self_influence, margin, probability, predicted" in made["notes"][-1]
     assert store.queue.waiting("query") == [("audit_index", {"audit_id": made["id"], "job_id": made["job_id"]})]
     assert client.get(f"/v1/audits/{made['id']}").json() == made
     assert client.get("/v1/audits").json()["data"] == [made]
@@ -95,6 +97,24 @@ def test_influence_comes_with_an_evaluation_and_counts_where_it_is_named(
     assert weight() == 0
     assert weight(signals=["loss", "influence"]) == 1
     assert weight(weights={"influence": 0.25}) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("body", "counted"),
+    [
+        ({}, {"loss": 1}),
+        ({"signals": ["probability", "margin", "loss"]}, {"loss": 1}),
+        ({"signals": ["probability", "margin", "predicted"]}, {"margin": 1, "predicted": 1}),
+        ({"signals": ["loss", "margin"], "weights": {"margin": 0.5}}, {"loss": 1, "margin": 0.5}),
+        ({"weights": {"self_influence": 1}}, {"loss": 1, "self_influence": 1}),
+        ({"weights": {"loss": 0, "predicted": 2}}, {"predicted": 2}),
+    ],
+)
+def test_what_says_the_same_thing_counts_once(
+    client: TestClient, ready_index: dict[str, Any], body: Any, counted: dict[str, float]
+) -> None:
+    made = ask(client, ready_index, **body).json()
+    assert {signal["name"]: signal["weight"] for signal in made["signals"] if signal["weight"]} == counted
 
 
 def test_a_method_without_self_influence_leaves_that_signal_out(
