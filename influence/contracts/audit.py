@@ -35,8 +35,8 @@ class AuditRequest(Request):
     )
     weights: dict[Signal, float] | None = Field(
         None,
-        description="How much a signal's ranks count in suspicion; 0 shows a signal without counting it. By default the "
-        "loss counts alone, or, of signals that are named, each that says something of its own.",
+        description="How much a signal's ranks count in suspicion; 0 shows a signal without counting it. By default "
+        "the loss counts alone, or, of signals that are named, each that says something of its own.",
     )
 
     @model_validator(mode="after")
