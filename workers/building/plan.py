@@ -3,7 +3,9 @@
 import math
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from workers.building.outlook import GRADIENTS, LOADING, TOKENISING, Outlook
 from workers.building.precision import measure_precision
 from workers.building.sizes import choose_batch_tokens, choose_shard_rows
 from workers.rows import EncodedRow
-from workers.runtime.interrupts import require_wanted
+from workers.runtime.interrupts import check_wanted, require_wanted
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_model, open_rows
 from workers.runtime.progress import JobProgress
@@ -101,11 +103,10 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
         "estimate": estimate.to_json(),
         "truncated_rows": checked.truncated,
     }
-    if matched is not None:
-        plan |= store_growth(runtime, index.model_copy(update=plan), model, matched, progress)
-    elif index.spec.storage == "compact":
-        fidelity, size = fit_index(runtime, index.model_copy(update=plan), model, progress, outlook)
-        plan |= {"bytes": size, "fidelity": None if fidelity is None else fidelity.to_json()}
+    # Of a large model, or on a busy machine, it takes minutes, in which a small build would wait.
+    check = partial(check_wanted, runtime, index.job_id)
+    with runtime.aside.let_others_work(check) if outlook.takes_long_before_shards else nullcontext():
+        plan |= _prepare_shards(runtime, index.model_copy(update=plan), model, matched, progress, outlook)
     plan["precision_fidelity"] = measure_precision(runtime, index.model_copy(update=plan), model)
     require_wanted(runtime, index.job_id)
     plan["timings"] = {
@@ -114,6 +115,23 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
         "sample_seconds": round(outlook.sample_seconds, 3),
     }
     return advance(runtime.store, index, lambda current: current.model_copy(update=plan))
+
+
+def _prepare_shards(
+    runtime: Runtime,
+    index: Index,
+    model: HotModel,
+    matched: Matched | None,
+    progress: JobProgress,
+    outlook: Outlook,
+) -> dict[str, Any]:
+    """What shards of codes need, computed and stored; answers fields of the record."""
+    if matched is not None:
+        return store_growth(runtime, index, model, matched, progress)
+    if index.spec.storage == "full":
+        return {}
+    fidelity, size = fit_index(runtime, index, model, progress, outlook)
+    return {"bytes": size, "fidelity": None if fidelity is None else fidelity.to_json()}
 
 
 def _rate_of(matched: Matched | None) -> dict[str, float]:

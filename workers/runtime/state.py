@@ -9,6 +9,7 @@ from influence.store.data.files import Files
 from influence.store.store import Store
 from workers.batching.budget import TokenBudget
 from workers.loading.options import LoadOptions
+from workers.runtime.aside import Aside
 from workers.runtime.encoders import Encoders
 from workers.runtime.fair_lock import FairLock
 from workers.runtime.gradient_cache import GradientCache
@@ -22,7 +23,8 @@ class Runtime:
     """One worker process: its store, device, hot models and hot indexes.
 
     `device_lock` is taken for one micro-batch at a time, so that a query waits for at most one of a build's, and
-    where a model is loaded in another type than float32. `attempts` are pieces of jobs that are being worked on.
+    where a model is loaded in another type than float32. `attempts` are pieces of jobs that are being worked on;
+    `aside` lets others be worked on beside one that takes long.
     """
 
     name: str
@@ -39,3 +41,4 @@ class Runtime:
     device_lock: FairLock
     stopping: threading.Event = field(default_factory=threading.Event)
     attempts: list[tuple[str, int]] = field(default_factory=list)
+    aside: Aside = field(default_factory=Aside)
