@@ -1,13 +1,12 @@
 """Audits: from a request to a job."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from app.checks.readiness import require_ready
 from app.checks.test_points import check_selection
 from app.http.idempotency import Accepted
 from app.queries.method_choice import resolve_method
-from influence.auditing.signals import CLASS_SIGNALS, describe_signals, offered_signals
+from influence.auditing.signals import CLASS_SIGNALS, default_weights, describe_signals, offered_signals
 from influence.contracts.audit import MAX_EVALUATION_ROWS, Audit, AuditRequest, Signal, SignalUse
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.work import AUDIT
@@ -100,13 +99,28 @@ def choose_signals(request: AuditRequest, checkpoint: Checkpoint) -> tuple[tuple
             "'evaluation' has no effect without the signal 'influence'.",
             hint="Add 'influence' to 'signals', or leave 'evaluation' out.",
         )
-    weights = dict(request.weights or {})
-    if request.signals is None and "influence" in names and "influence" not in weights:
-        # Measured, it costs more where it harms than it brings where it helps (docs/method.md). Who names it means it.
-        weights["influence"] = 0.0
-        notes.append("Influence is shown but not counted in suspicion; 'weights' or 'signals' may name it to count it.")
-    _check_weights(weights, names)
+    weights = _choose_weights(request, names)
+    if uncounted := [name for name in names if not weights[name]]:
+        notes.append(
+            f"Shown but not counted in suspicion: {', '.join(uncounted)}. 'weights' may name a signal to count it."
+        )
     return describe_signals(names, weights), notes
+
+
+def _choose_weights(request: AuditRequest, names: tuple[Signal, ...]) -> dict[Signal, float]:
+    given = request.weights or {}
+    foreign = [name for name in given if name not in names]
+    if foreign:
+        raise InvalidRequest(
+            f"'weights' names '{foreign[0]}', which is not among the signals.",
+            hint=f"The signals are {', '.join(names)}.",
+        )
+    weights = default_weights(names, are_named=request.signals is not None) | given
+    if not any(weights.values()):
+        raise InvalidRequest(
+            "At least one signal needs a weight above 0.", hint="Give one signal in 'weights' a weight above 0."
+        )
+    return weights
 
 
 def _check_signals(
@@ -123,19 +137,6 @@ def _check_signals(
         raise InvalidRequest(
             "The signal 'influence' needs rows whose labels are trusted.",
             hint='Name them: "evaluation": {"dataset_id": "ds_..."}.',
-        )
-
-
-def _check_weights(weights: Mapping[Signal, float], names: tuple[Signal, ...]) -> None:
-    foreign = [name for name in weights if name not in names]
-    if foreign:
-        raise InvalidRequest(
-            f"'weights' names '{foreign[0]}', which is not among the signals.",
-            hint=f"The signals are {', '.join(names)}.",
-        )
-    if all(weights.get(name, 1.0) == 0 for name in names):
-        raise InvalidRequest(
-            "At least one signal needs a weight above 0.", hint="Give one signal in 'weights' a weight above 0."
         )
 
 

@@ -24,13 +24,13 @@ FACTOR = 2.0
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with data/ and reference/")
-    options.add_argument("--only", default="", help="jobs whose name has this in it")
+    options.add_argument("--only", nargs="*", default=[""], help="jobs whose name has one of these in it")
     options.add_argument("--write", type=Path)
     chosen = options.parse_args()
     found = []
     with TemporaryDirectory() as folder, running_service(Path(folder) / "data", 0) as url, Client(url) as client:
         for name, begin in Jobs(client, chosen.shared, Path(folder)).all():
-            if chosen.only in name:
+            if any(part in name for part in chosen.only):
                 found.append(watch(client, name, begin()))
                 print(_line(found[-1]), flush=True)
     report = describe(found)

@@ -29,6 +29,22 @@ MEANINGS: dict[Signal, str] = {
 CLASS_SIGNALS: frozenset[Signal] = frozenset({"margin", "probability", "predicted"})
 
 
+#: Of a classifier these order rows alike, to a rank correlation above 0.99 where it was measured: the first of them
+#: that is there counts for all.
+_ALIKE: tuple[Signal, ...] = ("loss", "margin", "probability")
+
+
+def default_weights(names: tuple[Signal, ...], *, are_named: bool) -> dict[Signal, float]:
+    """How much each signal counts in suspicion where nobody says.
+
+    Signals that somebody names count 1 each, those that say the same thing once. Else the loss counts alone: with
+    anything beside it fewer wrong labels stood at the top (docs/decisions/0003-audits.md).
+    """
+    counted = [name for name in names if name not in _ALIKE] if are_named else []
+    counted += [name for name in _ALIKE if name in names][:1]
+    return {name: float(name in counted) for name in names}
+
+
 def has_classes(task: TaskName) -> bool:
     """Whether each row of a task carries one of a few classes."""
     return TASKS[task].has_classes

@@ -34,7 +34,9 @@ class AuditRequest(Request):
         None, gt=0, le=1e6, allow_inf_nan=False, description="Damping; the method's own default when left out."
     )
     weights: dict[Signal, float] | None = Field(
-        None, description="How much a signal's ranks count in suspicion; 0 shows a signal without counting it."
+        None,
+        description="How much a signal's ranks count in suspicion; 0 shows a signal without counting it. By default "
+        "the loss counts alone, or, of signals that are named, each that says something of its own.",
     )
 
     @model_validator(mode="after")

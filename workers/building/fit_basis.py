@@ -23,7 +23,7 @@ from workers.building.sizes import planned_budget
 from workers.runtime.basis_sample import ENCODER, SAMPLE, Sample
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_indexed_rows
-from workers.runtime.progress import JobProgress
+from workers.runtime.progress import JobProgress, TokensDone
 from workers.runtime.row_stream import stream_rows
 from workers.runtime.state import Runtime
 
@@ -32,6 +32,8 @@ HELD_OUT_ROWS = 160
 #: The sample's gradients held in memory at once, at most; fewer rows are sampled from a larger model.
 MAX_SAMPLE_BYTES = 2 << 30
 _MIN_SAMPLE_ROWS = 32
+#: Of so many equal parts of the phase, fitting is one.
+_FITTING_PARTS = 10
 _SEED = 0
 
 
@@ -66,8 +68,10 @@ def fit_index(
     gradients, losses, keep = _collect(runtime, index, model, both, progress)
     outlook.learn_sample(begun, len(both))
     blocks = len(index.blocks)
-    # Fitting is the first half, measuring what codes are worth the second.
-    runtime.store.jobs.set_phase(index.job_id, FITTING, total=2 * blocks, shown_total=blocks, unit="blocks")
+    # Fitting takes a tenth of the time, measuring what codes are worth the rest.
+    runtime.store.jobs.set_phase(
+        index.job_id, FITTING, total=_FITTING_PARTS * blocks, shown_total=blocks, unit="blocks"
+    )
     fitted = int(keep[: len(sampled)].sum())
     encoder = fit_encoder(
         [block[:fitted] for block in gradients],
@@ -80,7 +84,7 @@ def fit_index(
     )
 
     def report(methods: int, of: int) -> None:
-        progress.report(blocks + blocks * methods // of)
+        progress.report(blocks + (_FITTING_PARTS - 1) * blocks * methods // of)
 
     fidelity = _measure(index, encoder, gradients, np.arange(fitted, int(keep.sum())), report)
     sample = Sample(both[keep], encoder.project(gradients), losses[keep])
@@ -112,12 +116,14 @@ def _collect(
     ]
     losses = np.zeros(len(rows), dtype=np.float32)
     keep = np.ones(len(rows), dtype=np.bool_)
-    for positions, found in stream_rows(runtime, model, encoded, progress.report, budget=planned_budget(index)):
+    watch = TokensDone(encoded, len(rows), progress.report)
+    for positions, found in stream_rows(runtime, model, encoded, budget=planned_budget(index)):
         losses[positions] = found.losses.float().cpu().numpy()
         keep[[positions[row] for row in found.find_non_finite()]] = False
         for block, values in zip(gradients, found.blocks.values(), strict=True):
             block[positions] = values.float()
         del found  # before the next batch is computed
+        watch.add(positions)
     bad = [encoded[position].row_id for position in np.flatnonzero(~keep)]
     refuse_non_finite(index, bad)
     return (gradients if keep.all() else [block[keep] for block in gradients]), losses, keep

@@ -13,6 +13,8 @@ SAMPLING, FITTING, GRADIENTS, FINISHING = "sampling", "fitting basis", "gradient
 _GRAM_PER_SECOND = {"cpu": 3e10, "cuda": 5e12}
 _EIGEN_SECONDS = {"cpu": 0.6, "cuda": 0.1}
 _FINISH_SECONDS = 0.5
+#: What takes longer is done beside other work.
+_LONG_SECONDS = 2.0
 
 
 class Outlook:
@@ -26,6 +28,11 @@ class Outlook:
         self._seconds: dict[str, float | None] = dict.fromkeys(phases_of(index.spec))
         self.sample_seconds = 0.0
         self._expect(**{FINISHING: _FINISH_SECONDS})
+
+    @property
+    def takes_long_before_shards(self) -> bool:
+        """Whether sample and basis, or rows that left, keep others waiting for longer than a message should."""
+        return sum(self._seconds.get(phase) or 0.0 for phase in (SAMPLING, FITTING, SUBTRACTING)) > _LONG_SECONDS
 
     def learn_probe(self, seconds_per_row: float, parameters: Sequence[int], *, rows: int, sampled: int) -> None:
         """A batch was timed; `sampled` of the `rows` are computed before the others, whose blocks have `parameters`."""

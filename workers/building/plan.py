@@ -3,7 +3,9 @@
 import math
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from workers.building.outlook import GRADIENTS, LOADING, TOKENISING, Outlook
 from workers.building.precision import measure_precision
 from workers.building.sizes import choose_batch_tokens, choose_shard_rows
 from workers.rows import EncodedRow
-from workers.runtime.interrupts import require_wanted
+from workers.runtime.interrupts import check_wanted, require_wanted
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_model, open_rows
 from workers.runtime.progress import JobProgress
@@ -26,8 +28,10 @@ from workers.runtime.state import Runtime
 
 #: Rows tokenised at a time while checking.
 _CHECK_ROWS = 512
-#: Rows of the batch that measures how fast this machine is.
-_PROBE_ROWS = 8
+#: Rows of the batch that measures how fast this machine is, and of one that does where that took no time: small batches
+#: take several times as long a row as those of a build.
+_PROBE_ROWS, _MORE_PROBE_ROWS = 8, 64
+_QUICK_SECONDS = 0.5
 
 
 def plan_index(runtime: Runtime, index: Index) -> None:
@@ -63,7 +67,9 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
     model = open_model(runtime, index)
     dataset = runtime.store.datasets.require(index.spec.dataset_id)
     checked = check_rows(runtime, model, dataset, index, progress)
-    seconds, factor_bytes = _probe(runtime, model, checked.sample, with_factors=index.spec.kronecker)
+    weights = sum(weight.numel() for weight in model.model.parameters())
+    batch_tokens = choose_batch_tokens(weights, runtime.device, runtime.settings.token_budget)
+    seconds, factor_bytes = _probe(runtime, model, checked, batch_tokens, with_factors=index.spec.kronecker)
     rates = Rates(rows_per_second=1.0 / seconds)
     blocks = model.collector.blocks
     sampled = count_sampled(index.spec, dataset.rows, sum(block.parameters for block in blocks))
@@ -80,7 +86,6 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
         worker_budget_bytes=runtime.settings.memory_budget_bytes,
     )
     parameters = sum(block.parameters for block in blocks)
-    weights = sum(weight.numel() for weight in model.model.parameters())
     rows_per_shard = choose_shard_rows(
         index.spec,
         dataset.rows,
@@ -96,16 +101,15 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
         "blocks": blocks,
         "parameters": parameters,
         "rows_per_shard": rows_per_shard,
-        "batch_tokens": choose_batch_tokens(weights, runtime.device, runtime.settings.token_budget),
+        "batch_tokens": batch_tokens,
         "shards": math.ceil(dataset.rows / rows_per_shard),
         "estimate": estimate.to_json(),
         "truncated_rows": checked.truncated,
     }
-    if matched is not None:
-        plan |= store_growth(runtime, index.model_copy(update=plan), model, matched, progress)
-    elif index.spec.storage == "compact":
-        fidelity, size = fit_index(runtime, index.model_copy(update=plan), model, progress, outlook)
-        plan |= {"bytes": size, "fidelity": None if fidelity is None else fidelity.to_json()}
+    # Of a large model, or on a busy machine, it takes minutes, in which a small build would wait.
+    check = partial(check_wanted, runtime, index.job_id)
+    with runtime.aside.let_others_work(check) if outlook.takes_long_before_shards else nullcontext():
+        plan |= _prepare_shards(runtime, index.model_copy(update=plan), model, matched, progress, outlook)
     plan["precision_fidelity"] = measure_precision(runtime, index.model_copy(update=plan), model)
     require_wanted(runtime, index.job_id)
     plan["timings"] = {
@@ -116,6 +120,23 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
     return advance(runtime.store, index, lambda current: current.model_copy(update=plan))
 
 
+def _prepare_shards(
+    runtime: Runtime,
+    index: Index,
+    model: HotModel,
+    matched: Matched | None,
+    progress: JobProgress,
+    outlook: Outlook,
+) -> dict[str, Any]:
+    """What shards of codes need, computed and stored; answers fields of the record."""
+    if matched is not None:
+        return store_growth(runtime, index, model, matched, progress)
+    if index.spec.storage == "full":
+        return {}
+    fidelity, size = fit_index(runtime, index, model, progress, outlook)
+    return {"bytes": size, "fidelity": None if fidelity is None else fidelity.to_json()}
+
+
 def _rate_of(matched: Matched | None) -> dict[str, float]:
     """The rate of the index that this one grows from."""
     rate = ((matched.old.timings if matched else None) or {}).get("rows_per_second")
@@ -124,11 +145,12 @@ def _rate_of(matched: Matched | None) -> dict[str, float]:
 
 @dataclass
 class CheckedRows:
-    """A sample of the rows, how many were cut, and the tokens of all."""
+    """A sample of the rows, how many were cut, and the number and tokens of all."""
 
     sample: list[EncodedRow] = field(default_factory=list)
     truncated: int = 0
     tokens: int = 0
+    rows: int = 0
 
 
 def check_rows(runtime: Runtime, model: HotModel, dataset: Dataset, index: Index, progress: JobProgress) -> CheckedRows:
@@ -140,7 +162,8 @@ def check_rows(runtime: Runtime, model: HotModel, dataset: Dataset, index: Index
         encoded = model.task.tokenise(rows.read(start, min(start + _CHECK_ROWS, dataset.rows)))
         checked.truncated += sum(row.truncated for row in encoded)
         checked.tokens += sum(row.length for row in encoded)
-        checked.sample = checked.sample or _spread(encoded, _PROBE_ROWS)
+        checked.rows += len(encoded)
+        checked.sample = checked.sample or _spread(encoded, _MORE_PROBE_ROWS)
         progress.report(start + len(encoded))
     return checked
 
@@ -151,19 +174,40 @@ def _spread(rows: Sequence[EncodedRow], count: int) -> list[EncodedRow]:
     return [rows[position] for position in sorted(set(picks.tolist()))]
 
 
-def _probe(runtime: Runtime, model: HotModel, sample: Sequence[EncodedRow], *, with_factors: bool) -> tuple[float, int]:
-    """Seconds per row on this machine, from a small batch run twice (the first warms up), and bytes of its factors."""
-    batch = model.task.collate(sample).to(runtime.device)
-    seconds, factor_bytes = math.inf, 0
-    for _ in range(2):
-        with runtime.device_lock:
-            started = time.monotonic()
-            found = model.collector.collect(batch, with_factors=with_factors)
-            found.losses.sum().item()  # waits for the device
-            seconds = min(seconds, time.monotonic() - started)
-        # Kept in float64.
-        factor_bytes = 8 * sum(left.numel() + right.numel() for left, right in found.factors.values())
-    return seconds / len(sample), factor_bytes
+def _probe(
+    runtime: Runtime, model: HotModel, checked: CheckedRows, batch_tokens: int, *, with_factors: bool
+) -> tuple[float, int]:
+    """Seconds per row of mean length on this machine, and bytes of factors: from a small batch run twice (the first
+    warms up), and where that took no time from one as large as those of the build."""
+    few = _spread(checked.sample, _PROBE_ROWS)
+    _time_batch(runtime, model, few, with_factors=with_factors)
+    seconds, factor_bytes = _time_batch(runtime, model, few, with_factors=with_factors)
+    rows, longest = len(few), _longest(few)
+    fitting = min(_MORE_PROBE_ROWS, batch_tokens // _longest(checked.sample))
+    if seconds < _QUICK_SECONDS and fitting > rows:
+        many = _spread(checked.sample, fitting)
+        seconds, _ = _time_batch(runtime, model, many, with_factors=with_factors)
+        rows, longest = len(many), _longest(many)
+    # A batch is as long as its longest row; those of the build hold rows of like length.
+    per_token = seconds / (rows * longest)
+    return per_token * checked.tokens / checked.rows, factor_bytes
+
+
+def _longest(rows: Sequence[EncodedRow]) -> int:
+    return max(1, *(row.length for row in rows))
+
+
+def _time_batch(
+    runtime: Runtime, model: HotModel, rows: Sequence[EncodedRow], *, with_factors: bool
+) -> tuple[float, int]:
+    batch = model.task.collate(rows).to(runtime.device)
+    with runtime.device_lock:
+        started = time.monotonic()
+        found = model.collector.collect(batch, with_factors=with_factors)
+        found.losses.sum().item()  # waits for the device
+        seconds = time.monotonic() - started
+    # Kept in float64.
+    return seconds, 8 * sum(left.numel() + right.numel() for left, right in found.factors.values())
 
 
 def estimate_build(spec: IndexSpec, rows: int, blocks: Sequence[Block], rates: Rates, factor_bytes: int) -> Estimate:

@@ -23,7 +23,7 @@ from workers.rows import EncodedRow
 from workers.runtime.interrupts import require_wanted
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_indexed_rows, open_model
-from workers.runtime.progress import JobProgress
+from workers.runtime.progress import JobProgress, TokensDone
 from workers.runtime.row_stream import stream_rows
 from workers.runtime.state import Runtime
 
@@ -99,18 +99,14 @@ def collect_shard(
     make = FullShard if index.spec.storage == "full" else CompactShard
     rows: ShardWriter = make(runtime, index, shard, len(encoded))
 
-    def report(done: int) -> None:
-        # Rows that the plan computed are not done at once: the rate would count them as if they took no time.
-        if progress is not None:
-            progress.report(len(encoded) * done // len(rows.wanted))
-
     wanted = [encoded[place] for place in rows.wanted]
+    # Rows that the plan computed are not done at once: the rate would count them as if they took no time.
+    watch = TokensDone(wanted, len(encoded), progress.report if progress is not None else lambda _rows: None)
     budget = planned_budget(index)
-    for positions, found in stream_rows(
-        runtime, model, wanted, report, with_factors=rows.factors is not None, budget=budget
-    ):
+    for positions, found in stream_rows(runtime, model, wanted, with_factors=rows.factors is not None, budget=budget):
         rows.put(rows.wanted[positions].tolist(), found)
         del found  # before the next batch is computed
+        watch.add(positions)
     row_ids = [row.row_id for row in encoded]
     refuse_non_finite(index, [row_id for row_id, keep in zip(row_ids, rows.keep, strict=True) if not keep])
     if rows.factors is not None:

@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -37,6 +38,7 @@ from workers.process.pace import Pace
 from workers.process.reaper import resubmit_lost_work
 from workers.process.threads import set_cpu_threads
 from workers.process.webhooks.telling import tell_webhooks
+from workers.runtime.aside import MOST_THREADS
 from workers.runtime.deletions import follow_deletions, forget_deleted
 from workers.runtime.encoders import Encoders
 from workers.runtime.fair_lock import FairLock
@@ -51,6 +53,8 @@ log = structlog.get_logger()
 
 ANNOUNCE_SECONDS = 5.0
 REAP_SECONDS = 20.0
+#: A piece of work beside another's may take as long as it needs; the process's own end interrupts both.
+_ASIDE_STOP_MS = 24 * 3600 * 1000
 
 
 def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> Runtime:
@@ -92,6 +96,15 @@ class NoTracebacks(dramatiq.Middleware):
         message.options.pop("traceback", None)
 
 
+@dataclass(frozen=True)
+class Taking:
+    """A queue's messages taken: by whom, what they hold, and what of it is worked on."""
+
+    worker: dramatiq.Worker
+    held: HeldMessages
+    in_hand: InHand
+
+
 class WorkerProcess:
     """Consumes both queues until asked to stop.
 
@@ -105,32 +118,51 @@ class WorkerProcess:
         self.runtime = runtime
         self._steps = make_steps(kinds)
         self._pace = pace or Pace()
-        self._held: list[HeldMessages] = []
-        self._in_hand: list[InHand] = []
         query_threads = max(runtime.settings.query_threads, runtime.settings.query_batch)
-        self._workers = [
-            self._make_worker("build", threads=1, poll_ms=self._pace.build_poll_ms),
-            self._make_worker("query", threads=query_threads, poll_ms=self._pace.query_poll_ms),
+        self._taking = [
+            self._take("build", "build", threads=1, poll_ms=self._pace.build_poll_ms),
+            self._take("query", "query", threads=query_threads, poll_ms=self._pace.query_poll_ms),
         ]
+        self._asides = [f"aside-{number}" for number in range(MOST_THREADS)]
+        for name in self._asides:
+            runtime.store.queue.reclaim(self._broker_id(name))
+        runtime.aside.offer(self._begin_aside)
         self._see_to(self._announce)  # before it works: who asks next finds it
 
-    def _make_worker(self, queue: QueueName, *, threads: int, poll_ms: int) -> dramatiq.Worker:
+    def _begin_aside(self) -> Callable[[], None]:
+        """Take messages of builds on one more thread; what is given back ends that, and waits for what is in hand."""
+        name = self._asides.pop()
+        taking = self._take("build", name, threads=1, poll_ms=self._pace.build_poll_ms)
+        self._taking.append(taking)
+        taking.worker.start()
+
+        def end() -> None:
+            taking.worker.stop(timeout=_ASIDE_STOP_MS)
+            self._taking.remove(taking)
+            self._asides.append(name)
+
+        return end
+
+    def _broker_id(self, name: str) -> str:
+        return f"{self.runtime.name}:{name}"
+
+    def _take(self, queue: QueueName, name: str, *, threads: int, poll_ms: int) -> Taking:
         in_hand = InHand()
-        self._in_hand.append(in_hand)
         middleware = [GiveBack(), CurrentMessage(), NoTracebacks(), in_hand]
         broker = make_broker(self.runtime.store.connections.state, queues=(queue,), middleware=middleware)
-        broker.broker_id = f"{self.runtime.name}:{queue}"
+        broker.broker_id = self._broker_id(name)
         self.runtime.store.queue.reclaim(broker.broker_id)
-        self._held.append(HeldMessages(self.runtime.store.queue, broker.broker_id, queue, in_hand))
+        held = HeldMessages(self.runtime.store.queue, broker.broker_id, queue, in_hand)
         register_actors(self.runtime, broker, queue, self._steps)
         worker = dramatiq.Worker(broker, worker_timeout=poll_ms, worker_threads=threads)
         worker.queue_prefetch = threads
-        return worker
+        return Taking(worker, held, in_hand)
 
     def run(self) -> None:
         """Work until the runtime's `stopping` is set, then give back what is not finished."""
-        for worker in self._workers:
-            worker.start()
+        taking = list(self._taking)  # what begins beside a step ends with it
+        for one in taking:
+            one.worker.start()
         helpers = [
             threading.Thread(target=self._housekeep, daemon=True, name="housekeeping"),
             threading.Thread(
@@ -145,8 +177,8 @@ class WorkerProcess:
         log.info("worker ready", name=self.runtime.name, device=str(self.runtime.device))
         self.runtime.stopping.wait()
         take_back_attempts(self.runtime)  # first: whoever started this process may lose patience with it
-        for worker in self._workers:
-            worker.stop(timeout=self._pace.stop_ms)
+        for one in taking:
+            one.worker.stop(timeout=self._pace.stop_ms)
         for helper in helpers:
             helper.join(self._pace.help_seconds)
         self.runtime.store.workers.withdraw(self.runtime.name)
@@ -156,8 +188,8 @@ class WorkerProcess:
         store, elapsed = self.runtime.store, REAP_SECONDS
         while not self.runtime.stopping.is_set():
             self._see_to(self._announce)
-            for held in self._held:
-                self._see_to(held.put_back_stranded)
+            for one in list(self._taking):
+                self._see_to(one.held.put_back_stranded)
             if elapsed >= REAP_SECONDS:
                 self._see_to(lambda: resubmit_lost_work(store))
                 self._see_to(lambda: remove_ended(store))
@@ -186,7 +218,7 @@ class WorkerProcess:
             "device": str(self.runtime.device),
             "hot_index_bytes": self.runtime.hot_indexes.bytes,
             "memory_bytes": resident_bytes(),
-            "in_hand": sum(len(in_hand.names()) for in_hand in self._in_hand),
+            "in_hand": sum(len(one.in_hand.names()) for one in list(self._taking)),
         }
 
 

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from influence.auditing.groups import GroupFigures, GroupSums
 from influence.contracts.curation.conditions import METADATA_PREFIX
 from influence.contracts.curation.groups import MAX_GROUPS, PREDICTED, GroupRow, Groups, GroupSummary
+from influence.contracts.index import Index
 from influence.contracts.points import PointSource
 from influence.errors import InvalidRequest
 from influence.methods.registry import get_method
 from influence.ranking import scores_of
 from influence.rows.file import RowFile
 from influence.store.work import finish
-from workers.indexes.open import OpenedIndex, open_index, score_all_points
+from workers.indexes.open import OpenedIndex, open_index
 from workers.queries.answer import spread_rows
 from workers.queries.predicted_classes import predict_classes
 from workers.queries.test_points import make_test_points
@@ -22,8 +23,12 @@ from workers.runtime.interrupts import check_wanted
 from workers.runtime.open import open_indexed_rows, open_rows
 from workers.runtime.state import Runtime
 
-#: Evaluation rows whose gradients and scores are held at once.
-_BLOCK_ROWS = 32
+#: Evaluation rows whose gradients and scores are held at once: a pass over the index takes nearly as long for few of
+#: them as for many, so as many as these bytes of gradients and of scores allow.
+_FEWEST_ROWS, _MOST_ROWS = 32, 256
+_GRADIENT_BYTES, _SCORE_BYTES = 256 << 20, 128 << 20
+#: What a prediction takes of a row's gradient.
+_PREDICTION_SHARE = 0.4
 _SHOWN_ROWS = 3
 _LARGE_SHARE = 0.5
 _OUTSIDE = "{rows} rows of the data set are not in the index; they are counted in no group."
@@ -36,6 +41,7 @@ _LARGE = (
 def group_rows(runtime: Runtime, record: Groups) -> None:
     """Score the evaluation rows, sum by group, and store the figures. Safe to run twice."""
     opened = open_index(runtime, record.index_id, record.job_id, record.method)
+    _expect(runtime, record, opened)
     with open_indexed_rows(runtime, opened.index) as rows:
         names, numbers = _read_groups(runtime, record, opened, rows)
         outside = np.setdiff1d(np.arange(len(rows)), opened.hot.row_indexes)
@@ -71,6 +77,25 @@ def group_rows(runtime: Runtime, record: Groups) -> None:
         ),
     }
     finish(runtime.store, record, lambda current: current.model_copy(update=done))
+
+
+def _expect(runtime: Runtime, record: Groups, opened: OpenedIndex) -> None:
+    """Tell the job how long its phases should take, by the rate at which the index was built."""
+    rate = (opened.index.timings or {}).get("rows_per_second")
+    if not rate:
+        return
+    selection, seconds = record.request.evaluation, {}
+    if record.request.by == PREDICTED:
+        seconds["predictions"] = _PREDICTION_SHARE * opened.index.rows / rate
+    chosen = selection.row_indexes or range(runtime.store.datasets.require(selection.dataset_id).rows)
+    runtime.store.jobs.expect(record.job_id, {**seconds, "scoring": len(chosen) / rate})
+
+
+def _rows_at_once(index: Index) -> int:
+    """Evaluation rows of a pass over an index."""
+    by_gradients = _GRADIENT_BYTES // (4 * max(index.parameters or 1, 1))
+    by_scores = _SCORE_BYTES // (8 * max(index.rows, 1))
+    return max(_FEWEST_ROWS, min(_MOST_ROWS, by_gradients, by_scores))
 
 
 def _read_groups(
@@ -119,12 +144,13 @@ def _score(runtime: Runtime, record: Groups, opened: OpenedIndex, sums: GroupSum
         labels = [_class_of(row.get("label"), names) for row in file.read_many(chosen)]
     runtime.store.jobs.set_phase(record.job_id, "scoring", total=len(chosen), unit="evaluation rows")
     score = opened.hot.scorer(record.method, record.request.damping_scale)
-    for start in range(0, len(chosen), _BLOCK_ROWS):
+    at_once = _rows_at_once(opened.index)
+    for start in range(0, len(chosen), at_once):
         check_wanted(runtime, record.job_id)
-        block = chosen[start : start + _BLOCK_ROWS]
+        block = chosen[start : start + at_once]
         asked = PointSource(rows=selection.model_copy(update={"row_indexes": block}))
         points = make_test_points(runtime, asked, opened.model)
-        influence = score_all_points(score, points.gradients)
+        influence = score(points.gradients)
         sums.add(scores_of(spread_rows(influence, opened.hot.row_indexes, opened.index.rows)))
         runtime.store.jobs.set_done(record.job_id, start + len(block))
     return labels

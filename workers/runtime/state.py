@@ -9,6 +9,7 @@ from influence.store.data.files import Files
 from influence.store.store import Store
 from workers.batching.budget import TokenBudget
 from workers.loading.options import LoadOptions
+from workers.runtime.aside import Aside
 from workers.runtime.encoders import Encoders
 from workers.runtime.fair_lock import FairLock
 from workers.runtime.gradient_cache import GradientCache
@@ -23,8 +24,9 @@ class Runtime:
     """One worker process: its store, device, hot models and hot indexes.
 
     `device_lock` is taken for one micro-batch at a time, so that a query waits for at most one of a build's, and
-    where a model is loaded in another type than float32. `attempts` are pieces of jobs that are being worked on.
-    `turns` bounds how much large work of the query queue is done at once.
+    where a model is loaded in another type than float32. `attempts` are pieces of jobs that are being worked on;
+    `aside` lets others be worked on beside one that takes long. `turns` bounds how much large work of the query queue
+    is done at once.
     """
 
     name: str
@@ -42,3 +44,4 @@ class Runtime:
     turns: Turns
     stopping: threading.Event = field(default_factory=threading.Event)
     attempts: list[tuple[str, int]] = field(default_factory=list)
+    aside: Aside = field(default_factory=Aside)

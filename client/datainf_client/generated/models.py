@@ -1192,7 +1192,10 @@ class AuditRequest(BaseModel):
             float,
         ]
         | None
-    ) = Field(None, description="How much a signal's ranks count in suspicion; 0 shows a signal without counting it.")
+    ) = Field(
+        None,
+        description="How much a signal's ranks count in suspicion; 0 shows a signal without counting it. By default the loss counts alone, or, of signals that are named, each that says something of its own.",
+    )
 
 
 class AuditedRow(BaseModel):

@@ -75,26 +75,13 @@ def test_an_audit_is_a_job_with_its_signals_explained(
         "probability",
         "predicted",
     ]
-    assert all(signal["meaning"] and signal["weight"] == 1 for signal in made["signals"])
+    assert all(signal["meaning"] for signal in made["signals"])
+    assert [signal["name"] for signal in made["signals"] if signal["weight"]] == ["loss"]
+    assert "self_influence, margin, probability, predicted" in made["notes"][-1]
     assert store.queue.waiting("query") == [("audit_index", {"audit_id": made["id"], "job_id": made["job_id"]})]
     assert client.get(f"/v1/audits/{made['id']}").json() == made
     assert client.get("/v1/audits").json()["data"] == [made]
     assert client.get(f"/v1/jobs/{made['job_id']}").json()["kind"] == "audit"
-
-
-def test_influence_comes_with_an_evaluation_and_counts_where_it_is_named(
-    client: TestClient, ready_index: dict[str, Any], store: Store
-) -> None:
-    evaluation = {"dataset_id": ready_index["spec"]["dataset_id"], "row_indexes": [0, 3]}
-
-    def weight(**body: Any) -> float:
-        made = ask(client, ready_index, evaluation=evaluation, **body).json()
-        assert "training rows" in made["notes"][0] + made["notes"][-1]
-        return float({signal["name"]: signal["weight"] for signal in made["signals"]}["influence"])
-
-    assert weight() == 0
-    assert weight(signals=["loss", "influence"]) == 1
-    assert weight(weights={"influence": 0.25}) == 0.25
 
 
 def test_a_method_without_self_influence_leaves_that_signal_out(
