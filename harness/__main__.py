@@ -13,7 +13,7 @@ import structlog
 
 
 def chaos(options: argparse.Namespace, folder: Path) -> list[str]:
-    from harness.chaos import Pauses, run_chaos
+    from harness.faults.chaos import Pauses, run_chaos
     from harness.records import run_records
 
     done, wrong = run_chaos(
@@ -31,7 +31,7 @@ def chaos(options: argparse.Namespace, folder: Path) -> list[str]:
 
 
 def failpoints(options: argparse.Namespace, folder: Path) -> list[str]:
-    from harness.failpoints import run_failpoints
+    from harness.faults.failpoints import run_failpoints
 
     deaths, wrong = run_failpoints(folder, seed=options.seed, times=options.times, rows=options.rows)
     print(f"deaths: {dict(deaths)}")

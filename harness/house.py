@@ -29,7 +29,7 @@ HANG_SECONDS = 900.0
 
 
 class House:
-    """Redis, an API and workers below a folder. `variant` names a broken worker, see `harness.broken`."""
+    """Redis, an API and workers below a folder. `variant` names a broken worker, see `harness.faults.broken`."""
 
     def __init__(self, folder: Path, *, workers: int = 2, variant: str = "", shard_seconds: float = 1e-3) -> None:
         self.folder = folder
@@ -65,7 +65,7 @@ class House:
             "device": "cpu",
             "shard_seconds": str(self._shard_seconds),
         }
-        module = ["app"] if name == "api" else ["harness.broken", self.variant, "--name", name]
+        module = ["app"] if name == "api" else ["harness.faults.broken", self.variant, "--name", name]
         root = Path(__file__).resolve().parents[1]
         path = os.pathsep.join([str(root / "tests"), str(root)])
         with (self.folder / f"{name}.log").open("ab") as log:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from harness.chaos import ask
+from harness.faults.chaos import ask
 from harness.house import opened
 
 #: 200: looked at, 202: accepted; 429 and 503: told to come again.

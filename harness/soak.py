@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.chaos import ask
+from harness.faults.chaos import ask
 from harness.house import House, opened
 
 #: What may be more at the end than at the beginning: caches that fill up, a library's arenas.

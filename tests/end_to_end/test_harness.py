@@ -46,7 +46,7 @@ def test_rows_that_are_lost_double_or_strange_are_found(store: Store, shards: tu
 def test_a_worker_dies_once_on_the_side_of_the_place_that_is_named(tmp_path: Path) -> None:
     armed, root = tmp_path / "armed", Path(__file__).resolve().parents[2]
     code = (
-        "import sys; from pathlib import Path; from harness import dying\n"
+        "import sys; from pathlib import Path; from harness.faults import dying\n"
         "class Log:\n    def write(self): print('written', flush=True)\n"
         "dying.wrap(Log, 'write', Path(sys.argv[1]), 'log'); Log().write()"
     )
@@ -66,7 +66,7 @@ def test_a_worker_dies_once_on_the_side_of_the_place_that_is_named(tmp_path: Pat
 
 
 def test_every_place_is_a_method_of_the_store(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from harness import dying; dying.install(Path(sys.argv[1]))"
+    code = "import sys; from pathlib import Path; from harness.faults import dying; dying.install(Path(sys.argv[1]))"
     root = Path(__file__).resolve().parents[2]
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "armed")], cwd=root, check=True)
 

@@ -38,13 +38,13 @@ from workers.process.pace import Pace
 from workers.process.reaper import resubmit_lost_work
 from workers.process.threads import set_cpu_threads
 from workers.process.webhooks.telling import tell_webhooks
-from workers.runtime.aside import MOST_THREADS
 from workers.runtime.deletions import follow_deletions, forget_deleted
 from workers.runtime.encoders import Encoders
 from workers.runtime.fair_lock import FairLock
 from workers.runtime.gradient_cache import GradientCache
 from workers.runtime.hot_indexes import HotIndexes
 from workers.runtime.models import Models
+from workers.runtime.sharing.aside import MOST_THREADS
 from workers.runtime.sharing.turns import Turns
 from workers.runtime.state import Runtime
 from workers.settings import WorkerSettings

@@ -9,12 +9,12 @@ from influence.store.data.files import Files
 from influence.store.store import Store
 from workers.batching.budget import TokenBudget
 from workers.loading.options import LoadOptions
-from workers.runtime.aside import Aside
 from workers.runtime.encoders import Encoders
 from workers.runtime.fair_lock import FairLock
 from workers.runtime.gradient_cache import GradientCache
 from workers.runtime.hot_indexes import HotIndexes
 from workers.runtime.models import Models
+from workers.runtime.sharing.aside import Aside
 from workers.runtime.sharing.turns import Turns
 from workers.settings import WorkerSettings
 

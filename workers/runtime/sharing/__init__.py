@@ -1,1 +1,1 @@
-"""What queries that are worked on at once do together: passes over a model and over an index, and how many they are."""
+"""How work of one process shares it: queries that do passes together, their turns, and what is done beside a long step."""

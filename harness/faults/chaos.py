@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.checker import count_rows, read_scores, tell_difference
+from harness.faults.troubles import fill_disk, fill_memory
 from harness.house import FINAL, House, opened
-from harness.troubles import fill_disk, fill_memory
 
 _PAUSE_SECONDS = 3.0
 

@@ -1,6 +1,6 @@
 """A worker process, whole or broken on purpose: what the harness is for is to tell them apart.
 
-`python -m harness.broken VARIANT --name NAME`; an empty variant is the worker as it is.
+`python -m harness.faults.broken VARIANT --name NAME`; an empty variant is the worker as it is.
 """
 
 import sys
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import dying
+from harness.faults import dying
 from influence.store.data.indexes import IndexData
 from workers.building import shard as building
 from workers.process import worker

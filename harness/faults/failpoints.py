@@ -3,9 +3,9 @@
 from collections import Counter
 from pathlib import Path
 
-from harness.chaos import ask, undisturbed
 from harness.checker import count_rows, read_scores, tell_difference
-from harness.dying import PLACES, SIDES, VARIANT
+from harness.faults.chaos import ask, undisturbed
+from harness.faults.dying import PLACES, SIDES, VARIANT
 from harness.house import opened
 
 
