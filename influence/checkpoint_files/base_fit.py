@@ -32,6 +32,7 @@ def check_base_fit(
     weights = {name.removesuffix(".weight"): info for name, info in base.items() if name.endswith(".weight")}
     prefix = _find_prefix(tensors, weights)
     known = {prefix + name: info for name, info in weights.items()}
+    known |= _tied(tensors, known)
     kinds = {_kind(name) for name in known}
     endings = {name.rpartition(".")[2] for name in known}
     extra = [
@@ -49,6 +50,13 @@ def check_base_fit(
     misshapen += _misshapen_wholes(tensors, {prefix + name: info.shape for name, info in base.items()})
     missing = _missing_layers(config, tensors, known, base_config)
     refuse_tensors(missing=missing, extra=extra, misshapen=misshapen, hint=_HINT)
+
+
+def _tied(tensors: AdapterTensors, known: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
+    """Adapted embeddings that the files leave out because they are another one; the worker knows whether they are."""
+    embeddings = [info for name, info in known.items() if name.rpartition(".")[2] in EMBEDDINGS]
+    left_out = [name for name in tensors.modules if name.rpartition(".")[2] in EMBEDDINGS and name not in known]
+    return dict.fromkeys(left_out, embeddings[0]) if len(embeddings) == 1 else {}
 
 
 def _find_prefix(tensors: AdapterTensors, weights: Mapping[str, TensorInfo]) -> str:

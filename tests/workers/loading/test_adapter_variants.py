@@ -14,7 +14,7 @@ from peft.tuners.lora.config import BdLoraConfig, KasaConfig, MontecloraConfig, 
 from safetensors.torch import load_file, save_file
 from support.tiny import TinyCheckpoint, make_causal
 from support.uploads.adapters import IDS, accept, load_accepted, logits_of_peft, make_adapter
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from influence.checkpoint_files.adapters.fields import FIELDS
 from influence.errors import AdapterConfigRefused, AdapterMismatch
@@ -56,6 +56,8 @@ VARIANTS: dict[str, Lora] = {
 TIED: dict[str, Lora] = {
     "tied, tokens": {**PLAIN, "trainable_token_indices": [3, 5]},
     "tied, both adapted": {"target_modules": ["q_proj", "embed_tokens", "lm_head"]},
+    "tied, output adapted": {"target_modules": ["q_proj", "lm_head"]},
+    "tied, output adapted with dora": {"target_modules": ["q_proj", "lm_head"], "use_dora": True},
     "tied, input saved": {**PLAIN, "modules_to_save": ["embed_tokens"]},
     "tied, both saved": {**PLAIN, "modules_to_save": ["embed_tokens", "lm_head"]},
     "tied, saved as one": {**PLAIN, "modules_to_save": ["embed_tokens"], "ensure_weight_tying": True},
@@ -86,7 +88,11 @@ def tied(tmp_path_factory: pytest.TempPathFactory, causal: TinyCheckpoint) -> Pa
     """The same language model with its two embeddings in one."""
     folder = tmp_path_factory.mktemp("tied") / "base"
     shutil.copytree(causal.base, folder)
-    AutoModelForCausalLM.from_pretrained(causal.base, tie_word_embeddings=True).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = AutoConfig.from_pretrained(causal.base, tie_word_embeddings=True)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    # A model with two embeddings in its files is not tied, whatever its configuration says.
+    assert "lm_head.weight" not in load_file(folder / "model.safetensors")
     return folder
 
 
