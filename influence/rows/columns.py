@@ -1,6 +1,6 @@
 """Which column plays which role. Guessed only where the names leave one reading; named columns always win."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import product
@@ -27,6 +27,7 @@ from influence.rows.roles import (
     UNREADABLE,
     UNREADABLE_BESIDE,
     UNREADABLE_BESIDE_LABEL,
+    holds_context,
     holds_thought,
     key_of,
     may_be_left_out,
@@ -165,7 +166,9 @@ class _Names:
         if not is_named and "text" not in columns and "label" not in self.left_out:
             found |= self._verdicts(types)
         if not is_named:
-            found |= self._thoughts(left_out, types)
+            found |= self._called(holds_thought, left_out, types)
+        if not is_named and not _PROMPTED.isdisjoint(columns):
+            found |= self._called(holds_context, left_out, types)
         return frozenset(found - set(columns.values()))
 
     def _beside_label(self, columns: Mapping[str, str], left_out: set[str]) -> frozenset[str]:
@@ -174,9 +177,9 @@ class _Names:
         found = {column for key in keys - left_out for column in self.by_key.get(key, [])}
         return frozenset(found - set(columns.values()))
 
-    def _thoughts(self, left_out: set[str], types: Types) -> set[str]:
-        """Columns called after what was thought before an answer, but for numbers that say something of it."""
-        keys = {key for key in self.by_key if holds_thought(key)} - left_out
+    def _called(self, is_meant: Callable[[str], bool], left_out: set[str], types: Types) -> set[str]:
+        """Columns that are called after something, but for numbers that say something of it."""
+        keys = {key for key in self.by_key if is_meant(key)} - left_out
         return {column for key in keys for column in self.by_key[key] if types.get(column, {"other"}) - _VERDICTS}
 
     def _verdicts(self, types: Types) -> set[str]:
@@ -189,6 +192,8 @@ class _Names:
 _IMAGES: frozenset[ValueKind] = frozenset({"image", "object", "bytes", "text"})
 _TRUTHS: frozenset[ValueKind] = frozenset({"truth", "nothing"})
 _VERDICTS = _TRUTHS | {"number"}
+#: Roles beside which there may be more that was read.
+_PROMPTED = frozenset({"prompt", "instruction", "chosen"})
 _LISTS: frozenset[ValueKind] = frozenset({"list", "nothing"})
 
 
@@ -304,7 +309,9 @@ def _answers(names: _Names, conversations: Sequence[Mapping[str, str]], types: T
 def _preferences(names: _Names) -> list[dict[str, str]]:
     pairs = list(product(names.candidates("chosen"), names.candidates("rejected")))
     beside = [{role: columns[0]} for role in ("margin",) if len(columns := names.candidates(role)) == 1]
-    prompts: list[dict[str, str]] = [{"prompt": column} for column in names.candidates("prompt")] or [{}]
+    # A `source` beside two answers says where they come from.
+    asked = [column for column in names.candidates("prompt") if key_of(column) != "source"]
+    prompts: list[dict[str, str]] = [{"prompt": column} for column in asked] or [{}]
     return [
         {"chosen": chosen, "rejected": rejected, **prompt, **(beside[0] if beside else {})}
         for (chosen, rejected), prompt in product(pairs, prompts)

@@ -80,6 +80,29 @@ MEDIA = frozenset({"audio", "audios", "image", "images", "video", "videos"})
 _OF_THOUGHT = frozenset(
     {"cot", "rationale", "reasoning", "reflection", "scratchpad", "thinking", "thought", "thoughts"}
 )
+#: Words of names of columns that a prompt may have been written with, or an answer with: a plain prompt does not say.
+_BESIDE_A_PROMPT = frozenset(
+    {
+        *(
+            "article",
+            "background",
+            "context",
+            "contexts",
+            "conversation",
+            "dialog",
+            "dialogue",
+            "evidence",
+            "explanation",
+        ),
+        *("fact", "facts", "history", "justification", "knowledge", "paragraph", "paragraphs", "passage", "passages"),
+        *("past", "persona", "personas", "previous", "retrieved", "schema", "shot", "shots", "solution", "solutions"),
+    }
+)
+#: Words that make such a name one of something else: `context_length`, `passage_id`.
+_ABOUT = frozenset(
+    {"category", "count", "date", "id", "ids", "index", "length", "model", "name", "score", "source", "title", "type"}
+    | {"url", "version"}
+)
 _CHOICES = frozenset({"candidates", "choices", "endings", "options"})
 #: Columns that may have carried loss or context and that no row here can hold. Where they are not empty, a guess that
 #: passes over them is refused; the caller leaves them out by name and an empty string.
@@ -109,7 +132,9 @@ UNREADABLE_BESIDE: dict[str, frozenset[str]] = {
         | {"highlights", "role", "summary", "translation"} - {"source", "target"}
     ),
     "prompt": frozenset({"input", "instruction"}),
-    "chosen": frozenset({"input", "instruction", "conversations", "messages", "context"}),
+    "instruction": frozenset({"prompt", "query", "question"}),
+    "chosen": frozenset({"input", "instruction", "conversations", "messages", "context"})
+    | {"body", "content", "document", "post", "problem", "user", "user_input", "user_prompt"},
 }
 #: The same beside a text with a label, and beside a lone one of these: what the model may have read with the text.
 UNREADABLE_BESIDE_LABEL = LOSS_WEIGHTS | MEDIA | _CHOICES
@@ -168,10 +193,19 @@ def holds_thought(key: str) -> bool:
     return not _OF_THOUGHT.isdisjoint(key.split("_"))
 
 
+def holds_context(key: str) -> bool:
+    """Whether a column is called after what a prompt or its answer may have been written with: `context_messages`."""
+    words = set(key.split("_"))
+    return not words.isdisjoint(_BESIDE_A_PROMPT) and words.isdisjoint(_ABOUT)
+
+
 def may_be_left_out(name: str) -> bool:
     """Whether a name that is no role can be sent with an empty string."""
-    return holds_thought(key_of(name)) or any(
-        key_of(name) in names for names in (UNREADABLE, SECOND_TEXTS, *UNREADABLE_BESIDE.values())
+    key = key_of(name)
+    return (
+        holds_thought(key)
+        or holds_context(key)
+        or any(key in names for names in (UNREADABLE, SECOND_TEXTS, *UNREADABLE_BESIDE.values()))
     )
 
 

@@ -128,3 +128,39 @@ def test_names_in_a_column_called_after_the_label_are_learnt() -> None:
     found = normalise_rows(rows, choose_columns(list(rows[0])))
     assert [row["label"] for row in found] == [0, 1]
     assert found.label_names == ("no", "yes")
+
+
+RECIPE = {"instruction": "i", "output": "o"}
+BARE_PAIR = {"chosen": "a", "rejected": "b"}
+
+
+@pytest.mark.parametrize("name", ["context_messages", "conversation_history", "passage", "knowledge", "sql_schema"])
+@pytest.mark.parametrize("row", [ANSWER, RECIPE, PAIR, BARE_PAIR])
+def test_what_a_prompt_may_have_been_written_with_is_never_passed_over(row: dict[str, Any], name: str) -> None:
+    with pytest.raises(ColumnsAmbiguous, match=f"'{name}'") as caught:
+        read({**row, name: "more"})
+    assert f'"{name}": ""' in caught.value.hint
+    assert read({**row, name: "more"}, {name: ""})["metadata"] == {name: "more"}
+    assert read({**row, f"{name}_id": "7", f"{name}_length": "8"})["metadata"]
+    assert read({**row, name: 3})["metadata"] == {name: 3}
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [(ANSWER, "solution"), (ANSWER, "explanation"), (RECIPE, "question"), (RECIPE, "query"), (BARE_PAIR, "problem")],
+)
+def test_a_second_question_or_answer_is_never_passed_over(row: dict[str, Any], name: str) -> None:
+    with pytest.raises(ColumnsAmbiguous, match=f"'{name}'"):
+        read({**row, name: "more"})
+    assert read({**row, name: "more"}, {name: ""}) == {**read(row), "metadata": {name: "more"}}
+
+
+@pytest.mark.parametrize("name", ["solution", "context", "article"])
+def test_a_conversation_says_itself_all_that_was_read(name: str) -> None:
+    assert read({**TALK, name: "more"})["metadata"] == {name: "more"}
+
+
+def test_where_two_answers_come_from_is_not_their_prompt() -> None:
+    row = read({**BARE_PAIR, "source": "evol_instruct", "prompt_id": "7"})
+    assert row.get("prompt", "") == ""
+    assert row["metadata"] == {"source": "evol_instruct", "prompt_id": "7"}
