@@ -108,7 +108,7 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
         base_models,
         connect_async(store.connections.state_url),
         Places(settings.max_event_streams, "event streams"),
-        Probe(Store(store.connections.again(BRISK))),
+        Probe(Store(store.connections.again(BRISK)), files),
         RowTables(files),
         AuditFigures(),
     )

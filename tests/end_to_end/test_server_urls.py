@@ -12,6 +12,9 @@ import trustme
 from pydantic import ValidationError
 from support.processes.apart import run_apart
 from support.processes.redis_servers import redis_server, sentinel, tls_relay
+from support.rows import make_ticket_rows
+from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
+from support.tiny import make_classifier
 
 from influence.contracts.common import now
 from influence.errors import InvalidRequest
@@ -25,6 +28,7 @@ from influence.store.connections import (
     connect_async,
 )
 from influence.store.queue import Queue
+from influence.store.store import Store
 
 WaitUntil = Callable[..., None]
 
@@ -115,6 +119,38 @@ def test_what_was_kept_is_there_after_the_sentinels_chose_another_server(tmp_pat
             assert run_apart(_port_of(url)) == other_port
             watch.close()
             connections.close()
+
+
+def test_a_worker_goes_on_after_the_sentinels_chose_another_server(tmp_path: Path, wait_until: WaitUntil) -> None:
+    with redis_server(tmp_path / "one", wait_until) as (port, process):
+        replica = ("--replicaof", "127.0.0.1", str(port))
+        with (
+            redis_server(tmp_path / "other", wait_until, *replica) as (other_port, _),
+            sentinel(tmp_path / "sentinel", wait_until, port) as sentinel_port,
+            running_worker(f"redis+sentinel://127.0.0.1:{sentinel_port}/mine/0", tmp_path / "data") as worker,
+        ):
+            store = worker.store
+            wait_until(lambda: _is_replica_in_step(other_port), "the replica has what the server has")
+            checkpoint = add_checkpoint(store, worker.files, make_classifier(tmp_path), "sequence_classification")
+            dataset = add_dataset(store, worker.files, make_ticket_rows(30), "classification")
+            before = submit_index(store, checkpoint, dataset, storage="compact")
+            wait_until(lambda: store.jobs.require(before.job_id).is_final, "the index is built")
+            store.connections.state.wait(1, 60_000)
+            watch = connect(f"redis://127.0.0.1:{sentinel_port}")
+            wait_until(lambda: watch.state.sentinel_slaves("mine"), "the replica is known")
+            watch.close()
+            process.kill()
+            wait_until(lambda: _answers(store), "another server answers")
+            query = submit_query(store, before.id, examples=make_ticket_rows(1, seed=9))
+            wait_until(lambda: store.jobs.require(query.job_id).is_final, "the query is answered")
+            assert store.queries.require(query.id).state == "succeeded"
+
+
+def _answers(store: Store) -> bool:
+    try:
+        return store.connections.state.set("datainf:probe", 1, px=1) is True
+    except StoreError:
+        return False
 
 
 def _submits(queue: Queue) -> bool:
