@@ -33,8 +33,9 @@ def count_labels(task: TaskName, tensors: AdapterTensors, base_shapes: Mapping[s
     if outputs is None and base_shapes and not (_has_head(tensors.saved) or _has_head(base_shapes)):
         raise TaskMismatch(
             "Neither the adapter nor the base model holds a classifier's head: it would be random.",
-            hint="Train with the head in modules_to_save (task_type SEQ_CLS puts it there), or send a base model that "
-            "holds the head.",
+            hint="Train with the head in modules_to_save, or send a base model that holds it. task_type SEQ_CLS puts "
+            "only heads called 'classifier' or 'score' there by itself; others have to be named, 'classification_head' "
+            "of T5 and BART, 'logits_proj' and 'sequence_summary' of XLNet, or they are trained and not saved.",
         )
     if not head.admit(outputs):
         raise TaskMismatch(
