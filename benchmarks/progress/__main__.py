@@ -32,7 +32,7 @@ def main() -> None:
         for name, begin in Jobs(client, chosen.shared, Path(folder)).all():
             if any(part in name for part in chosen.only):
                 found.append(watch(client, name, begin()))
-                print(_line(found[-1]), flush=True)
+                print(_line(found[-1]), [tenth.phase for tenth in found[-1].tenths], flush=True)
     report = describe(found)
     print(report)
     if chosen.write is not None:

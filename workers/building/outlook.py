@@ -13,6 +13,8 @@ SAMPLING, FITTING, GRADIENTS, FINISHING = "sampling", "fitting basis", "gradient
 _GRAM_PER_SECOND = {"cpu": 3e10, "cuda": 5e12}
 _EIGEN_SECONDS = {"cpu": 0.6, "cuda": 0.1}
 _FINISH_SECONDS = 0.5
+#: Before anything is known: a model from a disk, and rows of text tokenised a second.
+_LOADING_SECONDS, _TOKENISED_PER_SECOND = 2.0, 5000.0
 #: What takes longer is done beside other work.
 _LONG_SECONDS = 2.0
 
@@ -28,6 +30,15 @@ class Outlook:
         self._seconds: dict[str, float | None] = dict.fromkeys(phases_of(index.spec))
         self.sample_seconds = 0.0
         self._expect(**{FINISHING: _FINISH_SECONDS})
+
+    def learn_earlier(self, earlier: Index, *, sampled: int) -> None:
+        """Another index of the same checkpoint says how fast it was built; the probe knows better."""
+        rate = (earlier.timings or {}).get("rows_per_second")
+        if not rate:
+            return
+        self._expect(**{LOADING: _LOADING_SECONDS, TOKENISING: self._rows / _TOKENISED_PER_SECOND, SUBTRACTING: 0.0})
+        parameters = [block.parameters for block in earlier.blocks]
+        self.learn_probe(1 / rate, parameters, rows=self._rows, sampled=sampled)
 
     @property
     def takes_long_before_shards(self) -> bool:

@@ -62,7 +62,7 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
     started = time.monotonic()
     runtime.store.index_data.delete_others(index.id, index.build)
     progress = JobProgress(runtime, index.job_id)
-    outlook = Outlook(runtime, index)
+    outlook = _make_outlook(runtime, index)
     runtime.store.jobs.set_phase(index.job_id, LOADING, total=1, unit="models")
     model = open_model(runtime, index)
     dataset = runtime.store.datasets.require(index.spec.dataset_id)
@@ -118,6 +118,16 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
         "sample_seconds": round(outlook.sample_seconds, 3),
     }
     return advance(runtime.store, index, lambda current: current.model_copy(update=plan))
+
+
+def _make_outlook(runtime: Runtime, index: Index) -> Outlook:
+    """What to expect, by the newest index of the same checkpoint that is built, if there is one."""
+    outlook, wanted = Outlook(runtime, index), index.spec.checkpoint_id
+    for earlier in runtime.store.indexes.each():
+        if earlier.spec.checkpoint_id == wanted and earlier.ready_at is not None:
+            outlook.learn_earlier(earlier, sampled=count_sampled(index.spec, index.rows, earlier.parameters or 1))
+            break
+    return outlook
 
 
 def _prepare_shards(
@@ -177,8 +187,8 @@ def _spread(rows: Sequence[EncodedRow], count: int) -> list[EncodedRow]:
 def _probe(
     runtime: Runtime, model: HotModel, checked: CheckedRows, batch_tokens: int, *, with_factors: bool
 ) -> tuple[float, int]:
-    """Seconds per row of mean length on this machine, and bytes of factors: from a small batch run twice (the first
-    warms up), and where that took no time from one as large as those of the build."""
+    """Seconds per row of mean length on this machine, and bytes of factors: from a small batch, and where that took no
+    time from one as large as those of the build. Each is run twice, for the first warms up."""
     few = _spread(checked.sample, _PROBE_ROWS)
     _time_batch(runtime, model, few, with_factors=with_factors)
     seconds, factor_bytes = _time_batch(runtime, model, few, with_factors=with_factors)
@@ -186,7 +196,7 @@ def _probe(
     fitting = min(_MORE_PROBE_ROWS, batch_tokens // _longest(checked.sample))
     if seconds < _QUICK_SECONDS and fitting > rows:
         many = _spread(checked.sample, fitting)
-        seconds, _ = _time_batch(runtime, model, many, with_factors=with_factors)
+        seconds = min(_time_batch(runtime, model, many, with_factors=with_factors)[0] for _ in range(2))
         rows, longest = len(many), _longest(many)
     # A batch is as long as its longest row; those of the build hold rows of like length.
     per_token = seconds / (rows * longest)

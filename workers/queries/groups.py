@@ -27,8 +27,8 @@ from workers.runtime.state import Runtime
 #: them as for many, so as many as these bytes of gradients and of scores allow.
 _FEWEST_ROWS, _MOST_ROWS = 32, 256
 _GRADIENT_BYTES, _SCORE_BYTES = 256 << 20, 128 << 20
-#: What a prediction takes of a row's gradient.
-_PREDICTION_SHARE = 0.4
+#: What a prediction takes of a row's gradient, and what a score's pass over the index does beside one.
+_PREDICTION_SHARE, _SCORING_SHARE = 0.4, 2.0
 _SHOWN_ROWS = 3
 _LARGE_SHARE = 0.5
 _OUTSIDE = "{rows} rows of the data set are not in the index; they are counted in no group."
@@ -88,7 +88,7 @@ def _expect(runtime: Runtime, record: Groups, opened: OpenedIndex) -> None:
     if record.request.by == PREDICTED:
         seconds["predictions"] = _PREDICTION_SHARE * opened.index.rows / rate
     chosen = selection.row_indexes or range(runtime.store.datasets.require(selection.dataset_id).rows)
-    runtime.store.jobs.expect(record.job_id, {**seconds, "scoring": len(chosen) / rate})
+    runtime.store.jobs.expect(record.job_id, {**seconds, "scoring": _SCORING_SHARE * len(chosen) / rate})
 
 
 def _rows_at_once(index: Index) -> int:

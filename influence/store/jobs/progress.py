@@ -23,6 +23,10 @@ PAUSE_SECONDS = 15.0
 PAUSED = "paused_at"
 OUTLINE = "outline"
 _MIN_SECONDS_FOR_RATE = 0.5
+#: After so long in a phase its own speed counts as much as what was expected of it: its first seconds open and warm up.
+_TRUST_SECONDS = 3.0
+#: A phase that is near the time expected of it, or over it, is said to take this share of what it took.
+_OVERDUE_SHARE = 0.25
 
 Fields = Mapping[str, str]
 
@@ -104,12 +108,20 @@ def _eta(fields: Fields, left: int, speed: float | None) -> float | None:
 
 
 def _rest_of_phase(fields: Fields, left: int, speed: float | None, expected: float | None) -> float | None:
-    if speed is not None:
-        return left / speed
     begun = moment(fields.get("phase_started_at"))
-    if expected is None or begun is None:
-        return None
-    return max(0.0, expected - (now() - begun).total_seconds())
+    elapsed = None if begun is None else (now() - begun).total_seconds()
+    planned = None if expected is None or elapsed is None else _planned(fields, expected, elapsed)
+    if speed is None or planned is None or elapsed is None:
+        return planned if speed is None else left / speed
+    trust = elapsed / (elapsed + _TRUST_SECONDS)
+    return trust * left / speed + (1 - trust) * planned
+
+
+def _planned(fields: Fields, expected: float, elapsed: float) -> float:
+    """By what was expected of the phase, less what an earlier run had done of it; overdue, it takes a while more."""
+    total = int(fields.get("total", 0))
+    share = 1 - int(fields.get("base", 0)) / total if total else 1.0
+    return max(expected * share - elapsed, _OVERDUE_SHARE * elapsed)
 
 
 def _is_paused(fields: Fields) -> bool:
