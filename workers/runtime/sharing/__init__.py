@@ -1,1 +1,1 @@
-"""How work of one process shares it: queries that do passes together, and their turns."""
+"""How work of one process shares it: passes that queries do together, their turns, others beside a long step."""
