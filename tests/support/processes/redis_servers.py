@@ -14,13 +14,16 @@ from influence.store.embedded import find_server
 
 WaitUntil = Callable[..., None]
 _PIECE_BYTES = 1 << 16
+#: A node of a cluster speaks to others on the port so far above its own.
+_BUS_OFFSET = 10_000
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
+    """A port that nobody listened on a moment ago, so low that a node of a cluster finds one for its bus above it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        port = int(probe.getsockname()[1])
+        return port if port + _BUS_OFFSET < 1 << 16 else free_port()
 
 
 @contextmanager
@@ -31,7 +34,8 @@ def redis_server(folder: Path, wait_until: WaitUntil, *options: str) -> Iterator
     command = [str(find_server()), *options, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
     process = subprocess.Popen([*command, "--save", ""], stdout=subprocess.DEVNULL)
     try:
-        wait_until(lambda: answers(port), "the server answers")
+        wait_until(lambda: process.poll() is not None or answers(port), "the server answers")
+        assert process.poll() is None, "the server ended at once"
         yield port, process
     finally:
         process.kill()
