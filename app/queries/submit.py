@@ -9,6 +9,7 @@ from app.queries.checkpoint_sum import resolve_checkpoints
 from app.queries.level_request import check_levels
 from app.queries.method_choice import resolve_method
 from app.queries.token_request import check_tokens
+from influence.contracts.index import Index
 from influence.contracts.query import Query, QueryRequest
 from influence.contracts.work import QUERY
 from influence.errors import InvalidRequest
@@ -46,6 +47,7 @@ def submit_query(store: Store, index_id: str, request: QueryRequest, *, image_li
     checked = check_test_points(store, index, request, image_limits)
     check_tokens(store, index, checked, method)
     check_levels(store, rows, checked, method)
+    _check_compared(index, checked, method)
     notes: tuple[str, ...] = ()
     if not index.spec.gradients.is_loss:
         notes = (_NO_LOSS,)
@@ -65,6 +67,16 @@ def submit_query(store: Store, index_id: str, request: QueryRequest, *, image_li
     )
     accept(store, query)
     return Accepted(query.id, query.job_id)
+
+
+def _check_compared(index: Index, request: QueryRequest, method: Method[Any] | Baseline) -> None:
+    """Raise InvalidRequest for a baseline beside itself, MethodNotOffered for one that the index does not offer."""
+    for name in request.compare:
+        if name == method.name:
+            raise InvalidRequest(
+                f"'compare' holds '{name}' against itself.", hint="Leave it out, or ask an influence method."
+            )
+        find_offered(name, index.spec)
 
 
 def _check_loss_asked(request: QueryRequest, method: Method[Any] | Baseline) -> None:

@@ -39,6 +39,7 @@ _SETTINGS = options_of(
         **TARGETS,
         "k": Spelling(flags=("--k", "-k")),
         "method": Spelling(default=AUTO, help="With a damping, 'datainf'."),
+        "compare": Spelling(items=str),
         "checkpoints": Spelling(("--checkpoint",), parse_weights, items=str, help="Each as idx_...=0.001."),
     },
 )

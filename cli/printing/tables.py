@@ -28,6 +28,9 @@ def show_query(query: Query, console: Console) -> None:
         console.print(question_panel(result, number, query))
         for title, rows in _rankings(result):
             console.print(ranking_table(title, rows))
+        for compared in result.compared or ():
+            title = f"What {plain(compared.method)} would have shown; {compared.overlap:.0%} are among the most helpful"
+            console.print(ranking_table(title, compared.rows))
     console.print(Text(describe(query), "dim"))
 
 
@@ -77,7 +80,7 @@ def _rankings(result: TestPointResult) -> list[tuple[str, Sequence[ScoredRow]]]:
 
 def ranking_table(name: str, rows: Sequence[ScoredRow]) -> Table:
     """One ranking; the direction is a word as well as a colour."""
-    table = Table(title=_TITLES[name], title_justify="left", title_style=_COLOURS.get(name, "bold"), expand=True)
+    table = Table(title=_TITLES.get(name, name), title_justify="left", title_style=_COLOURS.get(name, "bold"), expand=True)
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("direction", no_wrap=True)

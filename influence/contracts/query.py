@@ -14,6 +14,8 @@ Order = Literal["helpful", "harmful", "absolute", "both"]
 Aggregate = Literal["each", "mean"]
 Direction = Literal["helpful", "harmful"]
 Include = Literal["blocks", "tokens", "levels"]
+#: Baselines that can ride along with a method.
+Compared = Literal["embedding"]
 #: What a token's part of a score is: what layers compute at its position, or what its own loss adds.
 TokensBy = Literal["position", "loss"]
 #: How much a row stands out among all rows of its index; see influence.auditing.levels.
@@ -58,6 +60,9 @@ class QueryRequest(PointSource):
         "position",
         description="What 'tokens' tells: 'position', what layers compute at a token; 'loss', what the token's own loss"
         " adds to the score.",
+    )
+    compare: tuple[Compared, ...] = Field(
+        (), max_length=1, description="Baselines whose own k best rows are shown beside, with how far they agree."
     )
     checkpoints: tuple[CheckpointWeight, ...] | None = Field(
         None,
@@ -147,6 +152,17 @@ class Histogram(Frozen):
     bin_edges: tuple[float, ...]
 
 
+class ComparedBaseline(Frozen):
+    """What a baseline would have shown of a test point: its own best `rows`, by similarity. `overlap` is the share of
+    them among as many of the method's most helpful rows, `spearman` the rank correlation of both over all rows; null
+    where one of them tells no rows apart."""
+
+    method: str
+    overlap: float
+    spearman: float | None = None
+    rows: tuple[ScoredRow, ...]
+
+
 class TestPointResult(Frozen):
     """The answer for one test point, or for the mean of all of them.
 
@@ -154,7 +170,8 @@ class TestPointResult(Frozen):
     the answer it was asked against: scores are then of the difference, `loss - against_loss`.
     `base_loss` is the loss of the same with the adapter switched off: what the base model alone would have lost. It is
     null for plain models, and where weights of the base model itself are not known or were trained, too.
-    `stands_out`, where levels were asked for, says whether any row's level is high.
+    `stands_out`, where levels were asked for, says whether any row's level is high. `compared` is what the baselines of
+    `compare` would have shown.
     """
 
     __test__ = False  # not a pytest class
@@ -172,6 +189,7 @@ class TestPointResult(Frozen):
     harmful: tuple[ScoredRow, ...] = ()
     absolute: tuple[ScoredRow, ...] = ()
     stands_out: bool | None = None
+    compared: tuple[ComparedBaseline, ...] | None = None
     histogram: Histogram
     summary: dict[str, float]
 

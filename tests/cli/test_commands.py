@@ -215,6 +215,15 @@ def test_parts_of_answers_and_other_answers_are_asked_about(call: Call, service:
         assert "target" in refused.output or "against" in refused.output
 
 
+def test_plain_similarity_is_shown_beside(call: Call, service: ContractServer) -> None:
+    result = call("query", "idx_1", "--text", "a", "--label", "3", "--compare", "embedding")
+    assert result.exit_code == 0, result.output
+    assert service.bodies("/v1/indexes/idx_1/queries")[0]["compare"] == ["embedding"]
+    shown = " ".join(result.stdout.split())
+    assert "embedding would have shown; 50% are among the most helpful" in shown
+    assert "+0.875" in shown
+
+
 def test_a_query_that_takes_longer_is_waited_for(call: Call, service: ContractServer) -> None:
     service.prompt = False
     result = call("query", "idx_1", "--text", "a", "--label", "3", "--json")

@@ -29,6 +29,7 @@ from influence.store.queue import TRACE
 from influence.store.work import close, drop_unwanted, fail
 from workers.auditing.turn import audit_index
 from workers.baselines.answer import answer_baseline
+from workers.baselines.beside import answer_beside
 from workers.building.finish import finish_index
 from workers.building.plan import plan_index
 from workers.building.shard import compute_shard
@@ -76,8 +77,10 @@ def _for_its_kind(kinds: Mapping[str, EvaluationKind], step: Step) -> Step:
 
 
 def _answer(runtime: Runtime, query: Query) -> None:
-    answer = _in_turn(answer_baseline) if query.request.method in BASELINES else answer_query
-    answer(runtime, query)
+    if query.request.method in BASELINES:
+        _in_turn(answer_baseline)(runtime, query)
+    else:
+        (answer_beside if query.request.compare else answer_query)(runtime, query)
 
 
 def _in_turn(step: Step) -> Step:

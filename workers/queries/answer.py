@@ -1,6 +1,6 @@
 """A query from message to stored answer: two loops over its indexes, then what people read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from influence.auditing.levels import Levels
 from influence.contracts.index import Calibration
-from influence.contracts.query import Query, QueryRequest, TestPointResult
+from influence.contracts.query import ComparedBaseline, Query, QueryRequest, TestPointResult
 from influence.methods.codes.exactness import why_inexact
 from influence.methods.registry import get_method
 from influence.ranking import Ranking, scores_of
@@ -42,14 +42,21 @@ _PRELIMINARY = "Scores from true gradients are being computed."
 _FROM_CODES = "Scores come from codes;"
 _RERANKED = "Re-ranked scores of "
 _QUIET = "their strongest rows are as strong for test points that they have nothing to do with."
+#: What baselines say of each test point, beside influence (m, n); None where none was asked.
+Compared = list[tuple[ComparedBaseline, ...]] | None
+Compare = Callable[[Influence, Stopwatch], Compared]
 #: Test points that a note names.
 _NAMED = 10
+
+
+def _no_baselines(_influence: Influence, _watch: Stopwatch) -> Compared:
+    return None
 
 
 @dataclass(frozen=True)
 class Answer:
     """Influence, its rankings, which rows are exact, what blocks contribute to some rows, notes, and what tokens add to
-    the shown rows' scores where that is asked for."""
+    the shown rows' scores and what baselines would have shown where that is asked for."""
 
     influence: Influence
     rankings: list[Ranking]
@@ -58,19 +65,22 @@ class Answer:
     notes: tuple[str, ...] = ()
     tokens: list[ShownParts] | None = None
     levels: Levels | None = None
+    compared: Compared = None
 
 
-def answer_query(runtime: Runtime, query: Query) -> None:
-    """Score the query's test points and store results and scores, a large query's in its turn. Safe to run twice."""
+def answer_query(runtime: Runtime, query: Query, compare: Compare = _no_baselines) -> None:
+    """Score the query's test points and store results and scores, a large query's in its turn. Safe to run twice.
+
+    `compare` says what baselines would have shown of each test point."""
     terms = find_terms(runtime, query)
     if is_small(query.request, [term.index for term in terms]):
-        _answer(runtime, query, terms)
+        _answer(runtime, query, terms, compare)
         return
     with runtime.turns.take(partial(check_wanted, runtime, query.job_id)):
-        _answer(runtime, query, terms)
+        _answer(runtime, query, terms, compare)
 
 
-def _answer(runtime: Runtime, query: Query, terms: Sequence[IndexTerm]) -> None:
+def _answer(runtime: Runtime, query: Query, terms: Sequence[IndexTerm], compare: Compare) -> None:
     indexes = OpenedIndexes(runtime, query, terms, Stopwatch())
     influence = sum_influence(indexes)
     answer = (_answer_exactly if indexes.are_full else _answer_from_codes)(runtime, query, indexes, influence)
@@ -81,7 +91,7 @@ def _answer(runtime: Runtime, query: Query, terms: Sequence[IndexTerm]) -> None:
     if "levels" in query.request.include:
         runtime.store.jobs.set_phase(query.job_id, "levels", total=len(answer.rankings), unit="test points")
         answer = _with_levels(answer, find_levels(runtime, indexes, influence))
-    _store(runtime, query, indexes, answer)
+    _store(runtime, query, indexes, replace(answer, compared=compare(answer.influence, indexes.watch)))
 
 
 def _with_levels(answer: Answer, levels: Levels | None) -> Answer:
@@ -210,6 +220,7 @@ def _build_results(
         contributions=answer.contributions,
         tokens=answer.tokens,
         levels=answer.levels,
+        compared=answer.compared,
         change_scale=None if calibration is None else calibration.scale,
     )
     return builder.build(answer.rankings)

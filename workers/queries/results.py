@@ -8,7 +8,15 @@ from numpy.typing import NDArray
 
 from influence.auditing.levels import Levels
 from influence.contracts.index import Index
-from influence.contracts.query import InfluenceLevel, Query, QueryRequest, ScoredRow, TestPointResult, TokenParts
+from influence.contracts.query import (
+    ComparedBaseline,
+    InfluenceLevel,
+    Query,
+    QueryRequest,
+    ScoredRow,
+    TestPointResult,
+    TokenParts,
+)
 from influence.ranking import (
     Ranking,
     direction_of,
@@ -58,11 +66,12 @@ class ResultBuilder:
         change_scale: float | None = None,
         tokens: Sequence[Mapping[int, TokenParts]] | None = None,
         levels: Levels | None = None,
+        compared: Sequence[tuple[ComparedBaseline, ...]] | None = None,
     ) -> None:
         """`exact` says which rows may be called so: all, those that `contributions` tells of, or none; those give
         blocks' parts where asked for. `change_scale` makes predicted changes of loss of scores where the index was
         calibrated, `tokens` is what each token adds to the rows that are shown, by position, `levels` how much a row
-        has to stand out."""
+        has to stand out, `compared` what baselines would have shown of each test point."""
         self._points = points
         self._span = query.request.span
         self._influence = influence
@@ -70,6 +79,7 @@ class ResultBuilder:
         self._contributions = contributions
         self._tokens = tokens
         self._levels = levels
+        self._compared = compared
         self._block_names = [block.name for block in index.blocks] if "blocks" in query.request.include else None
         self._change_scale = change_scale
         self._rows = open_rows(runtime, index.spec.dataset_id)
@@ -97,6 +107,7 @@ class ResultBuilder:
             harmful=_ranked(rows, ranking.harmful),
             absolute=_ranked(rows, ranking.absolute),
             stands_out=None if self._levels is None else self._levels.stands_out(scores),
+            compared=None if self._compared is None else self._compared[number],
             histogram=histogram(scores),
             summary=summarise(scores),
         )

@@ -1830,6 +1830,10 @@ class QueryRequest(BaseModel):
         description="Sum over these indexes of one run's checkpoints, the one asked among them, each by its weight.",
         examples=[[{"index_id": "idx_5b20", "weight": 0.001}, {"index_id": "idx_77c3", "weight": 0.0005}]],
     )
+    compare: list[Literal["embedding"]] = Field(
+        [],
+        description="Baselines whose own k best rows are shown beside, with how far they agree.",
+    )
     damping_scale: float | None = Field(None, description="Damping; the method's own default when left out.")
     exact: Literal["auto"] | bool = Field(
         "auto",
@@ -2045,37 +2049,6 @@ class SweepResult(BaseModel):
     top: int
 
 
-class TestPointResult(BaseModel):
-    """
-    The answer for one test point, or for the mean of all of them.
-
-    `loss` is that of the reference, or of `target_text`, the part of it that was asked about. `against_loss` is that of
-    the answer it was asked against: scores are then of the difference, `loss - against_loss`.
-    `base_loss` is the loss of the same with the adapter switched off: what the base model alone would have lost. It is
-    null for plain models, and where weights of the base model itself are not known or were trained, too.
-    `stands_out`, where levels were asked for, says whether any row's level is high.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    absolute: list[ScoredRow] = Field([], validate_default=True)
-    against_loss: float | None = None
-    base_loss: float | None = None
-    example: dict[str, Any]
-    harmful: list[ScoredRow] = Field([], validate_default=True)
-    helpful: list[ScoredRow] = Field([], validate_default=True)
-    histogram: Histogram
-    loss: float
-    predicted_label: int | float | str | list[int | float | str | TextSpan | None] | None = None
-    predicted_probability: float | None = None
-    prediction: str | None = None
-    stands_out: bool | None = None
-    summary: dict[str, float]
-    target_text: str | None = None
-    tokens: TokenLosses | None = None
-
-
 class Audit(BaseModel):
     """
     An audit and, once its job succeeded, its summary; the rows are read apart, for they grow with the data set.
@@ -2146,6 +2119,22 @@ class Audit(BaseModel):
         ]
         | str
     )
+
+
+class ComparedBaseline(BaseModel):
+    """
+    What a baseline would have shown of a test point: its own best `rows`, by similarity. `overlap` is the share of
+    them among as many of the method's most helpful rows, `spearman` the rank correlation of both over all rows; null
+    where one of them tells no rows apart.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    method: str
+    overlap: float
+    rows: list[ScoredRow]
+    spearman: float | None = None
 
 
 class Comparison(BaseModel):
@@ -2274,6 +2263,66 @@ class Index(BaseModel):
     warnings: list[str] = []
 
 
+class Sweep(BaseModel):
+    """
+    A sweep and, once its job succeeded, its result. `method_reason` says why the method was taken where the request
+    left it open ('auto').
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    created_at: AwareDatetime
+    damping_scales: list[float]
+    default_damping_scale: float
+    error: dict[str, Any] | None = None
+    evaluation_id: str | None = None
+    id: str
+    index_id: str
+    job_id: str
+    method: str
+    method_reason: str | None = None
+    milliseconds: dict[str, float] | None = None
+    namespace: str = "default"
+    request: SweepRequest
+    result: SweepResult | None = None
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
+    storage: str
+
+
+class TestPointResult(BaseModel):
+    """
+    The answer for one test point, or for the mean of all of them.
+
+    `loss` is that of the reference, or of `target_text`, the part of it that was asked about. `against_loss` is that of
+    the answer it was asked against: scores are then of the difference, `loss - against_loss`.
+    `base_loss` is the loss of the same with the adapter switched off: what the base model alone would have lost. It is
+    null for plain models, and where weights of the base model itself are not known or were trained, too.
+    `stands_out`, where levels were asked for, says whether any row's level is high. `compared` is what the baselines of
+    `compare` would have shown.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    absolute: list[ScoredRow] = Field([], validate_default=True)
+    against_loss: float | None = None
+    base_loss: float | None = None
+    compared: list[ComparedBaseline] | None = None
+    example: dict[str, Any]
+    harmful: list[ScoredRow] = Field([], validate_default=True)
+    helpful: list[ScoredRow] = Field([], validate_default=True)
+    histogram: Histogram
+    loss: float
+    predicted_label: int | float | str | list[int | float | str | TextSpan | None] | None = None
+    predicted_probability: float | None = None
+    prediction: str | None = None
+    stands_out: bool | None = None
+    summary: dict[str, float]
+    target_text: str | None = None
+    tokens: TokenLosses | None = None
+
+
 class Query(BaseModel):
     """
     A query and, once its job succeeded, its results. `checkpoints` are those summed over, the asked one first.
@@ -2307,30 +2356,3 @@ class Query(BaseModel):
     sign_convention: str = "score>0 is helpful"
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
     storage: str | None = None
-
-
-class Sweep(BaseModel):
-    """
-    A sweep and, once its job succeeded, its result. `method_reason` says why the method was taken where the request
-    left it open ('auto').
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    created_at: AwareDatetime
-    damping_scales: list[float]
-    default_damping_scale: float
-    error: dict[str, Any] | None = None
-    evaluation_id: str | None = None
-    id: str
-    index_id: str
-    job_id: str
-    method: str
-    method_reason: str | None = None
-    milliseconds: dict[str, float] | None = None
-    namespace: str = "default"
-    request: SweepRequest
-    result: SweepResult | None = None
-    state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | str
-    storage: str

@@ -203,6 +203,7 @@ class QueryRequest(TypedDict):
     against: NotRequired[int | float | str | list[int | float | str | TextSpan | None] | None]
     aggregate: NotRequired[Literal["each", "mean"]]
     checkpoints: NotRequired[list[CheckpointWeight] | None]
+    compare: NotRequired[list[Literal["embedding"]]]
     damping_scale: NotRequired[float | None]
     exact: NotRequired[Literal["auto"] | bool]
     generation: NotRequired[GenerationSettings | None]

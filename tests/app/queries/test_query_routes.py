@@ -164,6 +164,9 @@ def test_ekfac_on_an_index_without_factors_says_how_to_build_one(
         ({"examples": [{"body": "a", "label": 1}]}, 422, "columns_unmatched"),
         ({"examples": [{"text": 5, "label": 1}]}, 422, "broken_row"),
         ({"rows": {"dataset_id": "ds_1"}}, 422, "invalid_request"),
+        ({"compare": ["embedding"], "method": "embedding"}, 422, "invalid_request"),
+        ({"compare": ["datainf"]}, 422, "invalid_request"),
+        ({"compare": ["embedding", "embedding"]}, 422, "invalid_request"),
         ({"examples": None, "rows": {"dataset_id": "ds_none"}}, 404, "not_found"),
     ],
 )

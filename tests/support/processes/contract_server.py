@@ -115,6 +115,10 @@ def query(request: dict[str, Any], *, answered: bool) -> dict[str, Any]:
         "harmful": [ranked(3, -3.5)],
         "histogram": {"hist": [1], "bin_edges": [0.0, 1.0]},
         "summary": {},
+        "compared": [
+            {"method": method, "overlap": 0.5, "spearman": 0.25, "rows": [ranked(1, 0.875)]}
+            for method in request.get("compare", [])
+        ],
     }
     return {
         "id": "qry_1",

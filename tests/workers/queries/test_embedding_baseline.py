@@ -17,6 +17,7 @@ from influence.contracts.dataset import Dataset
 from influence.contracts.index import GradientSettings, Index
 from influence.contracts.job import Job
 from influence.contracts.query import Query
+from influence.evaluating.agreement import spearman
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
@@ -140,3 +141,33 @@ def test_embeddings_that_exceed_the_budget_are_refused(
     assert job.error is not None
     assert (job.error["code"], job.error["needed_bytes"]) == ("does_not_fit", 60 * WIDTH * 2)
     assert store.indexes.require(index.id).bytes == size
+
+
+def test_what_similarity_would_have_shown_rides_along(
+    worker: Runtime, dataset: Dataset, index: Index, answered: Answered
+) -> None:
+    beside = answered(worker.store, submit_query(worker.store, index.id, examples=TEST, k=4, compare=("embedding",)))
+    alone, similarity = ask(worker, index.id, answered, examples=TEST, k=4)
+    influence = worker.store.scores.read(beside.id, len(TEST), beside.rows_scored or 0)
+    for number, (result, plain) in enumerate(zip(beside.results or (), alone.results or (), strict=True)):
+        (compared,) = present(result.compared)
+        assert plain.compared is None
+        assert [row.row_index for row in compared.rows] == [row.row_index for row in plain.helpful]
+        assert [row.score for row in compared.rows] == pytest.approx([row.score for row in plain.helpful], abs=1e-5)
+        best = set(np.argsort(influence[number], kind="stable")[:4].tolist())
+        assert compared.overlap == len(best & {row.row_index for row in compared.rows}) / 4
+        assert compared.spearman == pytest.approx(spearman(influence[number], similarity[number]), abs=1e-3)
+        assert (compared.method, beside.method) == ("embedding", "datainf")
+
+
+def test_a_mean_of_test_points_and_whole_gradients_are_compared_too(
+    worker: Runtime, checkpoint: Checkpoint, dataset: Dataset, finished: Finished, answered: Answered
+) -> None:
+    whole = submit_index(worker.store, checkpoint, dataset, storage="full")
+    assert finished(worker.store, whole.job_id).state == "succeeded"
+    asked = submit_query(
+        worker.store, whole.id, examples=TEST, k=100, order="harmful", aggregate="mean", compare=("embedding",)
+    )
+    (result,) = present(answered(worker.store, asked).results)
+    (compared,) = present(result.compared)
+    assert (result.helpful, len(compared.rows), compared.overlap) == ((), 60, 1.0)

@@ -36,7 +36,8 @@ class Turns:
 
 def is_small(request: QueryRequest, indexes: Sequence[Index]) -> bool:
     """Whether a query holds little: few test points, rows and gradients, of one index, and nothing beside scores."""
-    if len(indexes) > 1 or set(request.include) - {"blocks"} or (points := _count_points(request)) is None:
+    has_more = len(indexes) > 1 or bool(request.compare) or bool(set(request.include) - {"blocks"})
+    if has_more or (points := _count_points(request)) is None:
         return False
     (index,) = indexes
     ranked = 0 if request.exact is False or index.spec.storage == "full" else 2 * CANDIDATES_PER_RESULT * request.k
