@@ -134,7 +134,7 @@ class WorkerProcess:
         name = self._asides.pop()
         taking = self._take("build", name, threads=1, poll_ms=self._pace.build_poll_ms)
         self._taking.append(taking)
-        taking.worker.start()
+        self._start(taking.worker)
 
         def end() -> None:
             taking.worker.stop(timeout=_ASIDE_STOP_MS)
@@ -158,11 +158,18 @@ class WorkerProcess:
         worker.queue_prefetch = threads
         return Taking(worker, held, in_hand)
 
+    def _start(self, worker: dramatiq.Worker) -> None:
+        """Start a worker whose threads wait for messages without looking as often as its consumer looks at the queue:
+        many idle threads would take turns at the interpreter all the time."""
+        worker.start()
+        for thread in worker.workers:
+            thread.timeout = self._pace.idle_seconds
+
     def run(self) -> None:
         """Work until the runtime's `stopping` is set, then give back what is not finished."""
         taking = list(self._taking)  # what begins beside a step ends with it
         for one in taking:
-            one.worker.start()
+            self._start(one.worker)
         helpers = [
             threading.Thread(target=self._housekeep, daemon=True, name="housekeeping"),
             threading.Thread(

@@ -111,6 +111,7 @@ WHOLE_BODIES: dict[str, Any] = {
     "/v1/indexes/{index_id}/sweeps": EXAMPLES,
     "/v1/reviews/{review_id}/decisions/bulk": {"top": 1, "action": "keep"},
     "/v1/groups/{groups_id}/what-if": {"remove": {"row_indexes": [0]}},
+    "/v1/indexes/{index_id}/what-if": {"remove": {"row_indexes": [0]}, "evaluation": {"dataset_id": "ds_team"}},
 }
 
 
