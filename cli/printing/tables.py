@@ -80,7 +80,8 @@ def _rankings(result: TestPointResult) -> list[tuple[str, Sequence[ScoredRow]]]:
 
 def ranking_table(name: str, rows: Sequence[ScoredRow]) -> Table:
     """One ranking; the direction is a word as well as a colour."""
-    table = Table(title=_TITLES.get(name, name), title_justify="left", title_style=_COLOURS.get(name, "bold"), expand=True)
+    title, style = _TITLES.get(name, name), _COLOURS.get(name, "bold")
+    table = Table(title=title, title_justify="left", title_style=style, expand=True)
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("direction", no_wrap=True)
