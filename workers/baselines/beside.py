@@ -45,7 +45,7 @@ def _compare(
     k = min(query.request.k, len(similar.row_indexes))
     results = builder.build([Ranking(helpful=lowest_rows(values, k)) for values in similar.values])
     _, here, there = np.intersect1d(influence.row_indexes, similar.row_indexes, return_indices=True)
-    compared = []
+    compared: list[tuple[ComparedBaseline, ...]] = []
     for result, ours, theirs in zip(results, influence.values[:, here], similar.values[:, there], strict=True):
         best = set(influence.row_indexes[here][lowest_rows(ours, min(k, len(ours)))].tolist())
         tells = len(ours) > 1 and np.ptp(ours) > 0 and np.ptp(theirs) > 0

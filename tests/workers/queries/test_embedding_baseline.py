@@ -148,7 +148,7 @@ def test_what_similarity_would_have_shown_rides_along(
 ) -> None:
     beside = answered(worker.store, submit_query(worker.store, index.id, examples=TEST, k=4, compare=("embedding",)))
     alone, similarity = ask(worker, index.id, answered, examples=TEST, k=4)
-    influence = worker.store.scores.read(beside.id, len(TEST), beside.rows_scored or 0)
+    influence = present(worker.store.scores.read(beside.id, len(TEST), beside.rows_scored or 0))
     for number, (result, plain) in enumerate(zip(beside.results or (), alone.results or (), strict=True)):
         (compared,) = present(result.compared)
         assert plain.compared is None
