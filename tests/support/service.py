@@ -1,6 +1,7 @@
 """A worker in this process, and records as the API would make them."""
 
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,8 @@ from workers.process.worker import WorkerProcess, make_runtime
 from workers.runtime.state import Runtime
 from workers.settings import WorkerSettings
 
+#: The thread that a worker process starts last.
+_LAST_TO_START = "webhooks"
 #: Hundreds of tests start a worker, wait for its first messages and for its end: no thread of it may write into the
 #: next test's store, however busy the machine.
 QUICK = Pace(
@@ -56,11 +59,20 @@ def idle_runtime(url: str, data_dir: Path, **settings: Any) -> Iterator[Runtime]
 def running_worker(
     url: str, data_dir: Path, *, kinds: Mapping[str, EvaluationKind] = KINDS, **settings: Any
 ) -> Iterator[Runtime]:
-    """A real worker process's inside, on threads of this one, until the block ends."""
+    """A real worker process's inside, on threads of this one, until the block ends.
+
+    It has started when the block begins: pytest goes through all loggers between the phases of a test, and threads that
+    start make new ones.
+    """
     with idle_runtime(url, data_dir, **settings) as runtime:
+        others = set(threading.enumerate())
         thread = threading.Thread(target=WorkerProcess(runtime, kinds=kinds, pace=QUICK).run)
         thread.start()
         try:
+            while thread.is_alive() and not any(
+                one.name == _LAST_TO_START for one in {*threading.enumerate()} - others
+            ):
+                time.sleep(0.002)
             yield runtime
         finally:
             runtime.stopping.set()
