@@ -59,7 +59,7 @@ $(VENV)/.lm: constraints.txt
 test: $(STAMP) ## Run all tests
 	$(BIN)/python -m pytest $(SHARED_OUT) $(ARGS)
 
-test-fast: $(STAMP) ## Run the quick tests of all that needs no torch, which takes half a minute to load (under a minute)
+test-fast: $(STAMP) ## Run the quick tests of all that needs no torch, which takes half a minute to load (a minute and a half)
 	$(BIN)/python -m pytest $(SHARED_OUT) -m "not slow" $(FAST) $(ARGS)
 
 coverage: $(STAMP) ## Run all tests, measure the branches they take, fail below the floor (twice the time of make test)
