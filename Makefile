@@ -123,7 +123,7 @@ handover: $(STAMP) ## Install Label Studio's and Argilla's own libraries into .h
 chaos: $(STAMP) ## Kill, stop, cancel and delete while indexes are built, and count every row (hours; prints its seed)
 	$(HARNESS) chaos $(ARGS)
 
-failpoints: $(STAMP) ## Let workers die before and after each named place of a build, ten times each (half an hour; prints its seed)
+failpoints: $(STAMP) ## Let workers die before and after each named place of a build, ten times each (prints its seed)
 	$(HARNESS) failpoints $(ARGS)
 
 fuzz: $(STAMP) ## Send 100,000 odd requests made from the OpenAPI document (an hour; prints its seed)

@@ -2,6 +2,7 @@
 
 import random
 import resource
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -59,4 +60,4 @@ def _snapshot(house: House) -> None:
     state = house.store().connections.state
     state.bgsave()
     while cast("dict[str, int]", state.info("persistence"))["rdb_bgsave_in_progress"]:
-        pass
+        time.sleep(0.01)

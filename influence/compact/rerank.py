@@ -15,6 +15,9 @@ from influence.compact.arrays import Float64s, to_numpy
 from influence.compact.basis import Basis
 from influence.compact.inverse import Inverse
 
+#: Candidates per direction for each row asked for.
+CANDIDATES_PER_RESULT = 4
+
 
 def full_directions(basis: Basis, inverse: Inverse, gradients: Sequence[Array]) -> list[Array]:
     """Directions r (m, d_l) per block of test gradients (m, d_l), in the basis's library and dtype."""
@@ -30,10 +33,6 @@ def block_scores(directions: Sequence[Array], gradients: Sequence[Array]) -> Flo
     """The blocks' shares (blocks, m, c) of the scores of rows with gradients (c, d_l); positive is helpful."""
     pairs = zip(directions, gradients, strict=True)
     return np.stack([to_numpy(left @ right.T).astype(np.float64) for left, right in pairs])
-
-
-#: Candidates per direction for each row asked for.
-CANDIDATES_PER_RESULT = 4
 
 
 def choose_candidates(scores: Float64s, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -5,6 +5,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,9 @@ def _is_replica_in_step(port: int) -> bool:
     return found.get("master_link_status") == "up"
 
 
-def test_what_was_kept_is_there_after_the_sentinels_chose_another_server(tmp_path: Path, wait_until: WaitUntil) -> None:
+@contextmanager
+def guarded(tmp_path: Path, wait_until: WaitUntil) -> Iterator[tuple[subprocess.Popen[bytes], int, int]]:
+    """A server's process, the port of its replica, which has what it has, and that of the sentinel of both."""
     with redis_server(tmp_path / "one", wait_until) as (port, process):
         replica = ("--replicaof", "127.0.0.1", str(port))
         with (
@@ -106,44 +109,45 @@ def test_what_was_kept_is_there_after_the_sentinels_chose_another_server(tmp_pat
             sentinel(tmp_path / "sentinel", wait_until, port) as sentinel_port,
         ):
             wait_until(lambda: _is_replica_in_step(other_port), "the replica has what the server has")
-            url = f"redis+sentinel://127.0.0.1:{sentinel_port}/mine/0"
-            connections = connect(StorageSettings(redis_url=url).redis_url)
-            queue, begun = Queue(connections.state), now()
-            queue.submit("answer_query", query_id="qry_a", job_id="job_a")
-            assert connections.state.wait(1, 60_000) == 1
-            watch = connect(f"redis://127.0.0.1:{sentinel_port}")
-            wait_until(lambda: watch.state.sentinel_slaves("mine"), "the replica is known")
-            process.kill()
-            wait_until(lambda: _submits(queue), f"another server takes messages, since {begun}")
-            assert [arguments["job_id"] for _, arguments in queue.waiting("query")] == ["job_a", "job_b"]
-            assert run_apart(_port_of(url)) == other_port
-            watch.close()
-            connections.close()
+            yield process, other_port, sentinel_port
+
+
+def test_what_was_kept_is_there_after_the_sentinels_chose_another_server(tmp_path: Path, wait_until: WaitUntil) -> None:
+    with guarded(tmp_path, wait_until) as (process, other_port, sentinel_port):
+        url = f"redis+sentinel://127.0.0.1:{sentinel_port}/mine/0"
+        connections = connect(StorageSettings(redis_url=url).redis_url)
+        queue, begun = Queue(connections.state), now()
+        queue.submit("answer_query", query_id="qry_a", job_id="job_a")
+        assert connections.state.wait(1, 60_000) == 1
+        watch = connect(f"redis://127.0.0.1:{sentinel_port}")
+        wait_until(lambda: watch.state.sentinel_slaves("mine"), "the replica is known")
+        process.kill()
+        wait_until(lambda: _submits(queue), f"another server takes messages, since {begun}")
+        assert [arguments["job_id"] for _, arguments in queue.waiting("query")] == ["job_a", "job_b"]
+        assert run_apart(_port_of(url)) == other_port
+        watch.close()
+        connections.close()
 
 
 def test_a_worker_goes_on_after_the_sentinels_chose_another_server(tmp_path: Path, wait_until: WaitUntil) -> None:
-    with redis_server(tmp_path / "one", wait_until) as (port, process):
-        replica = ("--replicaof", "127.0.0.1", str(port))
-        with (
-            redis_server(tmp_path / "other", wait_until, *replica) as (other_port, _),
-            sentinel(tmp_path / "sentinel", wait_until, port) as sentinel_port,
-            running_worker(f"redis+sentinel://127.0.0.1:{sentinel_port}/mine/0", tmp_path / "data") as worker,
-        ):
-            store = worker.store
-            wait_until(lambda: _is_replica_in_step(other_port), "the replica has what the server has")
-            checkpoint = add_checkpoint(store, worker.files, make_classifier(tmp_path), "sequence_classification")
-            dataset = add_dataset(store, worker.files, make_ticket_rows(30), "classification")
-            before = submit_index(store, checkpoint, dataset, storage="compact")
-            wait_until(lambda: store.jobs.require(before.job_id).is_final, "the index is built")
-            store.connections.state.wait(1, 60_000)
-            watch = connect(f"redis://127.0.0.1:{sentinel_port}")
-            wait_until(lambda: watch.state.sentinel_slaves("mine"), "the replica is known")
-            watch.close()
-            process.kill()
-            wait_until(lambda: _answers(store), "another server answers")
-            query = submit_query(store, before.id, examples=make_ticket_rows(1, seed=9))
-            wait_until(lambda: store.jobs.require(query.job_id).is_final, "the query is answered")
-            assert store.queries.require(query.id).state == "succeeded"
+    with (
+        guarded(tmp_path, wait_until) as (process, _, sentinel_port),
+        running_worker(f"redis+sentinel://127.0.0.1:{sentinel_port}/mine/0", tmp_path / "data") as worker,
+    ):
+        store = worker.store
+        checkpoint = add_checkpoint(store, worker.files, make_classifier(tmp_path), "sequence_classification")
+        dataset = add_dataset(store, worker.files, make_ticket_rows(30), "classification")
+        before = submit_index(store, checkpoint, dataset, storage="compact")
+        wait_until(lambda: store.jobs.require(before.job_id).is_final, "the index is built")
+        store.connections.state.wait(1, 60_000)
+        watch = connect(f"redis://127.0.0.1:{sentinel_port}")
+        wait_until(lambda: watch.state.sentinel_slaves("mine"), "the replica is known")
+        watch.close()
+        process.kill()
+        wait_until(lambda: _answers(store), "another server answers")
+        query = submit_query(store, before.id, examples=make_ticket_rows(1, seed=9))
+        wait_until(lambda: store.jobs.require(query.job_id).is_final, "the query is answered")
+        assert store.queries.require(query.id).state == "succeeded"
 
 
 def _answers(store: Store) -> bool:

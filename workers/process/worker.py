@@ -44,7 +44,7 @@ from workers.runtime.fair_lock import FairLock
 from workers.runtime.gradient_cache import GradientCache
 from workers.runtime.hot_indexes import HotIndexes
 from workers.runtime.models import Models
-from workers.runtime.sharing.aside import MOST_THREADS
+from workers.runtime.sharing.aside import MOST_THREADS, End
 from workers.runtime.sharing.turns import Turns
 from workers.runtime.state import Runtime
 from workers.settings import WorkerSettings
@@ -129,10 +129,18 @@ class WorkerProcess:
         runtime.aside.offer(self._begin_aside)
         self._see_to(self._announce)  # before it works: who asks next finds it
 
-    def _begin_aside(self) -> Callable[[], None]:
-        """Take messages of builds on one more thread; what is given back ends that, and waits for what is in hand."""
-        name = self._asides.pop()
-        taking = self._take("build", name, threads=1, poll_ms=self._pace.build_poll_ms)
+    def _begin_aside(self) -> End | None:
+        """Take messages of builds on one more thread; what is given back ends that, and waits for what is in hand.
+        None where no name is free for it."""
+        try:
+            name = self._asides.pop()
+        except IndexError:
+            return None
+        try:
+            taking = self._take("build", name, threads=1, poll_ms=self._pace.build_poll_ms)
+        except StoreError:
+            self._asides.append(name)
+            raise
         self._taking.append(taking)
         self._start(taking.worker)
 

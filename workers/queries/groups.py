@@ -14,6 +14,7 @@ from influence.errors import InvalidRequest
 from influence.methods.registry import get_method
 from influence.ranking import scores_of
 from influence.rows.file import RowFile
+from influence.store.data.audits import column_types
 from influence.store.work import finish
 from workers.indexes.open import OpenedIndex, open_index
 from workers.queries.answer import spread_rows
@@ -176,7 +177,7 @@ def _mean_suspicions(runtime: Runtime, record: Groups, numbers: NDArray[np.int64
     audit = None if record.audit_id is None else runtime.store.audits.find_whole(record.audit_id)
     columns = None
     if audit is not None and audit.rows_audited is not None:
-        wanted = {"row_index": "int64", "suspicion": "float32"}
+        wanted = column_types(("row_index", "suspicion"))
         columns = runtime.store.audit_data.read_columns(audit.id, audit.rows_audited, wanted)
     if columns is None:
         return [None] * count

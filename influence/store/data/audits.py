@@ -4,7 +4,7 @@ A part is one field of a hash, written once (HSETNX): the bytes are their own co
 the same, and what is not there is computed again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -16,6 +16,12 @@ from influence.store import keys
 from influence.store.data.chunks import DamagedChunk, pack, read_array, unpack, write_array
 
 _DELETE_BATCH = 500
+_INTEGERS = {"row_index": "int64", "label": "int32", "predicted": "int32"}
+
+
+def column_types(names: Iterable[str]) -> dict[str, str]:
+    """The dtypes that columns of a table are kept in."""
+    return {name: _INTEGERS.get(name, "float32") for name in names}
 
 
 class AuditData:

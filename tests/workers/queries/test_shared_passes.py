@@ -36,6 +36,20 @@ def index(request: pytest.FixtureRequest, worker: Runtime, checkpoint: Any, data
     return worker.store.indexes.require(made.id)
 
 
+@pytest.fixture
+def build(store: Store, classifier: TinyCheckpoint, finished: Any) -> Callable[[Runtime], Index]:
+    """Build an index of whole gradients by a worker that a test started itself."""
+
+    def make(worker: Runtime) -> Index:
+        checkpoint = add_checkpoint(store, worker.files, classifier, "sequence_classification")
+        dataset = add_dataset(store, worker.files, make_ticket_rows(ROWS), "classification")
+        index = submit_index(store, checkpoint, dataset, storage="full")
+        finished(store, index.job_id)
+        return index
+
+    return make
+
+
 @contextmanager
 def held_back(runtime: Runtime, index: Index, count: int, wait_until: Callable[..., None]) -> Iterator[None]:
     """Whoever asks in this block waits for the device until `count` of them do."""
@@ -129,16 +143,12 @@ def test_a_worker_that_ends_with_queries_in_hand_leaves_them_to_the_next(
     server: EmbeddedServer,
     store: Store,
     tmp_path: Path,
-    classifier: TinyCheckpoint,
-    finished: Any,
+    build: Callable[[Runtime], Index],
     answered: Answered,
     wait_until: Callable[..., None],
 ) -> None:
     with running_worker(server.url, tmp_path / "data") as first:
-        checkpoint = add_checkpoint(store, first.files, classifier, "sequence_classification")
-        dataset = add_dataset(store, first.files, make_ticket_rows(ROWS), "classification")
-        index = submit_index(store, checkpoint, dataset, storage="full")
-        finished(store, index.job_id)
+        index = build(first)
         with held_back(first, index, len(POINTS), wait_until):
             queries = [ask(first, index, points) for points in POINTS]
             wait_until(lambda: open_model(first, index).passes.gradients.waiting == len(POINTS), "all wait")
@@ -151,16 +161,12 @@ def test_queries_are_computed_one_by_one_where_that_is_asked_for(
     server: EmbeddedServer,
     store: Store,
     tmp_path: Path,
-    classifier: TinyCheckpoint,
-    finished: Any,
+    build: Callable[[Runtime], Index],
     answered: Answered,
     wait_until: Callable[..., None],
 ) -> None:
     with running_worker(server.url, tmp_path / "data", query_batch=1) as worker:
-        checkpoint = add_checkpoint(store, worker.files, classifier, "sequence_classification")
-        dataset = add_dataset(store, worker.files, make_ticket_rows(ROWS), "classification")
-        index = submit_index(store, checkpoint, dataset, storage="full")
-        finished(store, index.job_id)
+        index = build(worker)
         with capture_logs() as logs:
             with held_back(worker, index, 2, wait_until):
                 queries = [ask(worker, index, points) for points in POINTS]
