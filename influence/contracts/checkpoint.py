@@ -4,14 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SerializationInfo, field_serializer, model_validator
 
-from influence.contracts.common import FOR_CALLERS, Frozen, Json, LossScope, Record, Request
+from influence.contracts.common import FOR_CALLERS, Frozen, Json, LossScope, Named, Record, Request
 from influence.contracts.tasks import TaskName, listed_tasks
 
 LORA_ALPHA = "Alpha of an image model's LoRA file that says none; without it alpha is taken to be the rank."
 LoraAlpha = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
 
-class CheckpointRequest(Request):
+class CheckpointRequest(Named):
     """JSON form of `POST /v1/checkpoints`: everything is named, nothing uploaded."""
 
     base_model: str = Field(
