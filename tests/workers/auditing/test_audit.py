@@ -204,7 +204,7 @@ def slow_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.runtime.time_slices.SLICE_SECONDS", -1.0)
     for module in ("labels", "evaluation"):
         monkeypatch.setattr(f"workers.auditing.{module}._MOST_ROWS", 16)
-        monkeypatch.setattr(f"workers.auditing.{module}._FEWEST_ROWS", 1)
+        monkeypatch.setattr(f"workers.auditing.{module}._FEWEST_ROWS", 16)
     monkeypatch.setattr("workers.auditing.self_influence._FEWEST_ROWS", 16)
     monkeypatch.setattr("workers.auditing.self_influence._MULTIPLICATIONS", 1)
 
@@ -233,7 +233,7 @@ def test_an_audit_in_turns_is_the_same_as_in_one(halted: tuple[Runtime, Audit], 
         audit_index(worker, audit)
         phases.append(store.jobs.require(audit.job_id).progress.phase)
         if loss == "part" and len(phases) == 3:
-            store.connections.state.hset(keys.audit_parts(audit.id, "labels"), "1", b"damaged")
+            store.connections.state.hset(keys.audit_parts(audit.id, "labels.16"), "1", b"damaged")
         if loss == "sum" and store.audit_data.sum_rows(audit.id) == 32:
             store.connections.state.delete(keys.audit_sum(audit.id, 32, 0))
             loss = "lost"
