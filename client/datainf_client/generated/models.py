@@ -1075,6 +1075,9 @@ class TrainingRecord(BaseModel):
     """
     What the files beside an adapter say of its training. `way` is what the trainer calls it. `loss` and `beta` are
     taken for an index that leaves them out; `max_length` is the number of tokens at which training cut rows.
+
+    `template` is the trainer's own template of conversations, by which rows are written where it is known here;
+    `system` is the system prompt that rows without one are given, as in training.
     """
 
     model_config = ConfigDict(
@@ -1084,6 +1087,8 @@ class TrainingRecord(BaseModel):
     files: list[str]
     loss: Literal["completion", "assistant", "all"] | str | None = None
     max_length: int | None = None
+    system: str | None = None
+    template: str | None = None
     trainer: str | None = None
     way: str | None = None
 
