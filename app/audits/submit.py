@@ -13,6 +13,7 @@ from influence.contracts.work import AUDIT
 from influence.errors import InvalidRequest, MethodNotOffered
 from influence.methods.base import Method
 from influence.methods.registry import METHODS, get_offered
+from influence.store.class_names import checkpoint_of
 from influence.store.store import Store
 from influence.store.work import accept
 
@@ -25,7 +26,7 @@ def submit_audit(store: Store, index_id: str, request: AuditRequest) -> Accepted
     Raises NotFound, IndexNotReady, IndexFailed, UnknownMethod, MethodNotOffered, InvalidRequest, RowsRefused.
     """
     index = require_ready(store, index_id)
-    checkpoint = store.checkpoints.require(index.spec.checkpoint_id)
+    checkpoint = checkpoint_of(store, index)
     dataset = store.datasets.require(index.spec.dataset_id)
     request, reason = resolve_method(store, index, request, admits=lambda method: _serves(method, request))
     method = get_offered(request.method, index.spec)

@@ -12,6 +12,7 @@ from influence.contracts.points import MAX_TEST_POINTS, PointSource, RowSelectio
 from influence.errors import InvalidRequest, RowsUnfit
 from influence.rows.examples import normalise_examples
 from influence.rows.images.limits import ImageLimits
+from influence.store.class_names import checkpoint_of
 from influence.store.store import Store
 
 Asked = TypeVar("Asked", bound=PointSource)
@@ -20,7 +21,7 @@ Asked = TypeVar("Asked", bound=PointSource)
 def check_test_points(store: Store, index: Index, request: Asked, image_limits: ImageLimits) -> Asked:
     """The request with its examples in normal form. Raises NotFound, InvalidRequest, RowsRefused, UploadRefused."""
     dataset = store.datasets.require(index.spec.dataset_id)
-    checkpoint = store.checkpoints.require(index.spec.checkpoint_id)
+    checkpoint = checkpoint_of(store, index)
     check_target(request, checkpoint)
     request = request.model_copy(update={"against": read_against(request, checkpoint, dataset)})
     is_made = makes_images(request, checkpoint)

@@ -17,6 +17,7 @@ from influence.contracts.index import Index
 from influence.contracts.tasks import TASKS, TaskDeclaration, training_task
 from influence.errors import BaseModelNotFound, InvalidRequest, RowsUnfit, TaskMismatch
 from influence.rows.file import RowFile
+from influence.store.class_names import checkpoint_of
 
 #: Taken for classification where no base model is named.
 DEFAULT_BASE_MODEL = "minilm-l6"
@@ -35,7 +36,7 @@ def subject_of_index(context: Context, request: Experiment, index_id: str) -> tu
             hint=f"Leave {', '.join(given)} out, or name a 'dataset_id' instead of 'index_id'.",
         )
     index = require_ready(context.store, index_id)
-    checkpoint = context.store.checkpoints.require(index.spec.checkpoint_id)
+    checkpoint = checkpoint_of(context.store, index)
     _require_training(TASKS[checkpoint.task])
     _require_retrainable(request, checkpoint)
     _require_loss(request, index)

@@ -3,6 +3,7 @@
 from influence.contracts.index import GRADIENT_VERSION, GradientSettings, Index, IndexSpec
 from influence.errors import IndexFailed, IndexNotReady, InvalidRequest
 from influence.rows.label_forms.class_order import names_by_number
+from influence.store.class_names import checkpoint_of
 from influence.store.store import Store
 
 
@@ -59,7 +60,7 @@ def _check_metric(old: Index, spec: IndexSpec) -> None:
 
 def _check_classes(store: Store, old: Index, spec: IndexSpec) -> None:
     """Rows are matched by what they say, and a class number may say another class in another data set."""
-    model = store.checkpoints.require(spec.checkpoint_id).label_names
+    model = checkpoint_of(store, old).label_names
     before, now = (
         names_by_number(store.datasets.require(dataset_id).label_names, model)
         for dataset_id in (old.spec.dataset_id, spec.dataset_id)

@@ -1,5 +1,6 @@
 """Hot checkpoints: loaded once, kept while used, the least recently used leaves first."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -83,7 +84,7 @@ class Models:
 
     def get(self, checkpoint: Checkpoint, settings: GradientSettings) -> HotModel:
         """The loaded model; raises CheckpointRefused when it cannot be trusted."""
-        key = (checkpoint.id, settings.model_dump_json())
+        key = (_address(checkpoint), settings.model_dump_json())
         return self._hot.get(key, lambda: self._load_alone(checkpoint, settings))
 
     def get_joined(self, checkpoints: Mapping[str, Checkpoint], settings: GradientSettings) -> HotModel:
@@ -91,7 +92,7 @@ class Models:
 
         Raises CheckpointRefused, also where they are not of one shape.
         """
-        key = (" ".join(one.id for one in checkpoints.values()), settings.model_dump_json())
+        key = (" ".join(map(_address, checkpoints.values())), settings.model_dump_json())
         return self._hot.get(key, lambda: self._join(checkpoints, settings))
 
     def _join(self, checkpoints: Mapping[str, Checkpoint], settings: GradientSettings) -> HotModel:
@@ -128,3 +129,8 @@ class Models:
             unit_copies=settings.diffusion is not None and settings.diffusion.timestep_weighting == "unit_norm",
         )
         return HotModel(collector, loaded.task, checkpoint.label_names, loaded.keeps_base)
+
+
+def _address(checkpoint: Checkpoint) -> str:
+    """Tells models apart: one without class names has those of the rows of the index that asks."""
+    return f"{checkpoint.id} {json.dumps(checkpoint.label_names)}"

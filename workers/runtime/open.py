@@ -6,6 +6,7 @@ from influence.contracts.index import GradientSettings, Index
 from influence.errors import IndexNotReady, NotFound
 from influence.rows.file import RowFile
 from influence.rows.label_forms.class_order import names_by_number
+from influence.store.class_names import checkpoint_of, name_classes
 from workers.runtime.models import HotModel
 from workers.runtime.state import Runtime
 
@@ -24,11 +25,13 @@ def open_model(runtime: Runtime, index: Index) -> HotModel:
     """The checkpoint of an index, loaded, with the index's gradient settings; of one that joins several the last,
     which takes gradients at all of them. Raises NotFound, CheckpointRefused."""
     if index.spec.joined:
+        dataset = runtime.store.datasets.find(index.spec.dataset_id)
         checkpoints = {
-            f"checkpoint-{one.step}": runtime.store.checkpoints.require(one.checkpoint_id) for one in index.spec.joined
+            f"checkpoint-{one.step}": name_classes(runtime.store.checkpoints.require(one.checkpoint_id), dataset)
+            for one in index.spec.joined
         }
         return runtime.models.get_joined(checkpoints, index.spec.gradients)
-    return open_checkpoint(runtime, index.spec.checkpoint_id, index.spec.gradients)
+    return runtime.models.get(checkpoint_of(runtime.store, index), index.spec.gradients)
 
 
 def open_checkpoint(runtime: Runtime, checkpoint_id: str, settings: GradientSettings) -> HotModel:
@@ -49,4 +52,4 @@ def open_rows(runtime: Runtime, dataset_id: str, model: Checkpoint | Subject | H
 
 def open_indexed_rows(runtime: Runtime, index: Index) -> RowFile:
     """The rows of an index, as its checkpoint reads them. Raises what `open_rows` does."""
-    return open_rows(runtime, index.spec.dataset_id, runtime.store.checkpoints.require(index.spec.checkpoint_id))
+    return open_rows(runtime, index.spec.dataset_id, checkpoint_of(runtime.store, index))

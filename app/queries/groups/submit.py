@@ -11,6 +11,7 @@ from influence.contracts.tasks import TASKS
 from influence.contracts.work import GROUPS
 from influence.errors import Conflict, InvalidRequest
 from influence.methods.registry import get_offered
+from influence.store.class_names import checkpoint_of
 from influence.store.store import Store
 from influence.store.work import accept
 
@@ -25,7 +26,7 @@ def submit_groups(store: Store, index_id: str, request: GroupsRequest) -> Accept
     request, reason = resolve_method(store, index, request)
     method = get_offered(request.method, index.spec)
     dataset = store.datasets.require(index.spec.dataset_id)
-    checkpoint = store.checkpoints.require(index.spec.checkpoint_id)
+    checkpoint = checkpoint_of(store, index)
     check_column(dataset, request.by, has_classes=TASKS[checkpoint.task].has_classes)
     check_selection(store, request.evaluation, dataset, checkpoint, most=MAX_EVALUATION_ROWS, what="evaluation rows")
     record = Groups(
