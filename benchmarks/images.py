@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.evaluations import body_of
+from benchmarks.evaluations.page import body_of
 from demo.images.glyphs import STYLES, draw_all
 from demo.images.preparation import TEST_EACH, prepare, training_rows
 from demo.service import running_service

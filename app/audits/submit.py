@@ -51,6 +51,7 @@ def submit_audit(store: Store, index_id: str, request: AuditRequest) -> Accepted
         notes.append(f"Method '{request.method}' has no damping; damping_scale had no effect.")
     audit = Audit(
         **AUDIT.begin(),
+        name=request.name,
         index_id=index_id,
         request=request,
         method=request.method,

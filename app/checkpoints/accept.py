@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.checks.base_model import resolve_base_model
+from app.checks.base_model import doubt_hub_base, resolve_base_model
 from app.http.context import Context
 from app.http.idempotency import Accepted
 from app.intake.adapter_folder import copy_adapter, unpack_adapter
@@ -104,7 +104,8 @@ def accept_trained(
             hint="Send the LoRA of the UNet, and leave 'trainable' out.",
             extra={"field": "trainable"},
         )
-    checkpoint = in_namespace(context, accept_plain(model, trainable, task=task, label_names=label_names))
+    accepted = accept_plain(model, trainable, task=task, label_names=label_names)
+    checkpoint = in_namespace(context, with_doubts(accepted, doubt_hub_base(context, model)))
     return Accepted(checkpoint.id, is_new=context.store.checkpoints.create(checkpoint))
 
 
@@ -112,9 +113,15 @@ def _accept(context: Context, fetch: Callable[[Path], None], base: BaseModelRef,
     with context.files.scratch() as scratch:
         folder = scratch / "adapter"
         folder.mkdir()
+        doubts = doubt_hub_base(context, base)
         fetch(folder)
-        checkpoint = in_namespace(context, _describe(folder, base, said))
+        checkpoint = in_namespace(context, with_doubts(_describe(folder, base, said), doubts))
         return Accepted(checkpoint.id, is_new=keep_checkpoint(context, folder, checkpoint))
+
+
+def with_doubts(checkpoint: Checkpoint, doubts: Sequence[str]) -> Checkpoint:
+    """The record with more of what may be wrong."""
+    return checkpoint.model_copy(update={"warnings": (*doubts, *checkpoint.warnings)})
 
 
 def in_namespace(context: Context, checkpoint: Checkpoint) -> Checkpoint:

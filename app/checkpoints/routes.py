@@ -11,13 +11,13 @@ from app.http.auth import GUARDED
 from app.http.bodies import describe_body, read_fields, read_json
 from app.http.context import Context, Ctx
 from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
-from app.http.listing import NamesOf, rename
+from app.http.listing import NamesOf, name_made, rename
 from app.http.multipart import Upload, is_form, receive_upload
 from app.http.problems import describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
 from influence.contracts.checkpoint import LORA_ALPHA, Checkpoint, CheckpointRequest, LoraAlpha
-from influence.contracts.common import NameChange, Page
+from influence.contracts.common import NameChange, Named, Page
 from influence.digests import digest_json
 from influence.errors import (
     InvalidRequest,
@@ -31,7 +31,7 @@ from influence.store.work import delete_dependents
 router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"], route_class=StrictRoute, dependencies=GUARDED)
 
 
-class CheckpointForm(ModelForm):
+class CheckpointForm(Named, ModelForm):
     """Fields beside the adapter, or without one."""
 
     trainable: list[str] | None = Field(
@@ -83,7 +83,11 @@ async def _take_form(request: Request, context: Context, once: IdempotentRun) ->
             needs_file=False,
         )
         form = read_fields(CheckpointForm, upload.fields, json_fields={"label_names", "trainable", "lora_alpha"})
-        return await run_in_threadpool(once.run, upload.digest, lambda: _accept_form(context, upload, form))
+
+        def accept() -> Accepted:
+            return name_made(context.store.checkpoints, _accept_form(context, upload, form), form.name)
+
+        return await run_in_threadpool(once.run, upload.digest, accept)
 
 
 def _accept_form(context: Context, upload: Upload, form: CheckpointForm) -> Accepted:
@@ -110,7 +114,11 @@ def _accept_form(context: Context, upload: Upload, form: CheckpointForm) -> Acce
 
 async def _take_json(request: Request, context: Context, once: IdempotentRun) -> Accepted:
     body = await read_json(request, CheckpointRequest)
-    return await run_in_threadpool(once.run, digest_json(body.model_dump()), lambda: accept_named(context, body))
+
+    def accept() -> Accepted:
+        return name_made(context.store.checkpoints, accept_named(context, body), body.name)
+
+    return await run_in_threadpool(once.run, digest_json(body.model_dump()), accept)
 
 
 @router.get("", response_model=Page[Checkpoint], summary="List checkpoints", responses=describe_errors(NotFound))

@@ -16,3 +16,15 @@ def resolve_base_model(context: Context, name: str, revision: str | None) -> Bas
     from app.intake.hub_model import pin_revision
 
     return pin_revision(base)
+
+
+def doubt_hub_base(context: Context, base: BaseModelRef) -> tuple[str, ...]:
+    """What is to be known of a base model on the hub, in sentences; nothing of a local one, whose files are looked at.
+
+    Raises what `check_base` raises.
+    """
+    if base.kind == "path" or context.settings.hub_offline:
+        return ()
+    from app.intake.hub_model import check_base
+
+    return check_base(base)

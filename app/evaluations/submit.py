@@ -25,7 +25,7 @@ def submit_evaluation(context: Context, request: EvaluationRequest) -> Accepted:
     check_methods(request)
     settled, subject, dataset = _settle(context, request)
     check_rows(store, settled, subject, dataset)
-    evaluation = Evaluation(**EVALUATION.begin(), request=settled, subject=subject)
+    evaluation = Evaluation(**EVALUATION.begin(), name=request.name, request=settled, subject=subject)
     accept(store, evaluation)
     return Accepted(evaluation.id, evaluation.job_id)
 

@@ -8,6 +8,7 @@ from fastapi import Depends, Query, Response
 from pydantic import Field
 
 from app.http.context import Context, Ctx
+from app.http.idempotency import Accepted
 from app.http.pagination import Bounds, PageParameters, bounds_of
 from app.http.responses import json_response
 from influence.contracts.common import NameChange, Record
@@ -105,6 +106,13 @@ async def find_work(context: Ctx, parameters: Annotated[WorkParameters, Query()]
 
 NamesOf = Annotated[NameList, Depends(find_names)]
 WorkOf = Annotated[WorkList, Depends(find_work)]
+
+
+def name_made(records: Records[Model], made: Accepted, name: str | None) -> Accepted:
+    """What a request made or found, under the name that it gives, if it gives one."""
+    if name is not None and getattr(records.require(made.resource_id), "name", None) != name:
+        rename(records, made.resource_id, NameChange(name=name))
+    return made
 
 
 def rename(records: Records[Model], record_id: str, change: NameChange) -> Model:

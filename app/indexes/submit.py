@@ -4,6 +4,7 @@ from app.checks.compatibility import check_compatible, check_reduction, choose_l
 from app.checks.diffusion import choose_diffusion
 from app.checks.training import find_differences
 from app.http.idempotency import Accepted
+from app.http.listing import name_made
 from app.indexes.growth import check_growth
 from app.indexes.joining import join_checkpoints
 from app.indexes.storage import choose_storage
@@ -58,13 +59,15 @@ def _submit_one(
     index_id = index_address(spec)
     existing = store.indexes.find_whole(index_id)
     if existing is not None and not is_dead(store, existing):
-        return Accepted(index_id, existing.job_id, is_new=False)
+        return name_made(store.indexes, Accepted(index_id, existing.job_id, is_new=False), request.name)
     if spec.grow_from is not None:
         check_growth(store, spec, spec.grow_from)
     warnings = (*checkpoint.warnings, *find_differences(checkpoint, dataset, spec.gradients))
-    fresh = Index(**INDEX.begin(index_id), spec=spec, rows=dataset.rows, warnings=warnings)
+    name = request.name if request.name is not None or existing is None else existing.name
+    fresh = Index(**INDEX.begin(index_id), spec=spec, rows=dataset.rows, warnings=warnings, name=name)
     kept = accept(store, fresh)
-    return Accepted(index_id, kept.job_id, is_new=kept.job_id == fresh.job_id)
+    made = Accepted(index_id, kept.job_id, is_new=kept.job_id == fresh.job_id)
+    return name_made(store.indexes, made, request.name)
 
 
 def _submit_run(store: Store, request: IndexRequest, run_id: str, budget_bytes: int) -> Accepted:

@@ -2,12 +2,17 @@
 
 from contextlib import AbstractContextManager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from huggingface_hub import HfApi, hf_hub_download
 
 from app.intake.adapter_folder import Choose
 from app.intake.hub_errors import translate_hub_errors
+from influence.checkpoint_files.adapters.folders import CONFIG_FILE as ADAPTER_FILE
 from influence.checkpoint_files.adapters.folders import choose_files
+from influence.checkpoint_files.base_files import CONFIG_FILE, LEFT_ADAPTER, check_names
+from influence.checkpoint_files.bases.json_file import read_json
+from influence.checkpoint_files.bases.packing import refuse_packed
 from influence.contracts.checkpoint import BaseModelRef
 from influence.errors import TooLarge
 
@@ -52,6 +57,27 @@ def pin_revision(base: BaseModelRef, *, endpoint: str | None = None) -> BaseMode
     with _translated(base.location, base.revision):
         info = HfApi(endpoint=endpoint).model_info(base.location, revision=base.revision, timeout=_TIMEOUT_SECONDS)
     return base.model_copy(update={"revision": info.sha})
+
+
+def check_base(base: BaseModelRef, *, endpoint: str | None = None) -> tuple[str, ...]:
+    """What is to be known of a base model on the hub, in sentences, by the names of its files and its configuration.
+
+    Raises BaseModelNotFound, PickleRefused, UnsupportedModule, NotFound, InvalidRequest, Unavailable.
+    """
+    with _translated(base.location, base.revision), TemporaryDirectory(prefix="base-") as scratch:
+        info = HfApi(endpoint=endpoint).model_info(base.location, revision=base.revision, timeout=_TIMEOUT_SECONDS)
+        names = {file.rfilename for file in info.siblings or []}
+        check_names(base.name, names)
+        fetched = hf_hub_download(
+            base.location,
+            CONFIG_FILE,
+            revision=info.sha,
+            local_dir=scratch,
+            endpoint=endpoint,
+            etag_timeout=_TIMEOUT_SECONDS,
+        )
+        refuse_packed(read_json(Path(fetched)))
+    return (LEFT_ADAPTER,) if ADAPTER_FILE in names else ()
 
 
 def _translated(hub_id: str, revision: str | None) -> AbstractContextManager[None]:

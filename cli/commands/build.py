@@ -26,7 +26,7 @@ from influence.errors import InvalidRequest
 
 _CHECKPOINT = options_of(
     CheckpointRequest,
-    leave_out=("adapter", "adapter_revision"),
+    leave_out=("adapter", "adapter_revision", "name"),
     spelled={
         "trainable": Spelling(items=str, help="May be given again."),
         "label_names": Spelling(read=parse_names, help="Write a,b,c or a JSON list."),

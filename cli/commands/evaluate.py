@@ -55,7 +55,7 @@ _EXPERIMENT = options_of(
     },
 )
 _LORA = options_of(LoraShape, leave_out=("target_modules",), within="lora", spelled={"r": Spelling(("--lora-rank",))})
-_RECIPE = options_of(TrainingRecipe, only=("epochs", "learning_rate", "batch_rows"), within="recipe")
+_RECIPE = options_of(TrainingRecipe, only=("optimizer", "epochs", "learning_rate", "batch_rows"), within="recipe")
 
 
 @client_command(_ROWS, _EXPERIMENT, _LORA, _RECIPE)

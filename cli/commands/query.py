@@ -5,6 +5,7 @@ from cli.client.paths import index_path
 from cli.client.test_points import POINTS, TARGETS
 from cli.commands.base import client_command
 from cli.options.fields import Spelling, check_body, options_of
+from cli.options.parsing import parse_names
 from cli.options.shared import AskedIndex
 from cli.printing.output import Output
 from cli.printing.tables import show_query
@@ -15,6 +16,7 @@ from influence.errors import InvalidRequest
 
 #: Most queries are answered within milliseconds; the first on an index loads it.
 _WAIT_SECONDS = 20
+_EXACT: dict[str, bool | str] = {"auto": "auto", "true": True, "false": False}
 
 
 def parse_weights(texts: list[str], option: str) -> list[Json]:
@@ -32,12 +34,23 @@ def _parse_weight(text: str, option: str) -> Json:
         ) from error
 
 
+def parse_exact(text: str, option: str) -> bool | str:
+    """`true` and `false` as what they mean, and `auto`. Raises InvalidRequest."""
+    if text not in _EXACT:
+        raise InvalidRequest(
+            f"{option} {text[:80]!r} is none of its values.", hint=f"Write one of {', '.join(_EXACT)}."
+        )
+    return _EXACT[text]
+
+
 _SETTINGS = options_of(
     QueryRequest,
-    leave_out=("examples", "rows", "exact", "include"),
+    leave_out=("examples", "rows"),
     spelled={
         **TARGETS,
-        "k": Spelling(flags=("--k", "-k")),
+        "k": Spelling(flags=("--k", "-k", "--top")),
+        "exact": Spelling(read=parse_exact, help="auto, true or false."),
+        "include": Spelling(read=parse_names, help="Write tokens,levels."),
         "method": Spelling(default=AUTO, help="With a damping, 'datainf'."),
         "compare": Spelling(items=str),
         "checkpoints": Spelling(("--checkpoint",), parse_weights, items=str, help="Each as idx_...=0.001."),

@@ -1,6 +1,6 @@
 """Answers as tables. Everything that stands in a row was written by strangers and is shown as plain text."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.printing.text import count, label_text, plain
-from influence.contracts.query import Query, ScoredRow, TestPointResult
+from influence.contracts.query import Query, ReadText, ScoredRow, TestPointResult
 
 _TEXT_CHARACTERS = 240
 _QUESTION_CHARACTERS = 1000
@@ -20,6 +20,8 @@ _TITLES = {
     "absolute": "Strongest either way",
 }
 _LABELS = {"id", "label"}
+#: Tokens and weight tensors that are named of a row.
+_STRONGEST = 5
 
 
 def show_query(query: Query, console: Console) -> None:
@@ -68,6 +70,10 @@ def question_panel(result: TestPointResult, number: int, query: Query) -> Render
         facts.append(f"the model says {label_text(result.predicted_label, 80)}{sure}")
     if result.prediction is not None:
         lines.append(Text(f"The model writes: {plain(result.prediction, _QUESTION_CHARACTERS)}"))
+    if result.tokens is not None:
+        lines.append(Text(f"Most loss: {strongest(result.tokens, result.tokens.losses)}"))
+    if result.stands_out is False:
+        facts.append("no row stands out")
     lines.append(Text(" · ".join(facts), "bold"))
     title = "Mean of the test points" if query.request.aggregate == "mean" else f"Test point {number}"
     return Panel(Group(*lines), title=title, title_align="left")
@@ -87,18 +93,40 @@ def ranking_table(name: str, rows: Sequence[ScoredRow]) -> Table:
     table.add_column("direction", no_wrap=True)
     table.add_column("row", no_wrap=True, max_width=20)
     table.add_column("label", max_width=24)
+    if has_levels := any(row.influence_level for row in rows):
+        table.add_column("level", no_wrap=True)
     table.add_column("text", ratio=1)
     for row in rows:
         label = "" if row.label is None else label_text(row.label, 80)
+        level = [Text(row.influence_level or "")] if has_levels else []
         table.add_row(
             str(row.rank),
             score_text(row.score),
             Text(row.direction, _COLOURS[row.direction]),
             Text(plain(row.row_id, 40)),
             Text(label),
-            Text(row_text(row.row, _TEXT_CHARACTERS)),
+            *level,
+            _row_cell(row),
         )
     return table
+
+
+def _row_cell(row: ScoredRow) -> Text:
+    """The words of a row, and under them what its strongest tokens and weight tensors add to its score."""
+    lines = [row_text(row.row, _TEXT_CHARACTERS)]
+    if row.tokens is not None:
+        lines.append(f"tokens: {strongest(row.tokens, row.tokens.parts, score_text)}")
+    if row.blocks is not None:
+        largest = sorted(row.blocks, key=lambda name: -abs((row.blocks or {})[name]))[:_STRONGEST]
+        lines.append("blocks: " + " · ".join(f"{plain(name, 80)} {score_text(-row.blocks[name])}" for name in largest))
+    return Text("\n".join(lines))
+
+
+def strongest(read: ReadText, values: Sequence[float | None], show: Callable[[float], str] = "{:.4g}".format) -> str:
+    """The tokens of the largest values, in the order in which they were read."""
+    known = [(place, value) for place, value in enumerate(values) if value]
+    largest = sorted(known, key=lambda one: -abs(one[1]))[:_STRONGEST]
+    return " · ".join(f"'{plain(read.tokens[place].strip(), 40)}' {show(value)}" for place, value in sorted(largest))
 
 
 def row_text(row: Mapping[str, Any], limit: int) -> str:

@@ -1,6 +1,6 @@
 """The files of a local base model: which there are, what they weigh in at, and whether they are safe to load."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from influence.checkpoint_files.bases.json_file import read_json
@@ -9,8 +9,8 @@ from influence.checkpoint_files.safetensors_header import TensorInfo, read_heade
 from influence.checkpoint_files.tokenizers.template_files import find_named
 from influence.errors import BaseModelNotFound, PathNotAllowed, PickleRefused
 
-_SINGLE, _INDEX, _CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_SINGLE, _INDEX, CONFIG_FILE = "model.safetensors", "model.safetensors.index.json", "config.json"
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 #: Files that decide how text becomes ids, how a chat is rendered and how an image becomes pixels.
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -31,6 +31,11 @@ _TOKENIZER_FILES = (
 
 
 _ADAPTER = "adapter_config.json"
+#: What is to be known of a base model beside whose weights an adapter lies.
+LEFT_ADAPTER = (
+    "The base model's folder holds an adapter, too: only the model's own weights are loaded, though transformers would "
+    "put that adapter on them. Right where it was merged into them."
+)
 
 
 class BaseFiles:
@@ -41,14 +46,14 @@ class BaseFiles:
 
     def __init__(self, folder: Path, roots: Sequence[Path] = ()) -> None:
         self.folder = folder
-        if not (folder / _CONFIG).is_file():
+        if not (folder / CONFIG_FILE).is_file():
             raise BaseModelNotFound(f"{folder} has no config.json.")
-        self.config = read_json(folder / _CONFIG)
+        self.config = read_json(folder / CONFIG_FILE)
         refuse_packed(self.config)
         self.weights = self._find_weights()
         templates = (str(file.relative_to(folder)) for file in find_named(folder).values())
         tokenizer = (name for name in _TOKENIZER_FILES if (folder / name).is_file())
-        self.names = (_CONFIG, *self.weights, *tokenizer, *templates)
+        self.names = (CONFIG_FILE, *self.weights, *tokenizer, *templates)
         for name in self.names:
             resolved = (folder / name).resolve()
             if roots and not any(resolved.is_relative_to(root) for root in roots):
@@ -66,22 +71,14 @@ class BaseFiles:
         own = self.folder / _ADAPTER
         sent = None if adapter is None else adapter / _ADAPTER
         if own.is_file() and (sent is None or sent.read_bytes() != own.read_bytes()):
-            yield (
-                "The base model's folder holds an adapter, too: only the model's own weights are loaded, though "
-                "transformers would put that adapter on them. Right where it was merged into them."
-            )
+            yield LEFT_ADAPTER
 
     def _find_weights(self) -> tuple[str, ...]:
         if (self.folder / _SINGLE).is_file():
             return (_SINGLE,)
         if (self.folder / _INDEX).is_file():
             return (_INDEX, *self._indexed_files())[1:]
-        if any(next(self.folder.glob(pattern), None) for pattern in _PICKLES):
-            raise PickleRefused(
-                f"{self.folder} has its weights as pickles only.",
-                hint="Save the base model again: model.save_pretrained(folder, safe_serialization=True).",
-            )
-        raise BaseModelNotFound(f"{self.folder} has no {_SINGLE}.")
+        raise _without_weights(str(self.folder), (file.name for file in self.folder.iterdir()))
 
     def _indexed_files(self) -> list[str]:
         listed = read_json(self.folder / _INDEX).get("weight_map")
@@ -93,3 +90,20 @@ class BaseFiles:
         if not files:
             raise BaseModelNotFound(f"{_INDEX} names no file.")
         return files
+
+
+def check_names(called: str, names: Collection[str]) -> None:
+    """Raise BaseModelNotFound or PickleRefused where files of these names are no model that can be loaded."""
+    if CONFIG_FILE not in names:
+        raise BaseModelNotFound(f"{called} has no {CONFIG_FILE}.")
+    if _SINGLE not in names and _INDEX not in names:
+        raise _without_weights(called, names)
+
+
+def _without_weights(called: str, names: Iterable[str]) -> BaseModelNotFound | PickleRefused:
+    if any(name.endswith(_PICKLES) for name in names):
+        return PickleRefused(
+            f"{called} has its weights as pickles only.",
+            hint="Save the base model again: model.save_pretrained(folder, safe_serialization=True).",
+        )
+    return BaseModelNotFound(f"{called} has no {_SINGLE}.")

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from influence.contracts.common import Frozen, Json, Request
+from influence.contracts.common import Frozen, Json, Named
 from influence.contracts.dataset import LabelValue, RowKind
 from influence.contracts.points import RowSelection
 from influence.contracts.query import SIGN_CONVENTION, Direction
@@ -17,7 +17,7 @@ AuditSort = Literal["suspicion", "loss", "self_influence", "score", "probability
 MAX_EVALUATION_ROWS = 100_000
 
 
-class AuditRequest(Request):
+class AuditRequest(Named):
     """`POST /v1/indexes/{id}/audits`."""
 
     evaluation: RowSelection | None = Field(

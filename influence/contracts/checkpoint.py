@@ -4,14 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SerializationInfo, field_serializer, model_validator
 
-from influence.contracts.common import FOR_CALLERS, Frozen, Json, LossScope, Record, Request
+from influence.contracts.common import FOR_CALLERS, Frozen, Json, LossScope, Named, Record, Request
 from influence.contracts.tasks import TaskName, listed_tasks
 
 LORA_ALPHA = "Alpha of an image model's LoRA file that says none; without it alpha is taken to be the rank."
 LoraAlpha = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
 
-class CheckpointRequest(Request):
+class CheckpointRequest(Named):
     """JSON form of `POST /v1/checkpoints`: everything is named, nothing uploaded."""
 
     base_model: str = Field(
@@ -92,7 +92,10 @@ class PipelineRecord(Frozen):
 
 class TrainingRecord(Frozen):
     """What the files beside an adapter say of its training. `way` is what the trainer calls it. `loss` and `beta` are
-    taken for an index that leaves them out; `max_length` is the number of tokens at which training cut rows."""
+    taken for an index that leaves them out; `max_length` is the number of tokens at which training cut rows.
+
+    `template` is the trainer's own template of conversations, by which rows are written where it is known here;
+    `system` is the system prompt that rows without one are given, as in training."""
 
     files: tuple[str, ...]
     trainer: str | None = None
@@ -100,6 +103,8 @@ class TrainingRecord(Frozen):
     loss: LossScope | None = None
     beta: float | None = None
     max_length: int | None = None
+    template: str | None = None
+    system: str | None = None
 
 
 class Checkpoint(Record):

@@ -37,6 +37,15 @@ class Request(BaseModel):
 MAX_NAME_CHARACTERS = 200
 
 
+class Named(Request):
+    """A request that may name what it makes. The name is no part of what is made: where equal requests make one thing,
+    it has the later name."""
+
+    name: str | None = Field(
+        None, max_length=MAX_NAME_CHARACTERS, description="What lists call it; changed by PATCH at any time."
+    )
+
+
 class NameChange(Request):
     """`PATCH` of a resource that has a name; null takes it away."""
 

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import Field, model_validator
 
 from influence.contracts.checkpoint import BaseModelRef
-from influence.contracts.common import Frozen, Json, LossScope, Numbers, Request, RowIndexes, Seeds
+from influence.contracts.common import Frozen, Json, LossScope, Named, Numbers, Request, RowIndexes, Seeds
 from influence.contracts.curation.prediction import Predicted
 from influence.contracts.index import DEFAULT_RANK, Measurement, Storage
 from influence.contracts.query import Direction
@@ -20,6 +20,7 @@ from influence.contracts.tasks import TaskName
 from influence.contracts.work_record import Progress, WorkRecord
 
 EvaluationKind = Literal["correlation", "mislabelled", "class-attribution", "lds", "leave-out", "calibrate"]
+Optimizer = Literal["adamw", "sgd"]
 MAX_PIECES = 10_000
 #: Most test points of an experiment.
 MAX_TEST_ROWS = 1024
@@ -30,12 +31,16 @@ _SHARE = "Share of the rows in a subset."
 
 
 class TrainingRecipe(Request):
-    """AdamW with a linear warm-up and decay, over batches of rows of like length, shuffled every epoch.
+    """AdamW or gradient descent, with a linear warm-up and decay, over batches of rows of like length, shuffled every
+    epoch.
 
     A row's loss is the mean over its supervised tokens, a batch's the mean over its rows. `seed` decides the fresh
     adapter, the head, the order of batches and dropout.
     """
 
+    optimizer: Optimizer = Field(
+        "adamw", description="'sgd' is plain gradient descent with momentum 0.9; its learning rate is to be larger."
+    )
     epochs: int = Field(6, ge=1, le=1000, description="Epochs per training.")
     batch_rows: int = Field(16, ge=1, le=4096, description="Rows per step.")
     learning_rate: float = Field(2e-3, gt=0, le=1, allow_inf_nan=False, description="Highest learning rate.")
@@ -93,7 +98,7 @@ class LoraShape(Request):
     target_modules: tuple[str, ...] | None = Field(None, max_length=100)
 
 
-class Experiment(Request):
+class Experiment(Named):
     """What is trained and on what. Either `index_id` (its base model, adapter shape and rows), or a model to train.
 
     What a kind is and what it takes is said here, once, for all who treat the kinds alike: whether it

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from influence.contracts.common import Frozen, Json, LossScope, Reduction, Request
+from influence.contracts.common import Frozen, Json, LossScope, Named, Reduction, Request
 from influence.contracts.work_record import Progress, WorkRecord
 
 Storage = Literal["full", "compact"]
@@ -109,7 +109,7 @@ class GradientSettings(Request):
         return self.diffusion is None or self.diffusion.is_loss
 
 
-class IndexRequest(GradientSettings):
+class IndexRequest(Named, GradientSettings):
     """`POST /v1/indexes`."""
 
     checkpoint_id: str | None = Field(None, examples=["ckpt_3f1c"])

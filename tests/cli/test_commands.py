@@ -168,6 +168,8 @@ def test_a_folder_without_safetensors_is_refused_here(call: Call, service: Contr
         (["query", "idx_1", "--example", "[1]"], "not a JSON object"),
         (["query", "idx_1", "--dataset", "ds_1", "--rows", "1,x"], "not a row index"),
         (["query", "idx_1", "--text", "a", "--order", "sideways"], "order"),
+        (["query", "idx_1", "--text", "a", "--exact", "yes"], "none of its values"),
+        (["query", "idx_1", "--text", "a", "--include", "words"], "include.0"),
         (["query", "idx_1", "--example", '{"text": NaN}'], "cannot be written as JSON"),
         (["query", "idx_1", "--example", '{"text": "\\ud800"}'], "cannot be written as JSON"),
         (["query", "idx_1", "--text", "a", "--checkpoint", "idx_1"], "not an index and its weight"),
@@ -213,6 +215,15 @@ def test_parts_of_answers_and_other_answers_are_asked_about(call: Call, service:
         refused = call("query", "idx_1", "--example", row, *wrong)
         assert refused.exit_code != 0
         assert "target" in refused.output or "against" in refused.output
+
+
+def test_what_an_answer_tells_beside_is_asked_for(call: Call, service: ContractServer) -> None:
+    asked = ("query", "idx_1", "--text", "a", "--label", "3")
+    assert call(*asked, "--exact", "true", "--include", "tokens,levels", "--tokens-by", "loss").exit_code == 0
+    assert call(*asked, "--exact", "auto", "--top", 3).exit_code == 0
+    first, second = service.bodies("/v1/indexes/idx_1/queries")
+    assert (first["exact"], first["include"], first["tokens_by"]) == (True, ["tokens", "levels"], "loss")
+    assert (second["exact"], second["k"]) == ("auto", 3)
 
 
 def test_plain_similarity_is_shown_beside(call: Call, service: ContractServer) -> None:

@@ -9,6 +9,7 @@ from support.problems import assert_problem
 from support.rows import make_completion_rows, make_ticket_rows
 from support.tiny import LABELS, make_causal, make_classifier
 from support.trials.bench import Bench
+from support.trials.shown import show
 
 LEVELS = {"include": ["levels"], "k": 5, "order": "absolute"}
 
@@ -42,7 +43,9 @@ def test_a_row_that_taught_a_rare_thing_stands_out(bench: Bench, tmp_path: Path)
     tiny = make_causal(tmp_path / "lm")
     index = bench.index(bench.checkpoint(tiny), bench.dataset([*rows, rare]), storage="full", reduction="sum")
     asked = {name: rare[name] for name in ("prompt", "completion")}
-    (result,) = bench.query(index, examples=[asked], **LEVELS)["results"]
+    query = bench.query(index, examples=[asked], **LEVELS)
+    assert "│ high " in show(query)
+    (result,) = query["results"]
     first = result["absolute"][0]
     assert (first["row_id"], first["influence_level"], result["stands_out"]) == ("rare", "high", True)
 

@@ -11,6 +11,9 @@ from support.rows import make_completion_rows, make_ticket_rows
 from support.tiny import LABELS, TinyCheckpoint, make_causal, make_classifier, make_seq2seq
 from support.trials.bench import Bench
 from support.trials.exactness import load_tiny
+from support.trials.shown import show
+
+from cli.printing.tables import score_text
 
 ROWS = make_completion_rows(24)
 TICKETS = [{**row, "label": LABELS.index(row["label"])} for row in make_ticket_rows(24)]
@@ -54,6 +57,11 @@ def test_tokens_of_a_language_models_rows(bench: Bench, causal: TinyCheckpoint, 
             assert row["tokens"]["text"] == row["row"]["prompt"] + row["row"]["completion"]
             assert row["tokens"]["unplaced"] == 0
             assert row["tokens"]["by"] == "position"
+    printed = " ".join(show(query).split())
+    told = query["results"][0]["helpful"][0]["tokens"]
+    first = max(range(len(told["parts"])), key=lambda place: abs(told["parts"][place]))
+    assert f"'{told['tokens'][first].strip()}' {score_text(told['parts'][first])}" in printed
+    assert "Most loss: " in printed
 
 
 def assert_falls_on_the_answer(row: dict[str, Any]) -> None:

@@ -13,14 +13,15 @@ from workers.auditing.stages import AuditedIndex
 from workers.runtime.open import open_rows
 from workers.runtime.row_stream import stream_rows
 
-_SECONDS, _FEWEST_ROWS, _MOST_ROWS = 0.5, 16, 1024
+_SECONDS, _FEWEST_ROWS, _MOST_ROWS = 1.0, 16, 1024
+#: Evaluation rows that say how long all are.
+_MEASURED_ROWS = 32
 
 
 class EvaluationStage:
     """Sum over evaluation rows of loss and gradient, all blocks joined: (1 + D,) float64, kept once a turn."""
 
     phase = "evaluation gradients"
-    gradients_per_row = 1.0
 
     def __init__(self, audited: AuditedIndex) -> None:
         selection = audited.audit.request.evaluation
@@ -28,8 +29,9 @@ class EvaluationStage:
         self._audited = audited
         self._file = open_rows(audited.runtime, selection.dataset_id, audited.model)
         self._rows: Sequence[int] = range(len(self._file)) if selection.row_indexes is None else selection.row_indexes
-        self._rows_per_piece = audited.rows_in(_SECONDS, least=_FEWEST_ROWS, most=_MOST_ROWS)
         self.total = len(self._rows)
+        self.gradients_per_row = self._relative_length()
+        self._rows_per_piece = audited.rows_in(_SECONDS / self.gradients_per_row, least=_FEWEST_ROWS, most=_MOST_ROWS)
         self._done, self._sum = self._resume()
         self._kept = self._done
 
@@ -69,6 +71,15 @@ class EvaluationStage:
         if self._done != self._kept:
             self._audited.runtime.store.audit_data.write_sum(self._audited.audit.id, self._done, self._sum)
             self._kept = self._done
+
+    def _relative_length(self) -> float:
+        """Tokens of an evaluation row over those of a row of the index, 1 where the index does not know."""
+        tokens = (self._audited.index.timings or {}).get("tokens_per_row")
+        some = list(self._rows[:: max(1, self.total // _MEASURED_ROWS)][:_MEASURED_ROWS])
+        if not tokens or not some:
+            return 1.0
+        encoded = self._audited.model.task.tokenise(self._file.read_many(some))
+        return max(1, sum(row.length for row in encoded)) / len(encoded) / tokens
 
     def _resume(self) -> tuple[int, NDArray[np.float64]]:
         data, audit_id = self._audited.runtime.store.audit_data, self._audited.audit.id

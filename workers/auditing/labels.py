@@ -13,8 +13,9 @@ from workers.runtime.open import open_indexed_rows
 from workers.runtime.row_stream import stream_forward
 from workers.tasks.base import Classifier
 
-#: A forward pass costs about a third of a gradient.
 _SECONDS, _FEWEST_ROWS, _MOST_ROWS = 1.0, 32, 4096
+#: What a forward pass costs of a gradient.
+_OF_A_GRADIENT = 0.45
 
 
 class LabelStage(RowStage):
@@ -24,10 +25,10 @@ class LabelStage(RowStage):
     """
 
     phase, name = "predictions", "labels"
-    gradients_per_row = 1 / 3
+    gradients_per_row = _OF_A_GRADIENT
 
     def __init__(self, audited: AuditedIndex) -> None:
-        super().__init__(audited, audited.rows_in(_SECONDS, least=_FEWEST_ROWS, most=_MOST_ROWS))
+        super().__init__(audited, audited.rows_in(_SECONDS / _OF_A_GRADIENT, least=_FEWEST_ROWS, most=_MOST_ROWS))
         task = audited.model.task
         if not isinstance(task, Classifier):
             raise RowsUnfit(f"Rows of task '{task.name}' have no class.", hint="Leave the class signals out.")

@@ -33,8 +33,7 @@ class AuditedIndex:
 
     def rows_in(self, seconds: float, *, least: int, most: int) -> int:
         """Rows whose gradients take about so long: by the index's record, so that every worker cuts alike."""
-        rate = float((self.index.estimate or {}).get("rows_per_second") or _UNKNOWN_RATE)
-        return max(least, min(most, int(rate * seconds)))
+        return max(least, min(most, int(self.gradients_per_second * seconds)))
 
     @property
     def gradients_per_second(self) -> float:
@@ -71,6 +70,8 @@ class RowStage:
         self.audited = audited
         self.total = audited.rows
         self._rows_per_part = rows_per_part
+        # An index that is built anew meanwhile may be cut in other parts: those are no parts of these.
+        self._name = f"{self.name}.{rows_per_part}"
         self._parts = -(-audited.rows // rows_per_part)
         self._missing = self._find_missing()
 
@@ -84,7 +85,7 @@ class RowStage:
         part = self._missing[0]
         start = part * self._rows_per_part
         found = self.compute(slice(start, min(start + self._rows_per_part, self.total)))
-        self.audited.runtime.store.audit_data.commit_part(self.audited.audit.id, self.name, part, found)
+        self.audited.runtime.store.audit_data.commit_part(self.audited.audit.id, self._name, part, found)
         del self._missing[0]
 
     def keep(self) -> None:
@@ -99,11 +100,11 @@ class RowStage:
         parts, data = [], self.audited.runtime.store.audit_data
         for part in range(self._parts):
             try:
-                parts.append(data.read_part(self.audited.audit.id, self.name, part))
+                parts.append(data.read_part(self.audited.audit.id, self._name, part))
             except DamagedChunk:
                 self._missing = self._find_missing()
                 return None
         return np.concatenate(parts)
 
     def _find_missing(self) -> list[int]:
-        return self.audited.runtime.store.audit_data.missing_parts(self.audited.audit.id, self.name, self._parts)
+        return self.audited.runtime.store.audit_data.missing_parts(self.audited.audit.id, self._name, self._parts)

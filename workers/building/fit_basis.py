@@ -33,7 +33,7 @@ HELD_OUT_ROWS = 160
 MAX_SAMPLE_BYTES = 2 << 30
 _MIN_SAMPLE_ROWS = 32
 #: Of so many equal parts of the phase, fitting is one.
-_FITTING_PARTS = 10
+_FITTING_PARTS = 4
 _SEED = 0
 
 
@@ -68,7 +68,7 @@ def fit_index(
     gradients, losses, keep = _collect(runtime, index, model, both, progress)
     outlook.learn_sample(begun, len(both))
     blocks = len(index.blocks)
-    # Fitting takes a tenth of the time, measuring what codes are worth the rest.
+    # Fitting takes about a quarter of the time, measuring what codes are worth the rest.
     runtime.store.jobs.set_phase(
         index.job_id, FITTING, total=_FITTING_PARTS * blocks, shown_total=blocks, unit="blocks"
     )

@@ -4,17 +4,22 @@ import time
 from collections.abc import Sequence
 
 from influence.contracts.index import Index, IndexSpec
+from influence.methods.codes.fidelity import MEASURED_ROWS
 from workers.runtime.state import Runtime
 
 LOADING, TOKENISING, SUBTRACTING = "loading", "tokenising", "subtracting rows"
 SAMPLING, FITTING, GRADIENTS, FINISHING = "sampling", "fitting basis", "gradients", "finishing"
 
-#: Arithmetic of a Gram matrix a second, and seconds for the eigenvectors of one of 1,024 rows: of two cores, of a GPU.
-_GRAM_PER_SECOND = {"cpu": 3e10, "cuda": 5e12}
-_EIGEN_SECONDS = {"cpu": 0.6, "cuda": 0.1}
+#: Arithmetic of a Gram matrix a second, seconds for the eigenvectors of one of 1,024 rows, and seconds to measure a
+#: block by its Gram matrix of `MEASURED_ROWS` rows: of two cores, of a GPU.
+_GRAM_PER_SECOND = {"cpu": 1.5e11, "cuda": 5e12}
+_EIGEN_SECONDS = {"cpu": 0.14, "cuda": 0.1}
+_MEASURE_SECONDS = {"cpu": 0.24, "cuda": 0.1}
+#: So many Gram matrices more go into measuring a block.
+_MEASURE_GRAMS = 4
 _FINISH_SECONDS = 0.5
-#: Before anything is known: a model from a disk, and rows of text tokenised a second.
-_LOADING_SECONDS, _TOKENISED_PER_SECOND = 2.0, 5000.0
+#: Before anything is known: a model from a disk, rows of text tokenised a second, and the batches of the probe.
+_LOADING_SECONDS, _TOKENISED_PER_SECOND, _PROBE_SECONDS = 2.0, 10_000.0, 0.9
 #: What takes longer is done beside other work.
 _LONG_SECONDS = 2.0
 
@@ -31,14 +36,20 @@ class Outlook:
         self.sample_seconds = 0.0
         self._expect(**{FINISHING: _FINISH_SECONDS})
 
-    def learn_earlier(self, earlier: Index, *, sampled: int) -> None:
-        """Another index of the same checkpoint says how fast it was built; the probe knows better."""
+    def learn_earlier(self, earlier: Index, *, sampled: int, reused: int) -> None:
+        """Another index of the same checkpoint says how fast it was built; the probe knows better.
+
+        `sampled` rows are computed before the others, and about `reused` rows are those of the index that is grown.
+        """
         rate = (earlier.timings or {}).get("rows_per_second")
         if not rate:
             return
-        self._expect(**{LOADING: _LOADING_SECONDS, TOKENISING: self._rows / _TOKENISED_PER_SECOND, SUBTRACTING: 0.0})
+        tokenising = self._rows / _TOKENISED_PER_SECOND + _PROBE_SECONDS
+        self._expect(**{LOADING: _LOADING_SECONDS, TOKENISING: tokenising})
         parameters = [block.parameters for block in earlier.blocks]
         self.learn_probe(1 / rate, parameters, rows=self._rows, sampled=sampled)
+        if reused:
+            self.learn_growth(1 / rate, added=max(self._rows - reused, 0), removed=0)
 
     @property
     def takes_long_before_shards(self) -> bool:
@@ -66,10 +77,13 @@ class Outlook:
         self._expect(**{GRADIENTS: (self._rows - sampled) * self.sample_seconds / max(sampled, 1)})
 
     def _fitting_seconds(self, rows: int, parameters: Sequence[int]) -> float:
-        """A Gram matrix and its eigenvectors a block, and as much again to measure what codes are worth."""
-        gram = 2.0 * rows**2 * sum(parameters) / _GRAM_PER_SECOND[self._kind]
-        eigen = len(parameters) * _EIGEN_SECONDS[self._kind] * (rows / 1024) ** 3
-        return 2 * (gram + eigen)
+        """A Gram matrix and its eigenvectors per block, then what measures how well codes rank, of some of the rows."""
+        measured = min(rows, MEASURED_ROWS)
+        grams = rows**2 + _MEASURE_GRAMS * measured**2
+        gram = 2.0 * grams * sum(parameters) / _GRAM_PER_SECOND[self._kind]
+        eigen = _EIGEN_SECONDS[self._kind] * (rows / 1024) ** 3
+        measure = _MEASURE_SECONDS[self._kind] * measured / MEASURED_ROWS
+        return gram + len(parameters) * (eigen + measure)
 
     def _expect(self, **seconds: float) -> None:
         self._seconds |= {phase: known for phase, known in seconds.items() if phase in self._seconds}

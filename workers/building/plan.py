@@ -63,8 +63,7 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
     runtime.store.index_data.delete_others(index.id, index.build)
     progress = JobProgress(runtime, index.job_id)
     outlook = _make_outlook(runtime, index)
-    runtime.store.jobs.set_phase(index.job_id, LOADING, total=1, unit="models")
-    model = open_model(runtime, index)
+    model = _load(runtime, index)
     dataset = runtime.store.datasets.require(index.spec.dataset_id)
     checked = check_rows(runtime, model, dataset, index, progress)
     weights = sum(weight.numel() for weight in model.model.parameters())
@@ -116,8 +115,14 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
         **_rate_of(matched),
         "plan_seconds": round(time.monotonic() - started, 3),
         "sample_seconds": round(outlook.sample_seconds, 3),
+        "tokens_per_row": round(checked.tokens / checked.rows, 3),
     }
     return advance(runtime.store, index, lambda current: current.model_copy(update=plan))
+
+
+def _load(runtime: Runtime, index: Index) -> HotModel:
+    runtime.store.jobs.set_phase(index.job_id, LOADING, total=1, unit="models")
+    return open_model(runtime, index)
 
 
 def _make_outlook(runtime: Runtime, index: Index) -> Outlook:
@@ -125,9 +130,16 @@ def _make_outlook(runtime: Runtime, index: Index) -> Outlook:
     outlook, wanted = Outlook(runtime, index), index.spec.checkpoint_id
     for earlier in runtime.store.indexes.each():
         if earlier.spec.checkpoint_id == wanted and earlier.ready_at is not None:
-            outlook.learn_earlier(earlier, sampled=count_sampled(index.spec, index.rows, earlier.parameters or 1))
+            sampled = count_sampled(index.spec, index.rows, earlier.parameters or 1)
+            outlook.learn_earlier(earlier, sampled=sampled, reused=_count_reused(runtime, index))
             break
     return outlook
+
+
+def _count_reused(runtime: Runtime, index: Index) -> int:
+    """Rows that a grown index may have of its old one, 0 for one that is made anew."""
+    old = None if index.spec.grow_from is None else runtime.store.indexes.find(index.spec.grow_from)
+    return 0 if old is None else old.rows
 
 
 def _prepare_shards(

@@ -27,6 +27,7 @@ from workers.loading.tokenizer import load_own_tokenizer, load_template, load_to
 from workers.loading.unet_adapter import attach_lora
 from workers.loading.vocabulary import resize_vocabulary
 from workers.tasks.base import Materials, Task
+from workers.tasks.chat.trained_template import follow_training
 from workers.tasks.encoding import TextEncoder
 from workers.tasks.foreign.templates import TemplateProcess
 from workers.tasks.registry import MAKERS
@@ -120,6 +121,7 @@ def _assemble(
         return _assemble_of_images(checkpoint, base, prepare, settings, options, (folder, adapter_folder))
     base = resize_vocabulary(base, checkpoint.vocabulary)
     tokenizer, is_template_own = _choose_tokenizer(folder, adapter_folder, base.model.config)
+    follow_training(tokenizer, checkpoint.training)
     own_padding = None if checkpoint.tokenizer is None else checkpoint.tokenizer.pad_token_id
     if own_padding is not None:
         base.model.config.get_text_config().pad_token_id = own_padding

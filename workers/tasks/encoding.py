@@ -160,6 +160,13 @@ class TextEncoder:
         spans = None if offsets is None else [Span(start, stop) for start, stop in offsets]
         return TokenisedText(list(found["input_ids"]), spans)
 
+    def template_for(self, tools: Any = None) -> str:
+        """The chat template that a conversation is rendered by; an empty text where there is none. A tokenizer may have
+        one for conversations with tools."""
+        if not self.tokenizer.chat_template:
+            return ""
+        return str(self.tokenizer.get_chat_template(None, tools))
+
     def apply_template(
         self, messages: Sequence[Mapping[str, Any]], edit: Callable[[str], str] | None = None, **how: Any
     ) -> Any:

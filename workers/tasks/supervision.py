@@ -56,10 +56,10 @@ def holds_completion(row: Row) -> bool:
 class Supervisor:
     """Encodes rows for a causal language model."""
 
-    def __init__(self, encoder: TextEncoder, scope: LossScope | None) -> None:
+    def __init__(self, encoder: TextEncoder, scope: LossScope | None, *, follows_prompt: bool = False) -> None:
         self._encoder = encoder
         self._scope = scope
-        self._chat = ChatRenderer(encoder)
+        self._chat = ChatRenderer(encoder, follows_prompt=follows_prompt)
         self._eos: int | None = encoder.tokenizer.eos_token_id
 
     def scope_of(self, kind: RowKind) -> LossScope:

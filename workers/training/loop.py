@@ -14,6 +14,8 @@ from workers.rows import EncodedRow
 from workers.tasks.base import DrawsInTraining, OfTokens, Task
 from workers.training.randomness import Randomness
 
+_SGD_MOMENTUM = 0.9
+
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
@@ -42,7 +44,7 @@ def train(
     """
     rng, randomness = random.Random(recipe.seed), Randomness(recipe.seed, device)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    optimiser = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    optimiser = make_optimiser(weights, recipe)
     steps = count_steps(len(encoded), recipe)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate_factor(step, steps, recipe))
     step, ended = 0, Epoch(0, 0.0, 0.0)
@@ -60,6 +62,15 @@ def train(
         ended = Epoch(number, sum(rates) / len(rates), sum(losses) / len(losses))
         on_epoch(ended)
     return ended.loss
+
+
+def make_optimiser(weights: Sequence[Tensor], recipe: TrainingRecipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser of these weights, at its highest learning rate."""
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            weights, lr=recipe.learning_rate, momentum=_SGD_MOMENTUM, weight_decay=recipe.weight_decay
+        )
+    return torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
 
 
 def _step(

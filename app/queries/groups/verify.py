@@ -21,9 +21,9 @@ def estimate_cost(index: Index, request: WhatIfRequest, removed: int) -> Cost:
     rows, recipe = index.rows_indexed or index.rows, request.recipe
     left = max(rows - removed, 1)
     steps = request.repeats * recipe.epochs * sum(-(-each // recipe.batch_rows) for each in (rows, left, left))
-    rate = (index.timings or {}).get("rows_per_second") or (index.estimate or {}).get("rows_per_second")
+    rate = (index.timings or {}).get("rows_per_second")
     row_passes = request.repeats * recipe.epochs * (rows + 2 * left)
-    seconds = None if not rate else row_passes / float(rate)
+    seconds = None if not rate else row_passes / rate
     return Cost(trainings=_WAYS * request.repeats, steps=steps, seconds=seconds)
 
 

@@ -31,13 +31,20 @@ class Checkpoints(Listed[Checkpoint]):
         label_names: Sequence[str] | None = None,
         revision: str | None = None,
         adapter_revision: str | None = None,
+        name: str | None = None,
     ) -> Checkpoint:
         """Send what was trained on `base_model`, a hub id, an alias or a path on the service's machine.
 
         `adapter` is a folder or zip here (streamed, weights alone), an open zip, or else a hub id or a path there. A
         plain model has none: `trainable` names its trained modules, with `*` and `?`.
         """
-        fields = {"base_model": base_model, "task": task, "revision": revision, "adapter_revision": adapter_revision}
+        fields = {
+            "base_model": base_model,
+            "task": task,
+            "revision": revision,
+            "adapter_revision": adapter_revision,
+            "name": name,
+        }
         given = {name: value for name, value in fields.items() if value is not None}
         names = {} if label_names is None else {"label_names": list(label_names)}
         if adapter is None or (isinstance(adapter, str) and not Path(adapter).exists()):

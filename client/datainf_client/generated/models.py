@@ -1047,7 +1047,8 @@ class TokenizerRecord(BaseModel):
 
 class TrainingRecipe(BaseModel):
     """
-    AdamW with a linear warm-up and decay, over batches of rows of like length, shuffled every epoch.
+    AdamW or gradient descent, with a linear warm-up and decay, over batches of rows of like length, shuffled every
+    epoch.
 
     A row's loss is the mean over its supervised tokens, a batch's the mean over its rows. `seed` decides the fresh
     adapter, the head, the order of batches and dropout.
@@ -1061,6 +1062,10 @@ class TrainingRecipe(BaseModel):
     learning_rate: float = Field(0.002, description="Highest learning rate.")
     lora_dropout: float = 0.05
     max_gradient_norm: float = 1.0
+    optimizer: Literal["adamw", "sgd"] | str = Field(
+        "adamw",
+        description="'sgd' is plain gradient descent with momentum 0.9; its learning rate is to be larger.",
+    )
     seed: int = 0
     warmup_share: float = Field(0.1, description="Share of all steps until the full learning rate.")
     weight_decay: float = 0.01
@@ -1070,6 +1075,9 @@ class TrainingRecord(BaseModel):
     """
     What the files beside an adapter say of its training. `way` is what the trainer calls it. `loss` and `beta` are
     taken for an index that leaves them out; `max_length` is the number of tokens at which training cut rows.
+
+    `template` is the trainer's own template of conversations, by which rows are written where it is known here;
+    `system` is the system prompt that rows without one are given, as in training.
     """
 
     model_config = ConfigDict(
@@ -1079,6 +1087,8 @@ class TrainingRecord(BaseModel):
     files: list[str]
     loss: Literal["completion", "assistant", "all"] | str | None = None
     max_length: int | None = None
+    system: str | None = None
+    template: str | None = None
     trainer: str | None = None
     way: str | None = None
 
@@ -1183,6 +1193,7 @@ class AuditRequest(BaseModel):
         "datainf",
         description="Of influence and self-influence; 'auto' as for a query, among methods that have the latter.",
     )
+    name: str | None = Field(None, description="What lists call it; changed by PATCH at any time.")
     signals: list[Literal["loss", "self_influence", "influence", "margin", "probability", "predicted"] | str] | None = (
         Field(None, description="What counts as odd; all that the task and the request allow when left out.")
     )
@@ -1262,6 +1273,7 @@ class CalibrateRequest(BaseModel):
     )
     max_length: int = Field(128, description="Tokens per row.")
     methods: list[MethodChoice] | None = Field(None, description="Those that the kind compares when left out.")
+    name: str | None = Field(None, description="What lists call it; changed by PATCH at any time.")
     recipe: TrainingRecipe = Field(
         {
             "batch_rows": 16,
@@ -1269,6 +1281,7 @@ class CalibrateRequest(BaseModel):
             "learning_rate": 0.002,
             "lora_dropout": 0.05,
             "max_gradient_norm": 1.0,
+            "optimizer": "adamw",
             "seed": 0,
             "warmup_share": 0.1,
             "weight_decay": 0.01,
@@ -1378,6 +1391,7 @@ class ClassAttributionRequest(BaseModel):
     )
     max_length: int = Field(128, description="Tokens per row.")
     methods: list[MethodChoice] | None = Field(None, description="Those that the kind compares when left out.")
+    name: str | None = Field(None, description="What lists call it; changed by PATCH at any time.")
     recipe: TrainingRecipe = Field(
         {
             "batch_rows": 16,
@@ -1385,6 +1399,7 @@ class ClassAttributionRequest(BaseModel):
             "learning_rate": 0.002,
             "lora_dropout": 0.05,
             "max_gradient_norm": 1.0,
+            "optimizer": "adamw",
             "seed": 0,
             "warmup_share": 0.1,
             "weight_decay": 0.01,
@@ -1450,6 +1465,7 @@ class CorrelationRequest(BaseModel):
     )
     max_length: int = Field(128, description="Tokens per row.")
     methods: list[MethodChoice] | None = Field(None, description="Those that the kind compares when left out.")
+    name: str | None = Field(None, description="What lists call it; changed by PATCH at any time.")
     ranks: list[int] = Field([1, 2, 4, 8], description="LoRA ranks to compare.")
     recipe: TrainingRecipe = Field(
         {
@@ -1458,6 +1474,7 @@ class CorrelationRequest(BaseModel):
             "learning_rate": 0.002,
             "lora_dropout": 0.05,
             "max_gradient_norm": 1.0,
+            "optimizer": "adamw",
             "seed": 0,
             "warmup_share": 0.1,
             "weight_decay": 0.01,
@@ -1639,6 +1656,7 @@ class LdsRequest(BaseModel):
     )
     max_length: int = Field(128, description="Tokens per row.")
     methods: list[MethodChoice] | None = Field(None, description="Those that the kind compares when left out.")
+    name: str | None = Field(None, description="What lists call it; changed by PATCH at any time.")
     recipe: TrainingRecipe = Field(
         {
             "batch_rows": 16,
@@ -1646,6 +1664,7 @@ class LdsRequest(BaseModel):
             "learning_rate": 0.002,
             "lora_dropout": 0.05,
             "max_gradient_norm": 1.0,
+            "optimizer": "adamw",
             "seed": 0,
             "warmup_share": 0.1,
             "weight_decay": 0.01,
@@ -1703,6 +1722,7 @@ class LeaveOutRequest(BaseModel):
     )
     max_length: int = Field(128, description="Tokens per row.")
     methods: list[MethodChoice] | None = Field(None, description="Those that the kind compares when left out.")
+    name: str | None = Field(None, description="What lists call it; changed by PATCH at any time.")
     predicted: Predicted | None = Field(None, description="What is shown beside what is measured; with 'row_indexes'.")
     recipe: TrainingRecipe = Field(
         {
@@ -1711,6 +1731,7 @@ class LeaveOutRequest(BaseModel):
             "learning_rate": 0.002,
             "lora_dropout": 0.05,
             "max_gradient_norm": 1.0,
+            "optimizer": "adamw",
             "seed": 0,
             "warmup_share": 0.1,
             "weight_decay": 0.01,
@@ -1754,6 +1775,7 @@ class MislabelledRequest(BaseModel):
     )
     max_length: int = Field(128, description="Tokens per row.")
     methods: list[MethodChoice] | None = Field(None, description="Those that the kind compares when left out.")
+    name: str | None = Field(None, description="What lists call it; changed by PATCH at any time.")
     recipe: TrainingRecipe = Field(
         {
             "batch_rows": 16,
@@ -1761,6 +1783,7 @@ class MislabelledRequest(BaseModel):
             "learning_rate": 0.002,
             "lora_dropout": 0.05,
             "max_gradient_norm": 1.0,
+            "optimizer": "adamw",
             "seed": 0,
             "warmup_share": 0.1,
             "weight_decay": 0.01,

@@ -12,6 +12,7 @@ class AuditRequest(TypedDict):
 
     damping_scale: NotRequired[float | None]
     method: NotRequired[str]
+    name: NotRequired[str | None]
     signals: NotRequired[
         list[Literal["loss", "self_influence", "influence", "margin", "probability", "predicted"]] | None
     ]
@@ -92,6 +93,7 @@ class IndexRequest(TypedDict):
     loss: NotRequired[Literal["completion", "assistant", "all"] | None]
     max_length: NotRequired[int]
     metric: NotRequired[Literal["gradient", "optimizer"]]
+    name: NotRequired[str | None]
     on_non_finite: NotRequired[Literal["fail", "skip"]]
     on_too_long: NotRequired[Literal["truncate", "fail"]]
     parts: NotRequired[Literal["all", "lora"]]
@@ -137,7 +139,8 @@ class TextSpan(TypedDict):
 
 class TrainingRecipe(TypedDict):
     """
-    AdamW with a linear warm-up and decay, over batches of rows of like length, shuffled every epoch.
+    AdamW or gradient descent, with a linear warm-up and decay, over batches of rows of like length, shuffled every
+    epoch.
 
     A row's loss is the mean over its supervised tokens, a batch's the mean over its rows. `seed` decides the fresh
     adapter, the head, the order of batches and dropout.
@@ -148,6 +151,7 @@ class TrainingRecipe(TypedDict):
     learning_rate: NotRequired[float]
     lora_dropout: NotRequired[float]
     max_gradient_norm: NotRequired[float]
+    optimizer: NotRequired[Literal["adamw", "sgd"]]
     seed: NotRequired[int]
     warmup_share: NotRequired[float]
     weight_decay: NotRequired[float]

@@ -6,8 +6,11 @@ Only single values are needed of any of it; what has another form says nothing.
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
+
+import yaml
 
 STATE_FILE = "trainer_state.json"
 ARGUMENTS, SETTINGS, CARD = "args.json", "training_args.yaml", "README.md"
@@ -44,6 +47,24 @@ def load_lines(content: str) -> dict[str, Any]:
     """Fields of YAML that stand on a line of their own, not inside others."""
     lines = (_SETTING.fullmatch(line.rstrip()) for line in content.splitlines())
     return {line[1]: _scalar(line[2]) for line in lines if line}
+
+
+def load_text(content: str, name: str) -> str | None:
+    """One text of YAML's outermost fields, on however many lines it is written; None where it is none.
+
+    Only the lines of that field are parsed.
+    """
+    lines = content.splitlines(keepends=True)
+    first = next((place for place, line in enumerate(lines) if line.startswith(f"{name}:")), None)
+    if first is None:
+        return None
+    rest = takewhile(lambda line: line[:1] in " \t\n\r-", lines[first + 1 :])
+    try:
+        found = yaml.safe_load(lines[first] + "".join(rest))
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    value = found.get(name) if isinstance(found, dict) else None
+    return value if isinstance(value, str) and value else None
 
 
 def list_tags(card: str) -> Iterator[str]:

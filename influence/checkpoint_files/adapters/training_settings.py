@@ -1,9 +1,9 @@
 """Settings of training that change a row's loss or what is read of it, as far as trainers leave them in plain text.
 
                 where                               what
-ms-swift        args.json                           loss_scale, max_length, label_smoothing_factor, loss_type, ...
+ms-swift        args.json                           loss_scale, max_length, template, system, loss_type, ...
 AutoTrain       training_params.json                block_size; all tokens carry loss
-LLaMA-Factory   training_args.yaml                  train_on_prompt, mask_history, cutoff_len, packing, ...
+LLaMA-Factory   training_args.yaml                  train_on_prompt, mask_history, cutoff_len, template, packing, ...
 Axolotl         README.md, which quotes the config  train_on_inputs, sequence_len, label_smoothing_factor, ...
 transformers    README.md, hyperparameters          label_smoothing_factor
 cross-encoders  README.md, tags                     loss:<class of sentence-transformers>
@@ -12,7 +12,7 @@ What a request can say (the loss's scope, the length) is taken where it says not
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from influence.checkpoint_files.adapters.plain_notes import (
     load_bullets,
     load_lines,
     load_object,
+    load_text,
     read_first,
 )
 from influence.contracts.common import LossScope
@@ -33,6 +34,8 @@ from influence.contracts.tasks import MULTI_LABEL_CLASSIFICATION
 
 #: Trainers that read Alpaca's columns as a user's turn, through the model's own chat template.
 TALKING = ("LLaMA-Factory", "ms-swift")
+#: The one of them that writes by templates of its own and names them in no file, where it was started by command.
+NAMELESS = "LLaMA-Factory"
 #: ms-swift's names of where the loss falls; its others weigh parts of a turn.
 _SCALES: Mapping[str, LossScope] = {"default": "assistant", "last_round": "completion", "all": "all"}
 #: Parts of a loss that none here has, each with the values that leave it out.
@@ -48,6 +51,8 @@ _OF_SWIFT = frozenset({"rlhf_type", "loss_scale", "swift_version", "quant_bits",
 _USUAL_LOSSES = (None, "", "cross_entropy", "nll")
 #: Losses of cross-encoders that a task by the same name of its head has.
 _OF_HEADS = ("crossentropyloss", "mseloss")
+#: What ms-swift says of rows that it writes without a chat template, as name of one.
+_NO_CHAT = "use_chat_template: false"
 _NOISE = ("neftune_noise_alpha", "noisy_embedding_alpha")
 _MAX_TOKENS = 1 << 24
 
@@ -55,7 +60,8 @@ _MAX_TOKENS = 1 << 24
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
     """What `file` says: the `trainer`; which tokens carried `loss`; at how many tokens rows were cut (`max_length`);
-    parts of the loss that are not scored, and what training did to rows beside, both in words."""
+    parts of the loss that are not scored, and what training did to rows beside, both in words; the trainer's own
+    `template` of conversations, and the `system` prompt that it gave those without one."""
 
     file: str
     trainer: str | None = None
@@ -63,6 +69,8 @@ class TrainingSettings:
     max_length: int | None = None
     unscored: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
+    template: str | None = None
+    system: str | None = None
 
 
 def read_training(folder: Path) -> TrainingSettings | None:
@@ -79,9 +87,14 @@ def _of_arguments(content: str) -> TrainingSettings | None:
     weighed = [f"loss_scale {scale!r}"[:80]] if isinstance(scale, str) and scale and scale not in _SCALES else []
     kind = None if is_preference else fields.get("loss_type")
     weighed += [f"loss_type {kind!r}"[:80]] if kind not in _USUAL_LOSSES else []
-    return _settings(
+    found = _settings(
         ARGUMENTS, "ms-swift", fields, _SCALES.get(str(scale)), length="max_length", unscored=tuple(weighed)
     )
+    # With 'jinja' training wrote rows by the tokenizer's own chat template.
+    is_own = fields.get("template_backend") != "jinja"
+    name = _named(fields, "template") or _named(fields, "template_type")
+    name = _NO_CHAT if fields.get("use_chat_template") is False else name
+    return replace(found, template=name if is_own else None, system=_named(fields, "system"))
 
 
 def _of_parameters(content: str) -> TrainingSettings | None:
@@ -113,7 +126,8 @@ def _of_settings(content: str) -> TrainingSettings | None:
             f"create_new_adapter: {before[:120]!r} was merged into the base model before, and scores are right only on "
             "the merged one",
         )
-    return _settings(SETTINGS, "LLaMA-Factory", fields, loss, length="cutoff_len", beside=beside)
+    found = _settings(SETTINGS, "LLaMA-Factory", fields, loss, length="cutoff_len", beside=beside)
+    return replace(found, template=_named(fields, "template"), system=load_text(content, "default_system"))
 
 
 def _of_card(content: str) -> TrainingSettings | None:
@@ -172,6 +186,11 @@ def _settings(
         unscored=(*unscored, *_parts(fields)),
         beside=(*beside, *_noise(fields)),
     )
+
+
+def _named(fields: Mapping[str, Any], name: str) -> str | None:
+    value = fields.get(name)
+    return value if isinstance(value, str) and value else None
 
 
 def _parts(fields: Mapping[str, Any]) -> Iterator[str]:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from influence.checkpoint_files.adapters.folders import REFERENCE_FILE
+from influence.checkpoint_files.adapters.trainer_templates import find_template
 from influence.checkpoint_files.adapters.training_notes import PAIRS, PLAIN, TrainingNotes, read_notes
-from influence.checkpoint_files.adapters.training_settings import TrainingSettings, read_training
+from influence.checkpoint_files.adapters.training_settings import NAMELESS, TALKING, TrainingSettings, read_training
 from influence.contracts.checkpoint import TrainingRecord
 from influence.contracts.index import DEFAULT_BETA
 from influence.contracts.tasks import CAUSAL_LM, TASKS, TaskDeclaration, TaskName
@@ -40,6 +41,8 @@ class Recipe:
         """What scores do not follow, in sentences."""
         yield from find_loss_doubts(task, self.notes)
         yield from find_training_doubts(self.settings)
+        if TASKS[task].reads == "text" and TASKS[task].trained_as:
+            yield from find_template_doubts(self.settings)
 
     def describe(self) -> TrainingRecord | None:
         """The record of it; None where the files say nothing."""
@@ -53,12 +56,18 @@ class Recipe:
             loss=None if self.settings is None else self.settings.loss,
             beta=None if self.notes is None else self.notes.beta,
             max_length=None if self.settings is None else self.settings.max_length,
+            template=None if self.settings is None else self.settings.template,
+            system=None if self.settings is None else self.settings.system,
         )
 
     def identity(self) -> Mapping[str, Any]:
         """What of it decides scores, for the address of a checkpoint."""
         record = self.describe()
-        return {} if record is None else record.model_dump(include={"loss", "beta"}, exclude_none=True)
+        if record is None:
+            return {}
+        is_followed = find_template(record.trainer, record.template) is not None
+        fields = {"loss", "beta", "system", *(("template", "trainer") if is_followed else ())}
+        return record.model_dump(include=fields, exclude_none=True)
 
 
 def read_recipe(folder: Path) -> Recipe:
@@ -111,6 +120,30 @@ def find_training_doubts(training: TrainingSettings | None) -> Iterator[str]:
             f"{training.file} says that training had {' and '.join(training.unscored)}: scores are of the loss without."
         )
     yield from (f"{training.file} says that training had {what}." for what in training.beside)
+
+
+def find_template_doubts(training: TrainingSettings | None) -> Iterator[str]:
+    """How conversations are written where the trainer had templates of its own, in sentences."""
+    if training is None or training.trainer not in TALKING:
+        return
+    known = find_template(training.trainer, training.template, training.system)
+    if known is not None:
+        system = known.default_system[:80]
+        yield (
+            f"{training.file} names {training.trainer}'s template {training.template!r}: conversations are written by "
+            "it, and those with tools by the tokenizer's chat template."
+            + (f" Those without a system prompt begin with {system!r}." if system else "")
+            + f" Leave {training.file} out of the upload for the tokenizer's."
+        )
+        return
+    if training.template is None and training.trainer != NAMELESS:
+        return
+    named = f"template {training.template[:60]!r}" if training.template else "templates of its own, which no file names"
+    yield (
+        f"{training.trainer} wrote conversations by {named}; here the tokenizer's chat template writes them. Look at "
+        "the preview: where training read another text, put a chat_template.jinja that writes it beside the adapter, "
+        "or send rows as prompt and completion in training's own words."
+    )
 
 
 def find_loss_doubts(task: TaskName, notes: TrainingNotes | None) -> Iterator[str]:

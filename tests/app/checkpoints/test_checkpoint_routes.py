@@ -78,6 +78,17 @@ def test_a_folder_under_an_allowed_root_is_the_same_checkpoint(aliased: TestClie
     assert named.status_code == 200
 
 
+def test_a_checkpoint_takes_the_name_that_is_sent_with_it_and_keeps_it_where_none_is(
+    aliased: TestClient, tiny: TinyCheckpoint
+) -> None:
+    sent = send(aliased, zip_folder(tiny.adapter), name="Tickets of May").json()
+    assert sent["name"] == "Tickets of May"
+    body = {"base_model": "tiny", "adapter": str(tiny.adapter)}
+    assert aliased.post("/v1/checkpoints", json=body).json() == sent
+    renamed = aliased.post("/v1/checkpoints", json=body | {"name": "of June"}).json()
+    assert renamed == sent | {"name": "of June"}
+
+
 def test_label_names_give_another_checkpoint_on_the_same_files(
     aliased: TestClient, tiny: TinyCheckpoint, files: Files
 ) -> None:

@@ -54,6 +54,34 @@ def test_resources_are_renamed_and_found_by_a_part_of_their_name(client: TestCli
         assert_problem(client.patch(f"{path}/{record_id}", json={"name": "x" * 201}), 422, "invalid_request")
 
 
+def test_a_name_is_given_with_what_it_names(
+    client: TestClient, checkpoint: Checkpoint, ready_index: dict[str, Any], dataset_id: str
+) -> None:
+    index = ready_index["id"]
+    bodies: dict[str, dict[str, Any]] = {
+        f"/v1/indexes/{index}/audits": {},
+        "/v1/indexes": {"checkpoint_id": checkpoint.id, "dataset_id": dataset_id, "max_length": 77},
+        "/v1/evaluations": {"kind": "lds", "index_id": index, "evaluation_dataset_id": dataset_id, "subsets": 4},
+    }
+    for path, body in bodies.items():
+        made = client.post(path, json=body | {"name": "Tickets of May"})
+        assert (made.status_code, made.json()["name"]) == (202, "Tickets of May"), made.text
+        assert_problem(client.post(path, json=body | {"name": "x" * 201}), 422, "invalid_request")
+
+
+def test_an_index_that_is_there_takes_the_later_name_and_keeps_it_where_none_is_given(
+    client: TestClient, store: Store, checkpoint: Checkpoint, dataset_id: str
+) -> None:
+    body = {"checkpoint_id": checkpoint.id, "dataset_id": dataset_id}
+    first = client.post("/v1/indexes", json=body | {"name": "first"}).json()
+    assert client.post("/v1/indexes", json=body).json()["name"] == "first"
+    again = client.post("/v1/indexes", json=body | {"name": "again"}).json()
+    assert (again["id"], again["name"]) == (first["id"], "again")
+    store.indexes.update(first["id"], lambda failed: failed.model_copy(update={"state": "failed"}))
+    anew = client.post("/v1/indexes", json=body).json()
+    assert (anew["id"], anew["job_id"] == first["job_id"], anew["name"]) == (first["id"], False, "again")
+
+
 def test_results_of_work_are_listed_by_state_and_by_what_they_were_made_from(
     client: TestClient, named: dict[str, str], dataset_id: str, checkpoint: Checkpoint
 ) -> None:

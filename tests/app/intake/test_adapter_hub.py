@@ -12,9 +12,18 @@ from urllib.parse import urlsplit
 import pytest
 from huggingface_hub import constants
 
-from app.intake.hub_model import fetch_adapter, pin_revision
+from app.intake.hub_model import check_base, fetch_adapter, pin_revision
 from influence.contracts.checkpoint import BaseModelRef
-from influence.errors import DatainfError, InvalidRequest, NotFound, TooLarge, Unavailable
+from influence.errors import (
+    BaseModelNotFound,
+    DatainfError,
+    InvalidRequest,
+    NotFound,
+    PickleRefused,
+    TooLarge,
+    Unavailable,
+    UnsupportedModule,
+)
 
 COMMIT = "d" * 40
 
@@ -30,11 +39,28 @@ class Hub(BaseHTTPRequestHandler):
         "training_args.bin": b"pickle",
     }
 
+    #: Base models of `owner`, by name.
+    bases: ClassVar[dict[str, dict[str, bytes]]] = {
+        "plain": {"config.json": b"{}", "model.safetensors": b""},
+        "merged": {"config.json": b"{}", "model.safetensors.index.json": b"", "adapter_config.json": b"{}"},
+        "packed": {
+            "config.json": b'{"quantization_config": {"quant_method": "gptq"}}',
+            "model.safetensors": b"",
+        },
+        "pickled": {"config.json": b"{}", "pytorch_model.bin": b""},
+        "empty": {"README.md": b""},
+    }
+
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
         if path in ("/api/models/owner/lora", "/api/models/owner/lora/revision/main"):
             siblings = [{"rfilename": name, "size": len(content)} for name, content in self.files.items()]
             self._answer(200, json.dumps({"id": "owner/lora", "sha": COMMIT, "siblings": siblings}).encode())
+        elif (name := path.removeprefix("/api/models/owner/").partition("/")[0]) in self.bases:
+            siblings = [{"rfilename": name, "size": len(content)} for name, content in self.bases[name].items()]
+            self._answer(200, json.dumps({"id": f"owner/{name}", "sha": COMMIT, "siblings": siblings}).encode())
+        elif path.endswith(f"/resolve/{COMMIT}/config.json") and (name := path.split("/")[2]) in self.bases:
+            self._answer(200, self.bases[name]["config.json"], {"X-Repo-Commit": COMMIT, "ETag": f'"{name}"'})
         elif path.startswith("/api/models/owner/lora/"):
             self._answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
         elif path.startswith("/api/models/broken/"):
@@ -98,3 +124,28 @@ def test_what_the_hub_does_not_give_is_refused(
     with pytest.raises(error) as refusal:
         fetch_adapter(hub_id, revision=revision, folder=tmp_path, max_bytes=max_bytes, endpoint=hub)
     assert refusal.value.hint
+
+
+def base_on(name: str) -> BaseModelRef:
+    return BaseModelRef(name=f"owner/{name}", kind="hub", location=f"owner/{name}", revision=COMMIT)
+
+
+def test_an_adapter_that_was_left_beside_a_base_on_the_hub_is_told_of(hub: str) -> None:
+    assert check_base(base_on("plain"), endpoint=hub) == ()
+    (doubt,) = check_base(base_on("merged"), endpoint=hub)
+    assert "holds an adapter, too" in doubt
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "told"),
+    [
+        ("packed", UnsupportedModule, "gptq"),
+        ("pickled", PickleRefused, "pickles only"),
+        ("empty", BaseModelNotFound, "no config.json"),
+    ],
+)
+def test_a_base_on_the_hub_that_no_worker_could_load_is_refused_at_once(
+    hub: str, name: str, error: type[DatainfError], told: str
+) -> None:
+    with pytest.raises(error, match=told):
+        check_base(base_on(name), endpoint=hub)

@@ -27,7 +27,9 @@ from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 from influence.store.work import address, cancel, send
 from workers.auditing.labels import judge_labels
+from workers.auditing.stages import AuditedIndex
 from workers.auditing.turn import audit_index
+from workers.indexes.open import open_index
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
 from workers.loading.options import LoadOptions
 from workers.process.actors import work_on
@@ -204,7 +206,7 @@ def slow_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.runtime.time_slices.SLICE_SECONDS", -1.0)
     for module in ("labels", "evaluation"):
         monkeypatch.setattr(f"workers.auditing.{module}._MOST_ROWS", 16)
-        monkeypatch.setattr(f"workers.auditing.{module}._FEWEST_ROWS", 1)
+        monkeypatch.setattr(f"workers.auditing.{module}._FEWEST_ROWS", 16)
     monkeypatch.setattr("workers.auditing.self_influence._FEWEST_ROWS", 16)
     monkeypatch.setattr("workers.auditing.self_influence._MULTIPLICATIONS", 1)
 
@@ -233,7 +235,7 @@ def test_an_audit_in_turns_is_the_same_as_in_one(halted: tuple[Runtime, Audit], 
         audit_index(worker, audit)
         phases.append(store.jobs.require(audit.job_id).progress.phase)
         if loss == "part" and len(phases) == 3:
-            store.connections.state.hset(keys.audit_parts(audit.id, "labels"), "1", b"damaged")
+            store.connections.state.hset(keys.audit_parts(audit.id, "labels.16"), "1", b"damaged")
         if loss == "sum" and store.audit_data.sum_rows(audit.id) == 32:
             store.connections.state.delete(keys.audit_sum(audit.id, 32, 0))
             loss = "lost"
@@ -247,6 +249,15 @@ def test_an_audit_in_turns_is_the_same_as_in_one(halted: tuple[Runtime, Audit], 
     np.testing.assert_allclose(table["loss"], -np.log(table["probability"]), rtol=1e-4)
     left = {name.decode() for name in store.connections.state.scan_iter(match=keys.audit_pattern(audit.id))}
     assert left == {keys.audit_column(audit.id, column, 0) for column in table}
+
+
+def test_pieces_follow_the_speed_at_which_the_index_was_built(halted: tuple[Runtime, Audit]) -> None:
+    worker, audit = halted
+    opened = open_index(worker, audit.index_id, audit.job_id, audit.method)
+    for rate in (100.0, 300.0):
+        index = opened.index.model_copy(update={"timings": {"rows_per_second": rate}})
+        audited = AuditedIndex(worker, audit, index, opened.model, opened.hot)
+        assert audited.rows_in(2.0, least=1, most=1000) == 2 * rate
 
 
 def test_turns_put_one_message_behind_those_who_wait(halted: tuple[Runtime, Audit]) -> None:

@@ -76,6 +76,25 @@ def test_loss_on_the_last_turn_or_on_all_needs_no_place_of_others() -> None:
     assert "greet" not in whole
 
 
+ANSWERS: dict[str, list[dict[str, Any]]] = {
+    "one answer": [said("because", "reason")],
+    "an answer and what followed": [said("because"), user("sure?"), said("yes", "look")],
+}
+
+
+@pytest.mark.parametrize(("template", "answers"), [*product(["forgets", "closed", "always thinks"], ANSWERS.values())])
+def test_a_prompt_in_messages_ends_where_the_answers_turn_begins(template: str, answers: list[dict[str, Any]]) -> None:
+    messages = [user("hi"), said("hello", "greet"), user("why?"), *answers]
+    tagged = make_tokenizer(template=marked(TEMPLATES[template]))
+    expected = tagged.apply_chat_template(messages, **HOW)
+    # All from the first mark of the answer on: the completion is whatever follows its prompt.
+    marks = expected["assistant_masks"]
+    runs = [place for place, mark in enumerate(marks) if mark and not marks[place - 1]]
+    text = tagged.decode(expected["input_ids"][runs[1] :])
+    row = {"messages": messages, "completion_from": 3}
+    assert supervised_text(make_task(template=plain(TEMPLATES[template]), scope="completion"), row) == text
+
+
 def test_an_empty_thought_that_asking_writes_is_no_part_of_the_answer() -> None:
     row = {"messages": TALKS["nothing thought"], "chat_template_kwargs": {"enable_thinking": False}}
     found = supervised_text(make_task(template=plain(FORGETS)), row)

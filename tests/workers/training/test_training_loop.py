@@ -14,12 +14,19 @@ from support.tiny import LABELS, TinyCheckpoint
 
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import now
-from influence.contracts.evaluation import TrainingRecipe
+from influence.contracts.evaluation import Optimizer, TrainingRecipe
 from influence.contracts.index import GradientSettings
 from influence.errors import Cancelled, NonFiniteGradients
 from workers.loading.checkpoint import LoadedCheckpoint, make_untrained
 from workers.loading.options import LoadOptions
-from workers.training.loop import Epoch, batch_by_length, learning_rate_factor, measure_losses, train
+from workers.training.loop import (
+    Epoch,
+    batch_by_length,
+    learning_rate_factor,
+    make_optimiser,
+    measure_losses,
+    train,
+)
 
 CPU = torch.device("cpu")
 ROWS = [{**row, "label": LABELS[number % 2]} for number, row in enumerate(make_ticket_rows(24))]
@@ -51,13 +58,24 @@ def trained(classifier: TinyCheckpoint, recipe: TrainingRecipe) -> torch.Tensor:
     return measure_losses(loaded.model, loaded.task, encoded, device=CPU, batch_rows=5)
 
 
-def test_training_learns_what_the_rows_say(classifier: TinyCheckpoint) -> None:
+@pytest.mark.parametrize(("optimizer", "rate"), [("adamw", 0.02), ("sgd", 0.5)])
+def test_training_learns_what_the_rows_say(classifier: TinyCheckpoint, optimizer: Optimizer, rate: float) -> None:
     loaded = fresh(classifier, 0)
     encoded = loaded.task.tokenise(ROWS)
     before = measure_losses(loaded.model, loaded.task, encoded, device=CPU).mean()
-    train(loaded.model, loaded.task, encoded, TrainingRecipe(epochs=30, learning_rate=0.02), device=CPU)
+    recipe = TrainingRecipe(optimizer=optimizer, epochs=30, learning_rate=rate)
+    train(loaded.model, loaded.task, encoded, recipe, device=CPU)
     assert measure_losses(loaded.model, loaded.task, encoded, device=CPU).mean() < 0.8 * before
     assert not loaded.model.training
+
+
+@pytest.mark.parametrize(("optimizer", "step"), [("adamw", [0.1, 0.1]), ("sgd", [0.1, 0.4])])
+def test_the_recipes_optimiser_takes_its_own_steps(optimizer: Optimizer, step: list[float]) -> None:
+    weight = torch.zeros(2, requires_grad=True)
+    recipe = TrainingRecipe(optimizer=optimizer, learning_rate=0.1, weight_decay=0.0)
+    weight.grad = torch.tensor([1.0, 4.0])
+    make_optimiser([weight], recipe).step()
+    assert torch.allclose(-weight.detach(), torch.tensor(step), atol=1e-6)
 
 
 def test_only_the_adapter_and_the_head_change(classifier: TinyCheckpoint) -> None:

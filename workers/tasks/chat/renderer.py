@@ -18,10 +18,10 @@ _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 class ChatRenderer:
     """Renders messages as training frameworks do, and finds the assistant's part exactly or not at all."""
 
-    def __init__(self, encoder: TextEncoder) -> None:
+    def __init__(self, encoder: TextEncoder, *, follows_prompt: bool = False) -> None:
+        """With `follows_prompt` a completion is refused that does not follow the words in which its prompt asks."""
         self._encoder = encoder
-        template = str(encoder.tokenizer.chat_template)
-        self._marks_generation = _GENERATION.search(template) is not None
+        self._follows_prompt = follows_prompt
         self._turns = TurnFinder(encoder)
 
     def render(self, conversation: Conversation, *, ask: bool = False) -> str:
@@ -40,7 +40,7 @@ class ChatRenderer:
         tokens = self._encoder.encode(text, special_tokens=False)
         if scope == "all":
             return text, tokens, [True] * len(tokens.ids)
-        if scope == "assistant" and self._marks_generation:
+        if scope == "assistant" and _GENERATION.search(self._encoder.template_for(conversation.context.get("tools"))):
             return text, tokens, self._marked(conversation, text, tokens)
         if scope == "completion":
             spans = [self._completion(conversation, text)]
@@ -83,10 +83,13 @@ class ChatRenderer:
             if conversation.messages[last]["role"] != "assistant":
                 raise UnknownMask("its last message is not the assistant's")
             return self._turns.find(conversation, last, text)
+        first = conversation.completion_from
         before = self.render(conversation.before_answer(), ask=True)
-        if not text.startswith(before):
+        if text.startswith(before):
+            return self._turns.behind_header(conversation, first, text, Span(len(before), len(text)))
+        if self._follows_prompt or conversation.messages[first]["role"] != "assistant":
             raise UnknownMask("the chat template rewrites the prompt, so that the completion's part is not certain")
-        return self._turns.behind_header(conversation, conversation.completion_from, text, Span(len(before), len(text)))
+        return Span(self._turns.find(conversation, first, text).start, len(text))
 
     def says(self, conversation: Conversation, answer: str) -> bool:
         """Whether the text is the question with the answer behind it, but for space around that. Raises UnknownMask.
@@ -94,7 +97,7 @@ class ChatRenderer:
         Templates that show no header when they are asked for an answer write one before it, and are believed.
         """
         question, text = self.render(conversation.before_answer(), ask=True), self.render(conversation)
-        return not self._turns.shows_header or (
+        return not self._turns.shows_header(conversation) or (
             text.startswith(question) and text[len(question) :].lstrip().startswith(answer.strip())
         )
 

@@ -25,8 +25,11 @@ class TurnFinder:
 
     def __init__(self, encoder: TextEncoder) -> None:
         self._encoder = encoder
-        self.shows_header = "add_generation_prompt" in str(encoder.tokenizer.chat_template)
         self._marks = LoopMarks(encoder)
+
+    def shows_header(self, conversation: Conversation) -> bool:
+        """Whether the template writes a header where it is asked for an answer."""
+        return "add_generation_prompt" in self._encoder.template_for(conversation.context.get("tools"))
 
     def find(self, conversation: Conversation, place: int, text: str) -> Span:
         """Characters of one assistant turn in `text`, that of the whole conversation. Raises UnknownMask."""
@@ -43,7 +46,7 @@ class TurnFinder:
         Where the template shows one it is the turn as it is, and also where nothing stands before its words.
         """
         message = conversation.messages[place]
-        if self.shows_header or message.get("content") is None:
+        if self.shows_header(conversation) or message.get("content") is None:
             return turn
         probe = self._write(conversation.until(place, {**message, "content": _WORDS}))
         start = probe.find(_WORDS)
@@ -103,7 +106,7 @@ class TurnFinder:
             same = _count_shared(shown, text[start:])
         if same < len(shown):
             same = self._count_before_words(looped, block.start - start, shown[:same])
-        if self.shows_header and start == block.start and not shown:
+        if self.shows_header(conversation) and start == block.start and not shown:
             raise UnknownMask("the chat template does not show where the assistant's turn begins")
         return self._behind_written_header(looped, Span(start + same, block.stop))
 
@@ -140,7 +143,7 @@ class TurnFinder:
 
     def _behind_written_header(self, looped: "_Looped", turn: Span) -> Span:
         """As `behind_header`, from the whole conversation."""
-        if self.shows_header or looped.conversation.messages[looped.place].get("content") is None:
+        if self.shows_header(looped.conversation) or looped.conversation.messages[looped.place].get("content") is None:
             return turn
         probe, places, words = self._with_words(looped)
         header = probe[places.of(looped.place) : words]

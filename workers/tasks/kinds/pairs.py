@@ -32,7 +32,8 @@ class Pairs:
 
     def __init__(self, encoder: TextEncoder) -> None:
         self._encoder = encoder
-        self._supervisor = Supervisor(encoder, self.scope)
+        # Where a template opens the answer otherwise than it asks for one, versions of TRL read different tokens.
+        self._supervisor = Supervisor(encoder, self.scope, follows_prompt=True)
 
     def filler(self, sides: Sequence[EncodedRow]) -> int:
         """The id that the sides of a batch are padded with."""

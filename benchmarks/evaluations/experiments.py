@@ -1,26 +1,9 @@
-"""Every kind of evaluation on public data, by the command that users run, onto one page of docs.
+"""What is asked of training: one command an experiment, and the pages that they stand on."""
 
-    python -m benchmarks.evaluations --shared ../shared      # hours on two cores; goes on where it ended
-    python -m benchmarks.evaluations --page-only             # the page from reports that are there
-
-Starts a service of its own, runs `datainf evaluate` for every experiment that has no report yet, and writes
-docs/benchmarks/evaluations.md with what the reports say.
-"""
-
-import argparse
-import json
 import shlex
-import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo.service import running_service
-
-_ROOT = Path(__file__).resolve().parent.parent
-_PAGE = _ROOT / "docs" / "benchmarks" / "evaluations.md"
-_INTRODUCTION = Path(__file__).with_name("evaluations_reading.md")
 _LDS = (
     "datainf,hessian_free,cosine,exact,joint,proximal,datainf@compact16,exact@compact16,proximal@compact16,"
     "datainf@compact64,exact@compact64,proximal@compact64,hessian_free*3,datainf*3,exact*3,proximal*3,proximal@compact64*3"
@@ -135,54 +118,59 @@ EXPERIMENTS = (
     ),
 )
 
+_SEEDS = "--rows 600 --test-points 100 --flip-share 0.1 --subsets 24 --seeds"
+_SHORT = "--rows 600 --test-points 100 --flip-share 0.1 --subsets 16 --seeds 0"
 
-def main() -> None:
-    """Run what is missing, then write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shared", type=Path, default=_ROOT.parent / "shared", help="folder with data/")
-    parser.add_argument(
-        "--work", type=Path, default=Path(".datainf/evaluations"), help="reports, and the service's data"
+
+def _early(last: int) -> str:
+    """What is asked at the last epoch, after the second, and summed over the first three."""
+    at_last = ("datainf", "proximal", "cosine", "preconditioned")
+    at_second = ("datainf", "hessian_free", "cosine", "exact", "proximal", "preconditioned", "preconditioned@compact25")
+    summed = ("proximal", "preconditioned", "preconditioned@compact16")
+    names = [
+        *(f"{name}#{last}" for name in at_last),
+        *(f"{name}#2" for name in at_second),
+        *(f"{name}#1+2+3" for name in summed),
+    ]
+    return f"--epochs {last} --methods '{','.join(names)}'"
+
+
+EARLY = (
+    Experiment("early-sms", "SMS spam, first two seeds", "lds", "sms_spam", "validation", f"{_SEEDS} 0,1 {_early(6)}"),
+    Experiment("early-sst2", "SST-2, other seeds", "lds", "sst2", "validation", f"{_SEEDS} 1,2 {_early(6)}"),
+    Experiment(
+        "early-banking10", "BANKING10, other seeds", "lds", "banking10", "validation", f"{_SEEDS} 1,2 {_early(10)}"
+    ),
+    Experiment(
+        "early-sst2-r4", "SST-2, LoRA of rank 4", "lds", "sst2", "validation", f"{_SHORT} --lora-rank 4 {_early(6)}"
+    ),
+    Experiment(
+        "early-sst2-r16", "SST-2, LoRA of rank 16", "lds", "sst2", "validation", f"{_SHORT} --lora-rank 16 {_early(6)}"
+    ),
+    Experiment(
+        "early-sst2-sgd",
+        "SST-2, trained by gradient descent",
+        "lds",
+        "sst2",
+        "validation",
+        f"{_SHORT} --optimizer sgd --learning-rate 0.1 {_early(6)}",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of docs/benchmarks: `reading`, written by people, above the experiments' reports."""
+
+    name: str
+    reading: str
+    experiments: tuple[Experiment, ...]
+
+
+PAGES = {
+    page.name: page
+    for page in (
+        Page("evaluations", "reading.md", EXPERIMENTS),
+        Page("early_checkpoints", "early_reading.md", EARLY),
     )
-    parser.add_argument("--page-only", action="store_true", help="run nothing")
-    options = parser.parse_args()
-    missing = [one for one in EXPERIMENTS if not (options.work / one.name / "report.md").is_file()]
-    if missing and not options.page_only:
-        with running_service(options.work / "service", 0) as url:
-            for experiment in missing:
-                run(experiment, options.shared, options.work / experiment.name, url)
-    write_page(options.work)
-
-
-def run(experiment: Experiment, shared: Path, folder: Path, url: str) -> None:
-    """One experiment, as a user would ask for it."""
-    command = [str(Path(sys.executable).with_name("datainf")), *experiment.arguments(shared), "--out", str(folder)]
-    subprocess.run([*command, "--url", url], check=True)
-
-
-def write_page(work: Path) -> None:
-    """The page of all reports that are there, under the reading that people wrote."""
-    parts = [_INTRODUCTION.read_text("utf-8").rstrip()]
-    pictures = _PAGE.parent / "evaluations"
-    pictures.mkdir(exist_ok=True)
-    for experiment in EXPERIMENTS:
-        folder = work / experiment.name
-        if not (folder / "report.md").is_file():
-            continue
-        command = shlex.join(["datainf", *experiment.arguments(Path("../shared"))])
-        parts += [f"## {experiment.title}", f"```\n{command}\n```", body_of(folder)]
-        if experiment.picture is not None:
-            shutil.copy(folder / f"{experiment.picture}.svg", pictures / f"{experiment.name}.svg")
-            parts.append(f"![{experiment.title}](evaluations/{experiment.name}.svg)")
-    _PAGE.write_text("\n\n".join(parts) + "\n", "utf-8")
-
-
-def body_of(folder: Path) -> str:
-    """A report without its heading, ids and pictures, its own headings one level down."""
-    finished = json.loads((folder / "report.json").read_text("utf-8"))["finished_at"][:10]
-    lines = (folder / "report.md").read_text("utf-8").splitlines()[4:]
-    kept = [f"#{line}" if line.startswith("#") else line for line in lines if not line.startswith("![")]
-    return f"*{finished}*\n\n" + "\n".join(kept).strip()
-
-
-if __name__ == "__main__":
-    main()
+}

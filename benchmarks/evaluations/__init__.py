@@ -1,0 +1,1 @@
+"""What training again says of scores: experiments by the commands that users run."""

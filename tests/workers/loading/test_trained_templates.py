@@ -1,0 +1,145 @@
+"""Conversations as LLaMA-Factory and ms-swift wrote them for training: by templates of their own, where known."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.tiny import TinyCheckpoint, make_causal
+from support.uploads.adapters import accept, load_accepted, make_adapter
+
+from influence.contracts.checkpoint import Checkpoint
+from influence.errors import RowsUnfit
+
+TEMPLATE = (
+    "{% if tools %}<tools>{% endif %}{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }};"
+    "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+#: As DPO-like trainers mark what carries loss: in one of several templates, which plain conversations do not use.
+MARKS = "{% for message in messages %}{% generation %}{{ message['content'] }}{% endgeneration %}{% endfor %}"
+SYSTEM = {"role": "system", "content": "my app"}
+ASKED, SAID = {"role": "user", "content": "where is my card"}, {"role": "assistant", "content": "please help"}
+TALK = [ASKED, SAID]
+FACTORY, SWIFT = "training_args.yaml", "args.json"
+QWEN = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
+
+
+@pytest.fixture(scope="module")
+def causal(tmp_path_factory: pytest.TempPathFactory) -> TinyCheckpoint:
+    made = make_causal(tmp_path_factory.mktemp("causal"))
+    (made.base / "chat_template.jinja").write_text(TEMPLATE)
+    return made
+
+
+def send(causal: TinyCheckpoint, folder: Path, **files: str | dict[str, Any]) -> tuple[Checkpoint, Any]:
+    """The record of an adapter with these files beside it, and what a worker makes of it."""
+    make_adapter(causal.base, folder, target_modules=["q_proj"])
+    for name, content in files.items():
+        (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    checkpoint = accept(causal.base, folder)
+    return checkpoint, load_accepted(checkpoint, folder).task
+
+
+def read(task: Any, *messages: dict[str, Any], **beside: Any) -> str:
+    text: str = task.render({"id": "r", "messages": list(messages), **beside}).text
+    return text
+
+
+def chatml(system: str) -> str:
+    return (
+        f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{ASKED['content']}<|im_end|>\n"
+        f"<|im_start|>assistant\n{SAID['content']}<|im_end|>\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "alone", "with_system"),
+    [
+        (FACTORY, "stage: sft\ntemplate: qwen\n", chatml(QWEN), chatml("my app")),
+        (FACTORY, "stage: sft\ntemplate: qwen\ndefault_system: 'Be\n\n  kind'\n", chatml("Be\nkind"), chatml("my app")),
+        (
+            FACTORY,
+            "stage: sft\ntemplate: default\n",
+            "Human: where is my card\nAssistant:please help\n",
+            "System: my app\nHuman: where is my card\nAssistant:please help\n",
+        ),
+        (
+            FACTORY,
+            "stage: sft\ntemplate: gemma\n",
+            "<start_of_turn>user\nwhere is my card<end_of_turn>\n<start_of_turn>model\nplease help<end_of_turn>\n",
+            "<start_of_turn>user\nmy app\n\nwhere is my card<end_of_turn>\n<start_of_turn>model\nplease help"
+            "<end_of_turn>\n",
+        ),
+        (SWIFT, {"rlhf_type": None, "template": "qwen2_5"}, chatml(QWEN), chatml("my app")),
+        (SWIFT, {"rlhf_type": None, "template": "qwen", "system": "{{ x }}"}, chatml("{{ x }}"), chatml("my app")),
+    ],
+)
+def test_rows_are_written_by_the_template_that_the_trainer_names(
+    causal: TinyCheckpoint, tmp_path: Path, file: str, content: Any, alone: str, with_system: str
+) -> None:
+    checkpoint, task = send(causal, tmp_path, **{file: content})
+    # The tokenizer's own end and beginning stand where templates of trainers write them.
+    ends = {"<s>": "", "</s>": "", "[SEP]": "", "[CLS]": ""}
+    texts = [read(task, *TALK), read(task, SYSTEM, *TALK)]
+    for end, nothing in ends.items():
+        texts = [text.replace(end, nothing) for text in texts]
+    assert texts == [alone, with_system]
+    assert "conversations are written by it" in "".join(checkpoint.warnings)
+    # Of tools it is not known how the trainer wrote them.
+    assert "<tools>" in read(task, *TALK, tools=[{"name": "find"}])
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"role": "tool", "content": "app"},
+        {"role": "assistant", "content": "app", "reasoning_content": "slow"},
+        {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "find"}}]},
+    ],
+)
+def test_what_a_trainers_template_is_not_known_to_write_is_refused(
+    causal: TinyCheckpoint, tmp_path: Path, odd: dict[str, Any]
+) -> None:
+    _, task = send(causal, tmp_path, **{FACTORY: "stage: sft\ntemplate: qwen\n"})
+    with pytest.raises(RowsUnfit, match="it is not known how training wrote"):
+        read(task, ASKED, odd, SAID)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        (FACTORY, "stage: sft\ntemplate: of_our_own\n", "template 'of_our_own'"),
+        (FACTORY, "stage: sft\n", "which no file names"),
+        ("README.md", "---\ntags:\n- llama-factory\n- lora\n---\n", "which no file names"),
+        (SWIFT, {"rlhf_type": None, "template": "qwen3"}, "template 'qwen3'"),
+        (SWIFT, {"rlhf_type": None, "template": "qwen", "use_chat_template": False}, "use_chat_template: false"),
+    ],
+)
+def test_of_a_template_that_is_not_known_the_record_says_so(
+    causal: TinyCheckpoint, tmp_path: Path, file: str, content: Any, told: str
+) -> None:
+    checkpoint, task = send(causal, tmp_path, **{file: content})
+    (doubt,) = checkpoint.warnings
+    assert told in doubt
+    assert "chat_template.jinja" in doubt
+    assert read(task, *TALK) == "<user>where is my card;<assistant>please help;"
+
+
+def test_a_system_prompt_that_training_set_stands_before_rows_without_one(
+    causal: TinyCheckpoint, tmp_path: Path
+) -> None:
+    plain, _ = send(causal, tmp_path / "plain", **{SWIFT: {"rlhf_type": None, "template_backend": "jinja"}})
+    said, task = send(
+        causal, tmp_path / "said", **{SWIFT: {"rlhf_type": None, "template_backend": "jinja", "system": 'my "app"\n'}}
+    )
+    assert (plain.warnings, said.warnings) == ((), ())
+    assert plain.id != said.id
+    assert read(task, *TALK) == '<system>my "app"\n;<user>where is my card;<assistant>please help;'
+    assert read(task, SYSTEM, *TALK) == "<system>my app;<user>where is my card;<assistant>please help;"
+
+
+def test_marks_of_one_of_several_templates_say_nothing_of_the_others(causal: TinyCheckpoint, tmp_path: Path) -> None:
+    _, task = send(causal, tmp_path, **{"chat_template.jinja": TEMPLATE, "chat_template.tool_use.jinja": MARKS})
+    rendered = task.render({"id": "r", "messages": TALK})
+    supervised = [token for token, carries in zip(rendered.tokens, rendered.supervised, strict=True) if carries]
+    assert supervised[:2] == ["please", "help"]
