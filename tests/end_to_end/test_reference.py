@@ -10,6 +10,7 @@ import pytest
 from support.uploads.local_service import LocalService, local_service, taken
 from torch import Tensor
 
+from influence.arrays import on_host
 from influence.evaluating.agreement import auc, spearman
 from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.base import Method
@@ -88,7 +89,7 @@ def test_full_float32_scores_equal_the_reference(service: LocalService) -> None:
     for method, saved, tolerance in SAVED:
         damping_scale = None if method.default_damping_scale is None else DAMPING_SCALE
         found = method.apply(method.prepare(blocks, damping_scale), points).influence
-        assert_equal_means(found.numpy(), truth, saved, tolerance)
+        assert_equal_means(on_host(found), truth, saved, tolerance)
 
 
 def scores_over_http(service: LocalService, query: dict[str, Any]) -> Any:
