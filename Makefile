@@ -8,8 +8,10 @@ PIP_ARGS ?=
 # Of a running demo, for screenshots.
 URL     ?= http://127.0.0.1:8400
 ARGS    ?=
-# Processes that share the test files among them; a file stays whole, for its fixtures' sake.
+# Processes that share the test files among them, one more than cores; a file stays whole, for its fixtures' sake.
 JOBS    ?= auto
+# Tests and what they start are compiled once, not by every process: it takes a second of each.
+unexport PYTHONDONTWRITEBYTECODE
 SHARED_OUT = -n $(JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # What other processors would compute with, as far as torch (and its MKL and oneDNN) and numpy (and its OpenBLAS) can be told:
@@ -19,7 +21,7 @@ OLDEST  = OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default MKL_ENABLE_INSTRUCTIONS=
 AVX2    = OMP_NUM_THREADS=2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 DNNL_MAX_CPU_ISA=AVX2 \
           OPENBLAS_CORETYPE=Zen NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR"
 NUMERIC = tests/influence tests/workers
-FAST    = tests/app tests/cli tests/client tests/docker tests/influence tests/test_work_kinds.py
+FAST    = tests/app tests/cli tests/client tests/docker tests/influence
 
 HARNESS = PYTHONPATH=tests:. $(BIN)/python -m harness
 
@@ -59,7 +61,7 @@ $(VENV)/.lm: constraints.txt
 test: $(STAMP) ## Run all tests
 	$(BIN)/python -m pytest $(SHARED_OUT) $(ARGS)
 
-test-fast: $(STAMP) ## Run the quick tests of all that needs no torch, which takes half a minute to load (a minute and a half)
+test-fast: $(STAMP) ## Run the quick tests of all that needs no torch, which takes seconds to load (half a minute once they are compiled)
 	$(BIN)/python -m pytest $(SHARED_OUT) -m "not slow" $(FAST) $(ARGS)
 
 coverage: $(STAMP) ## Run all tests, measure the branches they take, fail below the floor (twice the time of make test)

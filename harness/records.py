@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from starlette.testclient import TestClient
 from support.api import LocalClient
-from support.evaluations import Squares, squares_request, submit_evaluation
+from support.evaluations import Squares, squares_request
 from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker
 from support.tiny import make_classifier
+from support.work import submit_evaluation
 
 from app.main import create_app
 from app.settings import ApiSettings

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,17 @@ from influence.store.store import Store
 HANG_SECONDS = 300.0
 
 TESTS = Path(__file__).parent
-#: Folders and files whose tests train models, start processes, or send what is large or many.
+#: Folders and files whose tests train models, start processes, send what is large or many, or load what takes a second
+#: or more to load: torch, scipy's statistics, pandas.
 SLOW_PLACES = (
+    "app/checkpoints/test_checkpoint_routes.py",
+    "app/checkpoints/test_plain_checkpoint_routes.py",
+    "app/http/health/test_copies.py",
     "app/http/health/test_probes.py",
+    "app/http/health/test_traces.py",
     "app/http/test_process.py",
     "app/intake/images/test_hostile_images.py",
+    "app/intake/test_adapter_intake.py",
     "app/intake/test_full_disk.py",
     "app/intake/test_table_limits.py",
     "cli/samples",
@@ -35,14 +42,20 @@ SLOW_PLACES = (
     "cli/test_curation_commands.py",
     "cli/test_serve.py",
     "cli/test_supervisor.py",
+    "client/test_client_cleaning.py",
     "client/test_client_docs.py",
     "client/test_client_package.py",
+    "client/test_client_rows.py",
     "client/test_client_story.py",
     "docker/test_redis_configuration.py",
     "end_to_end",
     "influence/auditing/test_group_figures.py",
     "influence/auditing/test_levels.py",
     "influence/auditing/test_removal.py",
+    "influence/checkpoint_files/test_adapter_tokenizers.py",
+    "influence/evaluating/test_agreement.py",
+    "influence/evaluating/test_dampings.py",
+    "influence/evaluating/test_datamodel.py",
     "influence/store/test_embedded.py",
     "influence/store/test_lives.py",
     "influence/store/vault/test_object_store.py",
@@ -59,14 +72,33 @@ STORE_ALONE = ("app", "cli", "client", "influence")
 RAW_PLACES = ("influence/store",)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores: tests wait for what they started, for a tenth of their time and more."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Whoever asks for the quick tests alone waits for no import of a slow place."""
+    if config.option.markexpr == "not slow" and _is_slow_place(collection_path):
+        return True
+    return None
+
+
+@cache
+def _is_slow_place(path: Path) -> bool:
+    return path.is_relative_to(TESTS) and any(path.relative_to(TESTS).is_relative_to(slow) for slow in SLOW_PLACES)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is slow by where it stands and what it asks for, so no test need say so; the longest go first."""
     for item in items:
         place = item.path.relative_to(TESTS)
-        stands_in_a_slow_place = any(place.is_relative_to(slow) for slow in SLOW_PLACES)
-        has_a_worker = place.parts[0] not in STORE_ALONE and "server" in getattr(item, "fixturenames", ())
-        tries_many_examples = item.get_closest_marker("hypothesis") is not None
-        if stands_in_a_slow_place or has_a_worker or tries_many_examples:
+        fixtures = getattr(item, "fixturenames", ())
+        has_a_worker = place.parts[0] not in STORE_ALONE and "server" in fixtures
+        # Not by its marker: hypothesis gives that when this is done.
+        tries_many_examples = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if _is_slow_place(item.path) or has_a_worker or tries_many_examples or "torch" in fixtures:
             item.add_marker("slow")
     items.sort(key=lambda item: _starts_after(item.path.relative_to(TESTS)))
 
@@ -119,13 +151,17 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def wait_until() -> Callable[..., None]:
-    """Wait for a condition instead of sleeping; fails with what was waited for."""
+    """Wait for a condition instead of sleeping; fails with what was waited for.
+
+    Looks ever more rarely: whoever asks a service a hundred times a second takes its time away from it.
+    """
 
     def wait(condition: Callable[[], object], what: str, timeout_seconds: float = HANG_SECONDS) -> None:
-        deadline = time.monotonic() + timeout_seconds
+        started = time.monotonic()
         while not condition():
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - started
+            if waited > timeout_seconds:
                 pytest.fail(f"waited {timeout_seconds} s in vain until {what}")
-            time.sleep(0.01)
+            time.sleep(min(max(0.1 * waited, 0.002), 0.25))
 
     return wait

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +14,31 @@ from support.tiny import LABELS, TinyCheckpoint
 
 from cli.samples.transformations import TransformationSettings, make_transformations, to_jsonl
 
-ROWS = 400
+ROWS = 160
 CLASS_COLUMN = {"columns": '{"class": "class"}'}
-
-
-@contextmanager
-def tiny_service(folder: Path, tiny: TinyCheckpoint, wait_until: Callable[..., None]) -> Iterator[Service]:
-    """A service that cuts even a few hundred rows into many shards."""
-    environment = {
-        "DATAINF_ALLOWED_ROOTS": json.dumps([str(tiny.base.parent)]),
-        "DATAINF_CPU_THREADS": "1",
-        "DATAINF_SHARD_SECONDS": "0.001",
-        "DATAINF_TOKEN_BUDGET": "64",
-    }
-    with serving(folder / "data", **environment) as running:
-        wait_for_workers(running, wait_until)
-        yield running
 
 
 @pytest.fixture(scope="module")
 def service(
     tmp_path_factory: pytest.TempPathFactory, tiny: TinyCheckpoint, wait_until: Callable[..., None]
 ) -> Iterator[Service]:
-    with tiny_service(tmp_path_factory.mktemp("service"), tiny, wait_until) as running:
+    """A service that cuts even a few hundred rows into many shards. Ctrl-C ends it, and every process of it."""
+    environment = {
+        "DATAINF_ALLOWED_ROOTS": json.dumps([str(tiny.base.parent)]),
+        "DATAINF_CPU_THREADS": "1",
+        "DATAINF_SHARD_SECONDS": "0.001",
+        "DATAINF_TOKEN_BUDGET": "64",
+    }
+    with serving(tmp_path_factory.mktemp("service") / "data", **environment) as running:
+        wait_for_workers(running, wait_until)
         yield running
+        wait_for_workers(running, wait_until)  # those that a test has killed come again
+        below = descendants(running.process.pid)
+        assert len(below) >= 4
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(END_SECONDS) == 0
+        # What a child started for itself ends behind it.
+        wait_until(lambda: not any(map(command_of, below)), "no process is left")
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +102,9 @@ def test_a_killed_worker_loses_and_doubles_no_row(
     service: Service, uploaded: dict[str, str], wait_until: Callable[..., None]
 ) -> None:
     index = service.post("/v1/indexes", json={**uploaded, "max_length": 63})
-    for done in (1, 150):
-        wait_until(lambda done=done: is_at(service, index, done), f"{done} rows are done")
-        for pid in workers_of(service):
-            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: is_at(service, index, ROWS // 3), "a third of the rows is done")
+    for pid in workers_of(service):
+        os.kill(pid, signal.SIGKILL)
     assert service.finish(index["job_id"], wait_until)["state"] == "succeeded"
     built = service.get(f"/v1/indexes/{index['id']}")
     assert built["rows_indexed"] == ROWS
@@ -152,16 +151,6 @@ def is_at(service: Service, index: Any, done: int) -> bool:
     assert job["state"] not in ("failed", "cancelled"), job
     in_gradients = job["progress"]["phase"] in ("gradients", "finishing")
     return job["state"] == "succeeded" or bool(in_gradients and job["progress"]["done"] >= done)
-
-
-def test_ctrl_c_ends_every_process(tmp_path: Path, tiny: TinyCheckpoint, wait_until: Callable[..., None]) -> None:
-    with tiny_service(tmp_path, tiny, wait_until) as service:
-        below = descendants(service.process.pid)
-        assert len(below) >= 4
-        service.process.send_signal(signal.SIGINT)
-        assert service.process.wait(END_SECONDS) == 0
-    # What a child started for itself ends behind it.
-    wait_until(lambda: not any(map(command_of, below)), "no process is left")
 
 
 def test_a_killed_worker_does_not_lose_an_evaluation(service: Service, wait_until: Callable[..., None]) -> None:

@@ -1,6 +1,8 @@
-"""A small problem shaped like real ones."""
+"""A small problem shaped like real ones, and torch for those who need it."""
 
+import importlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,3 +34,9 @@ def problem() -> Problem:
 @pytest.fixture(scope="session")
 def true_scores() -> Callable[[Problem, list[float]], NDArray[np.float64]]:
     return score_by_definition
+
+
+@pytest.fixture(scope="session")
+def torch() -> Any:
+    """The library. It takes seconds to load, so that tests which ask for it are not among the quick ones."""
+    return importlib.import_module("torch")

@@ -1,15 +1,11 @@
-"""A kind of evaluation without a model, and evaluations as the API would make them."""
+"""A kind of evaluation without a model."""
 
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import Evaluation, LdsRequest, Picture, Report, Series, Subject, Table
-from influence.contracts.work import EVALUATION
-from influence.store.store import Store
-from influence.store.work import accept, keep
+from influence.contracts.evaluation import Evaluation, LdsRequest, Picture, Report, Series, Table
 from workers.evaluating.base import Watch
 from workers.runtime.state import Runtime
 
@@ -48,23 +44,6 @@ class Squares:
         series = Series(label="n²", x=tuple(numbers), y=tuple(squares))
         picture = Picture(name="squares", title="Squares", x_label="n", y_label="n²", series=(series,))
         return Report(tables=(table,), pictures=(picture,), reading=("Squares grow.",), figures={"squares": squares})
-
-
-def submit_evaluation(
-    store: Store, request: Any, *, queued: bool = True, cancelled: bool = False, **subject: Any
-) -> Evaluation:
-    """Ask for an evaluation, as `POST /v1/evaluations` does once it has checked the request."""
-    about = {"task": "causal_lm", "base_model": None, "dataset_id": "ds_a", **subject}
-    evaluation = Evaluation(**EVALUATION.begin(), request=request, subject=Subject(**about))
-    if cancelled:  # before there is a record: a worker would find it without a message, and begin
-        store.jobs.create(evaluation.job_id, "evaluation", evaluation.id, EVALUATION.path(evaluation.id))
-        store.jobs.cancel(evaluation.job_id)
-        store.evaluations.create(evaluation)
-    elif queued:
-        accept(store, evaluation)
-    else:
-        keep(store, evaluation)
-    return evaluation
 
 
 def squares_request(count: int = 4) -> LdsRequest:

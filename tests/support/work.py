@@ -1,4 +1,4 @@
-"""A record of every kind of long work, with data of its own."""
+"""A record of every kind of long work, with data of its own; evaluations as the API would make them."""
 
 import time
 from collections.abc import Callable
@@ -9,16 +9,17 @@ import numpy as np
 from influence.auditing.signals import describe_signals
 from influence.contracts.audit import AuditRequest
 from influence.contracts.curation.groups import GroupsRequest
-from influence.contracts.evaluation import LdsRequest, Subject
+from influence.contracts.evaluation import Evaluation, LdsRequest, Subject
 from influence.contracts.index import IndexSpec
 from influence.contracts.points import RowSelection
 from influence.contracts.preview import PreviewRequest
 from influence.contracts.query import QueryRequest
 from influence.contracts.sweep import SweepRequest
-from influence.contracts.work import WorkKind
+from influence.contracts.work import EVALUATION, WorkKind
 from influence.contracts.work_record import WorkRecord
 from influence.store import keys
 from influence.store.store import Store
+from influence.store.work import accept, keep
 
 EXAMPLE = {"text": "late parcel", "label": 0}
 
@@ -73,6 +74,23 @@ _WRITE: dict[str, Callable[[Store, Any], object]] = {
 def make_work(kind: WorkKind[Any], **changes: Any) -> Any:
     """A new record of a kind, not kept yet."""
     return kind.record(**{**kind.begin(), **_FIELDS[kind.name], **changes})
+
+
+def submit_evaluation(
+    store: Store, request: Any, *, queued: bool = True, cancelled: bool = False, **subject: Any
+) -> Evaluation:
+    """Ask for an evaluation, as `POST /v1/evaluations` does once it has checked the request."""
+    about = {"task": "causal_lm", "base_model": None, "dataset_id": "ds_a", **subject}
+    evaluation = Evaluation(**EVALUATION.begin(), request=request, subject=Subject(**about))
+    if cancelled:  # before there is a record: a worker would find it without a message, and begin
+        store.jobs.create(evaluation.job_id, "evaluation", evaluation.id, EVALUATION.path(evaluation.id))
+        store.jobs.cancel(evaluation.job_id)
+        store.evaluations.create(evaluation)
+    elif queued:
+        accept(store, evaluation)
+    else:
+        keep(store, evaluation)
+    return evaluation
 
 
 def write_data(store: Store, record: WorkRecord) -> None:

@@ -7,15 +7,14 @@ signs, no control characters, nothing longer than a line.
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from influence.contracts.evaluation import Picture, Series
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 WIDTH_INCHES, HEIGHT_INCHES = 7.6, 4.4
 DOTS_PER_INCH = 120
@@ -65,6 +64,11 @@ def draw_png(picture: Picture) -> bytes:
 
 
 def _render(picture: Picture, file_format: str, metadata: dict[str, Any]) -> bytes:
+    # Takes half a second and 30 MB, and most workers never draw.
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES), dpi=DOTS_PER_INCH, layout="constrained")
@@ -74,7 +78,7 @@ def _render(picture: Picture, file_format: str, metadata: dict[str, Any]) -> byt
     return buffer.getvalue()
 
 
-def _draw(axes: Axes, picture: Picture) -> None:
+def _draw(axes: "Axes", picture: Picture) -> None:
     axes.set_title(printable(picture.title, _MAX_TITLE_CHARACTERS), loc="left")
     axes.set_xlabel(printable(picture.x_label))
     axes.set_ylabel(printable(picture.y_label))
@@ -90,7 +94,7 @@ def _draw(axes: Axes, picture: Picture) -> None:
 
 
 @contextmanager
-def _legend(axes: Axes, series: Sequence[Series]) -> Iterator[list[Any]]:
+def _legend(axes: "Axes", series: Sequence[Series]) -> Iterator[list[Any]]:
     """Collects what is drawn, and says below the picture which is which where there is more than one."""
     handles: list[Any] = []
     yield handles
@@ -99,7 +103,7 @@ def _legend(axes: Axes, series: Sequence[Series]) -> Iterator[list[Any]]:
         axes.figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 4))
 
 
-def _draw_line(axes: Axes, series: Series, number: int, *, is_scattered: bool) -> Any:
+def _draw_line(axes: "Axes", series: Series, number: int, *, is_scattered: bool) -> Any:
     colour, marker = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
     every = 1 if is_scattered else max(1, len(series.x) // 12)
     style: dict[str, Any] = {"linestyle": "none"} if is_scattered else {"linewidth": 1.6}
@@ -110,7 +114,7 @@ def _draw_line(axes: Axes, series: Series, number: int, *, is_scattered: bool) -
     return line
 
 
-def _draw_bars(axes: Axes, drawn: Sequence[Series], handles: list[Any]) -> None:
+def _draw_bars(axes: "Axes", drawn: Sequence[Series], handles: list[Any]) -> None:
     """Groups of bars, one group a name; many or long names stand on the left and the bars lie."""
     names = list(dict.fromkeys(str(name) for series in drawn for name in series.x))
     upright = len(names) <= _UPRIGHT_BARS and max(map(len, names), default=0) <= _UPRIGHT_CHARACTERS
@@ -126,7 +130,7 @@ def _draw_bars(axes: Axes, drawn: Sequence[Series], handles: list[Any]) -> None:
     _name_bars(axes, [printable(name) for name in names], upright=upright)
 
 
-def _name_bars(axes: Axes, names: Sequence[str], *, upright: bool) -> None:
+def _name_bars(axes: "Axes", names: Sequence[str], *, upright: bool) -> None:
     places = range(len(names))
     if upright:
         axes.set_xticks(places, names)

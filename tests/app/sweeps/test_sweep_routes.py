@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from support.evaluations import submit_evaluation
 from support.problems import assert_problem
+from support.work import submit_evaluation
 
 from influence.contracts.evaluation import LdsRequest
 from influence.contracts.sweep import SweepResult, SweepRow

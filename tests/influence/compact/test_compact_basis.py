@@ -1,10 +1,10 @@
 """The basis: leading directions, whatever the block's shape, library and rank."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from influence.compact.basis import damping_of, fit_basis, fit_block, scale_rows
 
@@ -26,7 +26,7 @@ def test_columns_are_orthonormal_and_signs_do_not_depend_on_the_order_of_rows(pr
     np.testing.assert_allclose(one[:, :4], other[:, :4], atol=1e-3)
 
 
-def test_numpy_and_torch_fit_the_same_basis(make_problem: Callable) -> None:  # type: ignore[type-arg]
+def test_numpy_and_torch_fit_the_same_basis(make_problem: Callable, torch: Any) -> None:  # type: ignore[type-arg]
     train = make_problem(2).train
     damping = damping_of(train, 0.1)
     ours = fit_basis(train, damping, 8)

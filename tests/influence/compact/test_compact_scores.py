@@ -1,8 +1,9 @@
 """What codes keep of rows, whatever method asks: layout, quantising, candidates, awkward samples."""
 
+from typing import Any
+
 import numpy as np
 import pytest
-import torch
 from support.coded import Problem, code_rows
 
 from influence.compact.encoder import fit_encoder
@@ -13,7 +14,7 @@ from influence.compact.scan import scan_codes
 from influence.errors import InvalidRequest
 
 
-def test_the_same_rows_have_the_same_bytes_on_torch(problem: Problem) -> None:
+def test_the_same_rows_have_the_same_bytes_on_torch(problem: Problem, torch: Any) -> None:
     encoder = fit_encoder(problem.train, rank=4)
     train = [torch.from_numpy(block) for block in problem.train]
     ours = encoder.encode(encoder.project(problem.train))

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from support.answered import present
 from support.coded import Problem, code_rows
@@ -174,7 +173,7 @@ def test_solves_of_wide_blocks_equal_dense_solves(make_problem: Callable[..., Pr
 
 
 @pytest.mark.parametrize("name", ON_CODES)
-def test_torch_gradients_score_like_numpys(name: str, problem: Problem) -> None:
+def test_torch_gradients_score_like_numpys(name: str, problem: Problem, torch: Any) -> None:
     rows = code_rows(problem.train, rank=6, metric=METHODS[name].metric)
     train, test = ([torch.from_numpy(block) for block in blocks] for blocks in (problem.train, problem.test))
     moved = CodedRows(rows.encoder.like(train[0]), rows.moments, rows.codes)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from support.answered import present
-from support.evaluations import submit_evaluation
 from support.oracle import dense_datainf, loop_gradients
 from support.service import add_dataset, running_worker
 from support.tiny import make_causal
+from support.work import submit_evaluation
 
 from cli.samples.transformations import TransformationSettings, make_transformations
 from influence.contracts.checkpoint import BaseModelRef

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from support.answered import present
-from support.evaluations import Squares, squares_request, submit_evaluation
+from support.evaluations import Squares, squares_request
 from support.service import idle_runtime, running_worker
+from support.work import submit_evaluation
 
 from influence.contracts.evaluation import Evaluation
 from influence.contracts.work import EVALUATION

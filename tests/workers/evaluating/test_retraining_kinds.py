@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
-from support.evaluations import submit_evaluation
 from support.rows import make_ticket_rows
 from support.service import add_dataset, submit_index, submit_query, submit_sweep
 from support.tiny import LABELS, TinyCheckpoint
+from support.work import submit_evaluation
 
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.dataset import Dataset

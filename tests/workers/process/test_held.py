@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 from support.answered import present
-from support.evaluations import Squares, squares_request, submit_evaluation
+from support.evaluations import Squares, squares_request
 from support.service import running_worker
+from support.work import submit_evaluation
 
 from influence.store.connections import Connections, connect
 from influence.store.embedded import EmbeddedServer

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.evaluations import Squares, squares_request, submit_evaluation
+from support.evaluations import Squares, squares_request
 from support.service import running_worker
+from support.work import submit_evaluation
 
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
