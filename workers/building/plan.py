@@ -83,6 +83,7 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
         estimate,
         redis_budget_bytes=runtime.settings.storage_budget_bytes,
         worker_budget_bytes=runtime.settings.memory_budget_bytes,
+        part_bytes=runtime.settings.partition_bytes,
     )
     parameters = sum(block.parameters for block in blocks)
     rows_per_shard = choose_shard_rows(
