@@ -99,9 +99,7 @@ def estimate_compact(
     )
 
 
-def check_fits(
-    estimate: Estimate, *, redis_budget_bytes: int, worker_budget_bytes: int, part_bytes: int = 0
-) -> None:
+def check_fits(estimate: Estimate, *, redis_budget_bytes: int, worker_budget_bytes: int, part_bytes: int = 0) -> None:
     """Refuse an index that cannot fit, with the figures. Raises DoesNotFit.
 
     Where `part_bytes` is given, workers share codes out in parts of that size: one need not hold them all.

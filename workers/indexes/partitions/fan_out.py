@@ -61,7 +61,9 @@ class FanOut:
         """
         with self._pass(asked) as scan_id:
             wanted = {part.number: part for part in (self.parts if parts is None else parts)}
-            _Pass(self.runtime, self.index, scan_id, asked, len(self.parts)).run(job_id, step, wanted, take, about or {})
+            _Pass(self.runtime, self.index, scan_id, asked, len(self.parts)).run(
+                job_id, step, wanted, take, about or {}
+            )
 
     @contextmanager
     def _pass(self, asked: NDArray[Any]) -> Iterator[str]:
