@@ -115,6 +115,8 @@ class Queue:
         for arguments in messages:
             options = {TRACE: carried} if carried else {}
             self._broker.enqueue(Message(queue, actor, args=(), kwargs=dict(arguments), options=options))
+        for name in (_full(queue), f"{_full(queue)}.msgs"):  # the worker may have said goodbye meanwhile
+            self._client.expire(name, keys.SCAN_SECONDS)
 
     def share(self, queue: QueueName) -> None:
         """Put the messages of a queue whose work is done in many pieces in their fair order.
