@@ -253,7 +253,7 @@ def test_cancelling_ends_a_pass_that_waits_for_others_and_leaves_nothing(
 
 def done_of(store: Store, query: Query) -> int:
     progress = store.jobs.require(query.job_id).progress
-    return 0 if progress is None or progress.phase != "scanning" else progress.done or 0
+    return 0 if progress is None or progress.phase != "scanning" else progress.done
 
 
 def announce(store: Store, name: str) -> None:
