@@ -14,6 +14,12 @@ class WorkerSettings(StorageSettings):
     cpu_threads: int = Field(0, ge=0, description="Threads of a CPU worker; 0 takes every core it may use.")
     token_budget: int = Field(0, ge=0, description="Tokens a micro-batch, padding included; 0 finds one.")
     memory_budget_bytes: int = Field(4 << 30, ge=0, description="Memory for hot indexes; the least used leave.")
+    partition_bytes: int = Field(
+        256 << 20,
+        ge=0,
+        description="A compact index that does not fit memory_budget_bytes is cut into ranges of rows of about so many "
+        "bytes, which all workers share out; 0 cuts none.",
+    )
     gradient_cache_bytes: int = Field(256 << 20, ge=0, description="Memory for gradients recomputed by queries.")
     test_gradient_bytes: int = Field(
         256 << 20, ge=0, description="Memory for test gradients that a sum over checkpoints keeps between its passes."

@@ -99,11 +99,16 @@ def estimate_compact(
     )
 
 
-def check_fits(estimate: Estimate, *, redis_budget_bytes: int, worker_budget_bytes: int) -> None:
-    """Refuse an index that cannot fit, with the figures. Raises DoesNotFit."""
+def check_fits(estimate: Estimate, *, redis_budget_bytes: int, worker_budget_bytes: int, part_bytes: int = 0) -> None:
+    """Refuse an index that cannot fit, with the figures. Raises DoesNotFit.
+
+    Where `part_bytes` is given, workers share codes out in parts of that size: one need not hold them all.
+    """
+    codes = int(estimate.rows * estimate.row_bytes)
+    shared_out = max(0, codes - part_bytes) if part_bytes and estimate.storage == "compact" else 0
     for what, needed, budget in (
         ("Redis", estimate.redis_bytes, redis_budget_bytes),
-        ("worker memory", estimate.worker_bytes, worker_budget_bytes),
+        ("worker memory", estimate.worker_bytes - shared_out, worker_budget_bytes),
     ):
         if needed > budget:
             raise DoesNotFit(

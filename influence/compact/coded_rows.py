@@ -1,6 +1,6 @@
 """All rows of an index as codes, with what an inverse curvature is made from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -17,7 +17,8 @@ from influence.contracts.index import CodeDtype
 
 #: Bytes of decoded codes, float64, that are held at a time.
 _CHUNK_BYTES = 64 << 20
-_MOMENT_ROWS = 1 << 16
+#: Rows that enter a sum together: sums over parts are those over all rows where each begins at a multiple of it.
+MOMENT_ROWS = 1 << 16
 
 
 class InCodeSpace(Protocol):
@@ -48,11 +49,15 @@ class Stored:
 
 @dataclass(frozen=True)
 class CodedRows:
-    """The rows' `codes` (n,), the `encoder` that made them and the `moments` that are sums over the same rows."""
+    """The rows' `codes` (n,), the `encoder` that made them and the `moments` that are sums over the same rows.
+
+    Where `codes` are only some of the rows, `read_mean` gives `mean_stored` of them all.
+    """
 
     encoder: Encoder
     moments: Moments
     codes: Codes
+    read_mean: Callable[[], Float64s] | None = None
 
     @classmethod
     def encode(cls, encoder: Encoder, rows: Projected, dtype: CodeDtype = "int8") -> "CodedRows":
@@ -78,12 +83,18 @@ class CodedRows:
     @cached_property
     def mean_stored(self) -> Float64s:
         """1/n sum z z' of the stored numbers, (P, P), in one pass."""
+        if self.read_mean is not None:
+            return self.read_mean()
         width = self.encoder.layout.width
-        total = np.zeros((width, width))
-        for start, stop in spans(len(self), _MOMENT_ROWS):
+        return np.asarray(self.add_stored(np.zeros((width, width))) / max(len(self), 1), np.float64)
+
+    def add_stored(self, total: Float64s) -> Float64s:
+        """`total` (P, P) and the sum of z z' of these rows, added up in their order."""
+        total = total.copy()
+        for start, stop in spans(len(self), MOMENT_ROWS):
             values = decode_codes(self.codes.take(slice(start, stop))).astype(np.float64)
             total += values.T @ values
-        return np.asarray(total / max(len(self), 1), np.float64)
+        return total
 
     @cached_property
     def mean_joint(self) -> Float64s:
@@ -98,5 +109,6 @@ class CodedRows:
     def chunks(self) -> Iterator[tuple[slice, Stored]]:
         """Walk the rows once, with decoded codes of bounded size."""
         rows = max(1, _CHUNK_BYTES // (8 * max(self.encoder.basis.width, 1)))
+        rows = min(1 << (rows.bit_length() - 1), MOMENT_ROWS)  # so that parts are cut alike
         for start, stop in spans(len(self), rows):
             yield slice(start, stop), self.take(slice(start, stop))

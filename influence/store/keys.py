@@ -5,6 +5,7 @@ evicts what has one, unless the files have it, too; what ends by itself has a li
 it. *cache* may be evicted and is computed again when missed. Both may be one server.
 """
 
+import hashlib
 import re
 from typing import NamedTuple
 
@@ -31,6 +32,8 @@ CHUNK_SECONDS = 30 * 24 * 3600
 WORKER_SECONDS = 15
 #: A worker that repairs a shard has to be heard of so often; else another takes the repair over.
 REPAIR_SECONDS = 15
+#: Lifetime of what a pass over a partitioned index asks and answers; what is evicted before is asked for again.
+SCAN_SECONDS = 3600
 
 
 class Owner(NamedTuple):
@@ -239,6 +242,45 @@ def idempotency(key_digest: str) -> str:
 def worker(name: str) -> str:
     """string, JSON description · state · the worker itself · until it has not been heard of for WORKER_SECONDS."""
     return f"{PREFIX}worker:{name}"
+
+
+def own_queue(worker_name: str) -> str:
+    """A queue that one worker alone takes from, as Dramatiq names it · state · whoever asks · until the worker says
+    goodbye or is found silent."""
+    return f"own.{hashlib.sha256(worker_name.encode()).hexdigest()[:20]}"
+
+
+def own_queue_keys(worker_name: str, broker_id: str) -> list[str]:
+    """All keys of a worker's own queue, its `broker_id` being who takes from it."""
+    queue = own_queue(worker_name)
+    parts = [queue, f"{queue}.DQ", f"{queue}.XQ"]
+    held = [f"{QUEUE_NAMESPACE}:__acks__.{broker_id}.{part}" for part in parts[:2]]
+    return [*(f"{QUEUE_NAMESPACE}:{part}{end}" for part in parts for end in ("", ".msgs")), *held]
+
+
+def holders(build: str) -> str:
+    """hash "parts part" -> worker that keeps this part of an index hot · cache · workers · CHUNK_SECONDS, refreshed."""
+    return f"{PREFIX}{{{build}}}:holders"
+
+
+def scan_asked(scan_id: str, piece: int) -> str:
+    """string, chunk: what all parts of a pass are asked · cache · workers · SCAN_SECONDS."""
+    return f"{PREFIX}scan:{{{scan_id}}}:asked:{piece}"
+
+
+def scan_found(scan_id: str, part: int, piece: int) -> str:
+    """string, chunk: a part's answer · cache · workers · SCAN_SECONDS."""
+    return f"{PREFIX}scan:{{{scan_id}}}:found:{part}:{piece}"
+
+
+def scan_outcomes(scan_id: str) -> str:
+    """hash part -> Outcome JSON, written once each, after the part's answer · cache · workers · SCAN_SECONDS."""
+    return f"{PREFIX}scan:{{{scan_id}}}:outcomes"
+
+
+def scan_news(scan_id: str) -> str:
+    """list of parts that have an outcome, taken by who waits for them · cache · workers · SCAN_SECONDS."""
+    return f"{PREFIX}scan:{{{scan_id}}}:news"
 
 
 def build_pattern(name: str) -> str:

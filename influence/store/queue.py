@@ -73,7 +73,7 @@ MAINTENANCE_CHANCE = 1_000_000
 
 
 def make_broker(
-    client: redis.Redis, *, queues: tuple[QueueName, ...] = QUEUES, middleware: list[Middleware] | None = None
+    client: redis.Redis, *, queues: tuple[str, ...] = QUEUES, middleware: list[Middleware] | None = None
 ) -> RedisBroker:
     """A broker on the state server. `middleware` is what runs around actors; senders need none."""
     broker = RedisBroker(  # type: ignore[no-untyped-call]
@@ -108,6 +108,15 @@ class Queue:
         for arguments in messages:
             self._broker.enqueue(Message(queue, actor, args=(), kwargs=dict(arguments), options=dict(options)))
         self.share(queue)
+
+    def send_to(self, worker_name: str, actor: str, messages: Iterable[Mapping[str, Any]]) -> None:
+        """Put messages of one actor on a worker's own queue, in their order; no other worker takes them."""
+        queue, carried = keys.own_queue(worker_name), carry()
+        for arguments in messages:
+            options = {TRACE: carried} if carried else {}
+            self._broker.enqueue(Message(queue, actor, args=(), kwargs=dict(arguments), options=options))
+        for name in (_full(queue), f"{_full(queue)}.msgs"):  # the worker may have said goodbye meanwhile
+            self._client.expire(name, keys.SCAN_SECONDS)
 
     def share(self, queue: QueueName) -> None:
         """Put the messages of a queue whose work is done in many pieces in their fair order.
@@ -170,7 +179,7 @@ class Queue:
         sent = [message.message_timestamp for message in found]
         return max(0.0, time.time() - min(sent) / 1000) if sent else 0.0
 
-    def held(self, broker_id: str, queue: QueueName) -> dict[str, set[str]]:
+    def held(self, broker_id: str, queue: str) -> dict[str, set[str]]:
         """Names of the messages that a broker has fetched and not given back, by the part of the queue they lie in."""
         return {
             part: {name.decode() for name in cast("set[bytes]", self._client.smembers(_held(broker_id, part)))}
@@ -186,9 +195,9 @@ class Queue:
                 self.share(queue)
         return count
 
-    def reclaim(self, broker_id: str) -> int:
+    def reclaim(self, broker_id: str, queues: Iterable[str] = QUEUES) -> int:
         """Put back at once what a dead process of the same name had fetched; answers how many messages."""
-        held = [found for queue in QUEUES for found in self.held(broker_id, queue).items()]
+        held = [found for queue in queues for found in self.held(broker_id, queue).items()]
         return sum(self.put_back(broker_id, part, names) for part, names in held)
 
 

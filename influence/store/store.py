@@ -16,6 +16,7 @@ from influence.store.data.files import Files
 from influence.store.data.groups import GroupRows
 from influence.store.data.indexes import IndexData
 from influence.store.data.reviews import ReviewData
+from influence.store.data.scans import Scans
 from influence.store.data.scores import QueryScores
 from influence.store.data.webhooks import WebhookData
 from influence.store.deletions import Deletions
@@ -61,6 +62,7 @@ class Store:
         self.index_data = IndexData(state, cache, None if files is None else files.indexes)
         self.evaluation_data = EvaluationData(state)
         self.scores = QueryScores(state)
+        self.scans = Scans(cache)
         self.audit_data = AuditData(state)
         self.group_rows = GroupRows(state)
         # Each kind of work with what removes its own data, and what only unfinished work needs of it.

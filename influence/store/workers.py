@@ -9,6 +9,11 @@ from influence.contracts.common import Json
 from influence.store import keys
 
 
+def own_broker(name: str) -> str:
+    """Who takes messages from a worker's own queue, as Dramatiq knows it."""
+    return f"{name}:own"
+
+
 class Workers:
     """Presence of worker processes. The listing saves a scan of all keys, which grows with the indexes kept."""
 
@@ -21,8 +26,8 @@ class Workers:
         self._client.zadd(keys.listing("worker"), {name: self._server_ms()})
 
     def withdraw(self, name: str) -> None:
-        """Say goodbye."""
-        self._client.delete(keys.worker(name))
+        """Say goodbye; what lies on the worker's own queue is asked of others by those who wait for it."""
+        self._client.delete(keys.worker(name), *keys.own_queue_keys(name, own_broker(name)))
         self._client.zrem(keys.listing("worker"), name)
 
     def _server_ms(self) -> int:

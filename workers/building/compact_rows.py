@@ -36,6 +36,11 @@ class CompactRows:
         """A view of consecutive rows."""
         return CompactRows(self.codes.take(rows), self.row_indexes[rows], self.losses[rows])
 
+    def copy(self) -> "CompactRows":
+        """The same rows in memory of their own."""
+        codes = Codes(self.codes.values.copy(), self.codes.scales.copy(), self.codes.norms.copy())
+        return CompactRows(codes, self.row_indexes.copy(), self.losses.copy())
+
     def read(self, data: IndexData, build: str, shard: int) -> None:
         """Fill with one shard. Raises DamagedChunk."""
         parts: dict[str, NDArray[np.generic]] = {

@@ -79,11 +79,7 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
     else:
         estimate = matched.estimate(dataset.rows, blocks, rates)
         outlook.learn_growth(seconds, added=len(matched.rows.added), removed=len(matched.rows.removed))
-    check_fits(
-        estimate,
-        redis_budget_bytes=runtime.settings.storage_budget_bytes,
-        worker_budget_bytes=runtime.settings.memory_budget_bytes,
-    )
+    _check_room(runtime, estimate)
     parameters = sum(block.parameters for block in blocks)
     rows_per_shard = choose_shard_rows(
         index.spec,
@@ -118,6 +114,16 @@ def _make_plan(runtime: Runtime, index: Index) -> Index:
         "tokens_per_row": round(checked.tokens / checked.rows, 3),
     }
     return advance(runtime.store, index, lambda current: current.model_copy(update=plan))
+
+
+def _check_room(runtime: Runtime, estimate: Estimate) -> None:
+    settings = runtime.settings
+    check_fits(
+        estimate,
+        redis_budget_bytes=settings.storage_budget_bytes,
+        worker_budget_bytes=settings.memory_budget_bytes,
+        part_bytes=settings.partition_bytes,
+    )
 
 
 def _load(runtime: Runtime, index: Index) -> HotModel:

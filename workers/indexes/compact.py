@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,12 +13,12 @@ from influence.compact.coded_rows import CodedRows
 from influence.compact.encoder import Projected
 from influence.compact.packing import unpack_moments
 from influence.compact.scan import scan_codes
-from influence.contracts.index import Index
-from influence.methods.base import require_linear
+from influence.contracts.index import Index, ShardCommit
+from influence.methods.base import Method, require_linear
 from influence.methods.codes.form import CodeState
 from influence.methods.registry import check_metric, get_method
 from influence.process.lru import Lru
-from workers.building.compact_rows import read_compact_rows
+from workers.building.compact_rows import CompactRows, read_compact_rows
 from workers.indexes.kernels import multiply_fastest
 from workers.indexes.repair import read_or_repair
 from workers.indexes.scan_batcher import MAX_VECTORS, ScanBatcher, split_points
@@ -63,9 +63,13 @@ class CompactIndex:
         """
         return self._prepared.get((method, damping_scale), lambda: self._prepare(method, damping_scale), keep=keep)
 
-    def _prepare(self, method: str, damping_scale: float | None) -> CodeState:
+    def _choose(self, method: str) -> Method[Any]:
         chosen = get_method(method, "compact")
         check_metric(chosen, self.rows.encoder.metric)
+        return chosen
+
+    def _prepare(self, method: str, damping_scale: float | None) -> CodeState:
+        chosen = self._choose(method)
         assert chosen.on_codes is not None  # or it would not be offered on this storage
         return chosen.on_codes.prepare(self.rows, chosen.damping_scale(damping_scale))
 
@@ -75,9 +79,11 @@ class CompactIndex:
 
     def score(self, prepared: CodeState, test: Mapping[str, torch.Tensor]) -> NDArray[np.float32]:
         """Influence (m, n) of all rows on test gradients (m, d_l) per block: one pass over the codes."""
+        return prepared.finish(self.scan(prepared.vectors(self._project(test))))
+
+    def _project(self, test: Mapping[str, torch.Tensor]) -> Projected:
         blocks = [block.float() for block in test.values()]
-        tests = self._projections.ask(blocks, self._project_together, _fit_one_pass)
-        return prepared.finish(self.scan(prepared.vectors(tests)))
+        return self._projections.ask(blocks, self._project_together, _fit_one_pass)
 
     def _project_together(self, asked: Sequence[Sequence[torch.Tensor]]) -> list[Projected]:
         """Codes of each one's test gradients (m, d_l) per block: one pass over the basis."""
@@ -131,11 +137,20 @@ def load_compact_index(runtime: Runtime, index: Index, report: Callable[[int], N
 
     Raises DamagedChunk when commits, basis or moments are lost.
     """
-    data = runtime.store.index_data
-    commits = data.require_commits(index.build, index.shards)
-    encoder, _ = runtime.encoders.get(data, index)
-    stored = read_compact_rows(
-        data,
+    commits = runtime.store.index_data.require_commits(index.build, index.shards)
+    return make_compact_index(runtime, index, read_shards(runtime, index, commits, report))
+
+
+def read_shards(
+    runtime: Runtime, index: Index, commits: Sequence[ShardCommit], report: Callable[[int], None]
+) -> CompactRows:
+    """Rows of some shards, one after another; a lost one is computed again.
+
+    Raises DamagedChunk when the basis is lost.
+    """
+    encoder, _ = runtime.encoders.get(runtime.store.index_data, index)
+    return read_compact_rows(
+        runtime.store.index_data,
         index.build,
         commits,
         encoder.layout.width,
@@ -144,6 +159,12 @@ def load_compact_index(runtime: Runtime, index: Index, report: Callable[[int], N
         read_shard=partial(read_or_repair, runtime, index),
         report=report,
     )
+
+
+def make_compact_index(runtime: Runtime, index: Index, stored: CompactRows) -> CompactIndex:
+    """Rows of an index with what its queries need. Raises DamagedChunk when basis or moments are lost."""
+    data = runtime.store.index_data
+    encoder, _ = runtime.encoders.get(data, index)
     return CompactIndex(
         rows=CodedRows(encoder, unpack_moments(data.require_parts(index.build, MOMENTS)), stored.codes),
         row_indexes=stored.row_indexes,

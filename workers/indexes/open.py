@@ -11,6 +11,7 @@ from influence.contracts.index import Index
 from influence.methods.registry import get_offered
 from workers.indexes.compact import load_compact_index
 from workers.indexes.full import load_full_index
+from workers.indexes.partitions.partitioned import PartitionedIndex, is_partitioned, load_partitioned_index
 from workers.indexes.restore import restoring
 from workers.runtime.deletions import require_kept
 from workers.runtime.hot_indexes import HotIndex, Scorer
@@ -74,12 +75,15 @@ def open_hot(runtime: Runtime, index: Index, job_id: str) -> HotIndex:
         require_kept(runtime, index)
         return hot
 
-    return runtime.hot_indexes.get(index, load)
+    hot = runtime.hot_indexes.get(index, load)
+    return hot.asked_by(job_id) if isinstance(hot, PartitionedIndex) else hot
 
 
 def _load(runtime: Runtime, index: Index, report: Callable[[int], None]) -> HotIndex:
     if index.spec.storage == "full":
         return load_full_index(runtime, index, report)
+    if is_partitioned(runtime.settings, index):
+        return load_partitioned_index(runtime, index, report)
     return load_compact_index(runtime, index, report)
 
 

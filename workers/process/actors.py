@@ -37,6 +37,8 @@ from workers.evaluating.base import EvaluationKind
 from workers.evaluating.job import evaluate_piece, finish_evaluation, plan_evaluation
 from workers.evaluating.registry import find_kind
 from workers.evaluating.sweep import sweep_dampings
+from workers.indexes.partitions.fan_out import ACTOR
+from workers.indexes.partitions.part import PartWork, compute_part
 from workers.queries.answer import answer_query
 from workers.queries.groups import group_rows
 from workers.queries.preview import preview_rows
@@ -99,6 +101,36 @@ def register_actors(runtime: Runtime, broker: RedisBroker, queue: QueueName, ste
         for actor in kind.actors if kind.queue == queue else ():
             work = partial(work_on, runtime, kind, steps[actor])
             dramatiq.actor(actor_name=actor, queue_name=queue, broker=broker)(work)
+
+
+def register_parts(runtime: Runtime, broker: RedisBroker) -> None:
+    """Declare the one actor of a worker's own queue: parts of passes, for others who wait for them."""
+    (queue,) = broker.get_declared_queues()
+    dramatiq.actor(actor_name=ACTOR, queue_name=queue, broker=broker)(partial(work_on_part, runtime))
+
+
+def work_on_part(runtime: Runtime, **arguments: Any) -> None:
+    """Compute a part of a pass. Its problem is told to the one who waits for it, whose job it is."""
+    work = PartWork.model_validate(arguments)
+    try:
+        compute_part(runtime, work)
+    except (DeviceLost, torch.AcceleratorError):
+        runtime.stopping.set()
+        raise
+    except FilesUnavailable:
+        raise
+    except DatainfError as error:
+        runtime.store.scans.refuse(work.scan_id, work.part, error.problem())
+    except StoreError:
+        raise
+    except ShutdownRequested as error:
+        raise InterruptedError("the worker is ending; others are asked for the part") from error
+    except Exception:
+        log.exception("a part of a pass failed", attempt=_attempt())
+        if _attempt() < MAX_ATTEMPTS:
+            raise
+        unknown = Internal("A worker hit an unexpected error.", hint="See the workers' logs.")
+        runtime.store.scans.refuse(work.scan_id, work.part, unknown.problem())
 
 
 def work_on(runtime: Runtime, kind: WorkKind[Any], step: Step, **arguments: Any) -> None:

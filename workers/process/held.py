@@ -13,7 +13,6 @@ import dramatiq
 import structlog
 from dramatiq.middleware import Retries
 
-from influence.contracts.work import QueueName
 from influence.errors import FilesUnavailable
 from influence.store.connections import StoreError
 from influence.store.queue import Queue
@@ -85,7 +84,7 @@ class InHand(dramatiq.Middleware):
 class HeldMessages:
     """What a broker of this process holds; `in_hand` knows what of it is worked on."""
 
-    def __init__(self, queue: Queue, broker_id: str, name: QueueName, in_hand: InHand) -> None:
+    def __init__(self, queue: Queue, broker_id: str, name: str, in_hand: InHand) -> None:
         self._queue = queue
         self._broker_id = broker_id
         self._name = name

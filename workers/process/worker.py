@@ -7,12 +7,14 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import dramatiq
 import structlog
 import torch
+from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import CurrentMessage
 
 from influence.contracts.work import QueueName
@@ -20,6 +22,7 @@ from influence.errors import DatainfError
 from influence.process.logs import configure_logs
 from influence.process.memory import resident_bytes
 from influence.process.tracing import configure_traces
+from influence.store import keys
 from influence.store.connections import StoreError, connect
 from influence.store.data.files import open_files
 from influence.store.ending.copies import forget_removed
@@ -27,12 +30,13 @@ from influence.store.ending.orphans import remove_orphans
 from influence.store.ending.sweeping import remove_ended
 from influence.store.queue import make_broker
 from influence.store.store import Store
+from influence.store.workers import own_broker
 from workers.batching.budget import TokenBudget
 from workers.building.attempts import take_back_attempts
 from workers.evaluating.base import EvaluationKind
 from workers.evaluating.registry import KINDS
 from workers.loading.options import LoadOptions
-from workers.process.actors import make_steps, register_actors
+from workers.process.actors import make_steps, register_actors, register_parts
 from workers.process.held import GiveBack, HeldMessages, InHand
 from workers.process.pace import Pace
 from workers.process.reaper import resubmit_lost_work
@@ -53,6 +57,8 @@ log = structlog.get_logger()
 
 ANNOUNCE_SECONDS = 5.0
 REAP_SECONDS = 20.0
+#: One is read or scanned by all cores while another is on its way.
+_PARTS_AT_ONCE = 2
 #: A piece of work beside another's may take as long as it needs; the process's own end interrupts both.
 _ASIDE_STOP_MS = 24 * 3600 * 1000
 
@@ -122,6 +128,7 @@ class WorkerProcess:
         self._taking = [
             self._take("build", "build", threads=1, poll_ms=self._pace.build_poll_ms),
             self._take("query", "query", threads=query_threads, poll_ms=self._pace.query_poll_ms),
+            self._take_own(),
         ]
         self._asides = [f"aside-{number}" for number in range(MOST_THREADS)]
         for name in self._asides:
@@ -155,13 +162,29 @@ class WorkerProcess:
         return f"{self.runtime.name}:{name}"
 
     def _take(self, queue: QueueName, name: str, *, threads: int, poll_ms: int) -> Taking:
+        def register(broker: RedisBroker) -> None:
+            register_actors(self.runtime, broker, queue, self._steps)
+
+        return self._take_from(queue, self._broker_id(name), register, threads=threads, poll_ms=poll_ms)
+
+    def _take_own(self) -> Taking:
+        """The queue of this worker alone: parts of indexes that it keeps hot."""
+        name = self.runtime.name
+        register = partial(register_parts, self.runtime)
+        return self._take_from(
+            keys.own_queue(name), own_broker(name), register, threads=_PARTS_AT_ONCE, poll_ms=self._pace.query_poll_ms
+        )
+
+    def _take_from(
+        self, queue: str, broker_id: str, register: Callable[[RedisBroker], None], *, threads: int, poll_ms: int
+    ) -> Taking:
         in_hand = InHand()
         middleware = [GiveBack(), CurrentMessage(), NoTracebacks(), in_hand]
         broker = make_broker(self.runtime.store.connections.state, queues=(queue,), middleware=middleware)
-        broker.broker_id = self._broker_id(name)
-        self.runtime.store.queue.reclaim(broker.broker_id)
+        broker.broker_id = broker_id
+        self.runtime.store.queue.reclaim(broker.broker_id, (queue,))
         held = HeldMessages(self.runtime.store.queue, broker.broker_id, queue, in_hand)
-        register_actors(self.runtime, broker, queue, self._steps)
+        register(broker)
         worker = dramatiq.Worker(broker, worker_timeout=poll_ms, worker_threads=threads)
         worker.queue_prefetch = threads
         return Taking(worker, held, in_hand)
@@ -233,6 +256,7 @@ class WorkerProcess:
             "device": str(self.runtime.device),
             "hot_index_bytes": self.runtime.hot_indexes.bytes,
             "memory_bytes": resident_bytes(),
+            "takes_parts": True,
             "in_hand": sum(len(one.in_hand.names()) for one in list(self._taking)),
         }
 

@@ -6,7 +6,7 @@ true gradients where people look (see `influence.compact`).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,13 +43,17 @@ class CodeForm:
 
     def prepare(self, rows: CodedRows, damping_scale: float) -> "CodeState":
         """Do once what all queries at this damping share."""
-        inverse = self.invert(rows, self.dampings(rows, damping_scale))
+        state = self.prepare_tests(rows, damping_scale)
         if self.row_sizes is None:
-            return CodeState(self, rows, inverse, None)
+            return state
         factors = np.empty(len(rows), np.float32)
         for part, stored in rows.chunks():
-            factors[part] = inverse_roots(self.row_sizes(rows.encoder, inverse, stored))
-        return CodeState(self, rows, inverse, factors)
+            factors[part] = inverse_roots(self.row_sizes(rows.encoder, state.inverse, stored))
+        return replace(state, row_factors=factors)
+
+    def prepare_tests(self, rows: CodedRows, damping_scale: float) -> "CodeState":
+        """The same without what belongs to single rows, for who makes query vectors and leaves scores to others."""
+        return CodeState(self, rows, self.invert(rows, self.dampings(rows, damping_scale)), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

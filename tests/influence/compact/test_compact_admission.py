@@ -52,6 +52,16 @@ def test_what_does_not_fit_is_refused_with_figures_and_a_way_out(redis: int, wor
     check_fits(estimate, redis_budget_bytes=10**12, worker_budget_bytes=10**12)
 
 
+def test_codes_that_workers_share_out_need_not_fit_one_of_them() -> None:
+    large = estimate_compact(100_000_000, MINILM, 16, RATES)
+    budgets = {"redis_budget_bytes": 10**15, "worker_budget_bytes": 4 << 30}
+    check_fits(large, **budgets, part_bytes=256 << 20)
+    with pytest.raises(DoesNotFit, match="worker memory"):
+        check_fits(large, **budgets)
+    with pytest.raises(DoesNotFit, match="worker memory"):
+        check_fits(estimate_full(100_000_000, MINILM, "float32", RATES), **budgets, part_bytes=256 << 20)
+
+
 def test_the_estimate_is_what_a_build_stores(problem) -> None:  # type: ignore[no-untyped-def]
     encoder = fit_encoder(problem.train, rank=4, vectors=KEPT_VECTORS)
     rows = encoder.project(problem.train)

@@ -1,0 +1,264 @@
+"""An index that workers share out answers as one that a single worker holds, to the bit, whoever comes and goes."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from support.answered import present
+from support.rows import make_ticket_rows
+from support.service import (
+    QUICK,
+    add_checkpoint,
+    add_dataset,
+    idle_runtime,
+    running_worker,
+    submit_index,
+    submit_query,
+)
+from support.tiny import TinyCheckpoint
+
+from influence.contracts.index import Index
+from influence.contracts.query import Query
+from influence.store import keys
+from influence.store.embedded import EmbeddedServer
+from influence.store.queue import make_broker
+from influence.store.store import Store
+from influence.store.work import cancel
+from influence.store.workers import own_broker
+from workers.indexes.open import open_hot
+from workers.indexes.partitions.part import PartWork, compute_part
+from workers.indexes.partitions.partitioned import PartitionedIndex
+from workers.process.worker import WorkerProcess
+from workers.runtime.state import Runtime
+
+ROWS = 90
+TEST = make_ticket_rows(2, seed=9)
+Answered = Callable[[Store, Query], Query]
+
+
+@pytest.fixture
+def index(server: EmbeddedServer, store: Store, tmp_path: Path, classifier: TinyCheckpoint, finished: Any) -> Index:
+    """Of three shards, none of which ends where a part does."""
+    with running_worker(server.url, tmp_path / "data", shard_seconds=1e-3) as builder:
+        checkpoint = add_checkpoint(store, builder.files, classifier, "sequence_classification")
+        dataset = add_dataset(store, builder.files, make_ticket_rows(ROWS), "classification")
+        asked = submit_index(store, checkpoint, dataset, storage="compact")
+        assert finished(store, asked.job_id).state == "succeeded", store.indexes.require(asked.id).error
+    return store.indexes.require(asked.id)
+
+
+@pytest.fixture
+def start(server: EmbeddedServer, tmp_path: Path) -> Iterator[Callable[..., Runtime]]:
+    """A worker, without `parts` one with room for all."""
+    with ExitStack() as running:
+
+        def begin(index: Index, parts: int = 0, **settings: Any) -> Runtime:
+            if parts:
+                rows = -(-ROWS // parts)
+                settings |= {"memory_budget_bytes": 1000, "partition_bytes": int(rows * present(index.row_bytes)) + 1}
+            return running.enter_context(running_worker(server.url, tmp_path / "data", **settings))
+
+        yield begin
+
+
+def what_it_says(store: Store, query: Query) -> tuple[Any, bytes]:
+    """All of an answer that is not about time."""
+    scores: NDArray[np.float32] = present(store.scores.read(query.id, len(TEST), ROWS))
+    return [result.model_dump() for result in present(query.results)], scores.tobytes()
+
+
+@pytest.fixture
+def alone(index: Index, server: EmbeddedServer, store: Store, tmp_path: Path, answered: Answered) -> Callable[..., Any]:
+    """What a worker says that holds the index whole."""
+
+    def ask(**fields: Any) -> tuple[Any, bytes]:
+        with running_worker(server.url, tmp_path / "data"):
+            return what_it_says(store, answered(store, submit_query(store, index.id, examples=TEST, **fields)))
+
+    return ask
+
+
+def open_partitioned(runtime: Runtime, index: Index, parts: int) -> PartitionedIndex:
+    hot = open_hot(runtime, index, index.job_id)
+    assert isinstance(hot, PartitionedIndex)
+    assert len(hot.fan_out.parts) == parts
+    return hot
+
+
+@pytest.mark.parametrize("method", ["datainf", "cosine", "joint"])
+def test_one_two_and_seven_parts_say_the_same_to_the_bit(
+    index: Index, start: Callable[..., Runtime], store: Store, answered: Answered, alone: Any, method: str
+) -> None:
+    expected = alone(method=method, exact=False)
+    for parts in (1, 2, 7):
+        workers = [start(index, parts) for _ in range(2)]
+        query = answered(store, submit_query(store, index.id, examples=TEST, method=method, exact=False))
+        assert what_it_says(store, query) == expected, parts
+        open_partitioned(workers[0], index, parts)
+        for worker in workers:
+            worker.stopping.set()
+
+
+def test_re_ranked_answers_with_blocks_are_those_of_one_worker(
+    index: Index, start: Callable[..., Runtime], store: Store, answered: Answered, alone: Any
+) -> None:
+    asked: dict[str, Any] = {"exact": True, "include": ["blocks"], "k": 3}
+    expected = alone(**asked)
+    start(index, 7)
+    start(index, 7)
+    assert what_it_says(store, answered(store, submit_query(store, index.id, examples=TEST, **asked))) == expected
+
+
+def test_all_that_audits_sweeps_and_groups_ask_is_answered(
+    index: Index, start: Callable[..., Runtime], server: EmbeddedServer, tmp_path: Path
+) -> None:
+    with idle_runtime(server.url, tmp_path / "data") as single:
+        whole = open_hot(single, index, index.job_id)
+        parted = open_partitioned(start(index, 4), index, 4)
+        assert np.array_equal(parted.row_indexes, whole.row_indexes)
+        assert np.array_equal(parted.losses, whole.losses)
+        rng = np.random.default_rng(0)
+        test = {
+            block.name: torch.from_numpy(rng.normal(size=(3, block.parameters)).astype(np.float32))
+            for block in index.blocks
+        }
+        for scale in (None, 1.0):
+            assert np.array_equal(
+                parted.scorer("datainf", scale, keep=False)(test), whole.scorer("datainf", scale, keep=False)(test)
+            )
+        for rows in (slice(0, 90), slice(20, 70), slice(88, 2000)):
+            found, expected = (hot.self_influence("datainf", None, rows) for hot in (parted, whole))
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
+        directions = zip(parted.directions("datainf", None, test), whole.directions("datainf", None, test), strict=True)
+        assert all(torch.equal(found, expected) for found, expected in directions)
+
+
+def test_what_was_asked_of_a_worker_that_is_gone_is_taken_over(
+    index: Index,
+    start: Callable[..., Runtime],
+    store: Store,
+    answered: Answered,
+    alone: Any,
+    wait_until: Callable[..., None],
+) -> None:
+    expected = alone(exact=False)
+    start(index, 7)
+    announce(store, "gone")
+    query = submit_query(store, index.id, examples=TEST, exact=False)
+    wait_until(lambda: waiting_of(store, "gone"), "it was asked for its parts")
+    store.workers.withdraw("gone")
+    assert what_it_says(store, answered(store, query)) == expected
+    # What was still being sent when it went ends by itself.
+    left = store.connections.state.ttl(f"{keys.QUEUE_NAMESPACE}:{keys.own_queue('gone')}.msgs")
+    assert left == -2 or 0 < left <= keys.SCAN_SECONDS
+
+
+def test_a_worker_that_was_killed_over_a_part_does_it_when_it_is_started_again(
+    index: Index,
+    start: Callable[..., Runtime],
+    store: Store,
+    server: EmbeddedServer,
+    tmp_path: Path,
+    answered: Answered,
+    alone: Any,
+    wait_until: Callable[..., None],
+) -> None:
+    expected = alone(exact=False)
+    start(index, 7)
+    announce(store, "killed")
+    query = submit_query(store, index.id, examples=TEST, exact=False)
+    wait_until(lambda: waiting_of(store, "killed"), "it was asked for its parts")
+    # It takes them, and nothing is heard of them any more.
+    queue, broker = keys.own_queue("killed"), make_broker(store.connections.state)
+    broker.broker_id = own_broker("killed")
+    assert next(iter(broker.consume(queue, prefetch=100, timeout=10))) is not None
+    with idle_runtime(server.url, tmp_path / "data") as made:
+        again = replace(made, name="killed")
+        thread = threading.Thread(target=WorkerProcess(again, pace=QUICK).run)
+        thread.start()
+        try:
+            assert what_it_says(store, answered(store, query)) == expected
+        finally:
+            again.stopping.set()
+            thread.join()
+
+
+def test_a_worker_that_comes_is_asked_for_its_share(
+    index: Index, start: Callable[..., Runtime], store: Store, answered: Answered, alone: Any
+) -> None:
+    expected = alone(exact=False)
+    first = start(index, 7)
+    answered(store, submit_query(store, index.id, examples=TEST, exact=False))
+    before = store.scans.holders(index.build, 7)
+    second = start(index, 7)
+    query = answered(store, submit_query(store, index.id, examples=TEST, exact=False))
+    after = store.scans.holders(index.build, 7)
+    assert set(before.values()) == {first.name}
+    assert sorted(name == second.name for name in after.values()) == [False] * 4 + [True] * 3
+    assert what_it_says(store, query) == expected
+
+
+def test_a_part_that_is_delivered_twice_counts_once(
+    index: Index, store: Store, server: EmbeddedServer, tmp_path: Path
+) -> None:
+    vectors = np.ones((1, 4), np.float32)
+    store.scans.begin("scan_a", vectors)
+    first = np.zeros((1, 3), np.float32)
+    work = PartWork(
+        scan_id="scan_a",
+        part=0,
+        index_id=index.id,
+        build_job_id=index.job_id,
+        start=0,
+        stop=3,
+        step="score",
+        shape=vectors.shape,
+        dtype="float32",
+    )
+    store.scans.answer("scan_a", 0, first)
+    with idle_runtime(server.url, tmp_path / "data") as runtime:
+        compute_part(runtime, work)  # answered already: nothing is loaded, and nothing written
+    (outcome,) = store.scans.outcomes("scan_a").values()
+    assert np.array_equal(present(store.scans.take("scan_a", 0, outcome)), first)
+    store.scans.refuse("scan_a", 0, {"code": "internal"})
+    assert store.scans.outcomes("scan_a") == {0: outcome}
+    store.scans.end("scan_a")
+    with idle_runtime(server.url, tmp_path / "data") as runtime:
+        compute_part(runtime, work)  # the pass is over
+    assert not store.scans.is_answered("scan_a", 0)
+
+
+def test_cancelling_ends_a_pass_that_waits_for_others_and_leaves_nothing(
+    index: Index, start: Callable[..., Runtime], store: Store, wait_until: Callable[..., None]
+) -> None:
+    working, state = start(index, 7), store.connections.state
+    announce(store, "silent")
+    query = submit_query(store, index.id, examples=TEST, exact=False)
+    # Of seven parts the one that stands first by its name has one more; the last is a row short.
+    wait_until(lambda: waiting_of(store, "silent") == 4 and done_of(store, query) >= 3 * 13 - 1, "all others are done")
+    assert working.name in store.scans.holders(index.build, 7).values()
+    assert present(store.jobs.require(query.job_id).progress).phase == "scanning"
+    cancel(store, query.job_id)
+    wait_until(lambda: not list(state.scan_iter(match="datainf:scan:*")), "nothing is left")
+    assert store.queries.require(query.id).state == "cancelled"
+    store.workers.withdraw("silent")
+
+
+def done_of(store: Store, query: Query) -> int:
+    progress = store.jobs.require(query.job_id).progress
+    return 0 if progress is None or progress.phase != "scanning" else progress.done
+
+
+def announce(store: Store, name: str) -> None:
+    store.workers.announce(name, {"name": name, "takes_parts": True})
+
+
+def waiting_of(store: Store, name: str) -> int:
+    return int(store.connections.state.hlen(f"{keys.QUEUE_NAMESPACE}:{keys.own_queue(name)}.msgs"))
