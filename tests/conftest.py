@@ -64,8 +64,8 @@ SLOW_PLACES = (
     "workers/process",
     "workers/training",
 )
-#: Single files that take longest: they start first, so that no process is left alone with one at the end.
-LONGEST_FIRST = ("end_to_end", "page", "workers/evaluating", "workers/process")
+#: Where files take longest: they start first, so that no process is left alone with one at the end.
+LONGEST_FIRST = ("end_to_end", "page", "workers/evaluating", "tasks", "workers", "curation", "app/http/test_process.py")
 #: Here the store is asked for by itself; elsewhere whoever asks for it has a worker at work on it.
 STORE_ALONE = ("app", "cli", "client", "influence")
 #: Tests of single parts of the store write what belongs to no record.

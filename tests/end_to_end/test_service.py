@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.processes.serving import END_SECONDS, Service, serving, wait_for_workers
 from support.rows import make_ticket_rows
-from support.tiny import LABELS, TinyCheckpoint
+from support.tiny import LABELS, TinyCheckpoint, make_causal
 
 from cli.samples.transformations import TransformationSettings, make_transformations, to_jsonl
 
@@ -153,7 +153,9 @@ def is_at(service: Service, index: Any, done: int) -> bool:
     return job["state"] == "succeeded" or bool(in_gradients and job["progress"]["done"] >= done)
 
 
-def test_a_killed_worker_does_not_lose_an_evaluation(service: Service, wait_until: Callable[..., None]) -> None:
+def test_a_killed_worker_does_not_lose_an_evaluation(
+    service: Service, tiny: TinyCheckpoint, wait_until: Callable[..., None]
+) -> None:
     train, test = make_transformations(TransformationSettings(train_rows=40, test_rows=10))
     ids = [
         service.post("/v1/datasets", files={"file": ("rows.jsonl", to_jsonl(rows))}, data=CLASS_COLUMN)
@@ -163,6 +165,7 @@ def test_a_killed_worker_does_not_lose_an_evaluation(service: Service, wait_unti
         "/v1/evaluations",
         json={
             "kind": "class-attribution",
+            "base_model": str(make_causal(tiny.base.parent / "causal").base),
             "dataset_id": ids[0]["id"],
             "evaluation_dataset_id": ids[1]["id"],
             "seeds": [0, 1],

@@ -127,7 +127,7 @@ def check_refusal(error: DatainfError) -> None:
     assert places or error.detail == "The rows have no columns.", error.detail
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rows=KINDS_OF_ROWS)
 def test_every_value_is_kept_or_named_or_the_row_is_refused(rows: list[dict[str, Any]]) -> None:
     with TemporaryDirectory() as scratch:

@@ -39,7 +39,7 @@ def as_response(error: DatainfError) -> bytes:
     return json.dumps(error.problem(), ensure_ascii=False, allow_nan=False).encode()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rows=st.lists(OBJECTS, max_size=4), columns=COLUMNS, names=st.one_of(st.none(), st.lists(ANY_TEXT, max_size=3)))
 @example(rows=[{"tokens": None}], columns=None, names=None)
 @example(rows=[{"answer": {"tokens": 5}}], columns=None, names=None)
@@ -65,7 +65,7 @@ def test_any_json_rows_are_accepted_or_refused(
         assert leftovers == []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     examples=st.lists(st.one_of(OBJECTS, VALUES), max_size=3),
     kind=st.sampled_from(["classification", "completion", "conversation", "text"]),
