@@ -100,6 +100,9 @@ bench-index: $(STAMP) ## Measure the compact index: fidelity, scale, HTTP (ten m
 bench-queries: $(STAMP) ## Measure queries of many clients, computed together and one by one (ten minutes on an idle machine)
 	$(BIN)/python -m benchmarks.index.queries --shared ../shared --write docs/benchmarks/queries.md $(ARGS)
 
+bench-tokens: $(STAMP) $(VENV)/.lm ## Measure parts of tokens by their losses beside re-ranking, on SmolLM2 (ten minutes on an idle machine)
+	$(BIN)/python -m benchmarks.index.tokens --write docs/benchmarks/tokens.md $(ARGS)
+
 bench-curation: $(STAMP) ## Measure filters, pages and files of a million rows (three minutes on an idle machine)
 	$(BIN)/python -m benchmarks.curation --write docs/benchmarks/curation.md $(ARGS)
 

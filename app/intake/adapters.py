@@ -14,7 +14,7 @@ from influence.checkpoint_files.adapters.trained_on import find_doubts, refuse_o
 from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.base_fit import check_base_fit
 from influence.checkpoint_files.config import MAX_CONFIG_BYTES, AdapterConfig, canonical_fields, parse_adapter_config
-from influence.checkpoint_files.finiteness import check_finite, refuse_empty
+from influence.checkpoint_files.finiteness import check_finite, find_idle, refuse_empty
 from influence.checkpoint_files.multimodal import refuse_inexact_text
 from influence.checkpoint_files.safetensors_header import TensorInfo, read_header
 from influence.checkpoint_files.task.find import HeadFacts, find_problem_type, find_task
@@ -33,6 +33,9 @@ from influence.errors import (
     AdapterConfigRefused,
     AdapterMismatch,
 )
+
+#: Modules that a sentence names.
+_SHOWN = 3
 
 
 def accept_adapter(
@@ -67,7 +70,7 @@ def accept_adapter(
     if settings is not None:
         refuse_unknown_tokens(settings.vocabulary, vocabulary or base_entries(base_tensors))
     base_folder = None if base_files is None else base_files.folder
-    doubts = (*_doubt_base(config, model_config, base, base_files, folder), *recipe.find_doubts(found_task))
+    doubts = (*_doubt_files(config, model_config, base, base_files, folder), *recipe.find_doubts(found_task))
     adapter_digest = _digest(folder, config, settings)
     keep_files(folder, settings)
     identity: dict[str, Any] = {
@@ -97,13 +100,14 @@ def accept_adapter(
     )
 
 
-def _doubt_base(
+def _doubt_files(
     config: AdapterConfig, beside: Mapping[str, Any], base: BaseModelRef, files: BaseFiles | None, folder: Path
 ) -> Iterator[str]:
-    """What may be wrong with the base model, in sentences."""
+    """What may be wrong with the base model, and with the adapter's weights, in sentences."""
     yield from find_doubts(config, beside, base, files.config if files else {})
     if files:
         yield from files.find_doubts(folder)
+    yield from _doubt_training(folder / WEIGHTS_FILE)
 
 
 def _read_weights(file: Path, config: AdapterConfig) -> AdapterTensors:
@@ -115,6 +119,18 @@ def _read_weights(file: Path, config: AdapterConfig) -> AdapterTensors:
     tensors = check_structure(config, name_tensors(file, header))
     check_finite(file, header)
     return tensors
+
+
+def _doubt_training(file: Path) -> Iterator[str]:
+    """Parts of an adapter that its training never reached, in sentences."""
+    idle, count = find_idle(file, name_tensors(file, read_header(file)))
+    if idle:
+        shown = ", ".join(idle[:_SHOWN]) + (", ..." if len(idle) > _SHOWN else "")
+        yield (
+            f"{len(idle)} of {count} adapted modules change nothing, for one of their LoRA factors is all zeros, as "
+            f"before training ({shown}): the other factor's gradients are zeros, too. Where all are so, no training "
+            "is in these files."
+        )
 
 
 def _check_fit(

@@ -57,25 +57,40 @@ def measure_http(shared: Path, *, rows: int) -> list[HttpLine]:
 
 def build_index(client: httpx.Client, shared: Path, rows: int, *, storage: str = "compact") -> str:
     """The id of an index of the reference adapter on rows of SST-2."""
-    adapter = shared / "reference" / "sst2_r8" / "adapter"
-    upload = {"adapter": ("adapter.zip", _zip(adapter))}
-    checkpoint = checked(client.post("/v1/checkpoints", data={"base_model": "minilm-l6"}, files=upload))
     chosen = read_rows(shared / "data/sst2/train.jsonl")[:rows]
-    lines = "\n".join(json.dumps({name: row[name] for name in ("id", "text", "label")}) for row in chosen)
+    sent = [{name: row[name] for name in ("id", "text", "label")} for row in chosen]
+    adapter = pack(shared / "reference" / "sst2_r8" / "adapter")
+    return make_index(client, adapter, sent, base_model="minilm-l6", storage=storage, max_length=128)
+
+
+def make_index(
+    client: httpx.Client,
+    adapter: bytes,
+    rows: Sequence[dict[str, Any]],
+    *,
+    base_model: str,
+    seconds: float = _BUILD_SECONDS,
+    **settings: Any,
+) -> str:
+    """The id of an index of an adapter, given as a zip, on rows. Raises TimeoutError after `seconds`, RuntimeError."""
+    upload = {"adapter": ("adapter.zip", adapter)}
+    checkpoint = checked(client.post("/v1/checkpoints", data={"base_model": base_model}, files=upload))
+    lines = "\n".join(map(json.dumps, rows))
     dataset = checked(client.post("/v1/datasets", files={"file": ("rows.jsonl", lines.encode())}))
-    asked = {"checkpoint_id": checkpoint["id"], "dataset_id": dataset["id"], "storage": storage, "max_length": 128}
+    asked = {"checkpoint_id": checkpoint["id"], "dataset_id": dataset["id"], **settings}
     index = checked(client.post("/v1/indexes", json=asked))
-    deadline = time.monotonic() + _BUILD_SECONDS
+    deadline = time.monotonic() + seconds
     while (job := checked(client.get(f"/v1/jobs/{index['job_id']}")))["state"] in ("queued", "running"):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"the index is not built after {_BUILD_SECONDS:g} seconds")
+            raise TimeoutError(f"the index is not built after {seconds:g} seconds")
         time.sleep(0.5)
     if job["state"] != "succeeded":
         raise RuntimeError(json.dumps(job))
     return str(index["id"])
 
 
-def _zip(folder: Path) -> bytes:
+def pack(folder: Path) -> bytes:
+    """An adapter's folder as a zip."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name in ("adapter_config.json", "adapter_model.safetensors"):

@@ -1,6 +1,6 @@
 """The files of a local base model: which there are, what they weigh in at, and whether they are safe to load."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from influence.checkpoint_files.bases.json_file import read_json
@@ -31,6 +31,8 @@ _TOKENIZER_FILES = (
 
 
 _ADAPTER = "adapter_config.json"
+#: Endings of tensors that a file leaves out where they are another one.
+_MAY_BE_TIED = ("lm_head.weight", "embed_out.weight", "embed_tokens.weight", "shared.weight", "output.weight")
 #: What is to be known of a base model beside whose weights an adapter lies.
 LEFT_ADAPTER = (
     "The base model's folder holds an adapter, too: only the model's own weights are loaded, though transformers would "
@@ -50,6 +52,8 @@ class BaseFiles:
             raise BaseModelNotFound(f"{folder} has no config.json.")
         self.config = read_json(folder / CONFIG_FILE)
         refuse_packed(self.config)
+        #: Names of tensors by the index, where there is one.
+        self._listed: list[str] = []
         self.weights = self._find_weights()
         templates = (str(file.relative_to(folder)) for file in find_named(folder).values())
         tokenizer = (name for name in _TOKENIZER_FILES if (folder / name).is_file())
@@ -61,9 +65,29 @@ class BaseFiles:
 
     def tensors(self) -> dict[str, TensorInfo]:
         """All tensors by name; places are those within their own file."""
-        found = {name: info for file in self.weights for name, info in read_header(self.folder / file).items()}
+        found: dict[str, TensorInfo] = {}
+        for file in self.weights:
+            held = read_header(self.folder / file)
+            if both := sorted(held.keys() & found.keys()):
+                raise BaseModelNotFound(
+                    f"{both[0][:120]} lies in {file[:120]} and in a file before it: which of the two is meant is not "
+                    "known.",
+                    hint="Save the base model again with save_pretrained.",
+                )
+            found |= held
+        self._refuse_incomplete(found)
         refuse_packed(self.config, found)
         return found
+
+    def _refuse_incomplete(self, found: Mapping[str, TensorInfo]) -> None:
+        """Raise BaseModelNotFound where the index lists tensors that no file holds. A tied head need not be there."""
+        missing = [name for name in self._listed if name not in found and not name.endswith(_MAY_BE_TIED)]
+        if missing:
+            raise BaseModelNotFound(
+                f"{_INDEX} lists {len(missing)} tensors that its files do not hold, {missing[0][:120]!r} for one.",
+                hint="Download the base model again, or save it with save_pretrained.",
+                extra={"missing": [name[:200] for name in missing[:100]]},
+            )
 
     def find_doubts(self, adapter: Path | None = None) -> Iterator[str]:
         """What is to be known of the folder, in sentences. `adapter` is the folder of the adapter that is sent with it:
@@ -82,6 +106,7 @@ class BaseFiles:
 
     def _indexed_files(self) -> list[str]:
         listed = read_json(self.folder / _INDEX).get("weight_map")
+        self._listed = [*map(str, listed)] if isinstance(listed, dict) else []
         files = sorted({str(name) for name in listed.values()}) if isinstance(listed, dict) else []
         for name in files:
             is_plain = name.endswith(".safetensors") and "/" not in name and "\\" not in name and "\0" not in name

@@ -1,9 +1,11 @@
 """NaN and infinities in a safetensors file, found by their exponent bits: also in types that numpy does not know."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from influence.checkpoint_files.safetensors_header import TensorInfo
 from influence.errors import AdapterMismatch, AdapterNotFinite
@@ -17,6 +19,8 @@ _EXPONENTS = {
 }
 _PIECE_BYTES = 4 << 20
 _NAMES_SHOWN = 5
+#: In the names of LoRA's factors: `lora_A`, `lora_embedding_B`.
+_FACTOR = ".lora_"
 
 
 def refuse_empty(tensors: Mapping[str, TensorInfo]) -> None:
@@ -50,17 +54,33 @@ def check_finite(file: Path, tensors: Mapping[str, TensorInfo]) -> None:
         )
 
 
+def find_idle(file: Path, tensors: Mapping[str, TensorInfo]) -> tuple[list[str], int]:
+    """Adapted modules of which a LoRA factor is all zeros, so that they change nothing; and how many there are in all.
+
+    `tensors` are named as PEFT names them.
+    """
+    factors = {name: tensor for name, tensor in tensors.items() if _FACTOR in name}
+    modules = dict.fromkeys(name.partition(_FACTOR)[0] for name in factors)
+    idle = {name.partition(_FACTOR)[0] for name, tensor in factors.items() if _is_zero(file, tensor)}
+    return [module for module in modules if module in idle], len(modules)
+
+
 def _is_finite(file: Path, tensor: TensorInfo) -> bool:
-    unsigned, exponent = _EXPONENTS[tensor.dtype]
+    exponent = _EXPONENTS[tensor.dtype][1]
+    pieces = _pieces(file, tensor)
+    return not any(bool(np.any((bits & bits.dtype.type(exponent)) == exponent)) for bits in pieces)
+
+
+def _is_zero(file: Path, tensor: TensorInfo) -> bool:
+    # What is left of a zero without its sign is nothing.
+    return not any(bool(np.any(bits << 1)) for bits in _pieces(file, tensor))
+
+
+def _pieces(file: Path, tensor: TensorInfo) -> Iterator[NDArray[Any]]:
+    """The bits of a tensor's numbers."""
     with file.open("rb") as stream:
         stream.seek(tensor.start)
         left = tensor.stop - tensor.start
-        while left:
-            piece = stream.read(min(_PIECE_BYTES, left))
-            if not piece:
-                return False
-            bits = np.frombuffer(piece, dtype=unsigned)
-            if bool(np.any((bits & bits.dtype.type(exponent)) == exponent)):
-                return False
+        while left and (piece := stream.read(min(_PIECE_BYTES, left))):
+            yield np.frombuffer(piece, dtype=_EXPONENTS[tensor.dtype][0])
             left -= len(piece)
-    return True

@@ -171,6 +171,7 @@ ProblemCode = Literal[
     "label_names_not_learnt",
     "labels_from_one",
     "lines_joined",
+    "markup_in_messages",
     "metadata_not_kept",
     "missing_label",
     "missing_text",

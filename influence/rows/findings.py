@@ -18,7 +18,8 @@ _MESSAGES: dict[ProblemCode, str] = {
     "prompts_made": "The prompts were made of {names} by the recipe of Stanford Alpaca: scores are right where "
     "training made them so, too. Send 'prompt' and 'completion', or 'messages', where it did not.",
     "roles_renamed": "Roles were read under the names that chat templates know: {names}.",
-    "similar_labels": "Labels differ only in case or spaces and are classes of their own: {names}.",
+    "similar_labels": "Labels differ only in case, spaces or how a character is coded, and are classes of their own: "
+    "{names}.",
     "truth_labels": "The truth values in {names} were read as classes: false is class 0, true is class 1.",
 }
 

@@ -45,17 +45,28 @@ CONTEXT: dict[str, tuple[str, ...]] = {
     "documents": ("documents",),
     "chat_template_kwargs": ("chat_template_kwargs",),
 }
+#: Names of a label's column that speak of several.
+PLURAL_LABELS = frozenset({"categories", "classes", "emotions", "genres", "intents", "labels", "tags", "topics"})
 #: Columns that may have weighed or masked the loss of a row that falls on text.
 LOSS_WEIGHTS = frozenset(
     {
         "assistant_masks",
+        "class_weight",
+        "class_weights",
         "completion_mask",
+        "example_weight",
+        "importance",
+        "importance_weight",
+        "instance_weight",
+        "label_weight",
         "loss_mask",
         "loss_scale",
         "loss_weight",
         "loss_weights",
+        "row_weight",
         "sample_weight",
         "sample_weights",
+        "token_weights",
         "weight",
         "weights",
     }

@@ -1,5 +1,6 @@
 """What a data set looks like and what looks wrong with it, in one pass at about 40 bytes per row."""
 
+import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -21,8 +22,12 @@ from influence.rows.roles import CLASS
 
 _COUNTED_LABELS = 1000
 
-#: No word for nothing is longer.
-_LONGEST_WORD = 6
+_LONGEST_WORD = max(map(len, MISSING_WORDS))
+#: What chat templates of widespread models write around turns, as tokens of their own.
+_MARKUP = re.compile(
+    r"<\|(?:im_start|im_end|im_sep|start_header_id|end_header_id|eot_id|eom_id|begin_of_text|end_of_text|endoftext"
+    r"|system|user|assistant|end)\|>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|</s>|<｜[^｜<>]{1,40}｜>"
+)
 
 
 class RowStatistics:
@@ -37,6 +42,7 @@ class RowStatistics:
         self._roles: Counter[str] = Counter()
         self._turns = array("q")
         self._without_assistant = 0
+        self._markup = array("q")
         self.images: set[str] | None = set() if ROW_FORMS[kind].has_image else None
         self._sizes: dict[str, array[int]] = {"image_width": array("q"), "image_height": array("q")}
         self._empty, self._missing = array("q"), array("q")
@@ -83,7 +89,10 @@ class RowStatistics:
         self._roles.update(roles)
         self._turns.append(len(roles))
         self._without_assistant += "assistant" not in roles
-        return {"messages": text_of(row["messages"])}
+        text = text_of(row["messages"])
+        if _MARKUP.search(text):
+            self._markup.append(self.rows)
+        return {"messages": text}
 
     def summary(self) -> dict[str, Any]:
         """Rows, characters, and per kind: labels; prompt and completion; turns and roles; classes of text rows."""
@@ -106,6 +115,12 @@ class RowStatistics:
         found = _problem("empty_text", _rows_of(self._empty), "rows have an empty text.")
         found += _problem(
             "missing_text", _rows_of(self._missing), "rows have a text such as 'nan', which tools write for none."
+        )
+        found += _problem(
+            "markup_in_messages",
+            _rows_of(self._markup),
+            "rows hold inside a message what chat templates write around one, such as '<|im_end|>': a tokenizer that "
+            "knows it as a token of its own reads it so here, too, as trainers do.",
         )
         found += _problem("duplicate", self._contents.repeats(), "rows equal an earlier row in all but the id.")
         if self._labels is not None:

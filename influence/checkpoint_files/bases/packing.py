@@ -1,8 +1,9 @@
 """Bases whose weights are stored in fewer bits: those that gradients pass through, and the others by name."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from influence.checkpoint_files.safetensors_header import TensorInfo
 from influence.errors import UnsupportedModule
 
 #: Packed by bitsandbytes: 4 and 8 bits, which workers load as they are.
@@ -15,7 +16,15 @@ _UNDONE_BY = {
     "compressed-tensors": "CompressedTensorsConfig",
 }
 #: Endings of tensors that only packed layers have.
-_PACKED = {".qweight": "gptq or awq", ".weight_packed": "compressed-tensors", ".W_q": "hqq"}
+_PACKED = {
+    ".qweight": "gptq or awq",
+    ".weight_packed": "compressed-tensors",
+    ".weight_scale": "compressed-tensors",
+    ".weight_scale_inv": "fp8",
+    ".W_q": "hqq",
+}
+#: Types of whole numbers that weights are packed in.
+_WHOLE = frozenset({"I8", "U8", "I16", "U16", "I32", "U32"})
 
 
 def packing_of(config: Mapping[str, Any]) -> str | None:
@@ -29,11 +38,13 @@ def packing_of(config: Mapping[str, Any]) -> str | None:
     return _TAKEN if method.startswith(_TAKEN) else method
 
 
-def refuse_packed(config: Mapping[str, Any], tensors: Iterable[str] = ()) -> None:
-    """Raise UnsupportedModule, naming the method, for weights that no gradient is taken through here."""
-    method = packing_of(config)
-    if method is None:
-        method = next((told for name in tensors for ending, told in _PACKED.items() if name.endswith(ending)), None)
+def refuse_packed(config: Mapping[str, Any], tensors: Mapping[str, TensorInfo] | None = None) -> None:
+    """Raise UnsupportedModule, naming the method, for weights that no gradient is taken through here.
+
+    Where the configuration says nothing the tensors may: by names that only packed layers have, or by whole numbers
+    where weights are, which would be loaded as if they were the weights.
+    """
+    method = packing_of(config) or next(_packings(tensors or {}), None)
     if method in (None, _TAKEN):
         return
     raise UnsupportedModule(
@@ -41,6 +52,13 @@ def refuse_packed(config: Mapping[str, Any], tensors: Iterable[str] = ()) -> Non
         hint=_hint(method),
         extra={"quantisation": method[:60]},
     )
+
+
+def _packings(tensors: Mapping[str, TensorInfo]) -> Iterator[str]:
+    for name, tensor in tensors.items():
+        yield from (told for ending, told in _PACKED.items() if name.endswith(ending))
+        if name.endswith(".weight") and len(tensor.shape) > 1 and tensor.dtype in _WHOLE:
+            yield f"an unnamed method ({tensor.dtype} weights)"
 
 
 def _hint(method: str) -> str:

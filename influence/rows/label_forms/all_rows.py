@@ -1,7 +1,8 @@
 """The labels of all rows together: which rows have none, the one form that they are written in, and what is odd."""
 
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from influence.errors import RowsRefused
@@ -9,6 +10,7 @@ from influence.rows.findings import NAMED_ROWS, Findings
 from influence.rows.label_forms.books import Labels
 from influence.rows.label_forms.class_values import FORMS, Form, NoLabel, Reading
 from influence.rows.labels import LabelBook
+from influence.rows.roles import PLURAL_LABELS, key_of
 from influence.rows.values import Label
 
 _KEPT_WORDS = 20
@@ -104,7 +106,8 @@ class DatasetLabels:
         return len(self._counts) > 1 and 1 in self._counts and 0 not in self._counts
 
     def _refuse_joined(self) -> None:
-        joined = find_joined([label for label in self._counts if isinstance(label, str)])
+        names = [label for label in self._counts if isinstance(label, str)]
+        joined = find_joined(names, is_plural=key_of(self._column) in PLURAL_LABELS)
         if joined:
             rows = sum(self._counts[label] for label in joined)
             raise RowsRefused(
@@ -122,7 +125,8 @@ class DatasetLabels:
         groups: dict[str, list[str]] = {}
         for label in self._counts:
             if isinstance(label, str):
-                groups.setdefault(" ".join(label.casefold().split()), []).append(label)
+                alike = unicodedata.normalize("NFKC", label).casefold()
+                groups.setdefault(" ".join(alike.split()), []).append(label)
         similar = [label for group in groups.values() if len(group) > 1 for label in group]
         for label in sorted(similar, key=self._first_rows.__getitem__):
             self._findings.note("similar_labels", label, self._first_rows[label])
@@ -157,24 +161,19 @@ class _Absent:
         )
 
 
-def find_joined(labels: Sequence[str]) -> list[str]:
-    """Labels that are several: their parts between `;`, `|` or `,` are labels themselves or come in several of them."""
+def find_joined(labels: Sequence[str], *, is_plural: bool = False) -> list[str]:
+    """Labels that are several: their parts between `;`, `|` or `,` are labels themselves or come in several of them.
+
+    Names hold commas, too: between these all parts of a label have to be such, in a column with a plural name one.
+    """
     known = {label.strip() for label in labels}
-    found = [label for label in labels if any(_all_known(label, mark, known) for mark in ";|,")]
-    for mark in ";|":
-        split = {label: _parts(label, mark) for label in labels if mark in label}
+    found: list[str] = []
+    for mark in ";|,":
+        split = {label: parts for label in labels if len(parts := _parts(label, mark)) > 1}
         uses = Counter(part for parts in split.values() for part in set(parts))
-        found += [
-            label
-            for label, parts in split.items()
-            if len(parts) > 1 and any(part in known or uses[part] > 1 for part in parts)
-        ]
+        enough = all if mark == "," and not is_plural else any
+        found += [label for label, parts in split.items() if enough(part in known or uses[part] > 1 for part in parts)]
     return list(dict.fromkeys(found))
-
-
-def _all_known(label: str, mark: str, known: Iterable[str]) -> bool:
-    parts = _parts(label, mark)
-    return len(parts) > 1 and all(part in known for part in parts)
 
 
 def _parts(label: str, mark: str) -> list[str]:

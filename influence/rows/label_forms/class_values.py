@@ -23,7 +23,7 @@ MAX_LABEL_CHARACTERS = 1024
 Form = Literal["number", "truth", "name"]
 FORMS: dict[Form, str] = {"number": "a class number", "truth": "true or false", "name": "a name"}
 MISSING_WORDS = frozenset(
-    {"", "nan", "-nan", "null", "none", "n/a", "na", "<na>", "nil", "nat", "-", "--", "undefined"}
+    {"", "nan", "-nan", "null", "none", "n/a", "na", "<na>", "nil", "nat", "-", "--", "–", "—", "?", "undefined"}
     | {"#n/a", "#na", "#value!", "#ref!", "#name?", "#num!", "#null!", "#div/0!"}
 )
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]{0,14}))(?:\.0+)?")

@@ -99,6 +99,17 @@ def test_reference_adapter_fits_the_installed_encoder() -> None:
     assert (found.tensors, found.parameters, found.num_labels) == (26, 74_498, 2)
 
 
+@pytest.mark.parametrize(("part", "idle"), [("lora_B", 4), ("lora_A", 4), ("layer.0.attention.self.query.lora_B", 1)])
+def test_modules_that_training_never_reached_are_told_of(
+    folder: Path, classifier: TinyCheckpoint, part: str, idle: int
+) -> None:
+    weights = load_file(folder / WEIGHTS)
+    # A zero may have a sign.
+    save_file({name: values * (-0.0 if part in name else 1.0) for name, values in weights.items()}, folder / WEIGHTS)
+    (doubt,) = accept_adapter(folder, resolve(classifier.base)).warnings
+    assert f"{idle} of 4 adapted modules change nothing" in doubt
+
+
 def test_label_names_are_read_beside_the_adapter(folder: Path, classifier: TinyCheckpoint) -> None:
     base = resolve(classifier.base)
     (folder / "config.json").write_text(json.dumps({"id2label": dict(enumerate(LABELS))}))

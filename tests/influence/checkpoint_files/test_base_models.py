@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.base_models import BaseModels
-from influence.errors import BaseModelNotFound, InvalidRequest, PathNotAllowed, PickleRefused
+from influence.errors import BaseModelNotFound, InvalidRequest, PathNotAllowed, PickleRefused, UnsupportedModule
 
 
 def make_base(folder: Path, value: float = 1.0) -> Path:
@@ -114,3 +114,35 @@ def test_shards_of_an_index_are_read_and_have_to_be_plain_names(tmp_path: Path) 
         index.write_text(content)
         with pytest.raises(BaseModelNotFound):
             BaseFiles(folder)
+
+
+def make_sharded(folder: Path, held: dict[str, list[str]], listed: dict[str, str], dtype: str = "float32") -> BaseFiles:
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    for file, names in held.items():
+        save_file({name: np.ones((2, 2), dtype) for name in names}, folder / file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": listed}))
+    return BaseFiles(folder)
+
+
+ONE, TWO = "model-1.safetensors", "model-2.safetensors"
+
+
+def test_shards_hold_what_their_index_lists_wherever_it_says_that_it_lies(tmp_path: Path) -> None:
+    held = {ONE: ["a.weight"], TWO: ["b.weight"]}
+    whole = make_sharded(tmp_path / "whole", held, {"a.weight": TWO, "b.weight": ONE, "lm_head.weight": ONE})
+    assert whole.tensors().keys() == {"a.weight", "b.weight"}
+    with pytest.raises(BaseModelNotFound, match=r"lists 1 tensors .* 'c\.weight'"):
+        make_sharded(tmp_path / "cut", held, {"a.weight": ONE, "b.weight": TWO, "c.weight": TWO}).tensors()
+
+
+def test_a_tensor_that_lies_in_two_shards_is_refused(tmp_path: Path) -> None:
+    held = {ONE: ["a.weight"], TWO: ["a.weight", "b.weight"]}
+    with pytest.raises(BaseModelNotFound, match=r"a\.weight lies in model-2\.safetensors and in a file before it"):
+        make_sharded(tmp_path / "both", held, {"a.weight": ONE, "b.weight": TWO}).tensors()
+
+
+def test_whole_numbers_in_the_place_of_weights_are_refused_where_nothing_says_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModule, match="I8 weights"):
+        make_sharded(tmp_path / "packed", {ONE: ["a.weight"]}, {"a.weight": ONE}, "int8").tensors()
+    assert make_sharded(tmp_path / "mask", {ONE: ["a.mask"]}, {"a.mask": ONE}, "int8").tensors()

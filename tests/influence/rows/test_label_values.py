@@ -11,7 +11,26 @@ from influence.rows.label_forms.class_values import NoLabel, Reading, read_label
 from influence.rows.labels import is_ambiguous
 from influence.rows.normalise import NormalisedRows, normalise_rows
 
-MISSING = ["", " ", "nan", "NaN", "NAN", "NULL", "null", "None", "N/A", "n/a", "NA", "#N/A", "<NA>", "-", "--", " nan "]
+MISSING = [
+    "",
+    " ",
+    "nan",
+    "NaN",
+    "NAN",
+    "NULL",
+    "null",
+    "None",
+    "N/A",
+    "n/a",
+    "NA",
+    "#N/A",
+    "<NA>",
+    "-",
+    "--",
+    "?",
+    "—",
+    " nan ",
+]
 SEVERAL = ['{"choices": ["A", "B"]}', '["A", "B"]', "['A', 'B']", "('a', 'b')", "[1, 2]", "[]"]
 
 
@@ -124,12 +143,20 @@ def test_all_rows_without_a_label_are_counted_with_what_they_hold() -> None:
         (["A, B", "B", "A"], ["A, B"]),
         (["x;y", "y;z"], ["x;y", "y;z"]),
         (["yes, sir", "yes"], []),
+        (["x,y", "x,z", "z,y"], ["x,y", "x,z", "z,y"]),
+        (["Paris, France", "Lyon, France", "Rome, Italy"], []),
         (["a;b", "c"], []),
         (["A", "B"], []),
     ],
 )
 def test_labels_that_are_several_are_found(labels: list[str], joined: list[str]) -> None:
     assert find_joined(labels) == joined
+
+
+def test_in_a_column_of_labels_one_part_that_comes_again_is_enough() -> None:
+    assert find_joined(["x,y", "x", "z"]) == []
+    assert find_joined(["x,y", "x", "z"], is_plural=True) == ["x,y"]
+    assert find_joined(["Arts, Culture", "Sport"], is_plural=True) == []
 
 
 def test_rows_with_joined_labels_are_refused_but_for_names_that_are_given() -> None:
@@ -145,6 +172,13 @@ def test_labels_that_differ_in_case_or_spaces_are_named() -> None:
     list(rows)
     (problem,) = rows.problems
     assert (problem.code, problem.names, problem.rows) == ("similar_labels", ("Spam", "spam "), (0, 1))
+
+
+def test_labels_that_look_alike_and_are_spelt_with_other_characters_are_named() -> None:
+    rows = labelled(["caf\u00e9", "cafe\u0301", "bar"])
+    list(rows)
+    (problem,) = rows.problems
+    assert (problem.code, problem.names) == ("similar_labels", ("caf\u00e9", "cafe\u0301"))
 
 
 def test_a_column_of_names_that_names_nothing_is_named() -> None:

@@ -74,3 +74,19 @@ def test_classes_of_rows_without_labels_are_counted() -> None:
     rows = [{"id": str(n), "prompt": "p", "completion": "c", "class": "ab"[n % 2]} for n in range(5)]
     summary = watched("completion", rows).summary()
     assert (summary["row_classes"], summary["classes"]) == ({"a": 3, "b": 2}, 2)
+
+
+def test_what_chat_templates_write_is_named_where_a_message_holds_it() -> None:
+    contents = [
+        "hi",
+        "hi<|im_end|>\n<|im_start|>assistant",
+        "a [INST] b",
+        "<|endoftext|>",
+        "1 <| 2 |> <s>",
+        "<｜User｜>",
+    ]
+    rows = [
+        {"id": str(place), "messages": [{"role": "user", "content": content}]} for place, content in enumerate(contents)
+    ]
+    (problem,) = watched("conversation", rows).problems()
+    assert (problem.code, problem.rows) == ("markup_in_messages", (1, 2, 3, 5))

@@ -40,7 +40,7 @@ def test_a_class_beside_an_answer_is_kept_where_it_is_named_as_one() -> None:
     assert read({**ANSWER, "label": 1}, {"class": "label"})["class"] == "1"
 
 
-@pytest.mark.parametrize("name", ["weight", "weights", "sample_weight", "loss_weight"])
+@pytest.mark.parametrize("name", ["weight", "weights", "sample_weight", "loss_weight", "class_weight", "importance"])
 def test_weights_of_rows_with_labels_are_refused_until_they_are_left_out(name: str) -> None:
     with pytest.raises(ColumnsAmbiguous, match="weighed"):
         read({**CLASSED, name: 0.5})
