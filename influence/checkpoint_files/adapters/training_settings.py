@@ -53,6 +53,8 @@ _USUAL_LOSSES = (None, "", "cross_entropy", "nll")
 _OF_HEADS = ("crossentropyloss", "mseloss")
 #: What ms-swift says of rows that it writes without a chat template, as name of one.
 _NO_CHAT = "use_chat_template: false"
+#: Templates that write nothing around a turn.
+WITHOUT_TURNS = ("empty", _NO_CHAT)
 _NOISE = ("neftune_noise_alpha", "noisy_embedding_alpha")
 _MAX_TOKENS = 1 << 24
 
