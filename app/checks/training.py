@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from influence.checkpoint_files.adapters.training_settings import TALKING
+from influence.checkpoint_files.adapters.training_settings import TALKING, WITHOUT_TURNS
 from influence.contracts.checkpoint import Checkpoint, TrainingRecord
-from influence.contracts.dataset import COMPLETION, Dataset
+from influence.contracts.dataset import COMPLETION, PREFERENCE, Dataset
 from influence.contracts.index import GradientSettings
 
 
@@ -22,12 +22,24 @@ def find_differences(checkpoint: Checkpoint, dataset: Dataset, gradients: Gradie
             f"{files} says that training cut rows at {training.max_length} tokens, and this index cuts them at "
             f"{gradients.max_length}: longer rows are others than those trained on. 'max_length' sets it."
         )
-    if training.trainer in TALKING and dataset.statistics.get("prompt_template") == "alpaca":
+    if training.trainer in TALKING and training.template not in WITHOUT_TURNS:
+        yield from _wording_differences(training.trainer, dataset)
+
+
+def _wording_differences(trainer: str, dataset: Dataset) -> Iterator[str]:
+    """Where a trainer made turns of what is read here as it stands."""
+    if dataset.statistics.get("prompt_template") == "alpaca":
         yield (
-            f"{training.trainer} reads instruction and input as a user's turn through the model's chat template; here "
+            f"{trainer} reads instruction and input as a user's turn through the model's chat template; here "
             "they were put into the prompt of the Stanford Alpaca recipe, other tokens than those trained on. Send the "
             "rows as 'messages': the user's content is the instruction, a line break and the input, the assistant's is "
             "the output."
+        )
+    elif dataset.kind in (COMPLETION.name, PREFERENCE.name):
+        yield (
+            f"{trainer} writes a prompt and its answer as turns of a conversation, by its template; here those that "
+            "are texts are read one after the other as they stand. Send them as lists of messages, unless they hold "
+            "the very text that training read."
         )
 
 

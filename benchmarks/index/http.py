@@ -79,14 +79,19 @@ def make_index(
     dataset = checked(client.post("/v1/datasets", files={"file": ("rows.jsonl", lines.encode())}))
     asked = {"checkpoint_id": checkpoint["id"], "dataset_id": dataset["id"], **settings}
     index = checked(client.post("/v1/indexes", json=asked))
+    wait_for(client, index["job_id"], seconds)
+    return str(index["id"])
+
+
+def wait_for(client: httpx.Client, job_id: str, seconds: float) -> None:
+    """Until a job has succeeded. Raises TimeoutError after `seconds`, and RuntimeError where it ends otherwise."""
     deadline = time.monotonic() + seconds
-    while (job := checked(client.get(f"/v1/jobs/{index['job_id']}")))["state"] in ("queued", "running"):
+    while (job := checked(client.get(f"/v1/jobs/{job_id}")))["state"] in ("queued", "running"):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"the index is not built after {seconds:g} seconds")
+            raise TimeoutError(f"{job['kind']} {job['resource_id']} is not there after {seconds:g} seconds")
         time.sleep(0.5)
     if job["state"] != "succeeded":
         raise RuntimeError(json.dumps(job))
-    return str(index["id"])
 
 
 def pack(folder: Path) -> bytes:

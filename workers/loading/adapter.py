@@ -259,9 +259,15 @@ def _refuse_random(random: frozenset[str], weights: Mapping[str, Tensor], *, is_
     if made_up:
         raise TaskMismatch(
             f"Neither the base model nor the adapter holds {_some(made_up)}: these weights would be random.",
-            hint="Train with these modules in modules_to_save, or send the task that the adapter was trained for.",
+            hint="Its files lack a part of a layer: download the base model again, or save it with save_pretrained."
+            if any(_OF_LAYER.search(name) for name in made_up)
+            else "Train with these modules in modules_to_save, or send the task that the adapter was trained for.",
             extra={"tensors": made_up[:100]},
         )
+
+
+#: A number in a name is a layer's; heads, which tasks and trainers leave out, have none.
+_OF_LAYER = re.compile(r"\.\d+\.")
 
 
 def _some(names: Any) -> str:

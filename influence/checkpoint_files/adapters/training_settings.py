@@ -53,6 +53,9 @@ _USUAL_LOSSES = (None, "", "cross_entropy", "nll")
 _OF_HEADS = ("crossentropyloss", "mseloss")
 #: What ms-swift says of rows that it writes without a chat template, as name of one.
 _NO_CHAT = "use_chat_template: false"
+_LEFT_OUT = "truncation_strategy 'delete', so that rows longer than max_length were left out of it"
+#: Templates that write nothing around a turn.
+WITHOUT_TURNS = ("empty", _NO_CHAT)
 _NOISE = ("neftune_noise_alpha", "noisy_embedding_alpha")
 _MAX_TOKENS = 1 << 24
 
@@ -87,8 +90,15 @@ def _of_arguments(content: str) -> TrainingSettings | None:
     weighed = [f"loss_scale {scale!r}"[:80]] if isinstance(scale, str) and scale and scale not in _SCALES else []
     kind = None if is_preference else fields.get("loss_type")
     weighed += [f"loss_type {kind!r}"[:80]] if kind not in _USUAL_LOSSES else []
+    beside = (_LEFT_OUT,) if fields.get("truncation_strategy") == "delete" and fields.get("max_length") else ()
     found = _settings(
-        ARGUMENTS, "ms-swift", fields, _SCALES.get(str(scale)), length="max_length", unscored=tuple(weighed)
+        ARGUMENTS,
+        "ms-swift",
+        fields,
+        _SCALES.get(str(scale)),
+        length="max_length",
+        unscored=tuple(weighed),
+        beside=beside,
     )
     # With 'jinja' training wrote rows by the tokenizer's own chat template.
     is_own = fields.get("template_backend") != "jinja"

@@ -24,6 +24,9 @@ Form = Literal["number", "truth", "name"]
 FORMS: dict[Form, str] = {"number": "a class number", "truth": "true or false", "name": "a name"}
 MISSING_WORDS = frozenset(
     {"", "nan", "-nan", "null", "none", "n/a", "na", "<na>", "nil", "nat", "-", "--", "–", "—", "?", "undefined"}
+    # What pandas reads as nothing, databases and spreadsheets export, and labelling tools write.
+    | {"#n/a n/a", "-1.#ind", "1.#ind", "-1.#qnan", "1.#qnan", "\\n", "n.a.", "n.a", "[null]"}
+    | {"(blank)", "(empty)", "(none)", "(null)", "unlabeled", "unlabelled"}
     | {"#n/a", "#na", "#value!", "#ref!", "#name?", "#num!", "#null!", "#div/0!"}
 )
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]{0,14}))(?:\.0+)?")

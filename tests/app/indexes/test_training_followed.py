@@ -95,5 +95,24 @@ def test_prompts_of_another_recipe_than_the_trainers_are_said(
     assert ask(client, store, "conversation", {"trainer": trainer})["warnings"] == []
 
 
+@pytest.mark.parametrize(
+    ("trainer", "template", "is_said"),
+    [
+        ("LLaMA-Factory", "qwen", True),
+        ("LLaMA-Factory", None, True),
+        ("LLaMA-Factory", "empty", False),
+        ("ms-swift", "qwen2_5", True),
+        ("ms-swift", "use_chat_template: false", False),
+        ("TRL", None, False),
+    ],
+)
+@pytest.mark.parametrize("rows", ["completion", "preference"])
+def test_prompts_that_a_trainer_made_turns_of_are_said(
+    client: TestClient, store: Store, rows: str, trainer: str, template: str | None, is_said: bool
+) -> None:
+    index = ask(client, store, rows, {"trainer": trainer, "template": template})
+    assert ["as turns of a conversation" in warning for warning in index["warnings"]] == [True] * is_said
+
+
 def test_a_checkpoint_whose_files_say_nothing_has_nothing_to_differ_from(client: TestClient, store: Store) -> None:
     assert ask(client, store, "alpaca", None, max_length=99)["warnings"] == []

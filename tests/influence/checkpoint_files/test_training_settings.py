@@ -98,6 +98,7 @@ def test_a_part_of_the_loss_that_is_not_scored_is_refused_until_the_task_is_aske
     ("name", "content", "named"),
     [
         ("args.json", {**SWIFT, "neftune_noise_alpha": 5}, "neftune_noise_alpha 5"),
+        ("args.json", {**SWIFT, "truncation_strategy": "delete"}, "rows longer than max_length were left out"),
         ("training_args.yaml", FACTORY + "packing: true\n", "packing"),
         ("README.md", axolotl("neftune_noise_alpha: 5"), "neftune_noise_alpha 5"),
         ("training_args.yaml", FACTORY + "adapter_name_or_path: sft\ncreate_new_adapter: true\n", "'sft' was merged"),

@@ -11,26 +11,8 @@ from influence.rows.label_forms.class_values import NoLabel, Reading, read_label
 from influence.rows.labels import is_ambiguous
 from influence.rows.normalise import NormalisedRows, normalise_rows
 
-MISSING = [
-    "",
-    " ",
-    "nan",
-    "NaN",
-    "NAN",
-    "NULL",
-    "null",
-    "None",
-    "N/A",
-    "n/a",
-    "NA",
-    "#N/A",
-    "<NA>",
-    "-",
-    "--",
-    "?",
-    "—",
-    " nan ",
-]
+MISSING = ["", " ", "nan", "NaN", "NAN", "NULL", "null", "None", "N/A", "n/a", "NA", "#N/A", "<NA>", "-", "--", " nan "]
+MISSING += ["?", "—", "#N/A N/A", "\\N", "n.a.", "(blank)", "Unlabelled", "-1.#IND"]
 SEVERAL = ['{"choices": ["A", "B"]}', '["A", "B"]', "['A', 'B']", "('a', 'b')", "[1, 2]", "[]"]
 
 

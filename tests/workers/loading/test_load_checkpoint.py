@@ -219,8 +219,20 @@ def test_layer_that_neither_side_holds_is_refused(classifier: TinyCheckpoint, tm
     """A masked language model has no pooler: training made one up, and PEFT does not save it unless it is told to."""
     base = Path(shutil.copytree(classifier.base, tmp_path / "base"))
     BertForMaskedLM.from_pretrained(base).save_pretrained(base)
-    with pytest.raises(TaskMismatch, match="pooler"):
+    with pytest.raises(TaskMismatch, match="pooler") as caught:
         load(base, classifier.adapter, "sequence_classification")
+    assert "modules_to_save" in caught.value.hint
+
+
+def test_a_base_without_a_part_of_a_layer_is_to_be_fetched_again(causal: TinyCheckpoint, tmp_path: Path) -> None:
+    base = Path(shutil.copytree(causal.base, tmp_path / "base"))
+    weights = load_file(base / "model.safetensors")
+    save_file(
+        {name: values for name, values in weights.items() if "0.mlp.down" not in name}, base / "model.safetensors"
+    )
+    with pytest.raises(TaskMismatch, match="down_proj") as caught:
+        load(base, causal.adapter, "causal_lm")
+    assert "download the base model again" in caught.value.hint
 
 
 def test_adapters_head_wins_over_a_base_with_another_number_of_classes(
