@@ -97,6 +97,9 @@ bench-gradients: $(STAMP) ## Measure per-row gradients on an idle machine (about
 bench-index: $(STAMP) ## Measure the compact index: fidelity, scale, HTTP (ten minutes on an idle machine)
 	$(BIN)/python -m benchmarks.index --shared ../shared --write docs/benchmarks $(ARGS)
 
+bench-scale: $(STAMP) ## Measure indexes larger than one worker, first queries, queries beside a build (under ten idle minutes, 10 GB of memory)
+	$(BIN)/python -m benchmarks.scale --shared ../shared --write docs/benchmarks/scale.md $(ARGS)
+
 bench-queries: $(STAMP) ## Measure queries of many clients, computed together and one by one (ten minutes on an idle machine)
 	$(BIN)/python -m benchmarks.index.queries --shared ../shared --write docs/benchmarks/queries.md $(ARGS)
 

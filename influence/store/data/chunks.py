@@ -9,7 +9,7 @@ import math
 import struct
 import zlib
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 import redis
@@ -24,8 +24,16 @@ PAYLOAD_BYTES = MAX_VALUE_BYTES - HEADER_BYTES
 _DTYPES = ("float32", "float16", "float64", "int8", "uint8", "int32", "int64", "uint16")
 
 Key = Callable[[int], str]
-#: The value of a key from where a second one is kept, or None.
-ReadBack = Callable[[str], bytes | None]
+
+
+class SecondCopies(Protocol):
+    """Where the values of keys are kept once more."""
+
+    def at_hand(self, key: str) -> bytes | None:
+        """The value where it is in memory already: nobody else need be asked for it."""
+
+    def read_back(self, key: str) -> bytes | None:
+        """The value, read from where it is kept; None where it is not."""
 
 
 class DamagedChunk(Exception):
@@ -132,33 +140,33 @@ def read_array(
     dtype: str,
     *,
     lifetime_seconds: int | None = None,
-    read_back: ReadBack = lambda _key: None,
+    copies: SecondCopies | None = None,
 ) -> NDArray[np.generic]:
     """Read an array back; its lifetime, where it has one, starts anew.
 
     Raises DamagedChunk when it is lost or is not of this shape and dtype.
     """
     array: NDArray[np.generic] = np.empty(tuple(shape), dtype)
-    read_into(client, key, array, read_back)
+    read_into(client, key, array, copies)
     if lifetime_seconds is not None:
         refresh(client, [key(number) for number in range(_count_pieces(array.nbytes))], lifetime_seconds)
     return array
 
 
-def read_into(
-    client: redis.Redis, key: Key, array: NDArray[np.generic], read_back: ReadBack = lambda _key: None
-) -> None:
+def read_into(client: redis.Redis, key: Key, array: NDArray[np.generic], copies: SecondCopies | None = None) -> None:
     """Read what was written from an array like this one (contiguous) into it: one copy, and no second array.
 
-    A piece that is lost or damaged is taken from `read_back`. Raises DamagedChunk, and leaves what it has read so far,
-    when it has none or that is not of this shape and dtype.
+    A piece that is lost or damaged is taken from `copies`. Raises DamagedChunk, and leaves what it has read so far,
+    when they have none or that is not of this shape and dtype.
     """
     for number in range(_count_pieces(array.nbytes)):
+        name = key(number)
         # One at a time: a pipeline holds many replies, and is no faster.
+        piece = None if copies is None else copies.at_hand(name)
         try:
-            _place(cast("bytes | None", client.get(key(number))), number, array)
+            _place(piece or cast("bytes | None", client.get(name)), number, array)
         except DamagedChunk:
-            again = read_back(key(number))
+            again = None if copies is None else copies.read_back(name)
             if again is None:
                 raise
             _place(again, number, array)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from influence.contracts.index import ShardCommit
 from influence.store import keys
-from influence.store.data.chunks import DamagedChunk, ReadBack, read_array, read_into, write_array
-from influence.store.data.published import Published
+from influence.store.data.chunks import DamagedChunk, SecondCopies, read_array, read_into, write_array
+from influence.store.data.published import CopiesOfBuild, Published
 from influence.store.data.sealed import seal, unseal
 from influence.store.data.vault.index_values import IndexValues
 from influence.store.jobs.counters import Counters
@@ -112,15 +112,15 @@ class IndexData:
     def read_rows(self, build: str, shard: int, part: str, shape: Sequence[int], dtype: str) -> NDArray[np.generic]:
         """Read row state back; raises DamagedChunk."""
         return read_array(
-            self._state, partial(keys.row_state, build, shard, part), shape, dtype, read_back=self._read_back(build)
+            self._state, partial(keys.row_state, build, shard, part), shape, dtype, copies=self._copies(build)
         )
 
     def read_rows_into(self, build: str, shard: int, part: str, array: NDArray[np.generic]) -> None:
         """Read row state into a contiguous array of its shape and dtype; raises DamagedChunk."""
-        read_into(self._state, partial(keys.row_state, build, shard, part), array, self._read_back(build))
+        read_into(self._state, partial(keys.row_state, build, shard, part), array, self._copies(build))
 
-    def _read_back(self, build: str) -> ReadBack:
-        return partial(self.published.read_back, build)
+    def _copies(self, build: str) -> SecondCopies:
+        return CopiesOfBuild(self.published, build)
 
     def has_rows(self, build: str, shard: int, part: str) -> bool:
         """Whether row state was written; reading it tells whether it is whole."""
@@ -149,7 +149,7 @@ class IndexData:
                     partial(keys.index_state, build, part),
                     shape,
                     dtype,
-                    read_back=self._read_back(build),
+                    copies=self._copies(build),
                 )
         members = self._state.hget(keys.manifest(build), _members(group))
         if members is not None and _text(members) != json.dumps(sorted(found)):  # earlier versions wrote none

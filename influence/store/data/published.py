@@ -4,6 +4,7 @@ Values that the files have get a lifetime, so that a full server lets go of thos
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -47,11 +48,11 @@ class Published:
 
     def read_back(self, build: str, key: str) -> bytes | None:
         """A value that Redis lost; it and those beside it are put there again, where there is room."""
-        page = {} if self._values is None else self._values.page(build, key)
-        if key in page:
-            log.info("values of an index are read back", build=build, values=len(page))
-            self._put_back(page)
-        return page.get(key)
+        return None if self._values is None else self._values.page(build, key, self._put_back).get(key)
+
+    def at_hand(self, build: str, key: str) -> bytes | None:
+        """A value that was read with one beside it a moment ago."""
+        return None if self._values is None else self._values.page_at_hand(build, key).get(key)
 
     def restore_hashes(self, build: str) -> bool:
         """Put the commits and shapes of a build back to Redis; whether there were any."""
@@ -97,11 +98,28 @@ class Published:
             pipeline.execute()
 
     def _put_back(self, page: dict[str, bytes]) -> None:
+        log.info("values of an index are read back", values=len(page))
         try:
             for key, value in page.items():
                 self._client.set(key, value, ex=keys.CHUNK_SECONDS)
         except StoreFullError as error:
             log.info("values that were read back find no room in Redis", error=str(error))
+
+
+@dataclass(frozen=True)
+class CopiesOfBuild:
+    """What files have of one build."""
+
+    published: Published
+    build: str
+
+    def at_hand(self, key: str) -> bytes | None:
+        """See `SecondCopies`."""
+        return self.published.at_hand(self.build, key)
+
+    def read_back(self, key: str) -> bytes | None:
+        """See `SecondCopies`."""
+        return self.published.read_back(self.build, key)
 
 
 def _hashes(build: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ request a page, however small its shards are.
 import os
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -93,14 +93,22 @@ class IndexValues:
         opened = self._open(build)
         return None if opened is None else opened.table
 
-    def page(self, build: str, key: str) -> dict[str, bytes]:
+    def page(
+        self, build: str, key: str, hear: Callable[[dict[str, bytes]], None] = lambda _page: None
+    ) -> dict[str, bytes]:
         """A value with those beside it, by their keys, those alone that match their checksums; none where the value is
-        not kept."""
+        not kept. `hear` is told of them once, when they are read."""
         opened = self._open(build)
         number = None if opened is None else opened.page_of.get(key)
         if opened is None or number is None:
             return {}
-        return self._pages.get((build, number), lambda: self._read_page(build, opened.pages[number]))
+        return self._pages.get((build, number), lambda: self._read_page(build, opened.pages[number], hear))
+
+    def page_at_hand(self, build: str, key: str) -> dict[str, bytes]:
+        """The same where it was read a moment ago; else none."""
+        opened = self._tables.find(build)
+        number = None if opened is None else opened.page_of.get(key)
+        return {} if number is None else self._pages.find((build, number)) or {}
 
     def remove(self, name: str, *, spared: str | None = None) -> None:
         """Remove a build, or all builds of an index where an index's id is given, but for one that is spared."""
@@ -133,7 +141,9 @@ class IndexValues:
         pages = tuple(_cut(table.values))
         return _Opened(pages, {value.key: number for number, page in enumerate(pages) for value in page}, table)
 
-    def _read_page(self, build: str, page: tuple[StoredValue, ...]) -> dict[str, bytes]:
+    def _read_page(
+        self, build: str, page: tuple[StoredValue, ...], hear: Callable[[dict[str, bytes]], None]
+    ) -> dict[str, bytes]:
         first = page[0].start
         try:
             content = self.folders.read(build, VALUES, first, page[-1].stop) or b""
@@ -144,7 +154,9 @@ class IndexValues:
         whole = {value.key for value in page if zlib.crc32(found[value.key]) == value.crc32}
         if len(whole) < len(page):
             log.error("files of an index are damaged", build=build, values=len(page) - len(whole))
-        return {key: value for key, value in found.items() if key in whole}
+        kept = {key: value for key, value in found.items() if key in whole}
+        hear(kept)
+        return kept
 
 
 def _write_values(path: Path, values: Iterable[tuple[str, bytes]]) -> list[StoredValue]:

@@ -49,6 +49,18 @@ def test_values_come_back_with_those_beside_them(values: IndexValues, files: Fil
     assert list((files.root / "tmp").iterdir()) == []
 
 
+def test_a_page_is_read_once_and_is_at_hand_afterwards(values: IndexValues) -> None:
+    values.write(BUILD, iter({key(0): b"first", key(1): b"second"}.items()), {}, {})
+    heard: list[dict[str, bytes]] = []
+    assert values.page_at_hand(BUILD, key(1)) == {}
+    for number in (0, 1, 0):
+        values.page(BUILD, key(number), heard.append)
+    assert heard == [{key(0): b"first", key(1): b"second"}]
+    assert values.page_at_hand(BUILD, key(1)) == heard[0]
+    values.remove(BUILD)
+    assert values.page_at_hand(BUILD, key(1)) == {}
+
+
 def test_what_cannot_be_read_whole_is_not_kept(values: IndexValues, files: Files) -> None:
     def lost() -> Iterator[tuple[str, bytes]]:
         yield key(0), b"there"
