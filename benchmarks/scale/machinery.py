@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 
@@ -33,7 +34,7 @@ class Bench:
         self._stack = ExitStack()
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
 
-    def runtime(self, **settings: int) -> Runtime:
+    def runtime(self, **settings: Any) -> Runtime:
         """Connections, caches and settings of a process that takes no messages."""
         chosen = WorkerSettings(redis_url=self._server.url, data_dir=self.folder, device="cpu", **settings)
         made = make_runtime(chosen, f"asks-{new_id('w')}", torch.device("cpu"))

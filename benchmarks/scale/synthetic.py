@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, from_numpy
 
 from influence.arrays import spans
@@ -79,7 +81,7 @@ def _write_rows(runtime: Runtime, index: Index) -> None:
     for shard, (start, stop) in enumerate(spans(index.rows, SHARD_ROWS)):
         commit = ShardCommit(shard=shard, rows=stop - start, bytes=ROW_BYTES * (stop - start), seconds=0.0, chunks=5)
         runtime.store.index_data.commit(index.build, commit)
-    commits = runtime.store.connections.state.hgetall(keys.commits(index.build))
+    commits = cast("dict[bytes, bytes]", runtime.store.connections.state.hgetall(keys.commits(index.build)))
     named = {field.decode(): text.decode() for field, text in commits.items()}
     runtime.store.files.indexes.write(index.build, _values(index), named, {})
 
@@ -90,7 +92,7 @@ def _values(index: Index) -> Iterator[tuple[str, bytes]]:
     scales = rng.random(2 * SHARD_ROWS, dtype=np.float32)
     for shard, (start, stop) in enumerate(spans(index.rows, SHARD_ROWS)):
         rows, first = stop - start, (shard * 7919) % SHARD_ROWS
-        parts = {
+        parts: dict[str, NDArray[Any]] = {
             "kept": np.arange(start, stop),
             "losses": np.zeros(rows, np.float32),
             "values": numbers[first : first + rows],
