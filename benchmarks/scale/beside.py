@@ -12,10 +12,11 @@ import numpy as np
 from benchmarks.index.gradients import read_rows
 from benchmarks.index.http import ask_all, build_index
 from demo.service import running_service
+from workers.building.outlook import GRADIENTS, SAMPLING
 
 #: Queries of one client, and the first ones, which are not counted.
-COUNT, WARM_UP = 60, 10
-_SMALL, _LARGE = 1000, 20_000
+COUNT, WARM_UP = 60, 5
+_SMALL, _LARGE = 500, 20_000
 Line = dict[str, Any]
 
 
@@ -34,7 +35,7 @@ def measure_beside(shared: Path) -> list[Line]:
         idle = ask_all(path, questions, 1, COUNT, exact=False)
         builder = threading.Thread(target=_build, args=(url, shared), daemon=True)
         builder.start()
-        _wait_for_shards(client)
+        _wait_for_gradients(client)
         beside = ask_all(path, questions, 1, COUNT, exact=False)
         still = _builds(client)
     lines = [_line("idle", idle), _line("beside a build", beside)]
@@ -59,13 +60,13 @@ def _build(url: str, shared: Path) -> None:
 
 
 def _builds(client: httpx.Client) -> list[Any]:
-    jobs = client.get("/v1/jobs", params={"state": "running"}).json()["items"]
-    return [job for job in jobs if job["kind"] == "index"]
+    jobs = client.get("/v1/jobs", params={"state": "running", "kind": "index"}).json()["data"]
+    return list(jobs)
 
 
-def _wait_for_shards(client: httpx.Client) -> None:
+def _wait_for_gradients(client: httpx.Client) -> None:
     deadline = time.monotonic() + 300
-    while not any(job["progress"] and job["progress"]["phase"] == "gradients" for job in _builds(client)):
+    while not any(job["progress"] and job["progress"]["phase"] in (SAMPLING, GRADIENTS) for job in _builds(client)):
         if time.monotonic() > deadline:
-            raise TimeoutError("the build did not come to its shards")
+            raise TimeoutError("the build did not come to its gradients")
         time.sleep(0.2)
