@@ -19,7 +19,7 @@ from influence.store.data.reviews import ReviewData
 from influence.store.data.scans import Scans
 from influence.store.data.scores import QueryScores
 from influence.store.data.webhooks import WebhookData
-from influence.store.deletions import Deletions
+from influence.store.ending.deletions import Deletions
 from influence.store.ending.lifetimes import Lifetimes
 from influence.store.idempotency import Idempotency
 from influence.store.jobs.counters import Counters
