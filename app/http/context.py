@@ -21,7 +21,7 @@ from influence.store.connections import AsyncClient
 from influence.store.data.files import Files
 from influence.store.data.search.figures import AuditFigures
 from influence.store.data.search.tables import RowTables
-from influence.store.events import watch_job
+from influence.store.jobs.events import watch_job
 from influence.store.store import Store
 
 
