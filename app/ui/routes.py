@@ -1,9 +1,8 @@
 """Serves the page. Every path below `/ui` that is no file answers `index.html`: the page routes by its own address."""
 
 from pathlib import Path
-from typing import Annotated
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from app.ui.files import answer_file, read_files
@@ -39,11 +38,11 @@ async def welcome(request: Request) -> Response:
 
 
 @router.api_route("/ui/static/{path:path}", methods=["GET", "HEAD"])
-async def read_file(path: str, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+async def read_file(path: str, request: Request) -> Response:
     """A file of the page. Raises NotFound."""
     if path not in FILES:
         raise NotFound("The page has no such file.", hint="Load the page anew: it may be of another version.")
-    return answer_file(FILES[path], if_none_match, HEADERS)
+    return answer_file(FILES[path], request.headers, HEADERS)
 
 
 @router.get("/ui")
