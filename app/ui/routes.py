@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from app.ui.files import answer_file, read_files
+from app.ui.first_calls import find_first_calls
 from app.ui.modules import find_modules
 from influence.errors import NotFound
 
@@ -47,7 +48,11 @@ async def read_file(path: str, request: Request) -> Response:
 
 @router.get("/ui")
 @router.get("/ui/{path:path}")
-async def show_page(path: str = "") -> Response:
+async def show_page(request: Request, path: str = "") -> Response:
     """The one document of the page."""
-    links = ", ".join(f"</ui/static/{module}>; rel=modulepreload" for module in MODULES(f"/{path}"))
-    return Response(FILES["index.html"].content, media_type="text/html", headers={**HEADERS, "Link": links})
+    calls = await find_first_calls(request, f"/{path}")
+    links = [
+        *(f"</ui/static/{module}>; rel=modulepreload" for module in MODULES(f"/{path}")),
+        *(f"<{call}>; rel=preload; as=fetch; crossorigin" for call in calls),
+    ]
+    return Response(FILES["index.html"].content, media_type="text/html", headers={**HEADERS, "Link": ", ".join(links)})
