@@ -42,7 +42,7 @@ def write_modules(folder: Path, **others: str) -> None:
         "router": 'const VIEWS = {\n  "/": "one",\n  "/twos/:two": "two",\n};\nexport const go = 1;\n',
         "kit": 'export * from "./html.js";\nexport * from "./router.js";\n',
         "bars": 'import {\n  h,\n} from "./html.js";\nconst KEPT = 2;\nexport function bars() { return h(KEPT); }\n',
-        "views/one": 'import { go } from "../kit.js";\nimport { bars } from "../bars.js";\nexport const show = bars(go);\n',
+        "views/one": 'import { go } from "../kit.js";\nimport { bars } from "../bars.js";\nexport const show = go;\n',
         "views/two": 'import { h } from "../kit.js";\nexport function show() { return h; }\n',
         **others,
     }
