@@ -154,7 +154,13 @@ def test_a_review_queue_takes_the_filters_of_its_audit(
     client: TestClient, review: dict[str, Any], audit_id: str, dataset_id: str
 ) -> None:
     path = f"/v1/reviews/{review['id']}"
-    for asked in ({}, {"label": "access"}, {"disagree": True}, {"predicted": "billing", "q": "refunds"}):
+    searches: tuple[dict[str, str | bool], ...] = (
+        {},
+        {"label": "access"},
+        {"disagree": True},
+        {"predicted": "billing", "q": "refunds"},
+    )
+    for asked in searches:
         parameters = {**asked, "sort": "loss"}
         queued = client.get(f"{path}/rows", params=parameters).json()
         audited = client.get(f"/v1/audits/{audit_id}/rows", params=parameters).json()
