@@ -29,7 +29,6 @@ def test_upload_index_query_audit_review_apply(
 
         cost = client.evaluations.cost("lds", index=index, evaluation_dataset=dataset, subsets=8)
         assert (cost.trainings, cost.seconds is not None, list(client.evaluations)) == (8, True, [])
-
         query = ask(index, frame, dataset)
         audit = index.audit().wait(progress=True)
         assert "\r" in capsys.readouterr().err
