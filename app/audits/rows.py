@@ -39,6 +39,11 @@ class AuditFilter(FilterParameters):
     disagree: bool | None = Field(None, description="Only rows whose predicted label differs from the given one.")
     min_suspicion: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
 
+    @property
+    def asks_audit(self) -> bool:
+        """Whether only an audit can answer."""
+        return any(one is not None for one in (self.label, self.predicted, self.disagree, self.min_suspicion))
+
 
 class AuditRowParameters(RowParameters, AuditFilter):
     """How the rows of an audit are chosen and ordered; anything else is refused."""

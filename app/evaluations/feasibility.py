@@ -189,8 +189,17 @@ def _count_held_out(request: EvaluationRequest, rows: int) -> int:
     return count_held_out(rows, request.test_points)
 
 
+def _held_out_of(request: EvaluationRequest, dataset: Dataset) -> int:
+    return 0 if request.evaluation_dataset_id is not None else _count_held_out(request, dataset.rows)
+
+
+def count_training_rows(request: EvaluationRequest, dataset: Dataset) -> int:
+    """Rows that an experiment may train on: those that it draws, or all that are not held out."""
+    return request.rows or dataset.rows - _held_out_of(request, dataset)
+
+
 def _check_counts(request: EvaluationRequest, dataset: Dataset) -> None:
-    held_out = 0 if request.evaluation_dataset_id is not None else _count_held_out(request, dataset.rows)
+    held_out = _held_out_of(request, dataset)
     left, wanted = dataset.rows - held_out, request.rows or MIN_TRAINING_ROWS
     if left < wanted:
         held = f", {held_out} of them held out as test points" if held_out else ""
@@ -199,7 +208,7 @@ def _check_counts(request: EvaluationRequest, dataset: Dataset) -> None:
             hint="Send more rows, ask for fewer in 'rows', or name test points in 'evaluation_dataset_id'.",
             extra={"rows": dataset.rows, "held_out": held_out, "wanted": wanted},
         )
-    training = request.rows or left
+    training = count_training_rows(request, dataset)
     if request.named_rows is not None:
         _check_named_rows(request.named_rows, dataset)
     elif request.most_left_out >= training:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Response
 
+from app.evaluations.cost import foresee_cost
 from app.evaluations.submit import require_report, submit_evaluation
 from app.http.auth import GUARDED
 from app.http.context import Ctx
@@ -13,6 +14,7 @@ from app.http.problems import INDEX_ERRORS, ROW_ERRORS, WORK_ERRORS, describe_er
 from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
 from influence.contracts.common import NameChange, Page
+from influence.contracts.curation.groups import Cost
 from influence.contracts.evaluation import Evaluation, EvaluationRequest, Report
 from influence.errors import BaseModelNotFound, Conflict, NotAcceptable, NotFound, PathNotAllowed
 from influence.reporting.markdown import to_markdown
@@ -61,6 +63,20 @@ async def create_evaluation(
     """
     context = submission.context
     return await submission.respond(body, lambda: submit_evaluation(context, body), context.store.evaluations)
+
+
+@router.post(
+    "/cost",
+    response_model=Cost,
+    summary="Say what an evaluation would take",
+    responses=describe_errors(*INDEX_ERRORS, *ROW_ERRORS, BaseModelNotFound, PathNotAllowed),
+)
+def foresee_evaluation(body: Annotated[EvaluationRequest, Body(openapi_examples=EXAMPLES)], context: Ctx) -> Response:
+    """Trainings, steps and seconds of what `POST /v1/evaluations` would do with the same body, which is refused alike.
+
+    Nothing is begun or kept. Seconds are of the trainings alone, and null where no index says how fast rows are.
+    """
+    return json_response(foresee_cost(context, body))
 
 
 @router.get("", response_model=Page[Evaluation], summary="List evaluations", responses=describe_errors(NotFound))

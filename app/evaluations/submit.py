@@ -1,5 +1,7 @@
 """Evaluations: from a request to a job, and from a finished one to its report."""
 
+from dataclasses import dataclass
+
 from app.checks.compatibility import choose_loss
 from app.evaluations.feasibility import check_indexed_methods, check_methods, check_rows, check_size, check_source
 from app.evaluations.subject import subject_of_index, subject_of_rows
@@ -13,21 +15,35 @@ from influence.store.store import Store
 from influence.store.work import accept, with_job_state
 
 
+@dataclass(frozen=True)
+class Settled:
+    """A request that can be carried out, what it is about, and the rows it is made from."""
+
+    request: EvaluationRequest
+    subject: Subject
+    dataset: Dataset
+
+
 def submit_evaluation(context: Context, request: EvaluationRequest) -> Accepted:
-    """Check a request, resolve what it names, and put the work on the queue.
+    """Put the work on the queue. Raises what `settle_evaluation` raises."""
+    settled = settle_evaluation(context, request)
+    evaluation = Evaluation(**EVALUATION.begin(), name=request.name, request=settled.request, subject=settled.subject)
+    accept(context.store, evaluation)
+    return Accepted(evaluation.id, evaluation.job_id)
+
+
+def settle_evaluation(context: Context, request: EvaluationRequest) -> Settled:
+    """Check a request and resolve what it names.
 
     Raises NotFound, InvalidRequest, UnknownMethod, MethodNotOffered, IndexNotReady, IndexFailed, RowsRefused and
     what a base model's name can give.
     """
-    store = context.store
     check_source(request)
     check_size(request)
     check_methods(request)
     settled, subject, dataset = _settle(context, request)
-    check_rows(store, settled, subject, dataset)
-    evaluation = Evaluation(**EVALUATION.begin(), name=request.name, request=settled, subject=subject)
-    accept(store, evaluation)
-    return Accepted(evaluation.id, evaluation.job_id)
+    check_rows(context.store, settled, subject, dataset)
+    return Settled(settled, subject, dataset)
 
 
 def _settle(context: Context, request: EvaluationRequest) -> tuple[EvaluationRequest, Subject, Dataset]:

@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from app.datasets.rows.parameters import FilterParameters, SearchParameters
+from app.datasets.rows.parameters import FilterParameters
 from app.http.auth import GUARDED
 from app.http.bodies import read_fields
 from app.http.context import Ctx
@@ -21,7 +21,7 @@ from app.http.strict_json import StrictRoute
 from app.reviews.export import FORMS, stream_export
 from app.reviews.handback import take_back
 from app.reviews.routes import DECISION_ERRORS
-from app.reviews.rows import read_queue
+from app.reviews.rows import QueueParameters, read_queue
 from influence.contracts.common import Request as RequestModel
 from influence.contracts.curation.review import DecisionsAnswer, ExportMode, ReviewedRowPage, Reviewer
 from influence.errors import Conflict, InvalidRequest, NotFound, UnreadableFile
@@ -52,10 +52,11 @@ class HandbackForm(RequestModel):
     summary="Read the rows to review",
     responses=describe_errors(NotFound, InvalidRequest, Conflict),
 )
-def read_review_rows(review_id: str, context: Ctx, parameters: Annotated[SearchParameters, Query()]) -> Response:
+def read_review_rows(review_id: str, context: Ctx, parameters: Annotated[QueueParameters, Query()]) -> Response:
     """Rows of the review's audit, the most suspicious first, else of its data set, each with what was decided.
 
     `where` also knows the audit's figures and `action`: {"column": "action", "op": "is_null"} asks for what is left.
+    `label`, `predicted`, `disagree` and `min_suspicion` ask as they do of an audit, and are refused without one.
     """
     bounds = check_bounds(context, parameters)
     return json_response(read_queue(context, context.store.reviews.require(review_id), parameters, bounds))

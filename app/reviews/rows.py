@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from app.audits.rows import audit_rows, describe_rows, find_columns
+from app.audits.rows import AuditFilter, audit_rows, describe_rows, find_columns, find_positions
 from app.datasets.rows.page import read_rows
 from app.datasets.rows.parameters import SearchParameters
-from app.datasets.rows.selection import RowSet
+from app.datasets.rows.selection import ACTION, RowSet
 from app.http.context import Context
 from app.http.pagination import Bounds
 from influence.auditing.figures import is_figure
@@ -22,6 +22,10 @@ from influence.store.store import Store
 QUEUE_SORT = "suspicion"
 #: Names that mean the rows' own, with an audit or without.
 _OF_ALL_ROWS = frozenset({"label", "row_index"})
+
+
+class QueueParameters(SearchParameters, AuditFilter):
+    """A page of the rows that fit, by the figures of the review's audit, too."""
 
 
 def require_audit(store: Store, review: Review) -> Audit:
@@ -69,21 +73,24 @@ def _needs(figures: Columns, column: str) -> bool:
     return column not in _OF_ALL_ROWS and is_figure(column, figures)
 
 
-def read_queue(context: Context, review: Review, parameters: SearchParameters, bounds: Bounds) -> ReviewedRowPage:
+def read_queue(context: Context, review: Review, parameters: QueueParameters, bounds: Bounds) -> ReviewedRowPage:
     """One page of the rows of the review's audit, else of its data set, each with its decision.
 
     Raises InvalidRequest, Conflict and NotFound.
     """
-    actions = actions_of(context, review)
+    search = parameters.search
+    # All that was ever decided is read for a condition on it alone: it may be of as many rows as there are.
+    is_asked = any(one.column == ACTION for one in search.where or ())
+    actions = actions_of(context, review) if is_asked else {}
     audit, rows = (
         (None, dataset_set(context, review, actions))
-        if review.audit_id is None
+        if review.audit_id is None and not parameters.asks_audit
         else audit_set(context, review, actions)
     )
     sort = parameters.sort or (QUEUE_SORT if audit is not None else None)
     is_falling = sort is not None and is_figure(sort, rows.figures)
     descending = is_falling if parameters.order is None else parameters.order == "desc"
-    positions = rows.find(parameters.search)
+    positions = rows.find(search) if audit is None else find_positions(audit, rows, parameters, search)
     shown = rows.page(positions, sort, descending=descending, offset=bounds.offset, length=bounds.length)
     described = _described(context, review, shown) if audit is None else _audited(context, audit, rows, shown)
     decisions = context.store.review_data.find(review.id, [one["row_index"] for one in described])

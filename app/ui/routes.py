@@ -1,12 +1,12 @@
 """Serves the page. Every path below `/ui` that is no file answers `index.html`: the page routes by its own address."""
 
 from pathlib import Path
-from typing import Annotated
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from app.ui.files import answer_file, read_files
+from app.ui.first_calls import find_first_calls
 from app.ui.modules import find_modules
 from influence.errors import NotFound
 
@@ -39,16 +39,20 @@ async def welcome(request: Request) -> Response:
 
 
 @router.api_route("/ui/static/{path:path}", methods=["GET", "HEAD"])
-async def read_file(path: str, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+async def read_file(path: str, request: Request) -> Response:
     """A file of the page. Raises NotFound."""
     if path not in FILES:
         raise NotFound("The page has no such file.", hint="Load the page anew: it may be of another version.")
-    return answer_file(FILES[path], if_none_match, HEADERS)
+    return answer_file(FILES[path], request.headers, HEADERS)
 
 
 @router.get("/ui")
 @router.get("/ui/{path:path}")
-async def show_page(path: str = "") -> Response:
+async def show_page(request: Request, path: str = "") -> Response:
     """The one document of the page."""
-    links = ", ".join(f"</ui/static/{module}>; rel=modulepreload" for module in MODULES(f"/{path}"))
-    return Response(FILES["index.html"].content, media_type="text/html", headers={**HEADERS, "Link": links})
+    calls = await find_first_calls(request, f"/{path}")
+    links = [
+        *(f"</ui/static/{module}>; rel=modulepreload" for module in MODULES(f"/{path}")),
+        *(f"<{call}>; rel=preload; as=fetch; crossorigin" for call in calls),
+    ]
+    return Response(FILES["index.html"].content, media_type="text/html", headers={**HEADERS, "Link": ", ".join(links)})

@@ -19,6 +19,7 @@ from cli.printing.reports import show_report
 from cli.printing.text import plain
 from datainf_client import Client
 from influence.contracts.common import Json
+from influence.contracts.curation.groups import Cost
 from influence.contracts.dataset import DatasetRequest
 from influence.contracts.evaluation import Evaluation, EvaluationKind, EvaluationRequest, LoraShape, TrainingRecipe
 from influence.errors import InvalidRequest
@@ -71,6 +72,7 @@ def evaluate_command(
     evaluation_dataset_id: Annotated[str | None, typer.Option(help="Instead of --evaluation-data.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for report.json, report.md and pictures.")] = None,
     wait: Wait = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and begin nothing.")] = False,
 ) -> None:
     """Train on rows again, some left out or mislabelled, and say which scores predicted what happened.
 
@@ -84,7 +86,19 @@ def evaluate_command(
         **settings.pop("sending", {}),
         settings=settings,
     )
-    evaluate(service, experiment, output, out=out, wait=wait)
+    if dry_run:
+        show_cost(service, experiment, output)
+    else:
+        evaluate(service, experiment, output, out=out, wait=wait)
+
+
+def show_cost(service: Client, experiment: Experiment, output: Output) -> None:
+    """Print what the experiment would take; rows that lie here are uploaded for it. Raises what `evaluate` raises."""
+    request = make_request(experiment, service, output)
+    found = service.http.post("/v1/evaluations/cost", request, is_repeatable=True)
+    cost = Cost.model_validate(found)
+    time = "an unknown time" if cost.seconds is None else f"about {cost.seconds:,.0f} s on one worker"
+    output.show(found, lambda: output.say(f"{cost.trainings:,} trainings of {cost.steps:,} steps together, {time}"))
 
 
 def evaluate(service: Client, experiment: Experiment, output: Output, *, out: Path | None, wait: bool) -> None:

@@ -136,7 +136,11 @@ class Experiment(Named):
     @property
     def trainings(self) -> int:
         """How many times a model is trained, where that depends on the request."""
-        return 1
+        return sum(times for times, _ in self.trained_on(0))
+
+    def trained_on(self, rows: int) -> list[tuple[int, int]]:
+        """Of `rows` training rows: how many models are trained on how many of them."""
+        return [(1, rows)]
 
     @property
     def flips(self) -> bool:
@@ -181,9 +185,8 @@ class CorrelationRequest(Experiment):
     ranks: Numbers = Field((1, 2, 4, 8), min_length=1, max_length=20, description="LoRA ranks to compare.")
     seeds: Seeds = Field((0,), min_length=1, max_length=20, description=_SEEDS)
 
-    @property
-    def trainings(self) -> int:
-        return len(self.ranks) * len(self.seeds)
+    def trained_on(self, rows: int) -> list[tuple[int, int]]:
+        return [(len(self.ranks) * len(self.seeds), rows)]
 
 
 class MislabelledRequest(Experiment):
@@ -195,9 +198,8 @@ class MislabelledRequest(Experiment):
     flip_share: float = Field(0.2, gt=0, lt=1, description=_FLIPS)
     seeds: Seeds = Field((0, 1, 2), min_length=1, max_length=20, description=_SEEDS)
 
-    @property
-    def trainings(self) -> int:
-        return len(self.seeds)
+    def trained_on(self, rows: int) -> list[tuple[int, int]]:
+        return [(len(self.seeds), rows)]
 
 
 class ClassAttributionRequest(Experiment):
@@ -211,9 +213,8 @@ class ClassAttributionRequest(Experiment):
     kind: Literal["class-attribution"]
     seeds: Seeds = Field((0,), min_length=1, max_length=20, description=_SEEDS)
 
-    @property
-    def trainings(self) -> int:
-        return len(self.seeds)
+    def trained_on(self, rows: int) -> list[tuple[int, int]]:
+        return [(len(self.seeds), rows)]
 
 
 class LdsRequest(Experiment):
@@ -234,9 +235,8 @@ class LdsRequest(Experiment):
     flip_share: float = Field(0.0, ge=0, lt=1, description=_FLIPS)
     seeds: Seeds = Field((0,), min_length=1, max_length=20, description=_SEEDS)
 
-    @property
-    def trainings(self) -> int:
-        return self.subsets * self.retrain_seeds * len(self.seeds)
+    def trained_on(self, rows: int) -> list[tuple[int, int]]:
+        return [(self.subsets * self.retrain_seeds * len(self.seeds), int(self.subset_share * rows))]
 
 
 #: Those that name the rows to leave out where a request names none.
@@ -277,12 +277,12 @@ class LeaveOutRequest(Experiment):
             raise ValueError(f"at most {MAX_TEST_ROWS} test points are taken")
         return self
 
-    @property
-    def trainings(self) -> int:
-        if self.row_indexes is not None:
-            return 3 * self.repeats  # all rows, without these, without as many at random
+    def trained_on(self, rows: int) -> list[tuple[int, int]]:
+        if self.row_indexes is not None:  # all rows, without these, without as many at random
+            return [(self.repeats, rows), (2 * self.repeats, rows - len(self.row_indexes))]
+        each = self.repeats * len(self.seeds)
         choices = 1 + (len(self.methods) if self.methods else len(LEAVE_OUT_METHODS))
-        return (1 + choices * len(self.counts)) * self.repeats * len(self.seeds)
+        return [(each, rows), *((each * choices, rows - count) for count in self.counts)]
 
     @property
     def most_left_out(self) -> int:
@@ -306,9 +306,8 @@ class CalibrateRequest(Experiment):
     subsets: int = Field(32, ge=8, le=2000, description=_SUBSETS)
     subset_share: float = Field(0.9, gt=0, lt=1, description=_SHARE)
 
-    @property
-    def trainings(self) -> int:
-        return self.subsets
+    def trained_on(self, rows: int) -> list[tuple[int, int]]:
+        return [(self.subsets, int(self.subset_share * rows))]
 
 
 EvaluationRequest = Annotated[

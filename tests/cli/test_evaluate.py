@@ -78,6 +78,14 @@ def test_an_index_is_judged_without_sending_rows(call: Call, service: ContractSe
     assert json.loads(result.stdout)["new_field"] == 1
 
 
+def test_a_dry_run_says_what_it_takes_and_begins_nothing(call: Call, service: ContractServer) -> None:
+    result = call("lds", "--index", "idx_1", "--subsets", 8, "--dry-run")
+    assert result.exit_code == 0, result.stderr
+    assert "8 trainings of 1,200 steps together, about 90 s on one worker" in result.stdout
+    assert service.bodies("/v1/evaluations/cost") == [{"kind": "lds", "index_id": "idx_1", "subsets": 8}]
+    assert service.bodies("/v1/evaluations") == []
+
+
 @pytest.mark.parametrize(
     ("kind", "fields", "columns"),
     [

@@ -27,6 +27,8 @@ def test_upload_index_query_audit_review_apply(
         assert (index.state, index.rows_indexed, seen[-1].state) == ("succeeded", 48, "succeeded")
         assert client.indexes.create(checkpoint, dataset, max_length=64).id == index.id
 
+        cost = client.evaluations.cost("lds", index=index, evaluation_dataset=dataset, subsets=8)
+        assert (cost.trainings, cost.seconds is not None, list(client.evaluations)) == (8, True, [])
         query = ask(index, frame, dataset)
         audit = index.audit().wait(progress=True)
         assert "\r" in capsys.readouterr().err

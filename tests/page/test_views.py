@@ -1,5 +1,6 @@
 """Every view shows, says what it is, can be used by anyone, and never runs what a row holds."""
 
+import re
 from collections.abc import Callable
 
 import httpx
@@ -33,6 +34,18 @@ def test_a_view_shows_without_fault_and_without_barrier(page: Page, story: Story
         page.emulate_media(color_scheme=scheme)
         assert_without_barrier(page)
     assert page.title() != "run"
+
+
+@pytest.mark.parametrize("name", ["home", "index", "audit", "review", "groups"])
+def test_what_a_view_begins_with_is_asked_for_once_before_its_modules_are_there(
+    page: Page, story: Story, name: str
+) -> None:
+    path, asked = VIEWS[name](story), list[str]()
+    page.on("request", lambda request: asked.append(request.url.removeprefix(story.url)))
+    told = re.findall(r"<(/v1/[^>]+)>; rel=preload", story.service.client.get(path).headers["link"])
+    open_view(page, path)
+    assert told
+    assert [asked.count(call) for call in told] == [1] * len(told)
 
 
 @pytest.mark.parametrize("row", range(len(HOSTILE)))

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from app.evaluations.cost import sum_cost
 from app.evaluations.submit import submit_evaluation
 from app.http.context import Context
 from app.http.idempotency import Accepted
@@ -12,19 +13,12 @@ from influence.contracts.evaluation import MAX_TEST_ROWS, LeaveOutRequest
 from influence.contracts.index import Index
 from influence.errors import InvalidRequest
 
-#: All rows, all but those asked about, all but as many at random.
-_WAYS = 3
-
 
 def estimate_cost(index: Index, request: WhatIfRequest, removed: int) -> Cost:
     """Trainings, steps and seconds of verifying that `removed` rows are left out of an index."""
-    rows, recipe = index.rows_indexed or index.rows, request.recipe
-    left = max(rows - removed, 1)
-    steps = request.repeats * recipe.epochs * sum(-(-each // recipe.batch_rows) for each in (rows, left, left))
-    rate = (index.timings or {}).get("rows_per_second")
-    row_passes = request.repeats * recipe.epochs * (rows + 2 * left)
-    seconds = None if not rate else row_passes / rate
-    return Cost(trainings=_WAYS * request.repeats, steps=steps, seconds=seconds)
+    rows = index.rows_indexed or index.rows
+    # All rows, all but those asked about, all but as many at random.
+    return sum_cost([(request.repeats, rows), (2 * request.repeats, rows - removed)], request.recipe, index)
 
 
 def begin_verification(

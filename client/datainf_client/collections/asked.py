@@ -1,6 +1,6 @@
 """What is made of indexes, data sets and audits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 from datainf_client.collections.base import Collection, Listed
@@ -149,8 +149,26 @@ class Evaluations(Listed[Evaluation]):
         """Begin one of a kind (`lds`, `leave-out`, `mislabelled`, `calibrate`, ...) on an index or on rows; settings
         as the kind takes them. `.wait()` for its report."""
         named = {"index_id": index, "dataset_id": dataset, "evaluation_dataset_id": evaluation_dataset}
-        ids = {name: id_of(value) for name, value in named.items() if value is not None}
-        return Evaluation.of(self._session, self._session.submit("/v1/evaluations", {"kind": kind, **ids, **given}))
+        return Evaluation.of(self._session, self._session.submit("/v1/evaluations", _experiment(kind, named, given)))
+
+    def cost(
+        self,
+        kind: str,
+        *,
+        index: Named | None = None,
+        dataset: Named | None = None,
+        evaluation_dataset: Named | None = None,
+        **given: Any,
+    ) -> models.Cost:
+        """What `create` with the same arguments would take: trainings, steps, seconds. Nothing is begun."""
+        named = {"index_id": index, "dataset_id": dataset, "evaluation_dataset_id": evaluation_dataset}
+        body = _experiment(kind, named, given)
+        return models.Cost.model_validate(self._session.post("/v1/evaluations/cost", body, is_repeatable=True))
+
+
+def _experiment(kind: str, named: Mapping[str, Named | None], given: Mapping[str, Any]) -> dict[str, Any]:
+    ids = {name: id_of(value) for name, value in named.items() if value is not None}
+    return {"kind": kind, **ids, **given}
 
 
 class Jobs(Listed[Job]):

@@ -174,7 +174,7 @@ class CurvePoint(Frozen):
 
 
 class Cost(Frozen):
-    """What verifying takes: trainings, their steps, and seconds on one worker at the rate at which the index's
+    """What training again takes: trainings, their steps, and seconds on one worker at the rate at which the index's
     gradients were computed; null where that is not known."""
 
     trainings: int

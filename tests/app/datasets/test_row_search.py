@@ -150,6 +150,27 @@ def test_the_table_of_an_audit_carries_metadata_and_only_rows_that_fit(client: T
     assert pq.read_table(io.BytesIO(content)).column("source").to_pylist()[:5] == ["web", "web", "web", "mail", None]
 
 
+def test_a_review_queue_takes_the_filters_of_its_audit(
+    client: TestClient, review: dict[str, Any], audit_id: str, dataset_id: str
+) -> None:
+    path = f"/v1/reviews/{review['id']}"
+    searches: tuple[dict[str, str | bool], ...] = (
+        {},
+        {"label": "access"},
+        {"disagree": True},
+        {"predicted": "billing", "q": "refunds"},
+    )
+    for asked in searches:
+        parameters = {**asked, "sort": "loss"}
+        queued = client.get(f"{path}/rows", params=parameters).json()
+        audited = client.get(f"/v1/audits/{audit_id}/rows", params=parameters).json()
+        assert queued["rows"] == audited["rows"] > 0
+        assert [one["row_index"] for one in queued["data"]] == [one["row_index"] for one in audited["data"]]
+        assert all(one["decision"] is not None for one in queued["data"] if one["row_index"] in (9, 10))
+    plain = client.post("/v1/reviews", json={"dataset_id": dataset_id}).json()["id"]
+    assert_problem(client.get(f"/v1/reviews/{plain}/rows?disagree=true"), 422, "invalid_request")
+
+
 def test_a_review_queue_shows_what_is_left(client: TestClient, review: dict[str, Any]) -> None:
     path = f"/v1/reviews/{review['id']}/rows"
     page = client.get(path, params={"length": 3}).json()

@@ -63,6 +63,47 @@ def test_an_evaluation_is_a_job_on_the_build_queue(
     assert subject["base_model"]["location"] == "tiny"
 
 
+@pytest.mark.parametrize(
+    ("asked", "trainings", "steps"),
+    [
+        # Six epochs of half of 12 rows: one batch each. Two of a third: four rows in two batches.
+        ({"kind": "lds", "subsets": 8, "retrain_seeds": 2}, 16, 6 * 16),
+        ({"kind": "lds", "subsets": 4, "subset_share": 1 / 3, "recipe": {"epochs": 2, "batch_rows": 2}}, 4, 16),
+        ({"kind": "calibrate", "subsets": 10, "recipe": {"epochs": 1, "batch_rows": 5}}, 10, 20),
+        # Three of all rows, in three batches; three of each of two choices, without one row, without nine.
+        (
+            {"kind": "leave-out", "counts": [1, 9], "methods": [{"method": "datainf"}], "recipe": {"batch_rows": 5}},
+            15,
+            6 * (3 * 3 + 6 * 3 + 6 * 1),
+        ),
+        ({"kind": "leave-out", "row_indexes": [0, 1], "recipe": {"epochs": 1, "batch_rows": 5}}, 9, 3 * 3 + 6 * 2),
+    ],
+    ids=["halves twice", "a third", "nine tenths", "by scores", "by number"],
+)
+def test_what_an_evaluation_takes_is_said_and_nothing_is_begun(
+    client: TestClient, ready_index: dict[str, Any], store: Store, asked: dict[str, Any], trainings: int, steps: int
+) -> None:
+    body = {**asked, **judging(ready_index)}
+    told = client.post("/v1/evaluations/cost", json=body)
+    assert (told.status_code, told.json()) == (200, {"trainings": trainings, "steps": steps, "seconds": None})
+    store.indexes.update(
+        ready_index["id"], lambda found: found.model_copy(update={"timings": {"rows_per_second": 2.0}})
+    )
+    assert client.post("/v1/evaluations/cost", json=body).json()["seconds"] > 0
+    assert client.get("/v1/evaluations").json()["data"] == []
+    assert not [name for name, _ in store.queue.waiting("build") if name == "plan_evaluation"]
+
+
+def test_what_would_be_refused_is_refused_when_its_cost_is_asked_for(
+    client: TestClient, ready_index: dict[str, Any]
+) -> None:
+    for wrong in ({"kind": "leave-out", "counts": [12]}, {"kind": "calibrate", "subsets": 8, "max_length": 3}):
+        body = {**wrong, **judging(ready_index)}
+        refusals = [client.post(f"/v1/evaluations{path}", json=body) for path in ("", "/cost")]
+        said, told = (assert_problem(one, 422, "invalid_request")["detail"] for one in refusals)
+        assert said == told
+
+
 def test_what_the_index_decides_stands_in_the_request_that_is_kept(
     client: TestClient, checkpoint: Checkpoint, dataset_id: str, store: Store
 ) -> None:

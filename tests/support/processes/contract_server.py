@@ -269,6 +269,8 @@ class ContractServer:
                 return JSONResponse(index("succeeded"), 200) if self.existing else JSONResponse(index("queued"), 202)
             case "POST", ["v1", "indexes", _, "queries"]:
                 return JSONResponse(query(self.sent[-1][2], answered=self.prompt), 200 if self.prompt else 202)
+            case "POST", ["v1", "evaluations", "cost"]:
+                return JSONResponse({"trainings": 8, "steps": 1200, "seconds": 90.4})
             case "POST", ["v1", "evaluations"]:
                 return JSONResponse(evaluation(self.sent[-1][2], finished=False), 202)
             case "GET", ["v1", "evaluations", _]:

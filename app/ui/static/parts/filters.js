@@ -17,10 +17,10 @@ export function auditFilters({ audit, names, parameters }, change) {
     h("label", "Words ", h("input", { type: "search", value: parameters.q ?? "", onchange: (event) => change({ q: event.target.value }) })));
 }
 
-/** One page of an audit's rows as the parameters ask for them. */
-export function auditRows({ audit, parameters, signal }, offset, length) {
+/** One page of the rows of an audit, or of a review, as the parameters ask for them. */
+export function rowsOf(path, { parameters, signal }, offset, length) {
   const { sort, order, label, predicted, disagree, q } = parameters;
-  return get(withQuery(`/v1/audits/${audit.id}/rows`, { sort, order, label, predicted, disagree, q, offset, length }), signal);
+  return get(withQuery(`${path}/rows`, { sort, order, label, predicted, disagree, q, offset, length }), signal);
 }
 
 /** The buttons below a page; `turn` goes to an offset. */

@@ -4,7 +4,7 @@ import {
   aside, attempt, bindKeys, button, buttons, cell, count, download, fact, facts, faint, go, h, labelName, link, note, number,
   percent, post, replace, short, table, tracePath, workView,
 } from "../kit.js";
-import { auditFilters, auditRows, pager } from "../parts/filters.js";
+import { auditFilters, pager, rowsOf } from "../parts/filters.js";
 import { rowCell } from "../parts/picture.js";
 import { shareBar } from "../charts/bars.js";
 
@@ -52,7 +52,7 @@ function turn(view, offset, changes = {}) {
   attempt(() => fillTable(view));
 }
 
-const fetchRows = (view) => auditRows(view, offsetOf(view), LENGTH);
+const fetchRows = (view) => rowsOf(`/v1/audits/${view.audit.id}`, view, offsetOf(view), LENGTH);
 
 async function fillTable(view, known) {
   const offset = offsetOf(view);

@@ -90,7 +90,7 @@ function forms(index, dataset, datasets, indexes) {
   return [
     section("Groups", groupsForm(index, dataset, datasets)),
     others.length > 0 && section("What changed", form([field("From", other)], "See what changed", () => go("/compare", { from: other.value, to: index.id }), "inline")),
-    section("Are its scores true?", h("details", h("summary", "Begin an evaluation: train again, and compare"), evaluationForm(index, dataset, datasets)))];
+    section("Are its scores true?", evaluationForm(index, dataset, datasets))];
 }
 
 async function sampleRows(index, dataset, signal) {

@@ -5,27 +5,29 @@ import {
   link, note, notify, patch, percent, post, replace, rowText, short, tracePath,
 } from "../kit.js";
 import { openBulk } from "../parts/bulk-form.js";
-import { auditFilters, auditRows } from "../parts/filters.js";
+import { auditFilters, rowsOf } from "../parts/filters.js";
 import { picture } from "../parts/picture.js";
 import { shareBar, shareList } from "../charts/bars.js";
 
 const LENGTH = 50;
 
 export async function show(screen, { review: id, query: parameters, signal }) {
-  const review = await get(`/v1/reviews/${id}`, signal);
   const view = {
-    review, audit: review.audit_id && { id: review.audit_id }, signal, parameters: { ...parameters }, known: review.version,
+    review: { id }, signal, parameters: { ...parameters },
     queue: [], at: Number(parameters.at ?? 0), rows: 0, decisions: new Map(), saving: Promise.resolve(),
     parts: { head: h("div"), card: h("section.card.review-card", { "aria-live": "polite" }), list: h("ol.queue") },
   };
-  const [dataset, audit] = await Promise.all([
-    get(`/v1/datasets/${review.dataset_id}`, signal), view.audit && find(`/v1/audits/${review.audit_id}`, signal), readQueue(view)]);
+  const queued = readQueue(view).catch((error) => error);
+  const review = await get(pathOf(view), signal);
+  const [dataset, audit, refused] = await Promise.all([
+    get(`/v1/datasets/${review.dataset_id}`, signal), review.audit_id && find(`/v1/audits/${review.audit_id}`, signal), queued]);
+  if (refused) throw refused;
   const names = dataset.label_names ?? audit?.label_names ?? Object.keys(dataset.statistics.labels ?? {});
-  Object.assign(view, { dataset, audit, names });
+  Object.assign(view, { review, dataset, audit, names });
   const { parts } = view;
   replace(screen, h("h1", review.name ?? "Review"), parts.head,
     h("div.columns.review", h("section", { "aria-label": "Queue" },
-      view.audit ? auditFilters(view, (changes) => change(view, changes)) : faint("Rows in their order. A review that is begun from an audit shows the most suspicious first."),
+      audit ? auditFilters(view, (changes) => change(view, changes)) : faint("Rows in their order. A review that is begun from an audit shows the most suspicious first."),
       parts.list), parts.card));
   paint(view);
   bindKeys(bindings(view));
@@ -56,24 +58,13 @@ async function load(view) {
 /** Fetch the page of the queue at the present position, with decisions. */
 async function readQueue(view) {
   const start = Math.floor(view.at / LENGTH) * LENGTH;
-  const page = view.audit ? await auditRows(view, start, LENGTH) : await get(`/v1/datasets/${view.review.dataset_id}/rows?offset=${start}&length=${LENGTH}`, view.signal);
-  Object.assign(view, { start, queue: page.data, rows: page.rows });
-  await readDecisions(view);
+  const page = await rowsOf(pathOf(view), view, start, LENGTH);
+  Object.assign(view, { start, queue: page.data.map((row) => ({ ...row.figures, ...row })), rows: page.rows, known: page.version });
+  for (const { row_index: row, decision } of view.queue) setDecision(view, row, decision);
 }
 
-async function refreshDecisions(view) {
-  view.review = await get(pathOf(view), view.signal);
-  view.known = view.review.version;
-  await readDecisions(view);
-}
-
-async function readDecisions(view) {
-  if (!view.queue.length) return;
-  const query = new URLSearchParams(view.queue.map((row) => ["row_index", row.row_index]));
-  const page = await get(pathOf(view, `/decisions?${query}`), view.signal);
-  for (const row of view.queue) view.decisions.delete(row.row_index);
-  view.known = page.version;
-  for (const decision of page.data) view.decisions.set(decision.row_index, decision);
+async function refresh(view) {
+  [view.review] = await Promise.all([get(pathOf(view), view.signal), readQueue(view)]);
 }
 
 const pathOf = (view, rest = "") => `/v1/reviews/${view.review.id}${rest}`;
@@ -105,7 +96,7 @@ async function save(view, decision, before) {
     }
     // Only our own change since the last look: nothing on the screen is older than what the service has.
     if (answer.version === view.known + 1) view.known = answer.version;
-    else await refreshDecisions(view);
+    else await readQueue(view);
     view.review = await get(pathOf(view), view.signal);
   } catch (error) {
     setDecision(view, decision.row_index, before);
@@ -128,7 +119,7 @@ function acceptSuggestion(view) {
 function undoLast(view) {
   view.saving = view.saving.then(() => attempt(async () => {
     await post(pathOf(view, "/undo"), { by: reviewer() });
-    await refreshDecisions(view);
+    await refresh(view);
     paint(view);
     notify("Taken back.");
   }));
@@ -161,7 +152,7 @@ function paintHead(view) {
       aside(["keep", "relabel", "remove", "later"].map((name) => `${name} ${count(progress[name])}`).join(" · ")),
       progress.hit_rate !== null && aside(`of the last 20, ${percent(progress.hit_rate)} were wrong`)),
     buttons(
-      button("Decide about many", () => openBulk(view, () => refreshDecisions(view).then(() => load(view)))),
+      button("Decide about many", () => openBulk(view, () => refresh(view).then(() => paint(view)))),
       button(["Undo ", h("kbd", keyOf("undo"))], () => undoLast(view)),
       !view.dataset.statistics.images && exporter(view, "label-studio", "label-studio.json", "To Label Studio"),
       exporter(view, "csv", "review.csv", "Download CSV"),
