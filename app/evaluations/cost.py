@@ -8,6 +8,7 @@ from app.http.context import Context
 from influence.contracts.curation.groups import Cost
 from influence.contracts.evaluation import EvaluationRequest, TrainingRecipe
 from influence.contracts.index import Index
+from influence.evaluating.training_time import training_seconds
 
 
 def foresee_cost(context: Context, request: EvaluationRequest) -> Cost:
@@ -24,7 +25,5 @@ def sum_cost(trained_on: Sequence[tuple[int, int]], recipe: TrainingRecipe, inde
     """So many trainings on so many rows each; no seconds without an index, whose gradients say how fast a row is."""
     sizes = [(times, max(rows, 1)) for times, rows in trained_on]
     steps = recipe.epochs * sum(times * -(-rows // recipe.batch_rows) for times, rows in sizes)
-    rate = None if index is None else (index.timings or {}).get("rows_per_second")
-    row_passes = recipe.epochs * sum(times * rows for times, rows in sizes)
-    seconds = None if not rate else row_passes / rate
-    return Cost(trainings=sum(times for times, _ in sizes), steps=steps, seconds=seconds)
+    trainings = sum(times for times, _ in sizes)
+    return Cost(trainings=trainings, steps=steps, seconds=training_seconds(sizes, recipe, index))

@@ -5,6 +5,7 @@ from functools import partial
 from influence.contracts.common import Json
 from influence.contracts.evaluation import MAX_PIECES, Evaluation
 from influence.errors import InvalidRequest
+from influence.evaluating.training_time import training_seconds
 from influence.store.work import advance, finish, send, send_all
 from workers.building.attempts import attempt
 from workers.building.wait_for_memory import retry_while_full
@@ -21,7 +22,8 @@ def plan_evaluation(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKi
     Raises what the kind has to say against the request, InvalidRequest for no pieces or more than MAX_PIECES.
     """
     store = runtime.store
-    store.jobs.expect(evaluation.job_id, {"planning": None, "trainings": None, "finishing": 0.0})
+    expected = {"planning": 0.0, "trainings": _training_seconds(runtime, evaluation), "finishing": 0.0}
+    store.jobs.expect(evaluation.job_id, expected)
     store.jobs.set_phase(evaluation.job_id, "planning", total=1, unit="plans", in_shards=False)
     count = len(_find_plan(runtime, evaluation, kind))
     require_wanted(runtime, evaluation.job_id)
@@ -41,6 +43,14 @@ def plan_evaluation(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKi
     send_all(store, evaluation, "evaluate_piece", missing)
     if len(done) == count:
         send(store, evaluation, "finish_evaluation")
+
+
+def _training_seconds(runtime: Runtime, evaluation: Evaluation) -> float | None:
+    """What the trainings should take at the speed of the index that is judged; None where nothing says."""
+    request = evaluation.request
+    index = None if request.index_id is None else runtime.store.indexes.find(request.index_id)
+    rows = 0 if index is None else index.rows_indexed or index.rows
+    return training_seconds(request.trained_on(rows), request.recipe, index)
 
 
 def _find_plan(runtime: Runtime, evaluation: Evaluation, kind: EvaluationKind) -> list[Json]:

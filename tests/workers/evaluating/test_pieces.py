@@ -12,7 +12,8 @@ from support.service import idle_runtime, running_worker
 from support.work import submit_evaluation
 
 from influence.contracts.evaluation import Evaluation
-from influence.contracts.work import EVALUATION
+from influence.contracts.index import Index, IndexSpec
+from influence.contracts.work import EVALUATION, INDEX
 from influence.errors import Cancelled, RowsUnfit
 from influence.store import keys
 from influence.store.embedded import EmbeddedServer
@@ -200,6 +201,20 @@ def test_a_job_whose_worker_died_behind_its_report_ends_all_the_same(
             job_id=asked.job_id,
         )
     assert store.jobs.require(asked.job_id).state == "succeeded"
+
+
+def test_how_long_trainings_take_is_expected_by_the_speed_of_the_index(
+    server: EmbeddedServer, store: Store, tmp_path: Path, kind: Squares
+) -> None:
+    spec = IndexSpec(checkpoint_id="ckpt_a", dataset_id="ds_a", storage="full")
+    store.indexes.create(Index(**INDEX.begin("idx_a"), spec=spec, rows=100, timings={"rows_per_second": 10.0}))
+    asked = submit_evaluation(store, squares_request(4).model_copy(update={"index_id": "idx_a"}), queued=False)
+    store.jobs.start(asked.job_id)
+    with idle_runtime(server.url, tmp_path / "data") as runtime:
+        plan_evaluation(runtime, asked, kind)
+    # Four trainings on half of the rows.
+    seconds = asked.request.recipe.epochs * 4 * 50 / 10.0
+    assert store.jobs.require(asked.job_id).progress.eta_seconds == pytest.approx(seconds, abs=10.0)
 
 
 def test_a_lost_plan_comes_back_the_same(server: EmbeddedServer, store: Store, tmp_path: Path, kind: Squares) -> None:
