@@ -208,7 +208,9 @@ def test_how_long_trainings_take_is_expected_by_the_speed_of_the_index(
 ) -> None:
     spec = IndexSpec(checkpoint_id="ckpt_a", dataset_id="ds_a", storage="full")
     store.indexes.create(Index(**INDEX.begin("idx_a"), spec=spec, rows=100, timings={"rows_per_second": 10.0}))
-    asked = submit_evaluation(store, squares_request(4).model_copy(update={"index_id": "idx_a"}), queued=False)
+    asked = submit_evaluation(
+        store, squares_request(4).model_copy(update={"index_id": "idx_a", "dataset_id": None}), queued=False
+    )
     store.jobs.start(asked.job_id)
     with idle_runtime(server.url, tmp_path / "data") as runtime:
         plan_evaluation(runtime, asked, kind)
