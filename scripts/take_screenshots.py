@@ -43,6 +43,7 @@ def prepare(client: httpx.Client) -> tuple[Any, dict[str, str]]:
     )
     rows = {"dataset_id": asked["id"], "row_indexes": [3]}
     tokens = post(client, f"/v1/indexes/{index['id']}/queries", {"rows": rows, "method": "auto", "include": ["tokens"]})
+    judged = evaluate(client, index["id"], asked["id"])
     trace = f"/ui/indexes/{index['id']}/trace"
     return index, {
         "home": "/ui/",
@@ -52,7 +53,26 @@ def prepare(client: httpx.Client) -> tuple[Any, dict[str, str]]:
         "audit": f"/ui/audits/{audit['id']}",
         "review": f"/ui/reviews/{review['id']}",
         "groups": f"/ui/groups/{groups['id']}",
+        "dataset": f"/ui/datasets/{index['spec']['dataset_id']}",
+        "evaluation": f"/ui/evaluations/{judged}",
+        "jobs": "/ui/jobs",
+        "settings": "/ui/settings",
     }
+
+
+def evaluate(client: httpx.Client, index_id: str, points: str) -> str:
+    """A small evaluation of the index, finished: six trainings."""
+    body = {
+        "kind": "lds",
+        "index_id": index_id,
+        "evaluation_dataset_id": points,
+        "subsets": 6,
+        "recipe": {"epochs": 1},
+        "methods": [{"method": "datainf"}, {"method": "proximal"}, {"method": "hessian_free"}],
+    }
+    made = post(client, "/v1/evaluations", body)
+    client.get(f"/v1/jobs/{made['job_id']}/events", timeout=600).raise_for_status()
+    return str(made["id"])
 
 
 def compare(client: httpx.Client, index: Any, review: str) -> str:

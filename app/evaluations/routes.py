@@ -69,7 +69,7 @@ async def create_evaluation(
     "/cost",
     response_model=Cost,
     summary="Say what an evaluation would take",
-    responses=describe_errors(*INDEX_ERRORS, *ROW_ERRORS, BaseModelNotFound, PathNotAllowed),
+    responses=describe_errors(NotFound, *INDEX_ERRORS, *ROW_ERRORS, BaseModelNotFound, PathNotAllowed),
 )
 def foresee_evaluation(body: Annotated[EvaluationRequest, Body(openapi_examples=EXAMPLES)], context: Ctx) -> Response:
     """Trainings, steps and seconds of what `POST /v1/evaluations` would do with the same body, which is refused alike.

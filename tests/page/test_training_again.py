@@ -58,7 +58,7 @@ def test_what_a_review_changed_is_shown_beside_the_index_before_it(
     index = story.apply_review(wait_until)
     open_view(page, f"/ui/indexes/{index}")
     # Other tests may have made indexes since: the latest one is what is offered first.
-    page.get_by_label("From").select_option(story.index_id)
+    page.get_by_label("From", exact=True).select_option(story.index_id)
     page.get_by_role("button", name="See what changed").press("Enter")
     expect(page.locator("h1")).to_have_text("What changed?")
     expect(page.locator("dl").first).to_contain_text("Gone1")
