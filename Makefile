@@ -61,7 +61,7 @@ $(VENV)/.lm: constraints.txt
 test: $(STAMP) ## Run all tests
 	$(BIN)/python -m pytest $(SHARED_OUT) $(ARGS)
 
-test-fast: $(STAMP) ## Run the quick tests of all that needs no torch, which takes seconds to load (half a minute once they are compiled)
+test-fast: $(STAMP) ## Run the quick tests of all that needs no torch, which takes seconds to load (a minute once they are compiled)
 	$(BIN)/python -m pytest $(SHARED_OUT) -m "not slow" $(FAST) $(ARGS)
 
 coverage: $(STAMP) ## Run all tests, measure the branches they take, fail below the floor (twice the time of make test)

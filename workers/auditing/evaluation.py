@@ -10,12 +10,11 @@ from torch import Tensor
 from influence.errors import NonFiniteGradients
 from influence.store.data.chunks import DamagedChunk
 from workers.auditing.stages import AuditedIndex
+from workers.indexes.lengths import relative_length
 from workers.runtime.open import open_rows
 from workers.runtime.row_stream import stream_rows
 
 _SECONDS, _FEWEST_ROWS, _MOST_ROWS = 1.0, 16, 1024
-#: Evaluation rows that say how long all are.
-_MEASURED_ROWS = 32
 
 
 class EvaluationStage:
@@ -30,7 +29,7 @@ class EvaluationStage:
         self._file = open_rows(audited.runtime, selection.dataset_id, audited.model)
         self._rows: Sequence[int] = range(len(self._file)) if selection.row_indexes is None else selection.row_indexes
         self.total = len(self._rows)
-        self.gradients_per_row = self._relative_length()
+        self.gradients_per_row = relative_length(audited.index, audited.model, self._file, self._rows)
         self._rows_per_piece = audited.rows_in(_SECONDS / self.gradients_per_row, least=_FEWEST_ROWS, most=_MOST_ROWS)
         self._done, self._sum = self._resume()
         self._kept = self._done
@@ -71,15 +70,6 @@ class EvaluationStage:
         if self._done != self._kept:
             self._audited.runtime.store.audit_data.write_sum(self._audited.audit.id, self._done, self._sum)
             self._kept = self._done
-
-    def _relative_length(self) -> float:
-        """Tokens of an evaluation row over those of a row of the index, 1 where the index does not know."""
-        tokens = (self._audited.index.timings or {}).get("tokens_per_row")
-        some = list(self._rows[:: max(1, self.total // _MEASURED_ROWS)][:_MEASURED_ROWS])
-        if not tokens or not some:
-            return 1.0
-        encoded = self._audited.model.task.tokenise(self._file.read_many(some))
-        return max(1, sum(row.length for row in encoded)) / len(encoded) / tokens
 
     def _resume(self) -> tuple[int, NDArray[np.float64]]:
         data, audit_id = self._audited.runtime.store.audit_data, self._audited.audit.id

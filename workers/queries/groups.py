@@ -16,6 +16,7 @@ from influence.ranking import scores_of
 from influence.rows.file import RowFile
 from influence.store.data.audits import column_types
 from influence.store.work import finish
+from workers.indexes.lengths import relative_length
 from workers.indexes.open import OpenedIndex, open_index
 from workers.queries.answer import spread_rows
 from workers.queries.predicted_classes import predict_classes
@@ -29,7 +30,7 @@ from workers.runtime.state import Runtime
 _FEWEST_ROWS, _MOST_ROWS = 32, 256
 _GRADIENT_BYTES, _SCORE_BYTES = 256 << 20, 128 << 20
 #: What a prediction takes of a row's gradient, and what a score's pass over the index does beside one.
-_PREDICTION_SHARE, _SCORING_SHARE = 0.4, 2.0
+_PREDICTION_SHARE, _SCORING_SHARE = 0.4, 1.5
 _SHOWN_ROWS = 3
 _LARGE_SHARE = 0.5
 _OUTSIDE = "{rows} rows of the data set are not in the index; they are counted in no group."
@@ -89,7 +90,9 @@ def _expect(runtime: Runtime, record: Groups, opened: OpenedIndex) -> None:
     if record.request.by == PREDICTED:
         seconds["predictions"] = _PREDICTION_SHARE * opened.index.rows / rate
     chosen = selection.row_indexes or range(runtime.store.datasets.require(selection.dataset_id).rows)
-    runtime.store.jobs.expect(record.job_id, {**seconds, "scoring": _SCORING_SHARE * len(chosen) / rate})
+    with open_rows(runtime, selection.dataset_id, opened.model) as file:
+        longer = relative_length(opened.index, opened.model, file, chosen)
+    runtime.store.jobs.expect(record.job_id, {**seconds, "scoring": _SCORING_SHARE * longer * len(chosen) / rate})
 
 
 def _rows_at_once(index: Index) -> int:
