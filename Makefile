@@ -97,19 +97,19 @@ bench-gradients: $(STAMP) ## Measure per-row gradients on an idle machine (about
 bench-index: $(STAMP) ## Measure the compact index: fidelity, scale, HTTP (ten minutes on an idle machine)
 	$(BIN)/python -m benchmarks.index --shared ../shared --write docs/benchmarks $(ARGS)
 
-bench-scale: $(STAMP) ## Measure indexes larger than one worker, first queries, queries beside a build (under ten idle minutes, 10 GB of memory)
+bench-scale: $(STAMP) ## Measure indexes larger than one worker, first queries, queries beside a build (six idle minutes)
 	$(BIN)/python -m benchmarks.scale --shared ../shared --write docs/benchmarks/scale.md $(ARGS)
 
 bench-queries: $(STAMP) ## Measure queries of many clients, computed together and one by one (ten minutes on an idle machine)
 	$(BIN)/python -m benchmarks.index.queries --shared ../shared --write docs/benchmarks/queries.md $(ARGS)
 
-bench-tokens: $(STAMP) $(VENV)/.lm ## Measure parts of tokens by their losses beside re-ranking, on SmolLM2 (ten minutes on an idle machine)
+bench-tokens: $(STAMP) $(VENV)/.lm ## Measure parts of tokens by their losses beside re-ranking, on SmolLM2 (on an idle machine)
 	$(BIN)/python -m benchmarks.index.tokens --write docs/benchmarks/tokens.md $(ARGS)
 
 bench-curation: $(STAMP) ## Measure filters, pages and files of a million rows (three minutes on an idle machine)
 	$(BIN)/python -m benchmarks.curation --write docs/benchmarks/curation.md $(ARGS)
 
-bench-page: $(STAMP) ## Measure the page in a browser: first view, next card, pages of a million rows (five idle minutes; needs Chromium)
+bench-page: $(STAMP) ## Measure the page in a browser: first view, next card, pages of a million rows (two idle minutes; needs Chromium)
 	$(BIN)/python -m benchmarks.page --write docs/benchmarks/page.md $(ARGS)
 
 gpu: $(STAMP) ## Prove and measure the CUDA path on the device of this machine (under nine minutes)

@@ -1,6 +1,6 @@
 """What parts of tokens by their losses take, beside re-ranking the same rows from their gradients.
 
-    python -m benchmarks.index.tokens --write docs/benchmarks/tokens.md      # three minutes on an idle machine
+    python -m benchmarks.index.tokens --write docs/benchmarks/tokens.md
 
 Each round builds a compact index of its own rows, so that no gradient is kept from before, and asks one question: the
 answer's phase "exact" computes the gradients of all of its rows, its phase "tokens" the parts of the twenty shown.

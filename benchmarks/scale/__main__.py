@@ -1,6 +1,6 @@
 """Indexes larger than one worker, first queries, and queries beside a build.
 
-python -m benchmarks.scale --write docs/benchmarks/scale.md      # under ten minutes on an idle machine
+python -m benchmarks.scale --write docs/benchmarks/scale.md      # six minutes on an idle machine
 python -m benchmarks.scale --rows 50000000 --only parted
 """
 
@@ -50,7 +50,7 @@ def main() -> None:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with data/ and reference/")
-    parser.add_argument("--rows", type=int, default=20 * _MILLION, help="of the index that workers share out")
+    parser.add_argument("--rows", type=int, default=10 * _MILLION, help="of the index that workers share out")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--write", type=Path, help="page to write")
     return parser.parse_args()

@@ -295,6 +295,11 @@ class Index(WorkRecord):
         return f"{self.id}.{self.built_by or self.job_id}"
 
     @property
+    def rows_per_second(self) -> float | None:
+        """Rows whose gradients its build computed a second, None where nobody knows."""
+        return (self.timings or {}).get("rows_per_second")
+
+    @property
     def data_id(self) -> str:
         return self.build
 

@@ -14,7 +14,7 @@ def training_seconds(
     trained_on: Sequence[tuple[int, int]], recipe: TrainingRecipe, index: Index | None
 ) -> float | None:
     """Seconds of so many trainings on so many rows each; None where no index says how long a row's gradient takes."""
-    rate = ((None if index is None else index.timings) or {}).get("rows_per_second")
+    rate = None if index is None else index.rows_per_second
     if not rate:
         return None
     row_passes = recipe.epochs * sum(times * rows for times, rows in trained_on)

@@ -8,14 +8,13 @@ from torch import Tensor
 from influence.auditing.signals import CLASS_SIGNALS
 from influence.errors import NonFiniteGradients, RowsUnfit
 from workers.auditing.stages import AuditedIndex, RowStage
+from workers.indexes.lengths import FORWARD_SHARE
 from workers.rows import Batch, EncodedRow
 from workers.runtime.open import open_indexed_rows
 from workers.runtime.row_stream import stream_forward
 from workers.tasks.base import Classifier
 
 _SECONDS, _FEWEST_ROWS, _MOST_ROWS = 1.0, 32, 4096
-#: What a forward pass costs of a gradient.
-_OF_A_GRADIENT = 0.45
 
 
 class LabelStage(RowStage):
@@ -25,10 +24,10 @@ class LabelStage(RowStage):
     """
 
     phase, name = "predictions", "labels"
-    gradients_per_row = _OF_A_GRADIENT
+    gradients_per_row = FORWARD_SHARE
 
     def __init__(self, audited: AuditedIndex) -> None:
-        super().__init__(audited, audited.rows_in(_SECONDS / _OF_A_GRADIENT, least=_FEWEST_ROWS, most=_MOST_ROWS))
+        super().__init__(audited, audited.rows_in(_SECONDS / FORWARD_SHARE, least=_FEWEST_ROWS, most=_MOST_ROWS))
         task = audited.model.task
         if not isinstance(task, Classifier):
             raise RowsUnfit(f"Rows of task '{task.name}' have no class.", hint="Leave the class signals out.")

@@ -38,7 +38,7 @@ class AuditedIndex:
     @property
     def gradients_per_second(self) -> float:
         """As they were computed for the index."""
-        return float((self.index.timings or {}).get("rows_per_second") or _UNKNOWN_RATE)
+        return self.index.rows_per_second or _UNKNOWN_RATE
 
 
 class Stage(Protocol):

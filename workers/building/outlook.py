@@ -41,7 +41,7 @@ class Outlook:
 
         `sampled` rows are computed before the others, and about `reused` rows are those of the index that is grown.
         """
-        rate = (earlier.timings or {}).get("rows_per_second")
+        rate = earlier.rows_per_second
         if not rate:
             return
         tokenising = self._rows / _TOKENISED_PER_SECOND + _PROBE_SECONDS

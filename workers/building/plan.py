@@ -167,7 +167,7 @@ def _prepare_shards(
 
 def _rate_of(matched: Matched | None) -> dict[str, float]:
     """The rate of the index that this one grows from."""
-    rate = ((matched.old.timings if matched else None) or {}).get("rows_per_second")
+    rate = None if matched is None else matched.old.rows_per_second
     return {} if rate is None else {"rows_per_second": rate}
 
 

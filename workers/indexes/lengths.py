@@ -1,4 +1,4 @@
-"""How long rows are beside those of an index: what a gradient of theirs takes follows their tokens."""
+"""What work on rows takes beside the gradients of an index's rows, by which times are foreseen."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,8 @@ from influence.contracts.index import Index
 from influence.rows.file import RowFile
 from workers.runtime.models import HotModel
 
+#: A forward pass over a row's gradient.
+FORWARD_SHARE = 0.45
 #: Rows that say how long all are.
 _MEASURED_ROWS = 32
 

@@ -16,7 +16,7 @@ from influence.ranking import scores_of
 from influence.rows.file import RowFile
 from influence.store.data.audits import column_types
 from influence.store.work import finish
-from workers.indexes.lengths import relative_length
+from workers.indexes.lengths import FORWARD_SHARE, relative_length
 from workers.indexes.open import OpenedIndex, open_index
 from workers.queries.answer import spread_rows
 from workers.queries.predicted_classes import predict_classes
@@ -29,8 +29,8 @@ from workers.runtime.state import Runtime
 #: them as for many, so as many as these bytes of gradients and of scores allow.
 _FEWEST_ROWS, _MOST_ROWS = 32, 256
 _GRADIENT_BYTES, _SCORE_BYTES = 256 << 20, 128 << 20
-#: What a prediction takes of a row's gradient, and what a score's pass over the index does beside one.
-_PREDICTION_SHARE, _SCORING_SHARE = 0.4, 1.5
+#: A row's gradient with its score's pass over the index, over the gradient alone.
+_SCORING_SHARE = 1.5
 _SHOWN_ROWS = 3
 _LARGE_SHARE = 0.5
 _OUTSIDE = "{rows} rows of the data set are not in the index; they are counted in no group."
@@ -83,12 +83,12 @@ def group_rows(runtime: Runtime, record: Groups) -> None:
 
 def _expect(runtime: Runtime, record: Groups, opened: OpenedIndex) -> None:
     """Tell the job how long its phases should take, by the rate at which the index was built."""
-    rate = (opened.index.timings or {}).get("rows_per_second")
+    rate = opened.index.rows_per_second
     if not rate:
         return
     selection, seconds = record.request.evaluation, {}
     if record.request.by == PREDICTED:
-        seconds["predictions"] = _PREDICTION_SHARE * opened.index.rows / rate
+        seconds["predictions"] = FORWARD_SHARE * opened.index.rows / rate
     chosen = selection.row_indexes or range(runtime.store.datasets.require(selection.dataset_id).rows)
     with open_rows(runtime, selection.dataset_id, opened.model) as file:
         longer = relative_length(opened.index, opened.model, file, chosen)

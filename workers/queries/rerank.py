@@ -83,4 +83,4 @@ def _count_missing(
 
 def _rate(runtime: Runtime, index: Index) -> float:
     """Gradients per second: as this worker computed the index's last ones, or as they were for the index."""
-    return runtime.gradient_cache.rate(index) or float((index.timings or {}).get("rows_per_second") or 1.0)
+    return runtime.gradient_cache.rate(index) or index.rows_per_second or 1.0

@@ -25,9 +25,9 @@ def open_model(runtime: Runtime, index: Index) -> HotModel:
     """The checkpoint of an index, loaded, with the index's gradient settings; of one that joins several the last,
     which takes gradients at all of them. Raises NotFound, CheckpointRefused."""
     if index.spec.joined:
-        dataset = runtime.store.datasets.find(index.spec.dataset_id)
+        store = runtime.store
         checkpoints = {
-            f"checkpoint-{one.step}": name_classes(runtime.store.checkpoints.require(one.checkpoint_id), dataset)
+            f"checkpoint-{one.step}": name_classes(store, index, store.checkpoints.require(one.checkpoint_id))
             for one in index.spec.joined
         }
         return runtime.models.get_joined(checkpoints, index.spec.gradients)

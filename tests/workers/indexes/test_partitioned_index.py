@@ -140,19 +140,27 @@ def test_all_that_audits_sweeps_and_groups_ask_is_answered(
         assert all(torch.equal(found, expected) for found, expected in directions)
 
 
+@pytest.fixture
+def ask_beside(
+    index: Index, start: Callable[..., Runtime], store: Store, wait_until: Callable[..., None]
+) -> Callable[[str], Query]:
+    """Ask while a worker of that name is announced beside another, up to where it has been asked for its parts."""
+
+    def ask(name: str) -> Query:
+        start(index, 7)
+        announce(store, name)
+        query = submit_query(store, index.id, examples=TEST, exact=False)
+        wait_until(lambda: waiting_of(store, name), "it was asked for its parts")
+        return query
+
+    return ask
+
+
 def test_what_was_asked_of_a_worker_that_is_gone_is_taken_over(
-    index: Index,
-    start: Callable[..., Runtime],
-    store: Store,
-    answered: Answered,
-    alone: Any,
-    wait_until: Callable[..., None],
+    ask_beside: Callable[[str], Query], store: Store, answered: Answered, alone: Any
 ) -> None:
     expected = alone(exact=False)
-    start(index, 7)
-    announce(store, "gone")
-    query = submit_query(store, index.id, examples=TEST, exact=False)
-    wait_until(lambda: waiting_of(store, "gone"), "it was asked for its parts")
+    query = ask_beside("gone")
     store.workers.withdraw("gone")
     assert what_it_says(store, answered(store, query)) == expected
     # What was still being sent when it went ends by itself.
@@ -161,20 +169,15 @@ def test_what_was_asked_of_a_worker_that_is_gone_is_taken_over(
 
 
 def test_a_worker_that_was_killed_over_a_part_does_it_when_it_is_started_again(
-    index: Index,
-    start: Callable[..., Runtime],
+    ask_beside: Callable[[str], Query],
     store: Store,
     server: EmbeddedServer,
     tmp_path: Path,
     answered: Answered,
     alone: Any,
-    wait_until: Callable[..., None],
 ) -> None:
     expected = alone(exact=False)
-    start(index, 7)
-    announce(store, "killed")
-    query = submit_query(store, index.id, examples=TEST, exact=False)
-    wait_until(lambda: waiting_of(store, "killed"), "it was asked for its parts")
+    query = ask_beside("killed")
     # It takes them, and nothing is heard of them any more.
     queue, broker = keys.own_queue("killed"), make_broker(store.connections.state)
     broker.broker_id = own_broker("killed")
