@@ -30,7 +30,7 @@ from app.settings import ApiSettings
 from harness.garbling import WAYS, garble
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
-from workers.runtime.deletions import forget_index
+from workers.runtime.deletions import forget
 from workers.runtime.state import Runtime
 
 END_SECONDS = 300.0
@@ -148,7 +148,7 @@ class Story:
     def forget(self) -> None:
         """Let the worker read anew."""
         for index in self.indexes.values():
-            forget_index(self.runtime, index)
+            forget(self.runtime, index)
 
     def groups(self) -> dict[bytes, list[bytes]]:
         """Keys by what they are for."""

@@ -22,7 +22,10 @@ class WorkerSettings(StorageSettings):
     )
     gradient_cache_bytes: int = Field(256 << 20, ge=0, description="Memory for gradients recomputed by queries.")
     test_gradient_bytes: int = Field(
-        256 << 20, ge=0, description="Memory for test gradients that a sum over checkpoints keeps between its passes."
+        256 << 20,
+        ge=0,
+        description="Memory for test gradients kept for the next query about the same points; a sum over checkpoints "
+        "keeps as much between its passes.",
     )
     hot_models: int = Field(2, ge=1, description="Checkpoints kept loaded.")
     query_threads: int = Field(2, ge=1, description="Large queries, audits and the like worked on at once.")

@@ -164,8 +164,7 @@ def erase(store: Store, records: WorkRecords[Any], record_id: str) -> None:
             delete_dependents(store, record_id)
         records.delete_data(record_id)
         records.delete(record_id)
-        if records.kind.is_source:
-            store.deletions.announce(record_id)
+        store.deletions.announce(record_id)
 
 
 def delete(store: Store, record: WorkRecord) -> None:
@@ -181,8 +180,7 @@ def delete(store: Store, record: WorkRecord) -> None:
         delete_dependents(store, record.id)
     records.delete_data(record.data_id)
     records.delete_if(record.id, lambda current: current.job_id == record.job_id)
-    if records.kind.is_source:
-        store.deletions.announce(record.id)
+    store.deletions.announce(record.id)
     # What went wrong may quote a row; at an address several jobs may have gone wrong.
     if records.kind.leaves_record:
         store.jobs.forget_error(record.job_id)

@@ -14,7 +14,7 @@ from influence.errors import IndexNotReady, NotFound
 from influence.store.data.chunks import DamagedChunk
 from influence.store.work import send
 from workers.runtime.basis_sample import MOMENTS
-from workers.runtime.deletions import forget_index, require_kept
+from workers.runtime.deletions import forget, require_kept
 from workers.runtime.state import Runtime
 
 log = structlog.get_logger()
@@ -40,7 +40,7 @@ def compute_again(runtime: Runtime, index: Index, damage: DamagedChunk) -> NoRet
     IndexNotReady naming the job, or NotFound when the index was deleted meanwhile. However many notice the damage, one
     job comes of it.
     """
-    forget_index(runtime, index.id)
+    forget(runtime, index.id)
     jobs, is_whole = runtime.store.jobs, has_whole_parts(runtime, index)
     job = jobs.create(new_id("job"), "index", index.id, INDEX.path(index.id), namespace=index.namespace)
     try:

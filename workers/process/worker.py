@@ -45,8 +45,9 @@ from workers.process.webhooks.telling import tell_webhooks
 from workers.runtime.deletions import follow_deletions, forget_deleted
 from workers.runtime.encoders import Encoders
 from workers.runtime.fair_lock import FairLock
-from workers.runtime.gradient_cache import GradientCache
 from workers.runtime.hot_indexes import HotIndexes
+from workers.runtime.kept.gradient_cache import GradientCache
+from workers.runtime.kept.test_points import KeptPoints
 from workers.runtime.models import Models
 from workers.runtime.sharing.aside import MOST_THREADS, End
 from workers.runtime.sharing.turns import Turns
@@ -90,6 +91,7 @@ def make_runtime(settings: WorkerSettings, name: str, device: torch.device) -> R
         hot_indexes=HotIndexes(settings.memory_budget_bytes),
         encoders=Encoders(device),
         gradient_cache=GradientCache(settings.gradient_cache_bytes),
+        kept_points=KeptPoints(settings.test_gradient_bytes),
         device_lock=device_lock,
         turns=Turns(settings.query_threads),
     )

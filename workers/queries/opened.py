@@ -2,7 +2,8 @@
 
 A query goes over them twice: forwards for the scores, and backwards for what each block contributes to the rows that
 people look at. Backwards, so that the models and indexes that were used last are found where they still are. Between
-the two the test gradients are kept under a bound of bytes, so that memory does not grow with the checkpoints.
+the two the test gradients are kept under a bound of bytes, so that memory does not grow with the checkpoints. What the
+process keeps of earlier queries about the same points is taken from there: other methods ask the same gradients.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from influence.contracts.index import Index
+from influence.contracts.points import PointSource
 from influence.contracts.query import Query, QueryRequest
+from influence.digests import digest_json
 from workers.indexes.open import open_hot, require_offered, score_all_points, take_points
 from workers.queries.influence import Influence
 from workers.queries.row_gradients import read_row_gradients
@@ -124,35 +127,52 @@ class OpenedIndexes:
         if self._last is None or self._last.term is not term:
             check_wanted(self._runtime, self._query.job_id)
             self._last = None  # before the next takes memory
-            gradients = self._kept.get(term.index.id) or self._compute_gradients(term.index)
+            gradients = self._kept.get(term.index.id) or self._find_gradients(term.index)
             with self.watch.phase("load_index"):
                 hot = open_hot(self._runtime, term.index, self._query.job_id)
             self._last = OpenedTerm(self._runtime, self._query.request, term, hot, gradients)
         return self._last
 
-    def _compute_gradients(self, index: Index) -> dict[str, Tensor]:
+    def _find_gradients(self, index: Index) -> dict[str, Tensor]:
+        points = self._runtime.kept_points.get(
+            self._query.id, index, self._digest_points(), lambda: self._compute_points(index)
+        )
+        self._points = points.without_gradients()
+        gradients = (points.mean() if self._query.request.aggregate == "mean" else points).gradients
+        self._keep(index, gradients)
+        return gradients
+
+    def _digest_points(self) -> str:
+        """What tells an index's test points apart: the request's points, and of further indexes the one asked, whose
+        checkpoint may have answered for them."""
+        request, asked = self._query.request, self.terms[0].index
+        first = None if self._points is None else [asked.id, asked.job_id]
+        return digest_json([request.model_dump(mode="json", include={*PointSource.model_fields}), *self._shown, first])
+
+    @property
+    def _shown(self) -> tuple[bool, bool]:
+        """Whether the model's answers to single points are shown, and whether the losses of their tokens are."""
+        is_each = self._query.request.aggregate == "each"
+        return is_each, is_each and "tokens" in self._query.request.include
+
+    def _compute_points(self, index: Index) -> TestPoints:
         with self.watch.phase("load_model"):
             model = open_model(self._runtime, index)
         with self.watch.phase("test_gradients"):
             points = self._take_points(model)
         log.debug("test gradients computed", index_id=index.id, points=len(points.rows))
-        self._keep(index, points.gradients)
-        return points.gradients
+        return points
 
     def _take_points(self, model: HotModel) -> TestPoints:
         request = self._query.request
         if self._points is None:
-            is_each = request.aggregate == "each"
-            with_tokens = is_each and "tokens" in request.include
-            points = make_test_points(
-                self._runtime, request, model, predict=is_each, with_base=True, with_tokens=with_tokens
+            predict, with_tokens = self._shown
+            return make_test_points(
+                self._runtime, request, model, predict=predict, with_base=True, with_tokens=with_tokens
             )
-        else:
-            # The asked checkpoint's own answer, where that is the target, stands as the label by now.
-            found = measure(self._runtime, request, model, self._points.rows)
-            points = replace(self._points, gradients=found.gradients)
-        self._points = points.without_gradients()
-        return points.mean() if request.aggregate == "mean" else points
+        # The asked checkpoint's own answer, where that is the target, stands as the label by now.
+        found = measure(self._runtime, request, model, self._points.rows)
+        return replace(self._points, gradients=found.gradients)
 
     def _keep(self, index: Index, gradients: dict[str, Tensor]) -> None:
         """First come, first kept: the models of those that come last are still loaded on the way back."""

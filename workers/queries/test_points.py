@@ -45,6 +45,11 @@ class TestPoints:
     base: list[float] | None = None
     tokens: list[TokenLosses] | None = None
 
+    @property
+    def bytes(self) -> int:
+        """Memory that the gradients take."""
+        return sum(values.nbytes for values in self.gradients.values())
+
     def without_gradients(self) -> "TestPoints":
         """The same points, without what takes memory."""
         return replace(self, gradients={})

@@ -1,4 +1,4 @@
-"""What a process has in memory of an index leaves with the index, whether or not anybody asks for it again."""
+"""What a process has in memory of an index or a query leaves with it, whether or not anybody asks for it again."""
 
 import structlog
 
@@ -14,33 +14,41 @@ _RETRY_SECONDS = 1.0
 
 
 def follow_deletions(runtime: Runtime, hear_seconds: float) -> None:
-    """Forget deleted indexes as they are announced; ends within `hear_seconds` when the process is to end."""
+    """Forget what was deleted as it is announced; ends within `hear_seconds` when the process is to end."""
     while not runtime.stopping.is_set():
         try:
             with runtime.store.deletions.listen() as hear:
                 forget_deleted(runtime)
                 while not runtime.stopping.is_set():
-                    if (index_id := hear(hear_seconds)) is not None:
-                        forget_index(runtime, index_id)
+                    if (record_id := hear(hear_seconds)) is not None:
+                        forget(runtime, record_id)
         except StoreError as error:
             log.warning("announcements of deleted indexes are not heard", error=str(error))
             runtime.stopping.wait(_RETRY_SECONDS)
 
 
-def forget_index(runtime: Runtime, index_id: str) -> None:
-    """Drop all that is in memory of an index; what is being loaded of it is not kept."""
-    runtime.hot_indexes.forget(index_id)
-    runtime.encoders.forget(index_id)
-    runtime.gradient_cache.forget(index_id)
+def forget(runtime: Runtime, record_id: str) -> None:
+    """Drop all that is in memory of an index or a query; what is being loaded of it is not kept."""
+    runtime.hot_indexes.forget(record_id)
+    runtime.encoders.forget(record_id)
+    runtime.gradient_cache.forget(record_id)
+    runtime.kept_points.forget(record_id)
 
 
 def forget_deleted(runtime: Runtime) -> None:
-    """Drop indexes that are gone or were built anew: an announcement may have been lost with a connection."""
-    held = runtime.hot_indexes.builds() | runtime.encoders.builds() | runtime.gradient_cache.builds()
-    for index_id, job_id in held:
+    """Drop what is gone, and indexes built anew: an announcement may have been lost with a connection."""
+    for query_id in runtime.kept_points.queries():
+        if runtime.store.queries.find_whole(query_id) is None:
+            forget(runtime, query_id)
+    for index_id, job_id in _held_builds(runtime):
         current = runtime.store.indexes.find_whole(index_id)
         if current is None or current.job_id != job_id:
-            forget_index(runtime, index_id)
+            forget(runtime, index_id)
+
+
+def _held_builds(runtime: Runtime) -> set[tuple[str, str]]:
+    of_rows = runtime.hot_indexes.builds() | runtime.encoders.builds() | runtime.gradient_cache.builds()
+    return of_rows | runtime.kept_points.builds()
 
 
 def drop_if_deleted(runtime: Runtime, index: Index) -> None:

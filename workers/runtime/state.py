@@ -11,8 +11,9 @@ from workers.batching.budget import TokenBudget
 from workers.loading.options import LoadOptions
 from workers.runtime.encoders import Encoders
 from workers.runtime.fair_lock import FairLock
-from workers.runtime.gradient_cache import GradientCache
 from workers.runtime.hot_indexes import HotIndexes
+from workers.runtime.kept.gradient_cache import GradientCache
+from workers.runtime.kept.test_points import KeptPoints
 from workers.runtime.models import Models
 from workers.runtime.sharing.aside import Aside
 from workers.runtime.sharing.turns import Turns
@@ -40,6 +41,7 @@ class Runtime:
     token_budget: TokenBudget
     encoders: Encoders
     gradient_cache: GradientCache
+    kept_points: KeptPoints
     device_lock: FairLock
     turns: Turns
     stopping: threading.Event = field(default_factory=threading.Event)

@@ -1,4 +1,4 @@
-"""Deleted indexes, told to every worker at once: what they have of one in memory goes."""
+"""Deleted records, told to every worker at once: what they have of one in memory goes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,9 +17,9 @@ class Deletions:
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
 
-    def announce(self, index_id: str) -> None:
-        """Say that an index was deleted, after its record is gone."""
-        self._client.publish(keys.deletions(), index_id)
+    def announce(self, record_id: str) -> None:
+        """Say that a record was deleted, after it is gone."""
+        self._client.publish(keys.deletions(), record_id)
 
     @contextmanager
     def listen(self) -> Iterator[Callable[[float], str | None]]:

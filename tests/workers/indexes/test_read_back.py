@@ -25,7 +25,7 @@ from workers.building.shard import compute_shard
 from workers.indexes.compact import CompactIndex
 from workers.indexes.open import open_hot
 from workers.process.actors import work_on
-from workers.runtime.deletions import forget_index
+from workers.runtime.deletions import forget
 from workers.runtime.state import Runtime
 
 ROWS = make_ticket_rows(90, seed=1)
@@ -83,7 +83,7 @@ def lose_all(runtime: Runtime, index: Index) -> None:
 
 def read(runtime: Runtime, index: Index) -> CompactIndex:
     """The index as a process reads it that has nothing of it in memory."""
-    forget_index(runtime, index.id)
+    forget(runtime, index.id)
     hot = open_hot(runtime, index, index.job_id)
     assert isinstance(hot, CompactIndex)
     return hot

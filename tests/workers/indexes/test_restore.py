@@ -19,7 +19,7 @@ from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 from workers.indexes.open import open_hot
 from workers.runtime.basis_sample import ENCODER, MOMENTS
-from workers.runtime.deletions import forget_index
+from workers.runtime.deletions import forget
 from workers.runtime.state import Runtime
 
 ROWS = make_ticket_rows(80)
@@ -53,7 +53,7 @@ class Asker:
 
     def ask(self, index: Index, **fields: Any) -> tuple[Job, Any]:
         """How the query's job ended, and its influence."""
-        forget_index(self.worker, index.id)
+        forget(self.worker, index.id)
         query = submit_query(self.worker.store, index.id, examples=TEST, exact=False, **fields)
         job = self.finished(self.worker.store, query.job_id)
         return job, self.worker.store.scores.read(query.id, len(TEST), index.rows)
@@ -174,7 +174,7 @@ def test_one_job_comes_of_it_however_many_notice(
     store.connections.state.delete(keys.commits(index.build))
     jobs = set()
     for _ in range(3):
-        forget_index(worker, index.id)
+        forget(worker, index.id)
         with pytest.raises(IndexNotReady) as caught:
             open_hot(worker, index, index.job_id)
         jobs.add(caught.value.extra["job_id"])
@@ -192,7 +192,7 @@ def test_an_index_that_cannot_be_built_again_says_why(
     index = build(storage="full")
     worker.store.connections.state.delete(keys.commits(index.build))
     worker.store.checkpoints.delete(index.spec.checkpoint_id)
-    forget_index(worker, index.id)
+    forget(worker, index.id)
     with pytest.raises(IndexNotReady) as caught:
         open_hot(worker, index, index.job_id)
     assert finished(worker.store, caught.value.extra["job_id"]).state == "failed"

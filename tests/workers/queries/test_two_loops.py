@@ -126,9 +126,58 @@ def test_a_longer_sum_keeps_no_more_test_gradients(
         one_more = [*summed, *build(worker, run, finished, ["compact"] * 3)]
         _, _, counts = ask(worker, summed, answered, method="tracin", include=["blocks"])
         _, _, more = ask(worker, one_more, answered, method="tracin", exact=True, include=["blocks"])
-    # Two are kept, the last is at hand, the others are computed on both ways.
+    # Two are kept, the last is at hand, the one before is still there for other queries; the rest are computed twice.
     assert counts[COMPUTED] == 3
-    assert more[COMPUTED] == 6 + 3
+    assert more[COMPUTED] == 6 + 2
+
+
+def test_another_method_about_the_same_points_takes_their_gradients(
+    start: Any, run: list[TinyCheckpoint], finished: Any, answered: Any
+) -> None:
+    methods = {"datainf": 0.1, "tracin": None, "exact": 1.0}
+    with start(256 << 20) as worker:
+        summed = build(worker, run, finished, ["full"] * 3)
+        asked = summed[0][0].id
+        with capture_logs() as logs:
+            queries = [
+                answered(
+                    worker.store, submit_query(worker.store, asked, examples=TEST, method=name, damping_scale=scale)
+                )
+                for name, scale in methods.items()
+            ]
+        kept = [worker.store.scores.read(query.id, len(TEST), len(ROWS)) for query in queries]
+    assert Counter(entry["event"] for entry in logs)[COMPUTED] == 1
+    for query, scores in zip(queries, kept, strict=True):
+        with start(0) as worker:  # which keeps nothing
+            fresh = answered(
+                worker.store, submit_query(worker.store, asked, **query.request.model_dump(exclude_unset=True))
+            )
+            found = worker.store.scores.read(fresh.id, len(TEST), len(ROWS))
+        np.testing.assert_allclose(scores, found, rtol=0, atol=1e-5 * np.abs(found).max())
+        for told, again in zip(present(query.results), present(fresh.results), strict=True):
+            assert (told.example, told.predicted_label) == (again.example, again.predicted_label)
+            assert [told.loss, told.base_loss] == pytest.approx([again.loss, again.base_loss], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"examples": make_ticket_rows(3, seed=10)},
+        {"target": "prediction"},
+        {"against": "delivery"},
+        {"include": ["tokens"]},
+        {"aggregate": "mean"},
+    ],
+)
+def test_other_points_are_computed_for_themselves(
+    start: Any, run: list[TinyCheckpoint], finished: Any, answered: Any, changes: dict[str, Any]
+) -> None:
+    with start(256 << 20) as worker:
+        asked = build(worker, run, finished, ["full"] * 3)[0][0].id
+        answered(worker.store, submit_query(worker.store, asked, examples=TEST))
+        with capture_logs() as logs:
+            answered(worker.store, submit_query(worker.store, asked, **({"examples": TEST} | changes)))
+    assert [entry["event"] for entry in logs].count(COMPUTED) == 1
 
 
 def test_indexes_are_opened_forwards_and_then_backwards(

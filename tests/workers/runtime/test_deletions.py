@@ -20,7 +20,7 @@ from influence.store.work import delete
 from workers.indexes.open import open_hot
 from workers.process import worker
 from workers.queries.answer import answer_query
-from workers.runtime.deletions import forget_deleted, forget_index
+from workers.runtime.deletions import forget, forget_deleted
 from workers.runtime.state import Runtime
 
 ROWS = make_ticket_rows(60)
@@ -53,7 +53,8 @@ def build(
 
 
 def held_bytes(runtime: Runtime) -> int:
-    return runtime.hot_indexes.bytes + runtime.gradient_cache.bytes + len(runtime.encoders.builds())
+    kept = runtime.hot_indexes.bytes + runtime.gradient_cache.bytes + runtime.kept_points.bytes
+    return kept + len(runtime.encoders.builds())
 
 
 def ask_both(two: tuple[Runtime, Runtime], index: Index, answered: Any) -> None:
@@ -74,6 +75,35 @@ def test_a_deletion_frees_the_memory_of_every_process(
     delete(store, index)
     # Without a look by housekeeping, and without a query.
     wait_until(lambda: not any(held_bytes(runtime) for runtime in two), "both have let it go")
+
+
+def test_what_a_deleted_query_asked_about_leaves_memory(
+    store: Store, two: Any, build: Callable[..., Index], answered: Any, wait_until: Wait
+) -> None:
+    index = build(storage="full")
+    query = answered(store, submit_query(store, index.id, examples=TEST))
+    for runtime in two:  # both processes have its points, whichever of them answered
+        with suppress(Cancelled):
+            answer_query(runtime, query)
+    assert all(runtime.kept_points.queries() == {query.id} for runtime in two)
+    delete(store, query)
+    wait_until(lambda: not any(runtime.kept_points.bytes for runtime in two), "both have let the points go")
+    assert all(runtime.hot_indexes.bytes for runtime in two)
+
+
+def test_a_query_whose_deletion_was_not_heard_is_found_by_a_look(
+    store: Store, two: Any, build: Callable[..., Index], answered: Any
+) -> None:
+    index = build(storage="full")
+    query = answered(store, submit_query(store, index.id, examples=TEST))
+    for runtime in two:
+        with suppress(Cancelled):
+            answer_query(runtime, query)
+    store.queries.delete_data(query.data_id)
+    store.queries.delete(query.id)  # as a lifetime ends: without a word
+    for runtime in two:
+        forget_deleted(runtime)
+        assert not runtime.kept_points.bytes
 
 
 def test_embeddings_of_a_deleted_index_go_too(
@@ -141,7 +171,7 @@ def test_a_lost_subscription_is_taken_up_again(
 @pytest.mark.leaks
 def test_what_is_deleted_while_it_is_read_is_not_kept(store: Store, two: Any, build: Callable[..., Index]) -> None:
     index = build(storage="full")
-    forget_index(two[0], index.id)
+    forget(two[0], index.id)
     store.indexes.delete(index.id)  # its data is still there
     with pytest.raises(NotFound, match="was deleted meanwhile"):
         open_hot(two[0], index, index.job_id)
@@ -152,7 +182,7 @@ def test_a_lost_shard_of_a_deleted_index_is_not_computed_again(
     store: Store, two: Any, build: Callable[..., Index], wait_until: Wait
 ) -> None:
     index = build(storage="full")
-    forget_index(two[0], index.id)
+    forget(two[0], index.id)
     delete(store, index)
     with pytest.raises(NotFound):
         open_hot(two[0], index, index.job_id)

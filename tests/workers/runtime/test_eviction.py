@@ -15,7 +15,7 @@ from influence.contracts.index import Index
 from influence.contracts.query import Query
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
-from workers.runtime.gradient_cache import GradientCache
+from workers.runtime.kept.gradient_cache import GradientCache
 from workers.runtime.state import Runtime
 
 ROWS = 40

@@ -1,0 +1,1 @@
+"""What a process keeps of earlier questions: gradients of rows, and of test points."""
