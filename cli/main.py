@@ -24,6 +24,7 @@ from cli.commands.reading.export import export_command
 from cli.commands.reading.listing import list_command
 from cli.commands.reading.methods import methods_command
 from cli.commands.reading.preview import preview_command
+from cli.commands.reading.rename import rename_command
 from cli.commands.reading.rows import rows_command
 from cli.commands.serve import serve_command
 from cli.commands.status import status_command
@@ -64,6 +65,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "rows": rows_command,
     "export": export_command,
     "delete": delete_command,
+    "rename": rename_command,
     "status": status_command,
     "cancel": cancel_command,
 }

@@ -97,6 +97,10 @@ def test_from_rows_to_a_cleaned_data_set(url: str, tmp_path: Path) -> None:
     assert refused.exit_code == 1
     assert "the most helpful first" in terminal.text("groups", index["id"], "--by", "label", "--evaluation", dataset_id)
 
+    assert terminal.json("rename", index["id"], "Tickets of May")["name"] == "Tickets of May"
+    assert "Tickets of May" in terminal.text("list", "indexes")
+    assert terminal.json("rename", index["id"], "")["name"] is None
+
     review = terminal.json("review", "begin", dataset_id, "--audit", audit["id"], "--name", "look")["id"]
     dry = terminal.json("review", "decide", review, "--action", "remove", "--where", "source=crawl", "--dry-run")
     assert (dry["rows"], dry["version"]) == (10, 0)
@@ -137,6 +141,7 @@ def test_from_rows_to_a_cleaned_data_set(url: str, tmp_path: Path) -> None:
         (("review", "decide", "rev_1", "--rows", "1"), "action"),
         (("groups", "idx_1", "--by", "label"), "evaluation"),
         (("delete", "thing_1", "--yes"), "is not an id"),
+        (("rename", "thing_1", "May"), "is not an id"),
     ],
 )
 def test_what_makes_no_sense_is_told_before_anything_is_sent(words: tuple[str, ...], told: str) -> None:
