@@ -97,10 +97,6 @@ def test_from_rows_to_a_cleaned_data_set(url: str, tmp_path: Path) -> None:
     assert refused.exit_code == 1
     assert "the most helpful first" in terminal.text("groups", index["id"], "--by", "label", "--evaluation", dataset_id)
 
-    assert terminal.json("rename", index["id"], "Tickets of May")["name"] == "Tickets of May"
-    assert "Tickets of May" in terminal.text("list", "indexes")
-    assert terminal.json("rename", index["id"], "")["name"] is None
-
     review = terminal.json("review", "begin", dataset_id, "--audit", audit["id"], "--name", "look")["id"]
     dry = terminal.json("review", "decide", review, "--action", "remove", "--where", "source=crawl", "--dry-run")
     assert (dry["rows"], dry["version"]) == (10, 0)
@@ -166,3 +162,12 @@ def test_conditions_are_written_as_people_think_of_them() -> None:
     ]
     with pytest.raises(InvalidRequest):
         parse_where([">3"])
+
+
+def test_a_name_is_given_and_taken_away(url: str) -> None:
+    terminal = Terminal(url)
+    with Client(url) as client:
+        dataset_id = client.datasets.create(make_ticket_rows(5)).id
+    assert terminal.json("rename", dataset_id, "Tickets of May")["name"] == "Tickets of May"
+    assert "Tickets of May" in terminal.text("list", "datasets")
+    assert terminal.json("rename", dataset_id, "")["name"] is None
