@@ -22,7 +22,7 @@ Step = Callable[[Runtime, Index], None]
 def measure_cold(bench: Bench, rows: int) -> list[Line]:
     """Medians in turns of bytes and answers: where the data directory has the index, where Redis has it and the files
     are in an object store, and where that alone has it."""
-    here, elsewhere = {}, {"files_url": f"file://{bench.folder}-bucket"}
+    here, elsewhere = Files(), {"files_url": f"file://{bench.folder}-bucket"}
     folder, bucket = (make_index(bench.runtime(**files), rows) for files in (here, elsewhere))
     _answer(bench, folder, here)  # the kernel's trial is once a process
     return [
