@@ -1,41 +1,45 @@
 """The first query on an index of a process that has nothing of it, against reading the index's bytes."""
 
+from collections.abc import Callable
 from statistics import median
 from typing import Any
 
 from benchmarks.scale.machinery import Bench, seconds_of
 from benchmarks.scale.parted import open_asked, rank
 from benchmarks.scale.synthetic import draw_test, make_index
+from influence.arrays import spans
 from influence.contracts.index import Index
-from influence.store import keys
 from influence.store.data.vault.index_values import VALUES
 from workers.runtime.state import Runtime
 
 ROUNDS = 5
 _READ_BYTES = 16 << 20
 Line = dict[str, Any]
+Files = dict[str, Any]
+Step = Callable[[Runtime, Index], None]
 
 
 def measure_cold(bench: Bench, rows: int) -> list[Line]:
-    """Medians in turns: bytes and answers, once where Redis has the index and once where only the files do."""
-    asks = bench.runtime()
-    index = make_index(asks, rows)
-    _answer(bench, index)  # the kernel's trial is once a process
+    """Medians in turns of bytes and answers: where the data directory has the index, where Redis has it and the files
+    are in an object store, and where that alone has it."""
+    here, elsewhere = Files(), {"files_url": f"file://{bench.folder}-bucket"}
+    folder, bucket = (make_index(bench.runtime(**files), rows) for files in (here, elsewhere))
+    _answer(bench, folder, here)  # the kernel's trial is once a process
     return [
-        {"index in": place, **_measure(bench, asks, index, in_redis=place == "Redis")} for place in ("Redis", "files")
+        {"index in": "the data directory", **_measure(bench, folder, here, _read_file, _do_nothing)},
+        {"index in": "Redis", **_measure(bench, bucket, elsewhere, _get_all, _put_all)},
+        {"index in": "an object store", **_measure(bench, bucket, elsewhere, _read_object, _drop)},
     ]
 
 
-def _measure(bench: Bench, asks: Runtime, index: Index, *, in_redis: bool) -> Line:
-    seen: list[tuple[float, float, float]] = []
+def _measure(bench: Bench, index: Index, files: Files, read: Step, begin: Step) -> Line:
+    asks, seen = bench.runtime(**files), list[tuple[float, float, float]]()
     for _ in range(ROUNDS):
-        bare = seconds_of(lambda: _get_all(asks, index) if in_redis else _read_file(asks, index))
-        if not in_redis:
-            _drop(asks, index)
-        load = seconds_of(lambda: _answer(bench, index, only_load=True))
-        if not in_redis:
-            _drop(asks, index)
-        seen.append((bare, load, seconds_of(lambda: _answer(bench, index))))
+        begin(asks, index)
+        bare = seconds_of(lambda: read(asks, index))
+        load = _answer(bench, index, files, only_load=True)
+        begin(asks, index)
+        seen.append((bare, load, _answer(bench, index, files)))
     bare, load, answer = (median(one) for one in zip(*seen, strict=True))
     return {
         "bytes (s)": bare,
@@ -45,11 +49,18 @@ def _measure(bench: Bench, asks: Runtime, index: Index, *, in_redis: bool) -> Li
     }
 
 
-def _answer(bench: Bench, index: Index, *, only_load: bool = False) -> None:
-    """Of a process that was just started: its own caches, connections and pages."""
-    hot = open_asked(bench.runtime(), index)
-    if not only_load:
-        rank(hot.scorer("datainf", None)(draw_test(1))[0])
+def _answer(bench: Bench, index: Index, files: Files, *, only_load: bool = False) -> float:
+    """Seconds that a process takes that was just started: its own caches, connections and pages."""
+    made = bench.runtime(**files)
+
+    def answer() -> None:
+        hot = open_asked(made, index)
+        if not only_load:
+            rank(hot.scorer("datainf", None)(draw_test(1))[0])
+
+    seconds = seconds_of(answer)
+    made.store.index_data.published.returns.wait()  # or they take the next one's time
+    return seconds
 
 
 def _row_keys(asks: Runtime, index: Index) -> list[str]:
@@ -71,9 +82,26 @@ def _read_file(asks: Runtime, index: Index) -> None:
             pass
 
 
+def _read_object(asks: Runtime, index: Index) -> None:
+    assert asks.store.files is not None
+    table = asks.store.files.indexes.table(index.build)
+    assert table is not None
+    for start, stop in spans(table.values[-1].stop, _READ_BYTES):
+        asks.store.files.indexes.folders.read(index.build, VALUES, start, stop)
+
+
+def _do_nothing(asks: Runtime, index: Index) -> None:
+    """The data directory keeps what it has."""
+
+
+def _put_all(asks: Runtime, index: Index) -> None:
+    assert asks.store.files is not None
+    for name in _row_keys(asks, index):
+        asks.store.connections.state.set(name, asks.store.files.indexes.page(index.build, name)[name])
+
+
 def _drop(asks: Runtime, index: Index) -> None:
     """Let Redis lose the rows; basis and moments it has alone here."""
     names = _row_keys(asks, index)
     for start in range(0, len(names), 1000):
         asks.store.connections.state.unlink(*names[start : start + 1000])
-    assert not asks.store.connections.state.exists(keys.row_state(index.build, 0, "values", 0))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.scale.machinery import Bench, Settings, seconds_of
 from benchmarks.scale.synthetic import ROW_BYTES, draw_test, make_index
+from influence.compact.partitions import cut_rows
 from influence.contracts.index import Index
 from influence.digests import new_id
 from influence.ranking import histogram, percentiles, rank_rows, summarise
@@ -20,17 +21,17 @@ from workers.runtime.state import Runtime
 WORKERS = 2
 ROUNDS = 7
 _PASS_PIECES = 64
-#: Each worker has room for its half and for a third worker's absence.
-_ROOM = 1.25
+#: Parts that each worker has room for beyond its share: a killed worker leaves its own to the others.
+_ROOM_PARTS = 1
 
 Line = dict[str, Any]
 
 
 def measure_parted(bench: Bench, rows: int) -> list[Line]:
     """Seconds of the first and later answers, of a bare pass, and of one part more; then a third worker, and a kill."""
-    settings = {"memory_budget_bytes": int(_ROOM * rows * ROW_BYTES / WORKERS)}
-    asks = bench.runtime(**{**settings, "memory_budget_bytes": rows * 16})
+    asks = bench.runtime(memory_budget_bytes=rows * 16)
     index = make_index(asks, rows)
+    settings = {"memory_budget_bytes": _room_for_share(asks, index)}
     names = bench.start_workers(asks, WORKERS, settings)
     hot, test = _open(asks, index), draw_test(1)
     score = hot.scorer("datainf", None)
@@ -59,6 +60,13 @@ def measure_parted(bench: Bench, rows: int) -> list[Line]:
         {"what": "of it for each part (ms)", "value": 1000 * found["empty"] / parts},
     ]
     return [*lines, *_change_workers(bench, asks, index, names, settings, expected)]
+
+
+def _room_for_share(asks: Runtime, index: Index) -> int:
+    """Memory for a worker's parts: whole ones, for one that does not fit is read anew by every pass."""
+    row_bytes, part_bytes = index.row_bytes or 0.0, asks.settings.partition_bytes
+    share = -(-len(cut_rows(index.rows, row_bytes, part_bytes)) // WORKERS)
+    return int((share + _ROOM_PARTS) * part_bytes)
 
 
 def _change_workers(

@@ -3,20 +3,17 @@
 Values that the files have get a lifetime, so that a full server lets go of those that were not read for longest.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
 import redis
-import structlog
 
 from influence.store import keys
-from influence.store.connections import StoreFullError
 from influence.store.data.chunks import Key, check_piece, count_pieces
+from influence.store.data.returns import Returns
 from influence.store.data.vault.index_values import IndexValues, ValueTable
-
-log = structlog.get_logger()
 
 #: Row state of a shard that the build made; the last only where an index was grown.
 _ROW_PARTS = ("kept", "losses", "values", "scales", "norms", "source")
@@ -30,6 +27,7 @@ class Published:
     def __init__(self, client: redis.Redis, values: IndexValues | None) -> None:
         self._client = client
         self._values = values
+        self.returns = Returns(client)
 
     def publish(self, build: str, shards: int) -> int | None:
         """Write all that a finished build keeps, unless that was done; answers bytes written, None for none.
@@ -46,9 +44,15 @@ class Published:
             self._begin_lifetimes(table)
         return written
 
+    def fill(self, build: str, key: str, buffers: Sequence[memoryview]) -> bool:
+        """Read a value into buffers where this machine's files have it; see `SecondCopies`."""
+        return self._values is not None and self._values.fill(build, key, buffers)
+
     def read_back(self, build: str, key: str) -> bytes | None:
-        """A value that Redis lost; it and those beside it are put there again, where there is room."""
-        return None if self._values is None else self._values.page(build, key, self._put_back).get(key)
+        """A value that Redis lost; it and those beside it are put there again later, where there is room."""
+        if self._values is None:
+            return None
+        return self._values.page(build, key, partial(self.returns.put, build)).get(key)
 
     def at_hand(self, build: str, key: str) -> bytes | None:
         """A value that was read with one beside it a moment ago."""
@@ -97,14 +101,6 @@ class Published:
                 pipeline.expire(value.key, keys.CHUNK_SECONDS)
             pipeline.execute()
 
-    def _put_back(self, page: dict[str, bytes]) -> None:
-        log.info("values of an index are read back", values=len(page))
-        try:
-            for key, value in page.items():
-                self._client.set(key, value, ex=keys.CHUNK_SECONDS)
-        except StoreFullError as error:
-            log.info("values that were read back find no room in Redis", error=str(error))
-
 
 @dataclass(frozen=True)
 class CopiesOfBuild:
@@ -112,6 +108,10 @@ class CopiesOfBuild:
 
     published: Published
     build: str
+
+    def fill(self, key: str, buffers: Sequence[memoryview]) -> bool:
+        """See `SecondCopies`."""
+        return self.published.fill(self.build, key, buffers)
 
     def at_hand(self, key: str) -> bytes | None:
         """See `SecondCopies`."""

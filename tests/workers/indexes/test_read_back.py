@@ -103,7 +103,9 @@ def files_of(runtime: Runtime, bucket: Bucket | None) -> list[str]:
     return here if bucket is None else here + [path for path in bucket.paths() if path.startswith("indexes/")]
 
 
-def test_all_that_redis_loses_is_read_back_without_the_rows(runtime: Runtime, build: Build) -> None:
+def test_all_that_redis_loses_is_read_back_without_the_rows(
+    runtime: Runtime, build: Build, bucket: Bucket | None
+) -> None:
     index = build()
     assert index.shards == 3
     before = read(runtime, index)
@@ -111,10 +113,40 @@ def test_all_that_redis_loses_is_read_back_without_the_rows(runtime: Runtime, bu
     # Nothing of it can be computed again.
     runtime.files.remove_dataset(index.spec.dataset_id)
     assert_same(read(runtime, index), before)
-    state = runtime.store.connections.state
+    if bucket is None:
+        assert_same(read(runtime, index), before)
+        return
+    state, published = runtime.store.connections.state, runtime.store.index_data.published
+    published.returns.wait()  # another thread puts it back than the one that had to answer
     assert 0 < int(state.ttl(keys.row_state(index.build, 2, "values", 0))) <= keys.CHUNK_SECONDS
-    runtime.store.index_data.published.remove(index.build)
+    published.remove(index.build)
     assert_same(read(runtime, index), before)  # by what was put back
+
+
+def test_what_a_folder_of_this_machine_has_is_not_asked_of_redis(
+    runtime: Runtime, build: Build, bucket: Bucket | None
+) -> None:
+    index = build()
+    before, state = read(runtime, index), runtime.store.connections.state
+    names = list(state.scan_iter(match=f"{keys.row_state(index.build, 0, 'values', 0)[:-2]}*"))
+    assert names
+    for name in names:
+        state.set(name, b"damaged")
+    assert_same(read(runtime, index), before)
+    if bucket is None:
+        assert all(state.get(name) == b"damaged" for name in names)  # nobody looked
+
+
+def test_what_was_read_of_a_build_that_was_deleted_meanwhile_is_not_put_back(runtime: Runtime, build: Build) -> None:
+    index, returns, state = build(), runtime.store.index_data.published.returns, runtime.store.connections.state
+    late = keys.row_state(index.build, 0, "late", 0)
+    for _ in range(2):
+        returns.put(index.build, {late: b"late"})
+        returns.wait()
+        is_back = bool(state.delete(late))
+        assert is_back == bool(state.exists(keys.commits(index.build)))
+        delete(runtime.store, index)
+    assert not is_back
 
 
 def test_one_lost_value_is_read_back(runtime: Runtime, build: Build) -> None:

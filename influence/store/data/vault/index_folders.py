@@ -3,7 +3,7 @@
 They are not copied whole to other machines: what a worker lacks of one it reads, piece by piece.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -23,9 +23,14 @@ class IndexFolders:
         self._vault = vault
         self.scratch = scratch
 
+    @property
+    def are_elsewhere(self) -> bool:
+        """Whether an object store has them, and no folder of this machine."""
+        return self._vault.is_elsewhere
+
     def keep(self, folder: Path, build: str) -> None:
         """Make a finished folder the one of a build, whole or not at all; one that is there already stays."""
-        if self._vault.is_elsewhere:
+        if self.are_elsewhere:
             self._publish(folder, build)
             return
         try:
@@ -36,11 +41,11 @@ class IndexFolders:
 
     def holds(self, build: str) -> bool:
         """Whether a build has one."""
-        return self._vault.holds(f"{KIND}/{build}") if self._vault.is_elsewhere else (self._root / build).is_dir()
+        return self._vault.holds(f"{KIND}/{build}") if self.are_elsewhere else (self._root / build).is_dir()
 
     def read(self, build: str, name: str, start: int = 0, stop: int | None = None) -> bytes | None:
         """Bytes `start` to `stop` of a file, or all of it; None where there are no such bytes."""
-        if self._vault.is_elsewhere:
+        if self.are_elsewhere:
             return self._vault.read(f"{KIND}/{build}", name, start, stop)
         try:
             with (self._root / build / name).open("rb") as file:
@@ -48,6 +53,17 @@ class IndexFolders:
                 return file.read() if stop is None else file.read(stop - start)
         except FileNotFoundError:
             return None
+
+    def fill(self, build: str, name: str, start: int, buffers: Sequence[memoryview]) -> bool:
+        """Read a file from some byte on into buffers one after another; False where this machine has no such bytes."""
+        if self.are_elsewhere:
+            return False
+        try:
+            with (self._root / build / name).open("rb", buffering=0) as file:
+                file.seek(start)
+                return all(file.readinto(buffer) == len(buffer) for buffer in buffers)
+        except FileNotFoundError:
+            return False
 
     def builds(self, prefix: str = "") -> list[str]:
         """Builds that have a folder, or one on its way, and whose names begin so."""
@@ -63,7 +79,7 @@ class IndexFolders:
 
     def publish_missing(self) -> list[Path]:
         """Send what only this machine has to an object store that was named since, and remove it here; answers what."""
-        if not self._vault.is_elsewhere:
+        if not self.are_elsewhere:
             return []
         folders = sorted(self._root.iterdir())
         for folder in folders:

@@ -9,13 +9,13 @@ request a page, however small its shards are.
 
 import os
 import re
-import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import structlog
+from isal.isal_zlib import crc32
 from pydantic import Field
 
 from influence.contracts.common import Frozen
@@ -29,8 +29,10 @@ log = structlog.get_logger()
 
 VALUES, TABLE = "values", "table.json"
 PAGE_BYTES = 16 << 20
-#: As many pages as an index's readers are at.
-_TABLES_KEPT, _PAGES_KEPT = 8, 2
+_TABLES_KEPT = 8
+#: As many pages as readers are at: two of an index or of each of two parts, and an index that is read besides. With
+#: fewer each page would be read anew for each of its values.
+_PAGES_KEPT = 8
 
 
 class StoredValue(Frozen):
@@ -62,6 +64,7 @@ class _Opened:
 
     pages: tuple[tuple[StoredValue, ...], ...]
     page_of: Mapping[str, int]
+    values: Mapping[str, StoredValue]
     table: ValueTable
 
 
@@ -92,6 +95,15 @@ class IndexValues:
         """The table of a build; None where there is none that can be read."""
         opened = self._open(build)
         return None if opened is None else opened.table
+
+    def fill(self, build: str, key: str, buffers: Sequence[memoryview]) -> bool:
+        """Read a value, which is not checked, from this machine's files into buffers one after another; False where
+        they have none of just this length, or are elsewhere."""
+        opened = None if self.folders.are_elsewhere else self._open(build)
+        value = None if opened is None else opened.values.get(key)
+        if value is None or value.bytes != sum(map(len, buffers)):
+            return False
+        return self.folders.fill(build, VALUES, value.start, buffers)
 
     def page(
         self, build: str, key: str, hear: Callable[[dict[str, bytes]], None] = lambda _page: None
@@ -139,7 +151,8 @@ class IndexValues:
             log.error("the files of an index cannot be read", build=build, error=str(error)[:200])
             return None
         pages = tuple(_cut(table.values))
-        return _Opened(pages, {value.key: number for number, page in enumerate(pages) for value in page}, table)
+        numbers = {value.key: number for number, page in enumerate(pages) for value in page}
+        return _Opened(pages, numbers, {value.key: value for value in table.values}, table)
 
     def _read_page(
         self, build: str, page: tuple[StoredValue, ...], hear: Callable[[dict[str, bytes]], None]
@@ -151,7 +164,7 @@ class IndexValues:
             log.error("the files of an index cannot be read", build=build, error=str(error)[:200])
             return {}
         found = {value.key: content[value.start - first : value.stop - first] for value in page}
-        whole = {value.key for value in page if zlib.crc32(found[value.key]) == value.crc32}
+        whole = {value.key for value in page if crc32(found[value.key]) == value.crc32}
         if len(whole) < len(page):
             log.error("files of an index are damaged", build=build, values=len(page) - len(whole))
         kept = {key: value for key, value in found.items() if key in whole}
@@ -164,7 +177,7 @@ def _write_values(path: Path, values: Iterable[tuple[str, bytes]]) -> list[Store
     with path.open("wb") as file:
         for key, value in values:
             file.write(value)
-            stored.append(StoredValue(key=key, start=start, bytes=len(value), crc32=zlib.crc32(value)))
+            stored.append(StoredValue(key=key, start=start, bytes=len(value), crc32=crc32(value)))
             start += len(value)
         file.flush()
         os.fsync(file.fileno())

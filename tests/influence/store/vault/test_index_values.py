@@ -142,3 +142,17 @@ def test_a_store_without_an_answer_is_said_so(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "shared").write_bytes(b"no folder")
     with pytest.raises(FilesUnavailable):
         Files(tmp_path / "other", vault, cache_bytes=1).indexes.page(BUILD, key(0))
+
+
+def test_a_value_of_this_machine_is_read_to_its_place_and_no_other_is(tmp_path: Path) -> None:
+    values = Files(tmp_path / "data").indexes
+    values.write(BUILD, [(key(0), b"first"), (key(1), b"second")], {}, {})
+    whole, shorter = bytearray(6), bytearray(5)
+    assert values.fill(BUILD, key(1), [memoryview(whole)[:2], memoryview(whole)[2:]])
+    assert whole == b"second"
+    assert not values.fill(BUILD, key(1), [memoryview(shorter)])
+    assert not values.fill(BUILD, key(2), [memoryview(shorter)])
+    (tmp_path / "data" / "indexes" / BUILD / VALUES).write_bytes(b"firstsec")  # cut off
+    assert not values.fill(BUILD, key(1), [memoryview(whole)])
+    (tmp_path / "data" / "indexes" / BUILD / VALUES).unlink()
+    assert not values.fill(BUILD, key(1), [memoryview(whole)])
