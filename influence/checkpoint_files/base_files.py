@@ -101,8 +101,9 @@ class BaseFiles:
         if self.config.get("tie_word_embeddings") is True and (head := self._find_own_head()):
             yield (
                 f"config.json ties the output embedding to the input's, and the files hold one of its own, "
-                f"{head[:120]!r}, that differs: it is used, as transformers 5 does. Earlier versions took one tensor for "
-                "both: if one of them trained the adapter, remove it from the files, or set tie_word_embeddings to false."
+                f"{head[:120]!r}, that differs: it is used, as transformers 5 does. Earlier versions took one tensor "
+                "for both: if one of them trained the adapter, leave it out of the files. Else set tie_word_embeddings "
+                "to false, and nothing is said."
             )
 
     def _find_own_head(self) -> str | None:

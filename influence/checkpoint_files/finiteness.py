@@ -73,7 +73,9 @@ def check_base_finite(file: Path, tensors: Mapping[str, TensorInfo]) -> None:
 def refuse_infinite(where: str, broken: Sequence[str]) -> None:
     """Raise BaseNotFinite for a base model's tensors that hold NaN or infinities, if there are any."""
     if broken:
-        shown = ", ".join(name[:200] for name in broken[:_NAMES_SHOWN]) + (", ..." if len(broken) > _NAMES_SHOWN else "")
+        shown = ", ".join(name[:200] for name in broken[:_NAMES_SHOWN]) + (
+            ", ..." if len(broken) > _NAMES_SHOWN else ""
+        )
         raise BaseNotFinite(
             f"{len(broken)} tensors of the base model hold NaN or infinite weights, in {where[:120]}: {shown}.",
             extra={"tensors": [*broken[:100]]},

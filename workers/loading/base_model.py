@@ -84,7 +84,7 @@ def load_base_model(
 
 
 def _refuse_infinite(model: Any, checkpoint: Checkpoint, missing: Collection[str]) -> None:
-    """Raise BaseNotFinite for what was loaded; weights that no file held are not the base's. In place, without copies."""
+    """Raise BaseNotFinite for what was loaded, in place; weights that no file held are not the base's."""
     floats = ((name, one) for name, one in model.named_parameters() if one.is_floating_point() and one.numel())
     broken = [
         name

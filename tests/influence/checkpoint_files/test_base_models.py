@@ -11,7 +11,14 @@ from safetensors.numpy import save_file
 
 from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.base_models import BaseModels
-from influence.errors import BaseModelNotFound, BaseNotFinite, InvalidRequest, PathNotAllowed, PickleRefused, UnsupportedModule
+from influence.errors import (
+    BaseModelNotFound,
+    BaseNotFinite,
+    InvalidRequest,
+    PathNotAllowed,
+    PickleRefused,
+    UnsupportedModule,
+)
 
 
 def make_base(folder: Path, value: float = 1.0) -> Path:

@@ -27,7 +27,14 @@ from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import now
 from influence.contracts.index import GradientSettings
 from influence.contracts.tasks import TaskName
-from influence.errors import AdapterMismatch, AdapterNotFinite, BaseModelNotFound, BaseNotFinite, DatainfError, TaskMismatch
+from influence.errors import (
+    AdapterMismatch,
+    AdapterNotFinite,
+    BaseModelNotFound,
+    BaseNotFinite,
+    DatainfError,
+    TaskMismatch,
+)
 from workers.gradients.collector import GradientCollector
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
 from workers.loading.options import LoadOptions
