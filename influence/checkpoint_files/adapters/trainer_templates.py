@@ -64,8 +64,8 @@ def find_template(
     One of thoughts is known where it is known, too, whether training was to think (`thinks`).
     """
     found = _KNOWN.get(trainer or "", {}).get(name or "")
-    if found is None and thinks is not None and trainer == "LLaMA-Factory" and name in _OF_THOUGHTS:
-        found = replace(_OF_THOUGHTS[name], thinks=thinks)
+    if trainer == "LLaMA-Factory" and thinks is not None and (thoughtful := _OF_THOUGHTS.get(name or "")):
+        found = replace(thoughtful, thinks=thinks)
     return found if found is None or system is None else replace(found, default_system=system)
 
 
