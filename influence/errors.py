@@ -189,6 +189,14 @@ class AdapterNotFinite(CheckpointRefused):
     code, title = "adapter_not_finite", "The adapter holds NaN or infinite weights"
 
 
+class BaseNotFinite(CheckpointRefused):
+    code, title = "base_not_finite", "The base model holds NaN or infinite weights"
+    default_hint = (
+        "Download or save the base model again. Where it was merged or converted to float16, numbers may have left its "
+        "range: do so in bfloat16 or float32."
+    )
+
+
 class TokenizerRefused(CheckpointRefused):
     code, title = "tokenizer_refused", "The adapter's own tokenizer or chat template is refused"
 

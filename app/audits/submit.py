@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.checks.class_numbers import doubt_asked_numbers
 from app.checks.readiness import require_ready
 from app.checks.test_points import check_selection
 from app.http.idempotency import Accepted
@@ -47,6 +48,7 @@ def submit_audit(store: Store, index_id: str, request: AuditRequest) -> Accepted
         )
         if request.evaluation.dataset_id == dataset.id:
             notes.append(_SAME_ROWS)
+        notes += doubt_asked_numbers(checkpoint, dataset, store.datasets.require(request.evaluation.dataset_id))
     is_damped = method.default_damping_scale is not None
     if request.damping_scale is not None and not is_damped:
         notes.append(f"Method '{request.method}' has no damping; damping_scale had no effect.")

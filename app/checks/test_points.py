@@ -2,6 +2,7 @@
 
 from typing import TypeVar
 
+from app.checks.class_numbers import check_class_numbers
 from app.checks.compatibility import check_compatible
 from app.checks.labels import check_example_labels
 from app.checks.targets import check_examples, check_generated, check_target, makes_images, read_against
@@ -69,6 +70,7 @@ def check_selection(
             hint=f"Name a data set of kind '{indexed.kind}'.",
         )
     check_compatible(checkpoint, dataset)
+    check_class_numbers(checkpoint, indexed, dataset)
     check_row_indexes(selection.row_indexes, dataset)
     count = _count_rows(selection, dataset)
     if not 1 <= count <= most:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from app.checks.class_numbers import check_class_numbers, refuse_guessed_numbers
 from app.checks.compatibility import check_compatible
 from app.checks.test_points import check_row_indexes
 from influence.contracts.dataset import COMPLETION, IMAGE_CAPTION, Dataset
@@ -169,6 +170,8 @@ def _check_test_rows(request: EvaluationRequest, subject: Subject, dataset: Data
             hint=f"Name evaluation rows of kind '{dataset.kind}'.",
         )
     check_compatible(subject, tested)
+    check_class_numbers(subject, dataset, tested)
+    refuse_guessed_numbers(subject, dataset, tested)
     if request.named_test_rows is not None:
         check_row_indexes(list(request.named_test_rows), tested)
     if request.compares_classes:

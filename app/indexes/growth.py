@@ -1,5 +1,6 @@
 """May an index grow from another one? All that can be told from the two records."""
 
+from app.checks.class_numbers import check_class_numbers
 from influence.contracts.index import GRADIENT_VERSION, GradientSettings, Index, IndexSpec
 from influence.errors import IndexFailed, IndexNotReady, InvalidRequest
 from influence.rows.label_forms.class_order import names_by_number
@@ -60,11 +61,10 @@ def _check_metric(old: Index, spec: IndexSpec) -> None:
 
 def _check_classes(store: Store, old: Index, spec: IndexSpec) -> None:
     """Rows are matched by what they say, and a class number may say another class in another data set."""
-    model = checkpoint_of(store, old).label_names
-    before, now = (
-        names_by_number(store.datasets.require(dataset_id).label_names, model)
-        for dataset_id in (old.spec.dataset_id, spec.dataset_id)
-    )
+    model = checkpoint_of(store, old)
+    indexed, grown = map(store.datasets.require, (old.spec.dataset_id, spec.dataset_id))
+    check_class_numbers(model, indexed, grown)
+    before, now = (names_by_number(rows.label_names, model.label_names) for rows in (indexed, grown))
     if before != now:
         raise InvalidRequest(
             f"The data sets of {old.id} and of the request number their classes in different orders.",

@@ -1,5 +1,6 @@
 """Indexes: from a request to a build."""
 
+from app.checks.class_numbers import doubt_indexed_numbers
 from app.checks.compatibility import check_compatible, check_reduction, choose_loss
 from app.checks.diffusion import choose_diffusion
 from app.checks.training import find_differences
@@ -62,7 +63,11 @@ def _submit_one(
         return name_made(store.indexes, Accepted(index_id, existing.job_id, is_new=False), request.name)
     if spec.grow_from is not None:
         check_growth(store, spec, spec.grow_from)
-    warnings = (*checkpoint.warnings, *find_differences(checkpoint, dataset, spec.gradients))
+    warnings = (
+        *checkpoint.warnings,
+        *doubt_indexed_numbers(checkpoint, dataset),
+        *find_differences(checkpoint, dataset, spec.gradients),
+    )
     name = request.name if request.name is not None or existing is None else existing.name
     fresh = Index(**INDEX.begin(index_id), spec=spec, rows=dataset.rows, warnings=warnings, name=name)
     kept = accept(store, fresh)

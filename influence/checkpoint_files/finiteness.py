@@ -1,6 +1,6 @@
 """NaN and infinities in a safetensors file, found by their exponent bits: also in types that numpy does not know."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.checkpoint_files.safetensors_header import TensorInfo
-from influence.errors import AdapterMismatch, AdapterNotFinite
+from influence.errors import AdapterMismatch, AdapterNotFinite, BaseNotFinite
 
 #: Float type -> (unsigned type of the same width, its exponent bits). All of them set means NaN or infinite.
 _EXPONENTS = {
@@ -18,6 +18,11 @@ _EXPONENTS = {
     "BF16": ("<u2", 0x7F80),
 }
 _PIECE_BYTES = 4 << 20
+#: What is looked at of a base model when it is named: all of small files, else the beginning of each tensor. Workers
+#: look at all of it when they load it.
+_WHOLE_BYTES, _BEGINNING_BYTES = 256 << 20, 64 << 10
+#: Tensors that may hold infinities on purpose.
+_MASK = "mask"
 _NAMES_SHOWN = 5
 #: In the names of LoRA's factors: `lora_A`, `lora_embedding_B`.
 _FACTOR = ".lora_"
@@ -54,6 +59,29 @@ def check_finite(file: Path, tensors: Mapping[str, TensorInfo]) -> None:
         )
 
 
+def check_base_finite(file: Path, tensors: Mapping[str, TensorInfo]) -> None:
+    """Raise BaseNotFinite naming tensors of one of a base model's files; of large ones only as far as it is looked at.
+
+    Types without exponents of their own (whole numbers, 8-bit floats) are passed over.
+    """
+    floats = {name: info for name, info in tensors.items() if info.dtype in _EXPONENTS and _MASK not in name}
+    is_small = sum(info.stop - info.start for info in floats.values()) <= _WHOLE_BYTES
+    most = None if is_small else _BEGINNING_BYTES
+    refuse_infinite(file.name, [name for name, info in floats.items() if not _is_finite(file, info, most)])
+
+
+def refuse_infinite(where: str, broken: Sequence[str]) -> None:
+    """Raise BaseNotFinite for a base model's tensors that hold NaN or infinities, if there are any."""
+    if broken:
+        shown = ", ".join(name[:200] for name in broken[:_NAMES_SHOWN]) + (
+            ", ..." if len(broken) > _NAMES_SHOWN else ""
+        )
+        raise BaseNotFinite(
+            f"{len(broken)} tensors of the base model hold NaN or infinite weights, in {where[:120]}: {shown}.",
+            extra={"tensors": [*broken[:100]]},
+        )
+
+
 def find_idle(file: Path, tensors: Mapping[str, TensorInfo]) -> tuple[list[str], int]:
     """Adapted modules of which a LoRA factor is all zeros, so that they change nothing; and how many there are in all.
 
@@ -65,9 +93,10 @@ def find_idle(file: Path, tensors: Mapping[str, TensorInfo]) -> tuple[list[str],
     return [module for module in modules if module in idle], len(modules)
 
 
-def _is_finite(file: Path, tensor: TensorInfo) -> bool:
+def _is_finite(file: Path, tensor: TensorInfo, most: int | None = None) -> bool:
+    """Whether a tensor, or its first `most` bytes, holds finite numbers alone."""
     exponent = _EXPONENTS[tensor.dtype][1]
-    pieces = _pieces(file, tensor)
+    pieces = _pieces(file, tensor, most)
     return not any(bool(np.any((bits & bits.dtype.type(exponent)) == exponent)) for bits in pieces)
 
 
@@ -76,11 +105,12 @@ def _is_zero(file: Path, tensor: TensorInfo) -> bool:
     return not any(bool(np.any(bits << 1)) for bits in _pieces(file, tensor))
 
 
-def _pieces(file: Path, tensor: TensorInfo) -> Iterator[NDArray[Any]]:
-    """The bits of a tensor's numbers."""
+def _pieces(file: Path, tensor: TensorInfo, most: int | None = None) -> Iterator[NDArray[Any]]:
+    """The bits of a tensor's numbers, or of those in its first `most` bytes, a multiple of eight."""
     with file.open("rb") as stream:
         stream.seek(tensor.start)
-        left = tensor.stop - tensor.start
+        whole = tensor.stop - tensor.start
+        left = whole if most is None else min(whole, most)
         while left and (piece := stream.read(min(_PIECE_BYTES, left))):
             yield np.frombuffer(piece, dtype=_EXPONENTS[tensor.dtype][0])
             left -= len(piece)

@@ -99,11 +99,12 @@ def write_tensors(destination: Path, source: Path, tensors: Mapping[str, TensorI
                 left -= len(piece)
 
 
-def have_same_bytes(file: Path, first: TensorInfo, second: TensorInfo) -> bool:
-    """Whether two tensors of one file are the same: type, shape and values. Reads in pieces of 4 MiB."""
+def have_same_bytes(file: Path, first: TensorInfo, second: TensorInfo, other_file: Path | None = None) -> bool:
+    """Whether two tensors are the same: type, shape and values. They lie in one file, or the second in `other_file`.
+    Reads in pieces of 4 MiB."""
     if (first.dtype, first.shape) != (second.dtype, second.shape):
         return False
-    with file.open("rb") as one, file.open("rb") as other:
+    with file.open("rb") as one, (other_file or file).open("rb") as other:
         one.seek(first.start)
         other.seek(second.start)
         left = first.stop - first.start

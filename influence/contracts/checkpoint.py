@@ -95,7 +95,8 @@ class TrainingRecord(Frozen):
     taken for an index that leaves them out; `max_length` is the number of tokens at which training cut rows.
 
     `template` is the trainer's own template of conversations, by which rows are written where it is known here;
-    `system` is the system prompt that rows without one are given, as in training."""
+    `system` is the system prompt that rows without one are given, as in training; `enable_thinking` is LLaMA-Factory's
+    switch of templates with thoughts."""
 
     files: tuple[str, ...]
     trainer: str | None = None
@@ -105,6 +106,7 @@ class TrainingRecord(Frozen):
     max_length: int | None = None
     template: str | None = None
     system: str | None = None
+    enable_thinking: bool | None = None
 
 
 class Checkpoint(Record):

@@ -24,7 +24,9 @@ def index(bench: Bench, tmp_path: Path) -> dict[str, Any]:
     checkpoint = bench.checkpoint(make_classifier(tmp_path / "tiny"))
     assert checkpoint["label_names"] is None
     rows = bench.dataset(numbered(ROWS, LABELS), label_names=json.dumps(LABELS))
-    return bench.index(checkpoint, rows, storage="compact")
+    index = bench.index(checkpoint, rows, storage="compact")
+    assert f"0 {LABELS[0]!r}, 1 {LABELS[1]!r}, 2 {LABELS[2]!r}" in index["warnings"][0]
+    return index
 
 
 def losses(query: dict[str, Any]) -> list[float]:
@@ -59,3 +61,47 @@ def test_an_index_grows_by_no_rows_that_number_the_classes_otherwise(bench: Benc
     ids = {"checkpoint_id": index["spec"]["checkpoint_id"], "dataset_id": turned["id"], "grow_from": index["id"]}
     refused = bench.client.post("/v1/indexes", json={**ids, "storage": "compact", "max_length": 64})
     assert "number their classes in different orders" in assert_problem(refused, 422, "invalid_request")["detail"]
+
+
+@pytest.fixture
+def nameless(bench: Bench, tmp_path: Path) -> dict[str, Any]:
+    """Neither the adapter nor the indexed rows name a class."""
+    checkpoint = bench.checkpoint(make_classifier(tmp_path / "nameless"))
+    index = bench.index(checkpoint, bench.dataset(numbered(ROWS, LABELS)), storage="full")
+    assert index["warnings"] == []
+    return index
+
+
+def test_where_only_the_asked_rows_have_names_their_numbers_are_taken_and_it_is_said(
+    bench: Bench, nameless: dict[str, Any]
+) -> None:
+    named = bench.dataset(numbered(ASKED, TURNED), label_names=json.dumps(TURNED))
+    asked = {"dataset_id": named["id"]}
+    told = f"0 {TURNED[0]!r}, 1 {TURNED[1]!r}, 2 {TURNED[2]!r}"
+    query = bench.query(nameless, rows=asked)
+    audit = bench.audit(nameless, evaluation=asked)
+    groups = bench.groups(nameless, by="label", evaluation=asked)
+    assert all(told in " ".join(answer["notes"]) for answer in (query, audit, groups))
+    plain = bench.query(nameless, rows={"dataset_id": bench.dataset(numbered(ASKED, LABELS))["id"]})
+    assert plain["notes"] == []
+
+
+def test_what_has_no_place_to_say_it_is_refused(bench: Bench, nameless: dict[str, Any]) -> None:
+    named = bench.dataset(numbered(ASKED, TURNED), label_names=json.dumps(TURNED))
+    for path, body in (
+        (f"/v1/indexes/{nameless['id']}/sweeps", {"rows": {"dataset_id": named["id"]}}),
+        (
+            "/v1/evaluations",
+            {"kind": "lds", "index_id": nameless["id"], "evaluation_dataset_id": named["id"], "rows": 20},
+        ),
+    ):
+        assert_problem(bench.client.post(path, json=body), 422, "label_unknown")
+
+
+def test_names_of_a_part_of_the_outputs_are_held_against_each_other(bench: Bench, tmp_path: Path) -> None:
+    checkpoint = bench.checkpoint(make_classifier(tmp_path / "wide", labels=4))
+    rows = bench.dataset(numbered(ROWS, LABELS), label_names=json.dumps(LABELS))
+    index = bench.index(checkpoint, rows, storage="compact")
+    turned = bench.dataset(numbered(ASKED, TURNED), label_names=json.dumps(TURNED))
+    answer = bench.client.post(f"/v1/indexes/{index['id']}/queries", json={"rows": {"dataset_id": turned["id"]}})
+    assert "the head names none" in assert_problem(answer, 422, "label_unknown")["detail"]

@@ -10,6 +10,7 @@ from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
 from influence.checkpoint_files.bases.packing import refuse_packed
+from influence.checkpoint_files.finiteness import refuse_infinite
 from influence.checkpoint_files.multimodal import refuse_inexact_text
 from influence.contracts.checkpoint import Checkpoint
 from influence.errors import BaseModelNotFound, TaskMismatch
@@ -37,7 +38,7 @@ def load_base_model(
 ) -> BaseModel:
     """Load safetensors from a local folder. `modules` are names that an adapter knows of the model.
 
-    Raises BaseModelNotFound, TaskMismatch, and UnsupportedModule where it does not fit the devices.
+    Raises BaseModelNotFound, BaseNotFinite, TaskMismatch, and UnsupportedModule where it does not fit the devices.
     Attention is torch's own scaled dot product: masked places get weight 0 exactly, so padding cannot leak.
     """
     if not (folder / "config.json").is_file():
@@ -77,8 +78,20 @@ def load_base_model(
         ) from error
     refuse_offloaded(model, options.device)
     keep_differentiable(model)
+    _refuse_infinite(model, checkpoint, report["missing_keys"])
     mismatched = {entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"]}
     return BaseModel(model, frozenset(report["missing_keys"]) | frozenset(mismatched))
+
+
+def _refuse_infinite(model: Any, checkpoint: Checkpoint, missing: Collection[str]) -> None:
+    """Raise BaseNotFinite for what was loaded, in place; weights that no file held are not the base's."""
+    floats = ((name, one) for name, one in model.named_parameters() if one.is_floating_point() and one.numel())
+    broken = [
+        name
+        for name, one in floats
+        if name not in missing and not all(bool(torch.isfinite(end)) for end in torch.aminmax(one.detach()))
+    ]
+    refuse_infinite(repr(checkpoint.base_model.name), broken)
 
 
 def _quantisation(

@@ -74,6 +74,7 @@ def group_rows(runtime: Runtime, record: Groups) -> None:
         if method.default_damping_scale is None
         else method.damping_scale(record.request.damping_scale),
         "notes": (
+            *record.notes,
             *([_OUTSIDE.format(rows=len(outside))] if len(outside) else []),
             *(_LARGE.format(name=one.group or "(none)", share=one.share) for one in shown if one.share > _LARGE_SHARE),
         ),

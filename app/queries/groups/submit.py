@@ -1,5 +1,6 @@
 """Groups: from a request to a job."""
 
+from app.checks.class_numbers import doubt_selection
 from app.checks.readiness import require_ready
 from app.checks.test_points import check_selection
 from app.http.idempotency import Accepted
@@ -37,6 +38,7 @@ def submit_groups(store: Store, index_id: str, request: GroupsRequest) -> Accept
         method_reason=reason,
         audit_id=_find_audit(store, index_id, request.audit_id),
         rows=index.rows,
+        notes=doubt_selection(store, index, request.evaluation),
     )
     accept(store, record)
     return Accepted(record.id, record.job_id)

@@ -1078,13 +1078,15 @@ class TrainingRecord(BaseModel):
     taken for an index that leaves them out; `max_length` is the number of tokens at which training cut rows.
 
     `template` is the trainer's own template of conversations, by which rows are written where it is known here;
-    `system` is the system prompt that rows without one are given, as in training.
+    `system` is the system prompt that rows without one are given, as in training; `enable_thinking` is LLaMA-Factory's
+    switch of templates with thoughts.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
     beta: float | None = None
+    enable_thinking: bool | None = None
     files: list[str]
     loss: Literal["completion", "assistant", "all"] | str | None = None
     max_length: int | None = None

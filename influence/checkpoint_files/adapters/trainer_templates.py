@@ -21,6 +21,8 @@ class TrainerTemplate:
 
     `answer` is the header of the assistant's turn, `said` the turn itself. `default_system` is written where a row has
     no system prompt. With `in_user` the system prompt stands before the words of the first turn, not in one of its own.
+    `thinks` is LLaMA-Factory's `enable_thinking` for a template of thoughts: with it answers without a thought get an
+    empty one, which carries loss; without, thoughts are taken out and the empty one belongs to the header.
     """
 
     user: str
@@ -30,11 +32,13 @@ class TrainerTemplate:
     default_system: str = ""
     start: str = ""
     in_user: bool = False
+    thinks: bool | None = None
 
     def as_jinja(self) -> str:
         """The same as a chat template, for conversations of plain texts between a user and the assistant."""
         system = _expression(self.system, "system")
         alone = "" if self.in_user else f"{{% if system %}}{{{{ {system} }}}}{{% endif %}}"
+        answer = self.answer + (_NO_THOUGHT if self.thinks is False else "")
         first = f"({system} if loop.first and system else '') + " if self.in_user else ""
         return (
             f"{{{{ {_expression(self.start)} }}}}"
@@ -45,15 +49,23 @@ class TrainerTemplate:
             f"{{% if {_NOT_PLAIN} %}}{_refusal('it is not known how training wrote more than texts')}{{% endif %}}"
             f"{{% set content = {first}message['content'] %}}"
             f"{{% if message['role'] == 'user' %}}{{{{ {_expression(self.user)} }}}}"
-            f"{{% elif message['role'] == 'assistant' %}}{{{{ {_expression(self.answer + self.said)} }}}}"
+            f"{{% elif message['role'] == 'assistant' %}}{_THOUGHTS.get(self.thinks, '')}"
+            f"{{{{ {_expression(answer + self.said)} }}}}"
             f"{{% else %}}{_refusal('it is not known how training wrote this role')}{{% endif %}}"
-            f"{{% endfor %}}{{% if add_generation_prompt %}}{{{{ {_expression(self.answer)} }}}}{{% endif %}}"
+            f"{{% endfor %}}{{% if add_generation_prompt %}}{{{{ {_expression(answer)} }}}}{{% endif %}}"
         )
 
 
-def find_template(trainer: str | None, name: str | None, system: str | None = None) -> TrainerTemplate | None:
-    """A trainer's template by name, with the system prompt that training set for it; None for one that is not known."""
+def find_template(
+    trainer: str | None, name: str | None, system: str | None = None, *, thinks: bool | None = None
+) -> TrainerTemplate | None:
+    """A trainer's template by name, with the system prompt that training set for it; None for one that is not known.
+
+    One of thoughts is known where it is known, too, whether training was to think (`thinks`).
+    """
     found = _KNOWN.get(trainer or "", {}).get(name or "")
+    if trainer == "LLaMA-Factory" and thinks is not None and (thoughtful := _OF_THOUGHTS.get(name or "")):
+        found = replace(thoughtful, thinks=thinks)
     return found if found is None or system is None else replace(found, default_system=system)
 
 
@@ -84,6 +96,20 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+#: What LLaMA-Factory writes where an answer has no thought, and what it does to the words of an answer before.
+_NO_THOUGHT = "<think>\n\n</think>\n\n"
+_ONE_THOUGHT = (
+    "content.count('<think>\n') == 1 and content.count('\n</think>\n\n') == 1 and content.count('<think>') == 1 "
+    "and content.count('</think>') == 1"
+)
+_THOUGHTS: Mapping[bool | None, str] = {
+    True: "{% if '<think>' not in content and '</think>' not in content %}"
+    f"{{% set content = {_quoted(_NO_THOUGHT)} + content %}}{{% endif %}}",
+    False: "{% if '<think>' in content or '</think>' in content %}"
+    f"{{% if not ({_ONE_THOUGHT}) %}}{_refusal('it is not known how training took this thought out')}{{% endif %}}"
+    "{% set content = content.split('<think>\n')[0] + content.split('\n</think>\n\n')[1] %}{% endif %}"
+    "{% set content = content.lstrip('\n') %}",
+}
 _CHATML = TrainerTemplate(
     user="<|im_start|>user\n{}<|im_end|>\n",
     answer="<|im_start|>assistant\n",
@@ -166,6 +192,11 @@ _OF_FACTORY: Mapping[str, TrainerTemplate] = {
         system="<|system|>\n{}{eos}",
         default_system="You are Zephyr, a helpful assistant.",
     ),
+}
+_OF_THOUGHTS: Mapping[str, TrainerTemplate] = {
+    "deepseekr1": _OF_FACTORY["deepseek3"],
+    "mimo": replace(_CHATML, default_system=_HELPFUL),
+    "qwen3": _CHATML,
 }
 _OF_SWIFT: Mapping[str, TrainerTemplate] = {
     "llama3": _LLAMA3,

@@ -64,7 +64,8 @@ _MAX_TOKENS = 1 << 24
 class TrainingSettings:
     """What `file` says: the `trainer`; which tokens carried `loss`; at how many tokens rows were cut (`max_length`);
     parts of the loss that are not scored, and what training did to rows beside, both in words; the trainer's own
-    `template` of conversations, and the `system` prompt that it gave those without one."""
+    `template` of conversations, the `system` prompt that it gave those without one, and whether answers were to think
+    (`thinks`)."""
 
     file: str
     trainer: str | None = None
@@ -74,6 +75,7 @@ class TrainingSettings:
     beside: tuple[str, ...] = ()
     template: str | None = None
     system: str | None = None
+    thinks: bool | None = None
 
 
 def read_training(folder: Path) -> TrainingSettings | None:
@@ -137,7 +139,14 @@ def _of_settings(content: str) -> TrainingSettings | None:
             "the merged one",
         )
     found = _settings(SETTINGS, "LLaMA-Factory", fields, loss, length="cutoff_len", beside=beside)
-    return replace(found, template=_named(fields, "template"), system=load_text(content, "default_system"))
+    # Where history is masked, versions differ in what becomes of its thoughts.
+    thinks = fields.get("enable_thinking") if fields.get("mask_history") is not True else None
+    return replace(
+        found,
+        template=_named(fields, "template"),
+        system=load_text(content, "default_system"),
+        thinks=thinks if isinstance(thinks, bool) else None,
+    )
 
 
 def _of_card(content: str) -> TrainingSettings | None:

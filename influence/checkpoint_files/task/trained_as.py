@@ -58,6 +58,7 @@ class Recipe:
             max_length=None if self.settings is None else self.settings.max_length,
             template=None if self.settings is None else self.settings.template,
             system=None if self.settings is None else self.settings.system,
+            enable_thinking=None if self.settings is None else self.settings.thinks,
         )
 
     def identity(self) -> Mapping[str, Any]:
@@ -65,8 +66,12 @@ class Recipe:
         record = self.describe()
         if record is None:
             return {}
-        is_followed = find_template(record.trainer, record.template) is not None
+        thinks = record.enable_thinking
+        is_followed = find_template(record.trainer, record.template, thinks=thinks) is not None
+        # Of a template without thoughts the switch decides nothing.
+        has_thoughts = is_followed and find_template(record.trainer, record.template) is None
         fields = {"loss", "beta", "system", *(("template", "trainer") if is_followed else ())}
+        fields |= {"enable_thinking"} if has_thoughts else set()
         return record.model_dump(include=fields, exclude_none=True)
 
 
@@ -126,7 +131,7 @@ def find_template_doubts(training: TrainingSettings | None) -> Iterator[str]:
     """How conversations are written where the trainer had templates of its own, in sentences."""
     if training is None or training.trainer not in TALKING:
         return
-    known = find_template(training.trainer, training.template, training.system)
+    known = find_template(training.trainer, training.template, training.system, thinks=training.thinks)
     if known is not None:
         system = known.default_system[:80]
         yield (

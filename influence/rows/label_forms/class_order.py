@@ -19,7 +19,7 @@ def names_by_number(rows: Sequence[str] | None, model: Sequence[str] | None) -> 
     unknown = [name for name in rows if _fold(name) not in spelt]
     if unknown or len(spelt) < len(model) or len({*map(_fold, rows)}) < len(rows):
         raise LabelUnknown(
-            f"The data set numbers its classes {_listed(rows)}, the checkpoint {_listed(model)}.",
+            f"The data set numbers its classes {list_in_order(rows)}, the checkpoint {list_in_order(model)}.",
             hint="Send the data set with 'label_names' that call each class as the checkpoint does, in the order of "
             "its own numbers; or the checkpoint with the names of its head's outputs in their order.",
             extra={"dataset_label_names": list(rows[:100]), "checkpoint_label_names": list(model[:100])},
@@ -39,10 +39,11 @@ def refuse_other_name(label: object, said: object, column: str, names: Sequence[
         )
 
 
-def _fold(name: str) -> str:
-    return name.strip().casefold()
-
-
-def _listed(names: Sequence[str]) -> str:
+def list_in_order(names: Sequence[str]) -> str:
+    """The first of the classes with their numbers, for a sentence."""
     shown = ", ".join(f"{number} {name!r}" for number, name in enumerate(names[:_SHOWN]))
     return f"{shown}, ..." if len(names) > _SHOWN else shown
+
+
+def _fold(name: str) -> str:
+    return name.strip().casefold()

@@ -11,7 +11,14 @@ from safetensors.numpy import save_file
 
 from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.base_models import BaseModels
-from influence.errors import BaseModelNotFound, InvalidRequest, PathNotAllowed, PickleRefused, UnsupportedModule
+from influence.errors import (
+    BaseModelNotFound,
+    BaseNotFinite,
+    InvalidRequest,
+    PathNotAllowed,
+    PickleRefused,
+    UnsupportedModule,
+)
 
 
 def make_base(folder: Path, value: float = 1.0) -> Path:
@@ -146,3 +153,40 @@ def test_whole_numbers_in_the_place_of_weights_are_refused_where_nothing_says_wh
     with pytest.raises(UnsupportedModule, match="I8 weights"):
         make_sharded(tmp_path / "packed", {ONE: ["a.weight"]}, {"a.weight": ONE}, "int8").tensors()
     assert make_sharded(tmp_path / "mask", {ONE: ["a.mask"]}, {"a.mask": ONE}, "int8").tensors()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_named_when_the_base_is(value: float, tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base")
+    weights = {"sound": np.ones(4, np.float32), "broken": np.array([1, value], np.float16), "mask": np.array([value])}
+    save_file(weights, base / "model.safetensors")
+    with pytest.raises(BaseNotFinite) as caught:
+        models(tmp_path).resolve(str(base))
+    assert caught.value.extra["tensors"] == ["broken"]
+
+
+def test_of_large_files_the_beginning_of_each_tensor_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("influence.checkpoint_files.finiteness._WHOLE_BYTES", 1)
+    base, late = make_base(tmp_path / "base"), np.ones(1 << 17, np.float32)
+    late[-1] = np.nan
+    save_file({"late": late}, base / "model.safetensors")
+    models(tmp_path).resolve(str(base))
+    save_file({"late": late, "whole": np.full(1 << 17, np.nan, np.float32)}, base / "model.safetensors")
+    with pytest.raises(BaseNotFinite) as caught:
+        models(tmp_path).resolve(str(base))
+    assert caught.value.extra["tensors"] == ["whole"]
+
+
+@pytest.mark.parametrize(("tied", "head", "is_told"), [(True, 2.0, True), (True, 1.0, False), (False, 2.0, False)])
+def test_a_head_of_its_own_beside_tied_embeddings_is_told(
+    tied: bool, head: float, is_told: bool, tmp_path: Path
+) -> None:
+    base = make_base(tmp_path / "base")
+    (base / "config.json").write_text(json.dumps({"model_type": "llama", "tie_word_embeddings": tied}))
+    shape = (8, 4)
+    weights = {"model.embed_tokens.weight": np.ones(shape), "lm_head.weight": np.full(shape, head)}
+    save_file(weights, base / "model.safetensors")
+    told = "".join(BaseFiles(base).find_doubts())
+    assert ("'lm_head.weight'" in told) == is_told

@@ -109,6 +109,21 @@ def test_every_honoured_field_has_a_variant_that_is_held_against_peft() -> None:
     assert {name for name, rule in FIELDS.items() if rule.treatment == "honoured"} - exempt <= varied
 
 
+@pytest.mark.parametrize("adapted", ["q_proj", "lm_head", "embed_tokens"])
+def test_head_of_its_own_beside_tied_embeddings_stays_its_own_as_in_transformers(
+    adapted: str, causal: TinyCheckpoint, tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(causal.base, tmp_path / "base"))
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}))
+    make_adapter(base, tmp_path / "adapter", target_modules=["v_proj", adapted])
+    checkpoint = accept(base, tmp_path / "adapter")
+    assert "lm_head.weight" in "".join(checkpoint.warnings)
+    loaded = load_accepted(checkpoint, tmp_path / "adapter")
+    expected = logits_of_peft(base, tmp_path / "adapter")
+    torch.testing.assert_close(loaded.model(input_ids=IDS).logits, expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_variant_computes_what_peft_computes(variant: str, causal: TinyCheckpoint, tmp_path: Path) -> None:
     assert_like_peft(causal.base, tmp_path / "adapter", VARIANTS[variant])

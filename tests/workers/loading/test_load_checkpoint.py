@@ -27,7 +27,14 @@ from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import now
 from influence.contracts.index import GradientSettings
 from influence.contracts.tasks import TaskName
-from influence.errors import AdapterMismatch, AdapterNotFinite, BaseModelNotFound, DatainfError, TaskMismatch
+from influence.errors import (
+    AdapterMismatch,
+    AdapterNotFinite,
+    BaseModelNotFound,
+    BaseNotFinite,
+    DatainfError,
+    TaskMismatch,
+)
 from workers.gradients.collector import GradientCollector
 from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
 from workers.loading.options import LoadOptions
@@ -297,6 +304,18 @@ def test_hub_model_in_the_cache_is_loaded_offline(classifier: TinyCheckpoint, tm
         LoadOptions(cache_dir=tmp_path),
     )
     assert loaded.task.name == "sequence_classification"
+
+
+def test_infinite_weight_that_the_named_base_did_not_show_is_named_on_loading(
+    classifier: TinyCheckpoint, tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(classifier.base, tmp_path / "base"))
+    weights = load_file(base / "model.safetensors")
+    name = next(name for name in weights if "attention" in name)
+    weights[name][-1] = float("inf")
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BaseNotFinite, match=name):
+        load(base, classifier.adapter, "sequence_classification")
 
 
 def test_loss_scope_means_nothing_to_a_classifier(classifier: TinyCheckpoint) -> None:

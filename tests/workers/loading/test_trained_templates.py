@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from support.tiny import TinyCheckpoint, make_causal
 from support.uploads.adapters import accept, load_accepted, make_adapter
+from transformers import AutoTokenizer
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.errors import RowsUnfit
@@ -89,6 +90,42 @@ def test_rows_are_written_by_the_template_that_the_trainer_names(
     assert "<tools>" in read(task, *TALK, tools=[{"name": "find"}])
 
 
+THOUGHT = "<think>\nslow\n</think>\n\nplease help"
+NO_THOUGHT = "<think>\n\n</think>\n\n"
+
+
+@pytest.mark.parametrize(
+    ("thinks", "answer", "written", "supervised"),
+    [
+        # As LLaMA-Factory 0.9.3 to 0.9.5 write an answer, and which part of it carries loss.
+        ("true", "please help", f"{NO_THOUGHT}please help", f"{NO_THOUGHT}please help"),
+        ("true", THOUGHT, THOUGHT, THOUGHT),
+        ("false", THOUGHT, f"{NO_THOUGHT}please help", "please help"),
+        ("false", "\nplease help", f"{NO_THOUGHT}please help", "please help"),
+    ],
+)
+def test_thoughts_are_written_or_taken_out_as_the_trainer_did(
+    causal: TinyCheckpoint, tmp_path: Path, thinks: str, answer: str, written: str, supervised: str
+) -> None:
+    checkpoint, task = send(causal, tmp_path, **{FACTORY: f"enable_thinking: {thinks}\nstage: sft\ntemplate: qwen3\n"})
+    assert checkpoint.training is not None
+    assert "conversations are written by it" in "".join(checkpoint.warnings)
+    said = {"role": "assistant", "content": answer}
+    turn = f"<|im_start|>user\nwhere is my card<|im_end|>\n<|im_start|>assistant\n{written}<|im_end|>\n"
+    rendered = task.render({"id": "r", "messages": [ASKED, said, ASKED, said]})
+    assert rendered.text == turn * 2
+    carrying = [token for token, carries in zip(rendered.tokens, rendered.supervised, strict=True) if carries]
+    assert carrying == AutoTokenizer.from_pretrained(causal.base).tokenize(f"{supervised}<|im_end|>\n") * 2
+
+
+def test_a_thought_of_an_unknown_form_is_refused_where_training_took_thoughts_out(
+    causal: TinyCheckpoint, tmp_path: Path
+) -> None:
+    _, task = send(causal, tmp_path, **{FACTORY: "enable_thinking: false\nstage: sft\ntemplate: qwen3\n"})
+    with pytest.raises(RowsUnfit, match="how training took this thought out"):
+        read(task, ASKED, {"role": "assistant", "content": "<think>slow</think>please help"})
+
+
 @pytest.mark.parametrize(
     "odd",
     [
@@ -110,6 +147,8 @@ def test_what_a_trainers_template_is_not_known_to_write_is_refused(
     [
         (FACTORY, "stage: sft\ntemplate: of_our_own\n", "template 'of_our_own'"),
         (FACTORY, "stage: sft\n", "which no file names"),
+        (FACTORY, "stage: sft\ntemplate: qwen3\n", "template 'qwen3'"),
+        (FACTORY, "enable_thinking: true\nmask_history: true\nstage: sft\ntemplate: qwen3\n", "template 'qwen3'"),
         ("README.md", "---\ntags:\n- llama-factory\n- lora\n---\n", "which no file names"),
         (SWIFT, {"rlhf_type": None, "template": "qwen3"}, "template 'qwen3'"),
         (SWIFT, {"rlhf_type": None, "template": "qwen", "use_chat_template": False}, "use_chat_template: false"),

@@ -20,7 +20,7 @@ def follow_training(tokenizer: Any, training: TrainingRecord | None) -> None:
     templates: dict[str, str] = dict(beside) if isinstance(beside, dict) else {_PLAIN: beside} if beside else {}
     if training.system is not None:
         templates = {name: with_system_prompt(one, training.system) for name, one in templates.items()}
-    known = find_template(training.trainer, training.template, training.system)
+    known = find_template(training.trainer, training.template, training.system, thinks=training.enable_thinking)
     if known is not None:
         own = templates.get(_WITH_TOOLS, templates.get(_PLAIN))
         templates = {**templates, _PLAIN: known.as_jinja(), **({_WITH_TOOLS: own} if own else {})}
