@@ -72,6 +72,7 @@ def test_waiting_queries_share_one_pass_and_are_answered_as_alone(
 ) -> None:
     store = worker.store
     alone = [answered(store, ask(worker, index, points)) for points in POINTS]
+    worker.kept_points.forget(index.id)
     with capture_logs() as logs:
         with held_back(worker, index, len(POINTS), wait_until):
             queries = [ask(worker, index, points) for points in POINTS]
