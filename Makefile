@@ -49,6 +49,9 @@ demo: $(STAMP) ## Fine-tune a real encoder, start the service, find the planted 
 demo-images: $(STAMP) ## Train a small image model, then ask over HTTP which pictures taught it a style
 	$(BIN)/python -m demo.images $(ARGS)
 
+sample: $(STAMP) ## Write the sample set of the page anew, rows and weights (two minutes)
+	$(BIN)/python -m demo.sample
+
 demo-lm: $(STAMP) $(VENV)/.lm ## Teach a real small language model, trace what it writes to rows and their words
 	$(BIN)/python -m demo.lm $(ARGS)
 

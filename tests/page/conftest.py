@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from urllib.parse import urlparse
 
 import pytest
@@ -28,6 +29,7 @@ _ARGUMENTS = (
     "--no-first-run",
 )
 ROWS = 60
+WatchPage = Callable[[str], Page]
 #: How long a browser waits for anything: only what hangs takes so long, however busy the machine.
 PATIENCE_MS = 120_000
 expect.set_options(timeout=PATIENCE_MS)
@@ -84,12 +86,23 @@ def _prepare(service: Service, redis_url: str, tiny: TinyCheckpoint, wait_until:
     return Story(service, redis_url, *ids, tiny.base.parent.parent)
 
 
-@pytest.fixture(params=["light"])
-def page(browser: Browser, story: Story, request: pytest.FixtureRequest) -> Iterator[Page]:
+@pytest.fixture
+def page(watch_page: WatchPage, story: Story) -> Page:
+    """A page of the story's service, watched."""
+    return watch_page(story.url)
+
+
+@pytest.fixture
+def watch_page(browser: Browser) -> Iterator[WatchPage]:
+    """Opens a page of the service at an address."""
+    with ExitStack() as opened:
+        yield lambda url: opened.enter_context(watched_page(browser, url))
+
+
+@contextmanager
+def watched_page(browser: Browser, url: str) -> Iterator[Page]:
     """A page that notes every fault: script errors, the console, the policy, and calls that leave this machine."""
-    context = browser.new_context(
-        base_url=story.url, viewport={"width": 1280, "height": 900}, color_scheme=request.param
-    )
+    context = browser.new_context(base_url=url, viewport={"width": 1280, "height": 900}, color_scheme="light")
     faults: list[str] = []
 
     def watch_request(route: Route) -> None:

@@ -24,13 +24,11 @@ export async function call(path, options = {}) {
   throw new Problem(await response.json().catch(() => ({})), response.status);
 }
 
-/** GET a JSON resource. */
 export const get = async (path, signal) => (await call(path, { signal })).json();
 
 /** The same, or null where it cannot be had. */
 export const find = (path, signal) => get(path, signal).catch(() => null);
 
-/** Send JSON, or a form with files. */
 async function send(method, path, body, headers) {
   const isForm = body instanceof FormData;
   const response = await call(path, {
@@ -41,6 +39,15 @@ async function send(method, path, body, headers) {
     keepalive: method === "PATCH",
   });
   return response.status === 204 ? null : response.json();
+}
+
+/** A form's parts: what is no file and no text goes in as JSON, what is not said stays out. */
+export function formOf(parts) {
+  const body = new FormData();
+  for (const [name, value] of Object.entries(parts)) {
+    if (value !== undefined) body.set(name, value instanceof Blob || typeof value === "string" ? value : JSON.stringify(value));
+  }
+  return body;
 }
 
 export const post = (path, body, headers) => send("POST", path, body, { "Idempotency-Key": newKey(), ...headers });
@@ -70,12 +77,7 @@ export async function list(path, signal) {
   return items;
 }
 
-/**
- * Watch a job until it is final: by its event stream, or by polling where that is lost.
- * @param {string} jobId
- * @param {(job: object) => void} show called with every state
- * @returns {Promise<object>} the final job
- */
+/** Watch a job until it is final, by events, or by polling where they are lost; `show` gets every state. Answers the job. */
 export async function watch(jobId, show, signal) {
   for (;;) {
     const job = (await follow(jobId, show, signal).catch(forgive)) ?? (await get(`/v1/jobs/${jobId}`, signal).catch(forgive));

@@ -2,7 +2,6 @@
 
 const COUNT = new Intl.NumberFormat("en");
 
-/** A whole number with separators. */
 export const count = (value) => (value == null ? "–" : COUNT.format(value));
 
 /** Three significant digits, thousands as k, M, G: scores span many orders. */
@@ -17,17 +16,14 @@ export function short(value) {
 
 const trim = (text) => (text.includes(".") && !text.includes("e") ? text.replace(/\.?0+$/, "") : text);
 
-/** A short number with its sign, always. */
 export const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + short(Math.abs(value));
 
 /** Which way a score goes, and the number with the arrow that says it, too. */
 export const sideOf = (score) => (score >= 0 ? "helpful" : "harmful");
 export const arrowed = (score) => (score >= 0 ? "▲ " : "▼ ") + signed(score);
 
-/** A share in percent. */
 export const percent = (share, digits = 0) => (share == null ? "–" : `${(100 * share).toFixed(digits)}%`);
 
-/** Bytes in units of 1000. */
 export const bytes = (value) => (value == null ? "–" : `${short(Math.round(value)).replace(/[A-Za-z]?$/, " $&B")}`);
 
 /** Seconds as a person says them. */
@@ -39,7 +35,6 @@ export function duration(seconds) {
   return `${(seconds / 3600).toFixed(1)} h`;
 }
 
-/** How long ago a moment was. */
 export function ago(moment) {
   const seconds = (Date.now() - new Date(moment).getTime()) / 1000;
   if (seconds < 60) return "just now";
@@ -76,5 +71,4 @@ export function labelName(label, names) {
   return String(Number.isInteger(label) && names?.[label] ? names[label] : label);
 }
 
-/** An id, short enough for a table. */
 export const shortId = (id) => (id.length > 16 ? `${id.slice(0, 12)}…` : id);

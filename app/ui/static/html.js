@@ -39,7 +39,6 @@ export function append(element, ...children) {
   return element;
 }
 
-/** Put children in place of what an element holds. */
 export function replace(element, ...children) {
   element.replaceChildren();
   return append(element, ...children);
@@ -65,6 +64,5 @@ export const table = (names, rows, kind = "wide") => h("table", { class: kind },
   names && h("thead", h("tr", names.map((name) => h("th", { scope: "col" }, name[0] === "." ? h("span.hidden", name.slice(1)) : name)))),
   h("tbody", rows.map((row) => (row instanceof Node ? row : h("tr", row)))));
 
-/** A select of [value, text] pairs. */
 export const choice = (pairs, chosen, change) => h("select", { onchange: change && ((event) => change(event.target.value)) },
   pairs.map(([value, text]) => h("option", { value, selected: String(value) === String(chosen ?? "") }, text)));

@@ -34,10 +34,8 @@ export function withQuery(path, query) {
   return text ? `${path}?${text}` : path;
 }
 
-/** Where a row of a data set is asked about. */
 export const tracePath = (index, dataset, row) => withQuery(`/indexes/${index}/trace`, { dataset, row });
 
-/** Go to a view. */
 export function go(path, query = {}) {
   history.pushState(null, "", withQuery(BASE + path, query));
   dispatchEvent(new Event("datainf:navigate"));

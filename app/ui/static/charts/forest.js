@@ -18,7 +18,6 @@ export function interval(group, low, high) {
   );
 }
 
-/** The bounds that all groups and zero fit into. */
 export const bounds = (groups) => [
   Math.min(0, ...groups.map((group) => group.low)),
   Math.max(0, ...groups.map((group) => group.high)),

@@ -7,11 +7,7 @@ const WIDTH = 640;
 const HEIGHT = 140;
 const FOOT = 22;
 
-/**
- * @param {{hist: number[], bin_edges: number[]}} histogram
- * @param {{value: number, text: string, kind: string}[]} marks
- * @param {(range: number[] | null) => void} onrange
- */
+/** Of `{hist, bin_edges}`, with marks `{value, text, kind}`; `onrange` gets `[low, high]`, or null. */
 export function histogram({ hist, bin_edges: edges }, marks, onrange) {
   const [low, high] = [edges[0], edges.at(-1)];
   const x = (value) => (high === low ? WIDTH / 2 : ((value - low) / (high - low)) * WIDTH);

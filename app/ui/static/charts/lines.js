@@ -20,6 +20,12 @@ export function lines(picture) {
     ? ((names.indexOf(value) + 0.5) / names.length) * inner
     : ((value - Math.min(...numbers)) / (Math.max(...numbers) - Math.min(...numbers) || 1)) * inner);
   const y = (value) => EDGE.top + (1 - (value - low) / (high - low)) * (HEIGHT - EDGE.top - EDGE.bottom);
+  let free = 0;
+  const standsApart = (at) => {
+    if (at < free) return false;
+    free = at + 32;
+    return true;
+  };
   const ticks = Array.from({ length: 5 }, (_, i) => low + ((high - low) * i) / 4);
   return h("figure",
     h("figcaption", picture.title),
@@ -27,7 +33,7 @@ export function lines(picture) {
       ticks.map((tick) => [
         h("line.grid", { x1: EDGE.left, x2: WIDTH - EDGE.right, y1: y(tick), y2: y(tick) }),
         h("text.tick.end", { x: EDGE.left - 6, y: y(tick) + 4 }, short(tick))]),
-      names.map((name) => h("text.tick.middle", { x: x(name), y: HEIGHT - EDGE.bottom + 16 }, isText ? name : short(name))),
+      names.filter((name) => isText || standsApart(x(name))).map((name) => h("text.tick.middle", { x: x(name), y: HEIGHT - EDGE.bottom + 16 }, isText ? name : short(name))),
       picture.series.map((series, i) => drawSeries(series, i, x, y, picture.kind, low)),
       h("text.tick.middle", { x: WIDTH / 2, y: HEIGHT - 6 }, picture.x_label)),
     h("ul.keys", picture.series.map((series, i) => h("li", h("span", { class: `swatch line-${i % 8}`, "aria-hidden": "true" }), series.label))));

@@ -6,7 +6,6 @@ import { problemBox } from "./problem.js";
 
 let serial = 0;
 
-/** A labelled field. */
 export function field(label, input, help) {
   const id = `field-${++serial}`;
   input.id = id;
@@ -31,13 +30,10 @@ export function form(fields, verb, act, kind) {
   return h("form", { class: kind, onsubmit: submit }, fields, buttons(button), answer);
 }
 
-/** Which of several data sets. */
 export const datasetChoice = (datasets, chosen) =>
   choice(datasets.map((item) => [item.id, `${clip(item.name ?? item.kind, 40)}, ${count(item.rows)} rows`]), chosen);
 
 /** A field for a file: chosen, or dropped on it. */
 export const fileInput = (accept, required = true) => h("input", { type: "file", accept, required });
-/** A field for a number. */
 export const numberInput = (value, min = 0, max = null) => h("input", { type: "number", min, max, value, required: true });
-/** A field for a line of text. */
 export const textInput = (placeholder, required = false) => h("input", { placeholder, required, autocomplete: "off" });

@@ -6,16 +6,14 @@ import { openDialog } from "./dialog.js";
 
 const PLACES = { "/": "Home", "/jobs": "Jobs", "/settings": "Settings" };
 
-/** The keys of the view that is shown. */
 export const showKeys = () => openDialog("Keys",
   table(null, boundKeys().map(({ key, name }) => [cell(h("kbd", key)), cell(ACTIONS[name]?.[1] ?? name)]), null),
   faint("Keys can be changed under ", link("/settings", "Settings"), "."));
 
-/** The header of a path. */
 export function header(path) {
   const links = Object.entries(PLACES).map(([target, text]) => h("a", { href: `/ui${target}`, "aria-current": path === target ? "page" : null }, text));
   return [
-    h("a.brand", { href: "/ui/" }, h("img", { src: "/ui/static/icon.svg", alt: "", width: 24, height: 24 }), "DataInf"),
+    h("a.brand", { href: "/ui/" }, "DataInf"),
     h("nav", { "aria-label": "Places" }, links),
     h("span.grow"),
     h("span.legend", h("span.helpful", "▲ helpful"), h("span.harmful", "▼ harmful")),

@@ -1,18 +1,9 @@
-/** The three forms of Home: a checkpoint, rows, an index of both. */
+/** The forms of Home: a checkpoint, rows, an index of both, and the sample set. */
 
 import {
-  bytes, choice, clip, count, datasetChoice, empty, field, fileInput, form, go, h, numberInput, post, shortId, textInput,
-  warnings,
+  bytes, call, choice, clip, count, datasetChoice, empty, field, fileInput, form, formOf, go, h, list, numberInput, post, settle,
+  shortId, textInput, warnings,
 } from "../kit.js";
-
-/** A form's parts: what is no file and no text goes in as JSON, what is not said stays out. */
-function formOf(parts) {
-  const body = new FormData();
-  for (const [name, value] of Object.entries(parts)) {
-    if (value !== undefined) body.set(name, value instanceof Blob || typeof value === "string" ? value : JSON.stringify(value));
-  }
-  return body;
-}
 
 /** Texts between commas; undefined where there is none. */
 function split(text) {
@@ -36,7 +27,6 @@ export function checkpointForm(done) {
   return form([field("Base model", base), field("Adapter folder as .zip", file), field("or its path", path), field("Class names", names, "In the order of the head's outputs; read from the model where it has them.")], "Send the checkpoint", act);
 }
 
-/** Step 2: rows as a file. */
 export function datasetForm(done) {
   const file = fileInput(".jsonl,.json,.csv,.tsv,.parquet,.gz,.zst,.zip");
   const columns = textInput("text=body, label=y");
@@ -49,7 +39,6 @@ export function datasetForm(done) {
   return form([field("JSONL, JSON, CSV or Parquet, or images in a .zip", file), field("Columns", columns, "Only where their names do not say it.")], "Send the rows", act);
 }
 
-/** Step 3: an index of a checkpoint and a data set. */
 export function indexForm(checkpoints, datasets) {
   if (!checkpoints.length || !datasets.length) return empty("First a checkpoint and its rows.");
   const checkpoint = choice(checkpoints.map((item) => [item.id, `${clip(item.name ?? item.base_model.name, 40)} (${shortId(item.id)})`]));
@@ -63,4 +52,28 @@ export function indexForm(checkpoints, datasets) {
     go(`/indexes/${made.id}`);
   };
   return form([field("Checkpoint", checkpoint), field("Rows", dataset), field("Tokens per row, at most", length), field("Storage", storage)], "Build the index", act);
+}
+
+const SAMPLE = "Sample tickets";
+const sampleFile = async (name) => new File([await (await call(`/ui/sample/${name}`)).blob()], name);
+const sampleRows = async (name, title) => post("/v1/datasets", formOf({ name: title, file: await sampleFile(name) }));
+
+/** A button that sends the sample set by the calls of the other forms, builds its index, audits it and goes there; what is there already is found. */
+export function sampleForm(sent, signal) {
+  const work = h("div");
+  const act = async () => {
+    const [checkpoint, train, heldout] = await Promise.all([
+      sampleFile("adapter.zip").then((adapter) => post("/v1/checkpoints", formOf({ name: SAMPLE, base_model: "tickets-tiny", adapter }))),
+      sampleRows("train.jsonl", SAMPLE), sampleRows("heldout.jsonl", `${SAMPLE}, held out`)]);
+    const index = await post("/v1/indexes", { name: SAMPLE, checkpoint_id: checkpoint.id, dataset_id: train.id, max_length: 128 });
+    sent();
+    if (!await settle(index, `/v1/indexes/${index.id}`, work, signal)) return;
+    const audits = await list(`/v1/audits?index_id=${index.id}`, signal);
+    const audit = audits.find((one) => one.state === "succeeded")
+      ?? await post(`/v1/indexes/${index.id}/audits`, { evaluation: { dataset_id: heldout.id } });
+    go(`/audits/${audit.id}`);
+  };
+  return form([h("p",
+    "No data at hand? The sample set is 400 support tickets of four sources, written by a program, 36 of them with a wrong label on purpose, ",
+    "and a tiny model that learned them. It is sent by the same calls as yours."), work], "Load the sample set", act);
 }

@@ -24,7 +24,6 @@ function keyForm(again) {
     h("label", { for: "api-key" }, "API key"), field, h("button.primary", "Use this key"));
 }
 
-/** A short notice at the edge of the page. */
 export function notify(text, kind = "info") {
   const notice = h("div", { class: ["notice", kind] }, text);
   document.getElementById("notices").append(notice);

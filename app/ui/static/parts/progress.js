@@ -45,7 +45,6 @@ export async function workView(screen, path, signal, head) {
   return [await settle(asked, path, body, signal), body];
 }
 
-/** The state of a record. */
 export const stateOf = ({ state }) => h("span", { class: ["state", state] }, state);
 
 /** Look, and again every two seconds while any of the records that `look` answers is at work. */

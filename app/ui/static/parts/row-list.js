@@ -5,7 +5,6 @@ import { picture } from "./picture.js";
 import { tokenParts } from "./tokens.js";
 import { scoreBar } from "../charts/bars.js";
 
-/** Rows of a ranking as a list of buttons. */
 export function rowList(rows, { most, names, open, dataset }) {
   return h("ol.rows", rows.map((row) =>
     h("li", h("button.row", { onclick: () => open(row) },
@@ -17,7 +16,6 @@ export function rowList(rows, { most, names, open, dataset }) {
     ))));
 }
 
-/** The panel of one row: everything that is known of it. */
 export function openRow(row, result, { names, index, dataset }) {
   const words = new Set(tokens(rowText(result.example)));
   const traces = aside();

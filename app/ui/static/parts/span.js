@@ -15,5 +15,4 @@ export function selectedSpan({ value, selectionStart, selectionEnd }) {
   throw Object.assign(new Error("Nothing of the answer is selected."), { title: "Which part?", hint: "Select it with the mouse, or with Shift and the arrow keys." });
 }
 
-/** Select the characters [start, stop). */
 export const selectSpan = (field, span) => field.setSelectionRange(...span.map((at) => [...field.value].slice(0, at).join("").length));

@@ -9,7 +9,6 @@ export const tokenParts = (read) => [
   marked(piecesOf(read, read.parts), sideOf, arrowed),
   faint(`Marked by what each token adds to the score. Layers that read the row as a whole add ${signed(read.unplaced)}.`)];
 
-/** The loss of each token of a test point. */
 export const tokenLosses = (read) => [marked(piecesOf(read, read.losses), () => "plain", short), faint("Marked by the loss of each token.")];
 
 function marked(pieces, kindOf, say) {

@@ -6,7 +6,6 @@ import {
 import { costText } from "./evaluation-form.js";
 import { lines } from "../charts/lines.js";
 
-/** The section of groups `found`. */
 export function whatIf(found) {
   const which = choice([["", "the rows of lowest mean score"], ...found.groups.map((group) => [group.place, `group ${group.group ?? "(none)"}`])]);
   const share = h("input", { type: "range", min: 0.5, max: 50, step: 0.5, value: 1 });

@@ -4,7 +4,7 @@ import {
   ago, aside, bytes, cell, clip, count, empty, h, link, list, lookAgain, number, progressBar, replace, rowHead, shortId,
   stateOf, table,
 } from "../kit.js";
-import { checkpointForm, datasetForm, indexForm } from "../parts/intake-forms.js";
+import { checkpointForm, datasetForm, indexForm, sampleForm } from "../parts/intake-forms.js";
 
 export async function show(screen, { signal }) {
   const [build, indexes] = [h("div"), h("section")];
@@ -17,7 +17,7 @@ export async function show(screen, { signal }) {
     const choices = [...checkpoints, ...datasets].map((item) => item.id).join();
     if (choices !== offered) replace(build, indexForm(checkpoints, datasets)); // what is being filled in stays otherwise
     offered = choices;
-    replace(indexes, h("h2", "Indexes"), built.length ? indexTable(built, datasets, checkpoints) : emptyState());
+    replace(indexes, h("h2", "Indexes"), built.length ? indexTable(built, datasets, checkpoints) : empty("No index yet. Steps 1 to 3 make one; then a question is answered in milliseconds."));
     return built;
   };
   const step = (mark, title, form) => h("section.step.card", h("h2", h("span.badge", mark), title, here[mark - 1]), form);
@@ -25,14 +25,10 @@ export async function show(screen, { signal }) {
     h("h1", "Which training rows taught it that?"),
     h("p.lead", "Send what you trained and the rows you trained it on. Then ask the model about any answer it gives."),
     h("div.steps", step(1, "Checkpoint", checkpointForm(look)), step(2, "Rows", datasetForm(look)), step(3, "Index", build)),
-    indexes,
+    indexes, sampleForm(look, signal),
   );
   await lookAgain(look, signal);
 }
-
-const emptyState = () =>
-  empty("No index yet. Steps 1 to 3 make one; from then on a question is answered in milliseconds. ",
-    "To see it with sample data, run ", h("code", "make demo"), " and open the address that it prints.");
 
 function indexTable(indexes, datasets, checkpoints) {
   const known = new Map([...datasets, ...checkpoints].map((item) => [item.id, item]));

@@ -66,6 +66,8 @@ const items = (kind, found, name, said) => plainList(found.map((item) => [
   link(`/${kind}/${item.id}`, item.name ?? name(item)), aside(` ${said(item)}, ${ago(item.created_at)}`)]));
 const agreement = ({ accuracy }) => (accuracy != null ? `, the model agrees with ${percent(accuracy, 1)} of labels` : "");
 
+const some = (title, found, shown) => found.length > 0 && section(title, shown);
+
 async function fillWork(element, index, dataset, signal) {
   const [audits, queries, evaluations, reviews, datasets, indexes] = await Promise.all([
     ...["audits", "queries", "evaluations"].map((kind) => list(`/v1/${kind}?index_id=${index.id}`, signal)),
@@ -75,10 +77,10 @@ async function fillWork(element, index, dataset, signal) {
     section("Audits", audits.length
       ? items("audits", audits, (audit) => `Audit by ${audit.signals.map((one) => one.name).join(", ")}`, (audit) => audit.state + agreement(audit))
       : empty("None yet. “Find wrong labels” ranks every row by how odd its label looks.")),
-    queries.length > 0 && section("Traces", plainList(queries.slice(0, 9).map(({ id, request, method, created_at: at }) => [
+    some("Traces", queries, plainList(queries.slice(0, 9).map(({ id, request, method, created_at: at }) => [
       link(`/indexes/${index.id}/trace?query=${id}`, request.examples ? clip(rowText(request.examples[0]), 80) : "Rows"), aside(` ${method}, ${ago(at)}`)]))),
-    reviews.length > 0 && section("Reviews", items("reviews", reviews, () => "Review", ({ progress }) => `${count(progress.decided)} of ${count(progress.rows)} decided`)),
-    evaluations.length > 0 && section("Evaluations", items("evaluations", evaluations, (item) => item.request.kind, (item) => item.state)),
+    some("Reviews", reviews, items("reviews", reviews, () => "Review", ({ progress }) => `${count(progress.decided)} of ${count(progress.rows)} decided`)),
+    some("Evaluations", evaluations, items("evaluations", evaluations, (item) => item.request.kind, (item) => item.state)),
     dataset && index.state === "succeeded" && forms(index, dataset, datasets.filter((item) => item.kind === dataset.kind), indexes),
     dataset && section("Rows", await sampleRows(index, dataset, signal)));
 }
