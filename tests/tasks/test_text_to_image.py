@@ -191,6 +191,9 @@ def test_audits_groups_and_previews_work_on_images(bench: Bench, pipeline: Path,
     assert {group["group"] for group in groups["groups"]} == {"flat", "round"}
     alike = bench.query(index, rows={"dataset_id": dataset["id"], "row_indexes": [4]}, method="embedding", k=1)
     assert alike["results"][0]["helpful"][0]["row_id"] == "r4"
+    beside = bench.query(index, rows={"dataset_id": dataset["id"], "row_indexes": [4]}, compare=["embedding"], k=2)
+    (compared,) = beside["results"][0]["compared"]
+    assert [row["row_id"] for row in compared["rows"]][0] == "r4"
     assert bench.preview(checkpoint, dataset)[1]["tokens"][1] == caption(1).split()[0]
 
 

@@ -98,7 +98,7 @@ class Bench:
 @contextmanager
 def open_bench(url: str, store: Store, folder: Path, **chosen: Any) -> Iterator[Bench]:
     """The API, with settings of its own, and a worker over one store, their files under `folder`/data, until the
-    block ends."""
+    block ends. The worker keeps no test points: what is asked twice is computed twice, or no test would see them differ."""
     files = Files(folder / "data")
     settings = ApiSettings(
         redis_url=url,
@@ -108,7 +108,10 @@ def open_bench(url: str, store: Store, folder: Path, **chosen: Any) -> Iterator[
         max_wait_seconds=_WAIT_SECONDS,
         **chosen,
     )
-    with running_worker(url, files.root), LocalClient(create_app(settings, store=store, files=files)) as client:
+    with (
+        running_worker(url, files.root, test_gradient_bytes=0),
+        LocalClient(create_app(settings, store=store, files=files)) as client,
+    ):
         yield Bench(client, store)
 
 
