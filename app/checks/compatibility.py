@@ -3,7 +3,7 @@
 from app.checks.labels import check_labels
 from influence.contracts.checkpoint import Checkpoint, TrainingRecord
 from influence.contracts.common import LossScope, Reduction
-from influence.contracts.dataset import ROW_FORMS, Dataset
+from influence.contracts.dataset import COMPLETION, ROW_FORMS, Dataset
 from influence.contracts.evaluation import Subject
 from influence.contracts.tasks import TASKS, TaskDeclaration, TaskName, tasks_like
 from influence.errors import InvalidRequest, RowsUnfit
@@ -45,7 +45,7 @@ def choose_loss(
     offered = TASKS[checkpoint.task].rows[dataset.kind]
     if wanted is None:
         usual = dataset.implied_loss or (offered[0] if offered else None)
-        said = None if trained is None else trained.loss
+        said = None if trained is None else find_trained_loss(trained, dataset)
         return said if said in offered and (said == "all" or dataset.implied_loss is None) else usual
     if wanted not in offered:
         raise InvalidRequest(
@@ -53,6 +53,13 @@ def choose_loss(
             hint=f"Use {' or '.join(map(repr, offered))}." if offered else "Leave 'loss' out: it is the label's.",
         )
     return wanted
+
+
+def find_trained_loss(trained: TrainingRecord, dataset: Dataset) -> LossScope | None:
+    """Where training had the loss of such rows, as far as the files say it."""
+    is_completion = dataset.kind == COMPLETION.name or dataset.implied_loss == "completion"
+    of_completions = trained.completion_loss if is_completion else None
+    return trained.loss if of_completions is None else of_completions
 
 
 def check_reduction(task: TaskName, dataset: Dataset, wanted: Reduction) -> Reduction:

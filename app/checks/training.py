@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator
 
+from app.checks.compatibility import find_trained_loss
 from influence.checkpoint_files.adapters.training_settings import TALKING, WITHOUT_TURNS
 from influence.contracts.checkpoint import Checkpoint, TrainingRecord
-from influence.contracts.dataset import COMPLETION, PREFERENCE, Dataset
+from influence.contracts.dataset import COMPLETION, CONVERSATION, PREFERENCE, Dataset
 from influence.contracts.index import GradientSettings
+
+#: Trainers whose masks decide where the loss of a conversation falls, and need not be named in any file.
+_BY_MASKS = ("TRL", "Unsloth")
 
 
 def find_differences(checkpoint: Checkpoint, dataset: Dataset, gradients: GradientSettings) -> Iterator[str]:
@@ -47,10 +51,17 @@ def _loss_differences(
     training: TrainingRecord, dataset: Dataset, gradients: GradientSettings, files: str
 ) -> Iterator[str]:
     # Of a row with one answer the assistant's part is its completion.
-    is_completion = dataset.kind == COMPLETION.name and training.loss == "assistant"
-    said, taken = "completion" if is_completion else training.loss, gradients.loss
+    trained = find_trained_loss(training, dataset)
+    is_completion = dataset.kind == COMPLETION.name and trained == "assistant"
+    said, taken = "completion" if is_completion else trained, gradients.loss
     if None not in (said, taken) and said != taken:
         yield (
             f"{files} says that in training the loss fell on {said!r}, and here it falls on {taken!r}: send rows and "
             "'loss' as in training."
+        )
+    if said is None and training.trainer in _BY_MASKS and dataset.kind == CONVERSATION.name and taken != "all":
+        yield (
+            f"{files} names {training.trainer}, and no file says which tokens carried loss: of a conversation TRL "
+            "trains on all tokens as it comes, with assistant_only_loss, or train_on_responses_only of Unsloth, on the "
+            f"assistant's. Here it falls on {taken!r}; 'loss': 'all' is the other."
         )

@@ -60,12 +60,34 @@ def check_structure(config: AdapterConfig, header: Mapping[str, TensorInfo]) -> 
     extra += [name for name in header if not name.startswith(PREFIX)]
     extra += [PREFIX + name for name in tensors.saved if not _is_wanted(config, selector, name)]
     extra += [PREFIX + name + _TOKENS for name in tensors.tokens if config.trainable_token_indices is None]
-    extra += [PREFIX + name for name, parts in tensors.modules.items() if "bias" in parts and not config.lora_bias]
+    extra += [PREFIX + name for name, parts in tensors.modules.items() if _has_unsaid(parts, config)]
     misshapen = [PREFIX + name for name, parts in tensors.modules.items() if not _has_rank(parts, name, selector)]
-    refuse_tensors(missing=missing, extra=extra, misshapen=misshapen)
+    refuse_tensors(missing=missing, extra=extra, misshapen=misshapen, hint=_hint(config, tensors, misshapen))
     if not tensors.modules:
         raise AdapterMismatch("The adapter holds no LoRA tensor.")
     return tensors
+
+
+def _has_unsaid(parts: Mapping[str, Shape], config: AdapterConfig) -> bool:
+    """Whether a module has parts of a kind that the configuration denies; PEFT would leave them out without a word."""
+    return ("bias" in parts and not config.lora_bias) or ("magnitude" in parts and not config.use_dora)
+
+
+def _hint(config: AdapterConfig, tensors: AdapterTensors, misshapen: Iterable[str]) -> str:
+    """Which fields the tensors contradict: at this point no base model was looked at."""
+    modules = tensors.modules.values()
+    contradicted = {
+        "use_dora": any(config.use_dora != ("magnitude" in parts) for parts in modules),
+        "lora_bias": any(
+            config.lora_bias != ("bias" in parts) for parts in modules if not parts.keys() & {"embedding_A"}
+        ),
+        "r": any(True for _ in misshapen),
+        "modules_to_save": bool(_missing_saved(config, tensors)),
+    }
+    named = " and ".join(f"'{name}'" for name, is_so in contradicted.items() if is_so)
+    told = f"{named} in adapter_config.json says otherwise than the tensors. " if named else ""
+    left_out = " A module that was not trained can be left out of 'modules_to_save'." * contradicted["modules_to_save"]
+    return f"{told}Send adapter_config.json and adapter_model.safetensors as one save_pretrained wrote them.{left_out}"
 
 
 def refuse_tensors(

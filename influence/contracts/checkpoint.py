@@ -92,7 +92,8 @@ class PipelineRecord(Frozen):
 
 class TrainingRecord(Frozen):
     """What the files beside an adapter say of its training. `way` is what the trainer calls it. `loss` and `beta` are
-    taken for an index that leaves them out; `max_length` is the number of tokens at which training cut rows.
+    taken for an index that leaves them out, `completion_loss` in the place of `loss` where rows are a prompt and its
+    completion; `max_length` is the number of tokens at which training cut rows.
 
     `template` is the trainer's own template of conversations, by which rows are written where it is known here;
     `system` is the system prompt that rows without one are given, as in training; `enable_thinking` is LLaMA-Factory's
@@ -102,6 +103,7 @@ class TrainingRecord(Frozen):
     trainer: str | None = None
     way: str | None = None
     loss: LossScope | None = None
+    completion_loss: LossScope | None = None
     beta: float | None = None
     max_length: int | None = None
     template: str | None = None

@@ -1075,7 +1075,8 @@ class TrainingRecipe(BaseModel):
 class TrainingRecord(BaseModel):
     """
     What the files beside an adapter say of its training. `way` is what the trainer calls it. `loss` and `beta` are
-    taken for an index that leaves them out; `max_length` is the number of tokens at which training cut rows.
+    taken for an index that leaves them out, `completion_loss` in the place of `loss` where rows are a prompt and its
+    completion; `max_length` is the number of tokens at which training cut rows.
 
     `template` is the trainer's own template of conversations, by which rows are written where it is known here;
     `system` is the system prompt that rows without one are given, as in training; `enable_thinking` is LLaMA-Factory's
@@ -1086,6 +1087,7 @@ class TrainingRecord(BaseModel):
         extra="allow",
     )
     beta: float | None = None
+    completion_loss: Literal["completion", "assistant", "all"] | str | None = None
     enable_thinking: bool | None = None
     files: list[str]
     loss: Literal["completion", "assistant", "all"] | str | None = None

@@ -1,13 +1,15 @@
 """Which files of an upload are an adapter's own, by their names alone, however trainers lay their folders.
 
 An adapter lies where its adapter_config.json does; its tokenizer lies beside it or in a folder around it. Everything
-else that a trainer leaves (optimizer, scheduler, random states) is nobody's business here and never opened.
+else that a trainer leaves (optimizer, scheduler, random states) is nobody's business here and never opened. Of the
+trainer's pickled arguments words are listed, and nothing is loaded: see `pickled_words`.
 """
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+from influence.checkpoint_files.adapters.pickled_arguments import PICKLED
 from influence.checkpoint_files.adapters.plain_notes import NOTE_FILES
 from influence.checkpoint_files.task.processor import PROCESSOR_FILE
 from influence.checkpoint_files.tokenizers.settings import TOKENIZER_FILES
@@ -99,8 +101,8 @@ def _tokenizer_files(folder: str, paths: set[str]) -> Mapping[str, str]:
 
 
 def _note_files(folder: str, paths: set[str]) -> Mapping[str, str]:
-    """What the trainer left in plain text, each file in the nearest folder that has it: checkpoints have some."""
-    return {name: path for note in NOTE_FILES for name, path in _nearest((note,), folder, paths).items()}
+    """What the trainer left of its settings, each file in the nearest folder that has it: checkpoints have some."""
+    return {name: path for note in (*NOTE_FILES, PICKLED) for name, path in _nearest((note,), folder, paths).items()}
 
 
 def _nearest(names: Iterable[str], folder: str, paths: set[str]) -> Mapping[str, str]:

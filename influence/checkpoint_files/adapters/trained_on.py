@@ -88,6 +88,11 @@ def find_doubts(
             f"The adapter says that it was trained on revision {str(revision)[:64]!r} of the base model; it is scored "
             f"on {str(named.revision)[:64]!r}."
         )
+    elif revision not in (None, "", "main") and named.kind == "path" and revision not in PurePath(named.location).parts:
+        yield (
+            f"The adapter says that it was trained on revision {str(revision)[:64]!r} of the base model; scores are "
+            "right only if the folder that the request names holds that one."
+        )
 
 
 def _bits_of(trained_on: str | None, beside: Mapping[str, Any]) -> int | None:

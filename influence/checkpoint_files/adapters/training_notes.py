@@ -3,7 +3,7 @@
 Each trainer says it elsewhere: ms-swift in args.json, AutoTrain in training_params.json, LLaMA-Factory in
 training_args.yaml, TRL and what is built on it (Unsloth) in the tags of README.md, Axolotl in the settings that it
 quotes there; all of them in the names of what trainer_state.json logs. TRL's own arguments are pickled
-(training_args.bin) and never read. Other settings of training: see `training_settings`.
+(training_args.bin): see `pickled_arguments`. Other settings of training: see `training_settings`.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from influence.checkpoint_files.adapters.pickled_arguments import PICKLED, PickledArguments, read_pickled
 from influence.checkpoint_files.adapters.plain_notes import (
     ARGUMENTS,
     CARD,
@@ -56,7 +57,15 @@ _LOGGED = (
 )
 _SIGMOID = ("sigmoid", "")
 #: Settings that change the loss of a way, where they are not 0 or false.
-_VARIANTS = ("label_smoothing", "rpo_alpha", "reference_free", "sync_ref_model", "ld_alpha", "use_weighting")
+_VARIANTS = (
+    "label_smoothing",
+    "rpo_alpha",
+    "reference_free",
+    "sync_ref_model",
+    "ld_alpha",
+    "use_weighting",
+    "center_rewards_coefficient",
+)
 #: What Axolotl, whose card quotes its settings, calls the parts of a loss on preferences.
 _OF_AXOLOTL = {"beta": "rl_beta", "label_smoothing": "dpo_label_smoothing", "rpo_alpha": "rpo_alpha"}
 
@@ -76,7 +85,12 @@ class TrainingNotes:
 
 def read_notes(folder: Path) -> TrainingNotes | None:
     """What the files in a folder say of the loss; None where they say nothing. A broken file says nothing."""
-    return read_first(folder, _READERS)
+    found = read_first(folder, _OWN_READERS) or _of_pickle(read_pickled(folder))
+    return found or read_first(folder, _READERS)
+
+
+def _of_pickle(found: PickledArguments | None) -> TrainingNotes | None:
+    return None if found is None or found.way is None else _noted(PICKLED, found.way, found.fields)
 
 
 def _of_arguments(content: str) -> TrainingNotes | None:
@@ -130,10 +144,13 @@ def _of_state(content: str) -> TrainingNotes | None:
     return None
 
 
-_READERS: Mapping[str, Callable[[str], TrainingNotes | None]] = {
+#: Trainers that write their settings in plain text, and what is left where none of them did.
+_OWN_READERS: Mapping[str, Callable[[str], TrainingNotes | None]] = {
     ARGUMENTS: _of_arguments,
     PARAMETERS: _of_parameters,
     SETTINGS: _of_settings,
+}
+_READERS: Mapping[str, Callable[[str], TrainingNotes | None]] = {
     CARD: _of_card,
     STATE_FILE: _of_state,
 }
@@ -141,7 +158,7 @@ _READERS: Mapping[str, Callable[[str], TrainingNotes | None]] = {
 
 def _noted(file: str, way: str, fields: Mapping[str, Any]) -> TrainingNotes:
     way = _STAGES.get(way.lower(), way.lower())[:40]
-    types = fields.get("loss_type")
+    types = fields.get("loss_type") if way not in PLAIN else None
     others = [str(one)[:40] for one in (types if isinstance(types, list) else [types]) if one not in (None, *_SIGMOID)]
     beside = [
         f"{name} {value!r}" for name in _VARIANTS if (value := fields.get(name)) and isinstance(value, int | float)

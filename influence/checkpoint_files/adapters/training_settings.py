@@ -6,6 +6,8 @@ AutoTrain       training_params.json                block_size; all tokens carry
 LLaMA-Factory   training_args.yaml                  train_on_prompt, mask_history, cutoff_len, template, packing, ...
 Axolotl         README.md, which quotes the config  train_on_inputs, sequence_len, label_smoothing_factor, ...
 transformers    README.md, hyperparameters          label_smoothing_factor
+                training_args.bin                   the same, neftune_noise_alpha
+TRL             training_args.bin                   assistant_only_loss, completion_only_loss, max_length, packing, ...
 cross-encoders  README.md, tags                     loss:<class of sentence-transformers>
 
 What a request can say (the loss's scope, the length) is taken where it says nothing; what no loss here has is named.
@@ -16,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from influence.checkpoint_files.adapters.pickled_arguments import PICKLED, PickledArguments, read_pickled
 from influence.checkpoint_files.adapters.plain_notes import (
     ARGUMENTS,
     CARD,
@@ -48,7 +51,7 @@ _PARTS: Mapping[str, tuple[Any, ...]] = {
 }
 #: Settings that an args.json of ms-swift has, and one of other tools does not.
 _OF_SWIFT = frozenset({"rlhf_type", "loss_scale", "swift_version", "quant_bits", "truncation_strategy"})
-_USUAL_LOSSES = (None, "", "cross_entropy", "nll")
+_USUAL_LOSSES = (None, "", "cross_entropy", "nll", "chunked_nll")
 #: Losses of cross-encoders that a task by the same name of its head has.
 _OF_HEADS = ("crossentropyloss", "mseloss")
 #: What ms-swift says of rows that it writes without a chat template, as name of one.
@@ -62,14 +65,16 @@ _MAX_TOKENS = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """What `file` says: the `trainer`; which tokens carried `loss`; at how many tokens rows were cut (`max_length`);
+    """What `files` say: the `trainer`; which tokens carried `loss`, and which did of a prompt with its completion where
+    that is another thing (`completion_loss`); at how many tokens rows were cut (`max_length`);
     parts of the loss that are not scored, and what training did to rows beside, both in words; the trainer's own
     `template` of conversations, the `system` prompt that it gave those without one, and whether answers were to think
     (`thinks`)."""
 
-    file: str
+    files: tuple[str, ...]
     trainer: str | None = None
     loss: LossScope | None = None
+    completion_loss: LossScope | None = None
     max_length: int | None = None
     unscored: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
@@ -77,10 +82,53 @@ class TrainingSettings:
     system: str | None = None
     thinks: bool | None = None
 
+    @property
+    def file(self) -> str:
+        """The files' names, for a sentence."""
+        return " with ".join(self.files)
+
 
 def read_training(folder: Path) -> TrainingSettings | None:
-    """What the files in a folder say of the training; None where they say nothing. A broken file says nothing."""
-    return read_first(folder, _READERS)
+    """What the files in a folder say of the training; None where they say nothing. A broken file says nothing.
+
+    The trainer's pickled arguments fill in what its plain text leaves open.
+    """
+    return _with_pickled(read_first(folder, _READERS), read_pickled(folder))
+
+
+def _with_pickled(written: TrainingSettings | None, pickled: PickledArguments | None) -> TrainingSettings | None:
+    if pickled is None:
+        return written
+    found = _of_pickle(pickled)
+    if written is None:
+        return found if found.trainer or found.unscored or found.beside else None
+    # Unsloth trains by TRL, and masks conversations by itself.
+    is_own = written.trainer in (None, "TRL", "Unsloth")
+    merged = replace(
+        written,
+        trainer=written.trainer or found.trainer,
+        loss=found.loss if written.loss is None and is_own and written.trainer != "Unsloth" else written.loss,
+        completion_loss=found.completion_loss if is_own else None,
+        max_length=found.max_length if written.max_length is None else written.max_length,
+        unscored=(*dict.fromkeys((*written.unscored, *found.unscored)),),
+        beside=(*dict.fromkeys((*written.beside, *found.beside)),),
+    )
+    return written if merged == written else replace(merged, files=(*written.files, PICKLED))
+
+
+def _of_pickle(pickled: PickledArguments) -> TrainingSettings:
+    kind = pickled.fields.get("loss_type") if pickled.way == "sft" else None
+    unscored = (f"loss_type {kind!r}"[:80],) if isinstance(kind, str) and kind not in _USUAL_LOSSES else ()
+    found = _settings(
+        PICKLED,
+        None if pickled.way is None else "Unsloth" if pickled.is_unsloth else "TRL",
+        {**pickled.fields, "max_length": pickled.max_length if pickled.way else None},
+        pickled.loss,
+        length="max_length",
+        unscored=unscored,
+        beside=(*pickled.describe_rows(),) if pickled.way else (),
+    )
+    return replace(found, completion_loss=pickled.completion_loss)
 
 
 def _of_arguments(content: str) -> TrainingSettings | None:
@@ -198,7 +246,7 @@ def _settings(
     tokens = fields.get(length)
     is_length = isinstance(tokens, int | float) and not isinstance(tokens, bool) and 0 < tokens < _MAX_TOKENS
     return TrainingSettings(
-        file=file,
+        files=(file,),
         trainer=trainer,
         loss=loss,
         max_length=int(tokens) if is_length and tokens is not None else None,

@@ -46,7 +46,8 @@ class Recipe:
 
     def describe(self) -> TrainingRecord | None:
         """The record of it; None where the files say nothing."""
-        files = dict.fromkeys(found.file for found in (self.notes, self.settings) if found is not None)
+        named = (*(() if self.notes is None else (self.notes.file,)), *(self.settings.files if self.settings else ()))
+        files = dict.fromkeys(named)
         if not files:
             return None
         return TrainingRecord(
@@ -54,6 +55,7 @@ class Recipe:
             trainer=None if self.settings is None else self.settings.trainer,
             way=None if self.notes is None else self.notes.way,
             loss=None if self.settings is None else self.settings.loss,
+            completion_loss=None if self.settings is None else self.settings.completion_loss,
             beta=None if self.notes is None else self.notes.beta,
             max_length=None if self.settings is None else self.settings.max_length,
             template=None if self.settings is None else self.settings.template,
@@ -70,7 +72,7 @@ class Recipe:
         is_followed = find_template(record.trainer, record.template, thinks=thinks) is not None
         # Of a template without thoughts the switch decides nothing.
         has_thoughts = is_followed and find_template(record.trainer, record.template) is None
-        fields = {"loss", "beta", "system", *(("template", "trainer") if is_followed else ())}
+        fields = {"loss", "completion_loss", "beta", "system", *(("template", "trainer") if is_followed else ())}
         fields |= {"enable_thinking"} if has_thoughts else set()
         return record.model_dump(include=fields, exclude_none=True)
 
@@ -163,13 +165,13 @@ def find_loss_doubts(task: TaskName, notes: TrainingNotes | None) -> Iterator[st
     elif notes.is_bare and TASKS[task].has_reference:
         yield (
             f"{notes.file} says that preferences were trained on, and nothing else of it: TRL keeps loss_type, "
-            "label_smoothing and beta in training_args.bin, a pickle that is never opened. Taken are loss_type "
+            "label_smoothing and beta in training_args.bin, which is not among the files. Taken are loss_type "
             f"'sigmoid', no smoothing, and the index's beta, {DEFAULT_BETA:g} when left out."
         )
     elif notes.is_bare:
         yield (
             f"{notes.file} says that a reward model was trained, and nothing else of it: TRL keeps its settings in "
-            "training_args.bin, a pickle that is never opened. Taken is the loss without center_rewards_coefficient."
+            "training_args.bin, which is not among the files. Taken is the loss without center_rewards_coefficient."
         )
 
 

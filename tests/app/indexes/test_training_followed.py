@@ -67,6 +67,28 @@ def test_the_loss_falls_where_it_fell_in_training(
 
 
 @pytest.mark.parametrize(
+    ("rows", "taken"),
+    [("conversation", "all"), ("completion", "completion"), ("text", "all"), ("alpaca", "completion")],
+)
+def test_a_trainer_may_have_its_loss_elsewhere_where_a_completion_is_apart(
+    client: TestClient, store: Store, rows: str, taken: str
+) -> None:
+    index = ask(client, store, rows, {"trainer": "TRL", "loss": "all", "completion_loss": "completion"})
+    assert index["spec"]["gradients"]["loss"] == taken
+    assert index["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "asked", "is_said"), [("conversation", None, 1), ("conversation", "all", 0), ("text", None, 0)]
+)
+def test_a_trainer_whose_masks_no_file_names_is_told(
+    client: TestClient, store: Store, rows: str, asked: str | None, is_said: int
+) -> None:
+    index = ask(client, store, rows, {"trainer": "Unsloth"}, **({"loss": asked} if asked else {}))
+    assert ["train_on_responses_only" in warning for warning in index["warnings"]] == [True] * is_said
+
+
+@pytest.mark.parametrize(
     ("trained", "asked", "taken", "is_said"),
     [(None, None, 0.1, False), (0.3, None, 0.3, False), (0.3, 0.3, 0.3, False), (0.3, 0.1, 0.1, True)],
 )

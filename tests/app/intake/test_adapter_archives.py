@@ -19,7 +19,6 @@ TRAINING = (
     "optimizer.pt",
     "scheduler.pt",
     "rng_state.pth",
-    "training_args.bin",
     "all_results.json",
     "trainer_log.jsonl",
 )

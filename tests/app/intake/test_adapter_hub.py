@@ -100,7 +100,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_only_the_adapters_files_are_fetched(hub: str, tmp_path: Path) -> None:
     fetch_adapter("owner/lora", revision=None, folder=tmp_path, max_bytes=1000, endpoint=hub)
     found = {path.name for path in tmp_path.iterdir() if path.is_file()}
-    assert found == {"adapter_config.json", "adapter_model.safetensors", "README.md"}
+    assert found == {"adapter_config.json", "adapter_model.safetensors", "README.md", "training_args.bin"}
 
 
 def test_a_moving_name_becomes_a_commit(hub: str) -> None:

@@ -214,6 +214,23 @@ def test_ranks_by_pattern_dora_and_biases_have_their_tensors() -> None:
         check_structure(config(), biased)
 
 
+@pytest.mark.parametrize(
+    ("fields", "tensor"),
+    [
+        ({"use_dora": False}, {f"{PREFIX}{QUERY.format(0)}.lora_magnitude_vector": (8,)}),
+        ({"lora_bias": False}, {f"{PREFIX}{QUERY.format(0)}.lora_B.bias": (8,)}),
+        ({"r": 3}, {}),
+        ({"modules_to_save": ("classifier", "pooler")}, {}),
+    ],
+)
+def test_tensors_that_the_configuration_contradicts_are_refused_with_the_field(
+    fields: dict[str, Any], tensor: dict[str, tuple[int, ...]]
+) -> None:
+    with pytest.raises(AdapterMismatch) as caught:
+        check_structure(config(**fields), adapter() | shapes(**tensor))
+    assert f"'{next(iter(fields))}'" in caught.value.hint
+
+
 def fit(header: Header, base_header: Header, **base_config: Any) -> None:
     check_base_fit(config(), check_structure(config(), header), base_header, base_config)
 

@@ -106,6 +106,10 @@ def test_another_revision_is_said() -> None:
     assert "'0123'" in doubt
     assert doubts(HUB, base_model_name_or_path=trained_on, revision="main") == []
     assert doubts(HUB, base_model_name_or_path=trained_on, revision="abc") == []
+    (doubt,) = doubts(HERE, base_model_name_or_path=trained_on, revision="0123")
+    assert "'0123'" in doubt
+    snapshot = HERE.model_copy(update={"location": "/hub/models--meta-llama--Llama-3.2-1B/snapshots/0123"})
+    assert doubts(snapshot, base_model_name_or_path=trained_on, revision="0123") == []
 
 
 @pytest.mark.parametrize(

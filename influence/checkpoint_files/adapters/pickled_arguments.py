@@ -1,0 +1,91 @@
+"""What `training_args.bin` says of training: TRL's settings, and those that every `Trainer` of transformers has.
+
+Taken from TRL 0.9 to 1.16: names that one version has and another has not are there or not.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from influence.checkpoint_files.adapters.pickled_words import PickledWords, list_words
+from influence.contracts.common import LossScope
+
+PICKLED = "training_args.bin"
+#: TRL's configurations -> what the way of training is called here.
+_WAYS = {
+    "SFTConfig": "sft",
+    "DPOConfig": "dpo",
+    "KTOConfig": "kto",
+    "ORPOConfig": "orpo",
+    "CPOConfig": "cpo",
+    "BCOConfig": "bco",
+    "RewardConfig": "reward",
+    "PRMConfig": "prm",
+    "PPOConfig": "ppo",
+    "GRPOConfig": "grpo",
+    "RLOOConfig": "rloo",
+    "GKDConfig": "gkd",
+    "GOLDConfig": "gold",
+    "XPOConfig": "xpo",
+    "OnlineDPOConfig": "online-dpo",
+    "NashMDConfig": "nash-md",
+    "MiniLLMConfig": "minillm",
+}
+_UNSLOTH = "Unsloth"
+
+
+@dataclass(frozen=True, slots=True)
+class PickledArguments:
+    """`way` of training where TRL made the file, and its `fields`. `is_unsloth`: which of a conversation's tokens
+    carried loss is not among them."""
+
+    way: str | None
+    fields: Mapping[str, Any]
+    is_unsloth: bool
+
+    @property
+    def loss(self) -> LossScope | None:
+        """Where the loss of a conversation or a text fell."""
+        if self.way != "sft" or self.is_unsloth:
+            return None
+        is_marked = self.fields.get("assistant_only_loss") is True
+        return "assistant" if is_marked else None if self.fields.get("completion_only_loss") is True else "all"
+
+    @property
+    def completion_loss(self) -> LossScope | None:
+        """Where that of a prompt with its completion fell: on the completion, unless it was said otherwise."""
+        if self.way != "sft":
+            return None
+        return "all" if self.fields.get("completion_only_loss") is False else "completion"
+
+    @property
+    def max_length(self) -> Any:
+        """At how many tokens rows were cut, under either of its names."""
+        return self.fields.get("max_length", self.fields.get("max_seq_length"))
+
+    def describe_rows(self) -> Iterator[str]:
+        """What training did to rows that gradients leave out, in words."""
+        if self.fields.get("packing") is True:
+            strategy = self.fields.get("packing_strategy")
+            cut = ", which cuts rows where a sequence is full" if strategy == "wrapped" else ""
+            yield f"packing{cut}: rows read those before them in a sequence, unless FlashAttention kept them apart"
+        elif self.fields.get("padding_free") is True:
+            yield "padding_free: rows read those before them in the same batch, unless FlashAttention kept them apart"
+        if self.fields.get("truncation_mode") == "keep_end" and self.max_length:
+            yield "truncation_mode 'keep_end': rows longer than max_length lost their beginning, and here their end"
+        if isinstance(most := self.fields.get("max_prompt_length"), int) and self.way == "dpo":
+            yield f"max_prompt_length {most}: prompts longer than that lost their beginning"
+
+
+def read_pickled(folder: Path) -> PickledArguments | None:
+    """What the file in a folder says; None where there is none, or none of a `Trainer`."""
+    words = list_words(folder / PICKLED)
+    return None if words is None or "output_dir" not in words.fields else _of(words)
+
+
+def _of(words: PickledWords) -> PickledArguments:
+    module, _, made_of = words.made_of.rpartition(".")
+    is_unsloth = made_of.startswith(_UNSLOTH) or module.startswith(_UNSLOTH)
+    is_trl = module.startswith("trl.") or is_unsloth
+    return PickledArguments(_WAYS.get(made_of.removeprefix(_UNSLOTH)) if is_trl else None, words.fields, is_unsloth)

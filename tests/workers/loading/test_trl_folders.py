@@ -1,0 +1,84 @@
+"""Folders that TRL itself writes, with settings of its own: what its pickled arguments say, with nothing unpickled."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peft import LoraConfig
+from support.tiny import TinyCheckpoint, make_causal
+from support.uploads.adapters import accept
+from transformers import AutoTokenizer
+
+from influence.errors import TaskMismatch
+
+trl = pytest.importorskip("trl", reason="TRL is not installed")
+datasets = pytest.importorskip("datasets")
+
+TEMPLATE = (
+    "{% for message in messages %}{% if message.role == 'assistant' %}answer {% generation %}{{ message.content }}"
+    "{% endgeneration %}{% else %}ask {{ message.content }} {% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}answer {% endif %}"
+)
+ASKED, SAID = "where is my card", "please help"
+TALK = {"messages": [{"role": "user", "content": ASKED}, {"role": "assistant", "content": SAID}]}
+PAIR = {"prompt": ASKED, "chosen": f" {SAID}", "rejected": " slow app"}
+
+
+@pytest.fixture(scope="module")
+def causal(tmp_path_factory: pytest.TempPathFactory) -> TinyCheckpoint:
+    made = make_causal(tmp_path_factory.mktemp("causal"))
+    (made.base / "chat_template.jinja").write_text(TEMPLATE)
+    return made
+
+
+def train(causal: TinyCheckpoint, folder: Path, way: str, row: dict[str, Any], **settings: Any) -> Path:
+    """A step of training on a row, saved as the trainer saves it."""
+    own = {"max_steps": 1, "per_device_train_batch_size": 1, "use_cpu": True, "bf16": False, "report_to": []}
+    trainer = getattr(trl, f"{way}Trainer")(
+        model=str(causal.base),
+        args=getattr(trl, f"{way}Config")(output_dir=str(folder), **own, **settings),
+        train_dataset=datasets.Dataset.from_list([row] * 2),
+        processing_class=AutoTokenizer.from_pretrained(causal.base),
+        peft_config=LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"),
+    )
+    trainer.train()
+    trainer.save_model(str(folder))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("settings", "loss", "completion_loss", "length"),
+    [({}, "all", "completion", 1024), ({"assistant_only_loss": True, "max_length": 32}, "assistant", "completion", 32)],
+)
+def test_where_the_loss_fell_is_taken_from_trl(
+    causal: TinyCheckpoint, tmp_path: Path, settings: dict[str, Any], loss: str, completion_loss: str, length: int
+) -> None:
+    checkpoint = accept(causal.base, train(causal, tmp_path / "out", "SFT", TALK, **settings))
+    assert checkpoint.training is not None
+    assert (checkpoint.training.trainer, checkpoint.training.way) == ("TRL", "sft")
+    assert (checkpoint.training.loss, checkpoint.training.completion_loss) == (loss, completion_loss)
+    assert checkpoint.training.max_length == length
+
+
+def test_what_trl_did_to_the_loss_and_to_rows_is_refused_or_said(causal: TinyCheckpoint, tmp_path: Path) -> None:
+    odd = {"label_smoothing_factor": 0.1, "neftune_noise_alpha": 5, "loss_type": "dft"}
+    folder = train(causal, tmp_path / "out", "SFT", TALK, **odd)
+    (tmp_path / "copy").mkdir()
+    for file in folder.iterdir():
+        if file.is_file():
+            (tmp_path / "copy" / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(TaskMismatch, match=r"loss_type 'dft' and label_smoothing_factor 0\.1"):
+        accept(causal.base, folder)
+    said = " ".join(accept(causal.base, tmp_path / "copy", task="causal_lm").warnings)
+    assert "loss_type 'dft'" in said
+    assert "neftune_noise_alpha 5" in said
+
+
+def test_beta_of_dpo_is_taken_and_another_loss_refused(causal: TinyCheckpoint, tmp_path: Path) -> None:
+    checkpoint = accept(causal.base, train(causal, tmp_path / "dpo", "DPO", PAIR, beta=0.3))
+    assert checkpoint.task == "direct_preference"
+    assert checkpoint.training is not None
+    assert checkpoint.training.beta == 0.3
+    assert checkpoint.warnings == ()
+    with pytest.raises(TaskMismatch, match="'ipo'"):
+        accept(causal.base, train(causal, tmp_path / "ipo", "DPO", PAIR, loss_type="ipo"))
