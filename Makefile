@@ -172,6 +172,7 @@ lint: $(STAMP) ## ruff, mypy strict, import-linter, oxlint, hadolint, sizes, wor
 	$(BIN)/lint-imports
 	$(BIN)/oxlint app/ui/static
 	$(BIN)/hadolint docker/Dockerfile.*
+	$(BIN)/python scripts/check_cycles.py
 	$(BIN)/python scripts/check_sizes.py
 	$(BIN)/python scripts/check_words.py
 	$(BIN)/codespell

@@ -1,5 +1,6 @@
 """Fixtures for everyone: a real Redis-protocol server for the whole run, a clean store for each test."""
 
+import gc
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ from support.trials.leaks import Kept
 from influence.store.connections import Connections, connect
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
+
+# What is loaded to collect the tests stays to the end: a fifth of that time went into looking for garbage in it.
+gc.disable()
 
 #: How long a test waits for anything at most: only what hangs takes so long, however busy the machine.
 HANG_SECONDS = 300.0
@@ -101,6 +105,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if _is_slow_place(item.path) or has_a_worker or tries_many_examples or "torch" in fixtures:
             item.add_marker("slow")
     items.sort(key=lambda item: _starts_after(item.path.relative_to(TESTS)))
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is looked for among what tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 def _starts_after(place: Path) -> int:

@@ -49,7 +49,7 @@ class Bench:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DATAINF_")}
         for name in names:
             self._workers[name] = subprocess.Popen(
-                [sys.executable, "-m", "workers.process.worker", "--name", name],
+                [sys.executable, "-m", "workers.process.start", "--name", name],
                 env={**kept, **{f"DATAINF_{key}": value for key, value in given.items()}, "DATAINF_LOG_LEVEL": "ERROR"},
                 preexec_fn=partial(die_with_parent, os.getpid()),
             )

@@ -10,8 +10,9 @@ from typing import Any, cast
 
 import redis
 import structlog
-from dramatiq import DecodeError, Message, Middleware
+from dramatiq import Consumer, DecodeError, Message, Middleware
 from dramatiq.brokers.redis import RedisBroker
+from dramatiq.common import dq_name
 
 from influence.contracts.work import KIND_OF_ACTOR, QUEUES, QueueName
 from influence.process.tracing import carry
@@ -72,17 +73,39 @@ _ENDS = 64
 MAINTENANCE_CHANCE = 1_000_000
 
 
+class _Broker(RedisBroker):
+    """Looks at what waits to be tried again less often than at what waits to be done.
+
+    Each look is a call to the server, and an idle worker's time goes into nothing else.
+    """
+
+    delayed_poll_ms: int = 0
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
+        waits_long = queue_name == dq_name(queue_name)
+        return super().consume(queue_name, prefetch, max(timeout, self.delayed_poll_ms) if waits_long else timeout)
+
+
 def make_broker(
-    client: redis.Redis, *, queues: tuple[str, ...] = QUEUES, middleware: list[Middleware] | None = None
+    client: redis.Redis,
+    *,
+    queues: tuple[str, ...] = QUEUES,
+    middleware: list[Middleware] | None = None,
+    delayed_poll_ms: int = 0,
 ) -> RedisBroker:
-    """A broker on the state server. `middleware` is what runs around actors; senders need none."""
-    broker = RedisBroker(  # type: ignore[no-untyped-call]
+    """A broker on the state server. `middleware` is what runs around actors; senders need none.
+
+    `delayed_poll_ms` is the longest pause between looks at messages that wait to be tried again, where that between
+    looks at the others is shorter.
+    """
+    broker = _Broker(  # type: ignore[no-untyped-call]
         client=client,
         middleware=middleware or [],
         namespace=keys.QUEUE_NAMESPACE,
         maintenance_chance=MAINTENANCE_CHANCE,
         heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
     )
+    broker.delayed_poll_ms = delayed_poll_ms
     for name in queues:
         broker.declare_queue(name)
     return broker

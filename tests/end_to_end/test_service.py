@@ -53,7 +53,7 @@ def uploaded(service: Service, tiny: TinyCheckpoint, tiny_zip: Path) -> dict[str
 
 def workers_of(service: Service) -> list[int]:
     """Process ids of the worker processes below the service."""
-    return [pid for pid in descendants(service.process.pid) if "workers.process.worker" in command_of(pid)]
+    return [pid for pid in descendants(service.process.pid) if "workers.process.start" in command_of(pid)]
 
 
 def descendants(pid: int) -> list[int]:

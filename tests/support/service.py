@@ -37,7 +37,13 @@ _LAST_TO_START = "webhooks"
 #: Hundreds of tests start a worker, wait for its first messages and for its end: no thread of it may write into the
 #: next test's store, however busy the machine.
 QUICK = Pace(
-    query_poll_ms=20, build_poll_ms=20, idle_seconds=0.05, hear_seconds=0.05, stop_ms=300_000, help_seconds=300.0
+    query_poll_ms=40,
+    build_poll_ms=40,
+    delayed_poll_ms=100,
+    idle_seconds=0.05,
+    hear_seconds=0.05,
+    stop_ms=300_000,
+    help_seconds=300.0,
 )
 _CONFIG_FIELDS = ("peft_type", "task_type", "r", "lora_alpha", "target_modules", "modules_to_save")
 

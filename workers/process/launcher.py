@@ -59,7 +59,7 @@ class Slot:
         if self.process is not None and self.process.poll() is not None:
             self._restart_later(self.process.returncode)
         if self.process is None and self.lives.may_begin:
-            command = [sys.executable, "-m", "workers.process.worker", "--slot", str(self.number), "--name", self.name]
+            command = [sys.executable, "-m", "workers.process.start", "--slot", str(self.number), "--name", self.name]
             self.process = subprocess.Popen(command, env=steady_heap(os.environ), preexec_fn=die_with_parent)
             self.lives.begin()
 

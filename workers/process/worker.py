@@ -182,7 +182,12 @@ class WorkerProcess:
     ) -> Taking:
         in_hand = InHand()
         middleware = [GiveBack(), CurrentMessage(), NoTracebacks(), in_hand]
-        broker = make_broker(self.runtime.store.connections.state, queues=(queue,), middleware=middleware)
+        broker = make_broker(
+            self.runtime.store.connections.state,
+            queues=(queue,),
+            middleware=middleware,
+            delayed_poll_ms=self._pace.delayed_poll_ms,
+        )
         broker.broker_id = broker_id
         self.runtime.store.queue.reclaim(broker.broker_id, (queue,))
         held = HeldMessages(self.runtime.store.queue, broker.broker_id, queue, in_hand)
@@ -290,7 +295,3 @@ def main() -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     WorkerProcess(runtime).run()
-
-
-if __name__ == "__main__":
-    main()

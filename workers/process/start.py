@@ -1,0 +1,21 @@
+"""Entry point of one worker process: `python -m workers.process.start --slot 0`."""
+
+import gc
+
+
+def main() -> None:
+    """Load what a worker needs, and work.
+
+    Torch, transformers and peft make a million objects that stay: a fifth of the start went into looking for garbage
+    among them, and so would a part of every later look.
+    """
+    gc.disable()
+    from workers.process.worker import main as work
+
+    gc.freeze()
+    gc.enable()
+    work()
+
+
+if __name__ == "__main__":
+    main()
