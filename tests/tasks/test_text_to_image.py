@@ -193,7 +193,7 @@ def test_audits_groups_and_previews_work_on_images(bench: Bench, pipeline: Path,
     assert alike["results"][0]["helpful"][0]["row_id"] == "r4"
     beside = bench.query(index, rows={"dataset_id": dataset["id"], "row_indexes": [4]}, compare=["embedding"], k=2)
     (compared,) = beside["results"][0]["compared"]
-    assert [row["row_id"] for row in compared["rows"]][0] == "r4"
+    assert compared["rows"][0]["row_id"] == "r4"
     assert bench.preview(checkpoint, dataset)[1]["tokens"][1] == caption(1).split()[0]
 
 

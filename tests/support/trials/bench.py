@@ -98,7 +98,8 @@ class Bench:
 @contextmanager
 def open_bench(url: str, store: Store, folder: Path, **chosen: Any) -> Iterator[Bench]:
     """The API, with settings of its own, and a worker over one store, their files under `folder`/data, until the
-    block ends. The worker keeps no test points: what is asked twice is computed twice, or no test would see them differ."""
+    block ends. The worker keeps no test points: what is asked twice is computed twice, or none would see them differ.
+    """
     files = Files(folder / "data")
     settings = ApiSettings(
         redis_url=url,
