@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from support.answered import present
 from support.rows import make_ticket_rows
 from support.service import (
@@ -24,16 +23,19 @@ from support.service import (
 )
 from support.tiny import TinyCheckpoint
 
+from app.queries.scores import find_scores
 from influence.contracts.index import Index
 from influence.contracts.query import Query
 from influence.store import keys
+from influence.store.data.scans import PartWork
 from influence.store.embedded import EmbeddedServer
+from influence.store.passes import PARTS_VERSION
 from influence.store.queue import make_broker
 from influence.store.store import Store
 from influence.store.work import cancel
 from influence.store.workers import own_broker
 from workers.indexes.open import open_hot
-from workers.indexes.partitions.part import PartWork, compute_part
+from workers.indexes.partitions.part import compute_part
 from workers.indexes.partitions.partitioned import PartitionedIndex
 from workers.process.worker import WorkerProcess
 from workers.runtime.state import Runtime
@@ -70,8 +72,7 @@ def start(server: EmbeddedServer, tmp_path: Path) -> Iterator[Callable[..., Runt
 
 def what_it_says(store: Store, query: Query) -> tuple[Any, bytes]:
     """All of an answer that is not about time."""
-    scores: NDArray[np.float32] = present(store.scores.read(query.id, len(TEST), ROWS))
-    return [result.model_dump() for result in present(query.results)], scores.tobytes()
+    return [result.model_dump() for result in present(query.results)], find_scores(store, query).tobytes()
 
 
 @pytest.fixture
@@ -260,7 +261,7 @@ def done_of(store: Store, query: Query) -> int:
 
 
 def announce(store: Store, name: str) -> None:
-    store.workers.announce(name, {"name": name, "takes_parts": True})
+    store.workers.announce(name, {"name": name, "takes_parts": PARTS_VERSION})
 
 
 def waiting_of(store: Store, name: str) -> int:
