@@ -83,7 +83,7 @@ class Influence:
         return (HeldScores.of(scores_of(values)) for values in self.values)
 
     def at(self, point: int, positions: Positions) -> Floats:
-        return self.values[point, positions]
+        return np.asarray(self.values[point, positions])
 
     def keep(self, scores: QueryScores, query_id: str, rows: int) -> None:
         scores.write(query_id, spread_rows(self.values, self.row_indexes, rows))

@@ -87,7 +87,7 @@ def _rank(runtime: Runtime, index: Index, hot: CompactIndex, work: PartWork, vec
 
 
 def _own(influence: Floats, row: int) -> Floats:
-    return influence[row] if len(influence) == 1 else influence[row].copy()
+    return np.asarray(influence[row] if len(influence) == 1 else influence[row].copy())
 
 
 def _score(hot: CompactIndex, work: PartWork, vectors: Floats) -> Floats:
