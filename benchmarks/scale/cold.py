@@ -10,7 +10,7 @@ from benchmarks.scale.synthetic import draw_test, make_index
 from influence.arrays import spans
 from influence.contracts.index import Index
 from influence.store.data.vault.index_values import VALUES
-from workers.queries.influence import Influence
+from workers.queries.scored.influence import Influence
 from workers.runtime.state import Runtime
 
 ROUNDS = 5

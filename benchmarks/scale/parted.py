@@ -18,8 +18,8 @@ from influence.ranking.order import scores_of
 from influence.ranking.statistics import histogram, percentiles, readable_scales, summarise
 from workers.indexes.open import open_hot
 from workers.indexes.partitions.partitioned import PartitionedIndex
-from workers.queries.influence import Scored
-from workers.queries.parted import PartedInfluence
+from workers.queries.scored.influence import Scored
+from workers.queries.scored.parted import PartedInfluence
 from workers.runtime.state import Runtime
 
 WORKERS = 2

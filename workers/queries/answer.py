@@ -13,10 +13,10 @@ from influence.methods.registry import get_method
 from influence.ranking.order import Ranking, scores_of
 from influence.store.work import advance, finish
 from workers.queries.contributions import Contributions, block_contributions
-from workers.queries.influence import Scored, hold
+from workers.queries.scored.influence import Scored, hold
 from workers.queries.levels import find_levels
 from workers.queries.opened import IndexTerm, OpenedIndexes, find_terms
-from workers.queries.parted import find_influence
+from workers.queries.scored.parted import find_influence
 from workers.queries.rerank import (
     AUTO_SECONDS,
     Patience,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.queries.influence import Positions, Scored
+from workers.queries.scored.influence import Positions, Scored
 from workers.queries.opened import OpenedIndexes
 
 

@@ -21,7 +21,7 @@ from influence.ranking.order import Ranking, direction_of, scores_of
 from influence.ranking.statistics import Distribution, histogram, percentiles, readable_scales, summarise
 from influence.rows.conversations.answers import answer_text
 from workers.queries.contributions import Contributions
-from workers.queries.influence import Positions, Scored, hold
+from workers.queries.scored.influence import Positions, Scored, hold
 from workers.queries.test_points import TestPoints
 from workers.rows import Row
 from workers.runtime.open import open_rows

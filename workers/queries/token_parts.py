@@ -12,7 +12,7 @@ from influence.contracts.index import Index
 from influence.contracts.query import TokenParts, TokensBy
 from influence.errors import RowsUnfit
 from workers.batching.stream import stream_batches
-from workers.queries.influence import Positions, Scored
+from workers.queries.scored.influence import Positions, Scored
 from workers.queries.opened import OpenedIndexes
 from workers.queries.read_text import read_rows, tell
 from workers.rows import Batch, Row
