@@ -6,8 +6,8 @@ from influence.contracts.query import Query
 from influence.methods.baselines import BASELINES
 from influence.store.work import finish, send_following
 from workers.baselines.similarity import embed_rows, score_points
-from workers.queries.scored.influence import Influence
 from workers.queries.results import ResultBuilder, rank_points
+from workers.queries.scored.influence import Influence
 from workers.queries.test_points import TestPoints
 from workers.runtime.open import open_model, require_ready
 from workers.runtime.state import Runtime

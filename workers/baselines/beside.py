@@ -12,8 +12,8 @@ from influence.ranking.order import Ranking, lowest_rows
 from influence.store.work import send_following
 from workers.baselines.similarity import embed_rows, score_points
 from workers.queries.answer import answer_query
-from workers.queries.scored.influence import Scored, hold
 from workers.queries.results import ResultBuilder
+from workers.queries.scored.influence import Scored, hold
 from workers.runtime.interrupts import check_wanted
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_model, require_ready
