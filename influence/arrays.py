@@ -1,8 +1,9 @@
 """Array code that runs unchanged on numpy arrays and torch tensors, without importing torch."""
 
+import io
 import operator
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
 from typing import Any, Protocol
 
@@ -156,3 +157,16 @@ def spans(length: int, step: int) -> Iterator[tuple[int, int]]:
     """Consecutive (start, stop) pairs that cover `range(length)`."""
     for start in range(0, length, step):
         yield start, min(start + step, length)
+
+
+def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+    """Named arrays as bytes, as `numpy.savez` writes them."""
+    buffer, named = io.BytesIO(), dict[str, Any](arrays)
+    np.savez(buffer, **named)
+    return np.frombuffer(buffer.getvalue(), np.uint8)
+
+
+def unpack_arrays(packed: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    """The arrays that were packed. Raises ValueError for bytes that are none."""
+    with np.load(io.BytesIO(packed.tobytes()), allow_pickle=False) as found:
+        return {name: found[name] for name in found.files}

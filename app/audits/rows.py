@@ -18,7 +18,7 @@ from influence.contracts.common import Json
 from influence.contracts.curation.conditions import RowSearch
 from influence.contracts.curation.review import BulkFilter
 from influence.errors import Conflict, InvalidRequest, NotFound
-from influence.ranking import direction_of, scores_of
+from influence.ranking.order import direction_of, scores_of
 from influence.rows.file import RowFile
 from influence.store.data.files import Files
 from influence.store.data.search.ordering import Positions

@@ -24,6 +24,7 @@ from influence.errors import (
     NotAcceptable,
     NotFound,
     NoWorker,
+    ShardMissing,
 )
 from influence.store.work import erase, with_job_state
 
@@ -97,7 +98,7 @@ def read_query(query_id: str, context: Ctx) -> Response:
             "and influence = -score; null where a row is not in the index.",
             "content": describe_files([PARQUET_MEDIA_TYPE]),
         },
-        **describe_errors(NotFound, NotAcceptable, IndexNotReady),
+        **describe_errors(NotFound, NotAcceptable, IndexNotReady, NoWorker, ShardMissing),
     },
 )
 def read_scores(query_id: str, context: Ctx, accept: Accept) -> Response:

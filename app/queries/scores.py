@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.queries.gathered import gather_scores
 from influence.contracts.query import Query
 from influence.errors import Conflict, NotFound
 from influence.store.store import Store
@@ -16,7 +17,8 @@ from influence.store.store import Store
 def find_scores(store: Store, query: Query) -> NDArray[np.float32]:
     """Influence (test points, rows of the data set) of a finished query, NaN for rows that are not in the index.
 
-    Raises Conflict (not finished) and NotFound (their lifetime ended).
+    Raises Conflict (not finished) and NotFound (their lifetime ended), and of an index that workers share out NoWorker
+    and ShardMissing.
     """
     if query.results is None:
         raise Conflict(
@@ -27,6 +29,8 @@ def find_scores(store: Store, query: Query) -> NDArray[np.float32]:
     index = store.indexes.find(query.index_id)
     rows = index.rows if index is not None else query.rows_scored or 0
     scores = store.scores.read(query.id, len(query.results), rows)
+    if scores is None and (recipe := store.scores.read_recipe(query.id)) is not None:
+        scores = gather_scores(store, query, recipe, rows)
     if scores is None:
         raise NotFound(
             f"The scores of {query.id} are no longer kept.", hint="Send the query again; scores live as long as it."

@@ -17,7 +17,9 @@ from influence.arrays import spans
 from influence.compact.codes import Codes, bytes_per_row
 from influence.compact.scan import scan_codes
 from influence.contracts.index import ShardCommit
-from influence.ranking import histogram, percentiles, rank_rows
+from influence.ranking.held import HeldScores
+from influence.ranking.order import rank_rows
+from influence.ranking.statistics import histogram, percentiles
 from influence.store import keys
 from influence.store.connections import connect
 from influence.store.data.indexes import IndexData
@@ -104,8 +106,9 @@ def _read_once(codes: Codes, threads: int) -> int:
 
 def _rank(scores: NDArray[np.float32]) -> None:
     ranking = rank_rows(scores, 10, "both")
-    percentiles(scores, ranking.helpful)
-    histogram(scores)
+    held = HeldScores.of(scores)
+    percentiles(held, scores[ranking.helpful])
+    histogram(held)
 
 
 def _interleaved(actions: dict[str, Callable[[], object]]) -> dict[str, float]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.auditing.signals import Columns
-from influence.ranking import lowest_rows
+from influence.ranking.order import lowest_rows
 
 #: A summary names so many classes at most, those with the highest mean suspicion.
 MAX_CLASSES = 1000

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from influence.auditing.signals import Columns, margins, predicted_probabilities
 from influence.contracts.curation.conditions import Condition
 from influence.errors import InvalidRequest
-from influence.ranking import scores_of
+from influence.ranking.order import scores_of
 
 #: Figures that conditions and orders know, beside columns of their own name, each with the columns that it needs.
 _DERIVED: dict[str, tuple[str, ...]] = {

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from influence.errors import InvalidRequest
-from influence.ranking import lowest_rows
+from influence.ranking.order import lowest_rows
 
 Floats = NDArray[np.float64]
 #: Scores (m, n) of rows, one line per test point.

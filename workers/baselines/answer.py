@@ -6,9 +6,8 @@ from influence.contracts.query import Query
 from influence.methods.baselines import BASELINES
 from influence.store.work import finish, send_following
 from workers.baselines.similarity import embed_rows, score_points
-from workers.queries.answer import spread_rows
-from workers.queries.influence import Influence
 from workers.queries.results import ResultBuilder, rank_points
+from workers.queries.scored.influence import Influence
 from workers.queries.test_points import TestPoints
 from workers.runtime.open import open_model, require_ready
 from workers.runtime.state import Runtime
@@ -38,7 +37,7 @@ def _store(
     with watch.phase("rank"):
         builder = ResultBuilder(runtime, query, index, points, influence, exact="all")
         results = builder.build(rank_points(influence, query.request))
-        runtime.store.scores.write(query.id, spread_rows(influence.values, influence.row_indexes, index.rows))
+        influence.keep(runtime.store.scores, query.id, index.rows)
     answer: Json = {
         "results": tuple(results),
         "rows_scored": influence.values.shape[1],

@@ -8,12 +8,12 @@ from influence.contracts.index import Index
 from influence.contracts.query import ComparedBaseline, Query
 from influence.evaluating.agreement import spearman
 from influence.methods.baselines import EMBEDDING
-from influence.ranking import Ranking, lowest_rows
+from influence.ranking.order import Ranking, lowest_rows
 from influence.store.work import send_following
 from workers.baselines.similarity import embed_rows, score_points
 from workers.queries.answer import answer_query
-from workers.queries.influence import Influence
 from workers.queries.results import ResultBuilder
+from workers.queries.scored.influence import Scored, hold
 from workers.runtime.interrupts import check_wanted
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_model, require_ready
@@ -37,8 +37,9 @@ def answer_beside(runtime: Runtime, query: Query) -> None:
 
 
 def _compare(
-    runtime: Runtime, query: Query, index: Index, model: HotModel, influence: Influence, watch: Stopwatch
+    runtime: Runtime, query: Query, index: Index, model: HotModel, scored: Scored, watch: Stopwatch
 ) -> list[tuple[ComparedBaseline, ...]]:
+    influence = hold(scored)
     points, similar = score_points(runtime, query, index, model, watch, is_answer=False)
     plain = query.model_copy(update={"request": query.request.model_copy(update={"include": ()})})
     builder = ResultBuilder(runtime, plain, index, points, similar, exact="all")

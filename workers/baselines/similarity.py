@@ -20,7 +20,7 @@ from workers.baselines.embedding_pieces import (
     read_row_state,
 )
 from workers.indexes.restore import restoring
-from workers.queries.influence import Influence
+from workers.queries.scored.influence import Influence
 from workers.queries.test_points import TestPoints, make_test_points
 from workers.runtime.embeddings import VECTORS, collect_embeddings
 from workers.runtime.models import HotModel

@@ -15,14 +15,12 @@ from workers.indexes.full import load_full_index
 from workers.indexes.partitions.partitioned import PartitionedIndex, is_partitioned, load_partitioned_index
 from workers.indexes.restore import restoring
 from workers.runtime.deletions import require_kept
-from workers.runtime.hot_indexes import HotIndex, Scorer
+from workers.runtime.hot_indexes import POINTS_PER_PASS, HotIndex, Scorer
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_model, require_ready
 from workers.runtime.state import Runtime
 from workers.runtime.stopwatch import Stopwatch
 
-#: Test points scored in one pass; bounds what a pass holds in memory.
-_POINTS_PER_PASS = 32
 #: Between two words on how much of an index is loaded: shards take less time than saying so.
 _TELL_SECONDS = 0.2
 
@@ -98,8 +96,8 @@ def _load(runtime: Runtime, index: Index, report: Callable[[int], None]) -> HotI
 def score_all_points(score: Scorer, gradients: Mapping[str, Tensor]) -> NDArray[np.float32]:
     """Influence (m, n) float32 of all rows of one index on test gradients (m, d) per block."""
     points = len(next(iter(gradients.values())))
-    starts = range(0, points, _POINTS_PER_PASS)
-    return np.concatenate([score(take_points(gradients, start, start + _POINTS_PER_PASS)) for start in starts])
+    starts = range(0, points, POINTS_PER_PASS)
+    return np.concatenate([score(take_points(gradients, start, start + POINTS_PER_PASS)) for start in starts])
 
 
 def take_points(gradients: Mapping[str, Tensor], start: int, stop: int) -> dict[str, Tensor]:

@@ -25,6 +25,7 @@ from influence.errors import Cancelled, DatainfError, DeviceLost, FilesUnavailab
 from influence.methods.baselines import BASELINES
 from influence.process.tracing import continue_trace
 from influence.store.connections import StoreError
+from influence.store.data.scans import PART_ACTOR, PartWork
 from influence.store.queue import TRACE
 from influence.store.work import close, drop_unwanted, fail
 from workers.auditing.turn import audit_index
@@ -37,8 +38,7 @@ from workers.evaluating.base import EvaluationKind
 from workers.evaluating.job import evaluate_piece, finish_evaluation, plan_evaluation
 from workers.evaluating.registry import find_kind
 from workers.evaluating.sweep import sweep_dampings
-from workers.indexes.partitions.fan_out import ACTOR
-from workers.indexes.partitions.part import PartWork, compute_part
+from workers.indexes.partitions.part import compute_part
 from workers.queries.answer import answer_query
 from workers.queries.groups import group_rows
 from workers.queries.preview import preview_rows
@@ -106,7 +106,7 @@ def register_actors(runtime: Runtime, broker: RedisBroker, queue: QueueName, ste
 def register_parts(runtime: Runtime, broker: RedisBroker) -> None:
     """Declare the one actor of a worker's own queue: parts of passes, for others who wait for them."""
     (queue,) = broker.get_declared_queues()
-    dramatiq.actor(actor_name=ACTOR, queue_name=queue, broker=broker)(partial(work_on_part, runtime))
+    dramatiq.actor(actor_name=PART_ACTOR, queue_name=queue, broker=broker)(partial(work_on_part, runtime))
 
 
 def work_on_part(runtime: Runtime, **arguments: Any) -> None:

@@ -28,6 +28,7 @@ from influence.store.data.files import open_files
 from influence.store.ending.copies import forget_removed
 from influence.store.ending.orphans import remove_orphans
 from influence.store.ending.sweeping import remove_ended
+from influence.store.passes import PARTS_VERSION
 from influence.store.queue import make_broker
 from influence.store.store import Store
 from influence.store.workers import own_broker
@@ -263,7 +264,7 @@ class WorkerProcess:
             "device": str(self.runtime.device),
             "hot_index_bytes": self.runtime.hot_indexes.bytes,
             "memory_bytes": resident_bytes(),
-            "takes_parts": True,
+            "takes_parts": PARTS_VERSION,
             "in_hand": sum(len(one.in_hand.names()) for one in list(self._taking)),
         }
 

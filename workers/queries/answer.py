@@ -5,18 +5,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from influence.auditing.levels import Levels
 from influence.contracts.index import Calibration
 from influence.contracts.query import ComparedBaseline, Query, QueryRequest, TestPointResult
 from influence.methods.codes.exactness import why_inexact
 from influence.methods.registry import get_method
-from influence.ranking import Ranking, scores_of
+from influence.ranking.order import Ranking, scores_of
 from influence.store.work import advance, finish
 from workers.queries.contributions import Contributions, block_contributions
-from workers.queries.influence import Influence
 from workers.queries.levels import find_levels
 from workers.queries.opened import IndexTerm, OpenedIndexes, find_terms
 from workers.queries.rerank import (
@@ -30,6 +26,8 @@ from workers.queries.rerank import (
     is_wanted,
 )
 from workers.queries.results import Exactness, ResultBuilder, rank_points, shown_rows
+from workers.queries.scored.influence import Scored, hold
+from workers.queries.scored.parted import find_influence
 from workers.queries.token_parts import ShownParts, split_scores
 from workers.runtime.interrupts import check_wanted
 from workers.runtime.sharing.turns import is_small
@@ -44,12 +42,12 @@ _RERANKED = "Re-ranked scores of "
 _QUIET = "their strongest rows are as strong for test points that they have nothing to do with."
 #: What baselines say of each test point, beside influence (m, n); None where none was asked.
 Compared = list[tuple[ComparedBaseline, ...]] | None
-Compare = Callable[[Influence, Stopwatch], Compared]
+Compare = Callable[[Scored, Stopwatch], Compared]
 #: Test points that a note names.
 _NAMED = 10
 
 
-def _no_baselines(_influence: Influence, _watch: Stopwatch) -> Compared:
+def _no_baselines(_influence: Scored, _watch: Stopwatch) -> Compared:
     return None
 
 
@@ -58,7 +56,7 @@ class Answer:
     """Influence, its rankings, which rows are exact, what blocks contribute to some rows, notes, and what tokens add to
     the shown rows' scores and what baselines would have shown where that is asked for."""
 
-    influence: Influence
+    influence: Scored
     rankings: list[Ranking]
     exact: Exactness = "all"
     contributions: Contributions | None = None
@@ -82,7 +80,7 @@ def answer_query(runtime: Runtime, query: Query, compare: Compare = _no_baseline
 
 def _answer(runtime: Runtime, query: Query, terms: Sequence[IndexTerm], compare: Compare) -> None:
     indexes = OpenedIndexes(runtime, query, terms, Stopwatch())
-    influence = sum_influence(indexes)
+    influence = find_influence(indexes, query.request)
     answer = (_answer_exactly if indexes.are_full else _answer_from_codes)(runtime, query, indexes, influence)
     if "tokens" in query.request.include:
         runtime.store.jobs.set_phase(query.job_id, "tokens", total=len(answer.rankings), unit="test points")
@@ -91,32 +89,21 @@ def _answer(runtime: Runtime, query: Query, terms: Sequence[IndexTerm], compare:
     if "levels" in query.request.include:
         runtime.store.jobs.set_phase(query.job_id, "levels", total=len(answer.rankings), unit="test points")
         answer = _with_levels(answer, find_levels(runtime, indexes, influence))
-    _store(runtime, query, indexes, replace(answer, compared=compare(answer.influence, indexes.watch)))
+    _store(runtime, query, indexes, replace(answer, compared=compare(influence, indexes.watch)))
 
 
 def _with_levels(answer: Answer, levels: Levels | None) -> Answer:
     """The answer, with a word on test points for which no row stands out."""
     if levels is None:
         return replace(answer, notes=(*answer.notes, "The index has too few rows to say which of them stand out."))
-    scores = map(scores_of, answer.influence.values)
+    scores = map(scores_of, hold(answer.influence).values)
     quiet = [str(number) for number, found in enumerate(scores) if not levels.stands_out(found)]
     named = f"{', '.join(quiet[:_NAMED])}{', ...' if len(quiet) > _NAMED else ''}"
     note = f"No row stands out for {len(quiet)} of {len(answer.rankings)} test points ({named}): {_QUIET}"
     return replace(answer, levels=levels, notes=(*answer.notes, *([note] if quiet else [])))
 
 
-def sum_influence(indexes: OpenedIndexes) -> Influence:
-    """`sum_c weight_c influence_c`, each index by its own test gradients."""
-    total: Influence | None = None
-    for opened in indexes.each():
-        with indexes.watch.phase("score"):
-            part = opened.score()
-            total = part if total is None else total + part
-    assert total is not None
-    return total
-
-
-def _answer_exactly(runtime: Runtime, query: Query, indexes: OpenedIndexes, influence: Influence) -> Answer:
+def _answer_exactly(runtime: Runtime, query: Query, indexes: OpenedIndexes, influence: Scored) -> Answer:
     """Whole gradients: every score is exact already."""
     with indexes.watch.phase("rank"):
         rankings = rank_points(influence, query.request)
@@ -126,7 +113,7 @@ def _answer_exactly(runtime: Runtime, query: Query, indexes: OpenedIndexes, infl
     return Answer(influence, rankings, contributions=parts)
 
 
-def _answer_from_codes(runtime: Runtime, query: Query, indexes: OpenedIndexes, influence: Influence) -> Answer:
+def _answer_from_codes(runtime: Runtime, query: Query, indexes: OpenedIndexes, influence: Scored) -> Answer:
     """Replace the candidates' scores in `influence` by those from true gradients where that is wanted; says so where it
     is not, and where those are not exact."""
     candidates = candidates_of(query.request, influence)
@@ -143,14 +130,14 @@ def _answer_from_codes(runtime: Runtime, query: Query, indexes: OpenedIndexes, i
         _store(runtime, query, indexes, preliminary, is_final=False)
     runtime.store.jobs.set_phase(query.job_id, "scores from gradients", total=len(candidates))
     try:
-        parts = block_contributions(indexes, influence, [candidates] * len(influence.values), hear)
+        parts = block_contributions(indexes, influence, [candidates] * influence.points, hear)
     except TooSlow as slow:
         note = (
             f"{_FROM_CODES} true gradients of {len(candidates)} rows were estimated to take {seconds:.1f} s, and after "
             f"{slow.done} of them about {slow.seconds:.1f} s: send exact true."
         )
         return Answer(influence, rank_points(influence, query.request), "none", notes=(note, *inexact))
-    influence.values[:, candidates] = parts.influence()
+    influence.replace(candidates, parts.influence())
     rankings = rank_points(influence, query.request)
     return Answer(influence, rankings, "none" if inexact else "recomputed", parts, inexact)
 
@@ -171,7 +158,7 @@ def _store(runtime: Runtime, query: Query, indexes: OpenedIndexes, answer: Answe
     calibration = find_calibration(indexes, query, scale)
     with indexes.watch.phase("rank"):
         results = _build_results(runtime, query, indexes, answer, calibration)
-        runtime.store.scores.write(query.id, spread_rows(influence.values, influence.row_indexes, index.rows))
+        influence.keep(runtime.store.scores, query.id, index.rows)
     storages = {term.index.spec.storage for term in indexes.terms}
     fields: Mapping[str, Any] = {
         "results": tuple(results),
@@ -224,12 +211,3 @@ def _build_results(
         change_scale=None if calibration is None else calibration.scale,
     )
     return builder.build(answer.rankings)
-
-
-def spread_rows(influence: NDArray[np.float32], row_indexes: NDArray[np.int64], rows: int) -> NDArray[np.float32]:
-    """Influence (m, rows of the data set): NaN where a row was left out of the index."""
-    if influence.shape[1] == rows:
-        return influence
-    spread = np.full((len(influence), rows), np.nan, dtype=np.float32)
-    spread[:, row_indexes] = influence
-    return spread

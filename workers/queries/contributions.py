@@ -6,11 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.queries.influence import Influence
 from workers.queries.opened import OpenedIndexes
-
-#: Places among the scored rows, ascending.
-Positions = NDArray[np.int64]
+from workers.queries.scored.influence import Positions, Scored
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Contributions:
 
 def block_contributions(
     indexes: OpenedIndexes,
-    influence: Influence,
+    influence: Scored,
     positions: Sequence[Positions],
     hear: Callable[[int], None] | None = None,
 ) -> Contributions:

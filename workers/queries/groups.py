@@ -12,14 +12,14 @@ from influence.contracts.index import Index
 from influence.contracts.points import PointSource
 from influence.errors import InvalidRequest
 from influence.methods.registry import get_method
-from influence.ranking import scores_of
+from influence.ranking.order import scores_of
 from influence.rows.file import RowFile
 from influence.store.data.audits import column_types
 from influence.store.work import finish
 from workers.indexes.lengths import FORWARD_SHARE, relative_length
 from workers.indexes.open import OpenedIndex, open_index
-from workers.queries.answer import spread_rows
 from workers.queries.predicted_classes import predict_classes
+from workers.queries.scored.influence import spread_rows
 from workers.queries.test_points import make_test_points
 from workers.runtime.interrupts import check_wanted
 from workers.runtime.open import open_indexed_rows, open_rows

@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from influence.auditing.levels import NULL_POINTS, Levels, fit_levels
 from influence.contracts.index import Index
-from workers.queries.influence import Influence
 from workers.queries.opened import OpenedIndexes
+from workers.queries.scored.influence import Influence, Scored
 from workers.runtime.open import open_rows
 from workers.runtime.state import Runtime
 
@@ -14,7 +14,7 @@ from workers.runtime.state import Runtime
 _SEED = 11
 
 
-def find_levels(runtime: Runtime, indexes: OpenedIndexes, influence: Influence) -> Levels | None:
+def find_levels(runtime: Runtime, indexes: OpenedIndexes, influence: Scored) -> Levels | None:
     """Levels of a query's scores, summed over its indexes as these are; None for an index of too few rows.
 
     Raises Cancelled, NonFiniteGradients.

@@ -20,8 +20,8 @@ from influence.contracts.points import PointSource
 from influence.contracts.query import Query, QueryRequest
 from influence.digests import digest_json
 from workers.indexes.open import open_hot, require_offered, score_all_points, take_points
-from workers.queries.influence import Influence
 from workers.queries.row_gradients import read_row_gradients
+from workers.queries.scored.influence import Influence
 from workers.queries.test_points import TestPoints, make_test_points, measure
 from workers.runtime.hot_indexes import HotIndex
 from workers.runtime.interrupts import check_wanted

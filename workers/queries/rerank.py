@@ -6,12 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from influence.compact.rerank import CANDIDATES_PER_RESULT, choose_candidates
+from influence.compact.rerank import CANDIDATES_PER_RESULT
 from influence.contracts.index import Index
 from influence.contracts.query import QueryRequest
-from workers.queries.contributions import Positions
-from workers.queries.influence import Influence
 from workers.queries.opened import IndexTerm
+from workers.queries.scored.influence import Positions, Scored
 from workers.runtime.state import Runtime
 
 #: `exact: auto` re-ranks when this is enough.
@@ -47,9 +46,9 @@ class Patience:
             raise TooSlow(self._done, seconds)
 
 
-def candidates_of(request: QueryRequest, influence: Influence) -> Positions:
+def candidates_of(request: QueryRequest, influence: Scored) -> Positions:
     """Positions worth an exact score: the first of every test point's rankings."""
-    return choose_candidates(influence.values.astype(np.float64), CANDIDATES_PER_RESULT * request.k)
+    return influence.choose_candidates(CANDIDATES_PER_RESULT * request.k)
 
 
 def is_asked_for(request: QueryRequest) -> bool:

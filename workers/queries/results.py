@@ -17,19 +17,11 @@ from influence.contracts.query import (
     TestPointResult,
     TokenParts,
 )
-from influence.ranking import (
-    Ranking,
-    direction_of,
-    histogram,
-    percentiles,
-    rank_rows,
-    readable_scales,
-    scores_of,
-    summarise,
-)
+from influence.ranking.order import Ranking, direction_of, scores_of
+from influence.ranking.statistics import Distribution, histogram, percentiles, readable_scales, summarise
 from influence.rows.conversations.answers import answer_text
-from workers.queries.contributions import Contributions, Positions
-from workers.queries.influence import Influence
+from workers.queries.contributions import Contributions
+from workers.queries.scored.influence import Positions, Scored, hold
 from workers.queries.test_points import TestPoints
 from workers.rows import Row
 from workers.runtime.open import open_rows
@@ -39,10 +31,9 @@ from workers.runtime.state import Runtime
 Exactness = Literal["all", "recomputed", "none"]
 
 
-def rank_points(influence: Influence, request: QueryRequest) -> list[Ranking]:
+def rank_points(influence: Scored, request: QueryRequest) -> list[Ranking]:
     """Each test point's rankings of the scored rows, as long as the request wants them."""
-    k = min(request.k, len(influence.row_indexes))
-    return [rank_rows(scores_of(values), k, request.order) for values in influence.values]
+    return influence.rank(min(request.k, len(influence.row_indexes)), request.order)
 
 
 def shown_rows(ranking: Ranking) -> Positions:
@@ -59,7 +50,7 @@ class ResultBuilder:
         query: Query,
         index: Index,
         points: TestPoints,
-        influence: Influence,
+        influence: Scored,
         *,
         exact: Exactness,
         contributions: Contributions | None = None,
@@ -86,12 +77,13 @@ class ResultBuilder:
 
     def build(self, rankings: Sequence[Ranking]) -> list[TestPointResult]:
         """One result per test point, from its ranking."""
-        return [self._build_one(number, ranking) for number, ranking in enumerate(rankings)]
+        distributions = self._influence.describe([shown_rows(ranking) for ranking in rankings])
+        pairs = zip(rankings, distributions, strict=True)
+        return [self._build_one(number, ranking, scores) for number, (ranking, scores) in enumerate(pairs)]
 
-    def _build_one(self, number: int, ranking: Ranking) -> TestPointResult:
+    def _build_one(self, number: int, ranking: Ranking, scores: Distribution) -> TestPointResult:
         points = self._points
-        scores = scores_of(self._influence.values[number])
-        rows = self._describe(number, shown_rows(ranking))
+        rows = self._describe(number, shown_rows(ranking), scores)
         prediction = points.predictions[number]
         return TestPointResult(
             example=_content_of(points.rows[number]),
@@ -106,7 +98,7 @@ class ResultBuilder:
             helpful=_ranked(rows, ranking.helpful),
             harmful=_ranked(rows, ranking.harmful),
             absolute=_ranked(rows, ranking.absolute),
-            stands_out=None if self._levels is None else self._levels.stands_out(scores),
+            stands_out=None if self._levels is None else self._levels.stands_out(self._all_scores(number)),
             compared=None if self._compared is None else self._compared[number],
             histogram=histogram(scores),
             summary=summarise(scores),
@@ -116,21 +108,26 @@ class ResultBuilder:
         answer = answer_text(row)
         return None if self._span is None or answer is None else answer[slice(*self._span)]
 
-    def _describe(self, number: int, shown: Positions) -> dict[int, ScoredRow]:
+    def _all_scores(self, number: int) -> NDArray[np.floating[Any]]:
+        """Levels compare with all scores of a test point: who asks for them has them here."""
+        return scores_of(hold(self._influence).values[number])
+
+    def _describe(self, number: int, shown: Positions, scores: Distribution) -> dict[int, ScoredRow]:
         """Every row that any list shows, by position."""
-        influence = self._influence.values[number]
+        influence = self._influence.at(number, shown)
+        own = np.asarray(scores_of(influence), np.float32)
         row_indexes = self._influence.row_indexes[shown].tolist()
-        percentile = percentiles(scores_of(influence), shown)
-        relative, robust_z = readable_scales(scores_of(influence), shown)
+        percentile = percentiles(scores, own)
+        relative, robust_z = readable_scales(scores, own)
         texts = self._rows.read_many(row_indexes)
         parts = {} if self._contributions is None else self._contributions.of(number, shown)
         tokens = {} if self._tokens is None else self._tokens[number]
-        levels = [None] * len(shown) if self._levels is None else self._levels.of(scores_of(influence), shown.tolist())
+        levels = [None] * len(shown) if self._levels is None else self._find_levels(number, shown)
         return {
             position: self._score_row(
                 row_indexes[place],
                 texts[place],
-                float(influence[position]),
+                float(influence[place]),
                 float(percentile[place]),
                 self._exact == "all" or (self._exact == "recomputed" and position in parts),
                 self._name_blocks(parts.get(position)),
@@ -144,6 +141,10 @@ class ResultBuilder:
             )
             for place, position in enumerate(shown.tolist())
         }
+
+    def _find_levels(self, number: int, shown: Positions) -> list[InfluenceLevel]:
+        assert self._levels is not None
+        return self._levels.of(self._all_scores(number), shown.tolist())
 
     def _name_blocks(self, parts: NDArray[np.float64] | None) -> dict[str, float] | None:
         if parts is None or self._block_names is None:

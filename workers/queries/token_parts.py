@@ -12,10 +12,9 @@ from influence.contracts.index import Index
 from influence.contracts.query import TokenParts, TokensBy
 from influence.errors import RowsUnfit
 from workers.batching.stream import stream_batches
-from workers.queries.contributions import Positions
-from workers.queries.influence import Influence
 from workers.queries.opened import OpenedIndexes
 from workers.queries.read_text import read_rows, tell
+from workers.queries.scored.influence import Positions, Scored
 from workers.rows import Batch, Row
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_indexed_rows, open_model
@@ -30,7 +29,7 @@ _Parts = list[list[NDArray[np.float64]]]
 
 
 def split_scores(
-    runtime: Runtime, indexes: OpenedIndexes, influence: Influence, shown: Sequence[Positions], by: TokensBy
+    runtime: Runtime, indexes: OpenedIndexes, influence: Scored, shown: Sequence[Positions], by: TokensBy
 ) -> list[ShownParts]:
     """The scores of the rows shown for each test point by token, summed over a query's indexes.
 

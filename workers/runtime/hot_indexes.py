@@ -10,6 +10,8 @@ from torch import Tensor
 from influence.contracts.index import Index
 from influence.process.lru import Lru
 
+#: Test points scored in one pass; bounds what a pass holds in memory.
+POINTS_PER_PASS = 32
 #: Influence (m, n) float32 of an index's rows on test gradients (m, d) a block.
 Scorer: TypeAlias = Callable[[Mapping[str, Tensor]], NDArray[np.float32]]
 #: True gradients (r, D) of data set rows (r,), all blocks joined.

@@ -17,7 +17,7 @@ from influence.contracts.query import Query
 from influence.contracts.work_record import WorkRecord
 from influence.errors import NotFound
 from influence.evaluating.agreement import rank_correlations
-from influence.ranking import lowest_rows, scores_of
+from influence.ranking.order import lowest_rows, scores_of
 from influence.store.records import WorkRecords
 from influence.store.store import Store
 

@@ -15,6 +15,27 @@ from influence.contracts.common import Frozen, Json
 from influence.store import keys
 from influence.store.data.chunks import DamagedChunk, Key, read_array, write_array
 
+#: The actor on each worker's own queue.
+PART_ACTOR = "compute_part"
+
+
+class PartWork(Frozen):
+    """A message: a `step` over rows `start` to `stop` of an index, as it was built by a job; `shape` and `dtype` are of
+    the array that all parts of the pass are asked. `rows` are places within the part, where the step is about some."""
+
+    scan_id: str
+    part: int
+    index_id: str
+    build_job_id: str
+    start: int
+    stop: int
+    step: str
+    shape: tuple[int, ...]
+    dtype: str
+    method: str = ""
+    damping_scale: float | None = None
+    rows: tuple[int, int] = (0, 0)
+
 
 class Outcome(Frozen):
     """Shape and dtype of what a part found, or the problem that it met."""

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from support.answered import present
 from support.rows import make_ticket_rows
 from support.service import (
@@ -24,16 +23,20 @@ from support.service import (
 )
 from support.tiny import TinyCheckpoint
 
+from app.queries.scores import find_scores
 from influence.contracts.index import Index
 from influence.contracts.query import Query
+from influence.errors import NotFound, NoWorker
 from influence.store import keys
+from influence.store.data.scans import PartWork
 from influence.store.embedded import EmbeddedServer
+from influence.store.passes import PARTS_VERSION
 from influence.store.queue import make_broker
 from influence.store.store import Store
 from influence.store.work import cancel
 from influence.store.workers import own_broker
 from workers.indexes.open import open_hot
-from workers.indexes.partitions.part import PartWork, compute_part
+from workers.indexes.partitions.part import compute_part
 from workers.indexes.partitions.partitioned import PartitionedIndex
 from workers.process.worker import WorkerProcess
 from workers.runtime.state import Runtime
@@ -70,8 +73,7 @@ def start(server: EmbeddedServer, tmp_path: Path) -> Iterator[Callable[..., Runt
 
 def what_it_says(store: Store, query: Query) -> tuple[Any, bytes]:
     """All of an answer that is not about time."""
-    scores: NDArray[np.float32] = present(store.scores.read(query.id, len(TEST), ROWS))
-    return [result.model_dump() for result in present(query.results)], scores.tobytes()
+    return [result.model_dump() for result in present(query.results)], find_scores(store, query).tobytes()
 
 
 @pytest.fixture
@@ -104,6 +106,62 @@ def test_one_two_and_seven_parts_say_the_same_to_the_bit(
         open_partitioned(workers[0], index, parts)
         for worker in workers:
             worker.stopping.set()
+
+
+#: What a query may ask: lists, scales, notes and parts of scores are those of one who holds all rows.
+ASKED: list[dict[str, Any]] = [
+    {"order": "absolute", "exact": False, "k": 7},
+    {"order": "harmful", "exact": False, "k": ROWS},
+    {"order": "helpful", "method": "relative", "exact": True, "k": 4},
+    {"order": "both", "exact": True, "k": 3, "include": ["tokens", "levels"]},
+    {"aggregate": "mean", "exact": True, "k": 5, "include": ["blocks", "tokens"]},
+    {"examples": make_ticket_rows(20, seed=5), "exact": True, "k": 2},
+]
+
+
+def test_whatever_is_asked_parts_say_the_same_to_the_bit(
+    index: Index,
+    start: Callable[..., Runtime],
+    store: Store,
+    answered: Answered,
+    server: EmbeddedServer,
+    tmp_path: Path,
+) -> None:
+    def ask() -> list[tuple[Any, bytes]]:
+        asked = [{"examples": TEST, **fields} for fields in ASKED]
+        return [what_it_says(store, answered(store, submit_query(store, index.id, **fields))) for fields in asked]
+
+    whole = start(index)
+    expected = ask()
+    whole.stopping.set()
+    for parts in (3, 8):
+        # One: which gradients a worker computes in one batch depends on its queries before, and their last digits do.
+        worker = start(index, parts)
+        for found, one, fields in zip(ask(), expected, ASKED, strict=True):
+            assert found == one, (parts, fields)
+        worker.stopping.set()
+
+
+def test_scores_stay_with_the_parts_until_somebody_asks_for_them(
+    index: Index, start: Callable[..., Runtime], store: Store, answered: Answered
+) -> None:
+    worker = start(index, 4)
+    query = answered(store, submit_query(store, index.id, examples=TEST, exact=True, k=3))
+    assert store.scores.read(query.id, len(TEST), ROWS) is None
+    recipe = present(store.scores.read_recipe(query.id))
+    assert recipe.bounds[-1].tolist() == [69, 90]
+    assert find_scores(store, query).shape == (len(TEST), ROWS)
+    worker.stopping.set()
+    store.workers.withdraw(worker.name)
+    with pytest.raises(NoWorker):
+        find_scores(store, query)
+    # Built anew: its vectors would be asked of other codes.
+    store.indexes.update(index.id, lambda current: current.model_copy(update={"job_id": "job_other"}))
+    with pytest.raises(NotFound):
+        find_scores(store, query)
+    store.indexes.update(index.id, lambda current: current.model_copy(update={"job_id": index.job_id}))
+    store.scores.delete(query.id)
+    assert store.scores.read_recipe(query.id) is None
 
 
 def test_re_ranked_answers_with_blocks_are_those_of_one_worker(
@@ -260,7 +318,7 @@ def done_of(store: Store, query: Query) -> int:
 
 
 def announce(store: Store, name: str) -> None:
-    store.workers.announce(name, {"name": name, "takes_parts": True})
+    store.workers.announce(name, {"name": name, "takes_parts": PARTS_VERSION})
 
 
 def waiting_of(store: Store, name: str) -> int:

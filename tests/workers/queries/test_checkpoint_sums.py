@@ -15,7 +15,7 @@ from influence.contracts.query import Query
 from influence.errors import RowsUnfit
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
-from workers.queries.influence import Influence
+from workers.queries.scored.influence import Influence
 from workers.runtime.state import Runtime
 
 ROWS = make_ticket_rows(60)

@@ -14,7 +14,7 @@ from influence.contracts.evaluation import CalibrateRequest, Cell, Evaluation, P
 from influence.contracts.index import Calibration, Index
 from influence.evaluating.datamodel import SLOPES, calibrate
 from influence.methods.registry import get_method
-from influence.ranking import scores_of
+from influence.ranking.order import scores_of
 from workers.evaluating.base import Watch
 from workers.evaluating.experiment_rows import Setting, read_setting
 from workers.evaluating.index_scores import score_indexed

@@ -12,7 +12,7 @@ from influence.contracts.common import Json
 from influence.contracts.evaluation import LEAVE_OUT_METHODS, Evaluation, LeaveOutRequest, MethodChoice, Report
 from influence.errors import InvalidRequest
 from influence.evaluating.draws import training_seed
-from influence.ranking import scores_of
+from influence.ranking.order import scores_of
 from workers.evaluating.base import Watch
 from workers.evaluating.experiment_rows import Setting, places_in_index, read_setting
 from workers.evaluating.index_scores import score_indexed

@@ -1,7 +1,7 @@
 """A range of an index's rows in memory, and what is asked of it."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -10,11 +10,13 @@ import structlog
 from numpy.typing import NDArray
 
 from influence.compact.arrays import Float64s
-from influence.contracts.common import Frozen
 from influence.contracts.index import Index
 from influence.store.data.chunks import DamagedChunk
+from influence.store.data.scans import PartWork
 from workers.building.compact_rows import CompactRows
 from workers.indexes.compact import CompactIndex, make_compact_index, read_shards
+from workers.indexes.partitions.looks import Look
+from workers.indexes.partitions.ranked import look_at_part
 from workers.indexes.restore import restoring
 from workers.runtime.deletions import drop_if_deleted, require_kept
 from workers.runtime.state import Runtime
@@ -25,22 +27,15 @@ log = structlog.get_logger()
 MEAN_STORED = "mean-stored"
 
 
-class PartWork(Frozen):
-    """A message: a `step` over rows `start` to `stop` of an index, as it was built by a job; `shape` and `dtype` are of
-    the array that all parts of the pass are asked. `rows` are places within the part, where the step is about some."""
+@dataclass(frozen=True)
+class _Asked:
+    """A part in memory, and what it is asked."""
 
-    scan_id: str
-    part: int
-    index_id: str
-    build_job_id: str
-    start: int
-    stop: int
-    step: str
-    shape: tuple[int, ...]
-    dtype: str
-    method: str = ""
-    damping_scale: float | None = None
-    rows: tuple[int, int] = (0, 0)
+    runtime: Runtime
+    index: Index
+    hot: CompactIndex
+    work: PartWork
+    asked: NDArray[Any]
 
 
 def compute_part(runtime: Runtime, work: PartWork) -> None:
@@ -55,7 +50,7 @@ def compute_part(runtime: Runtime, work: PartWork) -> None:
     index = runtime.store.indexes.require(work.index_id)
     require_kept(runtime, index.model_copy(update={"job_id": work.build_job_id}))
     hot = open_part(runtime, index, work.start, work.stop)
-    scans.answer(work.scan_id, work.part, _STEPS[work.step](hot, work, asked))
+    scans.answer(work.scan_id, work.part, _STEPS[work.step](_Asked(runtime, index, hot, work, asked)))
     log.debug("part of a pass done", index_id=index.id, part=work.part, step=work.step)
 
 
@@ -102,22 +97,28 @@ def keep_mean(runtime: Runtime, index: Index, compute: Callable[[], Float64s]) -
     return mean
 
 
-def _score(hot: CompactIndex, work: PartWork, vectors: NDArray[Any]) -> NDArray[np.float32]:
-    return hot.prepare(work.method, work.damping_scale).finish(hot.scan(vectors))
+def _score(part: _Asked) -> NDArray[np.float32]:
+    prepared = part.hot.prepare(part.work.method, part.work.damping_scale)
+    return prepared.finish(part.hot.scan(part.asked))
 
 
-def _score_self(hot: CompactIndex, work: PartWork, _asked: NDArray[Any]) -> NDArray[np.float32]:
-    return hot.self_influence(work.method, work.damping_scale, slice(*work.rows))
+def _look(part: _Asked) -> NDArray[np.uint8]:
+    return look_at_part(part.runtime, part.index, part.hot, part.work, Look.unpack(part.asked)).pack()
 
 
-def _add_stored(hot: CompactIndex, _work: PartWork, total: NDArray[Any]) -> NDArray[np.float64]:
-    return hot.rows.add_stored(total)
+def _score_self(part: _Asked) -> NDArray[np.float32]:
+    return part.hot.self_influence(part.work.method, part.work.damping_scale, slice(*part.work.rows))
 
 
-#: What can be asked of a part: influence (m, rows) for query vectors (m, P); scores of rows on themselves; the sum of
-#: rows before it (P, P) continued.
-_STEPS: dict[str, Callable[[CompactIndex, PartWork, NDArray[Any]], NDArray[Any]]] = {
+def _add_stored(part: _Asked) -> NDArray[np.float64]:
+    return part.hot.rows.add_stored(part.asked)
+
+
+#: What can be asked of a part: influence (m, rows) for query vectors (m, P); a `Look` at it; scores of rows on
+#: themselves; the sum of rows before it (P, P) continued.
+_STEPS: dict[str, Callable[[_Asked], NDArray[Any]]] = {
     "score": _score,
+    "look": _look,
     "self_influence": _score_self,
     "add_stored": _add_stored,
 }

@@ -16,10 +16,11 @@ from influence.methods.codes.form import CodeState
 from workers.building.compact_rows import CompactRows
 from workers.indexes.compact import CompactIndex, make_compact_index
 from workers.indexes.partitions.fan_out import FanOut
+from workers.indexes.partitions.looks import Look, Seen
 from workers.indexes.partitions.part import keep_mean
 from workers.indexes.repair import read_or_repair
 from workers.indexes.scan_batcher import MAX_VECTORS, split_points
-from workers.runtime.hot_indexes import Scorer
+from workers.runtime.hot_indexes import POINTS_PER_PASS, Scorer
 from workers.runtime.sharing.gathering import Gathering
 from workers.runtime.state import Runtime
 from workers.settings import WorkerSettings
@@ -59,6 +60,26 @@ class PartitionedIndex(CompactIndex):
     def scorer(self, method: str, damping_scale: float | None, *, keep: bool = True) -> Scorer:
         """Scores all rows for test gradients by a method at one damping, prepared already."""
         return partial(self._score_by, method, damping_scale, self.prepare(method, damping_scale, keep=keep))
+
+    def query_vectors(self, method: str, damping_scale: float | None, test: Mapping[str, torch.Tensor]) -> Float32s:
+        """What parts are asked (m, P) for test gradients (m, d) per block."""
+        prepared, points = self.prepare(method, damping_scale), len(next(iter(test.values())))
+        pieces = (
+            {name: values[start : start + POINTS_PER_PASS] for name, values in test.items()}
+            for start in range(0, points, POINTS_PER_PASS)
+        )
+        return np.concatenate([prepared.vectors(self._project(piece)) for piece in pieces])
+
+    def look(self, method: str, damping_scale: float | None, look: Look) -> list[Seen]:
+        """What each part saw, in their order."""
+        seen: dict[int, Seen] = {}
+
+        def take(part: Part, found: NDArray[Any]) -> None:
+            seen[part.number] = Seen.unpack(found)
+
+        about = {"method": method, "damping_scale": damping_scale}
+        self.fan_out.ask(self.job_id, "look", look.pack(), take, about=about)
+        return [seen[part.number] for part in self.fan_out.parts]
 
     def _score_by(
         self, method: str, damping_scale: float | None, prepared: CodeState, test: Mapping[str, torch.Tensor]

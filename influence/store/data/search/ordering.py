@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from influence.ranking import lowest_rows
+from influence.ranking.order import lowest_rows
 
 Positions = NDArray[np.int64]
 

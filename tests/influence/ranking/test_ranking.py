@@ -8,16 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from influence.errors import InvalidRequest
-from influence.ranking import (
-    direction_of,
-    histogram,
-    lowest_rows,
-    percentiles,
-    rank_rows,
-    readable_scales,
-    scores_of,
-    summarise,
-)
+from influence.ranking.held import HeldScores
+from influence.ranking.order import direction_of, lowest_rows, rank_rows, scores_of
+from influence.ranking.statistics import histogram, percentiles, readable_scales, summarise
 
 few_values = st.lists(st.integers(-3, 3), min_size=1, max_size=40)
 
@@ -55,11 +48,14 @@ def test_a_percentile_is_the_share_of_the_other_rows_with_a_lower_score(values: 
     scores = np.array(values, dtype=np.float64)
     rows = np.arange(len(values))[::-1]
     expected = [100.0 * sum(other < values[row] for other in values) / max(len(values) - 1, 1) for row in rows]
-    np.testing.assert_allclose(percentiles(scores, rows), expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        percentiles(HeldScores.of(scores), scores[rows].astype(np.float32)), expected, rtol=1e-12
+    )
 
 
 def test_the_scale_of_percentiles_is_used_up_to_both_ends() -> None:
-    assert percentiles(np.array([3.0, 1.0, 2.0]), np.arange(3)).tolist() == [100.0, 0.0, 50.0]
+    scores = np.array([3.0, 1.0, 2.0], np.float32)
+    assert percentiles(HeldScores.of(scores), scores).tolist() == [100.0, 0.0, 50.0]
 
 
 def test_more_rows_than_the_index_has_are_refused_with_the_count() -> None:
@@ -70,7 +66,7 @@ def test_more_rows_than_the_index_has_are_refused_with_the_count() -> None:
 
 @given(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=1, max_size=50), st.integers(1, 60))
 def test_a_histogram_counts_every_row_in_the_number_of_bins_asked_for(values: list[float], bins: int) -> None:
-    result = histogram(np.array(values, dtype=np.float32), bins)
+    result = histogram(HeldScores.of(np.array(values)), bins)
     assert sum(result.hist) == len(values)
     assert len(result.hist) == bins
     assert all(low < high for low, high in pairwise(result.bin_edges))
@@ -79,15 +75,15 @@ def test_a_histogram_counts_every_row_in_the_number_of_bins_asked_for(values: li
 @pytest.mark.parametrize("value", [0.0, 1e-30, -2.5, 1e20])
 def test_equal_scores_have_a_histogram_and_a_summary_too(value: float) -> None:
     scores = np.full(7, value, dtype=np.float32)
-    counts = histogram(scores, 5)
+    counts = histogram(HeldScores.of(scores), 5)
     assert counts.hist == (0, 0, 7, 0, 0)
-    summary = summarise(scores)
+    summary = summarise(HeldScores.of(scores))
     assert summary["std"] == 0.0
     assert summary["min"] == summary["max"] == summary["median"] == pytest.approx(value)
 
 
 def test_a_summary_says_what_part_of_the_rows_helped() -> None:
-    summary = summarise(np.array([1.0, 2.0, -3.0, 0.0]))
+    summary = summarise(HeldScores.of(np.array([1.0, 2.0, -3.0, 0.0])))
     assert summary["share_helpful"] == 0.5
     assert summary["mean"] == 0.0
     assert (summary["min"], summary["median"], summary["max"]) == (-3.0, 0.5, 2.0)
@@ -105,10 +101,10 @@ def test_ties_at_the_edge_of_the_list_are_broken_by_row_among_many_rows() -> Non
 
 
 def test_scores_get_scales_that_people_can_read() -> None:
-    scores = np.array([1.0, 2.0, 3.0, 4.0, -10.0])
-    relative, robust_z = readable_scales(scores, np.array([4, 1]))
+    scores = np.array([1.0, 2.0, 3.0, 4.0, -10.0], np.float32)
+    relative, robust_z = readable_scales(HeldScores.of(scores), scores[[4, 1]])
     assert relative.tolist() == [-1.0, 0.2]
     assert robust_z is not None
     assert robust_z.tolist() == pytest.approx([-12 / 1.4826, 0.0])
-    flat, none = readable_scales(np.zeros(3), np.array([0]))
+    flat, none = readable_scales(HeldScores.of(np.zeros(3)), np.zeros(1, np.float32))
     assert (flat.tolist(), none) == ([0.0], None)
