@@ -34,7 +34,7 @@ from influence.checkpoint_files.adapters.plain_notes import (
     read_first,
 )
 from influence.contracts.common import LossScope
-from influence.contracts.tasks import MULTI_LABEL_CLASSIFICATION
+from influence.contracts.tasks import MULTI_LABEL_CLASSIFICATION, TaskName
 
 #: Trainers that read Alpaca's columns as a user's turn, through the model's own chat template.
 TALKING = ("LLaMA-Factory", "ms-swift")
@@ -244,8 +244,13 @@ def _losses(tags: Collection[str]) -> Iterator[str]:
     for tag in sorted(tags) if "cross-encoder" in tags else ():
         kind, _, name = tag.partition(":")
         if kind == "loss" and name not in _OF_HEADS:
-            has_it = f" (that of task '{MULTI_LABEL_CLASSIFICATION.name}')" if name == "binarycrossentropyloss" else ""
+            has_it = f" ({of_task(MULTI_LABEL_CLASSIFICATION.name)})" if name == "binarycrossentropyloss" else ""
             yield f"the loss {name[:60]}{has_it}"
+
+
+def of_task(task: TaskName) -> str:
+    """How a loss that a task has is told among those that are not the usual ones of a head."""
+    return f"that of task {task!r}"
 
 
 _TRAINERS = {

@@ -140,3 +140,11 @@ def test_files_of_other_tools_and_broken_ones_say_nothing(
 
 def test_packing_that_keeps_rows_apart_says_nothing(tmp_path: Path) -> None:
     assert found_in(tmp_path, "training_args.yaml", FACTORY + "packing: true\nneat_packing: true\n").beside == ()
+
+
+def test_a_loss_that_the_task_has_is_not_said_to_be_left_out(tmp_path: Path) -> None:
+    found_in(tmp_path, "README.md", cross_encoder("BinaryCrossEntropyLoss"))
+    recipe = read_recipe(tmp_path)
+    assert recipe.settle_task("multi_label_classification") == "multi_label_classification"
+    assert list(recipe.find_doubts("multi_label_classification")) == []
+    assert "binarycrossentropyloss" in "".join(recipe.find_doubts("sequence_classification"))
