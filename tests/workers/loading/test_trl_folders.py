@@ -105,7 +105,7 @@ def test_rows_are_read_as_trl_reads_them(
 
 
 def test_what_trl_did_to_the_loss_and_to_rows_is_refused_or_said(causal: TinyCheckpoint, tmp_path: Path) -> None:
-    odd = {"label_smoothing_factor": 0.1, "neftune_noise_alpha": 5, "loss_type": "dft"}
+    odd: dict[str, Any] = {"label_smoothing_factor": 0.1, "neftune_noise_alpha": 5, "loss_type": "dft"}
     folder = train(causal, tmp_path / "out", "SFT", TALK, **odd)
     (tmp_path / "copy").mkdir()
     for file in folder.iterdir():
