@@ -65,6 +65,7 @@ def _split_folder(folder: Path, split: str | None) -> Path:
     """The folder of one split; a `DatasetDict` has several."""
     listing = folder / "dataset_dict.json"
     if not listing.is_file():
+        _refuse_other_split(folder, split)
         return folder
     splits = _read_json(listing).get("splits")
     names = [name for name in splits if isinstance(name, str)] if isinstance(splits, list) else []
@@ -76,6 +77,21 @@ def _split_folder(folder: Path, split: str | None) -> Path:
             extra={"splits": names[:100]},
         )
     return _inside(folder, chosen)
+
+
+def _refuse_other_split(folder: Path, split: str | None) -> None:
+    """Raise InvalidRequest where a folder of one split is not the one that is asked for, or does not say which it is.
+
+    A folder in a `DatasetDict` is called after its split.
+    """
+    state = folder / "state.json"
+    own = _read_json(state).get("_split") if state.is_file() else None
+    if split is not None and split not in (own, folder.name):
+        raise InvalidRequest(
+            f"The folder holds one split, {str(own)[:80]!r}; the request asks for {split[:80]!r}.",
+            hint="Leave 'split' out to take its rows, or name the folder of that split.",
+            extra={"splits": [own] if isinstance(own, str) else []},
+        )
 
 
 def _arrow_files(folder: Path) -> list[Path]:

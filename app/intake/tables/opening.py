@@ -17,7 +17,7 @@ from app.intake.tables.parquet_file import ParquetTable
 from app.intake.tables.table import Table
 from app.intake.tables.text_source import TextSource, find_source
 from influence.contracts.dataset import DatasetFormat, MetadataType, RowProblem
-from influence.errors import ColumnsUnmatched, EmptyFile, NotFound, UnreadableFile, UnsupportedFormat
+from influence.errors import ColumnsUnmatched, EmptyFile, InvalidRequest, NotFound, UnreadableFile, UnsupportedFormat
 from influence.rows.values import ValueKind
 
 _CSV_NAMES = (".csv", ".tsv")
@@ -51,6 +51,12 @@ def open_table(path: Path, *, filename: str | None = None, limits: TableLimits, 
     name = PurePath((filename or path.name).lower())
     if name.suffix == ".zip" and is_archive(path):
         return _counted(open_image_archive(path, limits, split), limits)
+    if split is not None and split.lower() not in name.stem:
+        raise InvalidRequest(
+            f"{name.name[:120]!r} is one file, which holds no splits; the request asks for {split[:80]!r}.",
+            hint="Send the file of that split, and leave 'split' out.",
+            extra={"field": "split"},
+        )
     return read_export(_counted(_open_file(path, name, limits), limits), limits)
 
 

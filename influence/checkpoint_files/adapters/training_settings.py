@@ -8,6 +8,7 @@ Axolotl         README.md, which quotes the config  train_on_inputs, sequence_le
 transformers    README.md, hyperparameters          label_smoothing_factor
                 training_args.bin                   the same, neftune_noise_alpha
 TRL             training_args.bin                   assistant_only_loss, completion_only_loss, max_length, packing, ...
+any             config.json of the trained model    loss_type, class_weights, focal_gamma, label_smoothing, ...
 cross-encoders  README.md, tags                     loss:<class of sentence-transformers>
 
 What a request can say (the loss's scope, the length) is taken where it says nothing; what no loss here has is named.
@@ -33,7 +34,7 @@ from influence.checkpoint_files.adapters.plain_notes import (
     read_first,
 )
 from influence.contracts.common import LossScope
-from influence.contracts.tasks import MULTI_LABEL_CLASSIFICATION
+from influence.contracts.tasks import MULTI_LABEL_CLASSIFICATION, TaskName
 
 #: Trainers that read Alpaca's columns as a user's turn, through the model's own chat template.
 TALKING = ("LLaMA-Factory", "ms-swift")
@@ -61,6 +62,20 @@ _LEFT_OUT = "truncation_strategy 'delete', so that rows longer than max_length w
 WITHOUT_TURNS = ("empty", _NO_CHAT)
 _NOISE = ("neftune_noise_alpha", "noisy_embedding_alpha")
 _MAX_TOKENS = 1 << 24
+_MODEL, _MAX_MODEL_BYTES = "config.json", 1 << 20
+#: How transformers calls the losses of its own heads, and fields by which models of others weigh or change theirs.
+_OF_TRANSFORMERS = "For"
+_OF_MODELS = (
+    "class_weight",
+    "class_weights",
+    "focal_gamma",
+    "focal_loss",
+    "label_smoothing",
+    "label_smoothing_factor",
+    "loss_weights",
+    "pos_weight",
+    "use_focal_loss",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +108,21 @@ def read_training(folder: Path) -> TrainingSettings | None:
 
     The trainer's pickled arguments fill in what its plain text leaves open.
     """
-    return _with_pickled(read_first(folder, _READERS), read_pickled(folder))
+    return _with_model(_with_pickled(read_first(folder, _READERS), read_pickled(folder)), folder / _MODEL)
+
+
+def _with_model(found: TrainingSettings | None, file: Path) -> TrainingSettings | None:
+    """With what the model's own configuration says of its loss, where a trainer wrote one beside the adapter."""
+    is_small = file.is_file() and file.stat().st_size <= _MAX_MODEL_BYTES
+    fields = load_object(file.read_bytes().decode("utf-8", errors="replace")) if is_small else {}
+    kind = fields.get("loss_type")
+    unscored = [f"loss_type {kind!r}"[:80]] if isinstance(kind, str) and not kind.startswith(_OF_TRANSFORMERS) else []
+    unscored += [name for name in _OF_MODELS if fields.get(name)]
+    if not unscored:
+        return found
+    if found is None:
+        return TrainingSettings(files=(_MODEL,), unscored=tuple(unscored))
+    return replace(found, files=(*found.files, _MODEL), unscored=(*found.unscored, *unscored))
 
 
 def _with_pickled(written: TrainingSettings | None, pickled: PickledArguments | None) -> TrainingSettings | None:
@@ -215,8 +244,13 @@ def _losses(tags: Collection[str]) -> Iterator[str]:
     for tag in sorted(tags) if "cross-encoder" in tags else ():
         kind, _, name = tag.partition(":")
         if kind == "loss" and name not in _OF_HEADS:
-            has_it = f" (that of task '{MULTI_LABEL_CLASSIFICATION.name}')" if name == "binarycrossentropyloss" else ""
+            has_it = f" ({of_task(MULTI_LABEL_CLASSIFICATION.name)})" if name == "binarycrossentropyloss" else ""
             yield f"the loss {name[:60]}{has_it}"
+
+
+def of_task(task: TaskName) -> str:
+    """How a loss that a task has is told among those that are not the usual ones of a head."""
+    return f"that of task {task!r}"
 
 
 _TRAINERS = {

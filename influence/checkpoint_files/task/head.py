@@ -101,13 +101,43 @@ def find_label_names(
             )
         return tuple(asked)
     listed = model_config.get("id2label")
-    if not isinstance(listed, dict) or num_labels is None or len(listed) != num_labels:
-        return None
+    by_number = _names_by_number(model_config.get("label2id"), num_labels)
+    if not isinstance(listed, dict) or num_labels is None:
+        return by_number
+    said = [name for number, name in listed.items() if isinstance(name, str) and not _says_nothing(number, name)]
+    if len(listed) != num_labels:
+        _refuse_count(len(listed), num_labels, said)
+        return by_number
     names = [listed.get(str(place)) for place in range(num_labels)]
     spelt = [name for name in names if isinstance(name, str) and 0 < len(name) <= 512]
     _refuse_contradiction(spelt, model_config.get("label2id"))
-    says_nothing = all(name in (f"LABEL_{place}", str(place)) for place, name in enumerate(spelt))
-    return tuple(spelt) if len(set(spelt)) == num_labels and not says_nothing else None
+    if not said:
+        return by_number
+    return tuple(spelt) if len(set(spelt)) == num_labels else None
+
+
+def _says_nothing(number: Any, name: str) -> bool:
+    """Whether a class is called as transformers calls those that nobody named."""
+    return name in (f"LABEL_{number}", str(number))
+
+
+def _names_by_number(numbers: Any, num_labels: int | None) -> tuple[str, ...] | None:
+    """Names by label2id alone, where it numbers as many as the head has outputs, each once."""
+    if not isinstance(numbers, dict) or num_labels is None or len(numbers) != num_labels:
+        return None
+    places = {place: name for name, place in numbers.items() if type(place) is int and 0 < len(name) <= 512}
+    if sorted(places) != [*range(num_labels)] or all(_says_nothing(place, name) for place, name in places.items()):
+        return None
+    return tuple(places[place] for place in range(num_labels))
+
+
+def _refuse_count(count: int, num_labels: int, said: Sequence[str]) -> None:
+    """Raise TaskMismatch where names are given, and not as many as the head has outputs."""
+    if said:
+        raise TaskMismatch(
+            f"config.json names {count} classes, {said[0][:80]!r} for one, and the head has {num_labels} outputs.",
+            hint="Send 'label_names' in the order of the head's outputs, or the config.json that training wrote.",
+        )
 
 
 def _refuse_contradiction(names: Sequence[str], numbers: Any) -> None:

@@ -8,7 +8,13 @@ from typing import Any
 from influence.checkpoint_files.adapters.folders import REFERENCE_FILE
 from influence.checkpoint_files.adapters.trainer_templates import find_template
 from influence.checkpoint_files.adapters.training_notes import PAIRS, PLAIN, TrainingNotes, read_notes
-from influence.checkpoint_files.adapters.training_settings import NAMELESS, TALKING, TrainingSettings, read_training
+from influence.checkpoint_files.adapters.training_settings import (
+    NAMELESS,
+    TALKING,
+    TrainingSettings,
+    of_task,
+    read_training,
+)
 from influence.contracts.checkpoint import TrainingRecord
 from influence.contracts.index import DEFAULT_BETA
 from influence.contracts.tasks import CAUSAL_LM, TASKS, TaskDeclaration, TaskName
@@ -40,7 +46,7 @@ class Recipe:
     def find_doubts(self, task: TaskName) -> Iterator[str]:
         """What scores do not follow, in sentences."""
         yield from find_loss_doubts(task, self.notes)
-        yield from find_training_doubts(self.settings)
+        yield from find_training_doubts(self.settings, task)
         if TASKS[task].reads == "text" and TASKS[task].trained_as:
             yield from find_template_doubts(self.settings)
 
@@ -118,14 +124,12 @@ def refuse_unscored(asked: TaskName | None, training: TrainingSettings | None) -
         )
 
 
-def find_training_doubts(training: TrainingSettings | None) -> Iterator[str]:
-    """What the files say of training that scores do not follow, in sentences."""
+def find_training_doubts(training: TrainingSettings | None, task: TaskName) -> Iterator[str]:
+    """What the files say of training that scores of a task do not follow, in sentences."""
     if training is None:
         return
-    if training.unscored:
-        yield (
-            f"{training.file} says that training had {' and '.join(training.unscored)}: scores are of the loss without."
-        )
+    if unscored := [what for what in training.unscored if of_task(task) not in what]:
+        yield f"{training.file} says that training had {' and '.join(unscored)}: scores are of the loss without."
     yield from (f"{training.file} says that training had {what}." for what in training.beside)
 
 

@@ -19,6 +19,8 @@ MAX_TEMPLATE_CHARACTERS = 256 << 10
 #: The day that a template is told it is: the one that Llama's templates write where nobody tells them.
 TEMPLATE_DATE = datetime(2024, 7, 26)
 _ASKS_DATE = "strftime_now"
+#: A filter and a function of Jinja that draw by chance.
+_CHANCE = ("random", "lipsum")
 
 
 class _Generation(Extension):
@@ -62,6 +64,19 @@ def check_template(template: Any, file: str) -> None:
     ]
     if imported:
         raise refuse_file(file, f"holds a chat template that reads other files ({imported[0]})")
+    _refuse_chance(tree, file)
+
+
+def _refuse_chance(tree: nodes.Template, file: str) -> None:
+    """Raise TokenizerRefused for a template that writes a row in another way each time."""
+    drawn = [node.name for node in tree.find_all(nodes.Filter) if node.name == _CHANCE[0]]
+    drawn += [node.name for node in tree.find_all(nodes.Name) if node.name == _CHANCE[1]]
+    if drawn:
+        raise refuse_file(
+            file,
+            f"holds a chat template that draws by chance ({drawn[0]!r}), so that no row could be read as in training",
+            "Put a chat_template.jinja beside the adapter that writes what most rows of training were written as.",
+        )
 
 
 def asks_date(template: str | Mapping[str, str] | None) -> bool:

@@ -266,3 +266,13 @@ def test_folders_that_are_no_data_set_are_refused(tmp_path: Path) -> None:
 def test_a_table_can_be_streamed_again(tmp_path: Path) -> None:
     table: Table = open_table(write(tmp_path / "a.jsonl", GOOD * 3), limits=LIMITS)
     assert len(list(table.rows(["text"]))) == len(list(table.rows(["text"]))) == 3
+
+
+def test_a_split_that_is_not_there_is_refused_and_never_passed_over(tmp_path: Path) -> None:
+    folder = save_to_disk(tmp_path / "saved", ROWS, _split="train")
+    assert read(folder, split="train")
+    assert refused(folder, split="test").code == "invalid_request"
+    file = tmp_path / "train.jsonl"
+    file.write_text('{"text": "a", "label": 1}\n')
+    assert read(file, split="train")
+    assert refused(file, split="test").code == "invalid_request"

@@ -14,6 +14,7 @@ from influence.checkpoint_files.adapters.folders import choose_files, list_files
 from influence.checkpoint_files.tokenizers.expressions import why_refused
 from influence.checkpoint_files.tokenizers.record import describe_tokenizer, keep_files, load_settings
 from influence.checkpoint_files.tokenizers.settings import read_settings
+from influence.checkpoint_files.tokenizers.template import check_template
 from influence.errors import TokenizerRefused
 
 PIPELINE, CONFIG, TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
@@ -254,3 +255,10 @@ def test_templates_by_name_beside_the_usual_one_are_kept_as_transformers_saves_t
     (tmp_path / "kept" / "chat_template.tool_use.jinja").write_text("{% include 'x' %}")
     with pytest.raises(TokenizerRefused, match="reads other files"):
         read_settings(tmp_path / "kept")
+
+
+@pytest.mark.parametrize("chance", ["{{ ['a', 'b'] | random }}", "{{ lipsum(1) }}"])
+def test_a_template_that_draws_by_chance_is_refused(chance: str) -> None:
+    with pytest.raises(TokenizerRefused, match="by chance"):
+        check_template("{% for m in messages %}{{ m['random'] }}{% endfor %}" + chance, "chat_template.jinja")
+    check_template("{% for m in messages %}{{ m['random'] }}{{ m.content | trim }}{% endfor %}", "chat_template.jinja")

@@ -302,3 +302,15 @@ def test_label_names_come_from_the_caller_or_from_a_configuration_that_says_some
     assert find_label_names(2, ["no", "yes"], {**named, "label2id": {"no": 1, "yes": 0}}) == ("no", "yes")
     with pytest.raises(TaskMismatch):
         find_label_names(3, ["no", "yes"], {})
+    with pytest.raises(TaskMismatch, match="names 2 classes"):
+        find_label_names(3, None, named)
+    unsaid = {"LABEL_0": 0, "LABEL_1": 1}
+    assert find_label_names(3, None, {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": unsaid}) is None
+
+
+def test_names_that_only_label2id_has_are_taken_where_they_number_every_output_once() -> None:
+    numbers = {"yes": 1, "no": 0}
+    for plain in ({}, {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}):
+        assert find_label_names(2, None, {**plain, "label2id": numbers}) == ("no", "yes")
+        for odd in ({"yes": 1, "no": 1}, {"yes": 1, "no": 2}, {"yes": 1}, {"yes": True, "no": 0}, ["no", "yes"]):
+            assert find_label_names(2, None, {**plain, "label2id": odd}) is None

@@ -78,6 +78,9 @@ def test_where_the_loss_fell_and_rows_were_cut_is_read(
         ("README.md", hyperparameters("label_smoothing_factor: 0.1"), "label_smoothing_factor 0.1"),
         ("README.md", cross_encoder("BinaryCrossEntropyLoss"), "multi_label_classification"),
         ("README.md", cross_encoder("LambdaLoss"), "lambdaloss"),
+        ("config.json", {"class_weights": [1.0, 2.0]}, "class_weights"),
+        ("config.json", {"use_focal_loss": True, "loss_type": "ForSequenceClassification"}, "use_focal_loss"),
+        ("config.json", {"loss_type": "focal"}, "loss_type 'focal'"),
     ],
 )
 def test_a_part_of_the_loss_that_is_not_scored_is_refused_until_the_task_is_asked_for(
@@ -117,6 +120,8 @@ def test_what_training_did_to_rows_beside_the_loss_is_said(
     ("name", "content"),
     [
         ("args.json", "[1"),
+        ("config.json", "[1"),
+        ("config.json", {"loss_type": "ForCausalLMLoss", "class_weights": None, "label_smoothing": 0.0}),
         ("args.json", {"model_type": "x", "label_smoothing_factor": 0.1}),
         ("training_args.yaml", "model: x\nlabel_smoothing_factor: 0.1\n"),
         ("README.md", "# label_smoothing_factor: 0.1\n- label_smoothing_factor: 0.1\n"),
@@ -135,3 +140,11 @@ def test_files_of_other_tools_and_broken_ones_say_nothing(
 
 def test_packing_that_keeps_rows_apart_says_nothing(tmp_path: Path) -> None:
     assert found_in(tmp_path, "training_args.yaml", FACTORY + "packing: true\nneat_packing: true\n").beside == ()
+
+
+def test_a_loss_that_the_task_has_is_not_said_to_be_left_out(tmp_path: Path) -> None:
+    found_in(tmp_path, "README.md", cross_encoder("BinaryCrossEntropyLoss"))
+    recipe = read_recipe(tmp_path)
+    assert recipe.settle_task("multi_label_classification") == "multi_label_classification"
+    assert list(recipe.find_doubts("multi_label_classification")) == []
+    assert "binarycrossentropyloss" in "".join(recipe.find_doubts("sequence_classification"))

@@ -1,12 +1,13 @@
 """Folders that TRL itself writes, with settings of its own: what its pickled arguments say, with nothing unpickled."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from peft import LoraConfig
 from support.tiny import TinyCheckpoint, make_causal
-from support.uploads.adapters import accept
+from support.uploads.adapters import accept, load_accepted
 from transformers import AutoTokenizer
 
 from influence.errors import TaskMismatch
@@ -27,23 +28,33 @@ PAIR = {"prompt": ASKED, "chosen": f" {SAID}", "rejected": " slow app"}
 @pytest.fixture(scope="module")
 def causal(tmp_path_factory: pytest.TempPathFactory) -> TinyCheckpoint:
     made = make_causal(tmp_path_factory.mktemp("causal"))
+    # As tokenizers of language models do: nothing is written behind a text.
+    file = made.base / "tokenizer.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "post_processor": None}))
     (made.base / "chat_template.jinja").write_text(TEMPLATE)
     return made
 
 
-def train(causal: TinyCheckpoint, folder: Path, way: str, row: dict[str, Any], **settings: Any) -> Path:
-    """A step of training on a row, saved as the trainer saves it."""
+def train(
+    causal: TinyCheckpoint, folder: Path, way: str, row: dict[str, Any], *, steps: int = 0, **settings: Any
+) -> Path:
+    """A folder as the trainer saves it, after a step of training on a row or before it."""
+    trainer = make_trainer(causal, folder, way, row, **settings)
+    if steps:
+        trainer.train()
+    trainer.save_model(str(folder))
+    return folder
+
+
+def make_trainer(causal: TinyCheckpoint, folder: Path, way: str, row: dict[str, Any], **settings: Any) -> Any:
     own = {"max_steps": 1, "per_device_train_batch_size": 1, "use_cpu": True, "bf16": False, "report_to": []}
-    trainer = getattr(trl, f"{way}Trainer")(
+    return getattr(trl, f"{way}Trainer")(
         model=str(causal.base),
         args=getattr(trl, f"{way}Config")(output_dir=str(folder), **own, **settings),
         train_dataset=datasets.Dataset.from_list([row] * 2),
         processing_class=AutoTokenizer.from_pretrained(causal.base),
         peft_config=LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"),
     )
-    trainer.train()
-    trainer.save_model(str(folder))
-    return folder
 
 
 @pytest.mark.parametrize(
@@ -60,8 +71,41 @@ def test_where_the_loss_fell_is_taken_from_trl(
     assert checkpoint.training.max_length == length
 
 
+ASK, ANSWER = TALK["messages"]
+LISTS = {"prompt": [ASK, ANSWER, ASK], "completion": [ANSWER]}
+TEXTS = {"prompt": ASKED, "completion": f" {SAID}"}
+LONG = {"messages": [ASK, ANSWER, ASK, ANSWER]}
+
+
+@pytest.mark.parametrize(
+    ("row", "settings"),
+    [
+        ({"text": ASKED}, {}),
+        (LONG, {"assistant_only_loss": True}),
+        (LONG, {"max_length": 8}),
+        (TEXTS, {}),
+        (LISTS, {}),
+        (LISTS, {"completion_only_loss": False}),
+    ],
+)
+def test_rows_are_read_as_trl_reads_them(
+    causal: TinyCheckpoint, tmp_path: Path, row: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    trainer = make_trainer(causal, tmp_path, "SFT", row, **settings)
+    trainer.save_model(str(tmp_path))
+    batch = next(iter(trainer.get_train_dataloader()))
+    checkpoint = accept(causal.base, tmp_path)
+    assert checkpoint.training is not None
+    said = checkpoint.training.completion_loss if "completion" in row else checkpoint.training.loss
+    read = row if row is not LISTS else {"messages": [*LISTS["prompt"], *LISTS["completion"]], "completion_from": 3}
+    settings = {"max_length": checkpoint.training.max_length, "loss": None if "text" in row else said}
+    (encoded,) = load_accepted(checkpoint, tmp_path, **settings).task.tokenise([{"id": "r", **read}])
+    assert encoded.inputs["input_ids"] == batch["input_ids"][0].tolist()
+    assert encoded.labels[1:] == batch["labels"][0].tolist()[1:]
+
+
 def test_what_trl_did_to_the_loss_and_to_rows_is_refused_or_said(causal: TinyCheckpoint, tmp_path: Path) -> None:
-    odd = {"label_smoothing_factor": 0.1, "neftune_noise_alpha": 5, "loss_type": "dft"}
+    odd: dict[str, Any] = {"label_smoothing_factor": 0.1, "neftune_noise_alpha": 5, "loss_type": "dft"}
     folder = train(causal, tmp_path / "out", "SFT", TALK, **odd)
     (tmp_path / "copy").mkdir()
     for file in folder.iterdir():
@@ -75,7 +119,7 @@ def test_what_trl_did_to_the_loss_and_to_rows_is_refused_or_said(causal: TinyChe
 
 
 def test_beta_of_dpo_is_taken_and_another_loss_refused(causal: TinyCheckpoint, tmp_path: Path) -> None:
-    checkpoint = accept(causal.base, train(causal, tmp_path / "dpo", "DPO", PAIR, beta=0.3))
+    checkpoint = accept(causal.base, train(causal, tmp_path / "dpo", "DPO", PAIR, beta=0.3, steps=1))
     assert checkpoint.task == "direct_preference"
     assert checkpoint.training is not None
     assert checkpoint.training.beta == 0.3
