@@ -39,6 +39,7 @@ function announce(screen) {
 
 addEventListener("datainf:navigate", () => {
   document.documentElement.removeAttribute("data-ready");
+  document.querySelector("dialog")?.close();
   main.focus({ preventScroll: true });
   scrollTo(0, 0);
   show();

@@ -4,7 +4,6 @@ const STORED = "datainf-keys";
 export const kept = {}; // keys that every view has
 let active = []; // [{name, key, text, run}] of the view that is shown
 
-/** What the user changed: name of the action -> key. */
 export const changedKeys = () => JSON.parse(localStorage.getItem(STORED) ?? "{}");
 export const changeKey = (name, key) =>
   localStorage.setItem(STORED, JSON.stringify({ ...changedKeys(), [name]: key }));
@@ -23,7 +22,6 @@ export const ACTIONS = {
   help: ["?", "Show the keys"],
 };
 
-/** Name of an action -> its key now. */
 export const keyOf = (name) => changedKeys()[name] ?? ACTIONS[name]?.[0];
 
 /** Replace the keys of the view that is shown. `bindings`: name of an action, or a key itself -> function. */

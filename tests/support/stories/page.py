@@ -75,6 +75,14 @@ class Story:
         body = {"kind": "lds", "index_id": self.index_id, "subsets": 2000, **points}
         return self.service.post("/v1/evaluations", json=body)
 
+    def evaluate(self) -> str:
+        """An evaluation of four short trainings, once it is over."""
+        points = {"evaluation_dataset_id": self.dataset_id, "test_points": 5}
+        body = {"kind": "lds", "index_id": self.index_id, "subsets": 4, "recipe": {"epochs": 1}, **points}
+        made = self.service.post("/v1/evaluations", json=body)
+        self.service.client.get(f"/v1/jobs/{made['job_id']}/events")  # ends with the job
+        return str(made["id"])
+
     def compare_groups(self) -> str:
         body = {"by": "source", "evaluation": {"dataset_id": self.dataset_id, "row_indexes": list(range(5))}}
         made = self.service.post(f"/v1/indexes/{self.index_id}/groups", json=body)

@@ -1,4 +1,4 @@
-/** Bars in rows of text: how much, which way, with the number beside them. */
+/** Bars in rows of text. */
 
 import { h } from "../html.js";
 import { arrowed, sideOf } from "../format.js";
@@ -15,7 +15,6 @@ export function scoreBar(score, most) {
   );
 }
 
-/** A bar for a share from 0 to 1 with its text. */
 export function shareBar(share, text, kind = "plain") {
   return h("span.share",
     bar(h("rect", { class: `${kind}-fill`, x: 0, y: 1, width: 100 * Math.min(1, Math.max(0, share)), height: 8 })),
@@ -29,7 +28,6 @@ const bar = (...shapes) => h("svg.bar", { viewBox: "0 0 100 10", "aria-hidden": 
 export const shareList = (shares) =>
   h("ul.mix", shares.map(([name, ...share]) => h("li", h("span.mix-name", name), shareBar(...share))));
 
-/** How often each value occurs, most often first, as share bars. */
 export function mix(values, name = String) {
   const counts = new Map();
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);

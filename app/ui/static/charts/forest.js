@@ -1,4 +1,4 @@
-/** A forest plot: one line per group, its mean with its interval, around zero. */
+/** A line of a forest plot. */
 
 import { h, tip } from "../html.js";
 import { sideOf, signed } from "../format.js";

@@ -1,4 +1,4 @@
-/** The header: where one is, and the few places that are always at hand. */
+/** What is always at hand. */
 
 import { cell, faint, h, link, table } from "../html.js";
 import { ACTIONS, boundKeys } from "../keys.js";

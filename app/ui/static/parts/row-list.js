@@ -1,6 +1,7 @@
 /** Ranked rows, and the panel of one. */
 
-import { aside, attempt, clip, count, fact, facts, faint, h, labelName, link, list, openDialog, replace, rowText, signed, tracePath } from "../kit.js";
+import { aside, attempt, button, buttons, clip, count, fact, facts, faint, h, labelName, link, list, naming, openDialog, replace, rowText, signed, tracePath } from "../kit.js";
+import { reviewRows } from "./onward.js";
 import { picture } from "./picture.js";
 import { tokenParts } from "./tokens.js";
 import { scoreBar } from "../charts/bars.js";
@@ -12,7 +13,7 @@ export function rowList(rows, { most, names, open, dataset }) {
       row.label != null && h("span.label", labelName(row.label, names)),
       picture(row.row, dataset?.id, row.row_index),
       h("span.text", clip(rowText(row.row), 220)),
-      aside(`${row.row_id} · percentile ${row.percentile.toFixed(1)}${row.exact ? "" : " · not exact"}`, row.influence_level && ` · influence ${row.influence_level}`),
+      aside(`${naming(row)} · percentile ${row.percentile.toFixed(1)}${row.exact ? "" : " · not exact"}`, row.influence_level && ` · influence ${row.influence_level}`),
     ))));
 }
 
@@ -35,7 +36,8 @@ export function openRow(row, result, { names, index, dataset }) {
       row.predicted_change != null && fact("Leaving it out changes the loss by", signed(row.predicted_change)),
       Object.entries(row.metadata ?? {}).map(([name, value]) => fact(name, String(value))),
     ),
-    dataset && link(tracePath(index.id, dataset.id, row.row_index), "Ask about this row", "button"),
+    dataset && buttons(link(tracePath(index.id, dataset.id, row.row_index), "Ask about this row", "button"),
+      button("Decide about it", () => reviewRows(index.id, "row_id", row.row_id))),
   );
 }
 
