@@ -21,6 +21,7 @@ def test_from_a_wrong_answer_to_the_row_that_taught_it_and_its_new_label(page: P
     first.press("Enter")
     expect(page.get_by_role("dialog")).to_contain_text("Percentile")
     expect(page.get_by_role("dialog")).to_contain_text(re.compile(r"top 10 of\s*[1-9]\d* of the latest traces"))
+    expect(page.get_by_role("dialog")).to_contain_text(re.compile(r"last audit\s*suspicion [\d.e-]+ · loss [\d.e-]+"))
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     address = page.url

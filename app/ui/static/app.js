@@ -1,5 +1,3 @@
-/** Starts the page: routes, header, keys, errors. */
-
 import { h, replace } from "./html.js";
 import { followLinks, place, resolve } from "./router.js";
 import { bindKeys, kept, pressKey } from "./keys.js";

@@ -59,10 +59,13 @@ export const rowHead = (...children) => h("th", { scope: "row" }, children);
 const cellsOf = (row) => row?.cells ?? row?.flat() ?? [];
 
 /** A table of `[name, ...]` and rows of cells; a name that begins with a dot is for those who cannot see the column. */
-export const table = (names, rows, kind = "wide") => h("table", { class: kind },
+export const table = (names, rows, kind = "wide") => reachable(h("table", { class: kind },
   names && h("thead", h("tr", names.map((name, i) => h("th", { scope: "col", class: cellsOf(rows[0])[i]?.className?.startsWith("number") && "number" },
     name[0] === "." ? h("span.hidden", name.slice(1)) : name)))),
-  h("tbody", rows.map((row) => (row instanceof Node ? row : h("tr", row)))));
+  h("tbody", rows.map((row) => (row instanceof Node ? row : h("tr", row))))));
+
+/** What may scroll and holds nothing to go to. */
+const reachable = (made) => Object.assign(made, made.querySelector("a, button, input") ? {} : { tabIndex: 0 });
 
 export const choice = (pairs, chosen, change) => h("select", { onchange: change && ((event) => change(event.target.value)) },
   pairs.map(([value, text]) => h("option", { value, selected: String(value) === String(chosen ?? "") }, text)));

@@ -9,7 +9,6 @@ export const changeKey = (name, key) =>
   localStorage.setItem(STORED, JSON.stringify({ ...changedKeys(), [name]: key }));
 export const resetKeys = () => localStorage.removeItem(STORED);
 
-/** Actions that keys can be given to, with the keys they have until changed. */
 export const ACTIONS = {
   keep: ["q", "Keep the label"],
   accept: ["w", "Accept the suggested label"],
@@ -31,7 +30,6 @@ export function bindKeys(bindings) {
 
 export const boundKeys = () => active;
 
-/** The listener of the whole page. Typing into a field is never a command. */
 export function pressKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   const target = event.target;

@@ -13,7 +13,6 @@ const KINDS = {
 export const costText = ({ trainings, steps, seconds }) =>
   `${count(trainings)} trainings of ${count(steps)} steps together, ${seconds == null ? "for an unknown time" : `about ${duration(seconds)} on one worker`}`;
 
-/** Test points may come from `datasets`. */
 export function evaluationForm(index, dataset, datasets) {
   const kind = choice(Object.entries(KINDS).map(([name, { asks }]) => [name, asks]));
   const tests = datasetChoice(datasets, datasets.find((item) => item.id !== dataset.id)?.id);

@@ -1,5 +1,3 @@
-/** How far a job is. */
-
 import { faint, h, replace } from "../html.js";
 import { count, duration, short } from "../format.js";
 import { get, isFinal, pause, remove, watch } from "../api.js";
