@@ -158,7 +158,7 @@ soak: $(STAMP) ## Ask, build and delete for half an hour with random kills, and 
 	$(HARNESS) soak --seconds 1800 $(ARGS)
 
 screenshots: $(STAMP) ## Take the pictures of docs/page/README.md from the demo's data
-	$(BIN)/python scripts/take_screenshots.py $(URL) docs/page
+	$(BIN)/python scripts/take_screenshots.py $(URL) docs/page $(ARGS)
 
 lock: $(STAMP) ## Write requirements.lock anew after a change of constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

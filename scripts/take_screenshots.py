@@ -1,9 +1,10 @@
 """The pictures of docs/page/README.md, of a service that runs with the demo's data: `python -m demo --port 8400`.
 
 python scripts/take_screenshots.py http://127.0.0.1:8400 docs/page
+python scripts/take_screenshots.py http://127.0.0.1:8400 /tmp/phone --dark --width 390 --whole    # to look at them
 """
 
-import sys
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,33 @@ CHROMIUM = "/usr/bin/chromium"
 _WAIT = {"Prefer": "wait=60"}
 
 
-def main(url: str, folder: Path) -> None:
+def main() -> None:
     """Take every picture."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with httpx.Client(base_url=url, timeout=120) as client, sync_playwright() as playwright:
+    options = read_options()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with httpx.Client(base_url=options.url, timeout=120) as client, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(base_url=url, viewport={"width": 1280, "height": 860})
+        page = browser.new_page(
+            base_url=options.url,
+            viewport={"width": options.width, "height": 860},
+            color_scheme="dark" if options.dark else "light",
+        )
         index, paths = prepare(client)
         for name, path in paths.items():
-            take(page, name, path, folder / f"{name}.png")
-        take(page, "compare", compare(client, index, paths["review"]), folder / "compare.png")
+            take(page, name, path, options)
+        take(page, "compare", compare(client, index, paths["review"]), options)
         browser.close()
+
+
+def read_options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--dark", action="store_true", help="as those see it who prefer the dark")
+    parser.add_argument("--width", type=int, default=1280, help="of the window, in pixels")
+    parser.add_argument("--whole", action="store_true", help="all of a view, beyond the window")
+    return parser.parse_args()
 
 
 def prepare(client: httpx.Client) -> tuple[Any, dict[str, str]]:
@@ -56,6 +73,7 @@ def prepare(client: httpx.Client) -> tuple[Any, dict[str, str]]:
         "dataset": f"/ui/datasets/{index['spec']['dataset_id']}",
         "evaluation": f"/ui/evaluations/{judged}",
         "jobs": "/ui/jobs",
+        "job": f"/ui/jobs/{index['job_id']}",
         "settings": "/ui/settings",
     }
 
@@ -100,7 +118,7 @@ def post(client: httpx.Client, path: str, body: Any) -> Any:
     return client.post(path, json=body, headers=_WAIT).raise_for_status().json()
 
 
-def take(page: Page, name: str, path: str, target: Path) -> None:
+def take(page: Page, name: str, path: str, options: argparse.Namespace) -> None:
     """One picture, when the view is there."""
     page.goto(path)
     page.wait_for_selector("html[data-ready]")
@@ -111,14 +129,15 @@ def take(page: Page, name: str, path: str, target: Path) -> None:
     if name == "review":
         for key in "wwqew":
             page.keyboard.press(key)
-        page.get_by_text("5 of 800 decided").wait_for()
+        page.get_by_text("5 of ").first.wait_for()
     if name == "groups":
         page.locator(".what-if").get_by_role("button", name="Ask").press("Enter")
         page.locator(".what-if figure").wait_for()
         page.locator(".what-if").scroll_into_view_if_needed()
-    page.screenshot(path=target)
+    target = options.folder / f"{name}.png"
+    page.screenshot(path=target, full_page=options.whole)
     print(target)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main()

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 from support.stories.page import Story, open_view
+from support.tiny import LABELS
 
 
-def test_from_a_wrong_answer_to_the_row_that_taught_it(page: Page, story: Story) -> None:
+def test_from_a_wrong_answer_to_the_row_that_taught_it_and_its_new_label(page: Page, story: Story) -> None:
     open_view(page, f"/ui/indexes/{story.index_id}/trace")
     page.get_by_role("button", name="Typed").click()
     page.get_by_label("Text").fill("where is my refund")
@@ -20,6 +21,7 @@ def test_from_a_wrong_answer_to_the_row_that_taught_it(page: Page, story: Story)
     first.press("Enter")
     expect(page.get_by_role("dialog")).to_contain_text("Percentile")
     expect(page.get_by_role("dialog")).to_contain_text(re.compile(r"top 10 of\s*[1-9]\d* of the latest traces"))
+    expect(page.get_by_role("dialog")).to_contain_text(re.compile(r"last audit\s*suspicion [\d.e-]+ · loss [\d.e-]+"))
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     address = page.url
@@ -27,6 +29,16 @@ def test_from_a_wrong_answer_to_the_row_that_taught_it(page: Page, story: Story)
     open_view(page, address)
     page.wait_for_selector("html[data-answered]")
     expect(page.locator(".asked")).to_contain_text("where is my refund")
+    page.locator(".side.helpful .row").first.press("Enter")
+    page.get_by_role("button", name="Decide about it").press("Enter")
+    expect(page.locator(".review-card")).to_contain_text("1 of 1")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    label = page.locator(".review-card .facts dd").first.inner_text()
+    other = next(number for number, name in enumerate(LABELS, start=1) if name != label)
+    page.keyboard.press(str(other))
+    expect(page.locator(".review-card")).to_contain_text(f"decided: relabel → {LABELS[other - 1]}")
+    page.get_by_label("only those chosen before").press("Space")
+    expect(page.locator(".queue li")).to_have_count(50)
 
 
 def test_influence_is_held_against_plain_similarity(page: Page, story: Story) -> None:
@@ -90,6 +102,14 @@ def test_rows_are_searched_by_their_words(page: Page, story: Story) -> None:
     expect(page.locator(".queue li")).to_have_count(found)
 
 
+def test_an_index_gives_its_rows_out(page: Page, story: Story, tmp_path: Path) -> None:
+    open_view(page, f"/ui/indexes/{story.index_id}")
+    with page.expect_download() as handed:
+        page.get_by_role("button", name="Download its rows").press("Enter")
+    handed.value.save_as(tmp_path / "rows.jsonl")
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 60
+
+
 def test_an_index_shows_what_was_asked_of_it(page: Page, story: Story) -> None:
     body = {"examples": [{"text": "where is my lost parcel", "label": 0}]}
     query = story.service.post(f"/v1/indexes/{story.index_id}/queries", json=body)
@@ -119,10 +139,14 @@ def test_sources_are_compared_and_leaving_one_out_is_asked_about(page: Page, sto
     open_view(page, f"/ui/indexes/{story.index_id}")
     page.get_by_label("Group rows by").select_option("source")
     page.get_by_role("button", name="Compare").click()
-    expect(page.locator("table").first).to_contain_text("crawl")
+    line = page.locator("table").first.locator("tbody tr").filter(has_text="crawl")
     page.get_by_label("Leave out").select_option(label="group crawl")
     expect(page.locator(".what-if")).to_contain_text("Without these 15 rows")
     expect(page.locator(".what-if")).to_contain_text("Group crawl loses 100%")
+    line.get_by_role("button", name="Rows").press("Enter")
+    page.get_by_role("button", name="Review its rows").press("Enter")
+    expect(page.locator(".review-card")).to_contain_text(re.compile("1 of 15.*crawl"))
+    expect(page.locator(".queue li")).to_have_count(15)
 
 
 def test_rows_are_sent_and_their_problems_shown(page: Page, story: Story, tmp_path: Path) -> None:

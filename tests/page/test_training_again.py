@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
-from support.stories.page import SCHEMES, Story, assert_without_barrier, open_view
+from support.stories.page import Story, assert_without_barrier, open_view
 
 #: Longer than a few tiny trainings take on a busy machine.
 TRAINED_MILLISECONDS = 300_000
@@ -23,9 +23,7 @@ def test_leaving_out_one_percent_is_asked_about_and_then_tried(page: Page, story
     expect(page.locator("h1")).to_have_text("Evaluation: leave-out", timeout=TRAINED_MILLISECONDS)
     expect(page.get_by_text("What follows, and what does not")).to_be_visible(timeout=TRAINED_MILLISECONDS)
     expect(page.locator("figure svg").first).to_be_visible()
-    for scheme in SCHEMES:
-        page.emulate_media(color_scheme=scheme)
-        assert_without_barrier(page)
+    assert_without_barrier(page)
 
 
 def test_an_evaluation_says_what_it_takes_and_can_be_ended(page: Page, story: Story) -> None:

@@ -2,7 +2,6 @@
 
 const KEY = "datainf-key";
 
-/** An error as the API describes it. */
 export class Problem extends Error {
   constructor(body, status) {
     super(body.detail ?? `The service answered ${status}.`);
@@ -26,7 +25,6 @@ export async function call(path, options = {}) {
 
 export const get = async (path, signal) => (await call(path, { signal })).json();
 
-/** The same, or null where it cannot be had. */
 export const find = (path, signal) => get(path, signal).catch(() => null);
 
 async function send(method, path, body, headers) {
@@ -113,7 +111,6 @@ async function follow(jobId, show, signal) {
 
 export const isFinal = (job) => ["succeeded", "failed", "cancelled"].includes(job.state);
 
-/** Wait, unless `signal` ends it first. */
 export function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, milliseconds);

@@ -1,5 +1,3 @@
-/** Starts the page: routes, header, keys, errors. */
-
 import { h, replace } from "./html.js";
 import { followLinks, place, resolve } from "./router.js";
 import { bindKeys, kept, pressKey } from "./keys.js";
@@ -39,6 +37,7 @@ function announce(screen) {
 
 addEventListener("datainf:navigate", () => {
   document.documentElement.removeAttribute("data-ready");
+  document.querySelector("dialog")?.close();
   main.focus({ preventScroll: true });
   scrollTo(0, 0);
   show();

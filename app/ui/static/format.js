@@ -18,7 +18,6 @@ const trim = (text) => (text.includes(".") && !text.includes("e") ? text.replace
 
 export const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + short(Math.abs(value));
 
-/** Which way a score goes, and the number with the arrow that says it, too. */
 export const sideOf = (score) => (score >= 0 ? "helpful" : "harmful");
 export const arrowed = (score) => (score >= 0 ? "▲ " : "▼ ") + signed(score);
 
@@ -26,7 +25,6 @@ export const percent = (share, digits = 0) => (share == null ? "–" : `${(100 *
 
 export const bytes = (value) => (value == null ? "–" : `${short(Math.round(value)).replace(/[A-Za-z]?$/, " $&B")}`);
 
-/** Seconds as a person says them. */
 export function duration(seconds) {
   if (seconds == null) return "–";
   if (seconds < 1) return "under a second";
@@ -43,7 +41,6 @@ export function ago(moment) {
   return new Date(moment).toISOString().slice(0, 10);
 }
 
-/** What a row says, whichever kind it is. */
 export function rowText(row) {
   if (row.image?.digest) return `${row.text ?? "Image"} (${row.image.width} × ${row.image.height})`;
   if (Array.isArray(row.messages)) return row.messages.map((turn) => `${turn.role}: ${messageText(turn)}`).join("\n");
@@ -56,7 +53,9 @@ export function rowText(row) {
 const messageText = (turn) => contentText(turn.content ?? turn.tool_calls ?? "");
 const contentText = (value) => (typeof value === "string" ? value : JSON.stringify(value));
 
-/** The first line of a text, cut to a length in characters. */
+/** A row's id, and what else it carries. */
+export const naming = (row) => clip([row.row_id, ...Object.values(row.metadata ?? {})].join(" · "), 60);
+
 export function clip(text, length = 160) {
   const line = text.replace(/\s+/g, " ").trim();
   const characters = [...line];

@@ -4,9 +4,8 @@ const SVG = "http://www.w3.org/2000/svg";
 const SVG_TAGS = new Set(["svg", "g", "path", "rect", "line", "circle", "text", "polyline"]);
 
 /**
- * Make an element: `h("p.faint", {title}, "text")`; classes stand behind the tag's name, props may be left out. `on*` props
- * become listeners, `class` may be a list; null, false and undefined children and props are left out.
- * @returns {HTMLElement | SVGElement}
+ * Make an element: `h("p.faint", {title}, "text")`. Props may be left out; `on*` become listeners, `class` may be a list; null,
+ * false and undefined, props and children, are left out.
  */
 export function h(name, ...given) {
   const [tag, ...classes] = name.split(".");
@@ -30,7 +29,6 @@ function setProperty(element, name, value) {
   else element.setAttribute(name, value === true ? "" : String(value));
 }
 
-/** Add children of any nesting: nodes, texts, numbers. */
 export function append(element, ...children) {
   for (const child of children.flat(Infinity)) {
     if (child == null || child === false) continue;
@@ -44,7 +42,6 @@ export function replace(element, ...children) {
   return append(element, ...children);
 }
 
-/** What many views have. */
 export const faint = (...children) => h("p.faint", children);
 export const aside = (...children) => h("span.faint", children);
 export const empty = (...children) => h("p.empty", children);
@@ -59,10 +56,16 @@ export const cell = (...children) => h("td", children);
 export const number = (...value) => h("td.number", value);
 export const rowHead = (...children) => h("th", { scope: "row" }, children);
 
+const cellsOf = (row) => row?.cells ?? row?.flat() ?? [];
+
 /** A table of `[name, ...]` and rows of cells; a name that begins with a dot is for those who cannot see the column. */
-export const table = (names, rows, kind = "wide") => h("table", { class: kind },
-  names && h("thead", h("tr", names.map((name) => h("th", { scope: "col" }, name[0] === "." ? h("span.hidden", name.slice(1)) : name)))),
-  h("tbody", rows.map((row) => (row instanceof Node ? row : h("tr", row)))));
+export const table = (names, rows, kind = "wide") => reachable(h("table", { class: kind },
+  names && h("thead", h("tr", names.map((name, i) => h("th", { scope: "col", class: cellsOf(rows[0])[i]?.className?.startsWith("number") && "number" },
+    name[0] === "." ? h("span.hidden", name.slice(1)) : name)))),
+  h("tbody", rows.map((row) => (row instanceof Node ? row : h("tr", row))))));
+
+/** What may scroll and holds nothing to go to. */
+const reachable = (made) => Object.assign(made, made.querySelector("a, button, input") ? {} : { tabIndex: 0 });
 
 export const choice = (pairs, chosen, change) => h("select", { onchange: change && ((event) => change(event.target.value)) },
   pairs.map(([value, text]) => h("option", { value, selected: String(value) === String(chosen ?? "") }, text)));

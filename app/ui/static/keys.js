@@ -4,13 +4,11 @@ const STORED = "datainf-keys";
 export const kept = {}; // keys that every view has
 let active = []; // [{name, key, text, run}] of the view that is shown
 
-/** What the user changed: name of the action -> key. */
 export const changedKeys = () => JSON.parse(localStorage.getItem(STORED) ?? "{}");
 export const changeKey = (name, key) =>
   localStorage.setItem(STORED, JSON.stringify({ ...changedKeys(), [name]: key }));
 export const resetKeys = () => localStorage.removeItem(STORED);
 
-/** Actions that keys can be given to, with the keys they have until changed. */
 export const ACTIONS = {
   keep: ["q", "Keep the label"],
   accept: ["w", "Accept the suggested label"],
@@ -23,7 +21,6 @@ export const ACTIONS = {
   help: ["?", "Show the keys"],
 };
 
-/** Name of an action -> its key now. */
 export const keyOf = (name) => changedKeys()[name] ?? ACTIONS[name]?.[0];
 
 /** Replace the keys of the view that is shown. `bindings`: name of an action, or a key itself -> function. */
@@ -33,7 +30,6 @@ export function bindKeys(bindings) {
 
 export const boundKeys = () => active;
 
-/** The listener of the whole page. Typing into a field is never a command. */
 export function pressKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   const target = event.target;

@@ -22,7 +22,6 @@ export function resolve(path) {
   return found ? { view: `./views/${found[1]}.js`, parameters: found[0].exec(path).groups } : null;
 }
 
-/** Where the page is: path below /ui and query parameters. */
 export const place = () => ({
   path: location.pathname.slice(BASE.length) || "/",
   query: Object.fromEntries(new URLSearchParams(location.search)),
@@ -41,7 +40,7 @@ export function go(path, query = {}) {
   dispatchEvent(new Event("datainf:navigate"));
 }
 
-/** Change parameters of the present view without leaving it; the view itself shows the change. */
+/** Change parameters of the present view, which shows the change itself. */
 export function note(changes, { push = false } = {}) {
   const { path, query } = place();
   history[push ? "pushState" : "replaceState"](null, "", withQuery(BASE + path, { ...query, ...changes }));

@@ -1,9 +1,6 @@
-/** Bars in rows of text: how much, which way, with the number beside them. */
-
 import { h } from "../html.js";
 import { arrowed, sideOf } from "../format.js";
 
-/** A bar from the middle: right for helpful, left for harmful; `most` is the largest size. */
 export function scoreBar(score, most) {
   const share = most > 0 ? Math.min(1, Math.abs(score) / most) : 0;
   return h("span", { class: ["score", sideOf(score)], title: String(score) },
@@ -15,7 +12,6 @@ export function scoreBar(score, most) {
   );
 }
 
-/** A bar for a share from 0 to 1 with its text. */
 export function shareBar(share, text, kind = "plain") {
   return h("span.share",
     bar(h("rect", { class: `${kind}-fill`, x: 0, y: 1, width: 100 * Math.min(1, Math.max(0, share)), height: 8 })),
@@ -25,11 +21,9 @@ export function shareBar(share, text, kind = "plain") {
 const bar = (...shapes) => h("svg.bar", { viewBox: "0 0 100 10", "aria-hidden": "true", preserveAspectRatio: "none" },
   h("rect.track", { x: 0, y: 0, width: 100, height: 10 }), shapes);
 
-/** Named shares: `[name, share, text, kind]`. */
 export const shareList = (shares) =>
   h("ul.mix", shares.map(([name, ...share]) => h("li", h("span.mix-name", name), shareBar(...share))));
 
-/** How often each value occurs, most often first, as share bars. */
 export function mix(values, name = String) {
   const counts = new Map();
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);

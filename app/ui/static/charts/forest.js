@@ -1,12 +1,9 @@
-/** A forest plot: one line per group, its mean with its interval, around zero. */
-
 import { h, tip } from "../html.js";
 import { sideOf, signed } from "../format.js";
 
 const WIDTH = 300;
 const HEIGHT = 18;
 
-/** The drawing of one group within the bounds of all: `{mean_score, low, high}`. */
 export function interval(group, low, high) {
   const x = (value) => 4 + ((value - low) / (high - low || 1)) * (WIDTH - 8);
   const kind = sideOf(group.mean_score);

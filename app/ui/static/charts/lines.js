@@ -5,7 +5,7 @@ import { short } from "../format.js";
 
 const WIDTH = 640;
 const HEIGHT = 300;
-const EDGE = { left: 56, right: 12, top: 12, bottom: 42 };
+const EDGE = { left: 64, right: 12, top: 12, bottom: 42 };
 
 /** A picture of a report: `{title, x_label, y_label, kind, series: [{label, x, y, low, high}]}`. */
 export function lines(picture) {
@@ -34,13 +34,13 @@ export function lines(picture) {
         h("line.grid", { x1: EDGE.left, x2: WIDTH - EDGE.right, y1: y(tick), y2: y(tick) }),
         h("text.tick.end", { x: EDGE.left - 6, y: y(tick) + 4 }, short(tick))]),
       names.filter((name) => isText || standsApart(x(name))).map((name) => h("text.tick.middle", { x: x(name), y: HEIGHT - EDGE.bottom + 16 }, isText ? name : short(name))),
-      picture.series.map((series, i) => drawSeries(series, i, x, y, picture.kind, low)),
+      picture.series.map((series, i) => drawSeries(series, i, picture.series.length, x, y, picture.kind, low)),
       h("text.tick.middle", { x: WIDTH / 2, y: HEIGHT - 6 }, picture.x_label)),
     h("ul.keys", picture.series.map((series, i) => h("li", h("span", { class: `swatch line-${i % 8}`, "aria-hidden": "true" }), series.label))));
 }
 
-function drawSeries(series, i, x, y, kind, low) {
-  const points = series.x.map((value, k) => [x(value) + (kind === "bars" ? i * 7 - 10 : 0), y(series.y[k]), k]);
+function drawSeries(series, i, all, x, y, kind, low) {
+  const points = series.x.map((value, k) => [x(value) + (kind === "bars" ? (i - (all - 1) / 2) * 7 : 0), y(series.y[k]), k]);
   const said = (k) => tip(`${series.label}: ${short(series.y[k])}`);
   return h("g", { class: `series line-${i % 8}` },
     kind === "lines" && h("polyline", { points: points.map(([a, b]) => `${a},${b}`).join(" ") }),

@@ -4,7 +4,7 @@ import {
   button, buttons, choice, clip, count, faint, field, h, notify, numberInput, openDialog, plainList, post, replace, rowText,
 } from "../kit.js";
 
-/** Open the window of a bulk decision; `done` runs when rows were decided. */
+/** `done` runs when rows were decided. */
 export function openBulk(view, done) {
   const action = choice([["relabel", "relabel to what the model answers"], ["remove", "remove"], ["keep", "keep"], ["later", "decide later"]]);
   const top = numberInput(20, 1, 100000);

@@ -1,11 +1,11 @@
-/** A modal window over the page: closes by Escape, by its button and by a click beside it. */
+/** A window over the page; a click beside it closes it. */
 
 import { h, buttons } from "../html.js";
 import { button } from "./problem.js";
 
 let serial = 0;
 
-/** Open a dialog; answers a function that closes it. */
+/** Answers a function that closes it. */
 export function openDialog(title, ...content) {
   const name = `dialog-${++serial}`;
   const close = () => dialog.close();

@@ -1,4 +1,4 @@
-/** An evaluation begun from the page: what it asks and takes, said before. */
+/** An evaluation, begun: what it asks and takes is said before. */
 
 import { choice, count, datasetChoice, duration, faint, field, form, go, h, numberInput, post, replace } from "../kit.js";
 
@@ -10,11 +10,9 @@ const KINDS = {
   calibrate: { asks: "By which factor do its scores become changes of loss?", unit: "Random subsets of 90 %", first: 32, least: 8, request: (n) => ({ subsets: n }) },
 };
 
-/** What trainings take, in words. */
 export const costText = ({ trainings, steps, seconds }) =>
   `${count(trainings)} trainings of ${count(steps)} steps together, ${seconds == null ? "for an unknown time" : `about ${duration(seconds)} on one worker`}`;
 
-/** The form of an index, folded up; `datasets` are those that test points may come from. */
 export function evaluationForm(index, dataset, datasets) {
   const kind = choice(Object.entries(KINDS).map(([name, { asks }]) => [name, asks]));
   const tests = datasetChoice(datasets, datasets.find((item) => item.id !== dataset.id)?.id);

@@ -33,7 +33,6 @@ export function form(fields, verb, act, kind) {
 export const datasetChoice = (datasets, chosen) =>
   choice(datasets.map((item) => [item.id, `${clip(item.name ?? item.kind, 40)}, ${count(item.rows)} rows`]), chosen);
 
-/** A field for a file: chosen, or dropped on it. */
 export const fileInput = (accept, required = true) => h("input", { type: "file", accept, required });
 export const numberInput = (value, min = 0, max = null) => h("input", { type: "number", min, max, value, required: true });
 export const textInput = (placeholder, required = false) => h("input", { placeholder, required, autocomplete: "off" });

@@ -2,7 +2,6 @@
 
 import { choice, datasetChoice, empty, field, form, go, post } from "../kit.js";
 
-/** The form that asks for groups of an index; rows to judge by come from another data set. */
 export function groupsForm(index, dataset, datasets) {
   const columns = [...(dataset.statistics.labels ? ["label"] : []), ...Object.keys(dataset.metadata_columns ?? {})];
   if (!columns.length) return empty("These rows have neither labels nor other columns to group them by.");

@@ -1,5 +1,3 @@
-/** The header: where one is, and the few places that are always at hand. */
-
 import { cell, faint, h, link, table } from "../html.js";
 import { ACTIONS, boundKeys } from "../keys.js";
 import { openDialog } from "./dialog.js";

@@ -1,4 +1,4 @@
-/** The forms of Home: a checkpoint, rows, an index of both, and the sample set. */
+/** The forms of Home. */
 
 import {
   bytes, call, choice, clip, count, datasetChoice, empty, field, fileInput, form, formOf, go, h, list, numberInput, post, settle,
@@ -58,7 +58,7 @@ const SAMPLE = "Sample tickets";
 const sampleFile = async (name) => new File([await (await call(`/ui/sample/${name}`)).blob()], name);
 const sampleRows = async (name, title) => post("/v1/datasets", formOf({ name: title, file: await sampleFile(name) }));
 
-/** A button that sends the sample set by the calls of the other forms, builds its index, audits it and goes there; what is there already is found. */
+/** A button that sends the sample set as anyone's own, has it audited and goes there; what is there already is found. */
 export function sampleForm(sent, signal) {
   const work = h("div");
   const act = async () => {

@@ -1,8 +1,8 @@
-/** The image of a row: a thumbnail fetched with the key, or one that an answer holds. */
+/** Images of rows, fetched with the key or held by an answer. */
 
 import { call, clip, fileInput, h, rowText } from "../kit.js";
 
-/** The image of row `index` of a data set, at most `size` pixels a side; nothing where it has none. */
+/** The image of row `index`, at most `size` pixels a side; nothing where it has none. */
 export function picture(row, dataset, index, size = 96) {
   if (!row.image?.digest) return null;
   const shown = h("img", { class: ["picture", size > 96 && "large"], alt: rowText(row), onload: () => URL.revokeObjectURL(shown.src) });
@@ -10,7 +10,7 @@ export function picture(row, dataset, index, size = 96) {
   return shown;
 }
 
-/** A cell of a table: what a row shows and says, at most `length` characters, and more. */
+/** What a row shows and says, at most `length` characters. */
 export const rowCell = ({ row, row_index: index }, dataset, length, ...more) =>
   h("td.text", picture(row, dataset, index), clip(rowText(row), length), more);
 

@@ -1,4 +1,4 @@
-/** What is asked: a row of a data set or a typed one, against which answer, by which method. */
+/** What is asked, and how. */
 
 import {
   choice, clip, datasetChoice, faint, field, find, form, h, labelName, numberInput, replace, rowText, textInput,

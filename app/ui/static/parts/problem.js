@@ -1,9 +1,8 @@
-/** Errors as a person can act on them: what, why, what to do next, and the id to quote. */
+/** Errors as a person can act on them. */
 
 import { h, buttons, faint, link } from "../html.js";
 import { setApiKey } from "../api.js";
 
-/** An error as a box; `again` makes a button that tries once more. */
 export const problemBox = (error, again) =>
   h("section.problem", { role: "alert" },
     h("h2", error.title ?? "Something went wrong"),
@@ -30,7 +29,6 @@ export function notify(text, kind = "info") {
   setTimeout(() => notice.remove(), 6000);
 }
 
-/** Run something that may fail and say so in a notice. */
 export async function attempt(act) {
   try {
     return await act();
@@ -40,5 +38,4 @@ export async function attempt(act) {
   }
 }
 
-/** A button; a notice says so where its act fails. */
 export const button = (text, act, kind) => h("button", { type: "button", class: kind, onclick: () => attempt(act) }, text);

@@ -1,17 +1,14 @@
-/** How far a job is. */
-
-import { h, replace } from "../html.js";
+import { faint, h, replace } from "../html.js";
 import { count, duration, short } from "../format.js";
 import { get, isFinal, pause, remove, watch } from "../api.js";
 import { attempt, button, problemBox } from "./problem.js";
 
-/** A progress bar of a job that is known, in words as well. */
 export function progressBar(job) {
-  const { phase, done, total, unit, rate, eta_seconds: eta, note } = job.progress;
+  const { phase, phases, done, total, unit, rate, eta_seconds: eta, note } = job.progress;
   return h("div.progress",
     h("progress", { max: 1, ...(total > 0 ? { value: done / total } : {}), "aria-label": `${job.kind} ${phase}` }),
-    h("p.faint",
-      job.state === "running" ? phase : job.state,
+    faint(
+      job.state === "running" ? (phases.length ? phases : [phase]).map((name, i) => [i > 0 && " › ", h(name === phase ? "strong" : "span", name)]) : job.state,
       total > 0 && ` · ${count(done)} of ${count(total)} ${unit}`,
       rate && ` · ${short(rate)} ${unit} per second`,
       eta != null && !isFinal(job) && ` · about ${duration(eta)} left`,

@@ -1,4 +1,4 @@
-/** A part of an answer, chosen with the mouse or with Shift and arrow keys. */
+/** A part of an answer. */
 
 /** What of a row is its answer and has parts; null where it is no text. */
 export function answerOf(row) {
@@ -9,7 +9,6 @@ export function answerOf(row) {
 /** A text for a field, which would make one character of the two that end a line. */
 export const forField = (text) => text.replaceAll("\r", "␍");
 
-/** The selected characters [start, stop) of a field. */
 export function selectedSpan({ value, selectionStart, selectionEnd }) {
   if (selectionStart < selectionEnd) return [selectionStart, selectionEnd].map((at) => [...value.slice(0, at)].length);
   throw Object.assign(new Error("Nothing of the answer is selected."), { title: "Which part?", hint: "Select it with the mouse, or with Shift and the arrow keys." });

@@ -4,7 +4,7 @@ import { arrowed, clip, faint, h, short, sideOf, signed } from "../kit.js";
 
 const SHOWN = 6;
 
-/** What each token adds to a row's score: blue and ▲ where it helps, orange and ▼ where it harms. */
+/** What each token adds to a row's score. */
 export const tokenParts = (read) => [
   marked(piecesOf(read, read.parts), sideOf, arrowed),
   faint(`Marked by what each token adds to the score. Layers that read the row as a whole add ${signed(read.unplaced)}.`)];

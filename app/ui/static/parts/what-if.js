@@ -1,4 +1,4 @@
-/** What if rows were left out? A guess at once, which training again confirms. */
+/** A guess at once, which training again confirms. */
 
 import {
   attempt, button, buttons, choice, count, faint, field, go, h, post, replace, short, sideOf, signed, warnings,

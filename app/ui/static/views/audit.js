@@ -1,8 +1,8 @@
-/** An audit: every row by how odd its label looks, beside the model's answer. */
+/** Every row by how odd its label looks. */
 
 import {
-  aside, attempt, bindKeys, button, buttons, cell, count, download, fact, facts, faint, go, h, labelName, link, note, number,
-  percent, post, replace, short, table, tracePath, workView,
+  aside, attempt, bindKeys, button, buttons, cell, count, download, fact, facts, faint, go, h, labelName, link, naming, note,
+  number, percent, post, replace, short, table, tracePath, workView,
 } from "../kit.js";
 import { auditFilters, pager, rowsOf } from "../parts/filters.js";
 import { rowCell } from "../parts/picture.js";
@@ -68,7 +68,7 @@ function auditRow(row, { audit, names }) {
   const disagrees = row.predicted_label !== null && row.label !== null && row.predicted_label !== row.label;
   return h("tr", { class: disagrees && "disagrees" },
     cell(shareBar(row.suspicion ?? 0, short(row.suspicion), "harmful")),
-    rowCell(row, audit.dataset_id, 200, aside(` ${row.row_id}`)),
+    rowCell(row, audit.dataset_id, 200, aside(` ${naming(row)}`)),
     cell(labelName(row.label, names)),
     cell(labelName(row.predicted_label, names), row.predicted_probability != null && aside(` ${percent(row.predicted_probability)}`)),
     number(short(row.loss)),

@@ -1,10 +1,11 @@
-/** A data set: where it comes from, its problems, its rows, what to do next. */
+/** Where rows come from, their problems, what to do next. */
 
 import {
   ago, aside, attempt, button, buttons, bytes, cell, count, fact, facts, faint, find, get, go, h, labelName, link, note, post,
   replace, table, warnings,
 } from "../kit.js";
 import { pager } from "../parts/filters.js";
+import { rebuild } from "../parts/onward.js";
 import { picture, rowCell } from "../parts/picture.js";
 
 const LENGTH = 25;
@@ -20,7 +21,7 @@ export async function show(screen, { dataset: id, query: parameters, signal }) {
     warnings(dataset.problems),
     buttons(
       button("Review its rows", review),
-      index && dataset.derived_from && button(index.spec.storage === "compact" ? "Grow the index to it" : "Build its index", () => rebuild(index, dataset), "primary")),
+      index && dataset.derived_from && button(index.spec.storage === "compact" ? "Grow the index to it" : "Build its index", () => rebuild(index, id), "primary")),
     rows);
   await fillRows(rows, id, Number(parameters.offset ?? 0), signal);
 }
@@ -29,12 +30,6 @@ function origin({ derived_from: made }) {
   return made && h("p.lead", "Made from ", link(`/datasets/${made.dataset_id}`, "its source"), " by ", link(`/reviews/${made.review_id}`, "a review"),
     `: ${count(made.rows_in)} rows, ${count(made.removed)} removed, ${count(made.relabelled)} relabelled`,
     made.reviewers.length > 0 && ` by ${made.reviewers.join(", ")}`, ".");
-}
-
-async function rebuild({ id, spec }, dataset) {
-  const growing = spec.storage === "compact" ? { grow_from: id } : { storage: spec.storage };
-  const made = await post("/v1/indexes", { checkpoint_id: spec.checkpoint_id, dataset_id: dataset.id, ...spec.gradients, ...growing });
-  go(`/indexes/${made.id}`);
 }
 
 async function fillRows(element, id, offset, signal) {

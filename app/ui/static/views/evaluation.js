@@ -1,4 +1,4 @@
-/** The report of an evaluation: tables, pictures, and what they say. */
+/** The report of an evaluation. */
 
 import { cell, faint, h, number, plainList, replace, section, short, table, workView } from "../kit.js";
 import { lines } from "../charts/lines.js";

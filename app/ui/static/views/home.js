@@ -1,8 +1,8 @@
 /** Home: three steps to a first answer, what runs, what is there. */
 
 import {
-  ago, aside, bytes, cell, clip, count, empty, h, link, list, lookAgain, number, progressBar, replace, rowHead, shortId,
-  stateOf, table,
+  ago, aside, button, bytes, cell, clip, count, empty, h, isFinal, link, list, lookAgain, number,
+  progressBar, remove, replace, rowHead, shortId, stateOf, table,
 } from "../kit.js";
 import { checkpointForm, datasetForm, indexForm, sampleForm } from "../parts/intake-forms.js";
 
@@ -39,6 +39,7 @@ function indexTable(indexes, datasets, checkpoints) {
       cell(clip(known.get(spec.checkpoint_id)?.base_model.name ?? shortId(spec.checkpoint_id), 40)),
       number(count(index.rows)),
       cell(stateOf(index), index.progress && progressBar({ ...index, kind: "index" })), number(bytes(index.bytes)), cell(ago(index.created_at)),
-      cell(index.state === "succeeded" && link(`/indexes/${id}/trace`, "Ask", "button"))];
+      cell(index.state === "succeeded" ? link(`/indexes/${id}/trace`, "Ask", "button")
+        : !isFinal(index) && button("Cancel", () => remove(`/v1/jobs/${index.job_id}`)))];
   }));
 }

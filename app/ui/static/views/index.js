@@ -1,13 +1,14 @@
-/** One index: what it is, how well it ranks, and everything that can be done with it. */
+/** What an index is, and what can be done with it. */
 
 import {
-  ago, aside, button, buttons, bytes, choice, clip, confirmThen, count, duration, empty, fact, facts, field, find, form, get,
-  go, h, isFinal, link, list, percent, plainList, post, remove, replace, rowText, section, settle, short, shortId, tracePath,
+  ago, aside, button, buttons, bytes, choice, clip, confirmThen, count, datasetChoice, download, duration, empty, fact, facts,
+  field, find, form, get, go, h, isFinal, link, list, percent, plainList, post, remove, replace, rowText, section, settle, short, shortId, tracePath,
   warnings,
 } from "../kit.js";
 import { shareList } from "../charts/bars.js";
 import { evaluationForm } from "../parts/evaluation-form.js";
 import { groupsForm } from "../parts/groups-form.js";
+import { rebuild } from "../parts/onward.js";
 
 export async function show(screen, { index: id, signal }) {
   const path = `/v1/indexes/${id}`;
@@ -23,12 +24,13 @@ export async function show(screen, { index: id, signal }) {
   await fillWork(work, index, dataset, signal);
 }
 
-function actions({ id, state }) {
+function actions({ id, state, spec }) {
   const audit = async () => go(`/audits/${(await post(`/v1/indexes/${id}/audits`, {})).id}`);
   const erase = async () => { await remove(`/v1/indexes/${id}`); go("/"); };
   const confirm = () => confirmThen("Delete this index?", "Its gradients, queries and audits go with it. Checkpoint and rows stay.", "Delete", erase);
   return buttons(
     state === "succeeded" && [link(`/indexes/${id}/trace`, "Ask about an answer", "button primary"), button("Find wrong labels", audit)],
+    button("Download its rows", () => download(`/v1/datasets/${spec.dataset_id}/export`, "rows.jsonl")),
     button("Delete", confirm, "danger quiet"));
 }
 
@@ -89,8 +91,10 @@ function forms(index, dataset, datasets, indexes) {
   const named = new Map(datasets.map((item) => [item.id, item.name ?? item.kind]));
   const others = indexes.filter((item) => item.id !== index.id && named.has(item.spec.dataset_id));
   const other = choice(others.map((item) => [item.id, `${item.name ?? named.get(item.spec.dataset_id)}, ${count(item.rows)} rows, ${ago(item.created_at)}`]));
+  const rows = datasetChoice(datasets.filter((item) => item.id !== dataset.id));
   return [
     section("Groups", groupsForm(index, dataset, datasets)),
+    index.spec.storage === "compact" && rows.length > 0 && section("More rows", form([field("Those of", rows)], "Grow the index", () => rebuild(index, rows.value), "inline")),
     others.length > 0 && section("What changed", form([field("From", other)], "See what changed", () => go("/compare", { from: other.value, to: index.id }), "inline")),
     section("Are its scores true?", evaluationForm(index, dataset, datasets))];
 }

@@ -1,8 +1,8 @@
-/** A review: one row at a time, decided by a key, saved at once, undone as easily. */
+/** One row at a time, decided by a key, saved at once, undone as easily. */
 
 import {
   aside, attempt, bindKeys, button, buttons, count, download, empty, fact, facts, faint, find, get, go, h, keyOf, labelName,
-  link, note, notify, patch, percent, post, replace, rowText, short, tracePath,
+  link, naming, note, notify, patch, percent, post, replace, rowText, short, tracePath,
 } from "../kit.js";
 import { openBulk } from "../parts/bulk-form.js";
 import { auditFilters, rowsOf } from "../parts/filters.js";
@@ -55,7 +55,6 @@ async function load(view) {
   paint(view);
 }
 
-/** Fetch the page of the queue at the present position, with decisions. */
 async function readQueue(view) {
   const start = Math.floor(view.at / LENGTH) * LENGTH;
   const page = await rowsOf(pathOf(view), view, start, LENGTH);
@@ -187,7 +186,7 @@ function paintCard(view) {
   const isOther = predicted !== null && row.predicted_label !== label;
   const decide = (action, text) => keyButton(keyOf(action), text, () => decideHere(view, action));
   replace(view.parts.card,
-    faint(`${count(view.at + 1)} of ${count(view.rows)} · ${row.row_id}`, decision && h("strong", ` · decided: ${decision.action}${decision.label != null ? ` → ${labelName(decision.label, names)}` : ""}`)),
+    faint(`${count(view.at + 1)} of ${count(view.rows)} · ${naming(row)}`, decision && h("strong", ` · decided: ${decision.action}${decision.label != null ? ` → ${labelName(decision.label, names)}` : ""}`)),
     picture(row.row, dataset.id, row.row_index, 256),
     h("p.text.big", rowText(row.row)),
     facts(

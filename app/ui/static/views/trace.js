@@ -1,4 +1,4 @@
-/** Trace: one test point on the left, the rows that taught its answer on the right. */
+/** One test point on the left, the rows that taught its answer on the right. */
 
 import {
   button, empty, fact, facts, faint, find, get, h, labelName, link, list, note, percent, post, replace, rowText, settle, short,
@@ -105,7 +105,7 @@ function fillRows(element, result, context, bounds) {
   replace(element, h("div.butterfly", side("helpful", "▲ Most helpful"), side("harmful", "▼ Most harmful")));
 }
 
-/** Plain similarity beside influence: what it finds as well needs no influence to be found. */
+/** What plain similarity finds as well needs no influence to be found. */
 function offerSimilarity(element, query, result, context) {
   const baseline = context.methods.find((method) => method.is_baseline);
   if (!baseline || query.method === baseline.name || !result.helpful.length) return;
