@@ -14,7 +14,6 @@ from influence.ranking.order import Ranking, scores_of
 from influence.store.work import advance, finish
 from workers.queries.contributions import Contributions, block_contributions
 from workers.queries.levels import find_levels
-from workers.queries.opened import IndexTerm, OpenedIndexes, find_terms
 from workers.queries.rerank import (
     AUTO_SECONDS,
     Patience,
@@ -27,6 +26,7 @@ from workers.queries.rerank import (
 )
 from workers.queries.results import Exactness, ResultBuilder, rank_points, shown_rows
 from workers.queries.scored.influence import Scored, hold
+from workers.queries.scored.opened import IndexTerm, OpenedIndexes, find_terms
 from workers.queries.scored.parted import find_influence
 from workers.queries.token_parts import ShownParts, split_scores
 from workers.runtime.interrupts import check_wanted

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.queries.opened import OpenedIndexes
 from workers.queries.scored.influence import Positions, Scored
+from workers.queries.scored.opened import OpenedIndexes
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from influence.auditing.levels import NULL_POINTS, Levels, fit_levels
 from influence.contracts.index import Index
-from workers.queries.opened import OpenedIndexes
 from workers.queries.scored.influence import Influence, Scored
+from workers.queries.scored.opened import OpenedIndexes
 from workers.runtime.open import open_rows
 from workers.runtime.state import Runtime
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from influence.compact.rerank import CANDIDATES_PER_RESULT
 from influence.contracts.index import Index
 from influence.contracts.query import QueryRequest
-from workers.queries.opened import IndexTerm
 from workers.queries.scored.influence import Positions, Scored
+from workers.queries.scored.opened import IndexTerm
 from workers.runtime.state import Runtime
 
 #: `exact: auto` re-ranks when this is enough.

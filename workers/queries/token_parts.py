@@ -12,9 +12,9 @@ from influence.contracts.index import Index
 from influence.contracts.query import TokenParts, TokensBy
 from influence.errors import RowsUnfit
 from workers.batching.stream import stream_batches
-from workers.queries.opened import OpenedIndexes
 from workers.queries.read_text import read_rows, tell
 from workers.queries.scored.influence import Positions, Scored
+from workers.queries.scored.opened import OpenedIndexes
 from workers.rows import Batch, Row
 from workers.runtime.models import HotModel
 from workers.runtime.open import open_indexed_rows, open_model

@@ -21,8 +21,8 @@ from influence.ranking.statistics import Distribution
 from influence.store.data.scores import QueryScores, Recipe
 from workers.indexes.partitions.looks import EVERYWHERE, Look, Seen
 from workers.indexes.partitions.partitioned import PartitionedIndex
-from workers.queries.opened import OpenedIndexes, OpenedTerm
 from workers.queries.scored.influence import Floats, Influence, Positions, Scored
+from workers.queries.scored.opened import OpenedIndexes, OpenedTerm
 
 #: Test points that a part is asked about at once: it holds 12 bytes per row for each.
 _POINTS_PER_LOOK = 8
