@@ -2,7 +2,7 @@ import { h, replace } from "./html.js";
 import { followLinks, place, resolve } from "./router.js";
 import { bindKeys, kept, pressKey } from "./keys.js";
 import { problemBox } from "./parts/problem.js";
-import { header, showKeys } from "./parts/header.js";
+import { header, showKeys } from "./header.js";
 
 const main = document.getElementById("main");
 let leaving = new AbortController();

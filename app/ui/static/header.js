@@ -1,6 +1,6 @@
-import { cell, faint, h, link, table } from "../html.js";
-import { ACTIONS, boundKeys } from "../keys.js";
-import { openDialog } from "./dialog.js";
+import { cell, faint, h, link, table } from "./html.js";
+import { ACTIONS, boundKeys } from "./keys.js";
+import { openDialog } from "./parts/dialog.js";
 
 const PLACES = { "/": "Home", "/jobs": "Jobs", "/settings": "Settings" };
 
