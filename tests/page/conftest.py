@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from urllib.parse import urlparse
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Route, ViewportSize, expect, sync_playwright
 from support.processes.serving import Service, serving, wait_for_workers
 from support.rows import make_ticket_rows
 from support.stories.page import HOSTILE, Story, send_rows, zip_adapter
@@ -28,6 +28,7 @@ _ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
 )
+VIEWPORT: ViewportSize = {"width": 1280, "height": 900}
 ROWS = 60
 WatchPage = Callable[[str], Page]
 #: How long a browser waits for anything: only what hangs takes so long, however busy the machine.
@@ -86,23 +87,52 @@ def _prepare(service: Service, redis_url: str, tiny: TinyCheckpoint, wait_until:
     return Story(service, redis_url, *ids, tiny.base.parent.parent)
 
 
+@pytest.fixture(scope="session")
+def window(browser: Browser, story: Story) -> Iterator[Page]:
+    """The one page of most tests: a browser takes as long to open a new one as to show a view in it."""
+    opened = _open_page(browser, story.url)
+    yield opened
+    opened.context.close()
+
+
 @pytest.fixture
-def page(watch_page: WatchPage, story: Story) -> Page:
-    """A page of the story's service, watched."""
-    return watch_page(story.url)
+def page(window: Page) -> Iterator[Page]:
+    """A page of the story's service, watched. It remembers nothing of the test before."""
+    window.set_viewport_size(VIEWPORT)
+    window.emulate_media(color_scheme="light")
+    with _watched(window):
+        yield window
+    if window.url.startswith("http"):
+        window.evaluate("localStorage.clear(), sessionStorage.clear()")
+    window.goto("about:blank")
 
 
 @pytest.fixture
 def watch_page(browser: Browser) -> Iterator[WatchPage]:
     """Opens a page of the service at an address."""
     with ExitStack() as opened:
-        yield lambda url: opened.enter_context(watched_page(browser, url))
+        yield lambda url: opened.enter_context(_watched_page(browser, url))
 
 
 @contextmanager
-def watched_page(browser: Browser, url: str) -> Iterator[Page]:
-    """A page that notes every fault: script errors, the console, the policy, and calls that leave this machine."""
-    context = browser.new_context(base_url=url, viewport={"width": 1280, "height": 900}, color_scheme="light")
+def _watched_page(browser: Browser, url: str) -> Iterator[Page]:
+    opened = _open_page(browser, url)
+    with _watched(opened):
+        yield opened
+        opened.context.close()
+
+
+def _open_page(browser: Browser, url: str) -> Page:
+    context = browser.new_context(base_url=url, viewport=VIEWPORT, color_scheme="light")
+    context.set_default_timeout(PATIENCE_MS)
+    opened = context.new_page()
+    opened.add_init_script("addEventListener('securitypolicyviolation', e => console.error('policy', e.blockedURI))")
+    return opened
+
+
+@contextmanager
+def _watched(page: Page) -> Iterator[None]:
+    """Notes every fault: script errors, the console, the policy, and calls that leave this machine."""
     faults: list[str] = []
 
     def watch_request(route: Route) -> None:
@@ -112,14 +142,21 @@ def watched_page(browser: Browser, url: str) -> Iterator[Page]:
         else:
             route.continue_()
 
-    context.route("**/*", watch_request)
-    context.set_default_timeout(PATIENCE_MS)
-    opened = context.new_page()
-    opened.on("pageerror", lambda error: faults.append(f"script error: {error}"))
-    opened.on("console", lambda message: faults.append(f"console: {message.text}") if _is_fault(message) else None)
-    opened.add_init_script("addEventListener('securitypolicyviolation', e => console.error('policy', e.blockedURI))")
-    yield opened
-    context.close()
+    def watch_errors(error: Error) -> None:
+        faults.append(f"script error: {error}")
+
+    def watch_console(message: ConsoleMessage) -> None:
+        if _is_fault(message):
+            faults.append(f"console: {message.text}")
+
+    page.route("**/*", watch_request)
+    page.on("pageerror", watch_errors)
+    page.on("console", watch_console)
+    yield
+    if not page.is_closed():
+        page.remove_listener("console", watch_console)
+        page.remove_listener("pageerror", watch_errors)
+        page.unroute_all(behavior="ignoreErrors")
     assert not faults, faults
 
 
