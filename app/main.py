@@ -61,6 +61,7 @@ from influence.store.store import Store
 log = structlog.get_logger()
 
 TITLE = "datainf-service"
+VERSION = version(TITLE)
 DESCRIPTION = """Ask a fine-tuned model which training rows taught it a behaviour.
 
 Send a **checkpoint** (base model + LoRA adapter) and a **data set**, build an **index**, then **query** it.
@@ -125,7 +126,7 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
 
     app = FastAPI(
         title=TITLE,
-        version=version("datainf-service"),
+        version=VERSION,
         description=DESCRIPTION,
         openapi_tags=TAGS,
         lifespan=live,
@@ -183,8 +184,6 @@ def _upload_limits(settings: ApiSettings) -> dict[str, int]:
 @cache
 def describe_api() -> dict[str, Any]:
     """The OpenAPI document, which no setting changes; with the problem schema, which no route names as a model."""
-    document = get_openapi(
-        title=TITLE, version=version("datainf-service"), description=DESCRIPTION, routes=ROUTES, tags=TAGS
-    )
+    document = get_openapi(title=TITLE, version=VERSION, description=DESCRIPTION, routes=ROUTES, tags=TAGS)
     document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
     return document

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.bases.pipelines import PipelineFiles, is_pipeline
-from influence.checkpoint_files.finiteness import check_base_finite
 from influence.checkpoint_files.safetensors_header import read_header
 from influence.contracts.checkpoint import BaseModelRef
 from influence.digests import digest_file, digest_json
@@ -110,6 +109,9 @@ class BaseModels:
         with self._lock:
             if key not in self._digests:
                 if file.suffix == _SAFETENSORS:
+                    # Here, for it loads numpy, and the command names a model's folder by this module.
+                    from influence.checkpoint_files.finiteness import check_base_finite
+
                     check_base_finite(file, read_header(file))
                 self._digests[key] = digest_file(file)
             return self._digests[key]

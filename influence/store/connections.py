@@ -11,6 +11,7 @@ import redis.sentinel
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
 from redis.connection import parse_url
+from redis.driver_info import DriverInfo
 from redis.retry import Retry
 
 from influence.errors import InvalidRequest
@@ -28,6 +29,8 @@ AsyncClient = redis.asyncio.Redis
 #: A few megabytes per value: redis-py's default of 64 KiB makes reading them a third slower.
 _READ_BYTES = 1 << 18
 _HEALTH_CHECK_SECONDS = 30
+#: How clients name themselves to the server; made anew, it looks the package's version up on disk for every connection.
+_DRIVER = DriverInfo()
 _SENTINEL_PORT = 26379
 #: How TLS says that no authority we trust vouches for the server.
 _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
@@ -80,7 +83,7 @@ def connect(state_url: str, cache_url: str | None = None, deadlines: Deadlines =
 
 def _client(url: str, deadlines: Deadlines) -> redis.Redis:
     options = {
-        **_timeouts(deadlines),
+        **_each(deadlines),
         "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), deadlines.retries),
         "health_check_interval": _HEALTH_CHECK_SECONDS,
         "socket_read_size": _READ_BYTES,
@@ -88,7 +91,7 @@ def _client(url: str, deadlines: Deadlines) -> redis.Redis:
     if (watched := _read_sentinels(url)) is None:
         plain: redis.Redis = redis.Redis.from_url(url, **options)
         return plain
-    known = {**_timeouts(deadlines), **watched.secrets}
+    known = {**_each(deadlines), **watched.secrets}
     sentinel: Any = redis.sentinel.Sentinel(watched.hosts, sentinel_kwargs=known)  # type: ignore[no-untyped-call]
     client: redis.Redis = sentinel.master_for(watched.service, **watched.server, **options)
     return client
@@ -97,11 +100,11 @@ def _client(url: str, deadlines: Deadlines) -> redis.Redis:
 def connect_async(state_url: str, deadlines: Deadlines = PROMPT) -> redis.asyncio.Redis:
     """An asyncio client of the state role, for waiting on events only."""
     retry = AsyncRetry(ExponentialBackoff(cap=1.0, base=0.05), deadlines.retries)
-    options: dict[str, Any] = {**_timeouts(deadlines), "retry": retry}
+    options: dict[str, Any] = {**_each(deadlines), "retry": retry}
     if (watched := _read_sentinels(state_url)) is None:
         plain: redis.asyncio.Redis = redis.asyncio.Redis.from_url(state_url, **options)
         return plain
-    known = {**_timeouts(deadlines), **watched.secrets}
+    known = {**_each(deadlines), **watched.secrets}
     sentinel: Any = redis.asyncio.sentinel.Sentinel(  # type: ignore[no-untyped-call]
         watched.hosts, sentinel_kwargs=known
     )
@@ -109,8 +112,13 @@ def connect_async(state_url: str, deadlines: Deadlines = PROMPT) -> redis.asynci
     return client
 
 
-def _timeouts(deadlines: Deadlines) -> dict[str, Any]:
-    return {"socket_connect_timeout": deadlines.connect_seconds, "socket_timeout": deadlines.answer_seconds}
+def _each(deadlines: Deadlines) -> dict[str, Any]:
+    """Options of every connection."""
+    return {
+        "socket_connect_timeout": deadlines.connect_seconds,
+        "socket_timeout": deadlines.answer_seconds,
+        "driver_info": _DRIVER,
+    }
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,24 @@
 """Real processes and a real HTTP server for the command line's tests."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from support.processes.contract_server import ContractServer, running
 from support.processes.terminal import Call
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+
+
+@pytest.fixture(autouse=True, scope="session")
+def commands_made_once() -> Iterator[None]:
+    """The commands are the same all along, and to make them takes longer than most of what is asked of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.testing._get_command", cache(get_command))
+        yield
 
 
 @pytest.fixture(scope="module")

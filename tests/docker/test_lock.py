@@ -1,6 +1,7 @@
 """What `make install` installs is pinned twice alike: by name for containers, by name and hash for everyone else."""
 
 import re
+from functools import cache
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def test_nothing_is_missing_on_any_python_that_is_supported(version: str) -> Non
     assert [entry for entry in missing if entry.partition(" ")[0] not in _APART] == []
 
 
+@cache
 def _requirements(name: str) -> list[Requirement]:
     try:
         return [Requirement(text) for text in requires(name) or []]

@@ -15,7 +15,7 @@ from app.intake.tables.limits import TableLimits
 from app.intake.tables.opening import open_table
 from influence.errors import DatainfError, TooLarge
 
-ROWS = [{"text": f"row {place}", "label": place % 2} for place in range(2000)]
+ROWS = [{"text": f"row {place}", "label": place % 2} for place in range(300)]
 LIMITS = TableLimits(max_bytes=1 << 20)
 CONTENTS = {
     "a.jsonl": "".join(json.dumps(row) + "\n" for row in ROWS),
