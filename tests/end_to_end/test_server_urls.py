@@ -129,6 +129,33 @@ def test_what_was_kept_is_there_after_the_sentinels_chose_another_server(tmp_pat
         connections.close()
 
 
+def test_sentinels_and_the_server_that_they_name_are_reached_by_tls(
+    tmp_path: Path, wait_until: WaitUntil, authority: trustme.CA
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    for name, trusted in (("ca.pem", authority), ("other.pem", trustme.CA())):
+        trusted.cert_pem.write_to_path(tmp_path / name)
+    with (
+        redis_server(tmp_path / "redis", wait_until) as (port, _),
+        # What sentinels say of a server is one address, for them and for clients; ours speak no TLS among themselves.
+        tls_relay(port, context, or_plain=True) as open_port,
+        sentinel(tmp_path / "sentinel", wait_until, open_port) as plain_port,
+        tls_relay(plain_port, context) as sentinel_port,
+    ):
+        url = f"rediss+sentinel://localhost:{sentinel_port}/mine/0?ssl_ca_certs={tmp_path}"
+        connections = connect(StorageSettings(redis_url=f"{url}/ca.pem").redis_url)
+        check_servers(connections)
+        Queue(connections.state).submit("answer_query", query_id="qry_a", job_id="job_a")
+        assert Queue(connections.state).depth("query") == 1
+        assert run_apart(_port_of(f"{url}/ca.pem")) == port
+        connections.close()
+        untrusting = connect(f"{url}/other.pem")
+        with pytest.raises(StoreError):
+            untrusting.state.ping()
+        untrusting.close()
+
+
 def test_a_worker_goes_on_after_the_sentinels_chose_another_server(tmp_path: Path, wait_until: WaitUntil) -> None:
     with (
         guarded(tmp_path, wait_until) as (process, _, sentinel_port),

@@ -39,6 +39,7 @@ from workers.evaluating.job import evaluate_piece, finish_evaluation, plan_evalu
 from workers.evaluating.registry import find_kind
 from workers.evaluating.sweep import sweep_dampings
 from workers.indexes.partitions.part import compute_part
+from workers.process.threads import yield_to_others
 from workers.queries.answer import answer_query
 from workers.queries.groups import group_rows
 from workers.queries.preview import preview_rows
@@ -99,7 +100,7 @@ def register_actors(runtime: Runtime, broker: RedisBroker, queue: QueueName, ste
     """Declare the actors of one queue."""
     for kind in WORK_KINDS:
         for actor in kind.actors if kind.queue == queue else ():
-            work = partial(work_on, runtime, kind, steps[actor])
+            work = partial(_work_behind if queue == "build" else work_on, runtime, kind, steps[actor])
             dramatiq.actor(actor_name=actor, queue_name=queue, broker=broker)(work)
 
 
@@ -131,6 +132,12 @@ def work_on_part(runtime: Runtime, **arguments: Any) -> None:
             raise
         unknown = Internal("A worker hit an unexpected error.", hint="See the workers' logs.")
         runtime.store.scans.refuse(work.scan_id, work.part, unknown.problem())
+
+
+def _work_behind(runtime: Runtime, kind: WorkKind[Any], step: Step, **arguments: Any) -> None:
+    """Take a step by a thread that does nothing else than what may take long: queries, the API and Redis go first."""
+    yield_to_others()
+    work_on(runtime, kind, step, **arguments)
 
 
 def work_on(runtime: Runtime, kind: WorkKind[Any], step: Step, **arguments: Any) -> None:

@@ -16,6 +16,8 @@ WaitUntil = Callable[..., None]
 _PIECE_BYTES = 1 << 16
 #: A node of a cluster speaks to others on the port so far above its own.
 _BUS_OFFSET = 10_000
+#: What TLS begins with, and no command does.
+_HANDSHAKE = b"\x16"
 
 
 def free_port() -> int:
@@ -68,10 +70,11 @@ def answers(port: int) -> bool:
 
 
 @contextmanager
-def tls_relay(port: int, context: ssl.SSLContext) -> Iterator[int]:
-    """A port that speaks TLS and passes on what it hears to a server that does not."""
+def tls_relay(port: int, context: ssl.SSLContext, *, or_plain: bool = False) -> Iterator[int]:
+    """A port that speaks TLS and passes on what it hears to a server that does not; `or_plain` also to those who do not
+    speak it either, as sentinels."""
     listener = socket.create_server(("127.0.0.1", 0))
-    threading.Thread(target=_relay, args=(listener, port, context), daemon=True).start()
+    threading.Thread(target=_relay, args=(listener, port, context, or_plain), daemon=True).start()
     try:
         yield int(listener.getsockname()[1])
     finally:
@@ -79,18 +82,24 @@ def tls_relay(port: int, context: ssl.SSLContext) -> Iterator[int]:
         listener.close()
 
 
-def _relay(listener: socket.socket, port: int, context: ssl.SSLContext) -> None:
+def _relay(listener: socket.socket, port: int, context: ssl.SSLContext, or_plain: bool) -> None:
     with suppress(OSError):
         while True:
             heard, _ = listener.accept()
-            threading.Thread(target=_serve, args=(heard, port, context), daemon=True).start()
+            threading.Thread(target=_serve, args=(heard, port, context, or_plain), daemon=True).start()
 
 
-def _serve(heard: socket.socket, port: int, context: ssl.SSLContext) -> None:
+def _open(heard: socket.socket, context: ssl.SSLContext, or_plain: bool) -> socket.socket:
+    if or_plain and heard.recv(1, socket.MSG_PEEK) != _HANDSHAKE:
+        return heard
+    return context.wrap_socket(heard, server_side=True)
+
+
+def _serve(heard: socket.socket, port: int, context: ssl.SSLContext, or_plain: bool) -> None:
     with (
         suppress(OSError),
         heard,
-        context.wrap_socket(heard, server_side=True) as outer,
+        _open(heard, context, or_plain) as outer,
         socket.create_connection(("127.0.0.1", port)) as inner,
     ):
         back = threading.Thread(target=_copy, args=(inner, outer), daemon=True)
