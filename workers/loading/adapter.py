@@ -262,7 +262,7 @@ def _refuse_random(random: frozenset[str], weights: Mapping[str, Tensor], *, is_
     if made_up:
         raise TaskMismatch(
             f"Neither the base model nor the adapter holds {_some(made_up)}: these weights would be random.",
-            hint="The base model's files lack a part of it: download it again, or save it with save_pretrained."
+            hint="Its files lack a part of it: download the base model again, or save it with save_pretrained."
             if any(_OF_LAYER.search(name) or _is_own(name, inner) for name in made_up)
             else "Train with these modules in modules_to_save, or send the task that the adapter was trained for.",
             extra={"tensors": made_up[:100]},

@@ -325,7 +325,7 @@ def test_norm_that_the_bases_files_lack_is_no_module_to_train(causal: TinyCheckp
     save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(TaskMismatch, match=r"model\.norm\.weight") as caught:
         load(base, causal.adapter, "causal_lm")
-    assert "download it again" in caught.value.hint
+    assert "download the base model again" in caught.value.hint
 
 
 def test_loss_scope_means_nothing_to_a_classifier(classifier: TinyCheckpoint) -> None:
