@@ -1,9 +1,13 @@
 """Do rows fit a checkpoint, or the model that an evaluation trains? All that the records tell, before any loading."""
 
+from pathlib import Path
+
 from app.checks.labels import check_labels
+from influence.checkpoint_files.adapters.trainer_templates import find_template
+from influence.checkpoint_files.tokenizers.template_files import mentions_template
 from influence.contracts.checkpoint import Checkpoint, TrainingRecord
 from influence.contracts.common import LossScope, Reduction
-from influence.contracts.dataset import COMPLETION, ROW_FORMS, Dataset
+from influence.contracts.dataset import COMPLETION, CONVERSATION, ROW_FORMS, Dataset
 from influence.contracts.evaluation import Subject
 from influence.contracts.tasks import TASKS, TaskDeclaration, TaskName, tasks_like
 from influence.errors import InvalidRequest, RowsUnfit
@@ -20,6 +24,24 @@ def check_compatible(checkpoint: Checkpoint | Subject, dataset: Dataset) -> None
             extra={"kind": dataset.kind, "task": checkpoint.task, "fitting_kinds": list(fitting)},
         )
     check_labels(checkpoint, dataset)
+    if isinstance(checkpoint, Checkpoint) and dataset.kind == CONVERSATION.name:
+        _require_template(checkpoint)
+
+
+def _require_template(checkpoint: Checkpoint) -> None:
+    """Raise RowsUnfit for conversations where every file was read and none has a template to write them by."""
+    read, trained = checkpoint.tokenizer, checkpoint.training
+    if read is None or not read.files or read.chat_template_source is not None or checkpoint.base_model.kind != "path":
+        return
+    if trained is not None and find_template(trained.trainer, trained.template, thinks=trained.enable_thinking):
+        return
+    if mentions_template(Path(checkpoint.base_model.location)):
+        return
+    raise RowsUnfit(
+        "The rows are conversations, and neither the adapter's files nor the base model's have a chat template.",
+        hint="Put the chat template of training beside the adapter, as chat_template.jinja, and send it again; or send "
+        "the rows as prompt and completion, in training's own words.",
+    )
 
 
 def _describe_fitting(checkpoint: Checkpoint | Subject, dataset: Dataset) -> str:

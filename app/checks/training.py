@@ -59,7 +59,8 @@ def _loss_differences(
             f"{files} says that in training the loss fell on {said!r}, and here it falls on {taken!r}: send rows and "
             "'loss' as in training."
         )
-    if said is None and training.trainer in _BY_MASKS and dataset.kind == CONVERSATION.name and taken != "all":
+    is_open = said is None and training.trainer in _BY_MASKS and training.way in (None, "sft")
+    if is_open and dataset.kind == CONVERSATION.name and taken != "all":
         yield (
             f"{files} names {training.trainer}, and no file says which tokens carried loss: of a conversation TRL "
             "trains on all tokens as it comes, with assistant_only_loss, or train_on_responses_only of Unsloth, on the "

@@ -98,6 +98,12 @@ class BaseFiles:
         sent = None if adapter is None else adapter / _ADAPTER
         if own.is_file() and (sent is None or sent.read_bytes() != own.read_bytes()):
             yield LEFT_ADAPTER
+        if isinstance(code := self.config.get("auto_map"), dict) and code:
+            yield (
+                "config.json of the base model names code of its own (auto_map), which is never run: the model is "
+                f"transformers' own {str(self.config.get('model_type'))[:60]!r}. Scores are right only if that "
+                "computes the same, or if training did without trust_remote_code, too."
+            )
         if self.config.get("tie_word_embeddings") is True and (head := self._find_own_head()):
             yield (
                 f"config.json ties the output embedding to the input's, and the files hold one of its own, "

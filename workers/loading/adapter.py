@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
 from influence.checkpoint_files.adapters.former_names import LayerNames
-from influence.checkpoint_files.adapters.names import PREFIX, read_names
+from influence.checkpoint_files.adapters.names import EMBEDDINGS, PREFIX, read_names
 from influence.checkpoint_files.config import AdapterConfig
 from influence.checkpoint_files.safetensors_header import read_header
 from influence.checkpoint_files.selection import ModuleSelector
@@ -62,7 +62,7 @@ def attach_adapter(base: BaseModel, config: AdapterConfig, folder: Path, task: T
         weights = _without_copies(weights, places)
     weights = _renamed(model, weights, places)
     refuse_mismatch(places, weights)
-    _refuse_random(base.random, weights, is_tied=is_tied)
+    _refuse_random(base.random, weights, is_tied=is_tied, inner=getattr(base.model, "base_model_prefix", ""))
     is_replaced = any(not torch.equal(place.cpu(), weights[name].to(place.dtype)) for name, place in replaced.items())
     with torch.no_grad():
         for name, place in places.items():
@@ -250,17 +250,20 @@ def refuse_mismatch(places: Mapping[str, Tensor], weights: Mapping[str, Tensor])
         )
 
 
-def _refuse_random(random: frozenset[str], weights: Mapping[str, Tensor], *, is_tied: bool) -> None:
-    """A tensor that neither base model nor adapter holds was made up on loading: every answer would be nonsense."""
-    inner = {f"{name.removesuffix(_INNER)}.weight" for name in weights if name.endswith(_INNER)}
-    if is_tied and inner:  # the one stands for the other
-        inner |= {PREFIX + name for name in random if replaced_embedding(name)}
-    made_up = sorted(name for name in random if PREFIX + name not in weights.keys() | inner)
+def _refuse_random(random: frozenset[str], weights: Mapping[str, Tensor], *, is_tied: bool, inner: str) -> None:
+    """A tensor that neither base model nor adapter holds was made up on loading: every answer would be nonsense.
+
+    `inner` is what the names of the model's own part begin with, below its head.
+    """
+    held = {f"{name.removesuffix(_INNER)}.weight" for name in weights if name.endswith(_INNER)}
+    if is_tied and held:  # the one stands for the other
+        held |= {PREFIX + name for name in random if replaced_embedding(name)}
+    made_up = sorted(name for name in random if PREFIX + name not in weights.keys() | held)
     if made_up:
         raise TaskMismatch(
             f"Neither the base model nor the adapter holds {_some(made_up)}: these weights would be random.",
-            hint="Its files lack a part of a layer: download the base model again, or save it with save_pretrained."
-            if any(_OF_LAYER.search(name) for name in made_up)
+            hint="Its files lack a part of it: download the base model again, or save it with save_pretrained."
+            if any(_OF_LAYER.search(name) or _is_own(name, inner) for name in made_up)
             else "Train with these modules in modules_to_save, or send the task that the adapter was trained for.",
             extra={"tensors": made_up[:100]},
         )
@@ -268,6 +271,12 @@ def _refuse_random(random: frozenset[str], weights: Mapping[str, Tensor], *, is_
 
 #: A number in a name is a layer's; heads, which tasks and trainers leave out, have none.
 _OF_LAYER = re.compile(r"\.\d+\.")
+
+
+def _is_own(name: str, inner: str) -> bool:
+    """Whether a tensor belongs to the model below its head; poolers and embeddings are a trainer's to save."""
+    module = name.rpartition(".")[0].rpartition(".")[2]
+    return bool(inner) and name.startswith(f"{inner}.") and "pooler" not in name and module not in EMBEDDINGS
 
 
 def _some(names: Any) -> str:

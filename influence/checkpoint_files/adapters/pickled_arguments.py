@@ -32,13 +32,17 @@ _WAYS = {
     "NashMDConfig": "nash-md",
     "MiniLLMConfig": "minillm",
 }
+#: Fields that only one of them has: a script's own class that is built on it keeps them.
+_TOLD_BY = {"completion_only_loss": "sft", "dataset_text_field": "sft", "f_divergence_type": "dpo"}
 _UNSLOTH = "Unsloth"
 
 
 @dataclass(frozen=True, slots=True)
 class PickledArguments:
-    """`way` of training where TRL made the file, and its `fields`. `is_unsloth`: which of a conversation's tokens
-    carried loss is not among them."""
+    """`way` of training where TRL's classes, or some built on them, made the file, and its `fields`.
+
+    `is_unsloth`: which of a conversation's tokens carried loss is not among them.
+    """
 
     way: str | None
     fields: Mapping[str, Any]
@@ -87,5 +91,9 @@ def read_pickled(folder: Path) -> PickledArguments | None:
 def _of(words: PickledWords) -> PickledArguments:
     module, _, made_of = words.made_of.rpartition(".")
     is_unsloth = made_of.startswith(_UNSLOTH) or module.startswith(_UNSLOTH)
-    is_trl = module.startswith("trl.") or is_unsloth
-    return PickledArguments(_WAYS.get(made_of.removeprefix(_UNSLOTH)) if is_trl else None, words.fields, is_unsloth)
+    name = made_of.removeprefix(_UNSLOTH)
+    if module.startswith("trl.") or is_unsloth:
+        way = _WAYS.get(name) or name.removesuffix("Config").lower() or None
+    else:
+        way = next((way for field, way in _TOLD_BY.items() if field in words.fields), None)
+    return PickledArguments(way, words.fields, is_unsloth)

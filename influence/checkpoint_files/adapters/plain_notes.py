@@ -19,6 +19,7 @@ PARAMETERS = "training_params.json"
 NOTE_FILES = {ARGUMENTS: 1 << 20, PARAMETERS: 1 << 20, SETTINGS: 1 << 20, CARD: 1 << 20, STATE_FILE: 8 << 20}
 _TAG = re.compile(r"-\s*['\"]?([A-Za-z0-9_.:/-]{1,200})['\"]?")
 _SETTING = re.compile(r"([a-z_]{1,64}):\s*([^\s#][^#]{0,200})(?:#.*)?")
+_NESTED = re.compile(r"(?:-\s+)?([a-z_]{1,64}):\s*([^#]{0,200}?)\s*(?:#.*)?")
 _WORDS = {"true": True, "false": False, "null": None, "~": None}
 Found = TypeVar("Found")
 
@@ -80,6 +81,17 @@ def load_block(card: str) -> dict[str, Any]:
     _, _, quoted = card.partition("axolotl")
     _, opened, rest = quoted.partition("```yaml")
     return load_lines(rest.partition("```")[0]) if opened else {}
+
+
+def list_nested(card: str, name: str) -> Iterator[str]:
+    """What the quoted YAML says of a field wherever it stands, each time as text: a value, or a list's own lines."""
+    _, _, quoted = card.partition("axolotl")
+    lines = [line.strip() for line in quoted.partition("```yaml")[2].partition("```")[0].splitlines()]
+    for place, line in enumerate(lines):
+        found = _NESTED.fullmatch(line)
+        if found is not None and found[1] == name:
+            listed = takewhile(lambda item: item.startswith("- ") and ":" not in item, lines[place + 1 :])
+            yield found[2] or ", ".join(item.removeprefix("- ").strip() for item in listed)
 
 
 def load_bullets(card: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ cross-encoders  README.md, tags                     loss:<class of sentence-tran
 What a request can say (the loss's scope, the length) is taken where it says nothing; what no loss here has is named.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from influence.checkpoint_files.adapters.plain_notes import (
     CARD,
     PARAMETERS,
     SETTINGS,
+    list_nested,
     list_tags,
     load_block,
     load_bullets,
@@ -60,6 +62,13 @@ _NO_CHAT = "use_chat_template: false"
 _LEFT_OUT = "truncation_strategy 'delete', so that rows longer than max_length were left out of it"
 #: Templates that write nothing around a turn.
 WITHOUT_TURNS = ("empty", _NO_CHAT)
+#: Fields of Axolotl's data sets, each with the values that say what is done here, too.
+_MASKS = {
+    "roles_to_train": frozenset({"assistant", "gpt", "model"}),
+    "train_on_eos": frozenset({"turn"}),
+    "train_on_eot": frozenset({"turn"}),
+}
+_BARE = re.compile(r"[^a-z_]+")
 _NOISE = ("neftune_noise_alpha", "noisy_embedding_alpha")
 _MAX_TOKENS = 1 << 24
 _MODEL, _MAX_MODEL_BYTES = "config.json", 1 << 20
@@ -232,11 +241,19 @@ def _of_card(content: str) -> TrainingSettings | None:
     if "axolotl" in tags or fields:
         stated = fields.get("train_on_inputs")
         loss: LossScope | None = "all" if stated is True else "assistant" if stated is False else None
-        return _settings(CARD, "Axolotl", fields, loss, length="sequence_len")
+        return _settings(CARD, "Axolotl", fields, loss, length="sequence_len", beside=(*_masks(content),))
     listed = load_bullets(content)
     trainer = next((name for tag, name in _TRAINERS.items() if tag in tags), None)
     found = _settings(CARD, trainer, listed, None, length="", unscored=tuple(_losses(tags)))
     return found if trainer or found.unscored or found.beside else None
+
+
+def _masks(card: str) -> Iterator[str]:
+    """Where Axolotl's data sets had their loss elsewhere than on the assistant's turns, each with its end."""
+    for name, usual in _MASKS.items():
+        for said in dict.fromkeys(list_nested(card, name)):
+            if set(_BARE.sub(" ", said).split()) - usual:
+                yield f"{name} {said[:60]}: other tokens carried loss than do here"
 
 
 def _losses(tags: Collection[str]) -> Iterator[str]:

@@ -39,6 +39,14 @@ def find_named(folder: Path) -> dict[str, Path]:
     return {match[1]: file for form, file in found if (match := form.fullmatch(file.name))}
 
 
+def mentions_template(folder: Path) -> bool:
+    """Whether a model's folder has a chat template at all, or may have one: nothing is parsed."""
+    if find_named(folder) or any((folder / name).is_file() for name in (TEMPLATE, OLD_TEMPLATE)):
+        return True
+    config = folder / CONFIG
+    return config.is_file() and b'"chat_template"' in config.read_bytes()
+
+
 def choose_template(
     folder: Path, config: Mapping[str, Any], named: Mapping[str, Path], read_old: Callable[[], Mapping[str, Any]]
 ) -> str | dict[str, str] | None:

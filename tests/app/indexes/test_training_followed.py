@@ -79,12 +79,19 @@ def test_a_trainer_may_have_its_loss_elsewhere_where_a_completion_is_apart(
 
 
 @pytest.mark.parametrize(
-    ("rows", "asked", "is_said"), [("conversation", None, 1), ("conversation", "all", 0), ("text", None, 0)]
+    ("rows", "way", "asked", "is_said"),
+    [
+        ("conversation", None, None, 1),
+        ("conversation", "sft", None, 1),
+        ("conversation", "dpo", None, 0),
+        ("conversation", "sft", "all", 0),
+        ("text", "sft", None, 0),
+    ],
 )
 def test_a_trainer_whose_masks_no_file_names_is_told(
-    client: TestClient, store: Store, rows: str, asked: str | None, is_said: int
+    client: TestClient, store: Store, rows: str, way: str | None, asked: str | None, is_said: int
 ) -> None:
-    index = ask(client, store, rows, {"trainer": "Unsloth"}, **({"loss": asked} if asked else {}))
+    index = ask(client, store, rows, {"trainer": "Unsloth", "way": way}, **({"loss": asked} if asked else {}))
     assert ["train_on_responses_only" in warning for warning in index["warnings"]] == [True] * is_said
 
 

@@ -190,3 +190,10 @@ def test_a_head_of_its_own_beside_tied_embeddings_is_told(
     save_file(weights, base / "model.safetensors")
     told = "".join(BaseFiles(base).find_doubts())
     assert ("'lm_head.weight'" in told) == is_told
+
+
+def test_code_of_a_bases_own_that_is_not_run_is_told(tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base")
+    (base / "config.json").write_text('{"model_type": "llama", "auto_map": {"AutoModelForCausalLM": "x.Y"}}')
+    (told,) = BaseFiles(base).find_doubts()
+    assert "auto_map" in told

@@ -96,6 +96,7 @@ def test_nothing_is_run_and_nothing_broken_is_an_error(tmp_path: Path, monkeypat
         (TRL, {"assistant_only_loss": True}, "TRL", "assistant", "completion", None),
         (TRL, {"completion_only_loss": False}, "TRL", "all", "all", None),
         (TRL, {"completion_only_loss": True}, "TRL", None, "completion", None),
+        ("__main__.MyConfig", {"dataset_text_field": "text", "max_length": 512}, "TRL", "all", "completion", 512),
         # Whether train_on_responses_only was called is in no file.
         (UNSLOTH, {"assistant_only_loss": False}, "Unsloth", None, "completion", None),
     ],
@@ -132,6 +133,8 @@ def test_where_the_loss_fell_is_read(
         (DPO, {"loss_type": ["sigmoid"], "label_smoothing": 0.1}, "label_smoothing 0.1"),
         (REWARD, {"center_rewards_coefficient": 0.01}, "center_rewards_coefficient 0.01"),
         ("trl.trainer.kto_config.KTOConfig", {}, "KTO"),
+        ("trl.experimental.new.NewConfig", {}, "NEW"),
+        ("__main__.MyConfig", {"f_divergence_type": "reverse_kl", "loss_type": "ipo"}, "ipo"),
     ],
 )
 def test_another_loss_is_refused_by_name(tmp_path: Path, made_of: str, fields: dict[str, Any], named: str) -> None:

@@ -104,6 +104,9 @@ def test_a_part_of_the_loss_that_is_not_scored_is_refused_until_the_task_is_aske
         ("args.json", {**SWIFT, "truncation_strategy": "delete"}, "rows longer than max_length were left out"),
         ("training_args.yaml", FACTORY + "packing: true\n", "packing"),
         ("README.md", axolotl("neftune_noise_alpha: 5"), "neftune_noise_alpha 5"),
+        ("README.md", axolotl('datasets:\n  - roles_to_train: ["user", "assistant"]  # both'), "roles_to_train"),
+        ("README.md", axolotl("datasets:\n  - path: x\n    roles_to_train:\n      - human\n      - gpt"), "human, gpt"),
+        ("README.md", axolotl("datasets:\n  - path: x\n    train_on_eos: all"), "train_on_eos all"),
         ("training_args.yaml", FACTORY + "adapter_name_or_path: sft\ncreate_new_adapter: true\n", "'sft' was merged"),
     ],
 )
@@ -148,3 +151,8 @@ def test_a_loss_that_the_task_has_is_not_said_to_be_left_out(tmp_path: Path) -> 
     assert recipe.settle_task("multi_label_classification") == "multi_label_classification"
     assert list(recipe.find_doubts("multi_label_classification")) == []
     assert "binarycrossentropyloss" in "".join(recipe.find_doubts("sequence_classification"))
+
+
+def test_masks_of_axolotl_that_are_as_here_say_nothing(tmp_path: Path) -> None:
+    usual = "datasets:\n  - path: x\n    roles_to_train: [assistant]\n    train_on_eos: turn\n    roles: x"
+    assert found_in(tmp_path, "README.md", axolotl(usual)).beside == ()

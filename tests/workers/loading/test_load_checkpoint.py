@@ -318,6 +318,16 @@ def test_infinite_weight_that_the_named_base_did_not_show_is_named_on_loading(
         load(base, classifier.adapter, "sequence_classification")
 
 
+def test_norm_that_the_bases_files_lack_is_no_module_to_train(causal: TinyCheckpoint, tmp_path: Path) -> None:
+    base = Path(shutil.copytree(causal.base, tmp_path / "base"))
+    weights = load_file(base / "model.safetensors")
+    del weights["model.norm.weight"]
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(TaskMismatch, match=r"model\.norm\.weight") as caught:
+        load(base, causal.adapter, "causal_lm")
+    assert "download the base model again" in caught.value.hint
+
+
 def test_loss_scope_means_nothing_to_a_classifier(classifier: TinyCheckpoint) -> None:
     with pytest.raises(TaskMismatch):
         load_checkpoint(
