@@ -126,6 +126,7 @@ def take(page: Page, name: str, path: str, options: argparse.Namespace) -> None:
         page.wait_for_selector("html[data-answered]")
     if name == "tokens":
         page.locator(".side.helpful .row").first.press("Enter")
+        page.get_by_role("dialog").get_by_text("suspicion").wait_for()
     if name == "review":
         for key in "wwqew":
             page.keyboard.press(key)
