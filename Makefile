@@ -157,7 +157,7 @@ load: $(STAMP) ## Ask for more than can be served for a minute, beside a build
 soak: $(STAMP) ## Ask, build and delete for half an hour with random kills, and see that nothing grows
 	$(HARNESS) soak --seconds 1800 $(ARGS)
 
-screenshots: $(STAMP) ## Take the pictures of docs/page/README.md from the demo's data
+screenshots: $(STAMP) ## Take the pictures of docs/page/README.md from a running service with the sample set or the demo's data
 	$(BIN)/python scripts/take_screenshots.py $(URL) docs/page $(ARGS)
 
 lock: $(STAMP) ## Write requirements.lock anew after a change of constraints.txt

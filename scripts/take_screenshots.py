@@ -1,4 +1,4 @@
-"""The pictures of docs/page/README.md, of a service that runs with the demo's data: `python -m demo --port 8400`.
+"""The pictures of docs/page/README.md, of a running service that holds the sample set or the demo's data.
 
 python scripts/take_screenshots.py http://127.0.0.1:8400 docs/page
 python scripts/take_screenshots.py http://127.0.0.1:8400 /tmp/phone --dark --width 390 --whole    # to look at them
@@ -126,6 +126,7 @@ def take(page: Page, name: str, path: str, options: argparse.Namespace) -> None:
         page.wait_for_selector("html[data-answered]")
     if name == "tokens":
         page.locator(".side.helpful .row").first.press("Enter")
+        page.get_by_role("dialog").get_by_text("suspicion").wait_for()
     if name == "review":
         for key in "wwqew":
             page.keyboard.press(key)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -70,6 +71,8 @@ SLOW_PLACES = (
 )
 #: Where files take longest: they start first, so that no process is left alone with one at the end.
 LONGEST_FIRST = ("end_to_end", "page", "workers/evaluating", "tasks", "workers", "curation", "app/http/test_process.py")
+#: What shares no service with the other tests of the page.
+OF_THEIR_OWN = ("tests/page/test_sample_set.py",)
 #: Here the store is asked for by itself; elsewhere whoever asks for it has a worker at work on it.
 STORE_ALONE = ("app", "cli", "client", "influence")
 #: Tests of single parts of the store write what belongs to no record.
@@ -80,6 +83,20 @@ RAW_PLACES = ("influence/store",)
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than cores: tests wait for what they started, for a tenth of their time and more."""
     return len(os.sched_getaffinity(0)) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Files go to processes whole, and those of the page to one: the service and the browser that they share take as
+    long to start as most of them."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = str(super()._split_scope(nodeid))
+            return str(Path(file).parent) if "/page/" in file and file not in OF_THEIR_OWN else file
+
+    return Together(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -2,7 +2,7 @@ import {
   aside, attempt, button, buttons, clip, count, fact, facts, faint, get, h, labelName, link, list, naming, openDialog,
   replace, rowText, short, signed, tracePath, withQuery,
 } from "../kit.js";
-import { reviewRows } from "./onward.js";
+import { reviewRows } from "./filters.js";
 import { picture } from "./picture.js";
 import { tokenParts } from "./tokens.js";
 import { scoreBar } from "../charts/bars.js";

@@ -4,8 +4,7 @@ import {
   ago, aside, attempt, button, buttons, bytes, cell, count, fact, facts, faint, find, get, go, h, labelName, link, note, post,
   replace, table, warnings,
 } from "../kit.js";
-import { pager } from "../parts/filters.js";
-import { rebuild } from "../parts/onward.js";
+import { pager, rebuild } from "../parts/filters.js";
 import { picture, rowCell } from "../parts/picture.js";
 
 const LENGTH = 25;

@@ -5,7 +5,7 @@ import {
   section, short, sideOf, table, warnings, workView,
 } from "../kit.js";
 import { bounds, interval } from "../charts/forest.js";
-import { reviewRows } from "../parts/onward.js";
+import { reviewRows } from "../parts/filters.js";
 import { whatIf } from "../parts/what-if.js";
 
 export async function show(screen, { groups: id, signal }) {

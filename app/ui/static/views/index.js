@@ -8,7 +8,7 @@ import {
 import { shareList } from "../charts/bars.js";
 import { evaluationForm } from "../parts/evaluation-form.js";
 import { groupsForm } from "../parts/groups-form.js";
-import { rebuild } from "../parts/onward.js";
+import { rebuild } from "../parts/filters.js";
 
 export async function show(screen, { index: id, signal }) {
   const path = `/v1/indexes/${id}`;
