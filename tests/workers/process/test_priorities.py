@@ -14,7 +14,7 @@ from support.tiny import TinyCheckpoint
 from influence.contracts.job import Job
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
-from workers.process.threads import yield_to_others
+from workers.process.threads import STEPS_DOWN, yield_to_others
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux's")
 
@@ -44,7 +44,7 @@ def test_a_thread_that_yields_is_lower_with_those_that_it_starts_and_no_other_is
 
     before = priority()
     run_beside(work)
-    assert seen == [max(10, before)] * 2
+    assert seen == [max(STEPS_DOWN, before)] * 2
     assert priority() == before
 
 
