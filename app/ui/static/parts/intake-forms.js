@@ -66,7 +66,7 @@ export function sampleForm(sent, signal) {
       sampleFile("adapter.zip").then((adapter) => post("/v1/checkpoints", formOf({ name: SAMPLE, base_model: "tickets-tiny", adapter }))),
       sampleRows("train.jsonl", SAMPLE), sampleRows("heldout.jsonl", `${SAMPLE}, held out`)]);
     const index = await post("/v1/indexes", { name: SAMPLE, checkpoint_id: checkpoint.id, dataset_id: train.id, max_length: 128 });
-    sent();
+    await sent();
     if (!await settle(index, `/v1/indexes/${index.id}`, work, signal)) return;
     const audits = await list(`/v1/audits?index_id=${index.id}`, signal);
     const audit = audits.find((one) => one.state === "succeeded")
