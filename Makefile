@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
-# The last release, or where none is tagged a version of some days ago.
-EARLIER ?= $(shell git describe --tags --abbrev=0 2>/dev/null || git rev-parse HEAD~300 2>/dev/null)
+# The last release; where none is tagged, a version that it was tried with.
+EARLIER ?= $(shell git describe --tags --abbrev=0 2>/dev/null || echo 268b3cf)
 STAMP   = $(VENV)/.installed
 # Extra arguments for pip, e.g. PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PIP_ARGS ?=
