@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
+# The last release; where none is tagged, a version that it was tried with.
+EARLIER ?= $(shell git describe --tags --abbrev=0 2>/dev/null || echo 268b3cf)
 STAMP   = $(VENV)/.installed
 # Extra arguments for pip, e.g. PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PIP_ARGS ?=
@@ -82,6 +84,9 @@ test-kernels: $(STAMP) ## Run the numeric tests with the instructions of other x
 
 test-kills: $(STAMP) ## Kill the API a hundred times while decisions are made: none may be lost or doubled (five minutes)
 	DATAINF_TESTS_KILLS=100 $(BIN)/python -m pytest -q -n 0 tests/end_to_end/test_killed_api.py $(ARGS)
+
+test-upgrade: $(STAMP) ## Let workers of an earlier version (EARLIER=tag or commit; the last release) and of this one work on one build (two minutes)
+	DATAINF_TESTS_EARLIER=$(EARLIER) $(BIN)/python -m pytest -q -n 0 -rs tests/end_to_end/test_rolling_upgrade.py $(ARGS)
 
 test-loop: $(STAMP) ## Take 2,000 rows through the curation loop, from the audit to the proof by training again (three minutes)
 	DATAINF_TESTS_LOOP_ROWS=2000 $(BIN)/python -m pytest -q -s -n 0 tests/end_to_end/test_curation_loop.py $(ARGS)
