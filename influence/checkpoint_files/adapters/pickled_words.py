@@ -21,7 +21,7 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, Va
 _UNREADABLE = (*_BROKEN, OSError, EOFError, RuntimeError)
 _NUMBERS = frozenset({"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"})
 _CONSTANTS = {"NEWTRUE": True, "NEWFALSE": False, "NONE": None}
-_SINGLE = ("text", "value")
+_SINGLE = ("word", "value")
 _OF_LISTS = {"EMPTY_LIST": "list", "MARK": "mark", "APPEND": "filled", "APPENDS": "filled"}
 _MAX_LISTED = 16
 _TEXTS = frozenset({"BINUNICODE", "SHORT_BINUNICODE"})
@@ -54,9 +54,9 @@ def _of_steps(steps: list[tuple[str, Any]]) -> PickledWords | None:
     """Of each text the first value that follows it: what comes later is of objects inside."""
     fields: dict[str, Any] = {}
     for place, ((kind, name), (follows, value)) in enumerate(pairwise(steps)):
-        if kind == "text" and follows in _SINGLE:
+        if kind == "word" and follows in _SINGLE:
             fields.setdefault(name, value)
-        elif kind == "text" and follows == "list" and (listed := _listed(steps[place + 2 :])) is not None:
+        elif kind == "word" and follows == "list" and (listed := _listed(steps[place + 2 :])) is not None:
             fields.setdefault(name, listed)
     made_of = next((name for kind, name in steps if kind == "class"), None)
     return None if made_of is None else PickledWords(made_of, fields)
@@ -84,7 +84,7 @@ def _list_steps(content: bytes) -> Iterator[tuple[str, Any]]:
 
 def _step(name: str, argument: Any) -> tuple[str, Any]:
     if name in _TEXTS:
-        return "text", argument
+        return "word", argument
     if name in _CONSTANTS:
         return "value", _CONSTANTS[name]
     if name in _NUMBERS:
