@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.index.gradients import read_rows
-from benchmarks.index.http import ask_all, build_index, checked
+from benchmarks.index.http import KEEPS_NO_POINTS, ask_all, build_index, checked
 from benchmarks.tables import markdown
 from demo.service import running_service
 
@@ -50,7 +50,7 @@ def main() -> None:
         paths: dict[str, dict[str, str]] = {}
         for name, settings in versions.items():
             folder = Path(stack.enter_context(TemporaryDirectory()))
-            url = stack.enter_context(running_service(folder / "data", 0, settings))
+            url = stack.enter_context(running_service(folder / "data", 0, {**KEEPS_NO_POINTS, **settings}))
             paths[name] = _build(url, options.shared, options.rows)
         lines = measure_loads({name: found["compact"] for name, found in paths.items()}, questions, options.rounds)
         compared = [compare(storage, path, questions) for storage, path in paths["together"].items()]

@@ -21,7 +21,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from benchmarks.index.http import checked, make_index, pack, wait_for
+from benchmarks.index.http import KEEPS_NO_POINTS, checked, make_index, pack, wait_for
 from benchmarks.tables import markdown
 from demo.lm.lessons import Lesson, make_lessons
 from demo.service import running_service
@@ -44,7 +44,10 @@ def main() -> None:
     home = options.home.resolve()
     adapter = prepare(home)
     lessons = make_lessons(7)
-    with running_service(home / "service", 0) as url, httpx.Client(base_url=url, timeout=60.0) as client:
+    with (
+        running_service(home / "service", 0, KEEPS_NO_POINTS) as url,
+        httpx.Client(base_url=url, timeout=60.0) as client,
+    ):
         lines = [
             measure(client, adapter, lessons[place * ROWS : (place + 1) * ROWS], lessons[place - 1])
             for place in range(options.rounds)

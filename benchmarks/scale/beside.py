@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 
 from benchmarks.index.gradients import read_rows
-from benchmarks.index.http import ask_all, build_index
+from benchmarks.index.http import KEEPS_NO_POINTS, ask_all, build_index
 from demo.service import running_service
 from workers.building.outlook import GRADIENTS, SAMPLING
 
@@ -27,7 +27,7 @@ def measure_beside(shared: Path) -> list[Line]:
     ]
     with (
         TemporaryDirectory() as folder,
-        running_service(Path(folder) / "data", 0) as url,
+        running_service(Path(folder) / "data", 0, KEEPS_NO_POINTS) as url,
         httpx.Client(base_url=url, timeout=60) as client,
     ):
         path = f"{url}/v1/indexes/{build_index(client, shared, _SMALL)}/queries"
