@@ -59,7 +59,7 @@ def test_the_same_build_gives_the_same_bytes(
 
 def test_batches_are_as_large_as_the_model_lets_them_be() -> None:
     sizes = [choose_batch_tokens(weights, CPU) for weights in (0, 10_000, 25_000_000, 50_000_000, 7_000_000_000)]
-    assert sizes == [4096, 4096, 256, 128, 128]
+    assert sizes == [4096, 4096, 512, 256, 256]
     assert choose_batch_tokens(25_000_000, CPU, wanted=777) == 777
     assert choose_batch_tokens(7_000_000_000, GPU) == 1024
 
