@@ -47,8 +47,9 @@ class TestPoints:
 
     @property
     def bytes(self) -> int:
-        """Memory that the gradients take."""
-        return sum(values.nbytes for values in self.gradients.values())
+        """About the memory that gradients and rows take: a row of much text may be larger than its gradient."""
+        rows = sum(len(str(row)) for row in self.rows)
+        return rows + sum(values.nbytes for values in self.gradients.values())
 
     def without_gradients(self) -> "TestPoints":
         """The same points, without what takes memory."""

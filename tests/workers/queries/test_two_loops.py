@@ -159,6 +159,19 @@ def test_another_method_about_the_same_points_takes_their_gradients(
             assert [told.loss, told.base_loss] == pytest.approx([again.loss, again.base_loss], rel=1e-5)
 
 
+def test_long_rows_count_among_the_bytes_that_are_kept(
+    start: Any, run: list[TinyCheckpoint], finished: Any, answered: Any
+) -> None:
+    """Their gradients are small: without their text the bound would hold nothing back."""
+    with start(1 << 20) as worker:
+        asked = build(worker, run, finished, ["full"] * 3)[0][0].id
+        for number in range(4):
+            long = [{"text": f"{number} " + "late parcel " * 40_000, "label": 0}]
+            answered(worker.store, submit_query(worker.store, asked, examples=long))
+            assert worker.kept_points.bytes < 1 << 20
+        assert len(worker.kept_points.queries()) == 2
+
+
 @pytest.mark.parametrize(
     "changes",
     [
