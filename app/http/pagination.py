@@ -8,6 +8,9 @@ from app.http.context import Context, Ctx
 from influence.contracts.common import Request
 from influence.errors import InvalidRequest
 
+#: What no list is as long as: an offset with a page behind it still is a whole number of Redis and of arrays.
+_MOST_ROWS = 1 << 53
+
 
 class PageParameters(Request):
     """`?limit=&after=`; anything else is refused."""
@@ -61,8 +64,8 @@ def bounds_of(context: Context, parameters: PageParameters) -> Bounds:
 def check_bounds(context: Context, parameters: RowParameters) -> Bounds:
     """Offset and length within what the settings allow. Raises InvalidRequest."""
     offset = _one_of(parameters, "offset", "after") or 0
-    if offset < 0:
-        raise InvalidRequest(f"offset is {offset}.", hint="Rows count from 0.")
+    if not 0 <= offset < _MOST_ROWS:
+        raise InvalidRequest(f"offset is {offset}.", hint="Rows count from 0, and no list is so long.")
     name = "length" if parameters.limit is None else "limit"
     return Bounds(_checked_length(context, name, _one_of(parameters, "length", "limit")), offset=offset)
 

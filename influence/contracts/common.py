@@ -1,9 +1,9 @@
 """What all contracts share: frozen models, strict requests, times, pages."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Json = dict[str, Any]
 Item = TypeVar("Item")
@@ -32,6 +32,17 @@ class Request(BaseModel):
     """A request body: immutable, and a field we do not know is refused rather than ignored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    @model_validator(mode="after")
+    def _whole_numbers_of_64_bits(self) -> Self:
+        """Neither arrays nor Redis hold larger ones. JSON's own are looked at as they are parsed; text read as a
+        number, in a body or in a query string, comes by here."""
+        for name in self.model_fields_set:
+            value = getattr(self, name)
+            numbers = value if isinstance(value, list | tuple) else (value,)
+            if any(isinstance(number, int) and not -(1 << 63) <= number < 1 << 63 for number in numbers):
+                raise ValueError(f"'{name}' holds too large a whole number")
+        return self
 
 
 MAX_NAME_CHARACTERS = 200

@@ -130,3 +130,22 @@ def test_whole_numbers_that_no_array_holds_are_refused(
     answer = client.post(f"/v1/indexes/{ready_index['id']}/queries", json=body)
     assert "too large a number" in assert_problem(answer, 422, "invalid_request")["detail"]
     assert parse_json(f"[{(1 << 63) - 1}, {-(1 << 63)}]") == [(1 << 63) - 1, -(1 << 63)]
+
+
+@pytest.mark.parametrize("number", ["1" * 31, "-" + "1" * 31, str(1 << 63)])
+def test_text_that_is_read_as_such_a_number_is_refused_as_well(
+    client: TestClient, ready_index: dict[str, Any], number: str
+) -> None:
+    body = {"rows": {"dataset_id": "ds_a", "row_indexes": [1, number]}}
+    answer = client.post(f"/v1/indexes/{ready_index['id']}/queries", json=body)
+    assert "too large a whole number" in assert_problem(answer, 422, "invalid_request")["detail"]
+    removed = {"remove": {"row_indexes": [number]}, "evaluation": {"dataset_id": "ds_a"}}
+    assert_problem(client.post(f"/v1/indexes/{ready_index['id']}/what-if", json=removed), 422, "invalid_request")
+
+
+@pytest.mark.parametrize("after", ["1" * 31, str((1 << 63) - 1), str(1 << 53), "-1"])
+def test_a_page_that_no_list_has_is_refused(client: TestClient, ready_index: dict[str, Any], after: str) -> None:
+    dataset_id = ready_index["spec"]["dataset_id"]
+    review = client.post("/v1/reviews", json={"dataset_id": dataset_id}).json()["id"]
+    for path in (f"/v1/reviews/{review}/history", f"/v1/datasets/{dataset_id}/rows"):
+        assert_problem(client.get(path, params={"after": after}), 422, "invalid_request")
