@@ -21,7 +21,7 @@ HotKey: TypeAlias = tuple[str, str, str]
 
 
 class InMemory(Protocol):
-    """What is kept of an index."""
+    """What is kept under a bound of bytes."""
 
     @property
     def bytes(self) -> int: ...

@@ -3,18 +3,11 @@
 import threading
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from influence.contracts.index import Index
 from influence.process.lru import Lru
-
-
-class InMemory(Protocol):
-    """Test points with their gradients."""
-
-    @property
-    def bytes(self) -> int: ...
-
+from workers.runtime.hot_indexes import InMemory
 
 Points = TypeVar("Points", bound=InMemory)
 #: Id and build of an index, and a digest of what was asked about.
