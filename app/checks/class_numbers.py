@@ -38,10 +38,10 @@ def doubt_asked_numbers(checkpoint: Checkpoint, indexed: Dataset, asked: Dataset
 
 def doubt_selection(store: Store, index: Index, selection: RowSelection | None) -> tuple[str, ...]:
     """`doubt_asked_numbers` of rows that a request names. Raises NotFound."""
-    if selection is None:
-        return ()
+    if selection is None or not _is_nameless(checkpoint := checkpoint_of(store, index)):
+        return ()  # as nearly every query: its data sets need not be read again
     indexed, asked = map(store.datasets.require, (index.spec.dataset_id, selection.dataset_id))
-    return tuple(doubt_asked_numbers(checkpoint_of(store, index), indexed, asked))
+    return tuple(doubt_asked_numbers(checkpoint, indexed, asked))
 
 
 def check_class_numbers(model: Checkpoint | Subject, indexed: Dataset, asked: Dataset) -> None:
