@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from influence.contracts.index import Index
+from workers.runtime.deletions import forget_if_deleted
 from workers.runtime.open import open_indexed_rows, open_model
 from workers.runtime.sharing.passes import share_rows
 from workers.runtime.state import Runtime
@@ -19,9 +20,12 @@ def read_row_gradients(
 ) -> Tensor:
     """Gradients (r, D) float32 of data set rows in order, all blocks joined, on the worker's device.
 
-    `hear` is told of rows as they are computed, and may raise.
+    `hear` is told of rows as they are computed, and may raise. Raises NotFound when the index is deleted meanwhile.
     """
-    return runtime.gradient_cache.get(index, row_indexes.tolist(), lambda rows: _compute(runtime, index, rows, hear))
+    rows = row_indexes.tolist()
+    found = runtime.gradient_cache.get(index, rows, lambda missing: _compute(runtime, index, missing, hear))
+    forget_if_deleted(runtime, index)
+    return found
 
 
 def _compute(runtime: Runtime, index: Index, row_indexes: Sequence[int], hear: Callable[[int], None] | None) -> Tensor:

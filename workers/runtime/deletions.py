@@ -57,6 +57,25 @@ def drop_if_deleted(runtime: Runtime, index: Index) -> None:
     require_kept(runtime, index)
 
 
+def forget_if_deleted(runtime: Runtime, index: Index, query_id: str | None = None) -> None:
+    """After something of an index was kept in memory: forget it again if the index was deleted, or the query that it
+    was computed for. Raises NotFound then, and what `require_kept` raises.
+
+    A record goes before its deletion is announced: what was kept while there was one is forgotten by the announcement.
+    """
+    try:
+        require_kept(runtime, index)
+    except (NotFound, IndexNotReady):
+        forget(runtime, index.id)
+        raise
+    if query_id is not None:
+        try:
+            runtime.store.queries.require_there(query_id)
+        except NotFound:
+            forget(runtime, query_id)
+            raise
+
+
 def require_kept(runtime: Runtime, index: Index) -> None:
     """Raise NotFound when an index was deleted since its record was read, IndexNotReady when it is built anew."""
     current = runtime.store.indexes.find(index.id)

@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
@@ -14,14 +15,21 @@ from support.tiny import TinyCheckpoint
 from influence.contracts.index import Index
 from influence.errors import Cancelled, NotFound
 from influence.store import keys
+from influence.store.data.scans import PartWork
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 from influence.store.work import delete
 from workers.indexes.open import open_hot
+from workers.indexes.partitions.looks import EVERYWHERE, Look
+from workers.indexes.partitions.part import open_part
+from workers.indexes.partitions.ranked import look_at_part
 from workers.process import worker
 from workers.queries.answer import answer_query
+from workers.queries.row_gradients import read_row_gradients
+from workers.queries.scored.opened import IndexTerm, OpenedIndexes
 from workers.runtime.deletions import forget, forget_deleted
 from workers.runtime.state import Runtime
+from workers.runtime.stopwatch import Stopwatch
 
 ROWS = make_ticket_rows(60)
 TEST = make_ticket_rows(2, seed=9)
@@ -104,6 +112,108 @@ def test_a_query_whose_deletion_was_not_heard_is_found_by_a_look(
     for runtime in two:
         forget_deleted(runtime)
         assert not runtime.kept_points.bytes
+
+
+class DeletesAfter(Stopwatch):
+    """Calls `then` when a phase of a query's work is over."""
+
+    def __init__(self, name: str, then: Callable[[], None]) -> None:
+        super().__init__()
+        self._name, self._then = name, then
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        with super().phase(name):
+            yield
+        if name == self._name:
+            self._then()
+
+
+@pytest.fixture
+def delete_heard(store: Store, two: Any, wait_until: Wait) -> Callable[[Index], None]:
+    """Delete an index that is hot, and return once all worker processes have heard of it."""
+
+    def do(index: Index) -> None:
+        assert all(runtime.hot_indexes.holds(index) for runtime in two)
+        delete(store, index)
+        wait_until(lambda: not any(runtime.hot_indexes.holds(index) for runtime in two), "both have heard")
+
+    return do
+
+
+@pytest.mark.parametrize("what", ["index", "query"])
+def test_test_points_computed_during_a_deletion_are_not_kept(
+    store: Store,
+    two: Any,
+    build: Callable[..., Index],
+    answered: Any,
+    delete_heard: Any,
+    wait_until: Wait,
+    what: str,
+) -> None:
+    index = build(storage="full")
+    ask_both(two, index, answered)
+    other = TEST[:1]  # another question: its points are not kept yet
+    query = answered(store, submit_query(store, index.id, examples=other))
+    for runtime in two:
+        runtime.kept_points.forget(query.id)
+
+    def delete_it() -> None:
+        if what == "index":
+            delete_heard(index)
+        else:
+            delete(store, query)
+
+    before = two[0].kept_points.bytes
+    opened = OpenedIndexes(two[0], query, [IndexTerm(index, 1.0)], DeletesAfter("test_gradients", delete_it))
+    with pytest.raises(NotFound):
+        list(opened.each())
+    assert two[0].kept_points.bytes == (0 if what == "index" else before)
+    assert query.id not in two[0].kept_points.queries()
+
+
+def test_row_gradients_computed_during_a_deletion_are_not_kept(
+    two: Any, build: Callable[..., Index], answered: Any, delete_heard: Any
+) -> None:
+    index = build(storage="compact")
+    ask_both(two, index, answered)
+    two[0].gradient_cache.forget(index.id)
+    computed = list[int]()
+
+    def hear(rows: int) -> None:
+        if not computed:
+            delete_heard(index)
+        computed.append(rows)
+
+    with pytest.raises(NotFound):
+        read_row_gradients(two[0], index, np.array([0, 1]), hear)
+    assert computed
+    assert held_bytes(two[0]) == 0
+
+
+def test_ranked_rows_of_an_index_that_is_deleted_meanwhile_are_not_kept(
+    two: Any, build: Callable[..., Index], answered: Any, delete_heard: Any
+) -> None:
+    index = build(storage="compact")
+    ask_both(two, index, answered)
+    part = open_part(two[0], index, 0, 30)
+    delete_heard(index)
+    vectors = np.ones((1, part.rows.codes.values.shape[1]), np.float32)
+    work = PartWork(
+        scan_id="scan_a",
+        part=0,
+        index_id=index.id,
+        build_job_id=index.job_id,
+        start=0,
+        stop=30,
+        step="look",
+        shape=vectors.shape,
+        dtype="float32",
+        method="datainf",
+    )
+    with pytest.raises(NotFound):
+        look_at_part(two[0], index, part, work, Look(vectors, [[EVERYWHERE]], 10, 5))
+    assert held_bytes(two[0]) == 0
 
 
 def test_embeddings_of_a_deleted_index_go_too(

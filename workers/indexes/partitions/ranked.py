@@ -15,6 +15,7 @@ from influence.ranking.order import scores_of
 from influence.store.data.scans import PartWork
 from workers.indexes.compact import CompactIndex
 from workers.indexes.partitions.looks import Look, Positions, Seen
+from workers.runtime.deletions import forget_if_deleted
 from workers.runtime.state import Runtime
 
 Floats = NDArray[np.float32]
@@ -56,7 +57,7 @@ def _find_first(values: Floats, last: np.float32, count: int) -> Positions:
 
 
 def look_at_part(runtime: Runtime, index: Index, hot: CompactIndex, work: PartWork, look: Look) -> Seen:
-    """Answer a look from the rows of a part."""
+    """Answer a look from the rows of a part. Raises NotFound when the index is deleted meanwhile."""
     rows = _rank(runtime, index, hot, work, look.vectors)
     named = look.positions if look.positions is not None else np.empty(0, np.int64)
     named = named[(named >= work.start) & (named < work.stop)] - work.start
@@ -83,7 +84,9 @@ def _rank(runtime: Runtime, index: Index, hot: CompactIndex, work: PartWork, vec
     def load(place: int) -> RankedRows:
         return made.get(place) or RankedRows.of(_score(hot, work, vectors[[place]])[0])
 
-    return [runtime.hot_indexes.get(index, partial(load, place), what=name) for place, name in enumerate(names)]
+    ranked = [runtime.hot_indexes.get(index, partial(load, place), what=name) for place, name in enumerate(names)]
+    forget_if_deleted(runtime, index)
+    return ranked
 
 
 def _own(influence: Floats, row: int) -> Floats:

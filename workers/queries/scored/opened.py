@@ -23,6 +23,7 @@ from workers.indexes.open import open_hot, require_offered, score_all_points, ta
 from workers.queries.row_gradients import read_row_gradients
 from workers.queries.scored.influence import Influence
 from workers.queries.test_points import TestPoints, make_test_points, measure
+from workers.runtime.deletions import forget_if_deleted
 from workers.runtime.hot_indexes import HotIndex
 from workers.runtime.interrupts import check_wanted
 from workers.runtime.models import HotModel
@@ -137,6 +138,7 @@ class OpenedIndexes:
         points = self._runtime.kept_points.get(
             self._query.id, index, self._digest_points(), lambda: self._compute_points(index)
         )
+        forget_if_deleted(self._runtime, index, self._query.id)
         self._points = points.without_gradients()
         gradients = (points.mean() if self._query.request.aggregate == "mean" else points).gradients
         self._keep(index, gradients)
