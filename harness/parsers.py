@@ -7,6 +7,7 @@ Each target runs in a process of its own, for libFuzzer ends the process. Needs 
 import argparse
 import io
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import atheris
 import numpy as np
@@ -32,13 +34,19 @@ with atheris.instrument_imports(include=_READERS):
     from app.intake.tables.limits import TableLimits
     from app.intake.tables.opening import open_table
     from app.reviews.handback import read_entries
+    from influence.checkpoint_files.adapters.pickled_arguments import PICKLED
+    from influence.checkpoint_files.adapters.plain_notes import NOTE_FILES
     from influence.checkpoint_files.config import parse_adapter_config
     from influence.checkpoint_files.safetensors_header import read_header
+    from influence.checkpoint_files.task.trained_as import read_recipe
+    from influence.checkpoint_files.tokenizers.settings import TOKENIZER_FILES, read_settings
     from influence.rows.images.decoding import decoded_image
     from influence.rows.images.limits import ImageLimits
     from influence.rows.images.sources import shared_budget
 
 _SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".jsonl.gz", ".zip")
+_NOTES = (*NOTE_FILES, PICKLED)
+_TOKENIZER = tuple(TOKENIZER_FILES)
 _MOST_BYTES = 1 << 20
 _CONFIG = {"peft_type": "LORA", "task_type": "SEQ_CLS", "r": 2, "lora_alpha": 4, "target_modules": ["query"]}
 _IMAGES = ImageLimits()
@@ -70,6 +78,26 @@ def read_weights(folder: Path, data: bytes) -> None:
     read_header(path)
 
 
+def read_notes(folder: Path, data: bytes) -> None:
+    """What a trainer left beside an adapter: the first byte says in which file; a pickle lies in a zip, as it is."""
+    name = _NOTES[data[0] % len(_NOTES)] if data else _NOTES[0]
+    if name == PICKLED:
+        with zipfile.ZipFile(folder / name, "w") as archive:
+            archive.writestr("training_args/data.pkl", data[1:])
+    else:
+        (folder / name).write_bytes(data[1:])
+    read_recipe(folder)
+
+
+def read_tokenizer(folder: Path, data: bytes) -> None:
+    """A tokenizer's files, one after the other with a NUL between; the first byte says which is the first."""
+    first = data[0] % len(_TOKENIZER) if data else 0
+    names = (*_TOKENIZER[first:], *_TOKENIZER[:first])
+    for name, content in zip(names, data[1:].split(b"\0"), strict=False):
+        (folder / name).write_bytes(content)
+    read_settings(folder)
+
+
 def read_decisions(folder: Path, data: bytes) -> None:
     path = folder / "decisions"
     path.write_bytes(data)
@@ -86,6 +114,8 @@ TARGETS: dict[str, Target] = {
     "adapter": read_adapter,
     "config": lambda _, data: parse_adapter_config(data),
     "weights": read_weights,
+    "notes": read_notes,
+    "tokenizer": read_tokenizer,
     "json": lambda _, data: parse_json(data),
     "decisions": read_decisions,
     "image": read_image,
@@ -101,6 +131,21 @@ def seeds() -> dict[str, list[bytes]]:
     config = json.dumps(_CONFIG).encode()
     name = "base_model.model.bert.encoder.layer.0.attention.self.query.lora_{}.weight"
     weights = save({name.format("A"): np.ones((2, 4), np.float32), name.format("B"): np.ones((4, 2), np.float32)})
+    state: dict[str, Any] = {"log_history": [{"step": 2, "learning_rate": 1e-4, "rewards/margins": 0.1}]}
+    card = "---\ntags:\n- trl\n- sft\n---\n```yaml\nadapter: lora\ndatasets:\n  - type: chat_template\n```\n"
+    lines_of_settings = "stage: sft\ntemplate: qwen\ncutoff_len: 2048\ndefault_system: |\n  Be brief.\n"
+    arguments = pickle.dumps({"output_dir": "out", "max_length": 64, "packing": True, "kinds": ["a", "b"]}, protocol=2)
+    notes = {
+        "args.json": json.dumps({"train_type": "lora", "template": "qwen2_5", "loss_scale": "default"}).encode(),
+        "training_args.yaml": lines_of_settings.encode(),
+        "README.md": card.encode(),
+        "trainer_state.json": json.dumps(state).encode(),
+        PICKLED: b"\x80\x02ctrl.trainer.sft_config\nSFTConfig\nq\x00" + arguments[2:],
+    }
+    pipeline: dict[str, Any] = {"version": "1.0", "added_tokens": [{"id": 2, "content": "</s>", "special": True}]}
+    pipeline |= {"pre_tokenizer": {"type": "Whitespace"}, "model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1}}}
+    settings = {"eos_token": "</s>", "chat_template": "{% for m in messages %}{{ m.content }}{% endfor %}"}
+    tokenizer = {"tokenizer.json": pipeline, "tokenizer_config.json": settings}
     packed, picture = io.BytesIO(), io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("adapter_config.json", config)
@@ -116,10 +161,16 @@ def seeds() -> dict[str, list[bytes]]:
         "adapter": [packed.getvalue()],
         "config": [config],
         "weights": [weights],
+        "notes": [bytes([_NOTES.index(file)]) + content for file, content in notes.items()],
+        "tokenizer": [_join_files(tokenizer)],
         "json": [lines.split(b"\n")[0]],
         "decisions": [b'[{"row_index": 0, "action": "keep"}]', b"row_index,action\n0,remove\n"],
         "image": [picture.getvalue()],
     }
+
+
+def _join_files(files: dict[str, Any]) -> bytes:
+    return b"\0" + b"\0".join(json.dumps(files[name]).encode() if name in files else b"" for name in _TOKENIZER)
 
 
 def fuzz_one(name: str, runs: int, seed: int, findings: Path) -> None:
