@@ -41,6 +41,17 @@ def test_from_a_wrong_answer_to_the_row_that_taught_it_and_its_new_label(page: P
     expect(page.locator(".queue li")).to_have_count(50)
 
 
+def test_a_plain_model_is_sent_by_its_path_and_the_modules_that_were_trained(page: Page, story: Story) -> None:
+    open_view(page, "/ui/")
+    card = page.locator(".step").first
+    card.get_by_label("Base model").fill(str(story.folder / "tiny" / "base"))
+    card.get_by_label("or modules of the model itself").fill("bert.pooler, classifier")
+    card.get_by_role("button", name="Send the checkpoint").press("Enter")
+    expect(card).to_contain_text("/tiny/base, sequence classification, 1,155 parameters")
+    sent = story.service.get("/v1/checkpoints")["data"]
+    assert ["bert.pooler", "classifier"] in [checkpoint["trainable"] for checkpoint in sent]
+
+
 def test_influence_is_held_against_plain_similarity(page: Page, story: Story) -> None:
     open_view(page, f"/ui/indexes/{story.index_id}/trace?dataset={story.dataset_id}&row=3")
     page.get_by_role("button", name="Compare with plain similarity").click()

@@ -11,20 +11,21 @@ function split(text) {
   return names.length ? names : undefined;
 }
 
-/** Step 1: an adapter as a zip, or a path that the service may read. */
+/** Step 1: an adapter as a zip or by its path, or a plain model. */
 export function checkpointForm(done) {
   const base = textInput("minilm-l6, a path or a hub id", true);
   const names = textInput("negative, positive");
   const path = textInput("/models/my-adapter");
+  const parts = textInput("classifier");
   const file = fileInput(".zip,application/zip", false);
   const act = async () => {
-    const said = { base_model: base.value.trim(), label_names: split(names.value) };
+    const said = { base_model: base.value.trim(), label_names: split(names.value), trainable: split(parts.value) };
     const [adapter] = file.files;
     const made = await post("/v1/checkpoints", adapter ? formOf({ ...said, adapter }) : { ...said, adapter: path.value.trim() || undefined });
     done();
     return h("p", `Taken: ${made.base_model.name}, ${made.task.replaceAll("_", " ")}, ${count(made.parameters)} parameters.`);
   };
-  return form([field("Base model", base), field("Adapter folder as .zip", file), field("or its path", path), field("Class names", names, "In the order of the head's outputs; read from the model where it has them.")], "Send the checkpoint", act);
+  return form([field("Base model", base), field("Adapter folder as .zip", file), field("or its path", path), field("or modules of the model itself", parts), field("Class names", names, "In the order of the head's outputs; read from the model where it has them.")], "Send the checkpoint", act);
 }
 
 export function datasetForm(done) {
