@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
-from influence.contracts.evaluation import Subject
+from influence.contracts.evaluation.record import Subject
 from influence.contracts.index import Index
 from influence.contracts.points import RowSelection
 from influence.contracts.tasks import names_classes

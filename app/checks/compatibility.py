@@ -8,7 +8,7 @@ from influence.checkpoint_files.tokenizers.template_files import mentions_templa
 from influence.contracts.checkpoint import Checkpoint, TrainingRecord
 from influence.contracts.common import LossScope, Reduction
 from influence.contracts.dataset import COMPLETION, CONVERSATION, ROW_FORMS, Dataset
-from influence.contracts.evaluation import Subject
+from influence.contracts.evaluation.record import Subject
 from influence.contracts.tasks import TASKS, TaskDeclaration, TaskName, tasks_like
 from influence.errors import InvalidRequest, RowsUnfit
 

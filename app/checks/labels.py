@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.common import Json
 from influence.contracts.dataset import ROW_FORMS, Dataset
-from influence.contracts.evaluation import Subject
+from influence.contracts.evaluation.record import Subject
 from influence.contracts.tasks import names_classes
 from influence.errors import InvalidRequest, LabelOutOfRange, LabelUnknown, RowsUnfit
 from influence.rows.label_forms.class_order import names_by_number

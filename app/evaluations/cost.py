@@ -6,7 +6,7 @@ from app.evaluations.feasibility import count_training_rows
 from app.evaluations.submit import settle_evaluation
 from app.http.context import Context
 from influence.contracts.curation.groups import Cost
-from influence.contracts.evaluation import EvaluationRequest, TrainingRecipe
+from influence.contracts.evaluation.experiment import EvaluationRequest, TrainingRecipe
 from influence.contracts.index import Index
 from influence.evaluating.training_time import training_seconds
 

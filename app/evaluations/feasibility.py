@@ -6,12 +6,8 @@ from app.checks.class_numbers import check_class_numbers, refuse_guessed_numbers
 from app.checks.compatibility import check_compatible
 from app.checks.test_points import check_row_indexes
 from influence.contracts.dataset import COMPLETION, IMAGE_CAPTION, Dataset
-from influence.contracts.evaluation import (
-    MAX_PIECES,
-    EvaluationRequest,
-    MethodChoice,
-    Subject,
-)
+from influence.contracts.evaluation.experiment import MAX_PIECES, EvaluationRequest, MethodChoice
+from influence.contracts.evaluation.record import Subject
 from influence.contracts.index import Index
 from influence.contracts.tasks import TASKS
 from influence.errors import InvalidRequest, MethodNotOffered, RowsUnfit

@@ -15,7 +15,9 @@ from app.http.responses import Submitted, json_response
 from app.http.strict_json import StrictRoute
 from influence.contracts.common import NameChange, Page
 from influence.contracts.curation.groups import Cost
-from influence.contracts.evaluation import Evaluation, EvaluationRequest, Report
+from influence.contracts.evaluation.experiment import EvaluationRequest
+from influence.contracts.evaluation.record import Evaluation
+from influence.contracts.evaluation.report import Report
 from influence.errors import BaseModelNotFound, Conflict, NotAcceptable, NotFound, PathNotAllowed
 from influence.reporting.markdown import to_markdown
 from influence.store.work import erase, with_job_state

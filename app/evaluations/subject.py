@@ -5,14 +5,15 @@ from pathlib import Path
 from app.checks.base_model import resolve_base_model
 from app.checks.readiness import require_ready
 from app.http.context import Context
+from influence.checkpoint_files.adapters.former_names import LayerNames
 from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.bases.pipelines import is_pipeline
+from influence.checkpoint_files.task.head import names_head
+from influence.checkpoint_files.trainable import match_tensors, normalise_patterns
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.dataset import Dataset
-from influence.contracts.evaluation import (
-    Experiment,
-    Subject,
-)
+from influence.contracts.evaluation.experiment import Experiment
+from influence.contracts.evaluation.record import Subject
 from influence.contracts.index import Index
 from influence.contracts.tasks import TASKS, TaskDeclaration, training_task
 from influence.errors import BaseModelNotFound, InvalidRequest, RowsUnfit, TaskMismatch
@@ -24,7 +25,7 @@ DEFAULT_BASE_MODEL = "minilm-l6"
 #: A head with more classes than this is a misread column.
 MAX_CLASSES = 1000
 #: What an index has decided already.
-_OF_THE_INDEX = ("base_model", "revision", "lora", "max_length", "loss")
+_OF_THE_INDEX = ("base_model", "revision", "lora", "trainable", "max_length", "loss")
 
 
 def subject_of_index(context: Context, request: Experiment, index_id: str) -> tuple[Subject, Dataset, Index]:
@@ -80,7 +81,7 @@ def _require_retrainable(request: Experiment, checkpoint: Checkpoint) -> None:
         raise TaskMismatch(
             f"{checkpoint.id} is a plain model: its files contain only trained weights, "
             "so there is nothing to retrain from.",
-            hint="Evaluate an index of an adapter, or a model to train by 'dataset_id' and 'base_model'.",
+            hint="Name the rows in 'dataset_id', in 'base_model' what it was trained from, its modules in 'trainable'.",
         )
     if (checkpoint.adapter or {}).get("init_lora_weights") == "eva":
         raise TaskMismatch(
@@ -90,7 +91,10 @@ def _require_retrainable(request: Experiment, checkpoint: Checkpoint) -> None:
 
 
 def subject_of_rows(context: Context, request: Experiment, dataset_id: str) -> tuple[Subject, Dataset]:
-    """A model to train on a data set. Raises NotFound, RowsUnfit, BaseModelNotFound and what a bad name gives."""
+    """A model to train on a data set.
+
+    Raises NotFound, RowsUnfit, BaseModelNotFound, NothingTrainable and what a bad name gives.
+    """
     dataset = context.store.datasets.require(dataset_id)
     _require_training(training_task(dataset.kind))
     base = None if request.base_model is None else resolve_base_model(context, request.base_model, request.revision)
@@ -103,6 +107,7 @@ def subject_of_rows(context: Context, request: Experiment, dataset_id: str) -> t
                 "A model is trained many times over, and no base model is named.",
                 hint="Name an alias, path or hub id in 'base_model'.",
             )
+        _check_trainable(request, task, base)
         return Subject(task=task.name, base_model=base, dataset_id=dataset.id), dataset
     numbers: int | None = dataset.statistics.get("numbers_per_row")
     if base is None and task.reads == "image":
@@ -111,9 +116,11 @@ def subject_of_rows(context: Context, request: Experiment, dataset_id: str) -> t
             hint="Name an alias, path or hub id in 'base_model': its folder holds preprocessor_config.json, too.",
         )
     names, count = _labels(context, dataset) if numbers is None else (None, numbers)
+    base = base or _default_encoder(context)
+    _check_trainable(request, task, base)
     subject = Subject(
         task=task.name,
-        base_model=base or _default_encoder(context),
+        base_model=base,
         dataset_id=dataset.id,
         num_labels=count,
         label_names=names,
@@ -131,6 +138,26 @@ def _require_pipeline(task: TaskDeclaration, base: BaseModelRef) -> None:
         f"The rows are for the task '{task.name}', and the base model is {what}.",
         hint="Name a base model of the task: for images with captions the folder that save_pretrained wrote.",
     )
+
+
+def _check_trainable(request: Experiment, task: TaskDeclaration, base: BaseModelRef | None) -> None:
+    """Raise InvalidRequest, TaskMismatch or NothingTrainable for modules that no model to train has, as far as the
+    files on this machine say. A head may be made anew: only the worker knows its name."""
+    if request.trainable is None:
+        return
+    patterns = normalise_patterns(request.trainable)
+    if task.is_pipeline:
+        raise TaskMismatch(
+            "Image pipelines are trained by a LoRA of their UNet.", hint="Leave 'trainable' out, or shape 'lora'."
+        )
+    if base is None:
+        raise InvalidRequest(
+            "'trainable' names modules of a base model, and none is named.", hint="Name it in 'base_model', too."
+        )
+    if base.kind == "path":
+        files = BaseFiles(Path(base.location))
+        known = [pattern for pattern in patterns if task.head is None or not names_head(pattern)]
+        match_tensors(known, files.tensors(), LayerNames.of(files.config))
 
 
 def _architectures(base: BaseModelRef | None) -> list[str]:

@@ -8,7 +8,9 @@ from app.evaluations.subject import subject_of_index, subject_of_rows
 from app.http.context import Context
 from app.http.idempotency import Accepted
 from influence.contracts.dataset import Dataset
-from influence.contracts.evaluation import Evaluation, EvaluationRequest, Report, Subject
+from influence.contracts.evaluation.experiment import EvaluationRequest
+from influence.contracts.evaluation.record import Evaluation, Subject
+from influence.contracts.evaluation.report import Report
 from influence.contracts.work import EVALUATION
 from influence.errors import Conflict
 from influence.store.store import Store

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from influence.contracts.audit import AuditRequest
 from influence.contracts.curation.groups import GroupsRequest
-from influence.contracts.evaluation import Evaluation, LdsRequest, MethodChoice
+from influence.contracts.evaluation.experiment import LdsRequest, MethodChoice
+from influence.contracts.evaluation.record import Evaluation
 from influence.contracts.index import Index
 from influence.contracts.query import AUTO, QueryRequest
 from influence.errors import InvalidRequest, MethodNotOffered

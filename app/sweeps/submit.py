@@ -7,7 +7,7 @@ from app.checks.readiness import require_ready
 from app.checks.test_points import check_test_points, count_test_points
 from app.http.idempotency import Accepted
 from app.queries.method_choice import choose_method
-from influence.contracts.evaluation import Evaluation
+from influence.contracts.evaluation.record import Evaluation
 from influence.contracts.index import Index
 from influence.contracts.query import AUTO
 from influence.contracts.sweep import DEFAULT_STEPS, MAX_SWEEP_POINTS, Sweep, SweepRequest

@@ -155,6 +155,14 @@ EARLY = (
         "validation",
         f"{_SHORT} --optimizer sgd --learning-rate 0.1 {_early(6)}",
     ),
+    Experiment(
+        "early-sst2-plain",
+        "SST-2, the last layer's attention and the pooler trained themselves, without LoRA",
+        "lds",
+        "sst2",
+        "validation",
+        f"{_SHORT} --trainable '*.layer.5.attention,bert.pooler' --learning-rate 5e-4 {_early(6)}",
+    ),
 )
 
 

@@ -21,7 +21,8 @@ from datainf_client import Client
 from influence.contracts.common import Json
 from influence.contracts.curation.groups import Cost
 from influence.contracts.dataset import DatasetRequest
-from influence.contracts.evaluation import Evaluation, EvaluationKind, EvaluationRequest, LoraShape, TrainingRecipe
+from influence.contracts.evaluation.experiment import EvaluationKind, EvaluationRequest, LoraShape, TrainingRecipe
+from influence.contracts.evaluation.record import Evaluation
 from influence.errors import InvalidRequest
 
 PICTURE_ENDINGS = ("svg", "png")
@@ -49,6 +50,7 @@ _EXPERIMENT = options_of(
         "seeds": _NUMBERS,
         "ranks": _NUMBERS,
         "counts": _NUMBERS,
+        "trainable": Spelling(read=parse_names),
         "methods": Spelling(
             read=parse_methods,
             help="datainf,exact:10,joint:10@compact64*3 (damping, storage, checkpoints); exact#1+2 (epochs 1 and 2).",

@@ -12,8 +12,8 @@ from cli.client.uploads import send_rows
 from cli.printing.output import Output
 from datainf_client import Client
 from influence.contracts.common import Json
-from influence.contracts.evaluation import EXPERIMENTS, EvaluationRequest
-from influence.contracts.evaluation import Experiment as ExperimentRequest
+from influence.contracts.evaluation.experiment import EXPERIMENTS, EvaluationRequest
+from influence.contracts.evaluation.experiment import Experiment as ExperimentRequest
 from influence.errors import InvalidRequest
 
 _REQUEST: TypeAdapter[EvaluationRequest] = TypeAdapter(EvaluationRequest)

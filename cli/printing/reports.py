@@ -5,7 +5,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from cli.printing.text import plain
-from influence.contracts.evaluation import Report, Table
+from influence.contracts.evaluation.report import Report, Table
 from influence.reporting.tables import is_number_column, text_table
 
 

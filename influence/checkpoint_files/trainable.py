@@ -10,9 +10,10 @@ from fnmatch import fnmatchcase
 
 from influence.checkpoint_files.adapters.former_names import LayerNames
 from influence.checkpoint_files.safetensors_header import TensorInfo
+from influence.contracts.checkpoint import MAX_PATTERNS
 from influence.errors import InvalidRequest, NothingTrainable
 
-MAX_PATTERNS, MAX_PATTERN_CHARACTERS = 64, 256
+MAX_PATTERN_CHARACTERS = 256
 #: No brackets: they mean a set of characters to fnmatch.
 _PATTERN = re.compile(r"[A-Za-z0-9_\-.*?]+")
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})

@@ -7,6 +7,8 @@ from pydantic import Field, SerializationInfo, field_serializer, model_validator
 from influence.contracts.common import FOR_CALLERS, Frozen, Json, LossScope, Named, Record, Request
 from influence.contracts.tasks import TaskName, listed_tasks
 
+#: Most patterns of modules that a request names.
+MAX_PATTERNS = 64
 LORA_ALPHA = "Alpha of an image model's LoRA file that says none; without it alpha is taken to be the rank."
 LoraAlpha = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 

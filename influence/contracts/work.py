@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 from influence.contracts.audit import Audit
 from influence.contracts.common import now
 from influence.contracts.curation.groups import Groups
-from influence.contracts.evaluation import Evaluation
+from influence.contracts.evaluation.record import Evaluation
 from influence.contracts.index import Index
 from influence.contracts.preview import Preview
 from influence.contracts.query import Query

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from influence.contracts.evaluation import TrainingRecipe
+from influence.contracts.evaluation.experiment import TrainingRecipe
 from influence.contracts.index import Index
 
 #: A row in a step of training over its gradient in a build, whose batches are larger; and what each training takes

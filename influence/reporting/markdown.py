@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from influence.contracts.evaluation import Evaluation, Report, Table
+from influence.contracts.evaluation.record import Evaluation
+from influence.contracts.evaluation.report import Report, Table
 from influence.reporting.tables import is_number_column, text_table
 
 #: Characters that mean something in Markdown or in the HTML within it.

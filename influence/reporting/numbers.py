@@ -2,7 +2,7 @@
 
 import math
 
-from influence.contracts.evaluation import Cell
+from influence.contracts.evaluation.report import Cell
 
 #: Digits of a number that stands alone.
 _DIGITS = 3

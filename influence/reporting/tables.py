@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from influence.contracts.evaluation import Cell, Table
+from influence.contracts.evaluation.report import Cell, Table
 from influence.reporting.numbers import cell_text, interval_text
 
 LOW, HIGH = " low", " high"

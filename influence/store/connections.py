@@ -204,3 +204,9 @@ def is_full(client: redis.Redis) -> bool:
     limit = int(facts.get("maxmemory", 0))
     counted = int(facts["used_memory"]) - int(facts.get("mem_not_counted_for_evict", 0))
     return limit > 0 and counted >= limit
+
+
+def as_text(value: bytes | str) -> str:
+    """What a server keeps, as text. Bytes that are none become marks: what reads them refuses them as it does any text
+    that means nothing, and no thread ends of them."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

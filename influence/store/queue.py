@@ -17,7 +17,7 @@ from dramatiq.common import dq_name
 from influence.contracts.work import KIND_OF_ACTOR, QUEUES, QueueName
 from influence.process.tracing import carry
 from influence.store import keys
-from influence.store.connections import StoreFullError
+from influence.store.connections import StoreFullError, as_text
 
 log = structlog.get_logger()
 
@@ -205,7 +205,7 @@ class Queue:
     def held(self, broker_id: str, queue: str) -> dict[str, set[str]]:
         """Names of the messages that a broker has fetched and not given back, by the part of the queue they lie in."""
         return {
-            part: {name.decode() for name in cast("set[bytes]", self._client.smembers(_held(broker_id, part)))}
+            part: {as_text(name) for name in cast("set[bytes]", self._client.smembers(_held(broker_id, part)))}
             for part in _parts(queue)
         }
 

@@ -11,7 +11,7 @@ from typer.main import get_command
 from cli.main import app
 from cli.options.fields import Spelling, options_of
 from influence.contracts.audit import AuditRequest
-from influence.contracts.evaluation import EvaluationRequest, LdsRequest
+from influence.contracts.evaluation.experiment import EvaluationRequest, LdsRequest
 from influence.contracts.index import IndexRequest
 from influence.contracts.query import QueryRequest
 from influence.contracts.sweep import SweepRequest

@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import Evaluation, LdsRequest, Picture, Report, Series, Table
+from influence.contracts.evaluation.experiment import LdsRequest
+from influence.contracts.evaluation.record import Evaluation
+from influence.contracts.evaluation.report import Picture, Report, Series, Table
 from workers.evaluating.base import Watch
 from workers.runtime.state import Runtime
 

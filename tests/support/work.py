@@ -9,7 +9,8 @@ import numpy as np
 from influence.auditing.signals import describe_signals
 from influence.contracts.audit import AuditRequest
 from influence.contracts.curation.groups import GroupsRequest
-from influence.contracts.evaluation import Evaluation, LdsRequest, Subject
+from influence.contracts.evaluation.experiment import LdsRequest
+from influence.contracts.evaluation.record import Evaluation, Subject
 from influence.contracts.index import IndexSpec
 from influence.contracts.points import RowSelection
 from influence.contracts.preview import PreviewRequest

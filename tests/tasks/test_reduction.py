@@ -15,7 +15,7 @@ from support.trials.exactness import TOLERANCE, load_tiny
 from support.trials.float64 import Float64Throughout
 
 from app.indexes.submit import index_address
-from influence.contracts.evaluation import TrainingRecipe
+from influence.contracts.evaluation.experiment import TrainingRecipe
 from influence.contracts.index import GradientSettings, IndexSpec
 from influence.digests import digest_json
 from influence.errors import TaskMismatch

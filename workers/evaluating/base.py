@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import Evaluation, Report
+from influence.contracts.evaluation.record import Evaluation
+from influence.contracts.evaluation.report import Report
 from workers.runtime.state import Runtime
 
 #: Takes units done and all units of the piece in hand; raises when nobody wants the result any more.

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from influence.contracts.evaluation import Evaluation, Experiment
+from influence.contracts.evaluation.experiment import Experiment
+from influence.contracts.evaluation.record import Evaluation
 from influence.contracts.index import Index
 from influence.errors import InvalidRequest
 from influence.evaluating.draws import draw_rows, flip

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from influence.contracts.evaluation import Evaluation, MethodChoice
+from influence.contracts.evaluation.experiment import MethodChoice
+from influence.contracts.evaluation.record import Evaluation
 from influence.methods.registry import get_method, metrics_of
 from workers.evaluating.run import Floats
 from workers.evaluating.scorer import collect

@@ -3,7 +3,8 @@
 from functools import partial
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import MAX_PIECES, Evaluation
+from influence.contracts.evaluation.experiment import MAX_PIECES
+from influence.contracts.evaluation.record import Evaluation
 from influence.errors import InvalidRequest
 from influence.evaluating.training_time import training_seconds
 from influence.store.work import advance, finish, send, send_all

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from influence.contracts.evaluation import Picture, Series
+from influence.contracts.evaluation.report import Picture, Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

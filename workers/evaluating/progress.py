@@ -1,6 +1,6 @@
 """Progress of an evaluation's piece, and whether its result is still wanted."""
 
-from influence.contracts.evaluation import Evaluation
+from influence.contracts.evaluation.record import Evaluation
 from workers.evaluating.base import Watch
 from workers.runtime.progress import JobProgress
 from workers.runtime.state import Runtime

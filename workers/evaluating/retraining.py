@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from influence.contracts.evaluation import LdsRequest
+from influence.contracts.evaluation.experiment import LdsRequest
 from influence.contracts.sweep import Sweep
 from influence.errors import NotFound
 from influence.evaluating.datamodel import linear_datamodelling_scores, predict_losses

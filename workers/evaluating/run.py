@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from influence.contracts.evaluation import Evaluation, MethodChoice, TrainingRecipe
+from influence.contracts.evaluation.experiment import MethodChoice, TrainingRecipe
+from influence.contracts.evaluation.record import Evaluation
 from workers.evaluating.base import Watch
 from workers.evaluating.experiment_rows import Setting
 from workers.evaluating.models.untrained import load_untrained

@@ -13,7 +13,7 @@ from torch import Tensor
 from influence.arrays import cast, on_host
 from influence.compact.coded_rows import CodedRows
 from influence.compact.encoder import KEPT_VECTORS, fit_encoder
-from influence.contracts.evaluation import MethodChoice
+from influence.contracts.evaluation.experiment import MethodChoice
 from influence.contracts.index import Measurement, Metric
 from influence.errors import DoesNotFit, NonFiniteGradients
 from influence.methods.algebra.blocks import TrainBlock
@@ -188,7 +188,8 @@ def _check_room(runtime: Runtime, rows: int, parameters: int) -> None:
         raise DoesNotFit(
             f"Gradients of {rows:,} rows with {parameters:,} parameters take {needed:,} bytes, more than the "
             f"{budget:,} that a worker may hold.",
-            hint="Ask for fewer 'rows' or a smaller 'lora' r, or raise DATAINF_MEMORY_BUDGET_BYTES.",
+            hint="Ask for fewer 'rows', a smaller 'lora' r or fewer modules in 'trainable', "
+            "or raise DATAINF_MEMORY_BUDGET_BYTES.",
             extra={"needed_bytes": needed, "budget_bytes": budget},
         )
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
 from influence.checkpoint_files.adapters.former_names import LayerNames
-from influence.checkpoint_files.adapters.names import EMBEDDINGS, PREFIX, read_names
+from influence.checkpoint_files.adapters.names import PREFIX, read_names
 from influence.checkpoint_files.config import AdapterConfig
 from influence.checkpoint_files.safetensors_header import read_header
 from influence.checkpoint_files.selection import ModuleSelector
@@ -29,6 +29,7 @@ from influence.checkpoint_files.tensors import replaced_embedding
 from influence.contracts.tasks import TASKS, TaskName
 from influence.errors import AdapterMismatch, AdapterNotFinite, TaskMismatch, UnreadableFile, UnsupportedModule
 from workers.loading.base_model import BaseModel
+from workers.loading.head import is_below_head
 from workers.loading.vocabulary import are_tied
 
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -263,20 +264,10 @@ def _refuse_random(random: frozenset[str], weights: Mapping[str, Tensor], *, is_
         raise TaskMismatch(
             f"Neither the base model nor the adapter holds {_some(made_up)}: these weights would be random.",
             hint="Its files lack a part of it: download the base model again, or save it with save_pretrained."
-            if any(_OF_LAYER.search(name) or _is_own(name, inner) for name in made_up)
+            if any(is_below_head(name, inner) for name in made_up)
             else "Train with these modules in modules_to_save, or send the task that the adapter was trained for.",
             extra={"tensors": made_up[:100]},
         )
-
-
-#: A number in a name is a layer's; heads, which tasks and trainers leave out, have none.
-_OF_LAYER = re.compile(r"\.\d+\.")
-
-
-def _is_own(name: str, inner: str) -> bool:
-    """Whether a tensor belongs to the model below its head; poolers and embeddings are a trainer's to save."""
-    module = name.rpartition(".")[0].rpartition(".")[2]
-    return bool(inner) and name.startswith(f"{inner}.") and "pooler" not in name and module not in EMBEDDINGS
 
 
 def _some(names: Any) -> str:

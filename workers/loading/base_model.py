@@ -12,9 +12,10 @@ from transformers.utils import logging as transformers_logging
 from influence.checkpoint_files.bases.packing import refuse_packed
 from influence.checkpoint_files.finiteness import refuse_infinite
 from influence.checkpoint_files.multimodal import refuse_inexact_text
+from influence.checkpoint_files.task.head import names_head
 from influence.contracts.checkpoint import Checkpoint
 from influence.errors import BaseModelNotFound, TaskMismatch
-from workers.loading.head import refuse_other_head
+from workers.loading.head import is_below_head, refuse_other_head
 from workers.loading.model_class import find_class
 from workers.loading.options import LoadOptions
 from workers.loading.placement import describe_placement, refuse_offloaded
@@ -81,6 +82,17 @@ def load_base_model(
     _refuse_infinite(model, checkpoint, report["missing_keys"])
     mismatched = {entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"]}
     return BaseModel(model, frozenset(report["missing_keys"]) | frozenset(mismatched))
+
+
+def refuse_incomplete(base: BaseModel) -> None:
+    """Raise TaskMismatch where files lack a part below the head: what is trained on top of it would learn noise."""
+    inner = getattr(base.model, "base_model_prefix", "")
+    if lacking := sorted(name for name in base.random if is_below_head(name, inner) and not names_head(name)):
+        raise TaskMismatch(
+            f"The base model's files do not hold {', '.join(lacking[:5])}: these weights would be random.",
+            hint="Its files lack a part of it: download the base model again, or save it with save_pretrained.",
+            extra={"tensors": lacking[:100]},
+        )
 
 
 def _refuse_infinite(model: Any, checkpoint: Checkpoint, missing: Collection[str]) -> None:

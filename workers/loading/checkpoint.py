@@ -12,17 +12,17 @@ from influence.checkpoint_files.tokenizers.record import load_settings
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint, PipelineRecord
 from influence.contracts.index import GradientSettings
 from influence.contracts.tasks import TASKS
-from influence.errors import BaseModelNotFound, TaskMismatch
+from influence.errors import BaseModelNotFound
 from workers.batching.padding import configured_padding
 from workers.loading.adapter import Attached, adapted_modules, attach_adapter, wrap_base
 from workers.loading.alone import made_alone
-from workers.loading.base_model import BaseModel, load_base_model
+from workers.loading.base_model import BaseModel, load_base_model, refuse_incomplete
 from workers.loading.hub import fetch_base_model
 from workers.loading.options import LoadOptions
 from workers.loading.pipeline import load_parts, load_unet
 from workers.loading.pixels import load_pixel_reader
 from workers.loading.placement import is_placed
-from workers.loading.plain import open_plain
+from workers.loading.plain import open_base, open_plain
 from workers.loading.tokenizer import load_own_tokenizer, load_template, load_tokenizer, pad_id_of, token_limit
 from workers.loading.unet_adapter import attach_lora
 from workers.loading.vocabulary import resize_vocabulary
@@ -84,21 +84,19 @@ def make_untrained(
     seed: int,
     dropout: float,
 ) -> LoadedCheckpoint:
-    """The checkpoint as before its training: a fresh adapter, and a fresh head where the base model has none.
+    """The checkpoint as before its training: a fresh adapter, and a fresh head where the base model has none; without
+    an adapter the base model itself, of which what the checkpoint names requires a gradient.
 
     `adapter_folder` is where its tokenizer lies, if it has one of its own.
 
-    The weights depend on the seed alone. Raises CheckpointRefused, also for a plain model: what it was before its
-    training is not known.
+    The weights depend on the seed alone. Raises CheckpointRefused and NothingTrainable.
     """
-    if checkpoint.adapter is None:
-        raise TaskMismatch(
-            "A plain model cannot be trained anew: its files hold only what it became.",
-            hint="Send a checkpoint with an adapter on its base model.",
-        )
-    config = AdapterConfig.model_validate(checkpoint.adapter)
 
     def prepare(base: BaseModel) -> Attached:
+        refuse_incomplete(base)
+        if checkpoint.adapter is None:
+            return Attached(open_base(base, checkpoint.trainable or ()), keeps_base=False)
+        config = AdapterConfig.model_validate(checkpoint.adapter)
         return Attached(wrap_base(base, config, checkpoint.task, dropout=dropout), keeps_base=False)
 
     with made_alone(seed):

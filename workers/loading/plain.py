@@ -23,6 +23,19 @@ def open_plain(base: BaseModel, trainable: Sequence[str]) -> Any:
             hint="Name the folder that the trained model was saved in, or send the task that it was trained for.",
             extra={"tensors": made_up[:100]},
         )
+    return _open(base, trainable)
+
+
+def open_base(base: BaseModel, trainable: Sequence[str]) -> Any:
+    """A base model that is to be trained itself; what its files do not hold, a fresh head, is trained along.
+
+    Raises NothingTrainable, UnsupportedModule.
+    """
+    made_anew = (name for name, _ in base.model.named_parameters() if name in base.random)
+    return _open(base, (*trainable, *made_anew))
+
+
+def _open(base: BaseModel, trainable: Sequence[str]) -> Any:
     select_trainable(base.model, trainable, LayerNames(base.model.config.model_type))
     base.model.eval()
     return base.model

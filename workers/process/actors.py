@@ -17,7 +17,7 @@ import torch
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import CurrentMessage
 
-from influence.contracts.evaluation import Evaluation
+from influence.contracts.evaluation.record import Evaluation
 from influence.contracts.query import Query
 from influence.contracts.work import WORK_KINDS, QueueName, WorkKind
 from influence.contracts.work_record import WorkRecord

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from influence.contracts.common import now
-from influence.contracts.evaluation import Evaluation
+from influence.contracts.evaluation.record import Evaluation
 from influence.contracts.index import Index
 from influence.contracts.work import QUEUES
 from influence.contracts.work_record import WorkRecord

@@ -1,7 +1,7 @@
 """What an index's record names, brought to hand: the index itself, its model, its rows."""
 
 from influence.contracts.checkpoint import Checkpoint
-from influence.contracts.evaluation import Subject
+from influence.contracts.evaluation.record import Subject
 from influence.contracts.index import GradientSettings, Index
 from influence.errors import IndexNotReady, NotFound
 from influence.rows.file import RowFile

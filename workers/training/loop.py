@@ -1,4 +1,4 @@
-"""The training loop: rows in, a trained adapter left in the model."""
+"""The training loop: rows in, what requires a gradient trained in the model."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from influence.contracts.evaluation import TrainingRecipe
+from influence.contracts.evaluation.experiment import TrainingRecipe
 from influence.errors import NonFiniteGradients
 from workers.rows import EncodedRow
 from workers.tasks.base import DrawsInTraining, OfTokens, Task
@@ -93,7 +93,7 @@ def _step(
     value = float(loss.detach())
     if value != value or value in (float("inf"), float("-inf")):
         raise NonFiniteGradients(
-            "The loss stopped being a number while the adapter was trained.",
+            "The loss stopped being a number in training.",
             hint="Lower the recipe's learning_rate or max_gradient_norm.",
         )
     return value

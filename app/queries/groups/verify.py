@@ -9,7 +9,7 @@ from app.http.context import Context
 from app.http.idempotency import Accepted
 from influence.contracts.curation.groups import Cost, Groups, WhatIf, WhatIfRequest
 from influence.contracts.curation.prediction import Predicted
-from influence.contracts.evaluation import MAX_TEST_ROWS, LeaveOutRequest
+from influence.contracts.evaluation.experiment import MAX_TEST_ROWS, LeaveOutRequest
 from influence.contracts.index import Index
 from influence.errors import InvalidRequest
 

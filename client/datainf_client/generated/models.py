@@ -1298,6 +1298,10 @@ class CalibrateRequest(BaseModel):
     subset_share: float = Field(0.9, description="Share of the rows in a subset.")
     subsets: int = Field(32, description="Subsets of the rows that are trained on.")
     test_points: int = Field(100, description="Number of test rows to score.")
+    trainable: list[str] | None = Field(
+        None,
+        description="Train these modules of the base model itself, by names with * and ?, in an adapter's place.",
+    )
 
 
 class ChangedRow(BaseModel):
@@ -1415,6 +1419,10 @@ class ClassAttributionRequest(BaseModel):
     rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
     seeds: list[int] = Field([0], description="One or more trainings per seed.")
     test_points: int = Field(100, description="Number of test rows to score.")
+    trainable: list[str] | None = Field(
+        None,
+        description="Train these modules of the base model itself, by names with * and ?, in an adapter's place.",
+    )
 
 
 class ClassSummary(BaseModel):
@@ -1490,6 +1498,10 @@ class CorrelationRequest(BaseModel):
     rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
     seeds: list[int] = Field([0], description="One or more trainings per seed.")
     test_points: int = Field(100, description="Number of test rows to score.")
+    trainable: list[str] | None = Field(
+        None,
+        description="Train these modules of the base model itself, by names with * and ?, in an adapter's place.",
+    )
 
 
 class Dataset(BaseModel):
@@ -1690,6 +1702,10 @@ class LdsRequest(BaseModel):
     subset_share: float = Field(0.5, description="Share of the rows in a subset.")
     subsets: int = Field(48, description="Subsets of the rows that are trained on.")
     test_points: int = Field(100, description="Number of test rows to score.")
+    trainable: list[str] | None = Field(
+        None,
+        description="Train these modules of the base model itself, by names with * and ?, in an adapter's place.",
+    )
 
 
 class LeaveOutRequest(BaseModel):
@@ -1752,6 +1768,10 @@ class LeaveOutRequest(BaseModel):
     rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
     seeds: list[int] = Field([0], description="One or more trainings per seed.")
     test_points: int = Field(100, description="Number of test rows to score.")
+    trainable: list[str] | None = Field(
+        None,
+        description="Train these modules of the base model itself, by names with * and ?, in an adapter's place.",
+    )
 
 
 class MislabelledRequest(BaseModel):
@@ -1799,6 +1819,10 @@ class MislabelledRequest(BaseModel):
     rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
     seeds: list[int] = Field([0, 1, 2], description="One or more trainings per seed.")
     test_points: int = Field(100, description="Number of test rows to score.")
+    trainable: list[str] | None = Field(
+        None,
+        description="Train these modules of the base model itself, by names with * and ?, in an adapter's place.",
+    )
 
 
 class Picture(BaseModel):

@@ -50,6 +50,11 @@ def _has_head(names: Iterable[str]) -> bool:
     return any(f".{head}." in f".{name}" for head in _HEAD_NAMES for name in names)
 
 
+def names_head(pattern: str) -> bool:
+    """Whether a pattern of modules speaks of what may be a classifier's head, which a base model need not hold."""
+    return not {*_HEAD_NAMES}.isdisjoint(pattern.split("."))
+
+
 def find_outputs(tensors: AdapterTensors, base_shapes: Mapping[str, Shape]) -> int | None:
     """Outputs of the head that the adapter saved, or else of the base model's; None where unknown."""
     outputs = head_outputs(tensors.saved)

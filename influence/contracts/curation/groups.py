@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from influence.contracts.common import Frozen, Json, Request
 from influence.contracts.curation.conditions import RowSearch
-from influence.contracts.evaluation import TrainingRecipe
+from influence.contracts.evaluation.experiment import TrainingRecipe
 from influence.contracts.points import RowSelection
 from influence.contracts.query import SIGN_CONVENTION
 from influence.contracts.work_record import WorkRecord

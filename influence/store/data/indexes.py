@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from influence.contracts.index import ShardCommit
 from influence.store import keys
+from influence.store.connections import as_text
 from influence.store.data.chunks import DamagedChunk, SecondCopies, read_array, read_into, write_array
 from influence.store.data.published import CopiesOfBuild, Published
 from influence.store.data.sealed import seal, unseal
@@ -141,7 +142,7 @@ class IndexData:
         """Read a group back; empty when it was never written. Raises DamagedChunk."""
         found = {}
         for field, text in self._state.hgetall(keys.manifest(build)).items():
-            part = _text(field)
+            part = as_text(field)
             if part.startswith(f"{group}."):
                 shape, dtype = _read_shape(part, text)
                 found[part[len(group) + 1 :]] = read_array(
@@ -152,7 +153,7 @@ class IndexData:
                     copies=self._copies(build),
                 )
         members = self._state.hget(keys.manifest(build), _members(group))
-        if members is not None and _text(members) != json.dumps(sorted(found)):  # earlier versions wrote none
+        if members is not None and as_text(members) != json.dumps(sorted(found)):  # earlier versions wrote none
             raise DamagedChunk(f"arrays of '{group}' are lost")
         return found
 
@@ -173,7 +174,7 @@ class IndexData:
     def delete_parts(self, build: str, group: str) -> None:
         """Remove a group of whole-index arrays."""
         for field in self._state.hkeys(keys.manifest(build)):
-            part = _text(field)
+            part = as_text(field)
             if part.startswith(f"{group}."):
                 _delete_matching(self._state, keys.index_state(build, part, 0)[:-1] + "*")
                 self._state.hdel(keys.manifest(build), part)
@@ -204,10 +205,6 @@ class IndexData:
         self.published.remove(name, spared=spared)
         for client in {id(c): c for c in (self._state, self._cache)}.values():
             _delete_matching(client, keys.build_pattern(name), None if spared is None else keys.build_pattern(spared))
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
 
 
 def _members(group: str) -> str:

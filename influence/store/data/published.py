@@ -11,6 +11,7 @@ from typing import Any, cast
 import redis
 
 from influence.store import keys
+from influence.store.connections import as_text
 from influence.store.data.chunks import Key, check_piece, count_pieces
 from influence.store.data.returns import Returns
 from influence.store.data.vault.index_values import IndexValues, ValueTable
@@ -37,7 +38,7 @@ class Published:
         if self._values is None or self._values.table(build) is not None:
             return None
         hashes = [cast("dict[bytes, bytes]", self._client.hgetall(name)) for name in _hashes(build)]
-        commits, manifest = ({_text(field): _text(value) for field, value in one.items()} for one in hashes)
+        commits, manifest = ({as_text(field): as_text(value) for field, value in one.items()} for one in hashes)
         written = self._values.write(build, self._read_all(build, shards, manifest), commits, manifest)
         table = self._values.table(build)
         if table is not None:
@@ -124,7 +125,3 @@ class CopiesOfBuild:
 
 def _hashes(build: str) -> tuple[str, str]:
     return keys.commits(build), keys.manifest(build)
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value

@@ -17,6 +17,7 @@ from influence.contracts.common import Json, now
 from influence.contracts.curation.review import Conflict, Decision, DecisionChange, HistoryEntry
 from influence.errors import RecordDamaged
 from influence.store import keys
+from influence.store.connections import as_text
 from influence.store.data.told import make_event
 from influence.store.data.vault.decision_copies import DecisionCopies
 from influence.store.data.vault.record_copies import RecordCopies
@@ -73,7 +74,7 @@ class ReviewData:
     def counts(self, review_id: str) -> dict[str, int]:
         """Decisions by action."""
         found = cast("dict[bytes, bytes]", self._client.hgetall(keys.review_counts(review_id)))
-        return {name.decode(): int(count) for name, count in found.items()}
+        return {as_text(name): int(count) for name, count in found.items()}
 
     @_readable
     def last_actions(self, review_id: str) -> list[str]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from influence.contracts.common import Frozen, Json
 from influence.store import keys
+from influence.store.connections import as_text
 from influence.store.data.chunks import DamagedChunk, Key, read_array, write_array
 
 #: The actor on each worker's own queue.
@@ -120,8 +121,8 @@ class Scans:
     def holders(self, build: str, parts: int) -> dict[int, str]:
         """Which worker keeps which part of an index hot that is cut into so many."""
         found = cast("dict[bytes, bytes]", self._client.hgetall(keys.holders(build)))
-        named = ((field.decode().split(), name.decode()) for field, name in found.items())
-        return {int(part): name for (count, part), name in named if int(count) == parts}
+        named = {as_text(field).partition(" "): as_text(name) for field, name in found.items()}
+        return {int(part): name for (count, _, part), name in named.items() if count == str(parts) and part.isdecimal()}
 
     def keep_holders(self, build: str, parts: int, holders: dict[int, str]) -> None:
         """Note who keeps what; those who note it at once, note the same."""

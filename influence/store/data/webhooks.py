@@ -17,6 +17,7 @@ import structlog
 from influence.contracts.common import Frozen, now
 from influence.contracts.curation.webhook import Delivery, Event
 from influence.store import keys
+from influence.store.connections import as_text
 
 log = structlog.get_logger()
 
@@ -108,7 +109,7 @@ class WebhookData:
     def secret(self, webhook_id: str) -> str | None:
         """What its messages are signed with."""
         found = cast("bytes | None", self._client.hget(keys.webhook_state(webhook_id), "secret"))
-        return None if found is None else found.decode()
+        return None if found is None else as_text(found)
 
     def events(self, most: int) -> list[bytes]:
         """The oldest events that are in no webhook's messages yet, as they are kept."""

@@ -14,7 +14,7 @@ import redis
 import structlog
 
 from influence.store import keys
-from influence.store.connections import StoreFullError, StoreRefusedError
+from influence.store.connections import StoreFullError, StoreRefusedError, as_text
 
 log = structlog.get_logger()
 
@@ -53,9 +53,9 @@ class Counters:
     def read(self) -> Iterator[Count]:
         """All counts. `last_began` and `last_ended` are seconds since 1970."""
         for field, value in self._client.hgetall(keys.counters()).items():
-            name, *labels = _text(field).split(" ")
+            name, *labels = as_text(field).split(" ")
             with suppress(ValueError):
-                yield Count(name, tuple(labels), float(_text(value)))
+                yield Count(name, tuple(labels), float(as_text(value)))
 
     def _take(self, count: str, by: int = 1, *, moment: str | None = None) -> None:
         pipeline: Any = self._client.pipeline(transaction=False)
@@ -72,7 +72,3 @@ class Counters:
             return str(json.loads(self._client.hget(keys.job(job_id), "record") or "")["kind"])
         except (ValueError, TypeError, KeyError):
             return UNKNOWN
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else value

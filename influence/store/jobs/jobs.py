@@ -19,7 +19,7 @@ from influence.contracts.work import JobKind
 from influence.contracts.work_record import JobState
 from influence.errors import NotFound, RecordDamaged
 from influence.store import keys
-from influence.store.connections import StoreFullError, is_full
+from influence.store.connections import StoreFullError, as_text, is_full
 from influence.store.data.told import make_event
 from influence.store.ending.lifetimes import JOB, Lifetimes
 from influence.store.jobs.attempts import Attempts
@@ -100,7 +100,7 @@ class Jobs:
         if b"record" not in found:
             return None
         try:
-            job = _job_from({_text(name): _text(value) for name, value in found.items()})
+            job = _job_from({as_text(name): as_text(value) for name, value in found.items()})
         except (ValueError, KeyError, TypeError) as error:
             damaged = self._report(job_id, error)
             if self._namespace is not None:  # nobody knows whose it is
@@ -174,17 +174,19 @@ class Jobs:
                 raise NotFound(f"The cursor '{after[:80]}' points at nothing.", hint="Start from the first page.")
             start = int(cast("int", rank)) + 1
         ids = cast("list[bytes]", self._client.zrevrange(self._listing, start, -1))
-        return [name for job_id in ids if keys.is_id(name := _text(job_id))]
+        return [name for job_id in ids if keys.is_id(name := as_text(job_id))]
 
     def open(self) -> list[Job]:
         """The jobs that are not over."""
         members = sorted(cast("set[bytes]", self._client.smembers(keys.open_jobs(self._namespace))))
-        found = {member: self.find_whole(_text(member)) if keys.is_id(_text(member)) else None for member in members}
+        found = {
+            member: self.find_whole(as_text(member)) if keys.is_id(as_text(member)) else None for member in members
+        }
         over = [member for member, job in found.items() if job is None or job.is_final]
         for member in over:  # who ended it died right then, or it cannot be read
-            if keys.is_id(_text(member)):
-                self._lifetimes.begin(JOB, _text(member), keys.JOB_SECONDS)
-                self._close(_text(member))
+            if keys.is_id(as_text(member)):
+                self._lifetimes.begin(JOB, as_text(member), keys.JOB_SECONDS)
+                self._close(as_text(member))
             self._client.srem(keys.open_jobs(self._namespace), member)
         return [job for job in found.values() if job is not None and not job.is_final]
 
@@ -196,15 +198,15 @@ class Jobs:
         """How many of the newest jobs are in each state."""
         ids = cast("list[bytes]", self._client.zrevrange(keys.listing("job"), 0, newest - 1))
         pipeline = self._client.pipeline(transaction=False)
-        for name in map(_text, ids):
+        for name in map(as_text, ids):
             if keys.is_id(name):
                 pipeline.hget(keys.job(name), "state")
-        return Counter(_text(state) for state in pipeline.execute() if state is not None)
+        return Counter(as_text(state) for state in pipeline.execute() if state is not None)
 
     def state(self, job_id: str) -> JobState | None:
         """Only the state: cheap enough to ask between micro-batches."""
         state = self._client.hget(keys.job(job_id), "state")
-        return None if state is None else cast("JobState", _text(state))
+        return None if state is None else cast("JobState", as_text(state))
 
     def is_cancelled(self, job_id: str) -> bool:
         """Whether work on the job should stop: cancelled, failed elsewhere, or gone altogether."""
@@ -244,12 +246,12 @@ class Jobs:
 
     def _fields(self, job_id: str) -> dict[str, str]:
         found = self._client.hgetall(keys.job(job_id))
-        return {_text(name): _text(value) for name, value in found.items()}
+        return {as_text(name): as_text(value) for name, value in found.items()}
 
     def continue_phase(self, job_id: str, phase: str, *, total: int, unit: str = "rows") -> None:
         """Begin a phase of work that is done in turns, unless the turn before had begun it."""
         known = self._client.hget(keys.job(job_id), "phase")
-        if known is None or _text(known) != phase:
+        if known is None or as_text(known) != phase:
             self.set_phase(job_id, phase, total=total, unit=unit)
 
     def set_done(self, job_id: str, done: int, *, shard: int | None = None) -> None:
@@ -371,7 +373,3 @@ def _job_from(fields: dict[str, str]) -> Job:
 
 def _with_full_note(job: Job) -> Job:
     return job.model_copy(update={"progress": job.progress.model_copy(update={"note": FULL})})
-
-
-def _text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

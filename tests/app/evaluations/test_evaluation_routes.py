@@ -11,7 +11,8 @@ from support.uploads.encoders import make_encoder_alias
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.common import now
-from influence.contracts.evaluation import Evaluation, Picture, Report, Series, Table
+from influence.contracts.evaluation.record import Evaluation
+from influence.contracts.evaluation.report import Picture, Report, Series, Table
 from influence.store.store import Store
 
 COLUMNS = ("method", "AUC", "AUC low", "AUC high")

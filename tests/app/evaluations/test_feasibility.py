@@ -138,6 +138,22 @@ def test_requests_that_cannot_be_carried_out_are_refused(
     assert store.evaluations.all() == []
 
 
+def test_modules_to_train_are_held_against_the_base_model(send: Send, ask: Ask) -> None:
+    labelled, prompts = send(LABELLED), send(PROMPTS, '{"class": "group"}')
+    made = ask("lds", dataset_id=labelled, trainable=["classifier"])  # a head may be made anew
+    assert made.status_code == 202, made.text
+    assert made.json()["request"]["trainable"] == ["classifier"]
+    problem = assert_problem(ask("lds", dataset_id=labelled, trainable=["*.layer.5"]), 422, "nothing_trainable")
+    assert problem["pattern"] == "*.layer.5"
+    assert_problem(ask("lds", dataset_id=labelled, trainable=["a[b]"]), 422, "invalid_request")
+    both = ask("lds", dataset_id=labelled, trainable=["classifier"], lora={"r": 4})
+    assert "'lora' or 'trainable'" in assert_problem(both, 422, "invalid_request")["detail"]
+    ranks = ask("correlation", dataset_id=labelled, trainable=["classifier"])
+    assert "'ranks'" in assert_problem(ranks, 422, "invalid_request")["detail"]
+    small = ask("class-attribution", dataset_id=prompts, trainable=["lm_head"])
+    assert "'base_model'" in assert_problem(small, 422, "invalid_request")["hint"]
+
+
 @pytest.mark.parametrize("kind", ["correlation", "mislabelled", "class-attribution"])
 def test_kinds_that_train_their_own_model_take_no_index(ask: Ask, kind: str) -> None:
     body = assert_problem(ask(kind, index_id="idx_1"), 422, "invalid_request")
@@ -158,7 +174,7 @@ def test_an_index_has_to_be_ready_and_decides_its_own_settings(
     assert body["job_id"] == index["job_id"]
     assert_problem(ask("lds", index_id="idx_none"), 404, "not_found")
     store.indexes.update(index["id"], lambda found: found.model_copy(update={"state": "succeeded"}))
-    for fields in ({"max_length": 64}, {"base_model": "minilm-l6"}, {"lora": {"r": 4}}):
+    for fields in ({"max_length": 64}, {"base_model": "minilm-l6"}, {"lora": {"r": 4}}, {"trainable": ["classifier"]}):
         body = assert_problem(ask("lds", index_id=index["id"], **fields), 422, "invalid_request")
         assert f"'{next(iter(fields))}' is decided by the index" in body["detail"]
     tested = index["spec"]["dataset_id"]

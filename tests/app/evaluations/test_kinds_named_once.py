@@ -7,10 +7,10 @@ from typing import ClassVar, get_args
 
 import pytest
 
-from influence.contracts.evaluation import EXPERIMENTS, EvaluationKind, Experiment
+from influence.contracts.evaluation.experiment import EXPERIMENTS, EvaluationKind, Experiment
 
 ROOT = Path(__file__).parents[3]
-AT_HOME = ("influence/contracts/evaluation.py", "workers/evaluating/")
+AT_HOME = ("influence/contracts/evaluation/experiment.py", "workers/evaluating/")
 #: What is made of one kind's figures, or asks for an evaluation of one kind, and the documentation's examples.
 NAMED_ON_PURPOSE = {
     "app/evaluations/routes.py": set(EXPERIMENTS),

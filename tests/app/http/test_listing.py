@@ -10,7 +10,7 @@ from support.problems import assert_problem
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.curation.groups import Groups
-from influence.contracts.evaluation import Evaluation
+from influence.contracts.evaluation.record import Evaluation
 from influence.contracts.index import Block
 from influence.contracts.query import Query
 from influence.contracts.sweep import Sweep

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from app.evaluations.routes import EXAMPLES as EVALUATIONS
 from app.queries.routes import EXAMPLES
-from influence.contracts.evaluation import EvaluationRequest
+from influence.contracts.evaluation.experiment import EvaluationRequest
 from influence.contracts.query import QueryRequest
 
 

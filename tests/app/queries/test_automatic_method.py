@@ -7,7 +7,8 @@ from starlette.testclient import TestClient
 from support.problems import assert_problem
 from support.work import submit_evaluation
 
-from influence.contracts.evaluation import LdsRequest, MethodChoice, Report
+from influence.contracts.evaluation.experiment import LdsRequest, MethodChoice
+from influence.contracts.evaluation.report import Report
 from influence.contracts.index import Index
 from influence.store.store import Store
 

@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 from support.problems import assert_problem
 from support.work import submit_evaluation
 
-from influence.contracts.evaluation import LdsRequest
+from influence.contracts.evaluation.experiment import LdsRequest
 from influence.contracts.sweep import SweepResult, SweepRow
 from influence.store.store import Store
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from influence.checkpoint_files.safetensors_header import TensorInfo
-from influence.checkpoint_files.trainable import MAX_PATTERNS, fits, match_tensors, normalise_patterns
+from influence.checkpoint_files.trainable import fits, match_tensors, normalise_patterns
+from influence.contracts.checkpoint import MAX_PATTERNS
 from influence.errors import InvalidRequest, NothingTrainable
 
 FILE = {

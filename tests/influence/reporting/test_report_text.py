@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from influence.contracts.common import now
-from influence.contracts.evaluation import Evaluation, LdsRequest, Picture, Report, Series, Subject, Table
+from influence.contracts.evaluation.experiment import LdsRequest
+from influence.contracts.evaluation.record import Evaluation, Subject
+from influence.contracts.evaluation.report import Picture, Report, Series, Table
 from influence.reporting.markdown import plain_text, to_markdown
 from influence.reporting.numbers import cell_text, count_of, interval_text, number_text
 from influence.reporting.tables import text_table

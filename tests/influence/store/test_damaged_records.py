@@ -10,6 +10,7 @@ from influence.contracts.index import ShardCommit
 from influence.contracts.work import INDEX, QUERY, WORK_KINDS, WorkKind
 from influence.errors import NotFound, RecordDamaged
 from influence.store import keys
+from influence.store.queue import _held
 from influence.store.store import Store
 from influence.store.work import accept, erase, keep, with_job_state
 
@@ -178,3 +179,20 @@ def test_a_message_that_cannot_be_read_goes_to_the_dead_letters(store: Store, te
     assert state.hgetall("datainf-queue:query.XQ.msgs") == {b"bad": text, b"late": text}
     assert state.llen("datainf-queue:query") == 1
     assert store.queue.depth("query") == 1
+
+
+@pytest.mark.parametrize("garbage", [b"\xff\xfe", b"7 x", b"7", b"\xff 2"])
+def test_notes_of_who_holds_a_part_that_are_none_are_passed_over(store: Store, garbage: bytes) -> None:
+    store.scans.keep_holders("idx_a.job_a", 7, {0: "w_a", 1: "w_b"})
+    state: Any = store.connections.state
+    state.hset(keys.holders("idx_a.job_a"), garbage, b"w_c")
+    state.hset(keys.holders("idx_a.job_a"), b"7 3", b"\xff\xfe")
+    found = store.scans.holders("idx_a.job_a", 7)
+    assert (found[0], found[1]) == ("w_a", "w_b")
+    assert set(found) == {0, 1, 3}
+
+
+def test_names_of_messages_that_are_no_text_end_no_thread(store: Store) -> None:
+    part = "build"
+    store.connections.state.sadd(_held("broker_a", part), b"\xff\xfe", b"m_a")
+    assert "m_a" in store.queue.held("broker_a", "build")[part]

@@ -16,7 +16,8 @@ from support.work import submit_evaluation
 
 from cli.samples.transformations import TransformationSettings, make_transformations
 from influence.contracts.checkpoint import BaseModelRef
-from influence.contracts.evaluation import ClassAttributionRequest, LoraShape, MethodChoice, Subject, TrainingRecipe
+from influence.contracts.evaluation.experiment import ClassAttributionRequest, LoraShape, MethodChoice, TrainingRecipe
+from influence.contracts.evaluation.record import Subject
 from influence.errors import RowMasked
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store

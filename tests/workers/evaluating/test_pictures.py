@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from influence.contracts.evaluation import Picture, Series
+from influence.contracts.evaluation.report import Picture, Series
 from workers.evaluating.pictures import DOTS_PER_INCH, WIDTH_INCHES, draw_png, draw_svg, printable
 
 HOSTILE = "<script>$\\frac{1}{0}$ & ]]> -->\x00\x1b[31m\u202e_ " + "x" * 200

@@ -11,7 +11,7 @@ from support.evaluations import Squares, squares_request
 from support.service import idle_runtime, running_worker
 from support.work import submit_evaluation
 
-from influence.contracts.evaluation import Evaluation
+from influence.contracts.evaluation.record import Evaluation
 from influence.contracts.index import Index, IndexSpec
 from influence.contracts.work import EVALUATION, INDEX
 from influence.errors import Cancelled, RowsUnfit

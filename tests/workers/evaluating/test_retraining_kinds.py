@@ -13,7 +13,8 @@ from support.work import submit_evaluation
 
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.dataset import Dataset
-from influence.contracts.evaluation import Evaluation, EvaluationRequest, MethodChoice
+from influence.contracts.evaluation.experiment import EvaluationRequest, MethodChoice
+from influence.contracts.evaluation.record import Evaluation
 from influence.contracts.index import Calibration
 from influence.errors import InvalidRequest
 from influence.evaluating.draws import draw_subsets
@@ -42,7 +43,8 @@ def ask(worker: Runtime, classifier: TinyCheckpoint, finished: Any) -> Ask:
     """Send a request and wait for its end."""
 
     def send(**fields: Any) -> Evaluation:
-        request: Any = TypeAdapter(EvaluationRequest).validate_python({**TINY, **fields})
+        common = {name: value for name, value in TINY.items() if name != "lora" or "trainable" not in fields}
+        request: Any = TypeAdapter(EvaluationRequest).validate_python({**common, **fields})
         base = BaseModelRef(name="tiny", kind="path", location=str(classifier.base))
         dataset_id = fields.get("dataset_id")
         asked = submit_evaluation(
@@ -85,6 +87,26 @@ def test_lds_judges_methods_storages_and_checkpoints_side_by_side(ask: Ask, rows
     assert all(row["LDS low"] <= row["LDS"] <= row["LDS high"] for row in table)
     assert all(row["LDS"] == pytest.approx(np.mean([row["seed 0"], row["seed 1"]])) for row in table)
     assert table[0]["over datainf"] is None
+
+
+def test_modules_of_the_base_model_itself_are_trained_and_judged(worker: Runtime, ask: Ask, rows: Dataset) -> None:
+    trainable = ["*.layer.1.output.dense", "bert.pooler"]
+    methods = [{"method": "datainf"}, {"method": "proximal", "storage": "compact", "rank": 4}]
+    found = ask(kind="lds", dataset_id=rows.id, rows=24, subsets=4, methods=methods, trainable=trainable)
+    assert [row["method"] for row in table_of(found)] == ["datainf", "proximal, compact rank 4"]
+    setting = read_setting(worker, found, seed=0)
+    trail = Trail(
+        worker, found.request.recipe, found.request.methods or (), setting.train, setting.test, lambda _: None
+    )
+    trained = train_on(worker, found, setting.train, seed=0, watch=lambda _done, _total: None, on_epoch=trail)
+    changed = {name for name, weight in trained.loaded.model.named_parameters() if weight.requires_grad}
+    parts = ("bert.encoder.layer.1.output.dense", "bert.pooler.dense")
+    assert changed >= {f"{part}.{kind}" for part in parts for kind in ("weight", "bias")}
+    assert not any("lora" in name for name, _ in trained.loaded.model.named_parameters())
+    predicted = worker.store.evaluation_data.results(found.id)[0]["predicted"]["datainf"]
+    subsets = draw_subsets(24, 4, 0.5, seed=0)
+    expected = np.stack([trail.influence["datainf"][:, subset].sum(axis=1) for subset in subsets])
+    assert np.asarray(predicted) == pytest.approx(expected, rel=1e-3, abs=1e-4 * np.abs(expected).max())
 
 
 def test_what_lds_predicts_is_the_summed_influence_of_a_subset(worker: Runtime, ask: Ask, rows: Dataset) -> None:

@@ -76,6 +76,20 @@ def asker(worker: Runtime, finished: Callable[..., Job]) -> Asker:
     return Asker(worker, finished)
 
 
+def test_what_is_no_text_any_more_is_read_back_from_the_files(
+    worker: Runtime, build: Callable[..., Index], asker: Asker
+) -> None:
+    index = build(storage="compact")
+    _, truth = asker.ask(index)
+    state: Any = worker.store.connections.state
+    for name in (keys.manifest(index.build), keys.commits(index.build)):
+        for field in state.hkeys(name):
+            state.hset(name, field, b"\xff\xfe\x80")
+            job, found = asker.ask(index)
+            assert job.state == "succeeded", (name, field, job.error)
+            assert np.array_equal(found, truth), (name, field)
+
+
 def lose_files(worker: Runtime, index: Index) -> None:
     """As an index has none that an earlier version built: what Redis loses is read back from them."""
     worker.store.index_data.published.remove(index.build)

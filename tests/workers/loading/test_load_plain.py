@@ -87,16 +87,49 @@ def test_what_is_quantised_is_refused_by_name() -> None:
     assert "DATAINF_LOAD_IN_BITS" in refused.value.hint
 
 
-def test_it_cannot_be_trained_anew(plain: Path) -> None:
-    with pytest.raises(TaskMismatch, match="trained anew"):
-        make_untrained(
-            checkpoint_of(plain, "classifier"),
-            None,
-            GradientSettings(),
-            LoadOptions(cache_dir=plain),
-            seed=0,
-            dropout=0.0,
-        )
+def begin(checkpoint: Checkpoint, seed: int = 0) -> Any:
+    options = LoadOptions(cache_dir=Path("/nowhere"))
+    return make_untrained(checkpoint, None, GradientSettings(), options, seed=seed, dropout=0.0).model
+
+
+def lacking(plain: Path, folder: Path, *names: str) -> Path:
+    """A copy of the model without some tensors."""
+    copied = Path(shutil.copytree(plain, folder))
+    kept = {name: values for name, values in load_file(plain / "model.safetensors").items() if name not in names}
+    save_file(kept, copied / "model.safetensors", metadata={"format": "pt"})
+    return copied
+
+
+def trained(model: Any) -> set[str]:
+    return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def test_a_training_begins_with_what_the_files_hold(plain: Path) -> None:
+    model = begin(checkpoint_of(plain, "bert.pooler"))
+    assert trained(model) == {"bert.pooler.dense.weight", "bert.pooler.dense.bias"}
+    held = load_file(plain / "model.safetensors")
+    assert all(torch.equal(parameter, held[name]) for name, parameter in model.named_parameters())
+
+
+def test_a_head_that_the_files_lack_is_made_by_the_seed_and_trained_along(plain: Path, tmp_path: Path) -> None:
+    headless = lacking(plain, tmp_path / "headless", "classifier.weight", "classifier.bias")
+    first, again, other = (begin(checkpoint_of(headless, "*.layer.1.output.dense"), seed) for seed in (0, 0, 1))
+    assert trained(first) >= {"classifier.weight", "bert.encoder.layer.1.output.dense.weight"}
+    assert not trained(first) & {"bert.pooler.dense.weight", "bert.encoder.layer.0.output.dense.weight"}
+    assert torch.equal(first.classifier.weight, again.classifier.weight)
+    assert not torch.equal(first.classifier.weight, other.classifier.weight)
+
+
+@pytest.mark.parametrize("adapter", [False, True])
+def test_a_training_does_not_begin_on_random_layers(plain: Path, tmp_path: Path, adapter: bool) -> None:
+    name = "bert.encoder.layer.1.output.dense.weight"
+    checkpoint = checkpoint_of(lacking(plain, tmp_path / "torn", name), "classifier")
+    if adapter:
+        fields = {"peft_type": "LORA", "task_type": "SEQ_CLS", "r": 2, "lora_alpha": 2, "target_modules": ["query"]}
+        checkpoint = checkpoint.model_copy(update={"trainable": None, "adapter": fields})
+    with pytest.raises(TaskMismatch, match="would be random") as refused:
+        begin(checkpoint)
+    assert refused.value.extra == {"tensors": [name]}
 
 
 def test_an_adapter_that_lies_in_the_models_folder_is_not_put_on_it_again(plain: Path, tmp_path: Path) -> None:

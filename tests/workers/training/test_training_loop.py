@@ -14,7 +14,7 @@ from support.tiny import LABELS, TinyCheckpoint
 
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import now
-from influence.contracts.evaluation import Optimizer, TrainingRecipe
+from influence.contracts.evaluation.experiment import Optimizer, TrainingRecipe
 from influence.contracts.index import GradientSettings
 from influence.errors import Cancelled, NonFiniteGradients
 from workers.loading.checkpoint import LoadedCheckpoint, make_untrained

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import Cell, Picture, Report, Series, Table
+from influence.contracts.evaluation.report import Cell, Picture, Report, Series, Table
 from influence.evaluating.statistics import mean_and_interval
 from workers.evaluating.kinds.attribution_reading import CHANCE_AUC, make_reading, read_images
 from workers.evaluating.kinds.attribution_scores import CURVE

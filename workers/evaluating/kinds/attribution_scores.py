@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import MethodChoice
+from influence.contracts.evaluation.experiment import MethodChoice
 from influence.errors import RowMasked
 from influence.evaluating.agreement import auc
 from influence.evaluating.statistics import precision_curve

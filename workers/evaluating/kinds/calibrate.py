@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import CalibrateRequest, Cell, Evaluation, Picture, Report, Series, Table
+from influence.contracts.evaluation.experiment import CalibrateRequest
+from influence.contracts.evaluation.record import Evaluation
+from influence.contracts.evaluation.report import Cell, Picture, Report, Series, Table
 from influence.contracts.index import Calibration, Index
 from influence.evaluating.datamodel import SLOPES, calibrate
 from influence.methods.registry import get_method

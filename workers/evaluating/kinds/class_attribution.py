@@ -14,7 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import ClassAttributionRequest, Evaluation, MethodChoice, Report, TrainingRecipe
+from influence.contracts.evaluation.experiment import ClassAttributionRequest, MethodChoice, TrainingRecipe
+from influence.contracts.evaluation.record import Evaluation
+from influence.contracts.evaluation.report import Report
 from influence.errors import InvalidRequest, RowsUnfit
 from influence.evaluating.selection import hold_out, spread_over_classes
 from workers.evaluating.base import Watch

@@ -9,15 +9,9 @@ from typing import Any
 import numpy as np
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import (
-    Cell,
-    CorrelationRequest,
-    Evaluation,
-    MethodChoice,
-    Picture,
-    Report,
-    Table,
-)
+from influence.contracts.evaluation.experiment import CorrelationRequest, MethodChoice
+from influence.contracts.evaluation.record import Evaluation
+from influence.contracts.evaluation.report import Cell, Picture, Report, Table
 from influence.damping import DEFAULT_DAMPING_SCALE
 from influence.errors import InvalidRequest
 from influence.evaluating.agreement import pearson, spearman

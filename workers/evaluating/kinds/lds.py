@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import CalibrateRequest, Evaluation, LdsRequest, MethodChoice, Report
+from influence.contracts.evaluation.experiment import CalibrateRequest, LdsRequest, MethodChoice
+from influence.contracts.evaluation.record import Evaluation
+from influence.contracts.evaluation.report import Report
 from influence.evaluating.datamodel import predict_losses
 from influence.evaluating.draws import draw_subsets, training_seed
 from workers.evaluating.base import Watch

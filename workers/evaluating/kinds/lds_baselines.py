@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import Cell, Table
+from influence.contracts.evaluation.report import Cell, Table
 from influence.errors import UnsupportedModule
 from influence.evaluating.datamodel import linear_datamodelling_scores, ratio_interval
 from influence.evaluating.statistics import mean_and_interval

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import LdsRequest, Table
+from influence.contracts.evaluation.experiment import LdsRequest
+from influence.contracts.evaluation.report import Table
 from influence.evaluating.reliability import Ceiling
 
 

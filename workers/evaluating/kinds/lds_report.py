@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import Cell, LdsRequest, Picture, Report, Table
+from influence.contracts.evaluation.experiment import LdsRequest
+from influence.contracts.evaluation.report import Cell, Picture, Report, Table
 from influence.evaluating.datamodel import linear_datamodelling_scores, ratio_interval
 from influence.evaluating.reliability import Ceiling, agreement_of_trainings, find_ceiling, share_of_ceiling
 from influence.evaluating.statistics import mean_and_interval

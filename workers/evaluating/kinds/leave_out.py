@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import LEAVE_OUT_METHODS, Evaluation, LeaveOutRequest, MethodChoice, Report
+from influence.contracts.evaluation.experiment import LEAVE_OUT_METHODS, LeaveOutRequest, MethodChoice
+from influence.contracts.evaluation.record import Evaluation
+from influence.contracts.evaluation.report import Report
 from influence.errors import InvalidRequest
 from influence.evaluating.draws import training_seed
 from influence.ranking.order import scores_of

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import Cell, LeaveOutRequest, Picture, Report, Table
+from influence.contracts.evaluation.experiment import LeaveOutRequest
+from influence.contracts.evaluation.report import Cell, Picture, Report, Table
 from influence.evaluating.statistics import mean_and_interval
 from influence.reporting.numbers import count_of
 from workers.evaluating.pictures import curves

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import Evaluation, MethodChoice, MislabelledRequest, Report
+from influence.contracts.evaluation.experiment import MethodChoice, MislabelledRequest
+from influence.contracts.evaluation.record import Evaluation
+from influence.contracts.evaluation.report import Report
 from influence.errors import InvalidRequest
 from influence.evaluating.agreement import auc
 from influence.evaluating.statistics import precision_curve

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation import Cell, MislabelledRequest, Picture, Report, Series, Table
+from influence.contracts.evaluation.experiment import MislabelledRequest
+from influence.contracts.evaluation.report import Cell, Picture, Report, Series, Table
 from influence.reporting.numbers import count_of
 
 #: Shares of the rows looked at, at which precision and recall are kept.

@@ -7,7 +7,8 @@ import torch
 
 from influence.checkpoint_files.config import AdapterConfig
 from influence.contracts.common import LossScope
-from influence.contracts.evaluation import ClassAttributionRequest, Subject
+from influence.contracts.evaluation.experiment import ClassAttributionRequest
+from influence.contracts.evaluation.record import Subject
 from influence.contracts.tasks import TASKS
 from workers.evaluating.models.small_lm import SmallModel, make_small_lm
 from workers.evaluating.models.untrained import adapter_fields, load_base

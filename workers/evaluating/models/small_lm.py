@@ -14,7 +14,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from influence.contracts.evaluation import TrainingRecipe
+from influence.contracts.evaluation.experiment import TrainingRecipe
 from workers.loading.alone import made_alone
 from workers.rows import Row
 from workers.tasks.encoding import TextEncoder

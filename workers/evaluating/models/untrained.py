@@ -1,4 +1,4 @@
-"""The model of an experiment before its training: the base under a fresh adapter, as the request shapes it."""
+"""The model of an experiment before its training: the base under a fresh adapter, or as it is, as the request says."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from transformers import AutoConfig
 from influence.checkpoint_files.bases.pipelines import PipelineFiles
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import Json, LossScope, now
-from influence.contracts.evaluation import Evaluation, Experiment, LoraShape, Subject
+from influence.contracts.evaluation.experiment import Experiment, LoraShape
+from influence.contracts.evaluation.record import Evaluation, Subject
 from influence.contracts.index import DiffusionSettings, GradientSettings
 from influence.contracts.tasks import TASKS, TaskName
 from influence.errors import InvalidRequest, UnsupportedModule
@@ -39,7 +40,10 @@ def load_untrained(runtime: Runtime, evaluation: Evaluation, *, seed: int, rank:
 def load_base(
     runtime: Runtime, request: Experiment, subject: Subject, shape: LoraShape, *, loss: LossScope | None, seed: int
 ) -> LoadedCheckpoint:
-    """A named base model under a fresh adapter. Raises CheckpointRefused, InvalidRequest."""
+    """A named base model under a fresh adapter, or with the modules open that the request has trained themselves.
+
+    Raises CheckpointRefused, NothingTrainable, InvalidRequest.
+    """
     if subject.base_model is None:
         raise InvalidRequest("This kind of evaluation needs a base model.", hint="Name 'base_model'.")
     is_pipeline = TASKS[subject.task].is_pipeline
@@ -51,7 +55,8 @@ def load_base(
         id="ckpt_untrained",
         base_model=subject.base_model,
         task=subject.task,
-        adapter=adapter_fields(shape, model_type, subject.task),
+        adapter=None if request.trainable else adapter_fields(shape, model_type, subject.task),
+        trainable=request.trainable,
         pipeline=pipeline,
         adapter_digest="",
         label_names=subject.label_names,

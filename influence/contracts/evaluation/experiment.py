@@ -1,23 +1,16 @@
-"""An evaluation: an experiment that says which scores to trust, made by training again.
-
-Its work is cut into pieces that depend on nothing but the request, so that they can be computed by any worker, in any
-order, twice, and after a restart; the report is made when all are there.
-"""
+"""What is asked of training: the recipe, the model, the methods to judge, and what each kind of experiment takes."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from influence.contracts.checkpoint import BaseModelRef
-from influence.contracts.common import Frozen, Json, LossScope, Named, Numbers, Request, RowIndexes, Seeds
+from influence.contracts.checkpoint import MAX_PATTERNS
+from influence.contracts.common import LossScope, Named, Numbers, Request, RowIndexes, Seeds
 from influence.contracts.curation.prediction import Predicted
 from influence.contracts.index import DEFAULT_RANK, Measurement, Storage
 from influence.contracts.query import Direction
-from influence.contracts.tasks import TaskName
-from influence.contracts.work_record import Progress, WorkRecord
 
 EvaluationKind = Literal["correlation", "mislabelled", "class-attribution", "lds", "leave-out", "calibrate"]
 Optimizer = Literal["adamw", "sgd"]
@@ -128,6 +121,12 @@ class Experiment(Named):
     max_length: int = Field(128, ge=1, le=1 << 20, description="Tokens per row.")
     loss: LossScope | None = Field(None, description="Which tokens carry loss; by default what the rows imply.")
     lora: LoraShape = LoraShape()
+    trainable: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_PATTERNS,
+        description="Train these modules of the base model itself, by names with * and ?, in an adapter's place.",
+    )
     recipe: TrainingRecipe = TrainingRecipe()
     methods: tuple[MethodChoice, ...] | None = Field(
         None, min_length=1, max_length=50, description="Those that the kind compares when left out."
@@ -169,6 +168,12 @@ class Experiment(Named):
         return self
 
     @model_validator(mode="after")
+    def _one_way_of_training(self) -> "Experiment":
+        if self.trainable is not None and self.lora != LoraShape():
+            raise ValueError("give either 'lora' or 'trainable'")
+        return self
+
+    @model_validator(mode="after")
     def _different_methods(self) -> "Experiment":
         titles = [choice.title for choice in self.methods or ()]
         if repeated := [title for title in titles if titles.count(title) > 1]:
@@ -187,6 +192,12 @@ class CorrelationRequest(Experiment):
 
     def trained_on(self, rows: int) -> list[tuple[int, int]]:
         return [(len(self.ranks) * len(self.seeds), rows)]
+
+    @model_validator(mode="after")
+    def _of_adapters(self) -> "CorrelationRequest":
+        if self.trainable is not None:
+            raise ValueError("'ranks' are those of adapters: leave 'trainable' out")
+        return self
 
 
 class MislabelledRequest(Experiment):
@@ -318,80 +329,3 @@ EvaluationRequest = Annotated[
 EXPERIMENTS: Mapping[str, type[Experiment]] = MappingProxyType(
     {get_args(found.model_fields["kind"].annotation)[0]: found for found in get_args(get_args(EvaluationRequest)[0])}
 )
-
-
-class Subject(Frozen):
-    """What a request was resolved to when it was accepted: nothing is looked up by name later."""
-
-    task: TaskName
-    base_model: BaseModelRef | None
-    dataset_id: str
-    num_labels: int | None = None
-    label_names: tuple[str, ...] | None = None
-
-
-Cell = float | int | str | None
-#: Names of tables and pictures are parts of file names.
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
-
-
-class Table(Frozen):
-    """One table of a report. Every row is as long as `columns`.
-
-    Columns called `x low` and `x high` right behind a column `x` are the ends of its interval and shown with it.
-    """
-
-    name: Name
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    note: str | None = None
-
-
-class Series(Frozen):
-    """One line or bar series of a picture; `low` and `high` are the ends of an interval at each x."""
-
-    label: str
-    x: tuple[float | str, ...]
-    y: tuple[float, ...]
-    low: tuple[float, ...] | None = None
-    high: tuple[float, ...] | None = None
-
-
-class Picture(Frozen):
-    """What a report draws, as data; `kind` bars take text for x."""
-
-    name: Name
-    title: str
-    x_label: str
-    y_label: str
-    kind: Literal["lines", "bars", "points"] = "lines"
-    series: tuple[Series, ...]
-
-
-class Report(Frozen):
-    """What an evaluation found. `reading` says in sentences what follows, and what does not."""
-
-    tables: tuple[Table, ...]
-    pictures: tuple[Picture, ...] = ()
-    reading: tuple[str, ...] = ()
-    figures: Json = Field({}, description="Numbers for programs: intervals, seeds, what each piece measured.")
-
-
-class Evaluation(WorkRecord):
-    """An evaluation as the API shows it. `progress` is the job's while it runs."""
-
-    only_alone = frozenset({"report"})
-
-    name: str | None = None
-    request: EvaluationRequest
-    subject: Subject
-    pieces: int = 0
-    report: Report | None = None
-    progress: Progress | None = None
-    finished_at: datetime | None = None
-
-    @property
-    def sources(self) -> frozenset[str]:
-        named = (self.request.index_id, self.subject.dataset_id, self.request.evaluation_dataset_id)
-        return frozenset(source for source in named if source is not None)
