@@ -15,6 +15,7 @@ from app.http.idempotency import Accepted, IdempotentRun, OnceOnly
 from app.http.prefer_wait import Wait, pending_headers, wait_for_job
 from app.http.problems import MEDIA_TYPE
 from influence.contracts.common import FOR_CALLERS
+from influence.contracts.job import Job
 from influence.contracts.work_record import WorkRecord
 from influence.digests import digest_json
 from influence.errors import Cancelled
@@ -68,12 +69,37 @@ class Submission:
                     require_worker(context.store)
             return submit()
 
-        accepted = await run_in_threadpool(self.once.run, digest_json(body.model_dump(mode="json")), submit_if_useful)
+        digest = digest_json(body.model_dump(mode="json"))
 
-        def read() -> Made:
-            return with_job_state(context.store, records.require(accepted.resource_id))
+        def look(accepted: Accepted) -> _Shown:
+            found = with_job_state(context.store, records.require(accepted.resource_id))
+            is_done = found.state == "succeeded" or not accepted.is_new
+            return _Shown(found, None if is_done else context.store.jobs.find(found.job_id))
 
-        return await _await_work(self.request, context, accepted, read, seconds)
+        def begin() -> tuple[Accepted, _Shown | None]:
+            accepted = self.once.run(digest, submit_if_useful)
+            return accepted, None if seconds and accepted.job_id is not None else look(accepted)
+
+        # One turn of a thread for all of it: where many ask, each further turn is waited for as long as the first.
+        accepted, shown = await run_in_threadpool(begin)
+        self.request.state.job_id = accepted.job_id
+        if shown is not None:
+            return _respond(accepted, shown, seconds)
+        assert accepted.job_id is not None
+        assert seconds is not None
+        is_over = await wait_for_job(context, accepted.job_id, seconds)
+        shown = await run_in_threadpool(look, accepted)
+        if is_over and shown.resource.state in ("failed", "cancelled"):
+            return _failed_response(shown.resource, self.request.state.request_id)
+        return _respond(accepted, shown, seconds)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What was asked for as it is now, and its job where that is not over."""
+
+    resource: WorkRecord
+    job: Job | None
 
 
 async def find_submission(request: Request, context: Ctx, once: OnceOnly, wait: Wait) -> Submission:
@@ -84,23 +110,13 @@ async def find_submission(request: Request, context: Ctx, once: OnceOnly, wait: 
 Submitted = Annotated[Submission, Depends(find_submission)]
 
 
-async def _await_work(
-    request: Request, context: Context, accepted: Accepted, read: Callable[[], WorkRecord], wait_seconds: float | None
-) -> Response:
-    request.state.job_id = accepted.job_id
-    finished = False
-    if wait_seconds and accepted.job_id is not None:
-        finished = await wait_for_job(context, accepted.job_id, wait_seconds)
-    resource = await run_in_threadpool(read)
-    if finished and resource.state in ("failed", "cancelled"):
-        return _failed_response(resource, request.state.request_id)
+def _respond(accepted: Accepted, shown: _Shown, wait_seconds: float | None) -> Response:
     headers = dict(accepted.headers)
     if wait_seconds is not None:
         headers["Preference-Applied"] = f"wait={wait_seconds:g}"
-    if resource.state == "succeeded" or not accepted.is_new:
-        return json_response(resource, 200, headers)
-    job = await run_in_threadpool(context.store.jobs.find, resource.job_id)
-    return json_response(resource, 202, headers | pending_headers(job, resource.job_id))
+    if shown.resource.state == "succeeded" or not accepted.is_new:
+        return json_response(shown.resource, 200, headers)
+    return json_response(shown.resource, 202, headers | pending_headers(shown.job, shown.resource.job_id))
 
 
 def _failed_response(resource: WorkRecord, request_id: str) -> Response:
