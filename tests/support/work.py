@@ -5,13 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from influence.auditing.signals import describe_signals
 from influence.contracts.audit import AuditRequest
 from influence.contracts.curation.groups import GroupsRequest
 from influence.contracts.evaluation.experiment import LdsRequest
 from influence.contracts.evaluation.record import Evaluation, Subject
-from influence.contracts.index import IndexSpec
+from influence.contracts.index import Index, IndexSpec
 from influence.contracts.points import RowSelection
 from influence.contracts.preview import PreviewRequest
 from influence.contracts.query import QueryRequest
@@ -19,6 +20,7 @@ from influence.contracts.sweep import SweepRequest
 from influence.contracts.work import EVALUATION, WorkKind
 from influence.contracts.work_record import WorkRecord
 from influence.store import keys
+from influence.store.data.scans import PartWork
 from influence.store.store import Store
 from influence.store.work import accept, keep
 
@@ -110,3 +112,19 @@ def lifetime_of(store: Store, kind: str, name: str) -> float | None:
 def keys_about(store: Store, record_id: str) -> list[bytes]:
     """Keys whose names hold an id."""
     return sorted(name for name in store.connections.state.scan_iter() if record_id.encode() in name)
+
+
+def make_part_work(index: Index, asked: NDArray[Any], step: str, stop: int, method: str = "") -> PartWork:
+    """The message about the first rows of an index as the first part of a pass."""
+    return PartWork(
+        scan_id="scan_a",
+        part=0,
+        index_id=index.id,
+        build_job_id=index.job_id,
+        start=0,
+        stop=stop,
+        step=step,
+        shape=asked.shape,
+        dtype=asked.dtype.name,
+        method=method,
+    )

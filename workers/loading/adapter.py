@@ -27,8 +27,8 @@ from influence.checkpoint_files.safetensors_header import read_header
 from influence.checkpoint_files.selection import ModuleSelector
 from influence.checkpoint_files.tensors import replaced_embedding
 from influence.contracts.tasks import TASKS, TaskName
-from influence.errors import AdapterMismatch, AdapterNotFinite, TaskMismatch, UnreadableFile, UnsupportedModule
-from workers.loading.base_model import BaseModel
+from influence.errors import AdapterMismatch, AdapterNotFinite, UnreadableFile, UnsupportedModule
+from workers.loading.base_model import LACKING_HINT, BaseModel, refuse_random
 from workers.loading.head import is_below_head
 from workers.loading.vocabulary import are_tied
 
@@ -261,12 +261,12 @@ def _refuse_random(random: frozenset[str], weights: Mapping[str, Tensor], *, is_
         held |= {PREFIX + name for name in random if replaced_embedding(name)}
     made_up = sorted(name for name in random if PREFIX + name not in weights.keys() | held)
     if made_up:
-        raise TaskMismatch(
-            f"Neither the base model nor the adapter holds {_some(made_up)}: these weights would be random.",
-            hint="Its files lack a part of it: download the base model again, or save it with save_pretrained."
+        raise refuse_random(
+            "Neither the base model nor the adapter holds",
+            made_up,
+            LACKING_HINT
             if any(is_below_head(name, inner) for name in made_up)
             else "Train with these modules in modules_to_save, or send the task that the adapter was trained for.",
-            extra={"tensors": made_up[:100]},
         )
 
 

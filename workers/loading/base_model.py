@@ -1,6 +1,6 @@
 """The frozen base model under the head that the task needs."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,10 @@ from workers.loading.quantised import describe_bits, fields_of, is_packed, keep_
 #: transformers puts an adapter that lies in a model's folder on the model, one that was merged into it, too. It is
 #: looked for in a sub-folder instead that no model has.
 _NO_ADAPTER = {"subfolder": "no-adapter-of-the-base"}
+
+#: What to do where a part of a base model's own is missing.
+LACKING_HINT = "Its files lack a part of it: download the base model again, or save it with save_pretrained."
+_NAMES_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +88,21 @@ def load_base_model(
     return BaseModel(model, frozenset(report["missing_keys"]) | frozenset(mismatched))
 
 
+def refuse_random(who_lacks: str, names: Sequence[str], hint: str) -> TaskMismatch:
+    """What to raise for tensors that no file holds: made up on loading, they would make every answer nonsense."""
+    rest = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return TaskMismatch(
+        f"{who_lacks} {', '.join(names[:_NAMES_SHOWN])}{rest}: these weights would be random.",
+        hint=hint,
+        extra={"tensors": names[:100]},
+    )
+
+
 def refuse_incomplete(base: BaseModel) -> None:
     """Raise TaskMismatch where files lack a part below the head: what is trained on top of it would learn noise."""
     inner = getattr(base.model, "base_model_prefix", "")
     if lacking := sorted(name for name in base.random if is_below_head(name, inner) and not names_head(name)):
-        raise TaskMismatch(
-            f"The base model's files do not hold {', '.join(lacking[:5])}: these weights would be random.",
-            hint="Its files lack a part of it: download the base model again, or save it with save_pretrained.",
-            extra={"tensors": lacking[:100]},
-        )
+        raise refuse_random("The base model's files do not hold", lacking, LACKING_HINT)
 
 
 def _refuse_infinite(model: Any, checkpoint: Checkpoint, missing: Collection[str]) -> None:

@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from influence.checkpoint_files.adapters.former_names import LayerNames
-from influence.errors import TaskMismatch
 from workers.gradients.selection import select_trainable
-from workers.loading.base_model import BaseModel
-
-_NAMES_SHOWN = 5
+from workers.loading.base_model import BaseModel, refuse_random
 
 
 def open_plain(base: BaseModel, trainable: Sequence[str]) -> Any:
@@ -17,11 +14,10 @@ def open_plain(base: BaseModel, trainable: Sequence[str]) -> Any:
     Raises TaskMismatch where a tensor is not in the files, NothingTrainable, UnsupportedModule.
     """
     if base.random:
-        made_up = sorted(base.random)
-        raise TaskMismatch(
-            f"The model's files do not hold {', '.join(made_up[:_NAMES_SHOWN])}: these weights would be random.",
-            hint="Name the folder that the trained model was saved in, or send the task that it was trained for.",
-            extra={"tensors": made_up[:100]},
+        raise refuse_random(
+            "The model's files do not hold",
+            sorted(base.random),
+            "Name the folder that the trained model was saved in, or send the task that it was trained for.",
         )
     return _open(base, trainable)
 

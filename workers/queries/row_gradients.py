@@ -22,10 +22,12 @@ def read_row_gradients(
 
     `hear` is told of rows as they are computed, and may raise. Raises NotFound when the index is deleted meanwhile.
     """
-    rows = row_indexes.tolist()
-    found = runtime.gradient_cache.get(index, rows, lambda missing: _compute(runtime, index, missing, hear))
-    forget_if_deleted(runtime, index)
-    return found
+    return runtime.gradient_cache.get(
+        index,
+        row_indexes.tolist(),
+        lambda rows: _compute(runtime, index, rows, hear),
+        lambda: forget_if_deleted(runtime, index),
+    )
 
 
 def _compute(runtime: Runtime, index: Index, row_indexes: Sequence[int], hear: Callable[[int], None] | None) -> Tensor:

@@ -171,6 +171,8 @@ class Experiment(Named):
     def _one_way_of_training(self) -> "Experiment":
         if self.trainable is not None and self.lora != LoraShape():
             raise ValueError("give either 'lora' or 'trainable'")
+        if self.trainable is not None and self.recipe.lora_dropout != TrainingRecipe().lora_dropout:
+            raise ValueError("'lora_dropout' would have no effect on 'trainable': leave it out")
         return self
 
     @model_validator(mode="after")

@@ -148,6 +148,8 @@ def test_modules_to_train_are_held_against_the_base_model(send: Send, ask: Ask) 
     assert_problem(ask("lds", dataset_id=labelled, trainable=["a[b]"]), 422, "invalid_request")
     both = ask("lds", dataset_id=labelled, trainable=["classifier"], lora={"r": 4})
     assert "'lora' or 'trainable'" in assert_problem(both, 422, "invalid_request")["detail"]
+    dropout = ask("lds", dataset_id=labelled, trainable=["classifier"], recipe={"lora_dropout": 0.2})
+    assert "'lora_dropout'" in assert_problem(dropout, 422, "invalid_request")["detail"]
     ranks = ask("correlation", dataset_id=labelled, trainable=["classifier"])
     assert "'ranks'" in assert_problem(ranks, 422, "invalid_request")["detail"]
     small = ask("class-attribution", dataset_id=prompts, trainable=["lm_head"])

@@ -22,13 +22,13 @@ from support.service import (
     submit_query,
 )
 from support.tiny import TinyCheckpoint
+from support.work import make_part_work
 
 from app.queries.scores import find_scores
 from influence.contracts.index import Index
 from influence.contracts.query import Query
 from influence.errors import NotFound, NoWorker
 from influence.store import keys
-from influence.store.data.scans import PartWork
 from influence.store.embedded import EmbeddedServer
 from influence.store.passes import PARTS_VERSION
 from influence.store.queue import make_broker
@@ -272,17 +272,7 @@ def test_a_part_that_is_delivered_twice_counts_once(
     vectors = np.ones((1, 4), np.float32)
     store.scans.begin("scan_a", vectors)
     first = np.zeros((1, 3), np.float32)
-    work = PartWork(
-        scan_id="scan_a",
-        part=0,
-        index_id=index.id,
-        build_job_id=index.job_id,
-        start=0,
-        stop=3,
-        step="score",
-        shape=vectors.shape,
-        dtype="float32",
-    )
+    work = make_part_work(index, vectors, "score", 3)
     store.scans.answer("scan_a", 0, first)
     with idle_runtime(server.url, tmp_path / "data") as runtime:
         compute_part(runtime, work)  # answered already: nothing is loaded, and nothing written

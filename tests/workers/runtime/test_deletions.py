@@ -11,11 +11,11 @@ import pytest
 from support.rows import make_ticket_rows
 from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
 from support.tiny import TinyCheckpoint
+from support.work import make_part_work
 
 from influence.contracts.index import Index
 from influence.errors import Cancelled, NotFound
 from influence.store import keys
-from influence.store.data.scans import PartWork
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 from influence.store.work import delete
@@ -199,18 +199,7 @@ def test_ranked_rows_of_an_index_that_is_deleted_meanwhile_are_not_kept(
     part = open_part(two[0], index, 0, 30)
     delete_heard(index)
     vectors = np.ones((1, part.rows.codes.values.shape[1]), np.float32)
-    work = PartWork(
-        scan_id="scan_a",
-        part=0,
-        index_id=index.id,
-        build_job_id=index.job_id,
-        start=0,
-        stop=30,
-        step="look",
-        shape=vectors.shape,
-        dtype="float32",
-        method="datainf",
-    )
+    work = make_part_work(index, vectors, "look", 30, "datainf")
     with pytest.raises(NotFound):
         look_at_part(two[0], index, part, work, Look(vectors, [[EVERYWHERE]], 10, 5))
     assert held_bytes(two[0]) == 0

@@ -103,43 +103,48 @@ class Gradients:
 
     def __init__(self) -> None:
         self.made: list[list[int]] = []
+        self.confirmed = 0
 
     def __call__(self, rows: list[int]) -> torch.Tensor:
         self.made.append(rows)
         return torch.tensor(rows, dtype=torch.float32)[:, None].expand(-1, 4)
 
+    def confirm(self) -> None:
+        self.confirmed += 1
+
 
 def test_gradients_leave_in_order_and_are_computed_again() -> None:
     cache, compute = GradientCache(3 * 16), Gradients()
-    cache.get(INDEX, [1, 2, 3], compute)
-    cache.get(INDEX, [1], compute)
-    cache.get(INDEX, [4], compute)
+    cache.get(INDEX, [1, 2, 3], compute, compute.confirm)
+    cache.get(INDEX, [1], compute, compute.confirm)
+    cache.get(INDEX, [4], compute, compute.confirm)
     assert cache.missing(INDEX, [1, 2, 3, 4]) == [2]
     assert cache.bytes == 3 * 16
-    found = cache.get(INDEX, [2, 1, 4], compute)
+    found = cache.get(INDEX, [2, 1, 4], compute, compute.confirm)
     assert found[:, 0].tolist() == [2, 1, 4]
     assert compute.made == [[1, 2, 3], [4], [2]]
+    assert compute.confirmed == 3
 
 
 def test_more_rows_than_fit_are_answered_in_order() -> None:
     cache, compute = GradientCache(2 * 16), Gradients()
     rows = list(range(10))
-    assert cache.get(INDEX, rows, compute)[:, 0].tolist() == rows
+    assert cache.get(INDEX, rows, compute, compute.confirm)[:, 0].tolist() == rows
     assert cache.bytes == 2 * 16
-    assert cache.get(INDEX, rows[::-1], compute)[:, 0].tolist() == rows[::-1]
+    assert cache.get(INDEX, rows[::-1], compute, compute.confirm)[:, 0].tolist() == rows[::-1]
 
 
 def test_a_row_larger_than_the_budget_is_not_kept() -> None:
     cache, compute = GradientCache(15), Gradients()
-    assert cache.get(INDEX, [7], compute)[0].tolist() == [7, 7, 7, 7]
+    assert cache.get(INDEX, [7], compute, compute.confirm)[0].tolist() == [7, 7, 7, 7]
     assert cache.bytes == 0
 
 
 def test_an_index_built_anew_has_gradients_of_its_own() -> None:
     cache, compute = GradientCache(1000), Gradients()
-    cache.get(INDEX, [1], compute)
+    cache.get(INDEX, [1], compute, compute.confirm)
     assert cache.missing(OTHER_BUILD, [1]) == [1]
-    cache.get(OTHER_BUILD, [1], compute)
+    cache.get(OTHER_BUILD, [1], compute, compute.confirm)
     cache.forget("idx_b")
     assert cache.bytes == 2 * 16
     cache.forget("idx_a")

@@ -136,9 +136,12 @@ class OpenedIndexes:
 
     def _find_gradients(self, index: Index) -> dict[str, Tensor]:
         points = self._runtime.kept_points.get(
-            self._query.id, index, self._digest_points(), lambda: self._compute_points(index)
+            self._query.id,
+            index,
+            self._digest_points(),
+            lambda: self._compute_points(index),
+            lambda: forget_if_deleted(self._runtime, index, self._query.id),
         )
-        forget_if_deleted(self._runtime, index, self._query.id)
         self._points = points.without_gradients()
         gradients = (points.mean() if self._query.request.aggregate == "mean" else points).gradients
         self._keep(index, gradients)

@@ -30,8 +30,17 @@ class GradientCache:
         """Rows that would have to be computed."""
         return [row for row in rows if (index.id, index.job_id, row) not in self._rows]
 
-    def get(self, index: Index, rows: Sequence[int], compute: Callable[[list[int]], Tensor]) -> Tensor:
-        """Gradients (len(rows), D) in order; `compute` gives those that are not here, (fewer rows, D)."""
+    def get(
+        self,
+        index: Index,
+        rows: Sequence[int],
+        compute: Callable[[list[int]], Tensor],
+        confirm: Callable[[], None],
+    ) -> Tensor:
+        """Gradients (len(rows), D) in order; `compute` gives those that are not here, (fewer rows, D).
+
+        `confirm` is called after new ones were kept. Raises what the two raise.
+        """
         known = {row: values for row in rows if (values := self._rows.find(_key_of(index, row))) is not None}
         needed = [row for row in rows if row not in known]
         if needed:
@@ -40,6 +49,7 @@ class GradientCache:
             for row, values in zip(needed, computed, strict=True):
                 if values.nbytes <= self._budget_bytes:
                     self._rows.put(_key_of(index, row), values.clone())
+            confirm()
         return torch.stack([known[row] for row in rows])
 
     def note_rate(self, index: Index, rows: int, seconds: float) -> None:

@@ -31,17 +31,24 @@ class KeptPoints:
         """Memory that the points take now."""
         return self._points.size
 
-    def get(self, query_id: str, index: Index, about: str, compute: Callable[[], Points]) -> Points:
-        """The points that `about` tells apart, made by `compute` where they are not here. Raises what that raises."""
+    def get(
+        self, query_id: str, index: Index, about: str, compute: Callable[[], Points], confirm: Callable[[], None]
+    ) -> Points:
+        """The points that `about` tells apart, made by `compute` where they are not here.
+
+        `confirm` is called after new ones were kept. Raises what the two raise.
+        """
         key = (index.id, index.job_id, about)
-        points: Points | None = self._points.find(key)
-        if points is None:
-            points = compute()
-            if points.bytes > self._budget_bytes:
-                return points
+        found: Points | None = self._points.find(key)
+        points = compute() if found is None else found
+        if points.bytes > self._budget_bytes:
+            return points
+        if found is None:
             self._points.put(key, points)
         with self._mutex:
             self._asked[query_id].add(key)
+        if found is None:
+            confirm()
         return points
 
     def builds(self) -> set[tuple[str, str]]:
