@@ -13,8 +13,12 @@ import structlog
 
 
 def chaos(options: argparse.Namespace, folder: Path) -> list[str]:
-    from harness.faults.chaos import Pauses, run_chaos
+    from harness.faults.chaos import FAULTS, Pauses, run_chaos
     from harness.records import run_records
+
+    only = tuple(options.only.split(",")) if options.only else ()
+    if unknown := set(only) - set(FAULTS):
+        raise SystemExit(f"no fault is named {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
 
     done, wrong = run_chaos(
         folder,
@@ -23,6 +27,7 @@ def chaos(options: argparse.Namespace, folder: Path) -> list[str]:
         faults=options.faults,
         rows=options.rows,
         pauses=Pauses(options.stop_seconds, options.away_seconds, options.hang_seconds),
+        only=only,
         variant=options.variant,
     )
     garbled, more = run_records(folder / "records", seed=options.seed, trials=options.records)
@@ -99,6 +104,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbits(32))
     parser.add_argument("--builds", type=int, default=100, help="chaos: builds")
     parser.add_argument("--faults", type=int, default=6, help="chaos: faults a build meets at most")
+    parser.add_argument("--only", default="", help="chaos: faults to choose among, with commas; all without it")
     parser.add_argument("--stop-seconds", type=float, default=50.0, help="chaos: how long a stopped worker stays so")
     parser.add_argument("--away-seconds", type=float, default=30.0, help="chaos: how long a Redis is away")
     parser.add_argument("--hang-seconds", type=float, default=60.0, help="chaos: how long a Redis hangs")

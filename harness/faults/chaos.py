@@ -20,7 +20,6 @@ from harness.house import FINAL, House, opened
 
 _PAUSE_SECONDS = 3.0
 
-
 @dataclass(frozen=True)
 class Pauses:
     """How long what is stopped, away, hanging or full stays so."""
@@ -39,57 +38,47 @@ class Chaos:
     dice: random.Random
     rows: int
     pauses: Pauses
+    #: Faults to choose among; all of them where none is named.
+    only: tuple[str, ...] = ()
     done: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
     def disturb(self, index: dict[str, Any]) -> dict[str, Any]:
         """One fault; answers the index as it is now."""
-        faults: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-            "kill-worker": lambda now: self._signal(now, self._worker(), signal.SIGKILL),
-            "end-worker": lambda now: self._signal(now, self._worker(), signal.SIGTERM),
-            "kill-api": lambda now: self._signal(now, "api", signal.SIGKILL),
-            "kill-redis": lambda now: self._signal(now, "redis", signal.SIGKILL),
-            "stop-worker": lambda now: self._pause(now, self._worker(), self.pauses.stopped_seconds),
-            "hang-redis": lambda now: self._pause(now, "redis", self.pauses.hanging_seconds),
-            "redis-away": self._take_away,
-            "fill-redis": lambda now: self._trouble(now, fill_memory),
-            "fill-redis-disk": lambda now: self._trouble(now, fill_disk),
-            "cancel": lambda now: self._again(now, f"/v1/jobs/{now['job_id']}"),
-            "delete": lambda now: self._again(now, f"/v1/indexes/{now['id']}"),
-        }
-        name = self.dice.choices(list(faults), weights=[8, 4, 2, 1, 1, 1, 1, 1, 1, 2, 2])[0]
+        names = self.only or tuple(FAULTS)
+        name = self.dice.choices(names, weights=[FAULTS[name][0] for name in names])[0]
         self.done[name] += 1
-        return faults[name](index)
+        return FAULTS[name][1](self, index)
 
-    def _worker(self) -> str:
+    def worker(self) -> str:
         return self.dice.choice([name for name in self.house.names if name.startswith("worker")])
 
-    def _signal(self, index: dict[str, Any], name: str, number: int) -> dict[str, Any]:
+    def signal(self, index: dict[str, Any], name: str, number: int) -> dict[str, Any]:
         self.house.kill(name, number)
         time.sleep(0.2)
         self.house.start()
         return index
 
-    def _pause(self, index: dict[str, Any], name: str, seconds: float) -> dict[str, Any]:
+    def pause(self, index: dict[str, Any], name: str, seconds: float) -> dict[str, Any]:
         self.house.kill(name, signal.SIGSTOP)
         time.sleep(seconds)
         self.house.kill(name, signal.SIGCONT)
         return index
 
-    def _take_away(self, index: dict[str, Any]) -> dict[str, Any]:
+    def take_away(self, index: dict[str, Any]) -> dict[str, Any]:
         self.house.kill("redis", signal.SIGKILL)
         time.sleep(self.pauses.away_seconds)
         self.house.start()
         return index
 
-    def _trouble(
+    def trouble(
         self, index: dict[str, Any], troubled: Callable[[House, random.Random], AbstractContextManager[None]]
     ) -> dict[str, Any]:
         with troubled(self.house, self.dice):
             time.sleep(self.pauses.full_seconds)
         return index
 
-    def _again(self, index: dict[str, Any], deleted: str) -> dict[str, Any]:
+    def again(self, index: dict[str, Any], deleted: str) -> dict[str, Any]:
         self.house.call("DELETE", deleted)
         return ask(self.house, index["request"])
 
@@ -111,6 +100,22 @@ class Chaos:
             met = dict(self.done - before)
             self.wrong.append(f"the scores of {index['id']} ({request['storage']}, after {met}) {told}")
         self.house.call("DELETE", f"/v1/indexes/{index['id']}")
+
+
+#: Faults by name: how often each comes among the others, and what it does.
+FAULTS: dict[str, tuple[int, Callable[[Chaos, dict[str, Any]], dict[str, Any]]]] = {
+    "kill-worker": (8, lambda chaos, now: chaos.signal(now, chaos.worker(), signal.SIGKILL)),
+    "end-worker": (4, lambda chaos, now: chaos.signal(now, chaos.worker(), signal.SIGTERM)),
+    "kill-api": (2, lambda chaos, now: chaos.signal(now, "api", signal.SIGKILL)),
+    "kill-redis": (1, lambda chaos, now: chaos.signal(now, "redis", signal.SIGKILL)),
+    "stop-worker": (1, lambda chaos, now: chaos.pause(now, chaos.worker(), chaos.pauses.stopped_seconds)),
+    "hang-redis": (1, lambda chaos, now: chaos.pause(now, "redis", chaos.pauses.hanging_seconds)),
+    "redis-away": (1, Chaos.take_away),
+    "fill-redis": (1, lambda chaos, now: chaos.trouble(now, fill_memory)),
+    "fill-redis-disk": (1, lambda chaos, now: chaos.trouble(now, fill_disk)),
+    "cancel": (2, lambda chaos, now: chaos.again(now, f"/v1/jobs/{now['job_id']}")),
+    "delete": (2, lambda chaos, now: chaos.again(now, f"/v1/indexes/{now['id']}")),
+}
 
 
 def ask(house: House, request: dict[str, Any]) -> dict[str, Any]:
@@ -142,11 +147,19 @@ def undisturbed(
 
 
 def run_chaos(
-    folder: Path, *, seed: int, builds: int, faults: int, rows: int, pauses: Pauses, variant: str = ""
+    folder: Path,
+    *,
+    seed: int,
+    builds: int,
+    faults: int,
+    rows: int,
+    pauses: Pauses,
+    only: tuple[str, ...] = (),
+    variant: str = "",
 ) -> tuple[Counter[str], list[str]]:
-    """(faults by name, what was found wrong); each build meets up to `faults` of them."""
+    """(faults by name, what was found wrong); each build meets up to `faults` of them, of those named in `only`."""
     with opened(folder, variant=variant) as house:
-        chaos = Chaos(house, random.Random(seed), rows, pauses)
+        chaos = Chaos(house, random.Random(seed), rows, pauses, only)
         requests, truth = undisturbed(house, seed, rows, chaos.wrong)
         for number in range(builds):
             chaos.build(requests[number % 2], faults, truth[number % 2])
