@@ -20,6 +20,7 @@ from harness.house import FINAL, House, opened
 
 _PAUSE_SECONDS = 3.0
 
+
 @dataclass(frozen=True)
 class Pauses:
     """How long what is stopped, away, hanging or full stays so."""
