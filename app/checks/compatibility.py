@@ -6,9 +6,10 @@ from app.checks.labels import check_labels
 from influence.checkpoint_files.adapters.trainer_templates import find_template
 from influence.checkpoint_files.tokenizers.template_files import mentions_template
 from influence.contracts.checkpoint import Checkpoint, TrainingRecord
-from influence.contracts.common import LossScope, Reduction
+from influence.contracts.common import MAX_ROW_TOKENS, LossScope, Reduction
 from influence.contracts.dataset import COMPLETION, CONVERSATION, ROW_FORMS, Dataset
 from influence.contracts.evaluation.record import Subject
+from influence.contracts.index import DEFAULT_MAX_LENGTH
 from influence.contracts.tasks import TASKS, TaskDeclaration, TaskName, tasks_like
 from influence.errors import InvalidRequest, RowsUnfit
 
@@ -75,6 +76,13 @@ def choose_loss(
             hint=f"Use {' or '.join(map(repr, offered))}." if offered else "Leave 'loss' out: it is the label's.",
         )
     return wanted
+
+
+def choose_length(checkpoint: Checkpoint, wanted: int | None) -> int:
+    """Tokens per row: as wanted, or else as in training, as far as files say it."""
+    trained = None if checkpoint.training is None else checkpoint.training.max_length
+    found = next(length for length in (wanted, trained, DEFAULT_MAX_LENGTH) if length is not None)
+    return min(found, MAX_ROW_TOKENS)
 
 
 def find_trained_loss(trained: TrainingRecord, dataset: Dataset) -> LossScope | None:

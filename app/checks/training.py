@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from app.checks.compatibility import find_trained_loss
 from influence.checkpoint_files.adapters.training_settings import TALKING, WITHOUT_TURNS
 from influence.contracts.checkpoint import Checkpoint, TrainingRecord
+from influence.contracts.common import MAX_ROW_TOKENS
 from influence.contracts.dataset import COMPLETION, CONVERSATION, PREFERENCE, Dataset
 from influence.contracts.index import GradientSettings
 
@@ -21,10 +22,12 @@ def find_differences(checkpoint: Checkpoint, dataset: Dataset, gradients: Gradie
     yield from _loss_differences(training, dataset, gradients, files)
     if None not in (training.beta, gradients.beta) and training.beta != gradients.beta:
         yield f"{files} says that training had beta {training.beta:g}, and this index has {gradients.beta:g}."
-    if training.max_length not in (None, gradients.max_length):
+    if training.max_length is not None and min(training.max_length, MAX_ROW_TOKENS) != gradients.max_length:
+        left = training.max_length >= MAX_ROW_TOKENS
+        done = "left rows whole" if left else f"cut rows at {training.max_length} tokens"
         yield (
-            f"{files} says that training cut rows at {training.max_length} tokens, and this index cuts them at "
-            f"{gradients.max_length}: longer rows are others than those trained on. 'max_length' sets it."
+            f"{files} says that training {done}, and this index cuts them at {gradients.max_length}: longer rows are "
+            "others than those trained on. Without 'max_length' they are as in training."
         )
     if training.trainer in TALKING and training.template not in WITHOUT_TURNS:
         yield from _wording_differences(training.trainer, dataset)

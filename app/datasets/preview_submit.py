@@ -1,6 +1,6 @@
 """Previews: from a request to a short job."""
 
-from app.checks.compatibility import check_compatible, check_reduction, choose_loss
+from app.checks.compatibility import check_compatible, check_reduction, choose_length, choose_loss
 from app.checks.test_points import check_row_indexes
 from app.http.idempotency import Accepted
 from influence.contracts.preview import DEFAULT_PREVIEW_ROWS, Preview, PreviewRequest
@@ -21,6 +21,7 @@ def submit_preview(store: Store, dataset_id: str, request: PreviewRequest) -> Ac
         update={
             "row_indexes": rows,
             "offset": 0,
+            "max_length": choose_length(checkpoint, request.max_length),
             "loss": choose_loss(checkpoint, dataset, request.loss, checkpoint.training),
         }
     )

@@ -1,7 +1,7 @@
 """Indexes: from a request to a build."""
 
 from app.checks.class_numbers import doubt_indexed_numbers
-from app.checks.compatibility import check_compatible, check_reduction, choose_loss
+from app.checks.compatibility import check_compatible, check_reduction, choose_length, choose_loss
 from app.checks.diffusion import choose_diffusion
 from app.checks.training import find_differences
 from app.http.idempotency import Accepted
@@ -119,7 +119,7 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
     metric = request.metric if storage == "compact" else "gradient"
     gradients = GradientSettings(
         precision=request.precision,
-        max_length=request.max_length,
+        max_length=choose_length(checkpoint, request.max_length),
         on_too_long=request.on_too_long,
         loss=choose_loss(checkpoint, dataset, request.loss, checkpoint.training),
         reduction=check_reduction(checkpoint.task, dataset, request.reduction),

@@ -125,10 +125,12 @@ def _option(
 
 
 def _bare(annotation: Any) -> Any:
-    """`int | None` -> int; anything with more to it stays as it is."""
+    """`int | None` -> int, with bounds or without; anything with more to it stays as it is."""
+    if get_origin(annotation) is Annotated:
+        return _bare(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
         kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
-        return kinds[0] if len(kinds) == 1 else annotation
+        return _bare(kinds[0]) if len(kinds) == 1 else annotation
     return annotation
 
 

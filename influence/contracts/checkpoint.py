@@ -93,9 +93,9 @@ class PipelineRecord(Frozen):
 
 
 class TrainingRecord(Frozen):
-    """What the files beside an adapter say of its training. `way` is what the trainer calls it. `loss` and `beta` are
-    taken for an index that leaves them out, `completion_loss` in the place of `loss` where rows are a prompt and its
-    completion; `max_length` is the number of tokens at which training cut rows.
+    """What the files beside an adapter say of its training. `way` is what the trainer calls it. `loss`, `beta`
+    and `max_length`, the number of tokens at which training cut rows, are taken for an index that leaves them out,
+    `completion_loss` in the place of `loss` where rows are a prompt and its completion.
 
     `template` is the trainer's own template of conversations, by which rows are written where it is known here;
     `system` is the system prompt that rows without one are given, as in training; `enable_thinking` is LLaMA-Factory's

@@ -8,6 +8,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 Json = dict[str, Any]
 Item = TypeVar("Item")
 
+#: The most tokens that a row is read for.
+MAX_ROW_TOKENS = 1 << 20
+MaxLength = Annotated[int, Field(ge=1, le=MAX_ROW_TOKENS)]
+
 #: Of whoever has no other: callers without a key, and with a key of DATAINF_API_KEYS.
 DEFAULT_NAMESPACE = "default"
 #: Context in which a record is written as callers see it, not as it is kept.

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from influence.contracts.common import Frozen, Json, LossScope, Named, Reduction, Request
+from influence.contracts.common import Frozen, Json, LossScope, MaxLength, Named, Reduction, Request
 from influence.contracts.work_record import Progress, WorkRecord
 
 Storage = Literal["full", "compact"]
@@ -71,13 +71,19 @@ class DiffusionSettings(Request):
 
 #: What trainers take for `beta`.
 DEFAULT_BETA = 0.1
+#: Tokens per row where neither the request nor training says more.
+DEFAULT_MAX_LENGTH = 512
 
 
-class GradientSettings(Request):
-    """What decides the value of a gradient; part of the index's address."""
+class GradientChoices(Request):
+    """What decides the value of a gradient, as requests say it."""
 
     precision: Precision = Field("float32", description="Number format that gradients are computed in.")
-    max_length: int = Field(512, ge=1, le=1 << 20, description="Tokens per row; longer rows are cut or refused.")
+    max_length: MaxLength | None = Field(
+        None,
+        description="Tokens per row; longer rows are cut or refused. By default where training cut rows, as far as the"
+        f" checkpoint's files say it, or else {DEFAULT_MAX_LENGTH}.",
+    )
     on_too_long: OnTooLong = Field("truncate", description="What becomes of a row longer than max_length.")
     loss: LossScope | None = Field(None, description="Which tokens carry loss; by default what the rows imply.")
     reduction: Reduction = Field(
@@ -109,7 +115,13 @@ class GradientSettings(Request):
         return self.diffusion is None or self.diffusion.is_loss
 
 
-class IndexRequest(Named, GradientSettings):
+class GradientSettings(GradientChoices):
+    """What decides the value of a gradient; part of the index's address."""
+
+    max_length: MaxLength = DEFAULT_MAX_LENGTH
+
+
+class IndexRequest(Named, GradientChoices):
     """`POST /v1/indexes`."""
 
     checkpoint_id: str | None = Field(None, examples=["ckpt_3f1c"])

@@ -2,8 +2,8 @@
 
 from pydantic import Field, model_validator
 
-from influence.contracts.common import Frozen, Json, LossScope, Reduction, Request
-from influence.contracts.index import OnTooLong, Precision
+from influence.contracts.common import Frozen, Json, LossScope, MaxLength, Reduction, Request
+from influence.contracts.index import DEFAULT_MAX_LENGTH, OnTooLong, Precision
 from influence.contracts.work_record import WorkRecord
 
 MAX_PREVIEW_ROWS = 20
@@ -14,7 +14,9 @@ class PreviewRequest(Request):
     """`POST /v1/datasets/{id}/preview`: the first five rows unless `offset` or `row_indexes` say otherwise."""
 
     checkpoint_id: str = Field(examples=["ckpt_3f1c"])
-    max_length: int = Field(512, ge=1, le=1 << 20)
+    max_length: MaxLength | None = Field(
+        None, description=f"Tokens per row; by default as an index takes them: as in training, or {DEFAULT_MAX_LENGTH}."
+    )
     on_too_long: OnTooLong = "truncate"
     precision: Precision = "float32"
     loss: LossScope | None = Field(None, description="Which tokens carry loss; by default what the rows imply.")

@@ -1,6 +1,6 @@
 """What rows look like to the model: text, tokens, and which of them carry loss."""
 
-from influence.contracts.index import GradientSettings
+from influence.contracts.index import DEFAULT_MAX_LENGTH, GradientSettings
 from influence.contracts.preview import DEFAULT_PREVIEW_ROWS, Preview, PreviewRow
 from influence.rows.images.content import inline_image
 from influence.store.work import finish
@@ -13,7 +13,7 @@ def preview_rows(runtime: Runtime, preview: Preview) -> None:
     request = preview.request
     settings = GradientSettings(
         precision=request.precision,
-        max_length=request.max_length,
+        max_length=request.max_length or DEFAULT_MAX_LENGTH,
         on_too_long=request.on_too_long,
         loss=request.loss,
         reduction=request.reduction,

@@ -349,7 +349,7 @@ class GradientSettings(BaseModel):
     loss: Literal["completion", "assistant", "all"] | str | None = Field(
         None, description="Which tokens carry loss; by default what the rows imply."
     )
-    max_length: int = Field(512, description="Tokens per row; longer rows are cut or refused.")
+    max_length: int = 512
     on_too_long: Literal["truncate", "fail"] | str = Field(
         "truncate", description="What becomes of a row longer than max_length."
     )
@@ -615,7 +615,10 @@ class PreviewRequest(BaseModel):
     loss: Literal["completion", "assistant", "all"] | str | None = Field(
         None, description="Which tokens carry loss; by default what the rows imply."
     )
-    max_length: int = 512
+    max_length: int | None = Field(
+        None,
+        description="Tokens per row; by default as an index takes them: as in training, or 512.",
+    )
     offset: int = Field(0, description="First row to show.")
     on_too_long: Literal["truncate", "fail"] | str = "truncate"
     precision: Literal["float32", "bfloat16"] | str = "float32"
@@ -1074,9 +1077,9 @@ class TrainingRecipe(BaseModel):
 
 class TrainingRecord(BaseModel):
     """
-    What the files beside an adapter say of its training. `way` is what the trainer calls it. `loss` and `beta` are
-    taken for an index that leaves them out, `completion_loss` in the place of `loss` where rows are a prompt and its
-    completion; `max_length` is the number of tokens at which training cut rows.
+    What the files beside an adapter say of its training. `way` is what the trainer calls it. `loss`, `beta`
+    and `max_length`, the number of tokens at which training cut rows, are taken for an index that leaves them out,
+    `completion_loss` in the place of `loss` where rows are a prompt and its completion.
 
     `template` is the trainer's own template of conversations, by which rows are written where it is known here;
     `system` is the system prompt that rows without one are given, as in training; `enable_thinking` is LLaMA-Factory's

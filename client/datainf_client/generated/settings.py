@@ -91,7 +91,7 @@ class IndexRequest(TypedDict):
     join: NotRequired[bool]
     kronecker: NotRequired[bool]
     loss: NotRequired[Literal["completion", "assistant", "all"] | None]
-    max_length: NotRequired[int]
+    max_length: NotRequired[int | None]
     metric: NotRequired[Literal["gradient", "optimizer"]]
     name: NotRequired[str | None]
     on_non_finite: NotRequired[Literal["fail", "skip"]]
@@ -111,7 +111,7 @@ class PreviewRequest(TypedDict):
     """
 
     loss: NotRequired[Literal["completion", "assistant", "all"] | None]
-    max_length: NotRequired[int]
+    max_length: NotRequired[int | None]
     offset: NotRequired[int]
     on_too_long: NotRequired[Literal["truncate", "fail"]]
     precision: NotRequired[Literal["float32", "bfloat16"]]

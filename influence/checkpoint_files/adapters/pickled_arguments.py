@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from influence.checkpoint_files.adapters.pickled_words import PickledWords, list_words
-from influence.contracts.common import LossScope
+from influence.contracts.common import MAX_ROW_TOKENS, LossScope
 
 PICKLED = "training_args.bin"
 #: TRL's configurations -> what the way of training is called here.
@@ -65,8 +65,14 @@ class PickledArguments:
 
     @property
     def max_length(self) -> Any:
-        """At how many tokens rows were cut, under either of its names."""
-        return self.fields.get("max_length", self.fields.get("max_seq_length"))
+        """At how many tokens rows were cut. `max_seq_length`, the name of old, sets the other where it is given;
+        Unsloth cuts by it alone, and by its model's where it is None. SFT leaves rows whole where `max_length` is None;
+        in other ways versions of TRL differ in what None is."""
+        former = self.fields.get("max_seq_length")
+        if self.way is None or former is not None or (self.is_unsloth and "max_seq_length" in self.fields):
+            return former if self.way else None
+        is_whole = self.way == "sft" and not self.is_unsloth and self.fields.get("max_length", 0) is None
+        return MAX_ROW_TOKENS if is_whole else self.fields.get("max_length")
 
     def describe_rows(self) -> Iterator[str]:
         """What training did to rows that gradients leave out, in words."""
@@ -76,7 +82,7 @@ class PickledArguments:
             yield f"packing{cut}: rows read those before them in a sequence, unless FlashAttention kept them apart"
         elif self.fields.get("padding_free") is True:
             yield "padding_free: rows read those before them in the same batch, unless FlashAttention kept them apart"
-        if self.fields.get("truncation_mode") == "keep_end" and self.max_length:
+        if self.fields.get("truncation_mode") == "keep_end" and self.max_length not in (None, MAX_ROW_TOKENS):
             yield "truncation_mode 'keep_end': rows longer than max_length lost their beginning, and here their end"
         if isinstance(most := self.fields.get("max_prompt_length"), int) and self.way == "dpo":
             yield f"max_prompt_length {most}: prompts longer than that lost their beginning"

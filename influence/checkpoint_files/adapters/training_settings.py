@@ -35,7 +35,7 @@ from influence.checkpoint_files.adapters.plain_notes import (
     load_text,
     read_first,
 )
-from influence.contracts.common import LossScope
+from influence.contracts.common import MAX_ROW_TOKENS, LossScope
 from influence.contracts.tasks import MULTI_LABEL_CLASSIFICATION, TaskName
 
 #: Trainers that read Alpaca's columns as a user's turn, through the model's own chat template.
@@ -70,7 +70,6 @@ _MASKS = {
 }
 _BARE = re.compile(r"[^a-z_]+")
 _NOISE = ("neftune_noise_alpha", "noisy_embedding_alpha")
-_MAX_TOKENS = 1 << 24
 _MODEL, _MAX_MODEL_BYTES = "config.json", 1 << 20
 #: How transformers calls the losses of its own heads, and fields by which models of others weigh or change theirs.
 _OF_TRANSFORMERS = "For"
@@ -160,7 +159,7 @@ def _of_pickle(pickled: PickledArguments) -> TrainingSettings:
     found = _settings(
         PICKLED,
         None if pickled.way is None else "Unsloth" if pickled.is_unsloth else "TRL",
-        {**pickled.fields, "max_length": pickled.max_length if pickled.way else None},
+        {**pickled.fields, "max_length": pickled.max_length},
         pickled.loss,
         length="max_length",
         unscored=unscored,
@@ -182,7 +181,8 @@ def _of_arguments(content: str) -> TrainingSettings | None:
     found = _settings(
         ARGUMENTS,
         "ms-swift",
-        fields,
+        # None is its default: as many tokens as the model takes.
+        {**fields, "max_length": MAX_ROW_TOKENS} if fields.get("max_length", 0) is None else fields,
         _SCALES.get(str(scale)),
         length="max_length",
         unscored=tuple(weighed),
@@ -295,12 +295,12 @@ def _settings(
     beside: tuple[str, ...] = (),
 ) -> TrainingSettings:
     tokens = fields.get(length)
-    is_length = isinstance(tokens, int | float) and not isinstance(tokens, bool) and 0 < tokens < _MAX_TOKENS
+    is_length = isinstance(tokens, int | float) and not isinstance(tokens, bool) and tokens >= 1
     return TrainingSettings(
         files=(file,),
         trainer=trainer,
         loss=loss,
-        max_length=int(tokens) if is_length and tokens is not None else None,
+        max_length=int(min(tokens, MAX_ROW_TOKENS)) if is_length and tokens is not None else None,
         unscored=(*unscored, *_parts(fields)),
         beside=(*beside, *_noise(fields)),
     )

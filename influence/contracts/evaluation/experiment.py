@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import Field, model_validator
 
 from influence.contracts.checkpoint import MAX_PATTERNS
-from influence.contracts.common import LossScope, Named, Numbers, Request, RowIndexes, Seeds
+from influence.contracts.common import LossScope, MaxLength, Named, Numbers, Request, RowIndexes, Seeds
 from influence.contracts.curation.prediction import Predicted
 from influence.contracts.index import DEFAULT_RANK, Measurement, Storage
 from influence.contracts.query import Direction
@@ -118,7 +118,7 @@ class Experiment(Named):
     )
     rows: int | None = Field(None, ge=8, le=1_000_000, description="Training rows drawn by the seed; all if left out.")
     test_points: int = Field(100, ge=1, le=MAX_TEST_ROWS, description="Number of test rows to score.")
-    max_length: int = Field(128, ge=1, le=1 << 20, description="Tokens per row.")
+    max_length: MaxLength = Field(128, description="Tokens per row.")
     loss: LossScope | None = Field(None, description="Which tokens carry loss; by default what the rows imply.")
     lora: LoraShape = LoraShape()
     trainable: tuple[str, ...] | None = Field(

@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint, TrainingRecord
-from influence.contracts.common import now
+from influence.contracts.common import MAX_ROW_TOKENS, now
 from influence.store.store import Store
 
 TALK = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
@@ -107,12 +107,38 @@ def test_beta_is_that_of_training(
     assert ["had beta 0.3, and this index has 0.1" in warning for warning in index["warnings"]] == [True] * is_said
 
 
-@pytest.mark.parametrize(("asked", "is_said"), [(512, False), (128, True), (1024, True)])
-def test_another_length_than_that_of_training_is_said(
-    client: TestClient, store: Store, asked: int, is_said: bool
+@pytest.mark.parametrize(
+    ("trained", "asked", "taken", "said"),
+    [
+        (None, None, 512, []),
+        (2048, None, 2048, []),
+        (64, None, 64, []),
+        (2048, 2048, 2048, []),
+        (2048, 128, 128, ["cut rows at 2048 tokens"]),
+        (64, 128, 128, ["cut rows at 64 tokens"]),
+        (MAX_ROW_TOKENS, None, MAX_ROW_TOKENS, []),
+        (MAX_ROW_TOKENS, 128, 128, ["left rows whole"]),
+        # As records of former versions may have it.
+        (MAX_ROW_TOKENS + 1, None, MAX_ROW_TOKENS, []),
+    ],
+)
+def test_rows_are_cut_where_training_cut_them(
+    client: TestClient, store: Store, trained: int | None, asked: int | None, taken: int, said: list[str]
 ) -> None:
-    index = ask(client, store, "text", {"max_length": 512}, max_length=asked)
-    assert ["cut rows at 512 tokens" in warning for warning in index["warnings"]] == [True] * is_said
+    index = ask(client, store, "text", {"max_length": trained}, **({"max_length": asked} if asked else {}))
+    assert index["spec"]["gradients"]["max_length"] == taken
+    assert len(index["warnings"]) == len(said)
+    assert all(words in warning for words, warning in zip(said, index["warnings"], strict=True))
+
+
+def test_a_preview_cuts_rows_where_an_index_does(client: TestClient, store: Store) -> None:
+    index = ask(client, store, "text", {"max_length": 64})
+    body = {"checkpoint_id": index["spec"]["checkpoint_id"]}
+    path = f"/v1/datasets/{index['spec']['dataset_id']}/preview"
+    taken = [
+        client.post(path, json={**body, **more}).json()["request"]["max_length"] for more in ({}, {"max_length": 9})
+    ]
+    assert taken == [64, 9]
 
 
 @pytest.mark.parametrize(("trainer", "is_said"), [("LLaMA-Factory", True), ("ms-swift", True), ("Axolotl", False)])

@@ -13,6 +13,7 @@ from influence.checkpoint_files.adapters.pickled_arguments import PICKLED, read_
 from influence.checkpoint_files.adapters.pickled_words import list_words
 from influence.checkpoint_files.adapters.training_settings import read_training
 from influence.checkpoint_files.task.trained_as import read_recipe
+from influence.contracts.common import MAX_ROW_TOKENS
 from influence.errors import TaskMismatch
 
 
@@ -93,6 +94,14 @@ def test_nothing_is_run_and_nothing_broken_is_an_error(tmp_path: Path, monkeypat
     [
         (TRL, {"max_length": 512}, "TRL", "all", "completion", 512),
         (TRL, {"max_seq_length": 512}, "TRL", "all", "completion", 512),
+        (TRL, {"max_length": 1024, "max_seq_length": 256}, "TRL", "all", "completion", 256),
+        (TRL, {"max_length": 1024, "max_seq_length": None}, "TRL", "all", "completion", 1024),
+        (TRL, {"max_length": None}, "TRL", "all", "completion", MAX_ROW_TOKENS),
+        (TRL, {"max_seq_length": None}, "TRL", "all", "completion", None),
+        (UNSLOTH, {"max_length": 1024, "max_seq_length": 256}, "Unsloth", None, "completion", 256),
+        # Its model's, which no file says.
+        (UNSLOTH, {"max_length": 1024, "max_seq_length": None}, "Unsloth", None, "completion", None),
+        (UNSLOTH, {"max_length": None}, "Unsloth", None, "completion", None),
         (TRL, {"assistant_only_loss": True}, "TRL", "assistant", "completion", None),
         (TRL, {"completion_only_loss": False}, "TRL", "all", "all", None),
         (TRL, {"completion_only_loss": True}, "TRL", None, "completion", None),

@@ -8,6 +8,7 @@ import pytest
 
 from influence.checkpoint_files.adapters.training_settings import TrainingSettings, read_training
 from influence.checkpoint_files.task.trained_as import read_recipe
+from influence.contracts.common import MAX_ROW_TOKENS
 from influence.errors import TaskMismatch
 
 SWIFT: dict[str, Any] = {"rlhf_type": None, "loss_scale": "default", "loss_type": None, "max_length": 2048}
@@ -42,7 +43,10 @@ def found_in(folder: Path, name: str, content: str | dict[str, Any]) -> Training
     [
         ("args.json", SWIFT, "assistant", 2048),
         ("args.json", {**SWIFT, "loss_scale": "last_round"}, "completion", 2048),
-        ("args.json", {**SWIFT, "loss_scale": "all", "max_length": None}, "all", None),
+        ("args.json", {**SWIFT, "loss_scale": "all", "max_length": None}, "all", MAX_ROW_TOKENS),
+        ("args.json", {**SWIFT, "max_length": 1 << 30}, "assistant", MAX_ROW_TOKENS),
+        ("args.json", {name: value for name, value in SWIFT.items() if name != "max_length"}, "assistant", None),
+        ("training_params.json", {"trainer": "sft", "block_size": -1}, "all", None),
         ("training_args.yaml", FACTORY, "assistant", 1024),
         ("training_args.yaml", FACTORY + "mask_history: true\n", "completion", 1024),
         ("training_args.yaml", FACTORY + "train_on_prompt: true\n", "all", 1024),

@@ -1,7 +1,7 @@
 /** The forms of Home. */
 
 import {
-  bytes, call, choice, clip, count, datasetChoice, empty, field, fileInput, form, formOf, go, h, list, numberInput, post, settle,
+  bytes, call, choice, clip, count, datasetChoice, empty, field, fileInput, form, formOf, go, h, list, post, settle,
   shortId, textInput, warnings,
 } from "../kit.js";
 
@@ -44,11 +44,11 @@ export function indexForm(checkpoints, datasets) {
   if (!checkpoints.length || !datasets.length) return empty("First a checkpoint and its rows.");
   const checkpoint = choice(checkpoints.map((item) => [item.id, `${clip(item.name ?? item.base_model.name, 40)} (${shortId(item.id)})`]));
   const dataset = datasetChoice(datasets);
-  const length = numberInput(512, 1, 1048576);
+  const length = textInput("as in training, or 512");
   const storage = choice(["auto", "compact", "full"].map((name) => [name, name]));
   const act = async () => {
     const made = await post("/v1/indexes", {
-      checkpoint_id: checkpoint.value, dataset_id: dataset.value, max_length: Number(length.value), storage: storage.value,
+      checkpoint_id: checkpoint.value, dataset_id: dataset.value, max_length: length.value || null, storage: storage.value,
     });
     go(`/indexes/${made.id}`);
   };
