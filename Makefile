@@ -136,6 +136,15 @@ handover: $(STAMP) ## Install Label Studio's and Argilla's own libraries into .h
 	.handover/venv/bin/python -m pip install --quiet --disable-pip-version-check label-studio-sdk==2.1.2 argilla==2.8.0
 	$(BIN)/python -m pytest -q -n 0 tests/app/reviews/test_other_tools.py $(ARGS)
 
+# Their packages without their own dependencies: nothing of them runs but what encodes rows, beside torch and transformers of .venv.
+trainers: $(STAMP) ## Install ms-swift and LLaMA-Factory into .trainers, and let them encode what rows are read as (five minutes)
+	test -x .trainers/venv/bin/python || $(PYTHON) -m venv .trainers/venv
+	.trainers/venv/bin/python -c 'import site, sys; open(site.getsitepackages()[0] + "/product.pth", "w").write(sys.argv[1])' \
+	  "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')"
+	.trainers/venv/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps \
+	  ms-swift==4.6.0 llamafactory==0.9.5 -r tests/support/trials/trainers/requirements.txt
+	$(BIN)/python -m pytest -q -n 0 tests/workers/loading/test_trainers_own.py $(ARGS)
+
 chaos: $(STAMP) ## Kill, stop, cancel and delete while indexes are built, and count every row (hours; prints its seed)
 	$(HARNESS) chaos $(ARGS)
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from app.checks.labels import check_labels
-from influence.checkpoint_files.adapters.trainer_templates import find_template
+from influence.checkpoint_files.adapters.trainer_templates.known import find_template
 from influence.checkpoint_files.tokenizers.template_files import mentions_template
 from influence.contracts.checkpoint import Checkpoint, TrainingRecord
 from influence.contracts.common import MAX_ROW_TOKENS, LossScope, Reduction
@@ -34,7 +34,7 @@ def _require_template(checkpoint: Checkpoint) -> None:
     read, trained = checkpoint.tokenizer, checkpoint.training
     if read is None or not read.files or read.chat_template_source is not None or checkpoint.base_model.kind != "path":
         return
-    if trained is not None and find_template(trained.trainer, trained.template, thinks=trained.enable_thinking):
+    if trained is not None and find_template(trained):
         return
     if mentions_template(Path(checkpoint.base_model.location)):
         return

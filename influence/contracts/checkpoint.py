@@ -92,6 +92,11 @@ class PipelineRecord(Frozen):
     zeros_for_empty: bool = False
 
 
+#: An empty thought was written before answers without one, before all or behind the last question alone; empty thoughts
+#: carried no loss; thoughts before the last question were taken out.
+ThoughtRule = Literal["empty_written", "last_empty_written", "empty_without_loss", "former_removed"]
+
+
 class TrainingRecord(Frozen):
     """What the files beside an adapter say of its training. `way` is what the trainer calls it. `loss`, `beta`
     and `max_length`, the number of tokens at which training cut rows, are taken for an index that leaves them out,
@@ -99,7 +104,7 @@ class TrainingRecord(Frozen):
 
     `template` is the trainer's own template of conversations, by which rows are written where it is known here;
     `system` is the system prompt that rows without one are given, as in training; `enable_thinking` is LLaMA-Factory's
-    switch of templates with thoughts."""
+    switch of templates with thoughts, and `thoughts` what ms-swift did to those of answers."""
 
     files: tuple[str, ...]
     trainer: str | None = None
@@ -111,6 +116,7 @@ class TrainingRecord(Frozen):
     template: str | None = None
     system: str | None = None
     enable_thinking: bool | None = None
+    thoughts: tuple[ThoughtRule, ...] | None = None
 
 
 class Checkpoint(Record):

@@ -1083,7 +1083,7 @@ class TrainingRecord(BaseModel):
 
     `template` is the trainer's own template of conversations, by which rows are written where it is known here;
     `system` is the system prompt that rows without one are given, as in training; `enable_thinking` is LLaMA-Factory's
-    switch of templates with thoughts.
+    switch of templates with thoughts, and `thoughts` what ms-swift did to those of answers.
     """
 
     model_config = ConfigDict(
@@ -1097,6 +1097,9 @@ class TrainingRecord(BaseModel):
     max_length: int | None = None
     system: str | None = None
     template: str | None = None
+    thoughts: (
+        list[Literal["empty_written", "last_empty_written", "empty_without_loss", "former_removed"] | str] | None
+    ) = None
     trainer: str | None = None
     way: str | None = None
 

@@ -35,6 +35,8 @@ from influence.checkpoint_files.adapters.plain_notes import (
     load_text,
     read_first,
 )
+from influence.checkpoint_files.adapters.trainer_templates.known import has_thoughts
+from influence.contracts.checkpoint import ThoughtRule
 from influence.contracts.common import MAX_ROW_TOKENS, LossScope
 from influence.contracts.tasks import MULTI_LABEL_CLASSIFICATION, TaskName
 
@@ -59,7 +61,12 @@ _USUAL_LOSSES = (None, "", "cross_entropy", "nll", "chunked_nll")
 _OF_HEADS = ("crossentropyloss", "mseloss")
 #: What ms-swift says of rows that it writes without a chat template, as name of one.
 _NO_CHAT = "use_chat_template: false"
-_LEFT_OUT = "truncation_strategy 'delete', so that rows longer than max_length were left out of it"
+#: What becomes of rows longer than max_length, by its `truncation_strategy`.
+_LEFT_OUT = {
+    "delete": "truncation_strategy 'delete', so that rows longer than max_length were left out of it",
+    "left": "truncation_strategy 'left': rows longer than max_length lost their beginning, and here their end",
+    "split": "truncation_strategy 'split': rows longer than max_length became several, and here lose their end",
+}
 #: Templates that write nothing around a turn.
 WITHOUT_TURNS = ("empty", _NO_CHAT)
 #: Fields of Axolotl's data sets, each with the values that say what is done here, too.
@@ -91,8 +98,8 @@ class TrainingSettings:
     """What `files` say: the `trainer`; which tokens carried `loss`, and which did of a prompt with its completion where
     that is another thing (`completion_loss`); at how many tokens rows were cut (`max_length`);
     parts of the loss that are not scored, and what training did to rows beside, both in words; the trainer's own
-    `template` of conversations, the `system` prompt that it gave those without one, and whether answers were to think
-    (`thinks`)."""
+    `template` of conversations, the `system` prompt that it gave those without one, whether answers were to think
+    (`enable_thinking`), and what became of their `thoughts`."""
 
     files: tuple[str, ...]
     trainer: str | None = None
@@ -103,7 +110,8 @@ class TrainingSettings:
     beside: tuple[str, ...] = ()
     template: str | None = None
     system: str | None = None
-    thinks: bool | None = None
+    enable_thinking: bool | None = None
+    thoughts: tuple[ThoughtRule, ...] | None = None
 
     @property
     def file(self) -> str:
@@ -172,27 +180,56 @@ def _of_arguments(content: str) -> TrainingSettings | None:
     fields = load_object(content)
     if not fields.keys() & _OF_SWIFT:
         return None
-    scale = fields.get("loss_scale")
+    # With 'jinja' training wrote rows by the tokenizer's own chat template.
+    is_own = fields.get("template_backend") != "jinja"
+    name = _named(fields, "template") or _named(fields, "template_type")
+    name = _NO_CHAT if fields.get("use_chat_template") is False else name
+    thoughts = _thoughts_of_swift(fields) if is_own and has_thoughts("ms-swift", name) else None
     is_preference = bool(fields.get("rlhf_type"))
-    weighed = [f"loss_scale {scale!r}"[:80]] if isinstance(scale, str) and scale and scale not in _SCALES else []
+    scale = fields.get("loss_scale")
+    base, is_plain = _split_scale(str(scale or ""), {"ignore_empty_think"} if thoughts is not None else set())
+    weighed = [] if is_plain else [f"loss_scale {scale!r}"[:80]]
     kind = None if is_preference else fields.get("loss_type")
     weighed += [f"loss_type {kind!r}"[:80]] if kind not in _USUAL_LOSSES else []
-    beside = (_LEFT_OUT,) if fields.get("truncation_strategy") == "delete" and fields.get("max_length") else ()
+    left_out = _LEFT_OUT.get(str(fields.get("truncation_strategy")))
     found = _settings(
         ARGUMENTS,
         "ms-swift",
         # None is its default: as many tokens as the model takes.
         {**fields, "max_length": MAX_ROW_TOKENS} if fields.get("max_length", 0) is None else fields,
-        _SCALES.get(str(scale)),
+        _SCALES.get(base),
         length="max_length",
         unscored=tuple(weighed),
-        beside=beside,
+        beside=(left_out,) if left_out and fields.get("max_length") else (),
     )
-    # With 'jinja' training wrote rows by the tokenizer's own chat template.
-    is_own = fields.get("template_backend") != "jinja"
-    name = _named(fields, "template") or _named(fields, "template_type")
-    name = _NO_CHAT if fields.get("use_chat_template") is False else name
-    return replace(found, template=name if is_own else None, system=_named(fields, "system"))
+    return replace(found, template=name if is_own else None, system=_named(fields, "system"), thoughts=thoughts)
+
+
+def _split_scale(scale: str, followed: set[str]) -> tuple[str, bool]:
+    """(ms-swift's base strategy, whether nothing weighs the loss that is not followed). Its parts stand between `+`;
+    without a base it is 'default'. On the last round alone, or on all tokens, none of them is followed."""
+    base, *parts = scale.split("+") if scale else [""]
+    if base and base not in _SCALES:
+        base, parts = "default", [base, *parts]
+    return base, set(parts) <= (followed if base == "default" else set())
+
+
+def _thoughts_of_swift(fields: Mapping[str, Any]) -> tuple[ThoughtRule, ...] | None:
+    """What became of thoughts; None of versions before 3.12, which differ and do not say which they are."""
+    writes = fields.get("add_non_thinking_prefix")
+    if not isinstance(writes, bool):
+        return None
+    scale = str(fields.get("loss_scale") or "default").split("+")
+    keeps = fields.get("preserve_thinking")
+    is_last = "last_round" in scale
+    keeps = keeps if isinstance(keeps, bool) else not is_last
+    found: dict[ThoughtRule, bool] = {
+        "empty_written": writes and not is_last,
+        "last_empty_written": writes and is_last,
+        "empty_without_loss": "ignore_empty_think" in scale,
+        "former_removed": not keeps,
+    }
+    return tuple(rule for rule, holds in found.items() if holds)
 
 
 def _of_parameters(content: str) -> TrainingSettings | None:
@@ -231,7 +268,7 @@ def _of_settings(content: str) -> TrainingSettings | None:
         found,
         template=_named(fields, "template"),
         system=load_text(content, "default_system"),
-        thinks=thinks if isinstance(thinks, bool) else None,
+        enable_thinking=thinks if isinstance(thinks, bool) else None,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from influence.checkpoint_files.adapters.folders import REFERENCE_FILE
-from influence.checkpoint_files.adapters.trainer_templates import find_template
+from influence.checkpoint_files.adapters.trainer_templates.known import find_template, has_thoughts
 from influence.checkpoint_files.adapters.training_notes import PAIRS, PLAIN, TrainingNotes, read_notes
 from influence.checkpoint_files.adapters.training_settings import (
     NAMELESS,
@@ -66,7 +66,8 @@ class Recipe:
             max_length=None if self.settings is None else self.settings.max_length,
             template=None if self.settings is None else self.settings.template,
             system=None if self.settings is None else self.settings.system,
-            enable_thinking=None if self.settings is None else self.settings.thinks,
+            enable_thinking=None if self.settings is None else self.settings.enable_thinking,
+            thoughts=None if self.settings is None else self.settings.thoughts,
         )
 
     def identity(self) -> Mapping[str, Any]:
@@ -74,12 +75,11 @@ class Recipe:
         record = self.describe()
         if record is None:
             return {}
-        thinks = record.enable_thinking
-        is_followed = find_template(record.trainer, record.template, thinks=thinks) is not None
-        # Of a template without thoughts the switch decides nothing.
-        has_thoughts = is_followed and find_template(record.trainer, record.template) is None
+        is_followed = find_template(record) is not None
         fields = {"loss", "completion_loss", "beta", "system", *(("template", "trainer") if is_followed else ())}
-        fields |= {"enable_thinking"} if has_thoughts else set()
+        # Of a template without thoughts they decide nothing.
+        if is_followed and has_thoughts(record.trainer, record.template):
+            fields |= {"enable_thinking", "thoughts"}
         return record.model_dump(include=fields, exclude_none=True)
 
 
@@ -137,7 +137,7 @@ def find_template_doubts(training: TrainingSettings | None) -> Iterator[str]:
     """How conversations are written where the trainer had templates of its own, in sentences."""
     if training is None or training.trainer not in TALKING:
         return
-    known = find_template(training.trainer, training.template, training.system, thinks=training.thinks)
+    known = find_template(training)
     if known is not None:
         system = known.default_system[:80]
         yield (

@@ -12,6 +12,7 @@ from influence.contracts.common import MAX_ROW_TOKENS
 from influence.errors import TaskMismatch
 
 SWIFT: dict[str, Any] = {"rlhf_type": None, "loss_scale": "default", "loss_type": None, "max_length": 2048}
+THINKING: dict[str, Any] = {"template": "qwen3", "add_non_thinking_prefix": True}
 SWIFT |= {"label_smoothing_factor": 0.0, "neftune_noise_alpha": None, "router_aux_loss_coef": 0.0, "packing": False}
 FACTORY = "stage: sft\ntemplate: llama3\ncutoff_len: 1024\n"
 AXOLOTL = "base_model: x/y\ndatasets:\n  - path: z\n    train_on_inputs: true\nsequence_len: 4096\n"
@@ -47,6 +48,8 @@ def found_in(folder: Path, name: str, content: str | dict[str, Any]) -> Training
         ("args.json", {**SWIFT, "max_length": 1 << 30}, "assistant", MAX_ROW_TOKENS),
         ("args.json", {name: value for name, value in SWIFT.items() if name != "max_length"}, "assistant", None),
         ("training_params.json", {"trainer": "sft", "block_size": -1}, "all", None),
+        ("args.json", {**SWIFT, **THINKING, "loss_scale": "default+ignore_empty_think"}, "assistant", 2048),
+        ("args.json", {**SWIFT, **THINKING, "loss_scale": "ignore_empty_think"}, "assistant", 2048),
         ("training_args.yaml", FACTORY, "assistant", 1024),
         ("training_args.yaml", FACTORY + "mask_history: true\n", "completion", 1024),
         ("training_args.yaml", FACTORY + "train_on_prompt: true\n", "all", 1024),
@@ -73,6 +76,17 @@ def test_where_the_loss_fell_and_rows_were_cut_is_read(
     [
         ("args.json", {**SWIFT, "label_smoothing_factor": 0.1}, "label_smoothing_factor 0.1"),
         ("args.json", {**SWIFT, "loss_scale": "react"}, "loss_scale 'react'"),
+        ("args.json", {**SWIFT, "loss_scale": "default+hermes"}, "loss_scale 'default+hermes'"),
+        # What became of thoughts is not known of this template, or of this version, or cannot be followed.
+        (
+            "args.json",
+            {**SWIFT, "template": "glm4_5", "loss_scale": "default+ignore_empty_think"},
+            "ignore_empty_think",
+        ),
+        ("args.json", {**SWIFT, "template": "qwen3", "loss_scale": "default+ignore_empty_think"}, "ignore_empty_think"),
+        ("args.json", {**SWIFT, **THINKING, "loss_scale": "last_round+ignore_empty_think"}, "ignore_empty_think"),
+        ("args.json", {**SWIFT, **THINKING, "loss_scale": "all+ignore_empty_think"}, "ignore_empty_think"),
+        ("args.json", {**SWIFT, **THINKING, "loss_scale": "hermes+ignore_empty_think"}, "hermes"),
         ("args.json", {**SWIFT, "loss_type": "focal"}, "loss_type 'focal'"),
         ("args.json", {**SWIFT, "enable_dft_loss": True}, "enable_dft_loss"),
         ("args.json", {**SWIFT, "router_aux_loss_coef": 0.01}, "router_aux_loss_coef 0.01"),
@@ -106,6 +120,8 @@ def test_a_part_of_the_loss_that_is_not_scored_is_refused_until_the_task_is_aske
     [
         ("args.json", {**SWIFT, "neftune_noise_alpha": 5}, "neftune_noise_alpha 5"),
         ("args.json", {**SWIFT, "truncation_strategy": "delete"}, "rows longer than max_length were left out"),
+        ("args.json", {**SWIFT, "truncation_strategy": "left"}, "lost their beginning"),
+        ("args.json", {**SWIFT, "truncation_strategy": "split"}, "became several"),
         ("training_args.yaml", FACTORY + "packing: true\n", "packing"),
         ("README.md", axolotl("neftune_noise_alpha: 5"), "neftune_noise_alpha 5"),
         ("README.md", axolotl('datasets:\n  - roles_to_train: ["user", "assistant"]  # both'), "roles_to_train"),

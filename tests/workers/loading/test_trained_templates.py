@@ -118,6 +118,90 @@ def test_thoughts_are_written_or_taken_out_as_the_trainer_did(
     assert carrying == AutoTokenizer.from_pretrained(causal.base).tokenize(f"{supervised}<|im_end|>\n") * 2
 
 
+@pytest.mark.parametrize(
+    ("settings", "answers", "written", "supervised"),
+    [
+        # As ms-swift 4.6 writes answers, and which parts carry loss: `make trainers` holds this against itself.
+        ({"loss_scale": "default"}, ["please help"], [f"{NO_THOUGHT}please help"], [f"{NO_THOUGHT}please help"]),
+        ({"loss_scale": "default+ignore_empty_think"}, ["please help"], [f"{NO_THOUGHT}please help"], ["please help"]),
+        (
+            {"loss_scale": "ignore_empty_think"},
+            [f"{NO_THOUGHT}please help"],
+            [f"{NO_THOUGHT}please help"],
+            ["please help"],
+        ),
+        ({"loss_scale": "default+ignore_empty_think"}, [THOUGHT], [THOUGHT], [THOUGHT]),
+        ({"loss_scale": "last_round"}, [THOUGHT] * 2, ["please help", THOUGHT], [THOUGHT]),
+        (
+            {"loss_scale": "last_round"},
+            ["please help"] * 2,
+            ["please help", f"{NO_THOUGHT}please help"],
+            [f"{NO_THOUGHT}please help"],
+        ),
+        (
+            {"loss_scale": "default", "preserve_thinking": False},
+            [THOUGHT] * 2,
+            ["please help", THOUGHT],
+            ["please help", THOUGHT],
+        ),
+        (
+            {"loss_scale": "default", "add_non_thinking_prefix": False},
+            ["please help"],
+            ["please help"],
+            ["please help"],
+        ),
+    ],
+)
+def test_thoughts_are_written_as_ms_swift_did(
+    causal: TinyCheckpoint,
+    tmp_path: Path,
+    settings: dict[str, Any],
+    answers: list[str],
+    written: list[str],
+    supervised: list[str],
+) -> None:
+    content = {"rlhf_type": None, "template": "qwen3", "add_non_thinking_prefix": True, **settings}
+    make_adapter(causal.base, tmp_path, target_modules=["q_proj"])
+    (tmp_path / SWIFT).write_text(json.dumps(content))
+    checkpoint = accept(causal.base, tmp_path)
+    assert checkpoint.training is not None
+    task = load_accepted(checkpoint, tmp_path, loss=checkpoint.training.loss).task
+    messages = [turn for answer in answers for turn in (ASKED, {"role": "assistant", "content": answer})]
+    rendered = task.render({"id": "r", "messages": messages})
+    turns = [
+        f"<|im_start|>user\nwhere is my card<|im_end|>\n<|im_start|>assistant\n{one}<|im_end|>\n" for one in written
+    ]
+    assert rendered.text == "".join(turns)
+    carrying = [token for token, carries in zip(rendered.tokens, rendered.supervised, strict=True) if carries]
+    tokenize = AutoTokenizer.from_pretrained(causal.base).tokenize
+    assert carrying == [token for one in supervised for token in tokenize(f"{one}<|im_end|>\n")]
+
+
+def test_versions_of_ms_swift_that_do_not_say_what_became_of_thoughts_take_the_tokenizers_template(
+    causal: TinyCheckpoint, tmp_path: Path
+) -> None:
+    checkpoint, task = send(causal, tmp_path, **{SWIFT: {"rlhf_type": None, "template": "qwen3"}})
+    assert "here the tokenizer's chat template writes them" in "".join(checkpoint.warnings)
+    assert read(task, *TALK) == "<user>where is my card;<assistant>please help;"
+
+
+def test_several_thoughts_of_an_answer_are_refused_where_empty_ones_carried_no_loss(
+    causal: TinyCheckpoint, tmp_path: Path
+) -> None:
+    content = {"template": "qwen3", "add_non_thinking_prefix": True, "loss_scale": "default+ignore_empty_think"}
+    _, task = send(causal, tmp_path, **{SWIFT: content})
+    with pytest.raises(RowsUnfit, match="which of these thoughts carried loss"):
+        read(task, ASKED, {"role": "assistant", "content": "<think>\na\n</think>\n\nb<think>\n</think>"})
+
+
+def test_ends_that_training_put_on_other_tokens_are_refused(causal: TinyCheckpoint, tmp_path: Path) -> None:
+    _, task = send(causal, tmp_path, **{FACTORY: "stage: sft\ntemplate: gemma2\n"})
+    end = AutoTokenizer.from_pretrained(causal.base).eos_token
+    assert read(task, *TALK).endswith(f"please help<end_of_turn>\n{end}")
+    with pytest.raises(RowsUnfit, match="training put an end on tokens between its turns"):
+        read(task, *TALK, *TALK)
+
+
 def test_a_thought_of_an_unknown_form_is_refused_where_training_took_thoughts_out(
     causal: TinyCheckpoint, tmp_path: Path
 ) -> None:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from influence.checkpoint_files.adapters.trainer_templates import find_template, with_system_prompt
+from influence.checkpoint_files.adapters.trainer_templates.jinja import with_system_prompt
+from influence.checkpoint_files.adapters.trainer_templates.known import find_template
 from influence.contracts.checkpoint import TrainingRecord
 
 #: Names by which transformers chooses among several templates: for rows without tools, and for those with some.
@@ -20,7 +21,7 @@ def follow_training(tokenizer: Any, training: TrainingRecord | None) -> None:
     templates: dict[str, str] = dict(beside) if isinstance(beside, dict) else {_PLAIN: beside} if beside else {}
     if training.system is not None:
         templates = {name: with_system_prompt(one, training.system) for name, one in templates.items()}
-    known = find_template(training.trainer, training.template, training.system, thinks=training.enable_thinking)
+    known = find_template(training)
     if known is not None:
         own = templates.get(_WITH_TOOLS, templates.get(_PLAIN))
         templates = {**templates, _PLAIN: known.as_jinja(), **({_WITH_TOOLS: own} if own else {})}

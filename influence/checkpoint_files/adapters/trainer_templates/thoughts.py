@@ -1,0 +1,77 @@
+"""What trainers make of the thoughts of answers, and of answers without one, where a template has thoughts."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from influence.checkpoint_files.adapters.trainer_templates.jinja import quoted, refusal
+from influence.contracts.checkpoint import ThoughtRule
+
+#: What both write where an answer has no thought.
+NO_THOUGHT = "<think>\n\n</think>\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Thoughts:
+    """Statements of Jinja: `before` all turns, and on the `content` of each of the assistant's. `in_header` belongs to
+    the header of every answer. With `is_marked` they leave in `silent` what stands before the answer without loss.
+    """
+
+    on_content: str
+    before: str = ""
+    in_header: str = ""
+    is_marked: bool = False
+
+
+_ONE_THOUGHT = (
+    "content.count('<think>\n') == 1 and content.count('\n</think>\n\n') == 1 and content.count('<think>') == 1 "
+    "and content.count('</think>') == 1"
+)
+#: By LLaMA-Factory's `enable_thinking`: with it answers without a thought get an empty one, which carries loss;
+#: without, thoughts are taken out, and the empty one belongs to the header.
+OF_FACTORY: Mapping[bool, Thoughts] = {
+    True: Thoughts(
+        "{% if '<think>' not in content and '</think>' not in content %}"
+        f"{{% set content = {quoted(NO_THOUGHT)} + content %}}{{% endif %}}"
+    ),
+    False: Thoughts(
+        "{% if '<think>' in content or '</think>' in content %}"
+        f"{{% if not ({_ONE_THOUGHT}) %}}{refusal('it is not known how training took this thought out')}{{% endif %}}"
+        "{% set content = content.split('<think>\n')[0] + content.split('\n</think>\n\n')[1] %}{% endif %}"
+        "{% set content = content.lstrip('\n') %}",
+        in_header=NO_THOUGHT,
+    ),
+}
+
+_FIND_LAST = (
+    "{% set last = namespace(asked=-1) %}{% for message in turns %}"
+    "{% if message['role'] == 'user' %}{% set last.asked = loop.index0 %}{% endif %}{% endfor %}"
+)
+_REMOVE_FORMER = "{% if loop.index0 < last.asked %}{% set content = content.split('</think>')[-1].strip() %}{% endif %}"
+#: An empty thought with all space behind it; others than the first would have to be found by a regular expression.
+_SILENCE_EMPTY = (
+    "{% set silent = '' %}"
+    "{% if content.count('<think>') > 1 or ('<think>' in content and not content.startswith('<think>')) %}"
+    f"{refusal('it is not known which of these thoughts carried loss')}{{% endif %}}"
+    "{% if content.startswith('<think>') and '</think>' in content and "
+    "not content[7:].split('</think>')[0].strip() %}"
+    "{% set rest = content.split('</think>', 1)[1].lstrip() %}"
+    "{% set silent = content[:content|length - rest|length] %}{% set content = rest %}{% endif %}"
+)
+
+
+def of_swift(rules: Collection[ThoughtRule], *, empty: str) -> Thoughts:
+    """By ms-swift 3.12 and 4: what its settings say of training, and the empty thought of a template that has one."""
+    is_marked = "empty_without_loss" in rules
+    where = {"empty_written": "", "last_empty_written": " and loop.index0 > last.asked"}
+    written = [
+        f"{{% if not content.startswith('<think>'){condition} %}}"
+        f"{{% set content = {quoted(empty)} + content %}}{{% endif %}}"
+        for rule, condition in where.items()
+        if empty and rule in rules
+    ]
+    removed = [_REMOVE_FORMER] if "former_removed" in rules else []
+    return Thoughts(
+        "".join((*written, *removed, *([_SILENCE_EMPTY] if is_marked else []))),
+        before=_FIND_LAST,
+        is_marked=is_marked,
+    )

@@ -1,0 +1,205 @@
+"""ms-swift and LLaMA-Factory themselves encode conversations for training, and rows are read as they do: every token,
+and which of them carries loss.
+
+`make trainers` installs them into .trainers/, apart from the product's own environment, and runs this file.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.tiny import make_causal
+from support.uploads.adapters import accept, load_accepted, make_adapter
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+ROOT = Path(__file__).resolve().parents[3]
+PYTHON = ROOT / ".trainers" / "venv" / "bin" / "python"
+SCRIPTS = ROOT / "tests" / "support" / "trials" / "trainers"
+#: What templates write around turns, as single tokens: a row of the tiny model's words stays short.
+MARKS = [
+    "<|im_start|>",
+    "<|im_end|>",
+    "<think>",
+    "</think>",
+    "<|eot_id|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|system|>",
+    "<|end|>",
+    "<|im_sep|>",
+    "<｜User｜>",
+    "<｜Assistant｜>",
+    "[INST]",
+    "[/INST]",
+    "\n",
+]
+SYSTEM = {"role": "system", "content": "my app"}
+ASKED, SAID = {"role": "user", "content": "where is my card"}, {"role": "assistant", "content": "please help"}
+THOUGHT = {"role": "assistant", "content": "<think>\nplease\n</think>\n\nplease help"}
+EMPTY = {"role": "assistant", "content": "<think>\n\n</think>\n\nplease help"}
+TALKS = {
+    "one": [ASKED, SAID],
+    "two": [ASKED, SAID, ASKED, SAID],
+    "system": [SYSTEM, ASKED, SAID],
+    "thought": [ASKED, THOUGHT],
+    "thoughts": [ASKED, THOUGHT, ASKED, THOUGHT],
+    "thought first": [ASKED, THOUGHT, ASKED, SAID],
+    "thought last": [ASKED, SAID, ASKED, THOUGHT],
+    "empty": [ASKED, EMPTY, ASKED, SAID],
+}
+PLAIN, GEMMA, DEEPSEEK = "<|begin_of_text|>", "<bos>", "<｜begin▁of▁sentence｜>"
+END = {DEEPSEEK: "<｜end▁of▁sentence｜>"}
+#: What ms-swift 4 writes into args.json where nobody says otherwise.
+SWIFT = {"rlhf_type": None, "add_non_thinking_prefix": True, "preserve_thinking": None, "loss_scale": "default"}
+SCALES = ("default", "default+ignore_empty_think", "last_round", "all")
+
+pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason=".trainers/venv is not there: make trainers")
+
+
+#: Settings of ms-swift, with what the tokenizer calls the beginning of a text.
+OF_SWIFT: list[tuple[str, dict[str, Any]]] = [
+    *[(PLAIN, {"template": name}) for name in ("llama3", "qwen", "qwen2_5", "qwen3_nothinking")],
+    *[(GEMMA, {"template": name}) for name in ("gemma", "gemma3_text")],
+    *[
+        (DEEPSEEK if name == "deepseek_r1" else PLAIN, {"template": name, "loss_scale": scale})
+        for name in ("deepseek_r1", "qwen3", "qwen3_thinking", "qwq")
+        for scale in SCALES
+    ],
+    (PLAIN, {"template": "qwen3", "preserve_thinking": False}),
+    (PLAIN, {"template": "qwen3", "preserve_thinking": True, "loss_scale": "last_round"}),
+    (PLAIN, {"template": "qwen3", "add_non_thinking_prefix": False}),
+    (PLAIN, {"template": "qwen2_5", "system": "my app"}),
+]
+OF_FACTORY: list[tuple[str, dict[str, Any]]] = [
+    *[
+        (PLAIN, {"template": name, "mask_history": is_masked})
+        for name in [
+            "alpaca",
+            "chatml",
+            "deepseek3",
+            "default",
+            "gemma",
+            "gemma2",
+            "gemma3",
+            "llama2",
+            "llama3",
+            "mistral",
+            "phi",
+            "phi4",
+            "qwen",
+            "qwen2_vl",
+            "qwen3_nothink",
+            "smollm",
+            "smollm2",
+            "vicuna",
+            "yi",
+            "zephyr",
+        ]
+        for is_masked in (False, True)
+    ],
+    *[
+        (PLAIN, {"template": name, "enable_thinking": thinks})
+        for name in ("deepseekr1", "mimo", "qwen3")
+        for thinks in (False, True)
+    ],
+]
+LEFT_OUT = {
+    # Of several turns it is refused: labels stand between them that are no tokens.
+    "gemma2": ("two", "thoughts", "thought first", "thought last", "empty"),
+    # The tiny tokenizer joins words between which no space stands, and the trainer encodes pieces apart.
+    "vicuna": ("system",),
+}
+Written = dict[str, dict[str, list[list[int]]]]
+
+
+class Trainers:
+    """The tiny model with templates' marks as tokens, by what it calls the beginning of a text; and what a trainer made
+    of all talks with each of its settings, by what they are written as."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._bases: dict[str, Path] = {}
+        self._written: dict[tuple[str, str], Written] = {}
+
+    def base(self, start: str) -> Path:
+        if start not in self._bases:
+            base = make_causal(self._folder / f"causal-{len(self._bases)}").base
+            tokenizer = AutoTokenizer.from_pretrained(base)
+            ends = {"eos_token": END[start]} if start in END else {}
+            tokenizer.add_special_tokens({"additional_special_tokens": MARKS, "bos_token": start, **ends})
+            model = AutoModelForCausalLM.from_pretrained(base)
+            model.config.max_position_embeddings = tokenizer.model_max_length = 1024
+            model.resize_token_embeddings(len(tokenizer))
+            model.save_pretrained(base)
+            tokenizer.save_pretrained(base)
+            self._bases[start] = base
+        return self._bases[start]
+
+    def written(self, script: str, start: str, cases: list[tuple[str, dict[str, Any]]]) -> Written:
+        """Ids and labels of each talk, by settings and by its name: one process makes them all."""
+        if (script, start) not in self._written:
+            asked = [(settings, name) for at, settings in cases if at == start for name in TALKS]
+            given, made = self._folder / "given.json", self._folder / "made.json"
+            sent = [{"settings": settings, "messages": TALKS[name]} for settings, name in asked]
+            given.write_text(json.dumps({"tokenizer": str(self.base(start)), "cases": sent}))
+            command = [str(PYTHON), str(SCRIPTS / script), str(given), str(made)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+            assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+            found = self._written.setdefault((script, start), {})
+            for (settings, name), encoded in zip(asked, json.loads(made.read_text()), strict=True):
+                found.setdefault(json.dumps(settings), {})[name] = encoded
+        return self._written[script, start]
+
+
+@pytest.fixture(scope="module")
+def trainers(tmp_path_factory: pytest.TempPathFactory) -> Trainers:
+    return Trainers(tmp_path_factory.mktemp("trainers"))
+
+
+def assert_read_alike(
+    base: Path, folder: Path, file: str, content: str, written: dict[str, list[list[int]]], left_out: tuple[str, ...]
+) -> None:
+    make_adapter(base, folder, target_modules=["q_proj"])
+    (folder / file).write_text(content)
+    checkpoint = accept(base, folder)
+    assert checkpoint.training is not None
+    loss = {"loss": checkpoint.training.loss} if checkpoint.training.loss else {}
+    task = load_accepted(checkpoint, folder, max_length=1024, **loss).task
+    for name, (ids, labels) in written.items():
+        if name not in left_out:
+            (row,) = task.tokenise([{"id": name, "messages": TALKS[name]}])
+            assert list(row.inputs["input_ids"]) == ids, name
+            # The first token is never predicted.
+            assert list(row.labels)[1:] == labels[1:], name
+
+
+def describe(case: Any) -> str:
+    return " ".join(map(str, case[1].values()))
+
+
+@pytest.mark.parametrize("case", OF_SWIFT, ids=describe)
+def test_rows_are_read_as_ms_swift_reads_them(
+    trainers: Trainers, tmp_path: Path, case: tuple[str, dict[str, Any]]
+) -> None:
+    start, settings = case
+    written = trainers.written("write_in_swift.py", start, OF_SWIFT)[json.dumps(settings)]
+    content = json.dumps({**SWIFT, **settings})
+    assert_read_alike(trainers.base(start), tmp_path, "args.json", content, written, ())
+
+
+@pytest.mark.parametrize("case", OF_FACTORY, ids=describe)
+def test_rows_are_read_as_llama_factory_reads_them(
+    trainers: Trainers, tmp_path: Path, case: tuple[str, dict[str, Any]]
+) -> None:
+    start, settings = case
+    written = trainers.written("write_in_factory.py", start, OF_FACTORY)[json.dumps(settings)]
+    lines = [f"{name}: {str(value).lower() if isinstance(value, bool) else value}" for name, value in settings.items()]
+    content = "\n".join(["stage: sft", *lines, ""])
+    left_out = LEFT_OUT.get(settings["template"], ())
+    assert_read_alike(trainers.base(start), tmp_path, "training_args.yaml", content, written, left_out)
