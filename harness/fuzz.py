@@ -3,6 +3,7 @@ every answer has to be one that the document states.
 """
 
 import random
+import warnings
 from collections import Counter
 from typing import Any
 
@@ -10,6 +11,7 @@ import hypothesis
 import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.errors import HypothesisDeprecationWarning
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
@@ -32,8 +34,11 @@ def run_fuzz(app: FastAPI, furnished: Furnished, *, seed: int, requests: int) ->
     statuses: Counter[str] = Counter()
     wrong: list[str] = []
     dice = random.Random(seed)
-    for operation in sorted(operations, key=lambda operation: operation.method.upper() == "DELETE"):
-        _fuzz_one(operation, max(1, requests // len(operations)), dice, furnished, statuses, wrong)
+    with warnings.catch_warnings():
+        # Schemathesis draws from `random` in strategies of its own, and is told so at every request.
+        warnings.simplefilter("ignore", HypothesisDeprecationWarning)
+        for operation in sorted(operations, key=lambda operation: operation.method.upper() == "DELETE"):
+            _fuzz_one(operation, max(1, requests // len(operations)), dice, furnished, statuses, wrong)
     return statuses, wrong
 
 
