@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from support.tiny import make_causal
 from support.uploads.adapters import accept, load_accepted, make_adapter
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import trainers as trainers_of_tokenizers
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON = ROOT / ".trainers" / "venv" / "bin" / "python"
@@ -54,6 +56,9 @@ TALKS = {
     "empty": [ASKED, EMPTY, ASKED, SAID],
 }
 PLAIN, GEMMA, DEEPSEEK = "<|begin_of_text|>", "<bos>", "<｜begin▁of▁sentence｜>"
+#: Of a tokenizer that writes a space before every text and joins letters, as SentencePiece's do: pieces that are
+#: encoded apart have other tokens there than the text has as a whole.
+SPACED = "<s>"
 END = {DEEPSEEK: "<｜end▁of▁sentence｜>"}
 #: What ms-swift 4 writes into args.json where nobody says otherwise.
 SWIFT = {"rlhf_type": None, "add_non_thinking_prefix": True, "preserve_thinking": None, "loss_scale": "default"}
@@ -75,6 +80,11 @@ OF_SWIFT: list[tuple[str, dict[str, Any]]] = [
     (PLAIN, {"template": "qwen3", "preserve_thinking": True, "loss_scale": "last_round"}),
     (PLAIN, {"template": "qwen3", "add_non_thinking_prefix": False}),
     (PLAIN, {"template": "qwen2_5", "system": "my app"}),
+    *[
+        (SPACED, {"template": "qwen3", "loss_scale": scale})
+        for scale in ("default", "default+ignore_empty_think", "last_round", "all")
+    ],
+    (SPACED, {"template": "qwen2_5"}),
 ]
 OF_FACTORY: list[tuple[str, dict[str, Any]]] = [
     *[
@@ -108,14 +118,30 @@ OF_FACTORY: list[tuple[str, dict[str, Any]]] = [
         for name in ("deepseekr1", "mimo", "qwen3")
         for thinks in (False, True)
     ],
+    *[(SPACED, {"template": name, "mask_history": True}) for name in ("llama2", "mistral", "vicuna", "zephyr")],
+    *[(SPACED, {"template": name, "mask_history": False}) for name in ("default", "llama2", "mistral", "vicuna")],
+    *[(SPACED, {"template": "qwen3", "enable_thinking": thinks}) for thinks in (False, True)],
 ]
 LEFT_OUT = {
     # Of several turns it is refused: labels stand between them that are no tokens.
     "gemma2": ("two", "thoughts", "thought first", "thought last", "empty"),
-    # The tiny tokenizer joins words between which no space stands, and the trainer encodes pieces apart.
-    "vicuna": ("system",),
 }
 Written = dict[str, dict[str, list[list[int]]]]
+
+
+def _make_spaced(base: Path) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="first")
+    said = [turn["content"] for talk in TALKS.values() for turn in talk]
+    alone = list("".join(said) + "<>[]/:|_#USER:ASSISTANTHumanInstructionResponse")
+    trainer = trainers_of_tokenizers.BpeTrainer(special_tokens=["<unk>", SPACED, "</s>"], initial_alphabet=alone)
+    tokenizer.train_from_iterator([*said, *(f"{one} {two}" for one in said for two in said)], trainer)
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="<unk>", bos_token=SPACED, eos_token="</s>", pad_token="</s>"
+    )
+    made.save_pretrained(base)
+    return made
 
 
 class Trainers:
@@ -130,7 +156,7 @@ class Trainers:
     def base(self, start: str) -> Path:
         if start not in self._bases:
             base = make_causal(self._folder / f"causal-{len(self._bases)}").base
-            tokenizer = AutoTokenizer.from_pretrained(base)
+            tokenizer = _make_spaced(base) if start == SPACED else AutoTokenizer.from_pretrained(base)
             ends = {"eos_token": END[start]} if start in END else {}
             tokenizer.add_special_tokens({"additional_special_tokens": MARKS, "bos_token": start, **ends})
             model = AutoModelForCausalLM.from_pretrained(base)

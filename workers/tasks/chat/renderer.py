@@ -8,6 +8,7 @@ import jinja2
 from influence.contracts.common import LossScope
 from influence.rows.conversations.messages import carries_loss
 from workers.tasks.chat.conversation import Conversation
+from workers.tasks.chat.pieces import Piece, encode_apart, join_before, read_pieces
 from workers.tasks.chat.turns import TurnFinder
 from workers.tasks.chat.writing import UnknownMask, write_text
 from workers.tasks.encoding import Span, TextEncoder, TokenisedText
@@ -37,7 +38,10 @@ class ChatRenderer:
         fields say that they carried no loss carry none, but for `all`.
         """
         text = self.render(conversation)
-        tokens = self._encoder.encode(text, special_tokens=False)
+        pieces = read_pieces(self._encoder, conversation, text)
+        if any(piece.carries_loss for piece in pieces):
+            return self._by_marks(conversation, text, pieces, scope)
+        tokens, _ = encode_apart(self._encoder, text, pieces or [Piece(Span(0, len(text)), carries_loss=None)])
         if scope == "all":
             return text, tokens, [True] * len(tokens.ids)
         if scope == "assistant" and _GENERATION.search(self._encoder.template_for(conversation.context.get("tools"))):
@@ -47,6 +51,24 @@ class ChatRenderer:
         else:
             spans = [self._turns.find(conversation, place, text) for place in _with_loss(conversation)]
         return text, tokens, self._without_muted(conversation, text, tokens, _inside(tokens, spans))
+
+    def _by_marks(
+        self, conversation: Conversation, text: str, pieces: list[Piece], scope: LossScope
+    ) -> tuple[str, TokenisedText, list[bool]]:
+        """The same where a trainer's template marks what carries loss: that was encoded apart from what does not."""
+        if scope == "all":
+            tokens = self._encoder.encode(text, special_tokens=False)
+            return text, tokens, [True] * len(tokens.ids)
+        if scope == "assistant":
+            tokens, marks = encode_apart(self._encoder, text, pieces)
+            if conversation.completion_from is not None:
+                asked = _inside(tokens, [self._completion(conversation, text)])
+                marks = [mark and inside for mark, inside in zip(marks, asked, strict=True)]
+        else:
+            span = self._completion(conversation, text)
+            tokens, _ = encode_apart(self._encoder, text, join_before(pieces, span.start))
+            marks = _inside(tokens, [span])
+        return text, tokens, self._without_muted(conversation, text, tokens, marks)
 
     def _marked(self, conversation: Conversation, text: str, tokens: TokenisedText) -> list[bool]:
         try:

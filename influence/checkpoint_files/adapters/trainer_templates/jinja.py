@@ -4,6 +4,8 @@ import json
 import re
 from collections.abc import Mapping
 
+#: Comments of Jinja at which a piece begins that the trainer encoded apart: any, one with loss, one without.
+APART, WITH_LOSS, WITHOUT_LOSS = "{#apart#}", "{#with loss#}", "{#without loss#}"
 _PIECES = re.compile(r"\{(|bos|eos)\}")
 _NAMES = {"{}": "content", "{bos}": '(bos_token or "")', "{eos}": '(eos_token or "")'}
 

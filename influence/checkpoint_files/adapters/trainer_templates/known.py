@@ -37,7 +37,10 @@ def find_template(trained: Trained) -> TrainerTemplate | None:
     found = _KNOWN.get(trained.trainer or "", {}).get(name)
     if has_thoughts(trained.trainer, name):
         found = _with_thoughts(trained, name)
-    return found if found is None or trained.system is None else replace(found, default_system=trained.system)
+    if found is None:
+        return None
+    system = found.default_system if trained.system is None else trained.system
+    return replace(found, default_system=system, by_loss=trained.trainer == "ms-swift")
 
 
 def has_thoughts(trainer: str | None, name: str | None) -> bool:

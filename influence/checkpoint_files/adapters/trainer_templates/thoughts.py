@@ -12,14 +12,13 @@ NO_THOUGHT = "<think>\n\n</think>\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Thoughts:
-    """Statements of Jinja: `before` all turns, and on the `content` of each of the assistant's. `in_header` belongs to
-    the header of every answer. With `is_marked` they leave in `silent` what stands before the answer without loss.
+    """Statements of Jinja: `before` all turns, and on the `content` of each of the assistant's, which may leave in
+    `lead` what stands before it as a piece of its own. `in_header` belongs to the header of every answer.
     """
 
     on_content: str
     before: str = ""
     in_header: str = ""
-    is_marked: bool = False
 
 
 _ONE_THOUGHT = (
@@ -31,7 +30,7 @@ _ONE_THOUGHT = (
 OF_FACTORY: Mapping[bool, Thoughts] = {
     True: Thoughts(
         "{% if '<think>' not in content and '</think>' not in content %}"
-        f"{{% set content = {quoted(NO_THOUGHT)} + content %}}{{% endif %}}"
+        f"{{% set lead = {quoted(NO_THOUGHT)} %}}{{% endif %}}"
     ),
     False: Thoughts(
         "{% if '<think>' in content or '</think>' in content %}"
@@ -49,19 +48,17 @@ _FIND_LAST = (
 _REMOVE_FORMER = "{% if loop.index0 < last.asked %}{% set content = content.split('</think>')[-1].strip() %}{% endif %}"
 #: An empty thought with all space behind it; others than the first would have to be found by a regular expression.
 _SILENCE_EMPTY = (
-    "{% set silent = '' %}"
     "{% if content.count('<think>') > 1 or ('<think>' in content and not content.startswith('<think>')) %}"
     f"{refusal('it is not known which of these thoughts carried loss')}{{% endif %}}"
     "{% if content.startswith('<think>') and '</think>' in content and "
     "not content[7:].split('</think>')[0].strip() %}"
     "{% set rest = content.split('</think>', 1)[1].lstrip() %}"
-    "{% set silent = content[:content|length - rest|length] %}{% set content = rest %}{% endif %}"
+    "{% set lead = content[:content|length - rest|length] %}{% set content = rest %}{% endif %}"
 )
 
 
 def of_swift(rules: Collection[ThoughtRule], *, empty: str) -> Thoughts:
     """By ms-swift 3.12 and 4: what its settings say of training, and the empty thought of a template that has one."""
-    is_marked = "empty_without_loss" in rules
     where = {"empty_written": "", "last_empty_written": " and loop.index0 > last.asked"}
     written = [
         f"{{% if not content.startswith('<think>'){condition} %}}"
@@ -70,8 +67,5 @@ def of_swift(rules: Collection[ThoughtRule], *, empty: str) -> Thoughts:
         if empty and rule in rules
     ]
     removed = [_REMOVE_FORMER] if "former_removed" in rules else []
-    return Thoughts(
-        "".join((*written, *removed, *([_SILENCE_EMPTY] if is_marked else []))),
-        before=_FIND_LAST,
-        is_marked=is_marked,
-    )
+    silenced = [_SILENCE_EMPTY] if "empty_without_loss" in rules else []
+    return Thoughts("".join((*written, *removed, *silenced)), before=_FIND_LAST)
