@@ -80,7 +80,9 @@ class Recipe:
         # Of a template without thoughts they decide nothing.
         if is_followed and has_thoughts(record.trainer, record.template):
             fields |= {"enable_thinking", "thoughts"}
-        return record.model_dump(include=fields, exclude_none=True)
+        said = record.model_dump(include=fields, exclude_none=True)
+        # Indexes of before pieces were encoded as the trainer did hold gradients of other tokens.
+        return {**said, "pieces": "apart"} if is_followed else said
 
 
 def read_recipe(folder: Path) -> Recipe:
