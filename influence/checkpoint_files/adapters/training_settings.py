@@ -61,7 +61,12 @@ _USUAL_LOSSES = (None, "", "cross_entropy", "nll", "chunked_nll")
 _OF_HEADS = ("crossentropyloss", "mseloss")
 #: What ms-swift says of rows that it writes without a chat template, as name of one.
 _NO_CHAT = "use_chat_template: false"
-#: What becomes of rows longer than max_length, by its `truncation_strategy`.
+#: What becomes of longer rows where a trainer says at how many tokens (in Axolotl, unless it is told otherwise).
+_CUT_BY_SHARES = (
+    "cutoff_len: of longer rows it shortened prompts and answers, each by its share, and here they lose their end"
+)
+_DROPPED = "sequence_len, and left longer rows out"
+#: The same in ms-swift, by its `truncation_strategy`.
 _LEFT_OUT = {
     "delete": "truncation_strategy 'delete', so that rows longer than max_length were left out of it",
     "left": "truncation_strategy 'left': rows longer than max_length lost their beginning, and here their end",
@@ -252,9 +257,8 @@ def _of_settings(content: str) -> TrainingSettings | None:
         else "assistant"
     )
     is_joined = fields.get("packing") is True and fields.get("neat_packing") is not True
-    beside: tuple[str, ...] = (
-        ("packing, so that rows read those before them in the same sequence",) if is_joined else ()
-    )
+    beside: tuple[str, ...] = (_CUT_BY_SHARES,) if fields.get("cutoff_len") else ()
+    beside += ("packing, so that rows read those before them in the same sequence",) if is_joined else ()
     before = fields.get("adapter_name_or_path")
     if isinstance(before, str) and before and fields.get("create_new_adapter") is True:
         beside += (
@@ -278,7 +282,9 @@ def _of_card(content: str) -> TrainingSettings | None:
     if "axolotl" in tags or fields:
         stated = fields.get("train_on_inputs")
         loss: LossScope | None = "all" if stated is True else "assistant" if stated is False else None
-        return _settings(CARD, "Axolotl", fields, loss, length="sequence_len", beside=(*_masks(content),))
+        leaves_out = fields.get("sequence_len") and fields.get("excess_length_strategy") in (None, "drop")
+        beside = (*_masks(content), *((_DROPPED,) if leaves_out else ()))
+        return _settings(CARD, "Axolotl", fields, loss, length="sequence_len", beside=beside)
     listed = load_bullets(content)
     trainer = next((name for tag, name in _TRAINERS.items() if tag in tags), None)
     found = _settings(CARD, trainer, listed, None, length="", unscored=tuple(_losses(tags)))

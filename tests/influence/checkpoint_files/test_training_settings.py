@@ -67,7 +67,9 @@ def test_where_the_loss_fell_and_rows_were_cut_is_read(
     tmp_path: Path, name: str, content: str | dict[str, Any], loss: str | None, max_length: int | None
 ) -> None:
     found = found_in(tmp_path, name, content)
-    assert (found.loss, found.max_length, found.unscored, found.beside) == (loss, max_length, (), ())
+    assert (found.loss, found.max_length, found.unscored) == (loss, max_length, ())
+    is_told = found.trainer in ("Axolotl", "LLaMA-Factory") and max_length is not None
+    assert ["longer rows" in what for what in found.beside] == [True] * is_told
     assert found.trainer
 
 
@@ -122,7 +124,10 @@ def test_a_part_of_the_loss_that_is_not_scored_is_refused_until_the_task_is_aske
         ("args.json", {**SWIFT, "truncation_strategy": "delete"}, "rows longer than max_length were left out"),
         ("args.json", {**SWIFT, "truncation_strategy": "left"}, "lost their beginning"),
         ("args.json", {**SWIFT, "truncation_strategy": "split"}, "became several"),
+        ("training_args.yaml", FACTORY, "each by its share"),
         ("training_args.yaml", FACTORY + "packing: true\n", "packing"),
+        ("README.md", axolotl("train_on_inputs: false"), "left longer rows out"),
+        ("README.md", axolotl("excess_length_strategy: drop"), "left longer rows out"),
         ("README.md", axolotl("neftune_noise_alpha: 5"), "neftune_noise_alpha 5"),
         ("README.md", axolotl('datasets:\n  - roles_to_train: ["user", "assistant"]  # both'), "roles_to_train"),
         ("README.md", axolotl("datasets:\n  - path: x\n    roles_to_train:\n      - human\n      - gpt"), "human, gpt"),
@@ -162,7 +167,8 @@ def test_files_of_other_tools_and_broken_ones_say_nothing(
 
 
 def test_packing_that_keeps_rows_apart_says_nothing(tmp_path: Path) -> None:
-    assert found_in(tmp_path, "training_args.yaml", FACTORY + "packing: true\nneat_packing: true\n").beside == ()
+    said = found_in(tmp_path, "training_args.yaml", FACTORY + "packing: true\nneat_packing: true\n").beside
+    assert "packing" not in "".join(said)
 
 
 def test_a_loss_that_the_task_has_is_not_said_to_be_left_out(tmp_path: Path) -> None:
@@ -174,5 +180,6 @@ def test_a_loss_that_the_task_has_is_not_said_to_be_left_out(tmp_path: Path) -> 
 
 
 def test_masks_of_axolotl_that_are_as_here_say_nothing(tmp_path: Path) -> None:
-    usual = "datasets:\n  - path: x\n    roles_to_train: [assistant]\n    train_on_eos: turn\n    roles: x"
+    usual = "datasets:\n  - path: x\n    roles_to_train: [assistant]\n    train_on_eos: turn\n    roles: x\n"
+    usual += "excess_length_strategy: truncate"
     assert found_in(tmp_path, "README.md", axolotl(usual)).beside == ()
