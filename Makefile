@@ -137,7 +137,7 @@ handover: $(STAMP) ## Install Label Studio's and Argilla's own libraries into .h
 	$(BIN)/python -m pytest -q -n 0 tests/app/reviews/test_other_tools.py $(ARGS)
 
 # Their packages without their own dependencies: nothing of them runs but what encodes rows, beside torch and transformers of .venv.
-trainers: $(STAMP) ## Install ms-swift and LLaMA-Factory into .trainers, and let them encode what rows are read as (five minutes)
+trainers: $(STAMP) ## Install ms-swift and LLaMA-Factory into .trainers, and let them encode what rows are read as (two minutes)
 	test -x .trainers/venv/bin/python || $(PYTHON) -m venv .trainers/venv
 	.trainers/venv/bin/python -c 'import site, sys; open(site.getsitepackages()[0] + "/product.pth", "w").write(sys.argv[1])' \
 	  "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')"
