@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON = ROOT / ".trainers" / "venv" / "bin" / "python"
-SCRIPTS = ROOT / "tests" / "support" / "trials" / "trainers"
+SCRIPT = ROOT / "tests" / "support" / "trials" / "trainers" / "write_rows.py"
 #: What templates write around turns, as single tokens: a row of the tiny model's words stays short.
 MARKS = [
     "<|im_start|>",
@@ -167,20 +167,20 @@ class Trainers:
             self._bases[start] = base
         return self._bases[start]
 
-    def written(self, script: str, start: str, cases: list[tuple[str, dict[str, Any]]]) -> Written:
+    def written(self, trainer: str, start: str, cases: list[tuple[str, dict[str, Any]]]) -> Written:
         """Ids and labels of each talk, by settings and by its name: one process makes them all."""
-        if (script, start) not in self._written:
+        if (trainer, start) not in self._written:
             asked = [(settings, name) for at, settings in cases if at == start for name in TALKS]
             given, made = self._folder / "given.json", self._folder / "made.json"
             sent = [{"settings": settings, "messages": TALKS[name]} for settings, name in asked]
             given.write_text(json.dumps({"tokenizer": str(self.base(start)), "cases": sent}))
-            command = [str(PYTHON), str(SCRIPTS / script), str(given), str(made)]
+            command = [str(PYTHON), str(SCRIPT), trainer, str(given), str(made)]
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
             assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-            found = self._written.setdefault((script, start), {})
+            found = self._written.setdefault((trainer, start), {})
             for (settings, name), encoded in zip(asked, json.loads(made.read_text()), strict=True):
                 found.setdefault(json.dumps(settings), {})[name] = encoded
-        return self._written[script, start]
+        return self._written[trainer, start]
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def test_rows_are_read_as_ms_swift_reads_them(
     trainers: Trainers, tmp_path: Path, case: tuple[str, dict[str, Any]]
 ) -> None:
     start, settings = case
-    written = trainers.written("write_in_swift.py", start, OF_SWIFT)[json.dumps(settings)]
+    written = trainers.written("in_swift", start, OF_SWIFT)[json.dumps(settings)]
     content = json.dumps({**SWIFT, **settings})
     assert_read_alike(trainers.base(start), tmp_path, "args.json", content, written, ())
 
@@ -224,7 +224,7 @@ def test_rows_are_read_as_llama_factory_reads_them(
     trainers: Trainers, tmp_path: Path, case: tuple[str, dict[str, Any]]
 ) -> None:
     start, settings = case
-    written = trainers.written("write_in_factory.py", start, OF_FACTORY)[json.dumps(settings)]
+    written = trainers.written("in_factory", start, OF_FACTORY)[json.dumps(settings)]
     lines = [f"{name}: {str(value).lower() if isinstance(value, bool) else value}" for name, value in settings.items()]
     content = "\n".join(["stage: sft", *lines, ""])
     left_out = LEFT_OUT.get(settings["template"], ())

@@ -1,12 +1,6 @@
-"""Let ms-swift itself encode conversations for training: `write_in_swift.py IN OUT`.
-
-IN has a tokenizer's folder and cases: the settings that its args.json would have, and messages. OUT gets, of each case,
-ids and labels, -100 where no loss falls.
-"""
+"""ms-swift encodes a conversation for training."""
 
 import copy
-import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +12,7 @@ _TAKEN = ("loss_scale", "enable_thinking", "preserve_thinking", "add_non_thinkin
 
 
 def encode(tokenizer: Path, settings: dict[str, Any], messages: list[dict[str, Any]]) -> list[list[int]]:
+    """Ids and labels of a conversation by the settings that its file would have; -100 where no loss falls."""
     name = settings["template"]
     processor = AutoTokenizer.from_pretrained(tokenizer)
     processor.model_info = SimpleNamespace(max_model_len=4096, config=None, task_type="causal_lm")
@@ -33,13 +28,3 @@ def encode(tokenizer: Path, settings: dict[str, Any], messages: list[dict[str, A
     if weights is not None:
         labels = [label if weight > 0 else -100 for label, weight in zip(labels, weights, strict=True)]
     return [list(encoded["input_ids"]), list(labels)]
-
-
-def main(given: Path, written: Path) -> None:
-    asked = json.loads(given.read_text())
-    found = [encode(asked["tokenizer"], case["settings"], case["messages"]) for case in asked["cases"]]
-    written.write_text(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))

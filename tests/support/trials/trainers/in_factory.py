@@ -1,12 +1,7 @@
-"""Let LLaMA-Factory itself encode conversations for training: `write_in_factory.py IN OUT`.
-
-IN has a tokenizer's folder and cases: the settings that its training_args.yaml would have, and messages. OUT gets, of
-each case, ids and labels, -100 where no loss falls.
-"""
+"""LLaMA-Factory encodes a conversation for training."""
 
 import copy
 import importlib.machinery
-import json
 import os
 import sys
 import types
@@ -26,6 +21,7 @@ from transformers import AutoTokenizer  # noqa: E402
 
 
 def encode(folder: Path, settings: dict[str, Any], messages: list[dict[str, Any]]) -> list[list[int]]:
+    """Ids and labels of a conversation by the settings that its file would have; -100 where no loss falls."""
     name = settings["template"]
     tokenizer = AutoTokenizer.from_pretrained(folder)
     arguments = DataArguments(cutoff_len=4096, **settings)
@@ -47,13 +43,3 @@ def encode(folder: Path, settings: dict[str, Any], messages: list[dict[str, Any]
     )
     TEMPLATES[name] = kept
     return [list(ids), list(labels)]
-
-
-def main(given: Path, written: Path) -> None:
-    asked = json.loads(given.read_text())
-    found = [encode(asked["tokenizer"], case["settings"], case["messages"]) for case in asked["cases"]]
-    written.write_text(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))

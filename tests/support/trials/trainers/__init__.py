@@ -1,0 +1,1 @@
+"""Scripts that let trainers encode conversations, run apart by their own environment."""
