@@ -95,8 +95,11 @@ for _route in ROUTES:
 TAGS = [{"name": name, "description": about} for name, (about, _) in RESOURCES.items()]
 
 
-def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
-    """The ASGI application. Nothing is sent to Redis until the first request."""
+def create_app(settings: ApiSettings, *, store: Store, files: Files, owns_store: bool = False) -> FastAPI:
+    """The ASGI application. Nothing is sent to Redis until the first request.
+
+    A store that it owns is closed when it ends.
+    """
     metrics = Metrics(store)
     base_models = BaseModels(
         aliases=settings.base_model_aliases, allowed_roots=settings.allowed_roots, data_dir=settings.data_dir
@@ -121,8 +124,11 @@ def create_app(settings: ApiSettings, *, store: Store, files: Files) -> FastAPI:
         copies = asyncio.create_task(look_after_copies(context))
         yield
         copies.cancel()
+        await asyncio.wait([copies])
         await close_async(context.events)
         context.probe.close()
+        if owns_store:
+            await run_in_threadpool(store.close)
 
     app = FastAPI(
         title=TITLE,
@@ -170,7 +176,7 @@ def app_from(settings: ApiSettings) -> FastAPI:
     """The application over the stores that the settings name."""
     files = open_files(settings)
     store = Store(connect(settings.redis_url, settings.cache_url, PROMPT), files)
-    return create_app(settings, store=store, files=files)
+    return create_app(settings, store=store, files=files, owns_store=True)
 
 
 def _upload_limits(settings: ApiSettings) -> dict[str, int]:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.errors import HypothesisDeprecationWarning
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from harness.bending import bend
 from harness.furnished import Furnished
@@ -28,7 +29,7 @@ def run_fuzz(app: FastAPI, furnished: Furnished, *, seed: int, requests: int) ->
 
     Deletions come last: what is gone can be asked about no more.
     """
-    schema = schemathesis.openapi.from_asgi("/openapi.json", app)
+    schema = schemathesis.openapi.from_asgi("/openapi.json", _requests_alone(app))
     every: list[Any] = [found.ok() for found in schema.get_all_operations()]  # type: ignore[union-attr]
     operations = [operation for operation in every if operation.path not in _STREAMS]
     statuses: Counter[str] = Counter()
@@ -40,6 +41,18 @@ def run_fuzz(app: FastAPI, furnished: Furnished, *, seed: int, requests: int) ->
         for operation in sorted(operations, key=lambda operation: operation.method.upper() == "DELETE"):
             _fuzz_one(operation, max(1, requests // len(operations)), dice, furnished, statuses, wrong)
     return statuses, wrong
+
+
+def _requests_alone(app: FastAPI) -> ASGIApp:
+    """An application for whoever sends requests: it was started by others, who end it; Schemathesis would start it once
+    more, and end it never."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            raise NotImplementedError("this application runs already")
+        await app(scope, receive, send)
+
+    return answer
 
 
 def _fuzz_one(

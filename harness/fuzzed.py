@@ -3,7 +3,7 @@
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -30,7 +30,8 @@ def fuzz_everything(folder: Path, *, seed: int, requests: int) -> tuple[Counter[
     try:
         with furnished_app(folder, server.url) as (app, furnished):
             statuses, wrong = run_fuzz(app, furnished, seed=seed, requests=requests)
-        return statuses, [*wrong, *find_broken_jobs(Store(connect(server.url)))]
+        with closing(Store(connect(server.url))) as store:
+            return statuses, [*wrong, *find_broken_jobs(store)]
     finally:
         server.stop()
 
@@ -50,7 +51,7 @@ def furnished_app(folder: Path, url: str) -> Iterator[tuple[FastAPI, Furnished]]
         max_wait_seconds=0.0,
         hub_offline=True,
     )
-    app = create_app(settings, store=store, files=files)
+    app = create_app(settings, store=store, files=files, owns_store=True)
     with running_worker(url, files.root, base_model_aliases=aliases), LocalClient(app) as client:
         yield app, furnish(client, tiny)
 

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -27,6 +29,8 @@ gc.disable()
 
 #: How long a test waits for anything at most: only what hangs takes so long, however busy the machine.
 HANG_SECONDS = 300.0
+#: How long the server may take to notice that a connection was closed, on a busy machine.
+CLOSING_SECONDS = 20.0
 
 TESTS = Path(__file__).parent
 #: Folders and files whose tests train models, start processes, send what is large or many, or load what takes a second
@@ -134,6 +138,9 @@ def _starts_after(place: Path) -> int:
     return next((rank for rank, first in enumerate(LONGEST_FIRST) if place.is_relative_to(first)), len(LONGEST_FIRST))
 
 
+# As processes log: what a command prints is read as JSON while services beside it have something to say.
+structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+
 # A busy machine takes its time over an example.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
@@ -148,13 +155,35 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
     embedded.stop()
 
 
+@pytest.fixture(scope="session")
+def watch(server: EmbeddedServer) -> Iterator[Connections]:
+    """Looks at the server beside the tests."""
+    made = connect(server.url)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def connections(server: EmbeddedServer) -> Iterator[Connections]:
-    """Clients of an empty server."""
+def connections(server: EmbeddedServer, watch: Connections) -> Iterator[Connections]:
+    """Clients of an empty server.
+
+    Whatever a test connects to it is closed when the test ends: the collector of garbage closes what is left with a
+    warning, in the middle of another test.
+    """
+    others = _clients(watch)
     made = connect(server.url)
     made.state.flushall()
     yield made
     made.close()
+    patience_ends = time.monotonic() + CLOSING_SECONDS
+    while (left := _clients(watch) - others) and time.monotonic() < patience_ends:
+        time.sleep(0.002)  # the server hears of it when it is its turn
+    assert not left, f"{len(left)} connections that nobody closed"
+
+
+def _clients(watch: Connections) -> set[str]:
+    """Who is connected to the server but the one who asks."""
+    return {client["id"] for client in watch.state.client_list()} - {str(watch.state.client_id())}
 
 
 @pytest.fixture

@@ -64,9 +64,11 @@ class Connections:
     cache_url: str | None = None
 
     def close(self) -> None:
-        """Close both clients' connections."""
-        self.state.close()
-        self.cache.close()
+        """Close both clients' connections, those to sentinels, too."""
+        for client in (self.state, self.cache):
+            client.close()
+            for sentinel in _sentinels_of(client):
+                sentinel.close()
 
     def again(self, deadlines: Deadlines) -> "Connections":
         """Other clients of the same servers."""
@@ -184,9 +186,14 @@ def check_servers(connections: Connections) -> None:
 async def close_async(client: redis.asyncio.Redis) -> None:
     """Close an asyncio client's connections, those to sentinels, too."""
     await client.aclose()
-    watching = getattr(client.connection_pool, "sentinel_manager", None)
-    for sentinel in () if watching is None else watching.sentinels:
+    for sentinel in _sentinels_of(client):
         await sentinel.aclose()
+
+
+def _sentinels_of(client: redis.Redis | redis.asyncio.Redis) -> list[Any]:
+    """The clients of sentinels by which a client finds its server: it does not close them itself."""
+    watching = getattr(client.connection_pool, "sentinel_manager", None)
+    return [] if watching is None else list(watching.sentinels)
 
 
 def memory_bytes(client: redis.Redis) -> tuple[int, int]:

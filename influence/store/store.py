@@ -92,6 +92,12 @@ class Store:
             self.whole._views[namespace] = Store(self.connections, self.files, namespace=namespace, whole=self.whole)
         return self.whole._views[namespace]
 
+    def close(self) -> None:
+        """Let go of the connections, of all namespaces; nothing is put back into Redis any more."""
+        for store in (self.whole, *self.whole._views.values()):
+            store.index_data.published.returns.close()
+        self.connections.close()
+
     def records_of(self, record: Made) -> WorkRecords[Made]:
         """Where such records are kept."""
         return self.work[kind_of(record).name]

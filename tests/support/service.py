@@ -57,8 +57,10 @@ def idle_runtime(url: str, data_dir: Path, **settings: Any) -> Iterator[Runtime]
     settings.setdefault("token_budget", 1024)
     chosen = WorkerSettings(redis_url=url, data_dir=data_dir, device="cpu", cpu_threads=1, hub_offline=True, **settings)
     runtime = make_runtime(chosen, f"test-{new_id('w')}", torch.device("cpu"))
-    yield runtime
-    runtime.store.connections.close()
+    try:
+        yield runtime
+    finally:
+        runtime.store.close()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -109,7 +110,8 @@ def main() -> None:
         raise SystemExit(EXIT_SETTINGS) from error
     configure_logs(settings.log_level, as_json=settings.log_json)
     try:
-        check_servers(connect(settings.redis_url, settings.cache_url, PROMPT))
+        with closing(connect(settings.redis_url, settings.cache_url, PROMPT)) as connections:
+            check_servers(connections)
     except InvalidRequest as error:
         print(f"datainf: {error.detail} {error.hint}", file=sys.stderr)
         raise SystemExit(EXIT_SETTINGS) from error

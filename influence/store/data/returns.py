@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from contextlib import suppress
 
 import redis
 import structlog
@@ -27,6 +28,7 @@ class Returns:
         self._waiting: queue.Queue[Page] = queue.Queue(_MOST_WAITING)
         self._mutex = threading.Lock()
         self._is_running = False
+        self._is_closed = False
 
     def put(self, build: str, page: dict[str, bytes]) -> None:
         """Have values of a build put back, by their keys, unless too many wait already."""
@@ -42,6 +44,15 @@ class Returns:
     def wait(self) -> None:
         """Until all that was taken so far is put back, or was not wanted."""
         self._waiting.join()
+
+    def close(self) -> None:
+        """Put nothing back any more: what waits is dropped, what is on its way ends with the value at hand."""
+        self._is_closed = True
+        with suppress(queue.Empty):
+            while True:
+                self._waiting.get_nowait()
+                self._waiting.task_done()
+        self.wait()
 
     def _run(self) -> None:
         while (page := self._next()) is not None:
@@ -67,4 +78,6 @@ class Returns:
             return  # the build was deleted meanwhile
         log.info("values of an index are read back", values=len(page))
         for key, value in page.items():
+            if self._is_closed:
+                return
             self._client.set(key, value, ex=keys.CHUNK_SECONDS)

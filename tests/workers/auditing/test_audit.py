@@ -1,5 +1,6 @@
 """Audits through the real queue, store and engine: every column against float64, whatever happens on the way."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from support.answered import present
 from support.audits import make_audit, submit_audit
 from support.oracle import dense_datainf, loop_gradients
 from support.rows import make_completion_rows, make_ticket_rows
-from support.service import add_checkpoint, add_dataset, running_worker, submit_index, submit_query
+from support.service import add_checkpoint, add_dataset, idle_runtime, running_worker, submit_index, submit_query
 from support.tiny import LABELS, TinyCheckpoint, make_causal, make_classifier, poison_word
 
 from influence.contracts.audit import Audit
@@ -214,17 +215,17 @@ def slow_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def halted(
     server: EmbeddedServer, store: Store, tmp_path: Path, classifier: TinyCheckpoint, finished: Any, slow_turns: None
-) -> tuple[Runtime, Audit]:
+) -> Iterator[tuple[Runtime, Audit]]:
     """An audit whose turns the test takes itself: its index was built by a worker that has ended."""
     with running_worker(server.url, tmp_path / "data") as worker:
         checkpoint = add_checkpoint(store, worker.files, classifier, "sequence_classification")
         dataset = add_dataset(store, worker.files, make_ticket_rows(ROWS), "classification")
         index = build(worker, checkpoint, dataset, finished, storage="full")
         evaluation = add_evaluation(worker, make_ticket_rows(40, seed=4))
-    worker.stopping.clear()
     audit = make_audit(store, index, checkpoint, evaluation=evaluation)
     store.jobs.start(audit.job_id)
-    return worker, audit
+    with idle_runtime(server.url, tmp_path / "data") as idle:
+        yield idle, audit
 
 
 @pytest.mark.parametrize("loss", ["none", "part", "sum"])

@@ -40,7 +40,7 @@ def worker_on(device: torch.device, url: str, data_dir: Path) -> Iterator[Runtim
     finally:
         runtime.stopping.set()
         thread.join()
-        runtime.store.connections.close()
+        runtime.store.close()
 
 
 def ask(runtime: Runtime, tiny: TinyCheckpoint, storage: str, wait_until: Callable[..., None]) -> dict[int, float]:
