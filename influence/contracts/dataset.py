@@ -168,6 +168,7 @@ ProblemCode = Literal[
     "conflicting_label",
     "duplicate",
     "empty_text",
+    "fields_of_messages",
     "label_names_not_learnt",
     "labels_from_one",
     "lines_joined",
@@ -175,10 +176,12 @@ ProblemCode = Literal[
     "metadata_not_kept",
     "missing_label",
     "missing_text",
+    "parts_joined",
     "prompts_made",
     "roles_renamed",
     "similar_labels",
     "truth_labels",
+    "turns_without_loss",
 ]
 
 

@@ -6,8 +6,9 @@ from typing import Any
 from influence.contracts.dataset import CONVERSATION, PREFERENCE, RowKind
 from influence.errors import BrokenRow
 from influence.rows.conversations.context import is_empty, read_context
-from influence.rows.conversations.messages import Renamed, alpaca_prompt, as_messages
+from influence.rows.conversations.messages import alpaca_prompt, as_messages
 from influence.rows.conversations.preferences import read_preference
+from influence.rows.findings import Note, notes_nothing
 from influence.rows.label_forms.tags import as_tokens
 from influence.rows.values import as_text, describe
 
@@ -21,16 +22,16 @@ def read_content(
     kind: RowKind,
     *,
     filled: bool = False,
-    renamed: Renamed = lambda _: None,
+    note: Note = notes_nothing,
 ) -> Row:
     """The fields of a row beside id, image, label and metadata. Raises BrokenRow without a row number.
 
     `filled` says that the source fills objects with nulls, as Parquet does.
     """
     if kind == CONVERSATION.name:
-        return _conversation(source, columns, filled, renamed)
+        return _conversation(source, columns, filled, note)
     if kind == PREFERENCE.name:
-        return read_preference(source, columns, filled=filled, renamed=renamed)
+        return read_preference(source, columns, filled=filled, note=note)
     if "tokens" in columns:
         return {"tokens": as_tokens(source.get(columns["tokens"]), columns["tokens"])}
     if "prompt" in columns:
@@ -42,25 +43,25 @@ def read_content(
     }
 
 
-def _conversation(source: Source, columns: Mapping[str, str], filled: bool, renamed: Renamed) -> Row:
+def _conversation(source: Source, columns: Mapping[str, str], filled: bool, note: Note) -> Row:
     if "prompt" not in columns:
         column = columns.get("messages") or columns["conversations"]
-        messages = as_messages(source.get(column), column, filled=filled, renamed=renamed)
+        messages = as_messages(source.get(column), column, filled=filled, note=note)
         return read_context(source, columns, messages, filled=filled)
     prompt, completion = (
-        _part(source.get(columns[role]), columns[role], filled, renamed) for role in ("prompt", "completion")
+        _part(source.get(columns[role]), columns[role], filled, note) for role in ("prompt", "completion")
     )
     row = read_context(source, columns, [*prompt, *completion], filled=filled)
     return {**row, "completion_from": len(row["messages"]) - len(completion)}
 
 
-def _part(value: Any, column: str, filled: bool, renamed: Renamed) -> list[dict[str, Any]]:
+def _part(value: Any, column: str, filled: bool, note: Note) -> list[dict[str, Any]]:
     if not isinstance(value, list | tuple):
         raise BrokenRow(
             f"column {column!r} holds {describe(value)} where a list of messages is needed.",
             hint="Write prompt and completion both as lists of messages, in every row, or both as text.",
         )
-    return as_messages(value, column, filled=filled, renamed=renamed)
+    return as_messages(value, column, filled=filled, note=note)
 
 
 def _alpaca(source: Source, columns: Mapping[str, str]) -> Row:

@@ -1,6 +1,6 @@
 """What is worth knowing about rows that were taken: each thing once, with its rows and names."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from influence.contracts.dataset import ProblemCode, RowProblem
@@ -8,18 +8,26 @@ from influence.contracts.dataset import ProblemCode, RowProblem
 NAMED_ROWS = 20
 _KEPT_NAMES = 1000
 _NAMES_IN_MESSAGE = 12
+#: Hears that something was found, and what it is called.
+Note = Callable[[ProblemCode, str], None]
 _MESSAGES: dict[ProblemCode, str] = {
     "alpha_left_out": "{count} images have transparent pixels, which are read as if they were not: modes {names}.",
     "columns_not_read": "No model reads {names}: kept beside the rows as metadata.",
+    "fields_of_messages": "Messages have {names}, kept as they are: only a chat template that knows them reads them.",
     "label_names_not_learnt": "{names} does not name the classes one to one: no label names were taken from it.",
     "labels_from_one": "Class numbers in {names} begin with 1, and a head's classes with 0: if its first class is "
     "called 1 here, every row is scored as another class. Send the numbers less 1, or names.",
     "metadata_not_kept": "Not kept as metadata of {count} rows, for it is no JSON or too large: {names}.",
+    "parts_joined": "{count} rows have contents that are lists of parts in {names}: their texts are read as one. "
+    "Trainers that leave a list to the chat template train on what that makes of it, with many templates nothing or the "
+    "list as Python prints it: look at the preview, and write contents as text as training read them.",
     "prompts_made": "The prompts were made of {names} by the recipe of Stanford Alpaca: scores are right where "
     "training made them so, too. Send 'prompt' and 'completion', or 'messages', where it did not.",
     "roles_renamed": "Roles were read under the names that chat templates know: {names}.",
     "similar_labels": "Labels differ only in case, spaces or how a character is coded, and are classes of their own: "
     "{names}.",
+    "turns_without_loss": "{count} rows have answers that carry no loss, by {names}. A trainer that does not know the "
+    "field trained on them: remove it from the rows then.",
     "truth_labels": "The truth values in {names} were read as classes: false is class 0, true is class 1.",
 }
 
@@ -63,6 +71,10 @@ class Findings:
             )
             for code, found in sorted(self._found.items())
         )
+
+
+def notes_nothing(code: ProblemCode, name: str) -> None:
+    """For whoever reads rows that say nothing of themselves, such as test points."""
 
 
 def list_names(names: Sequence[str]) -> str:

@@ -102,14 +102,14 @@ class NormalisedRows:
     def _row(self, index: int, source: Source) -> Row:
         columns = self._columns
         self._refuse_unreadable(source)
-        renamed = partial(self._findings.note, "roles_renamed", row=index)
         row: Row = {"id": self._id(index, source)}
         row |= self._image(index, source)
         if "instruction" in columns:
             for role in ("instruction", "input"):
                 if role in columns:
                     self._findings.note("prompts_made", columns[role], index)
-        row |= read_content(source, columns, self.kind, filled=self._filled, renamed=renamed)
+        note = partial(self._findings.note, row=index)
+        row |= read_content(source, columns, self.kind, filled=self._filled, note=note)
         if self._label_role is not None:
             name = source.get(self._label_name) if self._label_name else None
             row["label"] = self._labels.add(index, source.get(columns[self._label_role]), name, typed=self._typed)

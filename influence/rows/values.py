@@ -44,6 +44,10 @@ _TEXT_HINTS: dict[ValueKind, str] = {
 }
 
 
+class WrittenObject(dict[str, Any]):
+    """An object that was written as JSON in a source that fills others with nulls: its own nulls were written."""
+
+
 def kind_of_value(value: Any) -> ValueKind:
     """What a value is."""
     found = _KINDS.get(type(value))
@@ -117,7 +121,7 @@ def as_json(value: Any, column: str, *, filled: bool = False) -> Any:
     """A JSON value that can be written again: no NaN, no bytes, no times.
 
     `filled` says that the source fills fields that a row does not have with nulls, as Parquet does: these are dropped
-    from objects. Nulls that were written stay.
+    from objects. Nulls that were written stay, those of a `WrittenObject` always.
     """
     try:
         kept = _plain(value, MAX_JSON_DEPTH, filled)
@@ -133,6 +137,7 @@ def _plain(value: Any, depth: int, filled: bool) -> Any:
     if depth == 0:
         raise ValueError(f"it is nested more than {MAX_JSON_DEPTH} deep")
     if isinstance(value, Mapping):
+        filled = filled and not isinstance(value, WrittenObject)
         return {
             str(key): _plain(item, depth - 1, filled) for key, item in value.items() if item is not None or not filled
         }

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from app.intake.tables.json_values import decoder_of
 from app.intake.tables.limits import Source, TableLimits, check_columns, refuse_size
 from influence.errors import TooLarge, UnreadableFile, UnsupportedFormat
 from influence.rows.labels import are_label_names
@@ -27,8 +28,15 @@ def expand(batches: Iterator[pa.RecordBatch], limits: TableLimits) -> Iterator[S
         total += _expanded_bytes(batch)
         if total > limits.max_bytes:
             refuse_size(f"more than {limits.max_bytes} bytes when expanded", limits)
+        decoders = {
+            field.name: decode for field in batch.schema if (decode := decoder_of(field.type)) is not None
+        }
         for piece in _pieces(_without_decimals(batch), limits):
-            yield from piece.to_pylist()
+            rows = piece.to_pylist()
+            for name, decode in decoders.items():
+                for row in rows:
+                    row[name] = decode(row[name])
+            yield from rows
 
 
 def _without_decimals(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -96,7 +104,15 @@ def _dictionary_bytes(array: pa.DictionaryArray) -> int:
 
 def value_kinds(schema: pa.Schema) -> dict[str, frozenset[ValueKind]]:
     """Column -> the kind of values that its type holds."""
-    return {str(field.name): frozenset({_kind_of_type(field.type)}) for field in schema}
+    return {str(field.name): _kinds_of_type(field.type) for field in schema}
+
+
+def _kinds_of_type(kind: pa.DataType) -> frozenset[ValueKind]:
+    """What values of a type are: of JSON, whatever JSON tells apart."""
+    return _KINDS_OF_JSON if isinstance(kind, pa.JsonType) else frozenset({_kind_of_type(kind)})
+
+
+_KINDS_OF_JSON: frozenset[ValueKind] = frozenset({"nothing", "truth", "number", "text", "list", "object"})
 
 
 def _kind_of_type(kind: pa.DataType) -> ValueKind:

@@ -14,7 +14,7 @@ from app.intake.tables.json_file import open_json_array, open_jsonl, read_lone_o
 from app.intake.tables.json_shapes import name_wrapper, refuse_columns_of_rows
 from app.intake.tables.limits import TableLimits, count_rows, refuse_size
 from app.intake.tables.parquet_file import ParquetTable
-from app.intake.tables.table import Table
+from app.intake.tables.table import Table, scan_rows
 from app.intake.tables.text_source import TextSource, find_source
 from influence.contracts.dataset import DatasetFormat, MetadataType, RowProblem
 from influence.errors import ColumnsUnmatched, EmptyFile, InvalidRequest, NotFound, UnreadableFile, UnsupportedFormat
@@ -111,7 +111,7 @@ def _common_problems(tables: Sequence[Table]) -> tuple[RowProblem, ...]:
 
 def _open_arrow(path: Path, limits: TableLimits, split: str | None) -> Table:
     folder = ArrowFolder(path, limits, split)
-    return Table(
+    table = Table(
         DatasetFormat(name="arrow"),
         folder.columns,
         folder.rows,
@@ -119,18 +119,29 @@ def _open_arrow(path: Path, limits: TableLimits, split: str | None) -> Table:
         filled=True,
         class_names=folder.class_names,
     )
+    return _looked_into(table, limits)
 
 
 def _open_parquet(path: Path, limits: TableLimits) -> Table:
-    table = ParquetTable(path, limits)
-    return Table(
+    file = ParquetTable(path, limits)
+    table = Table(
         DatasetFormat(name="parquet"),
-        table.columns,
-        table.rows,
-        types=table.types,
+        file.columns,
+        file.rows,
+        types=file.types,
         filled=True,
-        class_names=table.class_names,
+        class_names=file.class_names,
     )
+    return _looked_into(table, limits)
+
+
+def _looked_into(table: Table, limits: TableLimits) -> Table:
+    """The table with what columns of JSON do hold, of which the schema says no more than that it is JSON."""
+    unsure = [column for column, kinds in table.types.items() if len(kinds) > 1]
+    if not unsure:
+        return table
+    scan = scan_rows(count_rows(table.rows(unsure), limits), limits)
+    return replace(table, types={**table.types, **scan.types})
 
 
 def _open_file(path: Path, name: PurePath, limits: TableLimits) -> Table:

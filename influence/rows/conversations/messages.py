@@ -1,11 +1,14 @@
 """Conversations and instructions in their normal form: every field of a message that a template may read stays."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from influence.errors import BrokenRow
-from influence.rows.values import as_json, as_text, describe, kind_of_value
+from influence.rows.conversations.loss_marks import LOSS_FIELDS, check_loss_marks
+from influence.rows.findings import Note, notes_nothing
+from influence.rows.roles import MEDIA
+from influence.rows.values import WrittenObject, as_json, as_text, describe, kind_of_value
 
 #: Roles that chat templates know, kept as they are written.
 ROLES = ("system", "developer", "user", "assistant", "tool", "function", "ipython", "observation")
@@ -15,14 +18,26 @@ _RENAMED = {"human": "user", "gpt": "assistant", "model": "assistant", "tool_res
 _SPEAKERS = {"function": "tool", "observation": "tool"}
 #: Speakers whose words are calls of functions, written as JSON.
 _CALLERS = ("function_call", "tool_call")
-#: Fields that say whether a turn carried loss, as trainers call them.
-LOSS_FIELDS = ("weight", "train", "training", "loss")
-#: Fields that say so for parts of a turn, or by how much.
-_PARTIAL_LOSS_FIELDS = ("train_detail", "training_detail", "loss_scale", "loss_mask", "mask")
 _TEXT_PART = "text"
 _OWN_FIELDS = frozenset({"role", "from", "content", "value"})
-#: Hears of a role that was read under another name.
-Renamed = Callable[[str], None]
+#: Fields that say what a turn without content holds.
+_IN_PLACE_OF_CONTENT = frozenset(
+    {"function_call", "reasoning", "reasoning_content", "refusal", "thinking", "tool_calls", "tool_plan"}
+    | {"tool_responses", "tool_results"}
+)
+#: Fields that templates are known to read, and loss marks, which none reads.
+_READ = _IN_PLACE_OF_CONTENT.union(LOSS_FIELDS, {"name", "tool_call_id"})
+#: Fields that a trainer may have taken the words from where the content is empty: no chat template reads them.
+_WORDS_ELSEWHERE = (
+    *("answer", "body", "completion", "input", "message", "output", "parts", "prompt", "response", "sentence"),
+    *("text", "utterance", "words"),
+)
+_MEDIA = MEDIA | {"attachments", "experimental_attachments"}
+
+_MEDIA_HINT = (
+    "Only text can be scored: drop rows with pictures or sound; write a part of text as "
+    '{"type": "text", "text": "..."}, and what was thought as "reasoning_content" of the message.'
+)
 
 # The prompts of the Stanford Alpaca recipe, byte for byte: a model tuned on them knows no other form.
 _WITH_INPUT = (
@@ -41,13 +56,11 @@ def alpaca_prompt(instruction: str, given: str) -> str:
     return _WITH_INPUT.format(instruction, given) if given else _WITHOUT_INPUT.format(instruction)
 
 
-def as_messages(
-    value: Any, column: str, *, filled: bool = False, renamed: Renamed = lambda _: None
-) -> list[dict[str, Any]]:
+def as_messages(value: Any, column: str, *, filled: bool = False, note: Note = notes_nothing) -> list[dict[str, Any]]:
     """A conversation as `[{role, content, ...}]`.
 
     From role/content or from/value messages, a struct of lists (which is how Arrow stores a sequence of dicts), or a
-    JSON string of either. `filled` is as in `as_json`.
+    JSON string of either. `filled` is as in `as_json`; `note` hears what is worth knowing.
     """
     if isinstance(value, str):
         value = parse_json(value, column, what="list of messages")
@@ -55,7 +68,7 @@ def as_messages(
         value = _unzipped(value, column)
     if not isinstance(value, list | tuple) or not value:
         raise BrokenRow(f"column {column!r} holds {describe(value)} where messages are needed.", hint=_hint(value))
-    return [_message(item, f"{column}[{place}]", filled, renamed) for place, item in enumerate(value)]
+    return [_message(item, f"{column}[{place}]", filled, note) for place, item in enumerate(value)]
 
 
 def parse_json(text: str, column: str, *, what: str) -> Any:
@@ -93,20 +106,28 @@ def _unzipped(value: Mapping[str, Any], column: str) -> list[dict[str, Any]]:
     return [dict(zip(lists, items, strict=True)) for items in zip(*lists.values(), strict=True)]
 
 
-def _message(item: Any, where: str, filled: bool, renamed: Renamed) -> dict[str, Any]:
+def _message(item: Any, where: str, filled: bool, note: Note) -> dict[str, Any]:
     if not isinstance(item, Mapping):
         raise BrokenRow(f"{where} is {describe(item)}, no message.", hint=_item_hint(item))
     if (caller := _caller(item)) is not None:
         item = _as_caller(item, where)
-        renamed(caller)
-    role = _role(item, where, renamed)
+        note("roles_renamed", caller)
+    role = _role(item, where, note)
     extras = {
         str(name): as_json(value, f"{where}.{str(name)[:80]}", filled=filled)
         for name, value in item.items()
         if name not in _OWN_FIELDS and value is not None
     }
-    _check_loss_fields(extras, role, where)
-    return {"role": role, **_content(item, where, extras, filled), **extras}
+    check_loss_marks(extras, role, where, note)
+    _refuse_media(extras, where)
+    for name in extras.keys() - _READ:
+        note("fields_of_messages", name)
+    return {"role": role, **_content(item, where, extras, filled, note), **extras}
+
+
+def _refuse_media(extras: Mapping[str, Any], where: str) -> None:
+    if media := sorted(name for name in extras.keys() & _MEDIA if extras[name] not in ("", [], {})):
+        raise BrokenRow(f"{where} has {media[0]!r}.", hint=_MEDIA_HINT)
 
 
 def _item_hint(item: Any) -> str:
@@ -134,8 +155,8 @@ def _as_caller(item: Mapping[str, Any], where: str) -> dict[str, Any]:
     return {**kept, "role": "assistant", "tool_calls": [{"type": "function", "function": call} for call in calls]}
 
 
-def _role(item: Mapping[str, Any], where: str, renamed: Renamed) -> str:
-    found = [_read_role(item[key], key, where, renamed) for key in ("role", "from") if item.get(key) is not None]
+def _role(item: Mapping[str, Any], where: str, note: Note) -> str:
+    found = [_read_role(item[key], key, where, note) for key in ("role", "from") if item.get(key) is not None]
     if not found:
         raise BrokenRow(f"{where} has no role.", hint=f"Give every message a role: {', '.join(ROLES)}.")
     if len(set(found)) > 1:
@@ -145,7 +166,7 @@ def _role(item: Mapping[str, Any], where: str, renamed: Renamed) -> str:
     return found[0]
 
 
-def _read_role(speaker: Any, key: str, where: str, renamed: Renamed) -> str:
+def _read_role(speaker: Any, key: str, where: str, note: Note) -> str:
     plain = speaker.strip().lower() if isinstance(speaker, str) else ""
     role = _RENAMED.get(plain, plain)
     if role not in ROLES:
@@ -156,29 +177,39 @@ def _read_role(speaker: Any, key: str, where: str, renamed: Renamed) -> str:
     if key == "from":
         role = _SPEAKERS.get(role, role)
     elif role != speaker:
-        renamed(str(speaker))
+        note("roles_renamed", str(speaker))
     return role
 
 
-def _content(item: Mapping[str, Any], where: str, extras: Mapping[str, Any], filled: bool) -> dict[str, Any]:
+def _content(
+    item: Mapping[str, Any], where: str, extras: Mapping[str, Any], filled: bool, note: Note
+) -> dict[str, Any]:
     """The content as text. None or left out, as it was written, where other fields say what the turn holds."""
     found = [item[key] for key in ("content", "value") if item.get(key) is not None]
     if len(found) == 2 and found[0] != found[1]:
         raise BrokenRow(f"{where} has both 'content' and 'value'.", hint="Keep one of the two fields.")
+    elsewhere = next((name for name in _WORDS_ELSEWHERE if extras.get(name)), None)
+    if elsewhere is not None and not any(found):
+        raise BrokenRow(
+            f"{where} has no content, and {describe(extras[elsewhere])} under {elsewhere!r}.",
+            hint=f"Rename the field {elsewhere!r} to 'content': chat templates read the words of a turn there.",
+        )
     if found:
-        return {"content": _as_content(found[0], where)}
-    if not extras.keys() - {"name", "tool_call_id", *LOSS_FIELDS}:
+        return {"content": _as_content(found[0], where, note)}
+    if extras.keys().isdisjoint(_IN_PLACE_OF_CONTENT):
         raise BrokenRow(
             f"{where} has no content.",
             hint='Every message has "content", or "tool_calls" in its place; drop empty turns.',
         )
-    return {"content": None} if "content" in item and not filled else {}
+    is_filled = filled and not isinstance(item, WrittenObject)
+    return {"content": None} if "content" in item and not is_filled else {}
 
 
-def _as_content(content: Any, where: str) -> str:
+def _as_content(content: Any, where: str, note: Note) -> str:
     """Text, or the text parts of a content list put together; other parts (images, sound) are refused."""
     if not isinstance(content, list | tuple):
         return as_text(content, where)
+    note("parts_joined", where.partition("[")[0])
     return "".join(_part(part, f"{where}.content[{place}]") for place, part in enumerate(content))
 
 
@@ -188,8 +219,7 @@ def _part(part: Any, where: str) -> str:
         called = f"a part of type {str(kind)[:40]!r}" if kind is not None else "content that is not text"
         raise BrokenRow(
             f"{where} has {called}.",
-            hint="Only text can be scored: drop rows with pictures or sound; write a part of text as "
-            '{"type": "text", "text": "..."}, and what was thought as "reasoning_content" of the message.',
+            hint=_MEDIA_HINT,
         )
     if others := [name for name, value in part.items() if name not in ("type", "text") and value is not None]:
         raise BrokenRow(
@@ -197,32 +227,6 @@ def _part(part: Any, where: str) -> str:
             hint="A part of text has 'type' and 'text' alone: remove the field.",
         )
     return as_text(part.get("text"), where)
-
-
-def _check_loss_fields(extras: Mapping[str, Any], role: str, where: str) -> None:
-    """A turn carries its loss whole or not at all, and only an assistant's does."""
-    if partial := [name for name in _PARTIAL_LOSS_FIELDS if extras.get(name)]:
-        raise BrokenRow(
-            f"{where} has the field {partial[0]!r}, which says what parts of the turn carried loss, or how much.",
-            hint='A turn counts whole or not at all: write "weight": 1 or 0 in its place, or send the row as a prompt '
-            "and a completion, parted where its loss began.",
-        )
-    for name in LOSS_FIELDS:
-        if name in extras and extras[name] not in (0, 1):
-            raise BrokenRow(
-                f"{where} has the {name} {str(extras[name])[:40]!r}.",
-                hint="A turn counts whole (1) or not at all (0).",
-            )
-        if extras.get(name) and role != "assistant":
-            raise BrokenRow(
-                f"{where} is a turn of role {role!r} with {name} {extras[name]!r}.",
-                hint="Only the assistant's turns carry loss here: remove the field, or send loss 'all' without it.",
-            )
-
-
-def carries_loss(message: Mapping[str, Any]) -> bool:
-    """Whether a turn's own fields leave it its loss."""
-    return all(message.get(name, 1) for name in LOSS_FIELDS)
 
 
 def text_of(messages: Sequence[Mapping[str, Any]]) -> str:

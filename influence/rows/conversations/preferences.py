@@ -5,7 +5,8 @@ from typing import Any
 
 from influence.errors import BrokenRow
 from influence.rows.conversations.context import as_arguments, as_objects, is_empty, with_system
-from influence.rows.conversations.messages import Renamed, as_messages
+from influence.rows.conversations.messages import as_messages
+from influence.rows.findings import Note
 from influence.rows.label_forms.numbers import NUMBER
 from influence.rows.values import are_messages, as_text, describe
 
@@ -16,7 +17,7 @@ _FORMS_HINT = (
 )
 
 
-def read_preference(source: Source, columns: Mapping[str, str], *, filled: bool, renamed: Renamed) -> dict[str, Any]:
+def read_preference(source: Source, columns: Mapping[str, str], *, filled: bool, note: Note) -> dict[str, Any]:
     """`prompt` (where there is one), `chosen`, `rejected`; tools and arguments of the template; a `margin`.
 
     Without a prompt of its own a pair's prompt is what both answers begin with. Raises BrokenRow without a row number.
@@ -29,7 +30,7 @@ def read_preference(source: Source, columns: Mapping[str, str], *, filled: bool,
             f"column {columns[other]!r} holds {describe(cells[other])}, and {columns[min(lists)]!r} holds messages.",
             hint=_FORMS_HINT,
         )
-    row = _talks(cells, columns, filled, renamed) if lists else _texts(cells, columns)
+    row = _talks(cells, columns, filled, note) if lists else _texts(cells, columns)
     if lists and "system" in columns:
         row["prompt"] = with_system(source.get(columns["system"]), columns, row["prompt"])
     if row["chosen"] == row["rejected"]:
@@ -54,8 +55,8 @@ def _texts(cells: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, An
     return {"prompt": shared, **answers} if shared else answers
 
 
-def _talks(cells: Mapping[str, Any], columns: Mapping[str, str], filled: bool, renamed: Renamed) -> dict[str, Any]:
-    talks = {role: as_messages(value, columns[role], filled=filled, renamed=renamed) for role, value in cells.items()}
+def _talks(cells: Mapping[str, Any], columns: Mapping[str, str], filled: bool, note: Note) -> dict[str, Any]:
+    talks = {role: as_messages(value, columns[role], filled=filled, note=note) for role, value in cells.items()}
     if "prompt" in talks:
         return talks
     chosen, rejected = talks["chosen"], talks["rejected"]

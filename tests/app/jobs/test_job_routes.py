@@ -104,9 +104,10 @@ def test_a_stream_without_news_says_that_it_lives(
         return await asyncio.Future()
 
     async def send(message: Message) -> None:
-        pieces.append(message.get("body", b""))
-        if message.get("body", b"").startswith(b": "):
+        # The first news may take longer than the pause on a busy machine.
+        if message.get("body", b"").startswith(b": ") and any(piece.startswith(b"event: ") for piece in pieces):
             store.jobs.succeed(job_id)
+        pieces.append(message.get("body", b""))
 
     path = f"/v1/jobs/{job_id}/events"
     headers = [(b"host", b"127.0.0.1")]
@@ -114,9 +115,8 @@ def test_a_stream_without_news_says_that_it_lives(
     assert client.portal is not None
     client.portal.call(client.app, scope, receive, send)
     events = [piece.partition(b"\n")[0] for piece in pieces if piece]
-    assert events[0] == b"event: progress"
-    assert set(events[1:-1]) == {b": ping"}
-    assert events[-1] == b"event: done"
+    assert [event for event in events if event != b": ping"] == [b"event: progress", b"event: done"]
+    assert b": ping" in events[events.index(b"event: progress") : -1]
 
 
 def test_nobody_watches_a_job_that_is_not_there(client: TestClient) -> None:

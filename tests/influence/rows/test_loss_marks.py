@@ -6,7 +6,7 @@ import pytest
 
 from influence.errors import DatainfError
 from influence.rows.columns import choose_columns
-from influence.rows.conversations.messages import carries_loss
+from influence.rows.conversations.loss_marks import carries_loss
 from influence.rows.normalise import normalise_rows
 from influence.rows.values import kind_of_value
 

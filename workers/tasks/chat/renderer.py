@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import jinja2
 
 from influence.contracts.common import LossScope
-from influence.rows.conversations.messages import carries_loss
+from influence.rows.conversations.loss_marks import carries_loss
 from workers.tasks.chat.conversation import Conversation
 from workers.tasks.chat.pieces import Piece, encode_apart, join_before, read_pieces
 from workers.tasks.chat.turns import TurnFinder
