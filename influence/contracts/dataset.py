@@ -176,12 +176,14 @@ ProblemCode = Literal[
     "metadata_not_kept",
     "missing_label",
     "missing_text",
+    "nulls_left_out",
     "parts_joined",
     "prompts_made",
     "roles_renamed",
     "similar_labels",
     "truth_labels",
     "turns_without_loss",
+    "words_for_nothing",
 ]
 
 

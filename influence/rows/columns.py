@@ -19,11 +19,13 @@ from influence.rows.roles import (
     KINDS,
     KINDS_OF_LISTS,
     LABEL_NAMES,
+    LOSS_WEIGHTS,
     PAIRS,
     ROLES,
     SECOND_TEXTS,
     SYNONYMS,
     TEXT_LABEL_ROLES,
+    THIRD_TEXTS,
     UNREADABLE,
     UNREADABLE_BESIDE,
     UNREADABLE_BESIDE_LABEL,
@@ -156,7 +158,7 @@ class _Names:
         form = ROW_FORMS[kind]
         left_out = {key_of(role) for role in self.left_out}
         if form.label is not None:
-            return frozenset() if is_named or "text" not in columns else self._beside_label(columns, left_out)
+            return frozenset() if is_named else self._beside_label(columns, left_out)
         keys = {key for role, names in CONTEXT.items() for key in names if role not in form.context}
         if not is_named:
             keys |= UNREADABLE.union(*(UNREADABLE_BESIDE.get(role, ()) for role in columns))
@@ -173,7 +175,10 @@ class _Names:
 
     def _beside_label(self, columns: Mapping[str, str], left_out: set[str]) -> frozenset[str]:
         """What may have weighed the loss of a text with a label, or been read with the text."""
-        keys = UNREADABLE_BESIDE_LABEL if "text_pair" in columns else UNREADABLE_BESIDE_LABEL | SECOND_TEXTS
+        if "text" not in columns:
+            keys = LOSS_WEIGHTS
+        else:
+            keys = UNREADABLE_BESIDE_LABEL | (THIRD_TEXTS if "text_pair" in columns else SECOND_TEXTS)
         found = {column for key in keys - left_out for column in self.by_key.get(key, [])}
         return frozenset(found - set(columns.values()))
 
@@ -183,10 +188,11 @@ class _Names:
         return {column for key in keys for column in self.by_key[key] if types.get(column, {"other"}) - _VERDICTS}
 
     def _verdicts(self, types: Types) -> set[str]:
-        """Columns that may say whether an answer is a good one: truth values, and numbers that are called a label."""
+        """Columns that may say whether an answer is a good one, truth values or numbers that are called a label; or
+        which of its tokens carried loss, a list of them."""
         found = {column for column in self.candidates("label") if types.get(column, {"other"}) <= _TRUTHS}
         named = {column for key in ("label", "labels") for column in self.by_key.get(key, [])}
-        return found | {column for column in named if types.get(column, {"other"}) <= _VERDICTS}
+        return found | {column for column in named if types.get(column, {"other"}) <= _VERDICTS | {"list"}}
 
 
 _IMAGES: frozenset[ValueKind] = frozenset({"image", "object", "bytes", "text"})

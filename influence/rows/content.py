@@ -5,7 +5,7 @@ from typing import Any
 
 from influence.contracts.dataset import CONVERSATION, PREFERENCE, RowKind
 from influence.errors import BrokenRow
-from influence.rows.conversations.context import is_empty, read_context
+from influence.rows.conversations.context import is_empty, is_word_for_nothing, read_context
 from influence.rows.conversations.messages import alpaca_prompt, as_messages
 from influence.rows.conversations.preferences import read_preference
 from influence.rows.findings import Note, notes_nothing
@@ -37,7 +37,7 @@ def read_content(
     if "prompt" in columns:
         return {role: as_text(source.get(columns[role]), columns[role]) for role in ("prompt", "completion")}
     if "instruction" in columns:
-        return _alpaca(source, columns)
+        return _alpaca(source, columns, note)
     return {
         role: as_text(source.get(columns[role]), columns[role]) for role in ("text", "text_pair") if role in columns
     }
@@ -47,11 +47,11 @@ def _conversation(source: Source, columns: Mapping[str, str], filled: bool, note
     if "prompt" not in columns:
         column = columns.get("messages") or columns["conversations"]
         messages = as_messages(source.get(column), column, filled=filled, note=note)
-        return read_context(source, columns, messages, filled=filled)
+        return read_context(source, columns, messages, filled=filled, note=note)
     prompt, completion = (
         _part(source.get(columns[role]), columns[role], filled, note) for role in ("prompt", "completion")
     )
-    row = read_context(source, columns, [*prompt, *completion], filled=filled)
+    row = read_context(source, columns, [*prompt, *completion], filled=filled, note=note)
     return {**row, "completion_from": len(row["messages"]) - len(completion)}
 
 
@@ -64,8 +64,10 @@ def _part(value: Any, column: str, filled: bool, note: Note) -> list[dict[str, A
     return as_messages(value, column, filled=filled, note=note)
 
 
-def _alpaca(source: Source, columns: Mapping[str, str]) -> Row:
+def _alpaca(source: Source, columns: Mapping[str, str], note: Note) -> Row:
     given = source.get(columns["input"]) if "input" in columns else None
+    if is_word_for_nothing(given):
+        note("words_for_nothing", columns["input"])
     return {
         "prompt": alpaca_prompt(
             as_text(source.get(columns["instruction"]), columns["instruction"]),

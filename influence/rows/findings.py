@@ -18,9 +18,11 @@ _MESSAGES: dict[ProblemCode, str] = {
     "labels_from_one": "Class numbers in {names} begin with 1, and a head's classes with 0: if its first class is "
     "called 1 here, every row is scored as another class. Send the numbers less 1, or names.",
     "metadata_not_kept": "Not kept as metadata of {count} rows, for it is no JSON or too large: {names}.",
+    "nulls_left_out": "{count} rows have nulls inside {names}, as columnar files add them to objects that lack a "
+    "field: they are left out. Trainers that keep them (TRL since 1.0) write them into the text: send JSON Lines then.",
     "parts_joined": "{count} rows have contents that are lists of parts in {names}: their texts are read as one. "
-    "Trainers that leave a list to the chat template train on what that makes of it, with many templates nothing or the "
-    "list as Python prints it: look at the preview, and write contents as text as training read them.",
+    "Trainers that leave a list to the chat template train on what that makes of it, with many templates nothing or "
+    "the list as Python prints it: look at the preview, and write contents as text as training read them.",
     "prompts_made": "The prompts were made of {names} by the recipe of Stanford Alpaca: scores are right where "
     "training made them so, too. Send 'prompt' and 'completion', or 'messages', where it did not.",
     "roles_renamed": "Roles were read under the names that chat templates know: {names}.",
@@ -28,6 +30,8 @@ _MESSAGES: dict[ProblemCode, str] = {
     "{names}.",
     "turns_without_loss": "{count} rows have answers that carry no loss, by {names}. A trainer that does not know the "
     "field trained on them: remove it from the rows then.",
+    "words_for_nothing": "{count} rows have a word in {names} that tools write for none, such as 'nan': it is read as "
+    "text, and trainers that read the file by pandas or 'datasets' read nothing there.",
     "truth_labels": "The truth values in {names} were read as classes: false is class 0, true is class 1.",
 }
 

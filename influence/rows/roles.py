@@ -1,11 +1,13 @@
 """Roles that a column can play, the names they go by, and the sets of roles that make a row."""
 
+import re
+
 from influence.contracts.dataset import ROW_FORMS, RowKind
 
 #: Role -> the names it goes by, the role's own name first. Compared in lower case with `_` for space, dot and dash.
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "text": ("text", "sentence", "review", "content", "document", "utterance", "body", "tweet", "message"),
-    "label": ("label", "labels", "label_id", "intent", "category", "class", "target", "sentiment", "y"),
+    "label": ("label", "labels", "label_id", "intent", "category", "class", "target", "sentiment", "stance", "y"),
     "id": ("id", "uid", "row_id", "example_id", "guid", "uuid", "idx"),
     "prompt": ("prompt", "question", "query", "input", "source"),
     "completion": ("completion", "response", "answer", "output", "target"),
@@ -40,7 +42,7 @@ PAIRS = (
 )
 #: What a chat template reads beside the messages: found by these names, left out by an empty string.
 CONTEXT: dict[str, tuple[str, ...]] = {
-    "system": ("system", "system_prompt", "system_message"),
+    "system": ("system", "system_prompt", "system_message", "system_instruction", "system_instructions"),
     "tools": ("tools",),
     "documents": ("documents",),
     "chat_template_kwargs": ("chat_template_kwargs",),
@@ -50,6 +52,7 @@ PLURAL_LABELS = frozenset({"categories", "classes", "emotions", "genres", "inten
 #: Columns that may have weighed or masked the loss of a row that falls on text.
 LOSS_WEIGHTS = frozenset(
     {
+        "assistant_mask",
         "assistant_masks",
         "class_weight",
         "class_weights",
@@ -58,15 +61,21 @@ LOSS_WEIGHTS = frozenset(
         "importance",
         "importance_weight",
         "instance_weight",
+        "label_mask",
         "label_weight",
         "loss_mask",
+        "loss_masks",
         "loss_scale",
         "loss_weight",
         "loss_weights",
+        "mask",
+        "message_weights",
         "row_weight",
         "sample_weight",
         "sample_weights",
+        "token_weight",
         "token_weights",
+        "trainable",
         "weight",
         "weights",
     }
@@ -81,9 +90,13 @@ PREFERENCES = frozenset(
         "kto_tag",
         "label",
         "labels",
+        "negative_messages",
+        "positive_messages",
         "rejected",
+        "rejected_message",
         "rejected_messages",
         "rejected_response",
+        "response_rejected",
     }
 )
 MEDIA = frozenset({"audio", "audios", "image", "images", "video", "videos"})
@@ -114,6 +127,8 @@ _ABOUT = frozenset(
     {"category", "count", "date", "id", "ids", "index", "length", "model", "name", "score", "source", "title", "type"}
     | {"url", "version"}
 )
+#: Where a word begins in `sampleWeight`; not in `CoT`.
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])")
 _CHOICES = frozenset({"candidates", "choices", "endings", "options"})
 #: Columns that may have carried loss or context and that no row here can hold. Where they are not empty, a guess that
 #: passes over them is refused; the caller leaves them out by name and an empty string.
@@ -122,11 +137,13 @@ UNREADABLE = LOSS_WEIGHTS.union(
     MEDIA,
     _CHOICES,
     {
+        "available_tools",
         "chain_of_thought",
         "cot",
         "function_call",
         "functions",
         "history",
+        "input_ids",
         "rationale",
         "reasoning",
         "reasoning_content",
@@ -134,6 +151,7 @@ UNREADABLE = LOSS_WEIGHTS.union(
         "thought",
         "thoughts",
         "tool_calls",
+        "tool_schemas",
     },
 )
 #: The same beside these roles of a guess: what is written next to a lone text, or next to a prompt and its completion.
@@ -142,22 +160,25 @@ UNREADABLE_BESIDE: dict[str, frozenset[str]] = {
         {*SYNONYMS["prompt"], *SYNONYMS["completion"], *SYNONYMS["instruction"]}
         | {"highlights", "role", "summary", "translation"} - {"source", "target"}
     ),
-    "prompt": frozenset({"input", "instruction"}),
+    "prompt": frozenset({"input", "instruction", "suffix"}),
     "instruction": frozenset({"prompt", "query", "question"}),
     "chosen": frozenset({"input", "instruction", "conversations", "messages", "context"})
     | {"body", "content", "document", "post", "problem", "user", "user_input", "user_prompt"},
 }
 #: The same beside a text with a label, and beside a lone one of these: what the model may have read with the text.
 UNREADABLE_BESIDE_LABEL = LOSS_WEIGHTS | MEDIA | _CHOICES
-SECOND_TEXTS = frozenset(
+#: The same beside two texts.
+THIRD_TEXTS = frozenset({"aspect", "history", "instruction", "prompt", "system", "system_prompt"})
+SECOND_TEXTS = THIRD_TEXTS.union(
     {
-        "aspect",
+        "aspect_term",
+        "claim",
         "context",
+        "context_before",
+        "entity",
         "hypothesis",
-        "instruction",
         "passage",
         "premise",
-        "prompt",
         "query",
         "question",
         "question2",
@@ -228,5 +249,5 @@ def name_to_leave_out(column: str) -> str:
 
 
 def key_of(column: str) -> str:
-    """The form in which names are compared."""
-    return column.strip().lower().replace(" ", "_").replace("-", "_").replace(".", "_")
+    """The form in which names are compared: `sampleWeight`, `sample weight` and `sample_weight` are one."""
+    return _HUMP.sub("_", column).strip().lower().replace(" ", "_").replace("-", "_").replace(".", "_")

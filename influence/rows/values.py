@@ -133,6 +133,15 @@ def as_json(value: Any, column: str, *, filled: bool = False) -> Any:
     return kept
 
 
+def holds_nulls(value: Any) -> bool:
+    """Whether an object at any depth of a value has a null that may have been filled in."""
+    if isinstance(value, Mapping):
+        return not isinstance(value, WrittenObject) and any(
+            item is None or holds_nulls(item) for item in value.values()
+        )
+    return isinstance(value, list | tuple) and any(holds_nulls(item) for item in value)
+
+
 def _plain(value: Any, depth: int, filled: bool) -> Any:
     if depth == 0:
         raise ValueError(f"it is nested more than {MAX_JSON_DEPTH} deep")

@@ -28,9 +28,7 @@ def expand(batches: Iterator[pa.RecordBatch], limits: TableLimits) -> Iterator[S
         total += _expanded_bytes(batch)
         if total > limits.max_bytes:
             refuse_size(f"more than {limits.max_bytes} bytes when expanded", limits)
-        decoders = {
-            field.name: decode for field in batch.schema if (decode := decoder_of(field.type)) is not None
-        }
+        decoders = {field.name: decode for field in batch.schema if (decode := decoder_of(field.type)) is not None}
         for piece in _pieces(_without_decimals(batch), limits):
             rows = piece.to_pylist()
             for name, decode in decoders.items():

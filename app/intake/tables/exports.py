@@ -1,7 +1,8 @@
 """Exports of annotation tools -> one flat row per record. What is not unambiguous is left to be refused as labels are.
 
 argilla        records with `fields` and `responses` (Python or JSON export), or flattened with `<question>.responses`:
-               fields and answers become columns of their own; answers that differ become a list, which is no label
+               fields and answers become columns of their own; answers that differ become a list, which is no label,
+               and a label that was there before the answers is metadata
 label-studio   tasks with `data` and `annotations`: the fields of `data`, and every choice or list of spans under its
                control's name; JSON-MIN and CSV are flat already
 prodigy        tasks with `answer`: the label, the choice or the spans of those that were accepted; a rejected or
@@ -19,6 +20,7 @@ from app.intake.tables.limits import Source, TableLimits
 from app.intake.tables.table import Table, scan_rows
 from influence.contracts.dataset import Export
 from influence.errors import UnreadableFile
+from influence.rows.roles import SYNONYMS, key_of
 
 _RESPONSES = ".responses"
 _TAKEN_STATUS = (None, "submitted")
@@ -78,7 +80,7 @@ def _flatten_argilla(record: Source) -> Source:
         for question, made in _object(record.get("suggestions")).items()
     }
     rest = {name: value for name, value in record.items() if name not in _ARGILLA_PARTS}
-    return _merged(rest, fields, answers, metadata, suggestions)
+    return _merged(rest, answers, _beside(fields, "fields", answers), metadata, suggestions)
 
 
 _ARGILLA_PARTS = frozenset({"fields", "responses", "metadata", "suggestions"})
@@ -102,7 +104,8 @@ def _join_responses(row: Source) -> Source:
         if len(statuses) == len(values):
             values = [value for value, status in zip(values, statuses, strict=True) if status in _TAKEN_STATUS]
         answers[name.removesuffix(_RESPONSES)] = _agreed(values)
-    return _merged({name: value for name, value in row.items() if not name.endswith(_RESPONSES)}, answers)
+    rest = {name: value for name, value in row.items() if not name.endswith(_RESPONSES)}
+    return _merged(answers, _beside(rest, "given", answers))
 
 
 def _flatten_label_studio(task: Source) -> Source:
@@ -113,7 +116,8 @@ def _flatten_label_studio(task: Source) -> Source:
     for result in results:
         for control, values in _choices(result).items():
             answers.setdefault(control, []).append(values if _are_spans(values) else _single(values))
-    return _merged(rest, _object(task.get("data")), {name: _agreed(values) for name, values in answers.items()})
+    agreed = {name: _agreed(values) for name, values in answers.items()}
+    return _merged(rest, agreed, _beside(_object(task.get("data")), "data", agreed))
 
 
 def _flatten_openai(row: Source) -> Source:
@@ -170,9 +174,19 @@ def _single(values: list[Any]) -> Any:
 
 
 def _agreed(values: Sequence[Any]) -> Any:
-    """The one value that all give; all of them where they differ; nothing where there is none."""
+    """The one value that all give; nothing where there is none; where they differ a list of each by itself, which is
+    no label: not that of several classes either."""
     different = [value for place, value in enumerate(values) if value not in values[:place]]
-    return None if not different else _single(different)
+    if len(different) > 1:
+        return [[value] for value in different]
+    return different[0] if different else None
+
+
+def _beside(row: Mapping[str, Any], part: str, answers: Mapping[str, Any]) -> Source:
+    """What was there before the answers, under `<part>.<name>` where it may be read as one: an annotator's answer is
+    what was trained on, not the label that it replaced."""
+    labels = set(map(key_of, answers)) | (set(SYNONYMS["label"]) if answers else set())
+    return {f"{part}.{name}" if key_of(str(name)) in labels else str(name): value for name, value in row.items()}
 
 
 def _merged(*parts: Mapping[str, Any]) -> Source:

@@ -8,8 +8,9 @@ from influence.rows.values import are_messages
 
 #: Fields of one row that hold lists of objects.
 _OF_ROWS = frozenset(
-    {"answers", "chosen", "completion", "contents", "entities", "non_preferred_output", "preferred_output", "prompt"}
-    | {"rejected", "segments", "spans", "tools", "turns"}
+    {"answers", "chat", "choices", "chosen", "completion", "completions", "contents", "context", "entities"}
+    | {"non_preferred_output", "options", "preferred_output", "prompt", "rejected", "segments", "spans", "tools"}
+    | {"turns"}
 )
 _RECORDS = 'df.to_json("rows.jsonl", orient="records", lines=True)'
 
@@ -65,7 +66,7 @@ def _is_lists(value: Mapping[str, Any]) -> bool:
     """Lists of one length under two or more names, or of several plain values under one."""
     if "input_ids" in value:  # a row of token ids is told as what it is
         return False
-    words = value.get("tokens")
+    words = value.get("tokens", value.get("words"))
     if isinstance(words, list) and all(isinstance(word, str) for word in words):  # a row; a column would hold lists
         return False
     if not value or any(not isinstance(items, list) or not items or are_messages(items) for items in value.values()):

@@ -805,6 +805,7 @@ class RowProblem(BaseModel):
             "conflicting_label",
             "duplicate",
             "empty_text",
+            "fields_of_messages",
             "label_names_not_learnt",
             "labels_from_one",
             "lines_joined",
@@ -812,10 +813,14 @@ class RowProblem(BaseModel):
             "metadata_not_kept",
             "missing_label",
             "missing_text",
+            "nulls_left_out",
+            "parts_joined",
             "prompts_made",
             "roles_renamed",
             "similar_labels",
             "truth_labels",
+            "turns_without_loss",
+            "words_for_nothing",
         ]
         | str
     )

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from influence.errors import BrokenRow
-from influence.rows.conversations.messages import parse_json
+from influence.rows.conversations.messages import note_nulls, parse_json
+from influence.rows.findings import Note, notes_nothing
+from influence.rows.label_forms.class_values import MISSING_WORDS
 from influence.rows.values import as_json, as_text, describe
 
 #: Arguments of the call that renders a conversation: rows have no say in them.
@@ -28,14 +30,24 @@ _OF_THE_CALL = frozenset(
         "truncation",
     }
 )
+_OBJECTS = ("tools", "documents", "chat_template_kwargs")
 Messages = list[dict[str, Any]]
 
 
 def read_context(
-    source: Mapping[str, Any], columns: Mapping[str, str], messages: Messages, *, filled: bool
+    source: Mapping[str, Any],
+    columns: Mapping[str, str],
+    messages: Messages,
+    *,
+    filled: bool,
+    note: Note = notes_nothing,
 ) -> dict[str, Any]:
     """`messages` with the system prompt before them; tools, documents and template arguments where a row has any."""
     system = source.get(columns["system"]) if "system" in columns else None
+    if is_word_for_nothing(system):
+        note("words_for_nothing", columns["system"])
+    if filled:
+        note_nulls({columns[role]: source.get(columns[role]) for role in _OBJECTS if role in columns}, note)
     found: dict[str, Any] = {"messages": with_system(system, columns, messages)}
     for role in ("tools", "documents"):
         if role in columns and (items := as_objects(source.get(columns[role]), columns[role], role, filled=filled)):
@@ -53,6 +65,11 @@ def is_empty(value: Any) -> bool:
 
 
 _EMPTY = ("", "[]", "{}", "null")
+
+
+def is_word_for_nothing(value: Any) -> bool:
+    """Whether a text is a word such as 'nan' or 'None', which tools write where there was nothing."""
+    return isinstance(value, str) and value.strip().lower() in MISSING_WORDS
 
 
 def as_objects(value: Any, column: str, role: str, *, filled: bool) -> list[Any]:

@@ -8,7 +8,7 @@ from influence.errors import BrokenRow
 from influence.rows.conversations.loss_marks import LOSS_FIELDS, check_loss_marks
 from influence.rows.findings import Note, notes_nothing
 from influence.rows.roles import MEDIA
-from influence.rows.values import WrittenObject, as_json, as_text, describe, kind_of_value
+from influence.rows.values import WrittenObject, as_json, as_text, describe, holds_nulls, kind_of_value
 
 #: Roles that chat templates know, kept as they are written.
 ROLES = ("system", "developer", "user", "assistant", "tool", "function", "ipython", "observation")
@@ -118,11 +118,21 @@ def _message(item: Any, where: str, filled: bool, note: Note) -> dict[str, Any]:
         for name, value in item.items()
         if name not in _OWN_FIELDS and value is not None
     }
+    if filled:
+        note_nulls(item, note)
     check_loss_marks(extras, role, where, note)
     _refuse_media(extras, where)
     for name in extras.keys() - _READ:
         note("fields_of_messages", name)
     return {"role": role, **_content(item, where, extras, filled, note), **extras}
+
+
+def note_nulls(fields: Mapping[str, Any], note: Note) -> None:
+    """Tell of nulls inside the values of fields that a format which fills objects may have added."""
+    if not isinstance(fields, WrittenObject):
+        for name, value in fields.items():
+            if holds_nulls(value):
+                note("nulls_left_out", str(name))
 
 
 def _refuse_media(extras: Mapping[str, Any], where: str) -> None:

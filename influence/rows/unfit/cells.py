@@ -37,6 +37,11 @@ def _explain(column: str, kind: RowKind, columns: Mapping[str, str]) -> tuple[st
             "training may have weighed or masked the row's loss by it",
             f"A loss that was weighed or masked so is not scored{turns}.",
         )
+    if key == "input_ids":
+        return (
+            "training may have read these tokens in the place of the text",
+            "If it did, send the text that they were made of.",
+        )
     if key in ("chosen", "rejected"):
         return (
             "it may be one of two answers, of which one was preferred",

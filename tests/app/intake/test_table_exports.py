@@ -113,6 +113,30 @@ def test_label_studio_tasks_without_one_choice_are_refused_by_row(
     assert caught.value.extra["row_indexes"] == [1]
 
 
+@pytest.mark.parametrize("control", ["label", "sentiment"])
+def test_an_annotation_counts_and_not_the_label_that_it_replaces(tmp_path: Path, control: str) -> None:
+    def replaced(old: str, new: str) -> dict[str, Any]:
+        result = [{"from_name": control, "to_name": "text", "type": "choices", "value": {"choices": [new]}}]
+        return {"data": {"text": f"late {new}", "label": old}, "annotations": [{"result": result}]}
+
+    studio = accept(tmp_path, [replaced("billing", "delivery"), replaced("delivery", "billing")])
+    answer = {"value": "new", "user_id": "u"}
+    argilla = accept(tmp_path, [{"fields": {"text": "a", "label": "old"}, "responses": {control: [answer]}}])
+    flat = accept(tmp_path, [{"text": "a", "label": "old", f"{control}.responses": ["new"]}])
+    assert [row["label"] for row in rows_of(tmp_path, studio)] == ["delivery", "billing"]
+    assert rows_of(tmp_path, studio)[0]["metadata"]["data.label"] == "billing"
+    for dataset, before in ((argilla, "fields.label"), (flat, "given.label")):
+        (row,) = rows_of(tmp_path, dataset)
+        assert (row["label"], row["metadata"][before]) == ("new", "old")
+
+
+def test_annotators_who_differ_everywhere_are_no_rows_of_several_labels(tmp_path: Path) -> None:
+    with pytest.raises(DatainfError, match="Row 0"):
+        accept(tmp_path, [task(["A"], ["B"]), task(["B"], ["A"], x="yyyy")])
+    with pytest.raises(DatainfError, match="Row 0"):
+        accept(tmp_path, [record("pos", "neg"), record("neg", "pos")])
+
+
 def test_flat_label_studio_files_are_known(tmp_path: Path) -> None:
     rows = [
         {"annotation_id": n, "annotator": 1, "id": n, "lead_time": 2.5, "sentiment": label, "text": "film"}

@@ -60,6 +60,43 @@ def test_speakers_are_read_as_roles_and_renamed_roles_are_named() -> None:
     assert (problem.code, problem.names) == ("roles_renamed", ("Human", "model"))
 
 
+@pytest.mark.parametrize("name", ["text", "parts", "response"])
+@pytest.mark.parametrize("content", [{}, {"content": None}, {"content": ""}])
+def test_words_under_another_name_are_no_empty_turn(name: str, content: dict[str, Any]) -> None:
+    error = refused({"messages": [{"role": "user", **content, name: "what"}, TALK[1]]})
+    assert f"Rename the field '{name}' to 'content'" in error.hint
+
+
+def test_a_turn_without_content_holds_what_a_template_reads_in_its_place() -> None:
+    refused({"messages": [TALK[0], {"role": "assistant", "score": 1}]})
+    call = {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {}}}]}
+    assert only({"messages": [TALK[0], call]})["messages"][1] == call
+
+
+@pytest.mark.parametrize("name", ["images", "audio", "experimental_attachments"])
+def test_media_of_a_message_are_refused(name: str) -> None:
+    assert name in refused({"messages": [{**TALK[0], name: ["a.png"]}, TALK[1]]}).detail
+    assert only({"messages": [{**TALK[0], name: []}, TALK[1]]})["messages"][0][name] == []
+
+
+def test_what_messages_hold_beside_their_words_is_told() -> None:
+    parts = [{"type": "text", "text": "he"}, {"type": "text", "text": "llo"}]
+    rows = normalised({"messages": [{"role": "user", "content": parts, "mood": "good"}, TALK[1]]})
+    (row,) = rows
+    assert row["messages"][0]["content"] == "hello"
+    found = {problem.code: problem.names for problem in rows.problems}
+    assert found == {"fields_of_messages": ("mood",), "parts_joined": ("messages",)}
+
+
+@pytest.mark.parametrize(
+    "row", [{"messages": TALK, "system": "NaN"}, {"instruction": "a", "input": "N/A", "output": "c"}]
+)
+def test_words_that_tools_write_for_none_are_told(row: dict[str, Any]) -> None:
+    rows = normalised(row)
+    list(rows)
+    assert "words_for_nothing" in {problem.code for problem in rows.problems}
+
+
 def test_what_a_template_reads_beside_the_messages_is_found_by_name() -> None:
     row = {"messages": TALK, "tools": TOOLS, "documents": [{"text": "d"}], "chat_template_kwargs": {"thinking": False}}
     assert only(row) == row

@@ -19,7 +19,13 @@ def read(row: dict[str, Any], wanted: dict[str, str] | None = None) -> dict[str,
     return found
 
 
-@pytest.mark.parametrize("mark", [{"weight": 0}, {"train": False}, {"training": False}, {"loss": False}])
+MUTED: list[dict[str, Any]] = [
+    *({"weight": 0}, {"train": False}, {"training": False}, {"loss": False}, {"loss_mask": 0}, {"loss_scale": 0.0}),
+    *({"trainable": False}, {"step_loss_mask": 0}, {"loss_weight": 0}),
+]
+
+
+@pytest.mark.parametrize("mark", MUTED)
 def test_a_turn_without_loss_is_known_by_each_trainers_name_for_it(mark: dict[str, Any]) -> None:
     messages = read({"messages": [USER, {**ANSWER, **mark}, USER, ANSWER]})["messages"]
     assert [carries_loss(message) for message in messages if message["role"] == "assistant"] == [False, True]
@@ -30,6 +36,43 @@ def test_loss_on_parts_of_a_turn_is_refused_by_name(name: str) -> None:
     with pytest.raises(DatainfError, match=name) as caught:
         read({"messages": [USER, {**ANSWER, name: [0.5]}]})
     assert "prompt and a completion" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "mark", [{"mask": False}, {"masked": True}, {"mask": "User"}, {"train_on_turn": False}, {"tokenWeights": [1]}]
+)
+def test_a_mark_of_no_known_meaning_is_refused_by_name(mark: dict[str, Any]) -> None:
+    with pytest.raises(DatainfError, match=next(iter(mark))):
+        read({"messages": [USER, {**ANSWER, **mark}]})
+
+
+@pytest.mark.parametrize("mark", [{"loss_mask": 0.5}, {"loss_scale": 2}, {"trainable": "no"}])
+def test_a_turn_counts_whole_or_not(mark: dict[str, Any]) -> None:
+    with pytest.raises(DatainfError, match=r"whole \(1\) or not|has the") as caught:
+        read({"messages": [USER, {**ANSWER, **mark}]})
+    assert "whole" in caught.value.hint
+
+
+def test_turns_without_loss_are_told() -> None:
+    rows = normalise_rows([{"messages": [USER, {**ANSWER, "weight": 0}]}], choose_columns(["messages"]))
+    list(rows)
+    assert [(problem.code, problem.names) for problem in rows.problems] == [("turns_without_loss", ("weight",))]
+
+
+@pytest.mark.parametrize("name", ["weight", "sampleWeight", "mask"])
+@pytest.mark.parametrize("row", [{"tokens": ["a"], "tags": ["O"]}, {"text": "a", "label": "b"}])
+def test_weights_of_rows_with_labels_are_refused(row: dict[str, Any], name: str) -> None:
+    with pytest.raises(DatainfError, match=f"'{name}'"):
+        read({**row, name: 2})
+
+
+@pytest.mark.parametrize("row", [{"prompt": "a", "completion": "b"}, {"text": "a"}, {"messages": [USER, ANSWER]}])
+@pytest.mark.parametrize("beside", [{"input_ids": [1, 2]}, {"labels": [-100, 2]}])
+def test_tokens_beside_the_words_that_they_were_made_of_are_refused(
+    row: dict[str, Any], beside: dict[str, Any]
+) -> None:
+    with pytest.raises(DatainfError, match=f"'{next(iter(beside))}'|out of range|several|label"):
+        read({**row, **beside})
 
 
 @pytest.mark.parametrize("row", [{"messages": [USER, ANSWER]}, {"prompt": "q", "completion": "a"}, {"text": "a"}])
