@@ -5,13 +5,11 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from influence.arrays import Array, cast
+from influence.contracts.common import MIN_DAMPING_SCALE
 from influence.errors import InvalidRequest
 
 #: Scale of the paper's code, whose constant 10 divides where this multiplies.
 DEFAULT_DAMPING_SCALE = 0.1
-
-#: Below this the solves lose all digits: the largest eigenvalue is up to d / scale times the damping.
-MINIMUM_DAMPING_SCALE = 1e-9
 
 
 class Normed(Protocol):
@@ -48,9 +46,9 @@ def even_dampings(blocks: Mapping[str, Normed], damping_scale: float) -> dict[st
 
 def check_damping_scale(damping_scale: float) -> None:
     """Raise InvalidRequest unless the scale is a usable number."""
-    if not (math.isfinite(damping_scale) and damping_scale >= MINIMUM_DAMPING_SCALE):
+    if not (math.isfinite(damping_scale) and damping_scale >= MIN_DAMPING_SCALE):
         raise InvalidRequest(
-            f"damping_scale is {damping_scale}, but has to be a number of at least {MINIMUM_DAMPING_SCALE:g}.",
+            f"damping_scale is {damping_scale}, but has to be a number of at least {MIN_DAMPING_SCALE:g}.",
             hint="Leave damping_scale out to use the method's default.",
         )
 

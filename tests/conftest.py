@@ -45,7 +45,7 @@ SLOW_PLACES = (
     "app/intake/images/test_hostile_images.py",
     "app/intake/test_adapter_intake.py",
     "app/intake/test_full_disk.py",
-    "app/intake/test_table_limits.py",
+    "app/intake/tables/test_table_limits.py",
     "cli/samples",
     "cli/test_audit_command.py",
     "cli/test_curation_commands.py",

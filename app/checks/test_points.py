@@ -77,7 +77,9 @@ def check_selection(
         name = what.replace(" ", "_")
         raise InvalidRequest(
             f"The request has {count:,} {what}; from 1 to {most:,} are taken.",
-            hint="Name fewer rows in 'row_indexes', in several requests if need be.",
+            hint="Name fewer rows in 'row_indexes', in several requests if need be."
+            if count
+            else "Name a row in 'row_indexes'.",
             extra={name: count, f"max_{name}": most},
         )
 

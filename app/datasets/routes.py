@@ -27,7 +27,7 @@ from app.http.problems import UPLOAD_ERRORS, describe_errors
 from app.http.responses import json_response
 from app.http.strict_json import StrictRoute
 from app.intake.paths import resolve_allowed
-from influence.contracts.common import NameChange, Page
+from influence.contracts.common import MAX_NAME_CHARACTERS, NameChange, Page
 from influence.contracts.common import Request as RequestModel
 from influence.contracts.dataset import Dataset, DatasetRequest, RowPage
 from influence.digests import digest_json
@@ -61,7 +61,7 @@ class DatasetForm(RequestModel):
     )
     label_names: list[str] | None = Field(None, description="JSON list, or a field each: class names in class order.")
     split: str | None = Field(None, description="Of a zip of images: train, validation or test.", examples=["train"])
-    name: str | None = None
+    name: str | None = Field(None, max_length=MAX_NAME_CHARACTERS)
 
 
 class ExportParameters(FilterParameters):

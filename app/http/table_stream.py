@@ -47,6 +47,12 @@ def neutralise(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
 
 
+def expose(cell: Any) -> Any:
+    """A cell of a file that was made here, without the quote that `neutralise` put before it."""
+    is_quoted = isinstance(cell, str) and cell.startswith("'") and cell[1:].startswith(_FORMULA_STARTS)
+    return cell[1:] if is_quoted else cell
+
+
 def _stream_csv(rows: Iterator[Json], types: Mapping[str, type]) -> Iterator[bytes]:
     yield _csv_lines([list(types)])
     for batch in _batches(rows):

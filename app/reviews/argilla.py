@@ -12,7 +12,7 @@ from typing import Any
 
 from app.datasets.rows.cells import metadata_cells
 from app.datasets.rows.forms import ChosenRow
-from app.reviews.label_studio import choice_of, choices_of, spell_label, text_of
+from app.reviews.label_studio import READ_TEXT, choice_of, choices_of, spell_label, text_of
 from influence.contracts.common import Json
 from influence.contracts.curation.review import Decision, Review
 from influence.contracts.dataset import Dataset
@@ -50,7 +50,10 @@ def read_record(record: Json) -> Json:
     given = (record.get("responses") or {}).get(QUESTION) or []
     values = [one["value"] for one in given if one.get("status") in (None, "submitted")]
     row_index = (record.get("metadata") or {}).get("row_index")
-    named = {"row_index": record["id"] if row_index is None else row_index}
+    named = {
+        "row_index": record["id"] if row_index is None else row_index,
+        READ_TEXT: (record.get("fields") or {}).get("text"),
+    }
     return {**named, "choice": values[-1] if values else None, "choices": 1 if values else 0}
 
 

@@ -6,13 +6,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from app.datasets.rows.cells import column_of
 from app.http.strict_json import parse_json
+from app.http.table_stream import expose
 from app.reviews.argilla import read_record
 from app.reviews.decide import label_writer
-from app.reviews.label_studio import REMOVE_CHOICE
+from app.reviews.label_studio import READ_TEXT, REMOVE_CHOICE, text_of
 from app.reviews.labels import LabelWriter
 from influence.contracts.common import Json
 from influence.contracts.curation.review import MAX_NOTE_CHARACTERS, DecisionChange, DecisionsAnswer, Review
+from influence.contracts.dataset import ROW_FORMS, Dataset
 from influence.errors import InvalidRequest, LabelUnknown, UnreadableFile
 from influence.rows.file import RowFile
 from influence.store.data.files import Files
@@ -28,7 +31,8 @@ def take_back(store: Store, files: Files, review: Review, path: Path, by: str | 
     LabelOutOfRange.
     """
     with RowFile(files.dataset(review.dataset_id)) as file:
-        finder, writer = _RowFinder(file), label_writer(store, files, review)
+        dataset = store.datasets.require(review.dataset_id)
+        finder, writer = _RowFinder(file, dataset), label_writer(store, files, review)
         changes = {}
         for at, entry in enumerate(read_entries(path)):
             change = _change(writer, file, finder, at, entry)
@@ -44,14 +48,22 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class _RowFinder:
-    """Row indexes by row id; the ids are read once, when the first is asked for."""
+    """Row indexes by row id, which are read once, when the first is asked for; what else an entry has of a row has to
+    be that row's, or the file is of other rows."""
 
-    def __init__(self, file: RowFile) -> None:
+    def __init__(self, file: RowFile, dataset: Dataset) -> None:
         self._file = file
+        self._dataset = dataset
+        self._id_columns = dict.fromkeys(("row_id", column_of(dataset, "id"), "id"))
         self._indexes: dict[str, int] | None = None
 
     def find(self, entry: Mapping[str, Any], at: int) -> int:
         """The row of an entry. Raises InvalidRequest."""
+        found = self._find(entry, at)
+        self._refuse_other_row(entry, at, found)
+        return found
+
+    def _find(self, entry: Mapping[str, Any], at: int) -> int:
         given = entry.get("row_index")
         if given not in (None, ""):
             if _NUMBER.fullmatch(str(given)) and int(given) < len(self._file):
@@ -59,12 +71,38 @@ class _RowFinder:
             raise InvalidRequest(f"Entry {at}: there is no row {str(given)[:40]!r}.", hint=_ROWS_HINT)
         if self._indexes is None:
             self._indexes = {str(row["id"]): index for index, row in enumerate(self._file)}
-        row_id = str(entry.get("row_id") or entry.get("id") or "")
+        row_id = self._id_of(entry) or ""
         if row_id not in self._indexes:
             raise InvalidRequest(f"Entry {at}: there is no row with the id {row_id[:80]!r}.", hint=_ROWS_HINT)
         return self._indexes[row_id]
 
+    def _id_of(self, entry: Mapping[str, Any]) -> str | None:
+        return next((str(entry[name]) for name in self._id_columns if entry.get(name) not in (None, "")), None)
 
+    def _refuse_other_row(self, entry: Mapping[str, Any], at: int, row_index: int) -> None:
+        """Raise InvalidRequest where an entry's id or text is not the row's."""
+        (row,) = self._file.read(row_index, row_index + 1)
+        row_id, text = self._id_of(entry), entry.get(READ_TEXT)
+        words = {name: row[name] for name in ROW_FORMS[self._dataset.kind].words if isinstance(row.get(name), str)}
+        texts = [(entry.get(column_of(self._dataset, name)), word) for name, word in words.items()]
+        texts += [(text, text_of(self._dataset, row))] if text is not None else []
+        is_other = any(isinstance(told, str) and not _are_alike(told, word) for told, word in texts)
+        if is_other or (row_id is not None and row_id != str(row["id"])):
+            raise InvalidRequest(
+                f"Entry {at}: row {row_index} is {str(row['id'])[:80]!r} here, and the file has another row there"
+                + (f", {row_id[:80]!r}." if row_id not in (None, str(row["id"])) else ", of another text."),
+                hint="The file is of other rows: import it into a review of the data set that it was exported from.",
+            )
+
+
+def _are_alike(told: str, word: str) -> bool:
+    """Whether a text is a row's, whatever a spreadsheet did to its spaces and to all beyond what a cell holds."""
+    told, word = "".join(told[:_CELL_CHARACTERS].split()), "".join(word.split())
+    return word.startswith(told) if len(told) < len(word) and len(told) >= _CELL_CHARACTERS // 2 else told == word
+
+
+#: Less than what spreadsheets keep of a cell.
+_CELL_CHARACTERS = 30_000
 _ROWS_HINT = "Give 'row_index' or 'row_id' as an export of this review has them."
 
 
@@ -80,7 +118,7 @@ def read_entries(path: Path) -> Iterator[Json]:
                 yield from (_object(parse_json(line)) for line in lines if line.strip())
         else:
             with path.open(encoding="utf-8-sig", newline="") as lines:
-                yield from csv.DictReader(lines)
+                yield from ({name: expose(cell) for name, cell in entry.items()} for entry in csv.DictReader(lines))
     except (InvalidRequest, ValueError, csv.Error, AttributeError, TypeError, KeyError) as error:
         raise UnreadableFile(
             f"The decisions cannot be read: {str(error)[:200]}.",
@@ -106,7 +144,7 @@ def _from_label_studio(task: Json) -> Json:
     made = [one for one in task.get("annotations") or [] if not one.get("was_cancelled")]
     results = [result for one in made[-1:] for result in one.get("result") or []]
     choices = [choice for result in results for choice in (result.get("value") or {}).get("choices") or []]
-    named = {"row_index": data.get("row_index"), "row_id": data.get("row_id")}
+    named = {"row_index": data.get("row_index"), "row_id": data.get("row_id"), READ_TEXT: data.get("text")}
     return {**named, "choice": choices[0] if len(choices) == 1 else None, "choices": len(choices)}
 
 

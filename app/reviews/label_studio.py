@@ -15,6 +15,8 @@ from influence.contracts.dataset import ROW_FORMS, Dataset
 #: The choice that a reviewer takes to have a row removed.
 REMOVE_CHOICE = "(remove this row)"
 FROM_NAME, TO_NAME = "label", "text"
+#: Under which an entry that comes back has the row's text as it went out.
+READ_TEXT = "text as shown"
 
 
 def label_config(dataset: Dataset) -> str:

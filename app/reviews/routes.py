@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Body, Depends, Header, Query, Response
 from pydantic import Field
 
 from app.http.auth import GUARDED
@@ -175,7 +175,9 @@ def decide_bulk(review_id: str, body: BulkRequest, context: Ctx) -> Response:
     summary="Take the last change back",
     responses=describe_errors(NotFound, Conflict),
 )
-def undo_change(review_id: str, body: UndoRequest, context: Ctx) -> Response:
+def undo_change(
+    review_id: str, context: Ctx, body: Annotated[UndoRequest, Body(default_factory=UndoRequest)]
+) -> Response:
     """Of one reviewer, or of anyone. Rows that were decided anew since are conflicts and stay."""
     return json_response(undo(context.store, context.store.reviews.require(review_id), body.by))
 

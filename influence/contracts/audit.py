@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from influence.contracts.common import Frozen, Json, Named
+from influence.contracts.common import DampingScale, Frozen, Json, Named
 from influence.contracts.dataset import LabelValue, RowKind
 from influence.contracts.points import RowSelection
 from influence.contracts.query import SIGN_CONVENTION, Direction
@@ -30,9 +30,7 @@ class AuditRequest(Named):
         "datainf",
         description="Of influence and self-influence; 'auto' as for a query, among methods that have the latter.",
     )
-    damping_scale: float | None = Field(
-        None, gt=0, le=1e6, allow_inf_nan=False, description="Damping; the method's own default when left out."
-    )
+    damping_scale: DampingScale | None = Field(None, description="Damping; the method's own default when left out.")
     weights: dict[Signal, float] | None = Field(
         None,
         description="How much a signal's ranks count in suspicion; 0 shows a signal without counting it. By default "

@@ -57,14 +57,22 @@ class Named(Request):
     it has the later name."""
 
     name: str | None = Field(
-        None, max_length=MAX_NAME_CHARACTERS, description="What lists call it; changed by PATCH at any time."
+        None,
+        min_length=1,
+        max_length=MAX_NAME_CHARACTERS,
+        description="What lists call it; changed by PATCH at any time.",
     )
+
+
+#: Below this solves lose all digits: the largest eigenvalue is up to d / scale times the damping.
+MIN_DAMPING_SCALE = 1e-9
+DampingScale = Annotated[float, Field(ge=MIN_DAMPING_SCALE, le=1e6, allow_inf_nan=False)]
 
 
 class NameChange(Request):
     """`PATCH` of a resource that has a name; null takes it away."""
 
-    name: str | None = Field(max_length=MAX_NAME_CHARACTERS)
+    name: str | None = Field(min_length=1, max_length=MAX_NAME_CHARACTERS)
 
 
 class Page(Frozen, Generic[Item]):

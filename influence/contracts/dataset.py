@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from influence.contracts.common import Frozen, Json, LossScope, Record, Request
+from influence.contracts.common import MAX_NAME_CHARACTERS, Frozen, Json, LossScope, Record, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ class DatasetRequest(Request):
     split: str | None = Field(None, examples=["train"])
     columns: dict[str, str] | None = Field(None, description="Role to column, e.g. {'text': 'body', 'label': 'y'}.")
     label_names: list[str] | None = Field(None, description="Class names in the order of the classes.")
-    name: str | None = None
+    name: str | None = Field(None, max_length=MAX_NAME_CHARACTERS)
 
 
 class DatasetFormat(Frozen):

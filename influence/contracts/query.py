@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from influence.contracts.common import Frozen, Json, Reduction, Request
+from influence.contracts.common import DampingScale, Frozen, Json, Reduction, Request
 from influence.contracts.dataset import LabelValue
 from influence.contracts.index import Calibration
 from influence.contracts.points import PointSource
@@ -43,9 +43,7 @@ class QueryRequest(PointSource):
         description="Name of a method or baseline ('GET /v1/methods' lists them), or 'auto': what agreed best with"
         " retraining, on this index where an evaluation judged it.",
     )
-    damping_scale: float | None = Field(
-        None, gt=0, le=1e6, allow_inf_nan=False, description="Damping; the method's own default when left out."
-    )
+    damping_scale: DampingScale | None = Field(None, description="Damping; the method's own default when left out.")
     k: int = Field(10, ge=1, le=MAX_K, description="Rows per ranking.")
     order: Order = Field("both", description="Which rankings to return.")
     exact: Literal["auto"] | bool = Field(

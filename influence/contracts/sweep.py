@@ -1,10 +1,8 @@
 """A sweep: how much a method's rankings depend on its damping, for some test points of an index."""
 
-from typing import Annotated
-
 from pydantic import Field, model_validator
 
-from influence.contracts.common import Frozen
+from influence.contracts.common import DampingScale, Frozen
 from influence.contracts.points import PointSource
 from influence.contracts.work_record import WorkRecord
 
@@ -14,14 +12,12 @@ MIN_SCALES, MAX_SCALES = 2, 20
 #: Without a list: these times the method's default.
 DEFAULT_STEPS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 
-Scale = Annotated[float, Field(ge=1e-9, le=1e6, allow_inf_nan=False)]
-
 
 class SweepRequest(PointSource):
     """`POST /v1/indexes/{id}/sweeps`: give `examples` or `rows`, not both."""
 
     method: str = Field("datainf", description="A method that has a damping, or 'auto', as for a query.")
-    damping_scales: tuple[Scale, ...] | None = Field(
+    damping_scales: tuple[DampingScale, ...] | None = Field(
         None,
         min_length=MIN_SCALES,
         max_length=MAX_SCALES,

@@ -93,6 +93,8 @@ def test_from_rows_to_a_cleaned_data_set(url: str, tmp_path: Path) -> None:
 
     groups = terminal.json("groups", index["id"], "--by", "source", "--evaluation", dataset_id)
     assert "crawl 10 to 0" in terminal.text("what-if", groups["id"], "--group", "crawl")
+    percentile = terminal.json("what-if", groups["id"], "--group", "crawl")["percentile"]
+    assert f" {percentile:.1f}% of them lower" in terminal.text("what-if", groups["id"], "--group", "crawl")
     refused = terminal.run("what-if", groups["id"], "--group", "crawl", "--verify", "--max-seconds", "0.001")
     assert refused.exit_code == 1
     assert "the most helpful first" in terminal.text("groups", index["id"], "--by", "label", "--evaluation", dataset_id)

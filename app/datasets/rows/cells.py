@@ -21,21 +21,26 @@ def flat_cells(
     given = row.get("label")
     is_relabelled = decision is not None and decision.action == "relabel"
     label = decision.label if decision is not None and is_relabelled and not with_decision else given
-    cells: Json = {"row_index": row_index}
+    cells: Json = {}
     for name, value in {**_content(row), **({} if given is None else {"label": label})}.items():
         cells[column_of(dataset, name)] = _cell(value)
     for name, value in metadata_cells(dataset, row.get("metadata")).items():
         cells.setdefault(name, value)
     if dataset.label_names and isinstance(label, int):
         cells["label_name"] = dataset.label_names[label]
-    if with_decision:
-        cells |= _decision_cells(decision)
-    return cells
+    made = {"row_index": row_index, **(_decision_cells(decision) if with_decision else {})}
+    own = {own_column(name, with_decision=with_decision): value for name, value in cells.items()}
+    return {"row_index": row_index, **own, **made}
+
+
+def own_column(name: str, *, with_decision: bool = False) -> str:
+    """A column of the data set's own, under another name where a file has one that is made: `row.note`."""
+    return f"row.{name}" if name == "row_index" or (with_decision and name in _DECISION_TYPES) else name
 
 
 def cell_types(dataset: Dataset, first: Json, *, with_decision: bool = False) -> dict[str, type]:
     """The columns that `flat_cells` makes, and what they hold; `first` is any row."""
-    types: dict[str, type] = {"row_index": int}
+    types: dict[str, type] = {}
     for name, value in _content(first).items():
         types[column_of(dataset, name)] = type(value) if isinstance(value, int | float) else str
     # A pair, a class or a label may be missing in the first row and be there in another.
@@ -46,7 +51,8 @@ def cell_types(dataset: Dataset, first: Json, *, with_decision: bool = False) ->
         types.setdefault(name, kind)
     if dataset.label_names and isinstance(first.get("label"), int):
         types["label_name"] = str
-    return {**types, **(_DECISION_TYPES if with_decision else {})}
+    own = {own_column(name, with_decision=with_decision): kind for name, kind in types.items()}
+    return {"row_index": int, **own, **(_DECISION_TYPES if with_decision else {})}
 
 
 def metadata_cells(dataset: Dataset, metadata: Mapping[str, Any] | None) -> Json:

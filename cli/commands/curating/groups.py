@@ -102,7 +102,7 @@ def show_what_if(found: WhatIf, output: Output) -> None:
     output.say(
         f"Sum of scores {score_text(found.effect)}: above 0, the loss would rise. Random sets of this size: "
         f"{score_text(found.random_mean)} ({score_text(found.random_low)} to {score_text(found.random_high)}), "
-        f"{found.percentile:.1%} of them lower"
+        f"{found.percentile:.1f}% of them lower"
     )
     if found.predicted_change is not None:
         interval = ""

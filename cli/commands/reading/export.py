@@ -23,7 +23,7 @@ FORMATS = ("jsonl", "csv", "parquet", "huggingface", "label-studio", "label-stud
 Format = Annotated[
     str | None,
     typer.Option(
-        "--format", metavar="|".join(FORMATS), help="By the file's name when left out; the last two of reviews."
+        "--format", metavar="|".join(FORMATS), help="By the file's name when left out; the last three of reviews."
     ),
 ]
 

@@ -1,5 +1,6 @@
 """Calls to one service. Failures are ServiceError; what can be sent again without doing work twice is."""
 
+import secrets
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -122,13 +123,17 @@ class Session:
             yield from response.iter_lines()
 
     def download(self, path: str, target: Path, *, media_type: str = "*/*", **parameters: Any) -> None:
-        """Write an answer's bytes to a file, which appears whole or not at all."""
-        unfinished = target.with_name(f"{target.name}.part")
+        """Write an answer's bytes to a file, which appears whole or not at all; a pipe or a device is written into, and
+        what a link leads to stays where it is."""
+        target = target.resolve()
+        is_file = target.is_file() or not target.exists()
+        unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part") if is_file else target
         try:
             with self.stream(path, media_type=media_type, **parameters) as response, unfinished.open("wb") as file:
                 for piece in response.iter_bytes():
                     file.write(piece)
-            unfinished.replace(target)
+            if is_file:
+                unfinished.replace(target)
         except OSError as error:
             raise ServiceError(
                 f"{plain(target)} cannot be written: {error.strerror}.",
@@ -136,8 +141,9 @@ class Session:
                 hint="Name another path.",
             ) from error
         finally:
-            with suppress(OSError):
-                unfinished.unlink()
+            if is_file:
+                with suppress(OSError):
+                    unfinished.unlink()
 
     def events(self, path: str, *, read_seconds: float) -> Iterator[str]:
         """Data of server-sent events, '' for signs of life; ends without a word where the stream breaks or is none."""

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from influence.contracts.common import Frozen, Json, Request
+from influence.contracts.common import DampingScale, Frozen, Json, Request
 from influence.contracts.curation.conditions import RowSearch
 from influence.contracts.evaluation.experiment import TrainingRecipe
 from influence.contracts.points import RowSelection
@@ -32,7 +32,7 @@ class GroupsRequest(Request):
     )
     evaluation: RowSelection = Field(description="Rows whose labels are trusted: scores are means over them.")
     method: str = Field("datainf", description="A method that the index offers, or 'auto', as for a query.")
-    damping_scale: float | None = Field(None, gt=0, le=1e6, allow_inf_nan=False)
+    damping_scale: DampingScale | None = None
     audit_id: str | None = Field(
         None, description="A finished audit of the index, whose suspicion is told by group; the newest if left out."
     )
@@ -154,7 +154,7 @@ class IndexWhatIfRequest(WhatIfRequest):
         None, description="Groups whose balance is told, as for groups: by label where rows have one, else all in one."
     )
     method: str = Field("datainf", description="A method that the index offers, or 'auto', as for a query.")
-    damping_scale: float | None = Field(None, gt=0, le=1e6, allow_inf_nan=False)
+    damping_scale: DampingScale | None = None
 
 
 class Balance(Frozen):

@@ -24,7 +24,7 @@ class ReviewRequest(Request):
     """`POST /v1/reviews`."""
 
     dataset_id: str = Field(examples=["ds_77aa"])
-    name: str | None = Field(None, max_length=MAX_NAME_CHARACTERS)
+    name: str | None = Field(None, min_length=1, max_length=MAX_NAME_CHARACTERS)
     audit_id: str | None = Field(
         None, description="A finished audit of an index over this data set: its order, filters and suggested labels."
     )
@@ -40,7 +40,9 @@ class DecisionChange(Request):
 
     @model_validator(mode="after")
     def _label_goes_with_relabel(self) -> "DecisionChange":
-        if (self.action == "relabel") != (self.label is not None):
+        if self.action == "relabel" and self.label is None:
+            raise ValueError("the action 'relabel' needs a 'label'")
+        if self.action != "relabel" and self.label is not None:
             raise ValueError("'label' goes with the action 'relabel', and with no other")
         return self
 

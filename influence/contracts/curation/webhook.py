@@ -19,7 +19,7 @@ class WebhookRequest(Request):
 
     url: str = Field(max_length=MAX_URL_CHARACTERS, description="An http or https address, reached without redirects.")
     events: tuple[EventName, ...] = Field(EVENTS, min_length=1, description="What it is told of.")
-    name: str | None = Field(None, max_length=MAX_NAME_CHARACTERS)
+    name: str | None = Field(None, min_length=1, max_length=MAX_NAME_CHARACTERS)
 
     @field_validator("events")
     @classmethod

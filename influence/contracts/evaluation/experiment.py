@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import Field, model_validator
 
 from influence.contracts.checkpoint import MAX_PATTERNS
-from influence.contracts.common import LossScope, MaxLength, Named, Numbers, Request, RowIndexes, Seeds
+from influence.contracts.common import DampingScale, LossScope, MaxLength, Named, Numbers, Request, RowIndexes, Seeds
 from influence.contracts.curation.prediction import Predicted
 from influence.contracts.index import DEFAULT_RANK, Measurement, Storage
 from influence.contracts.query import Direction
@@ -53,7 +53,7 @@ class MethodChoice(Request):
     """
 
     method: str
-    damping_scale: float | None = Field(None, gt=0, le=1e6, allow_inf_nan=False)
+    damping_scale: DampingScale | None = None
     storage: Storage = "full"
     rank: int = Field(DEFAULT_RANK, ge=1, le=1024)
     checkpoints: int = Field(1, ge=1, le=32)

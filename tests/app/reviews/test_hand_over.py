@@ -152,6 +152,68 @@ def test_a_file_that_cannot_be_taken_changes_nothing(reviewing: Reviewing, text:
     assert reviewing.decisions() == {}
 
 
+@pytest.fixture
+def cleaned(client: TestClient, decided: Reviewing) -> Reviewing:
+    """A review of the data set that the decisions make, whose rows stand elsewhere."""
+    made = decided.post("apply")["dataset_id"]
+    return Reviewing(client, client.post("/v1/reviews", json={"dataset_id": made}).json()["id"])
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "label-studio", "argilla"])
+def test_decisions_on_other_rows_are_refused(decided: Reviewing, cleaned: Reviewing, form: str) -> None:
+    if form == "argilla":
+        records = argilla_folder(decided)["records.json"]
+        records[3]["responses"] = {"label": [{"value": "access", "status": "submitted", "user_id": "u"}]}
+        sent = json.dumps(records)
+    else:
+        sent = export(decided, mode="annotated", format=form).text
+    answer = hand_back(cleaned, sent)
+    assert_problem(answer, 422, "invalid_request")
+    assert "here, and the file has another row there" in answer.json()["detail"]
+    assert cleaned.decisions() == {}
+
+
+def test_decisions_on_other_texts_under_the_same_ids_are_refused(client: TestClient, decided: Reviewing) -> None:
+    rows = "".join(json.dumps({"text": f"film {row}", "label": "ab"[row % 2]}) + "\n" for row in range(12))
+    other = client.post("/v1/datasets", files={"file": ("r.jsonl", rows)}).json()
+    review = Reviewing(client, client.post("/v1/reviews", json={"dataset_id": other["id"]}).json()["id"])
+    for form in ("csv", "label-studio"):
+        answer = hand_back(review, export(decided, mode="annotated", format=form).text)
+        assert "of another text" in answer.json()["detail"]
+
+
+def test_a_file_that_a_spreadsheet_has_had_comes_back(client: TestClient) -> None:
+    rows = [
+        {"id": "a", "text": "=1+2  is\tit", "label": "-neg", "note": "mine", "row_index": 7},
+        {"id": "b", "text": "@x " + "word " * 9000, "label": "+pos", "note": "yours", "row_index": 8},
+    ]
+    sent = "".join(json.dumps(row) + "\n" for row in rows)
+    dataset = client.post("/v1/datasets", files={"file": ("r.jsonl", sent)}).json()
+    review, other = (
+        Reviewing(client, client.post("/v1/reviews", json={"dataset_id": dataset["id"]}).json()["id"]) for _ in "12"
+    )
+    review.decide({"row_index": 0, "action": "relabel", "label": "+pos", "note": "=3+4"})
+    review.decide({"row_index": 1, "action": "remove"})
+    found = list(csv.DictReader(io.StringIO(export(review, mode="annotated", format="csv").text)))
+    assert [(row["row_index"], row["row.row_index"], row["row.note"]) for row in found] == [
+        ("0", "7", "mine"),
+        ("1", "8", "yours"),
+    ]
+    found[1]["text"] = found[1]["text"][:32767]  # as much as a cell holds
+    back = io.StringIO()
+    writer = csv.DictWriter(back, list(found[0]))
+    writer.writeheader()
+    writer.writerows(found)
+    assert hand_back(other, back.getvalue()).status_code == 200
+    (first, second) = sorted(client.get(f"{other.path}/decisions").json()["data"], key=lambda one: one["row_index"])
+    assert (first["label"], first["note"], second["action"]) == ("+pos", "=3+4", "remove")
+
+
+def test_the_last_change_is_taken_back_without_a_body(client: TestClient, decided: Reviewing) -> None:
+    answer = client.post(f"{decided.path}/undo")
+    assert (answer.status_code, answer.json()["applied"]) == (200, 4)
+
+
 def test_rows_are_found_by_their_ids_too(reviewing: Reviewing) -> None:
     answer = hand_back(reviewing, '{"row_id": "row-00000002", "action": "remove", "note": "spam"}\n')
     assert answer.status_code == 200, answer.text

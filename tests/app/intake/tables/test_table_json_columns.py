@@ -1,7 +1,7 @@
 """Columns of JSON in Arrow and Parquet, as `datasets` writes objects that differ: read as what was written."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def as_json(values: list[Any]) -> pa.Array:
     return pa.ExtensionArray.from_storage(pa.json_(), storage)
 
 
-def as_lists(values: list[list[Any]]) -> pa.Array:
+def as_lists(values: Sequence[Any]) -> pa.Array:
     offsets = [0]
     for items in values:
         offsets.append(offsets[-1] + len(items))
