@@ -1,10 +1,11 @@
 """Checkpoints: from an upload or a name to files by address and a record."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from app.checks.base_model import doubt_hub_base, resolve_base_model
+from app.checks.base_model import look_at_hub, resolve_base_model
 from app.http.context import Context
 from app.http.idempotency import Accepted
 from app.intake.adapter_folder import copy_adapter, unpack_adapter
@@ -105,7 +106,7 @@ def accept_trained(
             extra={"field": "trainable"},
         )
     accepted = accept_plain(model, trainable, task=task, label_names=label_names)
-    checkpoint = in_namespace(context, with_doubts(accepted, doubt_hub_base(context, model)))
+    checkpoint = in_namespace(context, with_doubts(accepted, look_at_hub(context, model)[0]))
     return Accepted(checkpoint.id, is_new=context.store.checkpoints.create(checkpoint))
 
 
@@ -113,9 +114,9 @@ def _accept(context: Context, fetch: Callable[[Path], None], base: BaseModelRef,
     with context.files.scratch() as scratch:
         folder = scratch / "adapter"
         folder.mkdir()
-        doubts = doubt_hub_base(context, base)
+        doubts, hub_config = look_at_hub(context, base)
         fetch(folder)
-        checkpoint = in_namespace(context, with_doubts(_describe(folder, base, said), doubts))
+        checkpoint = in_namespace(context, with_doubts(_describe(folder, base, said, hub_config), doubts))
         return Accepted(checkpoint.id, is_new=keep_checkpoint(context, folder, checkpoint))
 
 
@@ -144,7 +145,7 @@ def keep_checkpoint(context: Context, folder: Path, checkpoint: Checkpoint) -> b
     return False
 
 
-def _describe(folder: Path, base: BaseModelRef, said: Said) -> Checkpoint:
+def _describe(folder: Path, base: BaseModelRef, said: Said, hub_config: Mapping[str, Any]) -> Checkpoint:
     if makes_images(base):
         return accept_lora(folder, base, task=said.task, label_names=said.label_names, lora_alpha=said.lora_alpha)
     if said.lora_alpha is not None:
@@ -153,7 +154,7 @@ def _describe(folder: Path, base: BaseModelRef, said: Said) -> Checkpoint:
             hint="Leave 'lora_alpha' out.",
             extra={"field": "lora_alpha"},
         )
-    return accept_adapter(folder, base, task=said.task, label_names=said.label_names)
+    return accept_adapter(folder, base, task=said.task, label_names=said.label_names, hub_config=hub_config)
 
 
 def _resolve(context: Context, name: str, revision: str | None, said: Said) -> BaseModelRef:

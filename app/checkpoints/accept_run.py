@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from app.checkpoints.accept import archive_limits, in_namespace, keep_checkpoint, makes_images, with_doubts
-from app.checks.base_model import doubt_hub_base, resolve_base_model
+from app.checks.base_model import look_at_hub, resolve_base_model
 from app.http.context import Context
 from app.http.idempotency import Accepted
 from app.intake.adapters import accept_adapter
@@ -107,12 +107,13 @@ def _accept(
             "query's 'checkpoints'.",
             extra={"field": "base_model"},
         )
-    doubts = doubt_hub_base(context, base)
+    doubts, hub_config = look_at_hub(context, base)
     with context.files.scratch() as scratch:
         steps = fetch(scratch)
         rates = read_rates(_read_state(scratch / str(step)) for step in steps)
         accepted = {
-            step: accept_adapter(scratch / str(step), base, task=task, label_names=label_names) for step in steps
+            step: accept_adapter(scratch / str(step), base, task=task, label_names=label_names, hub_config=hub_config)
+            for step in steps
         }
         checkpoints = {step: in_namespace(context, with_doubts(found, doubts)) for step, found in accepted.items()}
         for step, checkpoint in checkpoints.items():

@@ -1,5 +1,8 @@
 """Where a base model lies that a request names."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from app.http.context import Context
 from influence.contracts.checkpoint import BaseModelRef
 
@@ -18,13 +21,14 @@ def resolve_base_model(context: Context, name: str, revision: str | None) -> Bas
     return pin_revision(base)
 
 
-def doubt_hub_base(context: Context, base: BaseModelRef) -> tuple[str, ...]:
-    """What is to be known of a base model on the hub, in sentences; nothing of a local one, whose files are looked at.
+def look_at_hub(context: Context, base: BaseModelRef) -> tuple[tuple[str, ...], Mapping[str, Any]]:
+    """(What is to be known of a base model on the hub, in sentences; its configuration); nothing of a local one, whose
+    files are looked at.
 
     Raises what `check_base` raises.
     """
     if base.kind == "path" or context.settings.hub_offline:
-        return ()
+        return (), {}
     from app.intake.hub_model import check_base
 
     return check_base(base)

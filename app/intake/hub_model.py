@@ -1,8 +1,10 @@
 """The model hub: an adapter's files and nothing else, and the commit that a moving name stands for."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from huggingface_hub import HfApi, hf_hub_download
 
@@ -59,8 +61,8 @@ def pin_revision(base: BaseModelRef, *, endpoint: str | None = None) -> BaseMode
     return base.model_copy(update={"revision": info.sha})
 
 
-def check_base(base: BaseModelRef, *, endpoint: str | None = None) -> tuple[str, ...]:
-    """What is to be known of a base model on the hub, in sentences, by the names of its files and its configuration.
+def check_base(base: BaseModelRef, *, endpoint: str | None = None) -> tuple[tuple[str, ...], Mapping[str, Any]]:
+    """(What is to be known of a base model on the hub, in sentences; its configuration), by the names of its files.
 
     Raises BaseModelNotFound, PickleRefused, UnsupportedModule, NotFound, InvalidRequest, Unavailable.
     """
@@ -76,8 +78,9 @@ def check_base(base: BaseModelRef, *, endpoint: str | None = None) -> tuple[str,
             endpoint=endpoint,
             etag_timeout=_TIMEOUT_SECONDS,
         )
-        refuse_packed(read_json(Path(fetched)))
-    return (LEFT_ADAPTER,) if ADAPTER_FILE in names else ()
+        config = read_json(Path(fetched))
+        refuse_packed(config)
+    return ((LEFT_ADAPTER,) if ADAPTER_FILE in names else ()), config
 
 
 def _translated(hub_id: str, revision: str | None) -> AbstractContextManager[None]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from app.intake.adapters import identify
 from influence.checkpoint_files.adapters.former_names import LayerNames
 from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.multimodal import refuse_inexact_text
@@ -11,6 +12,7 @@ from influence.checkpoint_files.safetensors_header import TensorInfo
 from influence.checkpoint_files.task.find import find_plain_task
 from influence.checkpoint_files.task.head import choose_label_names, count_labels
 from influence.checkpoint_files.task.processor import check_processor
+from influence.checkpoint_files.task.trained_as import Recipe, read_recipe
 from influence.checkpoint_files.tensors import AdapterTensors
 from influence.checkpoint_files.trainable import match_tensors, normalise_patterns
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
@@ -36,7 +38,8 @@ def accept_plain(
     files = BaseFiles(Path(model.location)) if model.kind == "path" else None
     tensors = files.tensors() if files else {}
     meant = match_tensors(patterns, tensors, LayerNames.of(files.config)) if files else {}
-    found_task = _find_task(task, files, tensors)
+    recipe = read_recipe(files.folder) if files else Recipe(None, None)
+    found_task = _find_task(recipe.settle_task(task), files, tensors)
     if files and TASKS[found_task].reads == "image":
         check_processor(files.folder, None)
     if TASKS[found_task].has_reference:
@@ -49,12 +52,7 @@ def accept_plain(
     num_labels = count_labels(found_task, AdapterTensors(), {name: info.shape for name, info in tensors.items()})
     config: Mapping[str, Any] = files.config if files else {}
     names = choose_label_names(found_task, num_labels, label_names, config)
-    identity = {
-        "trainable": patterns,
-        "base": model.digest or [model.location, model.revision],
-        "task": found_task,
-        "label_names": names,
-    }
+    identity = {"trainable": patterns, **identify(model, found_task, names, recipe)}
     return Checkpoint(
         id=f"ckpt_{digest_json(identity)}",
         base_model=model,
@@ -64,7 +62,8 @@ def accept_plain(
         num_labels=num_labels,
         parameters=sum(info.elements for info in meant.values()) if files else None,
         tensors=len(meant) if files else None,
-        warnings=tuple(files.find_doubts()) if files else (),
+        training=recipe.describe(),
+        warnings=(*(files.find_doubts() if files else ()), *recipe.find_doubts(found_task)),
         created_at=now(),
     )
 

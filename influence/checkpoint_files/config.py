@@ -108,11 +108,25 @@ class AdapterConfig(Frozen):
         return value
 
 
+def _other_kind(fields: Mapping[str, Any]) -> str:
+    """What to do with an adapter that is not PEFT's LoRA."""
+    if fields.get("peft_type") is None and fields.keys() & {"fine_tune_type", "lora_parameters"}:
+        return (
+            "This is an adapter of mlx-lm: convert it to PEFT's form (lora_a and lora_b transposed as lora_A and "
+            "lora_B, lora_alpha as scale times rank), or fuse it into the model (mlx_lm.fuse) and send that with "
+            "'trainable'."
+        )
+    return (
+        "LoRA adapters are scored. Where PEFT can merge this one, send the merged model with 'trainable': "
+        "PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(folder)."
+    )
+
+
 def parse_adapter_config(content: bytes) -> AdapterConfig:
     """Read the file's bytes. Raises AdapterConfigRefused with the field in `extra`."""
     fields = _load(content)
     if fields.get("peft_type") != "LORA":
-        raise refusal("peft_type", f"is {shown(fields.get('peft_type'))}", "Only LoRA adapters are scored.")
+        raise refusal("peft_type", f"is {shown(fields.get('peft_type'))}", _other_kind(fields))
     refuse_fields(fields)
     refuse_initialisation(fields.get("init_lora_weights"))
     unsaid = next((name for name in _NUMBERS if name in fields and fields[name] is None), None)

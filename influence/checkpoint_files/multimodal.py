@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from influence.contracts.tasks import CAUSAL_LM, TaskName
+from influence.contracts.tasks import CAUSAL_LM, SEQ2SEQ_LM, TaskName
 from influence.errors import TaskMismatch
 
 #: Types of models that compute a row of text as a language model does, alone and in a batch; each is tested.
@@ -18,9 +18,28 @@ def is_multimodal(config: Mapping[str, Any]) -> bool:
     return any(config.get(name) for name in _OTHER_SENSES)
 
 
+_BESIDE = "what it computes of a row depends on how long the rows beside it in a batch are"
+_LANGUAGES = "its tokenizer writes the mark of a language into every answer, and no file says which one training had"
+_DECODER = "what its decoder reads is made in a way of its own"
+#: Kinds of models whose loss of a row is not known to be training's, and why.
+_INEXACT = {"fnet": _BESIDE, "xlnet": _BESIDE, "yoso": _BESIDE}
+#: The same where they write an answer to a text.
+_INEXACT_ANSWERS = {
+    **{"m2m_100": _LANGUAGES, "mbart": _LANGUAGES, "nllb-moe": _LANGUAGES},
+    **{"blenderbot": _DECODER, "blenderbot-small": _DECODER, "prophetnet": _DECODER},
+}
+
+
 def refuse_inexact_text(config: Mapping[str, Any], task: TaskName) -> None:
-    """Raise TaskMismatch for a multimodal model that rows of text are not known to be exact on."""
+    """Raise TaskMismatch for a model that rows of text are not known to be exact on: a multimodal one above all."""
     kind = config.get("model_type")
+    known = _INEXACT | (_INEXACT_ANSWERS if task == SEQ2SEQ_LM.name else {})
+    if isinstance(kind, str) and kind in known:
+        raise TaskMismatch(
+            f"Models of type {kind!r} are not scored as {task}: {known[kind]}.",
+            hint="This model cannot be scored.",
+            extra={"model_type": kind},
+        )
     if not is_multimodal(config) or (kind in EXACT_FOR_TEXT and task == CAUSAL_LM.name):
         return
     reason = (

@@ -88,6 +88,10 @@ class ModuleSelector:
         found = figures(name, default)
         return figures(self._names.former(name), default) if found == default else found
 
+    def find_torn(self, names: Iterable[str]) -> str | None:
+        """A module that keys with different alphas fit: which one counts hangs on their order, which saving changes."""
+        return next((name for name in names if len(set(self._alphas.fitting(name))) > 1), None)
+
     def scaling(self, name: str) -> float:
         """What the module's update B A is multiplied by."""
         rank = self.rank(name)
@@ -129,10 +133,17 @@ class _Figures(Generic[Figure]):
             (key, SafePattern(rf"(.*\.)?({key})", field)) for key in figures if not is_module_name(key)
         ]
 
+    def fitting(self, name: str) -> list[Figure]:
+        """What every key that fits a name says."""
+        return [self._figures[key] for key in self._keys(name)]
+
     def __call__(self, name: str, default: Figure) -> Figure:
-        keys = [ending for ending in _endings(name) if ending in self._order]
-        keys += [key for key, pattern in self._expressions if pattern.matches(name)]
+        keys = self._keys(name)
         return self._figures[min(keys, key=self._order.__getitem__)] if keys else default
+
+    def _keys(self, name: str) -> list[str]:
+        keys = [ending for ending in _endings(name) if ending in self._order]
+        return keys + [key for key, pattern in self._expressions if pattern.matches(name)]
 
 
 def _ends(name: str, ending: str) -> bool:

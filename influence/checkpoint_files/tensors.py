@@ -11,6 +11,7 @@ from influence.errors import AdapterMismatch
 
 #: PEFT lists both for every classifier; a model has one of them.
 HEADS = ("classifier", "score")
+_OTHER_HEADS = ("classification_head", "logits_proj")
 #: Endings of a LoRA tensor's name -> the part it is.
 _PARTS = {
     ".lora_A.weight": "A",
@@ -138,11 +139,13 @@ def _missing_parts(config: AdapterConfig, tensors: AdapterTensors) -> list[str]:
 
 
 def _missing_saved(config: AdapterConfig, tensors: AdapterTensors) -> list[str]:
-    """Saved modules of which no tensor is there. Of the two heads that PEFT lists by itself, one is enough."""
+    """Saved modules of which no tensor is there. Of the two heads that PEFT lists by itself one is enough, and none is
+    needed of a model whose head has another name."""
     present = {saved for saved in config.modules_to_save or () for name in tensors.saved if f".{saved}." in f".{name}."}
     wanted = {*(config.modules_to_save or ())}
     heads = sorted(wanted.intersection(HEADS))
-    wanted -= {*(heads if present.intersection(HEADS) else heads[1:])}
+    has_head = bool(present.intersection((*HEADS, *_OTHER_HEADS)))
+    wanted -= {*(heads if has_head else heads[1:])}
     return [f"{PREFIX}{name}.weight" for name in wanted - present]
 
 

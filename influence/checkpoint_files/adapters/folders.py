@@ -20,7 +20,7 @@ CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE = "adapter_config.json", "adapter_m
 #: What is kept of the adapter's folder itself.
 OWN_FILES = (CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE, PROCESSOR_FILE)
 #: An adapter that was the reference of preference training, not the base: names of its folder, and of what is kept.
-_REFERENCES, REFERENCE_FILE = ("ref", "reference"), "reference_adapter_config.json"
+_REFERENCES, REFERENCE_FILE = ("ref", "reference", "ref_model"), "reference_adapter_config.json"
 _PICKLED = ("adapter_model.bin", "adapter_model.pt")
 _SHOWN = 10
 #: How deep an adapter may lie below a folder that is named, and how many files are looked at on the way.
@@ -42,6 +42,12 @@ def choose_files_in(folder: str, paths: set[str]) -> dict[str, str]:
     pickled = [name for name in _PICKLED if _join(folder, name) in paths]
     if pickled and own[WEIGHTS_FILE] not in paths:
         raise PickleRefused(f"The adapter's weights are pickled ({pickled[0]}).")
+    shards = [path for path in paths if _join(folder, "adapter_model-0") in path and path.endswith(".safetensors")]
+    if shards and own[WEIGHTS_FILE] not in paths:
+        raise AdapterConfigRefused(
+            f"The adapter's weights lie in {len(shards)} files.",
+            hint=f"Save it in one: save_pretrained(folder, max_shard_size='1TB') writes {WEIGHTS_FILE}.",
+        )
     found = {**own, **_tokenizer_files(folder, paths), **_note_files(folder, paths)}
     found[REFERENCE_FILE] = _find_reference(folder, paths)
     return {path: name for name, path in found.items() if path in paths}

@@ -33,8 +33,13 @@ _WAYS = {
     "MiniLLMConfig": "minillm",
 }
 #: Fields that only one of them has: a script's own class that is built on it keeps them.
-_TOLD_BY = {"completion_only_loss": "sft", "dataset_text_field": "sft", "f_divergence_type": "dpo"}
-_UNSLOTH = "Unsloth"
+_TOLD_BY = {
+    "completion_only_loss": "sft",
+    "dataset_text_field": "sft",
+    "f_divergence_type": "dpo",
+    "center_rewards_coefficient": "reward",
+}
+_UNSLOTH, _AXOLOTL = "Unsloth", "axolotl."
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,8 @@ def _of(words: PickledWords) -> PickledArguments:
     name = made_of.removeprefix(_UNSLOTH)
     if module.startswith("trl.") or is_unsloth:
         way = _WAYS.get(name) or name.removesuffix("Config").lower() or None
+    elif module.startswith(_AXOLOTL) and name.removeprefix("Axolotl") in _WAYS:
+        way = _WAYS[name.removeprefix("Axolotl")]
     else:
         way = next((way for field, way in _TOLD_BY.items() if field in words.fields), None)
     return PickledArguments(way, words.fields, is_unsloth)

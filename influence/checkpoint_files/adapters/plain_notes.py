@@ -18,8 +18,9 @@ PARAMETERS = "training_params.json"
 #: The files with the most bytes that each is read with: a larger one says nothing.
 NOTE_FILES = {ARGUMENTS: 1 << 20, PARAMETERS: 1 << 20, SETTINGS: 1 << 20, CARD: 1 << 20, STATE_FILE: 8 << 20}
 _TAG = re.compile(r"-\s*['\"]?([A-Za-z0-9_.:/-]{1,200})['\"]?")
-_SETTING = re.compile(r"([a-z_]{1,64}):\s*([^\s#][^#]{0,200})(?:#.*)?")
-_NESTED = re.compile(r"(?:-\s+)?([a-z_]{1,64}):\s*([^#]{0,200}?)\s*(?:#.*)?")
+_TAGS_INLINE = re.compile(r"tags:\s*\[([^\[\]]{0,2000})\]")
+_SETTING = re.compile(r"([a-z_0-9]{1,64}):\s*([^\s#][^#]{0,200})(?:#.*)?")
+_NESTED = re.compile(r"(?:-\s+)?([a-z_0-9]{1,64}):\s*([^#]{0,200}?)\s*(?:#.*)?")
 _WORDS = {"true": True, "false": False, "null": None, "~": None}
 Found = TypeVar("Found")
 
@@ -72,6 +73,8 @@ def list_tags(card: str) -> Iterator[str]:
     """What a model card is tagged with, in lower case."""
     opening = card.split("\n---", 1)[0] if card.startswith("---") else ""
     for line in opening.splitlines():
+        if inline := _TAGS_INLINE.fullmatch(line.strip()):
+            yield from (tag.strip(" '\"").lower() for tag in inline[1].split(","))
         if found := _TAG.fullmatch(line.strip()):
             yield found[1].lower()
 

@@ -4,7 +4,7 @@ A base of the same shapes loads without an error whatever it is, and scores on i
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -15,7 +15,13 @@ from influence.errors import AdapterMismatch
 
 #: Fields of a model's configuration that change what the same weights compute.
 _COMPUTES = (
+    "activation",
+    "activation_function",
+    "alibi",
+    "attention_chunk_size",
     "attention_multiplier",
+    "attn_temperature_tuning",
+    "clip_qkv",
     "d_model",
     "embedding_multiplier",
     "head_dim",
@@ -23,32 +29,67 @@ _COMPUTES = (
     "hidden_activation",
     "hidden_size",
     "intermediate_size",
+    "is_causal",
     "layer_norm_eps",
     "layer_norm_epsilon",
+    "layer_types",
     "logit_scale",
     "logits_scaling",
     "n_embd",
     "n_head",
     "n_layer",
+    "no_rope_layers",
     "norm_eps",
     "norm_topk_prob",
     "num_attention_heads",
     "num_experts_per_tok",
     "num_hidden_layers",
     "num_key_value_heads",
+    "parallel_attn",
     "partial_rotary_factor",
     "position_embedding_type",
     "query_pre_attn_scalar",
     "residual_multiplier",
     "rms_norm_eps",
+    "rotary_pct",
     "routed_scaling_factor",
     "scale_attn_by_inverse_layer_idx",
+    "scale_attn_weights",
+    "scale_embedding",
+    "use_bidirectional_attention",
+    "use_parallel_residual",
+    "use_sliding_window",
 )
+#: Values that are one thing under two names, by the kind of model that reads them so.
+_SAME = {"gemma": ({"gelu", "gelu_pytorch_tanh"},)}
+#: Kinds of models that transformers ties or not by itself, whatever their configuration says.
+_TIED_BY_ITSELF = ("t5", "mt5", "umt5")
+#: Settings of trainers by which a model computed otherwise in training than its files say.
+_CHANGES = ("rope_scaling", "shift_attn", "s2_attention", "mixture_of_depths")
+#: The same in the settings that Axolotl quotes, on lines of their own.
+CHANGED_BELOW = ("overrides_of_model_config", "rope_scaling", "model_config")
 #: The same where null says that the model goes without, so that null and a number are two models.
 _SWITCHED = ("attn_logit_softcapping", "final_logit_softcapping", "sliding_window")
 _BITS = re.compile(r"(?:^|[-_.])(?:bnb[-_])?([48])[-_]?bit(?:$|[-_.])", re.IGNORECASE)
 _PACKED = re.compile(r"[-_](?:unsloth[-_])?(?:bnb[-_])?[48][-_]?bit$", re.IGNORECASE)
 _SETTINGS = {"load_in_4bit": 4, "load_in_8bit": 8}
+
+
+def find_changes(fields: Mapping[str, Any]) -> Iterator[str]:
+    """Changes of the model itself among a trainer's settings, in words."""
+    for name in _CHANGES:
+        if (value := fields.get(name)) not in (None, False, "", "none", {}):
+            yield f"{name} {_shown(value)}, which the base model does not have here"
+
+
+def find_bits(fields: Mapping[str, Any]) -> int | None:
+    """In how many bits a trainer read the base model, by its settings: LLaMA-Factory, ms-swift, Axolotl, AutoTrain."""
+    said = [fields.get(name) for name in ("quantization_bit", "quant_bits")]
+    said += [bits for name, bits in _SETTINGS.items() if fields.get(name) is True]
+    said += [4] if fields.get("adapter") == "qlora" or fields.get("quantization") == "int4" else []
+    said += [8] if fields.get("quantization") == "int8" else []
+    known = [int(bits) for bits in said if isinstance(bits, int | float) and bits in (2, 3, 4, 8)]
+    return known[0] if known else None
 
 
 def refuse_other_model(beside: Mapping[str, Any], base: Mapping[str, Any]) -> None:
@@ -65,14 +106,20 @@ def refuse_other_model(beside: Mapping[str, Any], base: Mapping[str, Any]) -> No
 
 
 def find_doubts(
-    config: AdapterConfig, beside: Mapping[str, Any], named: BaseModelRef, base: Mapping[str, Any]
+    config: AdapterConfig,
+    beside: Mapping[str, Any],
+    named: BaseModelRef,
+    base: Mapping[str, Any],
+    read_in_bits: int | None = None,
 ) -> Iterator[str]:
     """What may be wrong with the base that was named, in sentences: it cannot be told from shapes.
 
     `beside` is config.json beside the adapter, `base` the named base's configuration; empty where there is none.
+    `read_in_bits` is what the trainer's own files say.
     """
     trained_on, revision = config.base_model_name_or_path, config.revision
-    bits = _bits_of(trained_on, beside)
+    bits = read_in_bits or _bits_of(trained_on, beside)
+    yield from _doubt_router({**base, **beside})
     if bits is not None and base and not base.get("quantization_config"):
         yield (
             f"Training read the base model in {bits} bits, and it is scored on one in full precision: losses and "
@@ -95,6 +142,16 @@ def find_doubts(
         )
 
 
+def _doubt_router(config: Mapping[str, Any]) -> Iterator[str]:
+    """Of a mixture of experts whose configuration adds the loss of its router to that of the rows."""
+    share = config.get("router_aux_loss_coef")
+    if config.get("output_router_logits") is True and isinstance(share, int | float) and share:
+        yield (
+            f"The model's configuration adds the loss of its router (output_router_logits, {share:g}): scores are of "
+            "the loss of the rows without it."
+        )
+
+
 def _bits_of(trained_on: str | None, beside: Mapping[str, Any]) -> int | None:
     found = _BITS.search(trained_on or "")
     packing = beside.get("quantization_config")
@@ -104,15 +161,31 @@ def _bits_of(trained_on: str | None, beside: Mapping[str, Any]) -> int | None:
 
 def _may_be(trained_on: str, named: BaseModelRef) -> bool:
     """Whether a name that trainers wrote may mean the base: its last part is a part of the base's name or path."""
-    wanted = _PACKED.sub("", PurePath(trained_on).name).casefold()
     parts = {part for path in (named.name, named.location) for one in PurePath(path).parts for part in one.split("--")}
     parts |= {UPSTREAM_NAMES[part] for part in parts & UPSTREAM_NAMES.keys()}
-    return wanted in {_PACKED.sub("", part).casefold() for part in parts}
+    return _plain_name(_own_name(trained_on)) in set(map(_plain_name, parts))
+
+
+def _own_name(path: str) -> str:
+    """The name in a path that a trainer wrote: `models--owner--name/snapshots/<commit>` is a cache of the hub's."""
+    parts = PurePath(path).parts
+    if len(parts) > 2 and parts[-2] == "snapshots":
+        return parts[-3].rpartition("--")[2]
+    return PurePath(path).name
+
+
+def _plain_name(name: str) -> str:
+    """A model's name without what copies of it are called: its packing, ModelScope's dots, the maker before Llama."""
+    return _PACKED.sub("", name).casefold().replace("___", ".").removeprefix("meta-")
 
 
 def _text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
     found = config.get("text_config")
     return found if isinstance(found, Mapping) else config
+
+
+def _are_in(values: Collection[Any], names: Collection[str]) -> bool:
+    return all(isinstance(value, str) and value in names for value in values)
 
 
 def _switched(field: str, config: Mapping[str, Any]) -> Any:
@@ -126,16 +199,22 @@ def _differences(
     trained, named = (str(config.get("model_type") or "").removesuffix("_text") for config in (beside, base))
     if trained and named and trained != named:
         yield ("model_type", trained, named)
+    same = _SAME.get(named, ())
     for field in _COMPUTES:
         both = (beside.get(field), base.get(field))
-        if None not in both and both[0] != both[1]:
+        if None not in both and both[0] != both[1] and not any(_are_in(both, names) for names in same):
             yield (field, *both)
     for field in _SWITCHED:
         if field in beside and field in base and (found := _switched(field, beside)) != (had := _switched(field, base)):
             yield (field, found, had)
     ties = (beside.get("tie_word_embeddings"), base.get("tie_word_embeddings"))
     # Of a multimodal model the whole says it, and its text part something of its own.
-    if all(isinstance(tied, bool) for tied in ties) and ties[0] != ties[1] and is_whole:
+    if (
+        all(isinstance(tied, bool) for tied in ties)
+        and ties[0] != ties[1]
+        and is_whole
+        and named not in _TIED_BY_ITSELF
+    ):
         yield ("tie_word_embeddings", *ties)
     turned, turns = _positions(beside), _positions(base)
     for field in _POSITIONS:
@@ -150,9 +229,10 @@ def _positions(config: Mapping[str, Any]) -> dict[str, Any]:
     if any(isinstance(value, Mapping) for value in said.values()):
         return {}
     found = {"rope_theta": config.get("rope_theta"), **said}
-    kind = found.pop("type", "default")
-    if "rope_scaling" in config or isinstance(newer, Mapping):
-        found = {"rope_type": kind, "factor": 1.0, **found}
+    # Without a word of it positions turn as they are.
+    found = {"rope_type": found.pop("type", "default"), "factor": 1.0, **found}
+    # Sections of one position for pictures: rows of text have the same number in all of them.
+    found["rope_type"] = "default" if found["rope_type"] == "mrope" else found["rope_type"]
     return {name: value for name, value in found.items() if value is not None and name in _POSITIONS}
 
 

@@ -47,6 +47,17 @@ _WAYS = (
     "nash-md",
     "gold",
     "minillm",
+    "a2po",
+    "async-distillation",
+    "async-grpo",
+    "distillation",
+    "gmpo",
+    "iw-opd",
+    "papo",
+    "sdft",
+    "sdpo",
+    "server-distillation",
+    "tpo",
 )
 _TAGS = {name: name for name in _WAYS} | {"reward-trainer": "reward", "prm-trainer": "prm"}
 _STAGES = {"rm": "reward", "default": "pt", "generic": "pt"}
@@ -65,9 +76,21 @@ _VARIANTS = (
     "ld_alpha",
     "use_weighting",
     "center_rewards_coefficient",
+    "pref_bco_weight",
+    "dpo_norm_loss",
 )
+#: Settings that name another reference than the base model as it is.
+_REFERENCES = ("ref_model", "ref_adapters", "ref_model_adapters", "model_ref", "ref_adapter_name")
 #: What Axolotl, whose card quotes its settings, calls the parts of a loss on preferences.
-_OF_AXOLOTL = {"beta": "rl_beta", "label_smoothing": "dpo_label_smoothing", "rpo_alpha": "rpo_alpha"}
+_OF_AXOLOTL = {
+    "beta": "rl_beta",
+    "dpo_norm_loss": "dpo_norm_loss",
+    "label_smoothing": "dpo_label_smoothing",
+    "loss_type": "dpo_loss_type",
+    "reference_free": "dpo_reference_free",
+    "rpo_alpha": "rpo_alpha",
+    "use_weighting": "dpo_use_weighting",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +126,8 @@ def _of_parameters(content: str) -> TrainingNotes | None:
     fields = load_object(content)
     way = fields.get("trainer")
     is_autotrain = "block_size" in fields and isinstance(way, str) and bool(way)
-    return _noted(PARAMETERS, str(way), {"beta": fields.get("dpo_beta")}) if is_autotrain else None
+    said = {"beta": fields.get("dpo_beta"), "model_ref": fields.get("model_ref")}
+    return _noted(PARAMETERS, str(way), said) if is_autotrain else None
 
 
 def _of_settings(content: str) -> TrainingNotes | None:
@@ -116,6 +140,7 @@ def _of_settings(content: str) -> TrainingNotes | None:
         "beta": fields.get("pref_beta"),
         "label_smoothing": fields.get("dpo_label_smoothing"),
         "rpo_alpha": fields.get("pref_ftx"),
+        **{name: fields.get(name) for name in ("ld_alpha", "pref_bco_weight", "ref_model", "ref_model_adapters")},
     }
     return _noted(SETTINGS, stage, renamed)
 
@@ -124,6 +149,9 @@ def _of_card(content: str) -> TrainingNotes | None:
     fields = load_block(content)
     if isinstance(way := fields.get("rl"), str) and way:
         return _noted(CARD, way, {name: fields.get(key) for name, key in _OF_AXOLOTL.items()})
+    for name, way in (("reward_model", "reward"), ("process_reward_model", "prm")):
+        if fields.get(name) is True:
+            return _noted(CARD, way, {name: True})
     ways = {_TAGS[tag] for tag in list_tags(content) if tag in _TAGS}
     # A model that was trained twice carries the tags of both: the later one is not the plain one.
     ways = ways - set(PLAIN) or ways
@@ -163,6 +191,7 @@ def _noted(file: str, way: str, fields: Mapping[str, Any]) -> TrainingNotes:
     beside = [
         f"{name} {value!r}" for name in _VARIANTS if (value := fields.get(name)) and isinstance(value, int | float)
     ]
+    beside += [f"{name} {str(fields[name])[:80]!r}" for name in _REFERENCES if fields.get(name) and way not in PLAIN]
     divergence = fields.get("f_divergence_type")
     if isinstance(divergence, str) and divergence not in ("", "reverse_kl"):
         beside.append(f"f_divergence_type {divergence[:40]!r}")

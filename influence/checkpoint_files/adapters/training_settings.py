@@ -35,6 +35,7 @@ from influence.checkpoint_files.adapters.plain_notes import (
     load_text,
     read_first,
 )
+from influence.checkpoint_files.adapters.trained_on import CHANGED_BELOW, find_bits, find_changes
 from influence.checkpoint_files.adapters.trainer_templates.known import has_thoughts
 from influence.contracts.checkpoint import ThoughtRule
 from influence.contracts.common import MAX_ROW_TOKENS, LossScope
@@ -50,13 +51,19 @@ _SCALES: Mapping[str, LossScope] = {"default": "assistant", "last_round": "compl
 _PARTS: Mapping[str, tuple[Any, ...]] = {
     "label_smoothing_factor": (0,),
     "enable_dft_loss": (False,),
+    "use_asft_loss": (False,),
     "use_dft_loss": (False,),
+    "use_dynamic_finetuning": (False,),
+    "use_eaft_loss": (False,),
+    "kd_trainer": (False,),
     "moe_aux_loss_coef": (0,),
     "router_aux_loss_coef": (0,),
 }
 #: Settings that an args.json of ms-swift has, and one of other tools does not.
 _OF_SWIFT = frozenset({"rlhf_type", "loss_scale", "swift_version", "quant_bits", "truncation_strategy"})
 _USUAL_LOSSES = (None, "", "cross_entropy", "nll", "chunked_nll")
+#: What ms-swift trains by losses that compare rows with each other, or read a ranking.
+_OF_BATCHES = ("embedding", "reranker", "generative_reranker")
 #: Losses of cross-encoders that a task by the same name of its head has.
 _OF_HEADS = ("crossentropyloss", "mseloss")
 #: What ms-swift says of rows that it writes without a chat template, as name of one.
@@ -104,7 +111,8 @@ class TrainingSettings:
     that is another thing (`completion_loss`); at how many tokens rows were cut (`max_length`);
     parts of the loss that are not scored, and what training did to rows beside, both in words; the trainer's own
     `template` of conversations, the `system` prompt that it gave those without one, whether answers were to think
-    (`enable_thinking`), and what became of their `thoughts`."""
+    (`enable_thinking`), and what became of their `thoughts`; what the loss of a head is called (`problem_type`); in how
+    many `bits` the base was read."""
 
     files: tuple[str, ...]
     trainer: str | None = None
@@ -117,6 +125,8 @@ class TrainingSettings:
     system: str | None = None
     enable_thinking: bool | None = None
     thoughts: tuple[ThoughtRule, ...] | None = None
+    problem_type: str | None = None
+    bits: int | None = None
 
     @property
     def file(self) -> str:
@@ -196,6 +206,7 @@ def _of_arguments(content: str) -> TrainingSettings | None:
     weighed = [] if is_plain else [f"loss_scale {scale!r}"[:80]]
     kind = None if is_preference else fields.get("loss_type")
     weighed += [f"loss_type {kind!r}"[:80]] if kind not in _USUAL_LOSSES else []
+    weighed += [f"task_type {kind!r}" for kind in (fields.get("task_type"),) if kind in _OF_BATCHES]
     left_out = _LEFT_OUT.get(str(fields.get("truncation_strategy")))
     found = _settings(
         ARGUMENTS,
@@ -207,7 +218,13 @@ def _of_arguments(content: str) -> TrainingSettings | None:
         unscored=tuple(weighed),
         beside=(left_out,) if left_out and fields.get("max_length") else (),
     )
-    return replace(found, template=name if is_own else None, system=_named(fields, "system"), thoughts=thoughts)
+    return replace(
+        found,
+        template=name if is_own else None,
+        system=_named(fields, "system"),
+        thoughts=thoughts,
+        problem_type=_named(fields, "problem_type"),
+    )
 
 
 def _split_scale(scale: str, followed: set[str]) -> tuple[str, bool]:
@@ -283,7 +300,9 @@ def _of_card(content: str) -> TrainingSettings | None:
         stated = fields.get("train_on_inputs")
         loss: LossScope | None = "all" if stated is True else "assistant" if stated is False else None
         leaves_out = fields.get("sequence_len") and fields.get("excess_length_strategy") in (None, "drop")
-        beside = (*_masks(content), *((_DROPPED,) if leaves_out else ()))
+        below = (name for name in CHANGED_BELOW if [*list_nested(content, name)])
+        changed = (f"{name}, which the base model does not have here" for name in below)
+        beside = (*_masks(content), *changed, *((_DROPPED,) if leaves_out else ()))
         return _settings(CARD, "Axolotl", fields, loss, length="sequence_len", beside=beside)
     listed = load_bullets(content)
     trainer = next((name for tag, name in _TRAINERS.items() if tag in tags), None)
@@ -345,7 +364,8 @@ def _settings(
         loss=loss,
         max_length=int(min(tokens, MAX_ROW_TOKENS)) if is_length and tokens is not None else None,
         unscored=(*unscored, *_parts(fields)),
-        beside=(*beside, *_noise(fields)),
+        beside=(*beside, *find_changes(fields), *_noise(fields)),
+        bits=find_bits(fields),
     )
 
 

@@ -11,6 +11,7 @@ from influence.checkpoint_files.adapters.training_notes import PAIRS, PLAIN, Tra
 from influence.checkpoint_files.adapters.training_settings import (
     NAMELESS,
     TALKING,
+    WITHOUT_TURNS,
     TrainingSettings,
     of_task,
     read_training,
@@ -49,6 +50,18 @@ class Recipe:
         yield from find_training_doubts(self.settings, task)
         if TASKS[task].reads == "text" and TASKS[task].trained_as:
             yield from find_template_doubts(self.settings)
+        elif TASKS[task].reads == "text":
+            yield from find_turn_doubts(self.settings)
+
+    @property
+    def problem_type(self) -> str | None:
+        """What the trainer calls the loss of a head."""
+        return None if self.settings is None else self.settings.problem_type
+
+    @property
+    def bits(self) -> int | None:
+        """In how many bits the trainer read the base model."""
+        return None if self.settings is None else self.settings.bits
 
     def describe(self) -> TrainingRecord | None:
         """The record of it; None where the files say nothing."""
@@ -156,6 +169,16 @@ def find_template_doubts(training: TrainingSettings | None) -> Iterator[str]:
         f"{training.trainer} wrote conversations by {named}; here the tokenizer's chat template writes them. Look at "
         "the preview: where training read another text, put a chat_template.jinja that writes it beside the adapter, "
         "or send rows as prompt and completion in training's own words."
+    )
+
+
+def find_turn_doubts(training: TrainingSettings | None) -> Iterator[str]:
+    """Of a model with a head whose rows of text were turns of a conversation in training (ms-swift), in sentences."""
+    if training is None or training.trainer != "ms-swift" or training.template in (None, *WITHOUT_TURNS):
+        return
+    yield (
+        f"{training.file} names the template {training.template!r}: ms-swift wrote each text as a turn of it, and here "
+        "it is read as it stands. Send rows in which the text is what the template wrote."
     )
 
 

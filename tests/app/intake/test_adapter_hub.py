@@ -131,8 +131,8 @@ def base_on(name: str) -> BaseModelRef:
 
 
 def test_an_adapter_that_was_left_beside_a_base_on_the_hub_is_told_of(hub: str) -> None:
-    assert check_base(base_on("plain"), endpoint=hub) == ()
-    (doubt,) = check_base(base_on("merged"), endpoint=hub)
+    assert check_base(base_on("plain"), endpoint=hub)[0] == ()
+    (doubt,), _ = check_base(base_on("merged"), endpoint=hub)
     assert "holds an adapter, too" in doubt
 
 

@@ -1,13 +1,11 @@
 """The words of a trainer's pickled arguments: listed, never loaded."""
 
-import io
 import os
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.uploads.pickled import save
 
 from influence.checkpoint_files.adapters.pickled_arguments import PICKLED, read_pickled
 from influence.checkpoint_files.adapters.pickled_words import list_words
@@ -17,31 +15,9 @@ from influence.contracts.common import MAX_ROW_TOKENS
 from influence.errors import TaskMismatch
 
 
-class Arguments:
-    """Stands for a trainer's own class, whose name is put in its place in the bytes."""
-
-    def __init__(self, **fields: Any) -> None:
-        self.__dict__.update(fields)
-
-
 class Bomb:
     def __reduce__(self) -> Any:
         return os.mkdir, ("exploded",)
-
-
-def save(
-    folder: Path, made_of: str, *, protocol: int = 2, inside: str = "training_args/data.pkl", **fields: Any
-) -> Path:
-    """As `torch.save` lays a pickle, with the class called otherwise."""
-    content = pickle.dumps(Arguments(output_dir="out", **fields), protocol=protocol)
-    module, _, name = made_of.rpartition(".")
-    written = f"c{Arguments.__module__}\nArguments\n".encode()
-    assert protocol > 2 or written in content
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr(inside, content.replace(written, f"c{module}\n{name}\n".encode()))
-    (folder / PICKLED).write_bytes(packed.getvalue())
-    return folder / PICKLED
 
 
 TRL, DPO, REWARD = (

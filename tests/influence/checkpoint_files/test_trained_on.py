@@ -67,6 +67,63 @@ def test_the_same_model_as_another_version_or_trainer_writes_it_is_the_same(writ
     refuse_other_model(LLAMA, {})
 
 
+@pytest.mark.parametrize("name", ["rope_scaling", "rope_parameters"])
+def test_positions_that_one_side_alone_stretches_are_another_models(name: str) -> None:
+    plain = {"model_type": "llama", "rope_theta": 5e5}
+    stretched = {**plain, name: {"rope_type": "yarn", "factor": 4.0}}
+    for beside, base in ((stretched, plain), (plain, stretched)):
+        with pytest.raises(AdapterMismatch, match="rope rope_type"):
+            refuse_other_model(beside, base)
+    refuse_other_model(plain, {**plain, name: {"rope_type": "default"}})
+
+
+@pytest.mark.parametrize(
+    ("written", "published"),
+    [
+        ({"model_type": "gemma", "hidden_act": "gelu_pytorch_tanh"}, {"model_type": "gemma", "hidden_act": "gelu"}),
+        ({"model_type": "t5", "tie_word_embeddings": True}, {"model_type": "t5", "tie_word_embeddings": False}),
+        (
+            {"model_type": "qwen2_vl", "rope_parameters": {"rope_type": "default", "rope_theta": 1e6}},
+            {"model_type": "qwen2_vl", "rope_theta": 1e6, "rope_scaling": {"type": "mrope", "mrope_section": [1, 1]}},
+        ),
+    ],
+)
+def test_what_transformers_reads_as_one_model_is_one(written: dict[str, Any], published: dict[str, Any]) -> None:
+    refuse_other_model(written, published)
+    with pytest.raises(AdapterMismatch, match="hidden_act"):
+        refuse_other_model(
+            {"model_type": "bert", "hidden_act": "gelu_new"}, {"model_type": "bert", "hidden_act": "gelu"}
+        )
+
+
+def test_the_loss_of_a_router_is_said_to_be_left_out() -> None:
+    routed = {"output_router_logits": True, "router_aux_loss_coef": 0.02}
+    (doubt,) = doubts(beside=routed)
+    assert "0.02" in doubt
+    assert doubts(beside={**routed, "output_router_logits": False}) == []
+
+
+def test_bits_that_a_trainer_names_are_said() -> None:
+    config = AdapterConfig(peft_type="LORA", target_modules=("q",))
+    (doubt,) = find_doubts(config, {}, HERE, LLAMA, 4)
+    assert "in 4 bits" in doubt
+    assert list(find_doubts(config, {}, HERE, {**LLAMA, "quantization_config": {"bits": 4}}, 4)) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "trained", "named"),
+    [
+        ("activation_function", "relu", "gelu_new"),
+        ("layer_types", ["full_attention"], ["sliding_attention"]),
+        ("use_sliding_window", True, False),
+        ("scale_attn_weights", False, True),
+    ],
+)
+def test_whatever_changes_what_weights_compute_is_compared(field: str, trained: Any, named: Any) -> None:
+    with pytest.raises(AdapterMismatch, match=field):
+        refuse_other_model({**LLAMA, field: trained}, {**LLAMA, field: named})
+
+
 def test_a_window_that_is_not_used_is_none() -> None:
     refuse_other_model({**LLAMA, "sliding_window": None}, {**LLAMA, "use_sliding_window": False})
     with pytest.raises(AdapterMismatch, match="sliding_window None"):
@@ -82,7 +139,11 @@ def test_tied_embeddings_are_another_model_but_for_the_text_part_of_a_multimodal
 
 @pytest.mark.parametrize(
     "trained_on",
-    [None, "", "meta-llama/Llama-3.2-1B", "unsloth/llama-3.2-1b", "/somewhere/else/Llama-3.2-1B/"],
+    [
+        *(None, "", "meta-llama/Llama-3.2-1B", "unsloth/llama-3.2-1b", "/somewhere/else/Llama-3.2-1B/"),
+        *("/cache/models--meta-llama--Llama-3.2-1B/snapshots/0123", "/modelscope/Llama-3___2-1B"),
+        "meta-llama/Meta-Llama-3.2-1B",
+    ],
 )
 def test_the_named_base_is_known_by_the_last_part_of_its_name(trained_on: str | None) -> None:
     assert doubts(base_model_name_or_path=trained_on) == []

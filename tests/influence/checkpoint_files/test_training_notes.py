@@ -34,6 +34,10 @@ def card(*tags: str) -> str:
     return CARD.format(tags="\n".join(f"- {tag}" for tag in tags))
 
 
+def axolotl_card(settings: str) -> str:
+    return card("axolotl") + f"axolotl config\n```yaml\nbase_model: x\n{settings}\n```\n"
+
+
 def history(*names: str) -> dict[str, Any]:
     return {"log_history": [{"step": 1, "loss": 0.7}, dict.fromkeys(names, 0.1)]}
 
@@ -52,6 +56,10 @@ def history(*names: str) -> dict[str, Any]:
         ({"args": {"rlhf_type": "rm"}, "card": card("dpo")}, "reward"),
         ({"settings": "stage: kto\npref_beta: 0.1\n"}, "kto"),
         ({"card": card("axolotl") + "axolotl config\n```yaml\nbase_model: x\nrl: kto\nrl_beta: 0.2\n```\n"}, "kto"),
+        ({"card": axolotl_card("reward_model: true\nnum_labels: 1")}, "reward"),
+        ({"card": axolotl_card("process_reward_model: true")}, "prm"),
+        ({"card": "---\nbase_model: x\ntags: [trl, 'KTO']\n---\n"}, "kto"),
+        ({"card": card("trl", "sdpo")}, "sdpo"),
         ({"state": history("rewards/chosen", "rewards/rejected", "rewards/margins")}, "pairs"),
         ({"state": history("rewards/chosen", "rewards/rejected", "kl")}, "kto"),
         ({"state": history("log_odds_ratio", "rewards/chosen")}, "orpo"),
@@ -155,7 +163,34 @@ def test_variants_that_axolotl_quotes_in_its_card_are_refused_by_name(tmp_path: 
         settle_task(None, notes_of(tmp_path, card=card("axolotl", "dpo") + quoted))
 
 
-@pytest.mark.parametrize("name", ["ref", "reference"])
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ({"settings": "stage: dpo\nref_model: other/model\n"}, "ref_model 'other/model'"),
+        ({"settings": "stage: dpo\npref_bco_weight: 0.5\n"}, "pref_bco_weight"),
+        ({"settings": "stage: dpo\nld_alpha: 0.5\n"}, "ld_alpha"),
+        ({"args": {"rlhf_type": "dpo", "ref_model": "x/y"}}, "ref_model 'x/y'"),
+        ({"args": {"rlhf_type": "dpo", "ref_adapters": ["x"]}}, "ref_adapters"),
+        ({"parameters": {"trainer": "dpo", "block_size": 1, "model_ref": "x/y"}}, "model_ref 'x/y'"),
+        ({"card": axolotl_card("rl: dpo\ndpo_loss_type: ipo")}, "ipo"),
+        ({"card": axolotl_card("rl: dpo\ndpo_use_weighting: true")}, "use_weighting"),
+        ({"card": axolotl_card("rl: dpo\ndpo_norm_loss: true")}, "dpo_norm_loss"),
+    ],
+)
+def test_another_reference_or_loss_of_preferences_is_refused_by_name(
+    tmp_path: Path, files: dict[str, Any], named: str
+) -> None:
+    notes = notes_of(tmp_path, **files)
+    with pytest.raises(TaskMismatch) as caught:
+        settle_task(None, notes)
+    assert named in caught.value.detail
+
+
+def test_a_reference_that_training_on_text_never_asked_is_nothing(tmp_path: Path) -> None:
+    assert settle_task(None, notes_of(tmp_path, settings="stage: sft\nref_model: x/y\n")) is None
+
+
+@pytest.mark.parametrize("name", ["ref", "reference", "ref_model"])
 def test_another_reference_than_the_base_is_refused_where_the_loss_has_one(tmp_path: Path, name: str) -> None:
     chosen = choose_files([f"run/{name}/adapter_config.json", "run/adapter_config.json"])
     assert chosen[f"run/{name}/adapter_config.json"] == "reference_adapter_config.json"

@@ -93,6 +93,9 @@ def test_where_the_loss_fell_and_rows_were_cut_is_read(
         ("args.json", {**SWIFT, "enable_dft_loss": True}, "enable_dft_loss"),
         ("args.json", {**SWIFT, "router_aux_loss_coef": 0.01}, "router_aux_loss_coef 0.01"),
         ("training_args.yaml", FACTORY + "use_dft_loss: true\n", "use_dft_loss"),
+        ("training_args.yaml", FACTORY + "use_asft_loss: true\n", "use_asft_loss"),
+        ("args.json", {**SWIFT, "task_type": "embedding"}, "task_type 'embedding'"),
+        ("args.json", {**SWIFT, "task_type": "generative_reranker"}, "generative_reranker"),
         ("training_args.yaml", FACTORY + "moe_aux_loss_coef: 0.001\n", "moe_aux_loss_coef"),
         ("README.md", axolotl("label_smoothing_factor: 0.2"), "label_smoothing_factor 0.2"),
         ("README.md", hyperparameters("label_smoothing_factor: 0.1"), "label_smoothing_factor 0.1"),
@@ -125,6 +128,11 @@ def test_a_part_of_the_loss_that_is_not_scored_is_refused_until_the_task_is_aske
         ("args.json", {**SWIFT, "truncation_strategy": "left"}, "lost their beginning"),
         ("args.json", {**SWIFT, "truncation_strategy": "split"}, "became several"),
         ("training_args.yaml", FACTORY, "each by its share"),
+        ("training_args.yaml", FACTORY + "rope_scaling: linear\n", "rope_scaling 'linear'"),
+        ("training_args.yaml", FACTORY + "shift_attn: true\n", "shift_attn"),
+        ("args.json", {**SWIFT, "rope_scaling": {"type": "yarn", "factor": 4.0}}, "rope_scaling {'type': 'yarn'"),
+        ("README.md", axolotl("overrides_of_model_config:\n  rope_scaling:\n    type: linear"), "overrides_of_model"),
+        ("README.md", axolotl("s2_attention: true"), "s2_attention"),
         ("training_args.yaml", FACTORY + "packing: true\n", "packing"),
         ("README.md", axolotl("train_on_inputs: false"), "left longer rows out"),
         ("README.md", axolotl("excess_length_strategy: drop"), "left longer rows out"),
@@ -142,6 +150,36 @@ def test_what_training_did_to_rows_beside_the_loss_is_said(
     recipe = read_recipe(tmp_path)
     assert recipe.settle_task(None) is None
     assert named in "".join(recipe.find_doubts("causal_lm"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "bits"),
+    [
+        ("args.json", {**SWIFT, "quant_bits": 4}, 4),
+        ("args.json", {**SWIFT, "quant_bits": None}, None),
+        ("training_args.yaml", FACTORY + "quantization_bit: 8\n", 8),
+        ("README.md", axolotl("load_in_4bit: true"), 4),
+        ("README.md", axolotl("adapter: qlora"), 4),
+        ("README.md", axolotl("load_in_8bit: false"), None),
+        ("training_params.json", {"block_size": 1, "trainer": "sft", "quantization": "int4"}, 4),
+    ],
+)
+def test_in_how_many_bits_a_trainer_read_the_base_is_known(
+    tmp_path: Path, name: str, content: str | dict[str, Any], bits: int | None
+) -> None:
+    found_in(tmp_path, name, content)
+    assert read_recipe(tmp_path).bits == bits
+
+
+def test_texts_that_ms_swift_wrote_as_turns_for_a_head_are_told(tmp_path: Path) -> None:
+    found_in(
+        tmp_path, "args.json", {**SWIFT, "task_type": "seq_cls", "template": "qwen2_5", "problem_type": "regression"}
+    )
+    recipe = read_recipe(tmp_path)
+    assert recipe.problem_type == "regression"
+    assert "template 'qwen2_5'" in "".join(recipe.find_doubts("sequence_classification"))
+    found_in(tmp_path, "args.json", {**SWIFT, "template": "qwen2_5", "use_chat_template": False})
+    assert "qwen2_5" not in "".join(read_recipe(tmp_path).find_doubts("sequence_classification"))
 
 
 @pytest.mark.parametrize(

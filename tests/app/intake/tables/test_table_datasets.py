@@ -16,7 +16,7 @@ from influence.rows.file import RowFile
 
 LIMITS = TableLimits(max_bytes=64 << 20)
 ROWS = [{"uid": place, "review": f"film number {place}", "label": place % 2} for place in range(30)]
-REAL = Path(__file__).resolve().parents[4] / "shared" / "data"
+REAL = Path(__file__).resolve().parents[5] / "shared" / "data"
 
 
 def accept(path: Path, root: Path, **options: Any) -> Dataset:
