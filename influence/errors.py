@@ -91,7 +91,7 @@ class DoesNotFit(RequestRefused):
 
 class Unauthorised(RequestRefused):
     status, code, title = 401, "unauthorised", "An API key is needed"
-    default_hint = "Send the header 'Authorization: Bearer <key>'."
+    default_hint = "Send the header 'Authorization: Bearer <key>'; commands take --api-key or DATAINF_API_KEY."
 
 
 class Forbidden(RequestRefused):

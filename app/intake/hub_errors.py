@@ -18,10 +18,10 @@ from influence.settings import OFFLINE
 
 
 @contextmanager
-def translate_hub_errors(hub_id: str, revision: str | None, *, kind: str, example: str, sent: str) -> Iterator[None]:
+def translate_hub_errors(hub_id: str, revision: str | None, *, kind: str, example: str, instead: str) -> Iterator[None]:
     """Raise NotFound, InvalidRequest or Unavailable in the client's place.
 
-    `kind` is what is asked for, `example` an id of that kind, `sent` what can be uploaded instead.
+    `kind` is what is asked for, `example` an id of that kind, `instead` what to do without the hub.
     """
     called = f"{hub_id[:120]!r}" + (f" at revision {revision[:80]!r}" if revision else "")
     try:
@@ -34,12 +34,12 @@ def translate_hub_errors(hub_id: str, revision: str | None, *, kind: str, exampl
             hint=f"Check id and revision; for private or gated {kind}s the service needs a token (HF_TOKEN).",
         ) from error
     except OfflineModeIsEnabled as error:
-        raise Unavailable(OFFLINE, hint=f"Upload the {sent}, or unset HF_HUB_OFFLINE.") from error
+        raise Unavailable(OFFLINE, hint=f"{instead[0].upper()}{instead[1:]}, or unset HF_HUB_OFFLINE.") from error
     except (EntryNotFoundError, HfHubHTTPError, HTTPError, OSError) as error:
         if isinstance(error, OSError) and is_disk_full(error):
             raise DiskFull("There is no room for what the hub gives.") from error
         raise Unavailable(
-            f"The hub does not give {called}: {_short(error)}.", hint=f"Try again later, or upload the {sent}."
+            f"The hub does not give {called}: {_short(error)}.", hint=f"Try again later, or {instead}."
         ) from error
 
 

@@ -13,12 +13,15 @@ from app.intake.hub_errors import translate_hub_errors
 from influence.checkpoint_files.adapters.folders import CONFIG_FILE as ADAPTER_FILE
 from influence.checkpoint_files.adapters.folders import choose_files
 from influence.checkpoint_files.base_files import CONFIG_FILE, LEFT_ADAPTER, check_names
+from influence.checkpoint_files.base_models import BUILT_IN_ALIASES
 from influence.checkpoint_files.bases.json_file import read_json
 from influence.checkpoint_files.bases.packing import refuse_packed
 from influence.contracts.checkpoint import BaseModelRef
 from influence.errors import TooLarge
 
 _TIMEOUT_SECONDS = 30.0
+_UPLOAD = "upload the adapter"
+_NAME = f"name the base model's folder on this machine, or an alias ({', '.join(BUILT_IN_ALIASES)})"
 
 
 def fetch_adapter(
@@ -34,7 +37,7 @@ def fetch_adapter(
 
     Raises NotFound, InvalidRequest, TooLarge, Unavailable.
     """
-    with _translated(hub_id, revision):
+    with _translated(hub_id, revision, _UPLOAD):
         info = HfApi(endpoint=endpoint).model_info(
             hub_id, revision=revision, files_metadata=True, timeout=_TIMEOUT_SECONDS
         )
@@ -56,7 +59,7 @@ def pin_revision(base: BaseModelRef, *, endpoint: str | None = None) -> BaseMode
     A checkpoint's id is an address of contents: it must not depend on a name that moves.
     Raises NotFound, InvalidRequest, Unavailable.
     """
-    with _translated(base.location, base.revision):
+    with _translated(base.location, base.revision, _NAME):
         info = HfApi(endpoint=endpoint).model_info(base.location, revision=base.revision, timeout=_TIMEOUT_SECONDS)
     return base.model_copy(update={"revision": info.sha})
 
@@ -66,7 +69,7 @@ def check_base(base: BaseModelRef, *, endpoint: str | None = None) -> tuple[tupl
 
     Raises BaseModelNotFound, PickleRefused, UnsupportedModule, NotFound, InvalidRequest, Unavailable.
     """
-    with _translated(base.location, base.revision), TemporaryDirectory(prefix="base-") as scratch:
+    with _translated(base.location, base.revision, _NAME), TemporaryDirectory(prefix="base-") as scratch:
         info = HfApi(endpoint=endpoint).model_info(base.location, revision=base.revision, timeout=_TIMEOUT_SECONDS)
         names = {file.rfilename for file in info.siblings or []}
         check_names(base.name, names)
@@ -83,5 +86,5 @@ def check_base(base: BaseModelRef, *, endpoint: str | None = None) -> tuple[tupl
     return ((LEFT_ADAPTER,) if ADAPTER_FILE in names else ()), config
 
 
-def _translated(hub_id: str, revision: str | None) -> AbstractContextManager[None]:
-    return translate_hub_errors(hub_id, revision, kind="model", example="owner/name", sent="adapter")
+def _translated(hub_id: str, revision: str | None, instead: str) -> AbstractContextManager[None]:
+    return translate_hub_errors(hub_id, revision, kind="model", example="owner/name", instead=instead)

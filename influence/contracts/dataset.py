@@ -194,7 +194,7 @@ class DatasetRequest(Request):
     hub_id: str | None = Field(None, examples=["stanfordnlp/sst2"])
     revision: str | None = None
     split: str | None = Field(None, examples=["train"])
-    columns: dict[str, str] | None = Field(None, description="Role to column, e.g. {'text': 'body', 'label': 'y'}.")
+    columns: dict[str, str] | None = Field(None, description='Role to column, e.g. {"text": "body", "label": "y"}.')
     label_names: list[str] | None = Field(None, description="Class names in the order of the classes.")
     name: str | None = Field(None, max_length=MAX_NAME_CHARACTERS)
 

@@ -54,6 +54,11 @@ def test_what_a_review_changed_is_shown_beside_the_index_before_it(
     page: Page, story: Story, wait_until: Callable[..., None]
 ) -> None:
     index = story.apply_review(wait_until)
+    open_view(page, f"/ui/indexes/{story.index_id}")
+    for label in ("Judge by their effect on", "Test points from"):
+        # Rows are not judged on themselves, though what a review made of them is the latest data set.
+        offered = story.service.get(f"/v1/datasets/{page.get_by_label(label).input_value()}")
+        assert (offered["derived_from"] or {"dataset_id": offered["id"]})["dataset_id"] != story.dataset_id
     open_view(page, f"/ui/indexes/{index}")
     # Other tests may have made indexes since: the latest one is what is offered first.
     page.get_by_label("From", exact=True).select_option(story.index_id)

@@ -1,13 +1,13 @@
-/** An evaluation, begun: what it asks and takes is said before. */
+/** An evaluation, begun. */
 
 import { choice, count, datasetChoice, duration, faint, field, form, go, h, numberInput, post, replace } from "../kit.js";
 
-/** What a kind asks, what is counted, how many at first and at least, and the request for `n` of them. */
+/** What a kind asks and counts, how many at first and at least; the request for `n`. */
 const KINDS = {
   lds: { asks: "Do its scores predict what training on random halves does?", unit: "Random halves", first: 48, least: 4, request: (n) => ({ subsets: n }) },
-  "leave-out": { asks: "Does leaving out the most helpful rows change more than leaving out others?", unit: "Rows left out", first: 30, least: 1,
+  "leave-out": { asks: "Do the most helpful rows matter more than others?", unit: "Rows left out", first: 30, least: 1,
     request: (n, metric) => ({ counts: [n], methods: [{ method: metric === "optimizer" ? "preconditioned" : "datainf" }] }) },
-  calibrate: { asks: "By which factor do its scores become changes of loss?", unit: "Random subsets of 90 %", first: 32, least: 8, request: (n) => ({ subsets: n }) },
+  calibrate: { asks: "By which factor are its scores changes of loss?", unit: "Random subsets of 90 %", first: 32, least: 8, request: (n) => ({ subsets: n }) },
 };
 
 export const costText = ({ trainings, steps, seconds }) =>
@@ -15,7 +15,7 @@ export const costText = ({ trainings, steps, seconds }) =>
 
 export function evaluationForm(index, dataset, datasets) {
   const kind = choice(Object.entries(KINDS).map(([name, { asks }]) => [name, asks]));
-  const tests = datasetChoice(datasets, datasets.find((item) => item.id !== dataset.id)?.id);
+  const tests = datasetChoice(datasets);
   const [many, epochs] = [numberInput(1, 1, 2000), numberInput(6, 1, 1000)];
   const box = field("", many);
   const cost = faint();
@@ -32,10 +32,10 @@ export function evaluationForm(index, dataset, datasets) {
     Object.assign(many, { value: Math.max(least, Math.min(first, Math.floor(dataset.rows / 4))), min: least });
     replace(box.querySelector("label"), unit);
   };
-  kind.addEventListener("input", choose); // before the form hears of it, and asks what it takes
+  kind.addEventListener("input", choose); // before the form asks what it takes
   const act = async () => go(`/evaluations/${(await send()).id}`);
-  const made = form([field("Question", kind), box, field("Epochs of each", epochs, "As the checkpoint was trained, to be fair."), field("Test points from", tests), cost], "Train again to know", act);
+  const made = form([field("Question", kind), box, field("Epochs of each", epochs, "As in its training."), field("Test points from", tests), cost], "Train again to know", act);
   made.addEventListener("input", tell);
   choose();
-  return h("details", { ontoggle: tell }, h("summary", "Begin an evaluation: train again, and compare"), made);
+  return h("details", { ontoggle: tell }, h("summary", "Begin an evaluation"), made);
 }

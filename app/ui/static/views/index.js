@@ -78,7 +78,7 @@ async function fillWork(element, index, dataset, signal) {
   replace(element,
     section("Audits", audits.length
       ? items("audits", audits, (audit) => `Audit by ${audit.signals.map((one) => one.name).join(", ")}`, (audit) => audit.state + agreement(audit))
-      : empty("None yet. “Find wrong labels” ranks every row by how odd its label looks.")),
+      : empty("None yet. “Find wrong labels” ranks rows by how odd their labels look.")),
     some("Traces", queries, plainList(queries.slice(0, 9).map(({ id, request, method, created_at: at }) => [
       link(`/indexes/${index.id}/trace?query=${id}`, request.examples ? clip(rowText(request.examples[0]), 80) : "Rows"), aside(` ${method}, ${ago(at)}`)]))),
     some("Reviews", reviews, items("reviews", reviews, () => "Review", ({ progress }) => `${count(progress.decided)} of ${count(progress.rows)} decided`)),
@@ -92,11 +92,14 @@ function forms(index, dataset, datasets, indexes) {
   const others = indexes.filter((item) => item.id !== index.id && named.has(item.spec.dataset_id));
   const other = choice(others.map((item) => [item.id, `${item.name ?? named.get(item.spec.dataset_id)}, ${count(item.rows)} rows, ${ago(item.created_at)}`]));
   const rows = datasetChoice(datasets.filter((item) => item.id !== dataset.id));
+  const root = (set) => set.derived_from?.dataset_id ?? set.id;
+  const apart = (set) => root(set) !== root(dataset) && Object.keys(set.statistics.labels ?? {}).every((name) => dataset.statistics.labels?.[name]);
+  const tests = datasets.sort((one, two) => apart(two) - apart(one));
   return [
-    section("Groups", groupsForm(index, dataset, datasets)),
+    section("Groups", groupsForm(index, dataset, tests)),
     index.spec.storage === "compact" && rows.length > 0 && section("More rows", form([field("Those of", rows)], "Grow the index", () => rebuild(index, rows.value), "inline")),
     others.length > 0 && section("What changed", form([field("From", other)], "See what changed", () => go("/compare", { from: other.value, to: index.id }), "inline")),
-    section("Are its scores true?", evaluationForm(index, dataset, datasets))];
+    section("Are its scores true?", evaluationForm(index, dataset, tests))];
 }
 
 async function sampleRows(index, dataset, signal) {
