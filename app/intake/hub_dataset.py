@@ -39,7 +39,7 @@ def fetch_split(
     `split` is `train`, or `configuration/train` where the repository has several. The revision is resolved to a
     commit once, so that all files are of one version. Raises NotFound, InvalidRequest, TooLarge, Unavailable.
     """
-    with translate_hub_errors(hub_id, revision, kind="data set", example="stanfordnlp/sst2", sent="file"):
+    with translate_hub_errors(hub_id, revision, kind="data set", example="stanfordnlp/sst2", instead="upload the file"):
         info = HfApi(endpoint=endpoint).dataset_info(
             hub_id, revision=revision, files_metadata=True, timeout=_TIMEOUT_SECONDS
         )

@@ -60,7 +60,7 @@ def test_uploads_that_find_no_room_are_told_so_and_leave_nothing(
 
 def test_a_download_that_finds_no_room_is_told_so() -> None:
     def download(number: int) -> None:
-        with translate_hub_errors("a/b", None, kind="data set", example="a/b", sent="file"):
+        with translate_hub_errors("a/b", None, kind="data set", example="a/b", instead="upload the file"):
             raise OSError(number, os.strerror(number))
 
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
