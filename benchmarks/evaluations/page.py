@@ -23,7 +23,7 @@ def write_page(page: Page, work: Path) -> None:
         parts += [f"## {experiment.title}", f"```\n{command}\n```", body_of(folder)]
         if experiment.picture is not None:
             pictures.mkdir(exist_ok=True)
-            shutil.copy(folder / f"{experiment.picture}.svg", pictures / f"{experiment.name}.svg")
+            shutil.copy(folder / "pictures" / f"{experiment.picture}.svg", pictures / f"{experiment.name}.svg")
             parts.append(f"![{experiment.title}]({page.name}/{experiment.name}.svg)")
     (_DOCS / f"{page.name}.md").write_text("\n\n".join(parts) + "\n", "utf-8")
 

@@ -144,6 +144,7 @@ def write_report(service: Client, finished: Json, folder: Path, output: Output) 
     (folder / "report.md").write_bytes(service.http.fetch(f"{path}/report.md"))
     pictures = () if evaluation.report is None else evaluation.report.pictures
     names = [f"{picture.name}.{ending}" for picture in pictures for ending in PICTURE_ENDINGS]
+    (folder / "pictures").mkdir(exist_ok=True)
     for name in names:
-        (folder / name).write_bytes(service.http.fetch(f"{path}/pictures/{name}"))
-    output.note(f"Written to {folder}: report.json, report.md{''.join(f', {name}' for name in names)}")
+        (folder / "pictures" / name).write_bytes(service.http.fetch(f"{path}/pictures/{name}"))
+    output.note(f"Written to {folder}: report.json, report.md{''.join(f', pictures/{name}' for name in names)}")

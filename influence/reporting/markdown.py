@@ -12,7 +12,8 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
 
 
 def to_markdown(evaluation: Evaluation, report: Report) -> str:
-    """Heading, reading, tables and pictures, in that order; pictures are linked as files beside it."""
+    """Heading, reading, tables and pictures, in that order; pictures are linked below the folder `pictures`
+    beside it, where the API and the command line have them."""
     return "\n".join([*_head(evaluation), *_reading(report), *_tables(report.tables), *_pictures(report)])
 
 
@@ -56,7 +57,7 @@ def _line(cells: Sequence[str]) -> str:
 
 def _pictures(report: Report) -> Iterator[str]:
     for picture in report.pictures:
-        yield f"![{plain_text(picture.title)}]({picture.name}.svg)"
+        yield f"![{plain_text(picture.title)}](pictures/{picture.name}.svg)"
         yield ""
 
 

@@ -64,8 +64,9 @@ def test_rows_are_sent_the_work_is_watched_and_the_report_printed_and_written(
     assert "0.712 (0.690 to 0.730)" in result.stdout
     assert "• It works." in result.stdout
     assert_harmless(result.stdout + result.stderr)
-    assert sorted(path.name for path in out.iterdir()) == ["auc.png", "auc.svg", "report.json", "report.md"]
-    assert (out / "auc.svg").read_text() == "picture auc.svg"
+    found = sorted(str(path.relative_to(out)) for path in out.rglob("*.*"))
+    assert found == ["pictures/auc.png", "pictures/auc.svg", "report.json", "report.md"]
+    assert (out / "pictures" / "auc.svg").read_text() == "picture auc.svg"
     assert (out / "report.md").read_text() == "# report\n"
     assert json.loads((out / "report.json").read_text())["report"]["figures"] == {"auc": 0.7123}
 

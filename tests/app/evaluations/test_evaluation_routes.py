@@ -1,8 +1,10 @@
 """Evaluations over HTTP: accepted once, watched, read in three forms, cancelled and deleted without a trace."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from starlette.testclient import TestClient
@@ -144,6 +146,8 @@ def test_the_report_is_read_as_json_markdown_and_pictures(
     ):
         assert markdown.headers["content-type"].startswith("text/markdown")
         assert "| a\\|b | 0.712 (0.690 to 0.730) |" in markdown.text
+        (link,) = re.findall(r"!\[[^]]*\]\((.*)\)", markdown.text)
+        assert client.get(urljoin(f"{path}/report.md", link)).content == b"<svg/>"
     unlike = client.get(f"{path}/report", headers={"Accept": "text/markdown;q=0.1, application/json;q=0.2"})
     assert (unlike.headers["content-type"], unlike.headers["vary"]) == ("application/json", "Accept")
     assert_problem(client.get(f"{path}/report", headers={"Accept": "text/csv"}), 406, "not_acceptable")

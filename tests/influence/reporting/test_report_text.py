@@ -93,7 +93,7 @@ def test_a_report_is_headings_tables_and_links_to_its_pictures() -> None:
         "| --- | ---: |",
         "| ten of them | 1.00 |",
     ]
-    assert "![ten of them](p.svg)" in lines
+    assert "![ten of them](pictures/p.svg)" in lines
 
 
 def test_names_never_become_markup() -> None:
