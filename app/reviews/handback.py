@@ -117,6 +117,8 @@ def read_entries(path: Path) -> Iterator[Json]:
             with path.open(encoding="utf-8-sig") as lines:
                 yield from (_object(parse_json(line)) for line in lines if line.strip())
         else:
+            # A text may be longer than the 128 KiB that Python's reader takes by itself; the upload's size is bounded.
+            csv.field_size_limit(max(csv.field_size_limit(), path.stat().st_size))
             with path.open(encoding="utf-8-sig", newline="") as lines:
                 yield from ({name: expose(cell) for name, cell in entry.items()} for entry in csv.DictReader(lines))
     except (InvalidRequest, ValueError, csv.Error, AttributeError, TypeError, KeyError) as error:

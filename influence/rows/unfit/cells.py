@@ -43,10 +43,12 @@ def _explain(column: str, kind: RowKind, columns: Mapping[str, str]) -> tuple[st
             "If it did, send the text that they were made of.",
         )
     if key in ("chosen", "rejected"):
+        talk = columns.get("messages") or columns.get("conversations")
+        prompt = f'"prompt": "{talk[:80]}", ' if talk else ""
         return (
             "it may be one of two answers, of which one was preferred",
-            'Pairs are read with columns={"chosen": "chosen", "rejected": "rejected"}, and with "prompt" where that is '
-            "written as they are: all text, or all lists of messages.",
+            f'Pairs are read with columns={{{prompt}"chosen": "chosen", "rejected": "rejected"}}, and with "prompt" '
+            "where that is written as they are: all text, or all lists of messages.",
         )
     if key in PREFERENCES:
         tasks = " or ".join(repr(task.name) for task in TASKS.values() if PREFERENCE.name in task.rows)

@@ -209,6 +209,16 @@ def test_a_file_that_a_spreadsheet_has_had_comes_back(client: TestClient) -> Non
     assert (first["label"], first["note"], second["action"]) == ("+pos", "=3+4", "remove")
 
 
+def test_long_texts_come_back(client: TestClient) -> None:
+    rows = "".join(
+        json.dumps({"text": f"{number} " + "word " * 40_000, "label": "ab"[number]}) + "\n" for number in (0, 1)
+    )
+    dataset = client.post("/v1/datasets", files={"file": ("r.jsonl", rows)}).json()
+    review = Reviewing(client, client.post("/v1/reviews", json={"dataset_id": dataset["id"]}).json()["id"])
+    review.decide({"row_index": 1, "action": "remove"})
+    assert hand_back(review, export(review, mode="annotated", format="csv").text).json()["applied"] == 1
+
+
 def test_the_last_change_is_taken_back_without_a_body(client: TestClient, decided: Reviewing) -> None:
     answer = client.post(f"{decided.path}/undo")
     assert (answer.status_code, answer.json()["applied"]) == (200, 4)

@@ -1,5 +1,6 @@
 """What trainers write beside a turn or a row to say whether its loss counts: honoured whole, or refused by name."""
 
+import json
 from typing import Any
 
 import pytest
@@ -82,6 +83,14 @@ def test_weights_and_masks_of_a_row_are_refused_until_they_are_left_out(row: dic
         read({**row, name: [0, 1]})
     assert f'"{name}": ""' in caught.value.hint
     assert read({**row, name: [0, 1]}, {name: ""})["metadata"] == {name: [0, 1]}
+
+
+def test_answers_beside_a_conversation_are_told_with_columns_that_can_be_sent() -> None:
+    row = {"messages": [USER], "chosen": [ANSWER], "rejected": [{**ANSWER, "content": "b"}]}
+    with pytest.raises(DatainfError) as caught:
+        read(row)
+    columns = json.loads(caught.value.hint.partition("columns={")[2].partition("}")[0].join("{}"))
+    assert read(row, columns)["prompt"] == [USER]
 
 
 def test_a_weight_that_leaves_the_loss_as_it_is_stays_beside_the_row() -> None:
