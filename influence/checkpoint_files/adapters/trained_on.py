@@ -229,7 +229,9 @@ def _positions(config: Mapping[str, Any]) -> dict[str, Any]:
     if any(isinstance(value, Mapping) for value in said.values()):
         return {}
     found = {"rope_theta": config.get("rope_theta"), **said}
-    # Without a word of it positions turn as they are.
+    if not config.keys() & {"rope_parameters", "rope_scaling", "rope_theta"}:
+        return {}  # as the class has it, which may be stretched (GPT-OSS)
+    # With an angle, and no word of stretching, positions are not stretched.
     found = {"rope_type": found.pop("type", "default"), "factor": 1.0, **found}
     # Sections of one position for pictures: rows of text have the same number in all of them.
     found["rope_type"] = "default" if found["rope_type"] == "mrope" else found["rope_type"]

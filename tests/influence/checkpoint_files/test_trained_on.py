@@ -75,6 +75,7 @@ def test_positions_that_one_side_alone_stretches_are_another_models(name: str) -
         with pytest.raises(AdapterMismatch, match="rope rope_type"):
             refuse_other_model(beside, base)
     refuse_other_model(plain, {**plain, name: {"rope_type": "default"}})
+    refuse_other_model({"model_type": "llama"}, stretched)  # the class may have it so
 
 
 @pytest.mark.parametrize(
