@@ -19,6 +19,7 @@ from influence.contracts.index import Calibration
 from influence.errors import InvalidRequest
 from influence.evaluating.draws import draw_subsets
 from workers.evaluating.experiment_rows import read_setting
+from workers.evaluating.kinds.lds_baselines import read_baselines
 from workers.evaluating.registry import KINDS
 from workers.evaluating.run import Trail, epochs_of, train_on
 from workers.runtime.state import Runtime
@@ -122,6 +123,20 @@ def test_what_lds_predicts_is_the_summed_influence_of_a_subset(worker: Runtime, 
     assert np.asarray(kept["predicted"]["exact"]) == pytest.approx(
         expected, rel=1e-3, abs=1e-4 * np.abs(expected).max()
     )
+
+
+@pytest.mark.parametrize(
+    ("ahead", "told"),
+    [
+        ([-0.17, -0.25, -0.09], "0.170 more than 'proximal' (0.090 to 0.250)"),
+        ([0.01, -0.02, 0.04], "no method here can be told to say more than which rows have a high loss"),
+        ([0.2, 0.1, 0.3], None),
+    ],
+)
+def test_what_needs_no_gradient_and_says_more_is_said(ahead: list[float], told: str | None) -> None:
+    sentences = read_baselines({"loss": {"lds": 0.258, "ahead": ahead, "best_method": "proximal"}})
+    assert [told in sentence for sentence in sentences if told] == ([True] if told else [])
+    assert len(sentences) == (told is not None)
 
 
 def test_baselines_without_gradients_are_held_against_the_same_trainings(

@@ -91,18 +91,35 @@ def tabulate_baselines(found: Mapping[str, Json]) -> Table:
     )
 
 
+#: Baseline -> what it is called in a sentence, and what it says of rows.
+_SAID = {
+    "embedding": ("Similarity of embeddings", "which rows read alike"),
+    "loss": ("The rows' own loss", "which rows have a high loss"),
+    "pixel distance": ("Distance of pixels", "which pictures look alike"),
+}
+
+
 def read_baselines(found: Mapping[str, Json]) -> tuple[str, ...]:
-    """What influence adds that similarity cannot, in a sentence."""
-    if "embedding" not in found:
-        return ()
-    one = found["embedding"]
+    """What influence adds that needs no gradient cannot, in sentences; nothing of what is behind but similarity."""
+    return tuple(
+        sentence
+        for name, (called, says) in _SAID.items()
+        if name in found and (sentence := _read_baseline(found[name], called, says, is_asked=name == "embedding"))
+    )
+
+
+def _read_baseline(one: Json, called: str, says: str, *, is_asked: bool) -> str:
     ahead, low, high = one["ahead"]
-    if low <= 0:
+    if high < 0:
         return (
-            f"Similarity of embeddings reaches {one['lds']:.3f}: no method here can be told to say more than which "
-            "rows read alike.",
+            f"{called} reaches {one['lds']:.3f}, {-ahead:.3f} more than '{one['best_method']}' ({-high:.3f} to "
+            f"{-low:.3f}): here no method says as much as {says}, and scores alone are nothing to act on."
         )
+    if low <= 0:
+        return f"{called} reaches {one['lds']:.3f}: no method here can be told to say more than {says}."
+    if not is_asked:
+        return ""
     return (
-        f"Similarity of embeddings reaches {one['lds']:.3f}: '{one['best_method']}' is {ahead:.3f} ahead ({low:.3f} to "
-        f"{high:.3f}), which is what influence says beyond rows that read alike.",
+        f"{called} reaches {one['lds']:.3f}: '{one['best_method']}' is {ahead:.3f} ahead ({low:.3f} to "
+        f"{high:.3f}), which is what influence says beyond rows that read alike."
     )

@@ -87,14 +87,15 @@ async function fillWork(element, index, dataset, signal) {
     dataset && section("Rows", await sampleRows(index, dataset, signal)));
 }
 
+const root = (set) => set.derived_from?.dataset_id ?? set.id;
+
 function forms(index, dataset, datasets, indexes) {
   const named = new Map(datasets.map((item) => [item.id, item.name ?? item.kind]));
   const others = indexes.filter((item) => item.id !== index.id && named.has(item.spec.dataset_id));
   const other = choice(others.map((item) => [item.id, `${item.name ?? named.get(item.spec.dataset_id)}, ${count(item.rows)} rows, ${ago(item.created_at)}`]));
   const rows = datasetChoice(datasets.filter((item) => item.id !== dataset.id));
-  const root = (set) => set.derived_from?.dataset_id ?? set.id;
   const apart = (set) => root(set) !== root(dataset) && Object.keys(set.statistics.labels ?? {}).every((name) => dataset.statistics.labels?.[name]);
-  const tests = datasets.sort((one, two) => apart(two) - apart(one));
+  const tests = datasets.toSorted((one, two) => apart(two) - apart(one));
   return [
     section("Groups", groupsForm(index, dataset, tests)),
     index.spec.storage === "compact" && rows.length > 0 && section("More rows", form([field("Those of", rows)], "Grow the index", () => rebuild(index, rows.value), "inline")),
