@@ -6,6 +6,7 @@ from typing import Any
 
 from app.intake.adapters import identify
 from influence.checkpoint_files.adapters.former_names import LayerNames
+from influence.checkpoint_files.adapters.trained_on import find_router_doubts
 from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.multimodal import refuse_inexact_text
 from influence.checkpoint_files.safetensors_header import TensorInfo
@@ -63,7 +64,11 @@ def accept_plain(
         parameters=sum(info.elements for info in meant.values()) if files else None,
         tensors=len(meant) if files else None,
         training=recipe.describe(),
-        warnings=(*(files.find_doubts() if files else ()), *recipe.find_doubts(found_task)),
+        warnings=(
+            *(files.find_doubts() if files else ()),
+            *find_router_doubts(config),
+            *recipe.find_doubts(found_task),
+        ),
         created_at=now(),
     )
 

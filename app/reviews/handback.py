@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from app.datasets.rows.cells import column_of
+from app.datasets.rows.cells import column_of, flat_cells, own_column
 from app.http.strict_json import parse_json
 from app.http.table_stream import expose
 from app.reviews.argilla import read_record
@@ -15,7 +15,7 @@ from app.reviews.label_studio import READ_TEXT, REMOVE_CHOICE, text_of
 from app.reviews.labels import LabelWriter
 from influence.contracts.common import Json
 from influence.contracts.curation.review import MAX_NOTE_CHARACTERS, DecisionChange, DecisionsAnswer, Review
-from influence.contracts.dataset import ROW_FORMS, Dataset
+from influence.contracts.dataset import Dataset
 from influence.errors import InvalidRequest, LabelUnknown, UnreadableFile
 from influence.rows.file import RowFile
 from influence.store.data.files import Files
@@ -54,8 +54,12 @@ class _RowFinder:
     def __init__(self, file: RowFile, dataset: Dataset) -> None:
         self._file = file
         self._dataset = dataset
-        self._id_columns = dict.fromkeys(("row_id", column_of(dataset, "id"), "id"))
+        self._id_columns = dict.fromkeys(("row_id", self._column("id"), "id"))
         self._indexes: dict[str, int] | None = None
+
+    def _column(self, field: str) -> str:
+        """What an annotated export calls a field of the data set's own."""
+        return own_column(column_of(self._dataset, field), with_decision=True)
 
     def find(self, entry: Mapping[str, Any], at: int) -> int:
         """The row of an entry. Raises InvalidRequest."""
@@ -80,13 +84,13 @@ class _RowFinder:
         return next((str(entry[name]) for name in self._id_columns if entry.get(name) not in (None, "")), None)
 
     def _refuse_other_row(self, entry: Mapping[str, Any], at: int, row_index: int) -> None:
-        """Raise InvalidRequest where an entry's id or text is not the row's."""
+        """Raise InvalidRequest where an entry's id, or its text, conversation or picture, is not the row's."""
         (row,) = self._file.read(row_index, row_index + 1)
-        row_id, text = self._id_of(entry), entry.get(READ_TEXT)
-        words = {name: row[name] for name in ROW_FORMS[self._dataset.kind].words if isinstance(row.get(name), str)}
-        texts = [(entry.get(column_of(self._dataset, name)), word) for name, word in words.items()]
-        texts += [(text, text_of(self._dataset, row))] if text is not None else []
-        is_other = any(isinstance(told, str) and not _are_alike(told, word) for told, word in texts)
+        row_id, cells = self._id_of(entry), flat_cells(self._dataset, row_index, row, with_decision=True)
+        columns = [self._column(name) for name in row if name not in _NOT_READ]
+        pairs = [(entry.get(column), cells[column]) for column in columns if isinstance(cells[column], str)]
+        pairs += [(entry.get(READ_TEXT), text_of(self._dataset, row))]
+        is_other = any(isinstance(told, str) and not _are_alike(told, word) for told, word in pairs)
         if is_other or (row_id is not None and row_id != str(row["id"])):
             raise InvalidRequest(
                 f"Entry {at}: row {row_index} is {str(row['id'])[:80]!r} here, and the file has another row there"
@@ -103,6 +107,8 @@ def _are_alike(told: str, word: str) -> bool:
 
 #: Less than what spreadsheets keep of a cell.
 _CELL_CHARACTERS = 30_000
+#: Fields of a row that say nothing of what it holds.
+_NOT_READ = frozenset({"id", "label", "metadata"})
 _ROWS_HINT = "Give 'row_index' or 'row_id' as an export of this review has them."
 
 

@@ -42,7 +42,8 @@ def choose_files_in(folder: str, paths: set[str]) -> dict[str, str]:
     pickled = [name for name in _PICKLED if _join(folder, name) in paths]
     if pickled and own[WEIGHTS_FILE] not in paths:
         raise PickleRefused(f"The adapter's weights are pickled ({pickled[0]}).")
-    shards = [path for path in paths if _join(folder, "adapter_model-0") in path and path.endswith(".safetensors")]
+    opening = _join(folder, "adapter_model-0")
+    shards = [path for path in paths if path.startswith(opening) and path.endswith(".safetensors")]
     if shards and own[WEIGHTS_FILE] not in paths:
         raise AdapterConfigRefused(
             f"The adapter's weights lie in {len(shards)} files.",

@@ -119,7 +119,7 @@ def find_doubts(
     """
     trained_on, revision = config.base_model_name_or_path, config.revision
     bits = read_in_bits or _bits_of(trained_on, beside)
-    yield from _doubt_router({**base, **beside})
+    yield from find_router_doubts({**base, **beside})
     if bits is not None and base and not base.get("quantization_config"):
         yield (
             f"Training read the base model in {bits} bits, and it is scored on one in full precision: losses and "
@@ -142,7 +142,7 @@ def find_doubts(
         )
 
 
-def _doubt_router(config: Mapping[str, Any]) -> Iterator[str]:
+def find_router_doubts(config: Mapping[str, Any]) -> Iterator[str]:
     """Of a mixture of experts whose configuration adds the loss of its router to that of the rows."""
     share = config.get("router_aux_loss_coef")
     if config.get("output_router_logits") is True and isinstance(share, int | float) and share:

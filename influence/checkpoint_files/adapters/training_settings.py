@@ -300,7 +300,7 @@ def _of_card(content: str) -> TrainingSettings | None:
         stated = fields.get("train_on_inputs")
         loss: LossScope | None = "all" if stated is True else "assistant" if stated is False else None
         leaves_out = fields.get("sequence_len") and fields.get("excess_length_strategy") in (None, "drop")
-        below = (name for name in CHANGED_BELOW if [*list_nested(content, name)])
+        below = (name for name in CHANGED_BELOW if name not in fields and [*list_nested(content, name)])
         changed = (f"{name}, which the base model does not have here" for name in below)
         beside = (*_masks(content), *changed, *((_DROPPED,) if leaves_out else ()))
         return _settings(CARD, "Axolotl", fields, loss, length="sequence_len", beside=beside)

@@ -13,6 +13,7 @@ from support.uploads.pickled import save
 from app.intake.adapter_folder import copy_adapter
 from app.intake.adapters import accept_adapter
 from app.intake.plain import accept_plain
+from influence.checkpoint_files.adapters.folders import choose_files
 from influence.checkpoint_files.base_models import BaseModels
 from influence.checkpoint_files.config import parse_adapter_config
 from influence.checkpoint_files.multimodal import refuse_inexact_text
@@ -77,6 +78,8 @@ def test_what_the_trainer_left_beside_a_plain_model_counts(tiny: TinyCheckpoint,
     base = BaseModels(aliases={}, allowed_roots=[tmp_path]).resolve(str(whole))
     plain = accept_plain(base, ["*.q_proj"])
     assert (plain.training, plain.warnings) == (None, ())
+    change(whole / "config.json", output_router_logits=True, router_aux_loss_coef=0.02)
+    assert "router" in "".join(accept_plain(base, ["*.q_proj"]).warnings)
     (whole / "args.json").write_text(json.dumps({"rlhf_type": "kto", "loss_scale": "default"}))
     with pytest.raises(TaskMismatch, match="KTO"):
         accept_plain(base, ["*.q_proj"])
@@ -136,3 +139,7 @@ def test_weights_in_several_files_are_told_how_to_become_one(folder: Path, tmp_p
     with pytest.raises(AdapterConfigRefused) as caught:
         copy_adapter(folder, tmp_path / "kept", max_file_bytes=1 << 20)
     assert "max_shard_size" in caught.value.hint
+
+
+def test_weights_in_several_files_of_another_folder_are_not_an_adapters() -> None:
+    assert choose_files(["adapter_config.json", "step/adapter_model-00001-of-00001.safetensors"])

@@ -182,6 +182,32 @@ def test_decisions_on_other_texts_under_the_same_ids_are_refused(client: TestCli
         assert "of another text" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_decisions_on_other_conversations_under_the_same_ids_are_refused(client: TestClient, form: str) -> None:
+    reviews = []
+    for asked in ("where is it", "when was it"):
+        turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": "here"}]
+        sent = json.dumps({"messages": turns}) + "\n" + json.dumps({"messages": turns[::-1] + turns}) + "\n"
+        dataset = client.post("/v1/datasets", files={"file": ("r.jsonl", sent)}).json()
+        made = client.post("/v1/reviews", json={"dataset_id": dataset["id"]}).json()
+        reviews.append(Reviewing(client, made["id"]))
+    reviews[0].decide({"row_index": 0, "action": "remove"})
+    sent = export(reviews[0], mode="annotated", format=form).text
+    assert "of another text" in hand_back(reviews[1], sent).json()["detail"]
+    assert hand_back(reviews[0], sent).json()["applied"] == 1
+
+
+def test_a_text_in_a_column_that_is_called_as_a_decisions_is_the_rows(client: TestClient) -> None:
+    sent = "".join(json.dumps({"note": f"text {row}", "by": f"id-{row}", "label": "ab"[row]}) + "\n" for row in (0, 1))
+    columns = json.dumps({"text": "note", "id": "by", "label": "label"})
+    dataset = client.post("/v1/datasets", files={"file": ("r.jsonl", sent)}, data={"columns": columns}).json()
+    review = Reviewing(client, client.post("/v1/reviews", json={"dataset_id": dataset["id"]}).json()["id"])
+    review.decide({"row_index": 1, "action": "remove", "note": "spam"}, by="ada")
+    for form in ("csv", "jsonl"):
+        answer = hand_back(review, export(review, mode="annotated", format=form).text)
+        assert (answer.status_code, answer.json().get("applied")) == (200, 1), answer.text
+
+
 def test_a_file_that_a_spreadsheet_has_had_comes_back(client: TestClient) -> None:
     rows = [
         {"id": "a", "text": "=1+2  is\tit", "label": "-neg", "note": "mine", "row_index": 7},

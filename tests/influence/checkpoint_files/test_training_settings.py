@@ -171,6 +171,11 @@ def test_in_how_many_bits_a_trainer_read_the_base_is_known(
     assert read_recipe(tmp_path).bits == bits
 
 
+def test_a_change_of_the_model_is_told_once(tmp_path: Path) -> None:
+    found_in(tmp_path, "README.md", axolotl("rope_scaling: linear"))
+    assert "".join(read_recipe(tmp_path).find_doubts("causal_lm")).count("rope_scaling") == 1
+
+
 def test_texts_that_ms_swift_wrote_as_turns_for_a_head_are_told(tmp_path: Path) -> None:
     found_in(
         tmp_path, "args.json", {**SWIFT, "task_type": "seq_cls", "template": "qwen2_5", "problem_type": "regression"}
