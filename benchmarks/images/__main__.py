@@ -5,7 +5,7 @@
 
 Trains the base of `make demo-images` where no other pipeline is named, starts a service of its own, runs `datainf
 evaluate` for every experiment that has no report yet, and writes docs/images/evaluations.md with what the reports say.
-Photographs are read from the folder `data/images/dreambooth64` of --shared, and left out where it is not there.
+Photographs and handwriting are read from `data/images` of --shared, and left out where they are not there.
 """
 
 import argparse
@@ -15,58 +15,21 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.evaluations.page import body_of
+from benchmarks.images.experiments import EXPERIMENTS
+from benchmarks.images.handwriting import draw_rows, read_drawings, train_base
 from demo.images.glyphs import STYLES, draw_all
 from demo.images.preparation import TEST_EACH, prepare, training_rows
 from demo.service import running_service
 
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 _PAGE = _ROOT / "docs" / "images" / "evaluations.md"
-_INTRODUCTION = Path(__file__).with_name("images_reading.md")
+_INTRODUCTION = Path(__file__).with_name("reading.md")
 _PHOTOGRAPHS = Path("data") / "images" / "dreambooth64"
+_HANDWRITING = Path("data") / "images" / "omniglot_small1" / "omniglot_small1.zip"
 _SEED = 0
-_TRAINED = "--lora-rank 4 --lora-alpha 8 --batch-rows 16 --learning-rate 3e-3"
-_METHODS = "datainf,proximal,hessian_free,cosine"
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One command on the rows of a file of the working folder, by the column that names the class."""
-
-    name: str
-    title: str
-    kind: str
-    data: str
-    class_column: str
-    options: str
-
-    def arguments(self, folder: Path, base: Path) -> list[str]:
-        columns = json.dumps({"image": "image", "text": "text", "class": self.class_column})
-        files = ["--data", str(folder / f"{self.data}-train.jsonl"), "--columns", columns]
-        if self.data == "glyphs":
-            files += ["--evaluation-data", str(folder / "glyphs-test.jsonl")]
-        named = ["--base-model", str(base), *shlex.split(_TRAINED)]
-        return ["evaluate", self.kind, *files, *named, *shlex.split(self.options)]
-
-
-_CLASSES = f"--methods {_METHODS} --test-points 90 --epochs 8"
-EXPERIMENTS = (
-    Experiment("styles", "Styles of letters", "class-attribution", "glyphs", "style", _CLASSES),
-    Experiment("subjects", "Subjects: which letter it is", "class-attribution", "glyphs", "subject", _CLASSES),
-    Experiment(
-        "lds",
-        "What training without pictures does",
-        "lds",
-        "glyphs",
-        "style",
-        "--methods datainf,proximal,hessian_free,datainf=square,proximal=square,hessian_free=square "
-        "--rows 90 --test-points 30 --subsets 16 --epochs 12",
-    ),
-    Experiment("photographs", "Photographs of thirty subjects", "class-attribution", "photographs", "class", _CLASSES),
-)
 
 
 def main() -> None:
@@ -81,32 +44,41 @@ def main() -> None:
     work = options.work.resolve()
     if not options.page_only:
         work.mkdir(parents=True, exist_ok=True)
-        run_missing(work, (options.base or prepare(work, _SEED).base).resolve(), options.shared, options.only)
+        run_missing(work, options.base, options.shared, options.only)
     write_page(work)
 
 
-def run_missing(work: Path, base: Path, shared: Path, only: str | None) -> None:
+def run_missing(work: Path, pipeline: Path | None, shared: Path, only: str | None) -> None:
     """Every experiment without a report whose rows can be had, or one alone."""
     write_rows(work, shared)
-    settings = {"DATAINF_ALLOWED_ROOTS": json.dumps([str(base.parent)])}
+    bases = {"letters": (pipeline or prepare(work, _SEED).base).resolve(), "characters": work / "characters"}
+    settings = {"DATAINF_ALLOWED_ROOTS": json.dumps([str(base.parent) for base in bases.values()])}
     with running_service(work / "service", 0, settings) as url:
         for experiment in (one for one in EXPERIMENTS if only in (None, one.name)):
             if (work / experiment.name / "report.md").is_file():
                 continue
             if not (work / f"{experiment.data}-train.jsonl").is_file():
-                print(f"Left out: {experiment.title}. {shared / _PHOTOGRAPHS} is not there.")
+                print(f"Left out: {experiment.title}. Its rows are not under {shared}.")
                 continue
-            command = [str(Path(sys.executable).with_name("datainf")), *experiment.arguments(work, base)]
+            arguments = experiment.arguments(work, bases[experiment.base])
+            command = [str(Path(sys.executable).with_name("datainf")), *arguments]
             subprocess.run([*command, "--out", str(work / experiment.name), "--url", url], check=True)
+            write_page(work)
 
 
 def write_rows(work: Path, shared: Path) -> None:
-    """Letters to train on and to ask about, and photographs where there are any."""
+    """Letters to train on and to ask about; photographs, handwriting and its base where there are any."""
     test = draw_all(STYLES, each=TEST_EACH, seed=_SEED, name="test")
     _write(work / "glyphs-train.jsonl", (glyph.to_row() for glyph in training_rows(_SEED)))
     _write(work / "glyphs-test.jsonl", (glyph.to_row() for glyph in test))
     if (shared / _PHOTOGRAPHS / "metadata.jsonl").is_file():
         _write(work / "photographs-train.jsonl", read_photographs(shared / _PHOTOGRAPHS))
+    if (shared / _HANDWRITING).is_file():
+        drawings = read_drawings(shared / _HANDWRITING)
+        for part, rows in zip(("train", "test"), draw_rows(drawings, _SEED), strict=True):
+            _write(work / f"handwriting-{part}.jsonl", rows)
+        if not (work / "characters" / "config.json").is_file():
+            train_base(work / "characters", drawings, _SEED)
 
 
 def read_photographs(folder: Path) -> Iterator[Mapping[str, str]]:
@@ -122,7 +94,7 @@ def write_page(work: Path) -> None:
     parts = [_INTRODUCTION.read_text("utf-8").rstrip()]
     for experiment in EXPERIMENTS:
         if (work / experiment.name / "report.md").is_file():
-            command = shlex.join(["datainf", *experiment.arguments(Path(), Path("/base"))])
+            command = shlex.join(["datainf", *experiment.arguments(Path(), Path(f"/{experiment.base}"))])
             parts += [f"## {experiment.title}", f"```\n{command}\n```", body_of(work / experiment.name)]
     _PAGE.write_text("\n\n".join(parts) + "\n", "utf-8")
 

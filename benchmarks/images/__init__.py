@@ -1,0 +1,1 @@
+"""Which scores of image models to trust: classes found, wrong labels found, trainings predicted."""
