@@ -33,6 +33,7 @@ from app.http.problems import Problem, install_handlers
 from app.http.serving.bounds import WRONG_KEYS_PER_MINUTE, CallerBounds, Rate
 from app.http.serving.conditional import COMPRESSION, ConditionalGet
 from app.http.serving.copies import look_after_copies
+from app.http.serving.head import HeadAsGet
 from app.http.serving.keys import KeyGuard
 from app.http.serving.middleware import BodyLimit, RequestFrame
 from app.http.serving.origins import CROSS_ORIGIN, OriginGuard
@@ -169,6 +170,7 @@ def _add_layers(app: FastAPI, context: Context) -> None:
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CROSS_ORIGIN)
     app.add_middleware(ConditionalGet)
     app.add_middleware(GZipMiddleware, **COMPRESSION)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(RequestFrame, metrics=context.metrics)
 
 

@@ -156,10 +156,10 @@ def translate_http(error: HTTPException, method: str, path: str) -> DatainfError
 
 
 def find_methods(request: Request) -> list[str]:
-    """All methods that the request's path takes; the framework names only those of the first route."""
-    scopes = {method: {**request.scope, "method": method} for method in _METHODS}
+    """All methods that the request's path takes; the framework names only those of the first route. HEAD is as GET."""
+    asked = {method: {**request.scope, "method": "GET" if method == "HEAD" else method} for method in _METHODS}
     routes = request.app.routes
-    return [name for name, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)]
+    return [name for name, scope in asked.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)]
 
 
 def install_handlers(app: FastAPI) -> None:

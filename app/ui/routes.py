@@ -40,7 +40,7 @@ async def welcome(request: Request) -> Response:
     return JSONResponse({"name": "datainf-service", "ui": "/ui/", "docs": "/docs", "openapi": "/openapi.json"})
 
 
-@router.api_route("/ui/static/{path:path}", methods=["GET", "HEAD"])
+@router.get("/ui/static/{path:path}")
 async def read_file(path: str, request: Request) -> Response:
     """A file of the page. Raises NotFound."""
     if path not in FILES:

@@ -110,10 +110,10 @@ def test_a_boundary_of_no_or_endless_length_is_refused(client: TestClient, lengt
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/v1/datasets", "GET, POST"),
-        ("/v1/datasets/ds_1", "DELETE, GET, PATCH"),
-        ("/v1/reviews/rev_1", "DELETE, GET, PATCH"),
-        ("/health/live", "GET"),
+        ("/v1/datasets", "GET, HEAD, POST"),
+        ("/v1/datasets/ds_1", "DELETE, GET, HEAD, PATCH"),
+        ("/v1/reviews/rev_1", "DELETE, GET, HEAD, PATCH"),
+        ("/health/live", "GET, HEAD"),
     ],
 )
 def test_a_refused_method_is_told_all_that_the_path_takes(client: TestClient, path: str, allowed: str) -> None:

@@ -30,7 +30,7 @@ def test_unknown_path_is_a_problem(client: TestClient) -> None:
 def test_wrong_method_is_a_problem_that_names_the_right_ones(client: TestClient) -> None:
     answer = client.put("/health/live")
     assert_problem(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD"
 
 
 @pytest.mark.parametrize("path", ["checkpoints", "datasets", "indexes", "queries", "audits", "previews", "jobs"])
