@@ -137,6 +137,7 @@ class WorkerProcess:
         for name in self._asides:
             runtime.store.queue.reclaim(self._broker_id(name))
         runtime.aside.offer(self._begin_aside)
+        self._see_to(self._arrive)
         self._see_to(self._announce)  # before it works: who asks next finds it
 
     def _begin_aside(self) -> End | None:
@@ -245,6 +246,11 @@ class WorkerProcess:
                 elapsed = 0.0
             self.runtime.stopping.wait(ANNOUNCE_SECONDS)
             elapsed += ANNOUNCE_SECONDS
+
+    def _arrive(self) -> None:
+        store = self.runtime.store
+        if not store.workers.alive():
+            store.jobs.leave_out_absence()
 
     def _announce(self) -> None:
         self.runtime.store.workers.announce(self.runtime.name, self._description())

@@ -26,6 +26,7 @@ from influence.store.jobs.attempts import Attempts
 from influence.store.jobs.counters import Counters
 from influence.store.jobs.progress import (
     FULL,
+    MOVED,
     OUTLINE,
     PAUSED,
     moment,
@@ -33,6 +34,7 @@ from influence.store.jobs.progress import (
     phase_fields,
     progress_of,
     sum_shards,
+    without_absence,
 )
 
 log = structlog.get_logger()
@@ -257,8 +259,14 @@ class Jobs:
     def set_done(self, job_id: str, done: int, *, shard: int | None = None) -> None:
         """Report units done, of the whole phase or of one shard."""
         field = "done" if shard is None else f"shard:{shard}"
-        self._client.hset(keys.job(job_id), field, done)
+        self._client.hset(keys.job(job_id), mapping={field: done, MOVED: now().isoformat()})
         self._notify(job_id)
+
+    def leave_out_absence(self) -> None:
+        """Nobody was there to work: that time counts for no rate and no ETA. Said by a worker who finds no other."""
+        for job in self.open():
+            if later := without_absence(self._fields(job.id)):
+                self._client.hset(keys.job(job.id), mapping=later)
 
     def succeed(self, job_id: str) -> bool:
         """running -> succeeded."""

@@ -22,6 +22,8 @@ FULL: Json = {
 PAUSE_SECONDS = 15.0
 PAUSED = "paused_at"
 OUTLINE = "outline"
+#: When the phase in hand last moved, and when it began.
+MOVED, BEGUN = "moved_at", "phase_started_at"
 _MIN_SECONDS_FOR_RATE = 0.5
 #: After so long in a phase its own speed counts as much as what was expected of it: its first seconds open and warm up.
 _TRUST_SECONDS = 3.0
@@ -48,8 +50,20 @@ def phase_fields(
         "done": "0",
         "base": str(base),
         "in_shards": str(int(in_shards)),
-        "phase_started_at": now().isoformat(),
+        BEGUN: now().isoformat(),
+        MOVED: now().isoformat(),
     }
+
+
+def without_absence(fields: Fields) -> dict[Any, Any]:
+    """The phase in hand as if it had begun later by the time since it last moved, when nobody was there to work."""
+    try:
+        begun, moved = moment(fields.get(BEGUN)), moment(fields.get(MOVED))
+    except ValueError:  # garbage: whoever reads the job says so
+        return {}
+    if begun is None or moved is None:
+        return {}
+    return {BEGUN: (begun + (now() - moved)).isoformat(), MOVED: now().isoformat()}
 
 
 def sum_shards(fields: Fields) -> int:
@@ -84,7 +98,7 @@ def _done(fields: Fields) -> int:
 
 def _speed(fields: Fields, done: int) -> float | None:
     """Units per second of the phase in hand, or of the last one."""
-    begun = moment(fields.get("phase_started_at"))
+    begun = moment(fields.get(BEGUN))
     new = done - int(fields.get("base", 0))
     if begun is None or new <= 0:
         return None
@@ -108,7 +122,7 @@ def _eta(fields: Fields, left: int, speed: float | None) -> float | None:
 
 
 def _rest_of_phase(fields: Fields, left: int, speed: float | None, expected: float | None) -> float | None:
-    begun = moment(fields.get("phase_started_at"))
+    begun = moment(fields.get(BEGUN))
     elapsed = None if begun is None else (now() - begun).total_seconds()
     planned = None if expected is None or elapsed is None else _planned(fields, expected, elapsed)
     if speed is None or planned is None or elapsed is None:

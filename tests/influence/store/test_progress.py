@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from influence.contracts.common import now
+from influence.store import keys
 from influence.store.jobs.progress import outline_field, phase_fields, progress_of, sum_shards
 from influence.store.store import Store
 
@@ -85,3 +86,18 @@ def test_a_job_is_told_what_to_expect_and_learns_more(store: Store) -> None:
 
 def test_shards_add_up() -> None:
     assert sum_shards({"shard:0": "3", "shard:11": "4", "done": "9", "attempts:0": "7"}) == 7
+
+
+def test_while_nobody_was_there_to_work_no_time_passes_for_a_job(store: Store) -> None:
+    job = store.jobs.create("job_1", "evaluation", "eval_1", "/v1/evaluations/eval_1")
+    store.jobs.start(job.id)
+    store.jobs.set_phase(job.id, "trainings", total=100, unit="trainings")
+    store.jobs.set_done(job.id, 50)
+    began, left = (now() - timedelta(hours=hours) for hours in (10.1, 10.0))
+    store.connections.state.hset(
+        keys.job(job.id), mapping={"phase_started_at": began.isoformat(), "moved_at": left.isoformat()}
+    )
+    assert store.jobs.require(job.id).progress.eta_seconds == pytest.approx(36_360, rel=0.01)
+    for _ in range(2):  # two workers that come at once find nobody, both
+        store.jobs.leave_out_absence()
+        assert store.jobs.require(job.id).progress.eta_seconds == pytest.approx(360, rel=0.05)
