@@ -5,7 +5,7 @@ import { short } from "../format.js";
 
 const WIDTH = 640;
 const HEIGHT = 300;
-const EDGE = { left: 64, right: 12, top: 12, bottom: 42 };
+const EDGE = { left: 80, right: 12, top: 12, bottom: 42 };
 
 /** A picture of a report: `{title, x_label, y_label, kind, series: [{label, x, y, low, high}]}`. */
 export function lines(picture) {
