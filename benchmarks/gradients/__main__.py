@@ -35,7 +35,7 @@ from workers.rows import Batch
 PEERS = ("pydvl", "dattri", "bergson")
 MEMORY_ROWS = (1_000, 10_000, 50_000)
 _ROOT = Path(__file__).resolve().parents[2]
-_CPU_WORKLOADS = ["minilm-sst2", "minilm-banking10", "minilm-128", "llama-32k"]
+_CPU_WORKLOADS = ["minilm-sst2", "minilm-banking10", "minilm-128", "llama-32k", "vit-s16"]
 _OTHERS = {
     "training step": "vs training step",
     "file order": "vs file order",
@@ -141,7 +141,6 @@ def measure_workload(name: str, threads: int, options: argparse.Namespace) -> di
         "note": work.note,
         "rows": len(work.rows),
         "tokens": sum(row.length for row in work.rows),
-        "padded_tokens": sum(batch.inputs["attention_mask"].numel() for batch in bucketed),
         "rows_per_second": len(work.rows) / ours,
         "tokens_per_second": sum(r.length for r in work.rows) / ours,
         "share_of_peak": statistics.median(shares),

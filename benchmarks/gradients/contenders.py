@@ -80,18 +80,20 @@ def vectorising(work: Workload, batches: Sequence[Batch], precision: Precision) 
     parameters = {f"model.{name}": parameter.detach() for name, parameter in work.trainable.items()}
     causal = batches[0].labels.ndim == 2
 
-    def loss_of_row(changed: dict[str, Tensor], ids: Tensor, bias: Tensor, label: Tensor) -> Tensor:
-        inputs = {"input_ids": ids[None], "attention_mask": bias[None]}
-        loss: Tensor = functional_call(module, changed, (inputs, label[None]))
+    def loss_of_row(changed: dict[str, Tensor], inputs: dict[str, Tensor], label: Tensor) -> Tensor:
+        alone = {name: value[None] for name, value in inputs.items()}
+        loss: Tensor = functional_call(module, changed, (alone, label[None]))
         return loss
 
-    gradients: Any = vmap(grad(loss_of_row), in_dims=(None, 0, 0, 0))
+    gradients: Any = vmap(grad(loss_of_row), in_dims=(None, 0, 0))
 
     def run() -> None:
         for batch in batches:
-            bias = attention_bias(batch.inputs["attention_mask"], causal=causal)
+            inputs = dict(batch.inputs)
+            if "attention_mask" in inputs:
+                inputs["attention_mask"] = attention_bias(inputs["attention_mask"], causal=causal)
             with autocast(batch.labels.device, precision):
-                gradients(parameters, batch.inputs["input_ids"], bias, batch.labels)
+                gradients(parameters, inputs, batch.labels)
 
     return run
 

@@ -1,4 +1,4 @@
-"""What gradients are measured on: models as people tune them, on texts as long as real ones are."""
+"""What gradients are measured on: models as people tune them, on texts as long as real ones are, and on images."""
 
 import json
 import random
@@ -20,6 +20,8 @@ from transformers import (
     BertForSequenceClassification,
     LlamaConfig,
     LlamaForCausalLM,
+    ViTConfig,
+    ViTForImageClassification,
 )
 
 from workers.batching.collate import collate_rows
@@ -164,6 +166,25 @@ def _llama_1b(texts: list[dict[str, Any]]) -> Workload:
     return Workload("llama-1b", model, rows, causal_losses, "random weights, 512 tokens, 256 of them supervised")
 
 
+def _vit(texts: list[dict[str, Any]]) -> Workload:
+    """An image a text, of noise: what is in it does not matter here."""
+    config = ViTConfig(
+        hidden_size=384, num_hidden_layers=12, num_attention_heads=6, intermediate_size=1536, num_labels=10
+    )
+    lora = LoraConfig(r=8, target_modules=["q_proj", "v_proj"], modules_to_save=["classifier"])
+    patches = (config.image_size // config.patch_size) ** 2
+    rows = [
+        EncodedRow(
+            str(place), {"pixel_values": torch.randn(3, config.image_size, config.image_size)}, place % 10, patches
+        )
+        for place in range(len(texts))
+    ]
+    model = get_peft_model(ViTForImageClassification(config), lora)
+    return Workload(
+        "vit-s16", model, rows, classification_losses, "random weights of ViT-S/16's shape, 224 pixels a side"
+    )
+
+
 def _supervised(position: int, ids: list[int], length: int, supervised: int) -> EncodedRow:
     ids = (ids * (length // len(ids) + 1))[:length]
     return _encoded(position, ids, [IGNORED] * (length - supervised) + ids[length - supervised :])
@@ -189,4 +210,5 @@ WORKLOADS: dict[str, Callable[[list[dict[str, Any]]], Workload]] = {
     "minilm-128": partial(_minilm, name="minilm-128", length=MAX_TOKENS),
     "llama-32k": _llama,
     "llama-1b": _llama_1b,
+    "vit-s16": _vit,
 }
