@@ -2,10 +2,11 @@
 
     python -m benchmarks.evaluations --shared ../shared      # hours on two cores; goes on where it ended
     python -m benchmarks.evaluations --page early_checkpoints
+    python -m benchmarks.evaluations --page language_model     # needs the extra 'lm': `make demo-lm` installs it
     python -m benchmarks.evaluations --page-only             # the page from reports that are there
 
 Starts a service of its own, runs `datainf evaluate` for every experiment of the page that has no report yet, and writes
-docs/benchmarks/evaluations.md, or early_checkpoints.md, with what the reports say.
+docs/benchmarks/evaluations.md, early_checkpoints.md or language_model.md with what the reports say.
 """
 
 import argparse
@@ -13,9 +14,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.evaluations.experiments import PAGES, Experiment
+from benchmarks.evaluations.experiments import PAGES, Experiment, Page
 from benchmarks.evaluations.page import write_page
+from cli.samples.transformations import TransformationSettings, make_transformations, to_jsonl
 from demo.service import running_service
+from influence.checkpoint_files.base_models import converted_folder
 
 _SHARED = Path(__file__).resolve().parents[3] / "shared"
 
@@ -33,17 +36,30 @@ def main() -> None:
     page = PAGES[options.page]
     missing = [one for one in page.experiments if not (options.work / one.name / "report.md").is_file()]
     if missing and not options.page_only:
+        prepare(page, options.work)
         with running_service(options.work / "service", 0) as url:
             for experiment in missing:
-                run(experiment, options.shared, options.work / experiment.name, url)
+                run(experiment, options.shared, options.work, url)
                 write_page(page, options.work)
     write_page(page, options.work)
 
 
-def run(experiment: Experiment, shared: Path, folder: Path, url: str) -> None:
+def prepare(page: Page, work: Path) -> None:
+    """Make up rows for experiments without a data set, and convert the packaged model."""
+    if any(one.data is None for one in page.experiments):
+        work.mkdir(parents=True, exist_ok=True)
+        for name, rows in zip(("train", "test"), make_transformations(TransformationSettings()), strict=True):
+            (work / f"{name}.jsonl").write_bytes(to_jsonl(rows))
+    if page.packaged is not None:
+        folder = converted_folder(work / "service", page.packaged)
+        subprocess.run([sys.executable, "-m", "workers.process.conversion", page.packaged, str(folder)], check=True)
+
+
+def run(experiment: Experiment, shared: Path, work: Path, url: str) -> None:
     """One experiment, as a user would ask for it."""
-    command = [str(Path(sys.executable).with_name("datainf")), *experiment.arguments(shared), "--out", str(folder)]
-    subprocess.run([*command, "--url", url], check=True)
+    folder = work / experiment.name
+    command = [str(Path(sys.executable).with_name("datainf")), *experiment.arguments(shared, work)]
+    subprocess.run([*command, "--out", str(folder), "--url", url], check=True)
 
 
 if __name__ == "__main__":

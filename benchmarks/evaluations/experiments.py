@@ -14,19 +14,20 @@ _NOISY = "--rows 600 --test-points 100 --flip-share 0.1 --seeds 0,1,2"
 
 @dataclass(frozen=True)
 class Experiment:
-    """One command; `picture` of its report is shown on the page."""
+    """One command; `picture` of its report is shown on the page. Without `data` its rows are made up."""
 
     name: str
     title: str
     kind: str
-    data: str
-    test: str
+    data: str | None
+    test: str | None
     options: str
     picture: str | None = None
 
-    def arguments(self, shared: Path) -> list[str]:
-        folder = shared / "data" / self.data
-        files = ["--data", str(folder / "train.jsonl"), "--evaluation-data", str(folder / f"{self.test}.jsonl")]
+    def arguments(self, shared: Path, made_up: Path = Path()) -> list[str]:
+        folder = made_up if self.data is None else shared / "data" / self.data
+        test = self.test or "test"
+        files = ["--data", str(folder / "train.jsonl"), "--evaluation-data", str(folder / f"{test}.jsonl")]
         return ["evaluate", self.kind, *files, *shlex.split(self.options)]
 
 
@@ -118,6 +119,7 @@ EXPERIMENTS = (
     ),
 )
 
+_CLASS = '{"prompt": "prompt", "completion": "completion", "class": "class"}'
 _SEEDS = "--rows 600 --test-points 100 --flip-share 0.1 --subsets 24 --seeds"
 _SHORT = "--rows 600 --test-points 100 --flip-share 0.1 --subsets 16 --seeds 0"
 
@@ -166,13 +168,41 @@ EARLY = (
 )
 
 
+_MODEL = "--base-model smollm2-135m --rows 200 --test-points 40"
+_OF_MODEL = "datainf,proximal,preconditioned,cosine,hessian_free"
+
+LANGUAGE_MODEL = (
+    Experiment(
+        "lm-classes",
+        "Class attribution: ten kinds of instruction",
+        "class-attribution",
+        None,
+        None,
+        f"--columns '{_CLASS}' {_MODEL} --epochs 3 --max-length 128",
+    ),
+    Experiment(
+        "lm-lds",
+        "Agreement with retraining",
+        "lds",
+        None,
+        None,
+        f"--columns '{_CLASS}' {_MODEL} --epochs 1 --batch-rows 8 --learning-rate 1e-3 --max-length 64 --subsets 20 "
+        f"--methods '{_OF_MODEL}'",
+    ),
+)
+
+
 @dataclass(frozen=True)
 class Page:
-    """A page of docs/benchmarks: `reading`, written by people, above the experiments' reports."""
+    """A page of docs/benchmarks: `reading`, written by people, above the experiments' reports.
+
+    `packaged` is a model that comes as a package and is converted before the service starts.
+    """
 
     name: str
     reading: str
     experiments: tuple[Experiment, ...]
+    packaged: str | None = None
 
 
 PAGES = {
@@ -180,5 +210,6 @@ PAGES = {
     for page in (
         Page("evaluations", "reading.md", EXPERIMENTS),
         Page("early_checkpoints", "early_reading.md", EARLY),
+        Page("language_model", "language_model_reading.md", LANGUAGE_MODEL, packaged="smollm2-135m"),
     )
 }
