@@ -31,10 +31,13 @@ def main() -> None:
         "--work", type=Path, default=Path(".datainf/evaluations"), help="reports, and the service's data"
     )
     parser.add_argument("--page", choices=list(PAGES), default="evaluations", help="which experiments")
+    names = [one.name for page in PAGES.values() for one in page.experiments]
+    parser.add_argument("--only", choices=names, help="run this one of the page alone")
     parser.add_argument("--page-only", action="store_true", help="run nothing")
     options = parser.parse_args()
     page = PAGES[options.page]
-    missing = [one for one in page.experiments if not (options.work / one.name / "report.md").is_file()]
+    asked = [one for one in page.experiments if options.only in (None, one.name)]
+    missing = [one for one in asked if not (options.work / one.name / "report.md").is_file()]
     if missing and not options.page_only:
         prepare(page, options.work)
         with running_service(options.work / "service", 0) as url:

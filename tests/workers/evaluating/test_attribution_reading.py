@@ -19,9 +19,17 @@ def line(scope: str, by_score: float, by_size: float, method: str = "exact") -> 
     }
 
 
-def read(*lines: dict[str, Any], named: float = 1.0, seeds: tuple[int, ...] = (0,), test_loss: float = 1.0) -> str:
+def read(
+    *lines: dict[str, Any],
+    named: float = 1.0,
+    seeds: tuple[int, ...] = (0,),
+    test_loss: float = 1.0,
+    alike: float | None = None,
+) -> str:
     figures = {
+        "scopes": ["completion", "prompt"],
         "methods": lines,
+        "baselines": [] if alike is None else [line("", alike, alike, "embedding")],
         "recall_by_chance": 0.1,
         "test_points": 50,
         "seeds": list(seeds),
@@ -72,3 +80,10 @@ def test_one_training_says_nothing_about_another() -> None:
     lines = line("completion", 0.6, 0.7), line("prompt", 0.6, 0.7)
     assert "one was made" in read(*lines)
     assert "3 were made" in read(*lines, seeds=(0, 1, 2))
+
+
+def test_what_reads_alike_is_held_against_the_answers_gradients() -> None:
+    lines = line("completion", 0.6, 0.7), line("prompt", 0.9, 0.9)
+    assert "AUC 0.650 (0.640 to 0.660) ('embedding'): gradients tell classes apart" in read(*lines, alike=0.65)
+    assert "takes no gradient here" in read(*lines, alike=0.69)  # the intervals touch
+    assert "alike" not in read(*lines)

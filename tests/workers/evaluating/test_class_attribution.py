@@ -63,7 +63,10 @@ def test_from_rows_to_a_report_with_both_losses(worker: Runtime, finished: Any) 
     found = worker.store.evaluations.require(asked.id)
     assert found.pieces == 2
     report = present(found.report)
-    methods, classes, models = report.tables
+    methods, baselines, classes, models = report.tables
+    ((likeness, *figures_of_likeness),) = baselines.rows
+    assert likeness == "embedding"
+    assert len(figures_of_likeness) == 12
     assert [row[:2] for row in methods.rows] == [
         (name, loss)
         for loss in ("completion", "prompt")

@@ -10,8 +10,17 @@ _MOST = 0.5
 _RANKED = {"auc": "by score", "auc_by_size": "by size"}
 
 
+def of_images(figures: Json) -> bool:
+    """Whether gradients were taken of a picture's loss and square, not of completions and prompts."""
+    return "square" in figures["scopes"]
+
+
 def make_reading(figures: Json) -> tuple[str, ...]:
     """Sentences for people, from the figures of the report."""
+    return _read_images(figures) if of_images(figures) else _read_texts(figures)
+
+
+def _read_texts(figures: Json) -> tuple[str, ...]:
     completion, prompt = best_line(figures, "completion"), best_line(figures, "prompt")
     found = [
         f"With the loss on the completion, where training put it, {describe(completion, figures)}",
@@ -30,15 +39,26 @@ def make_reading(figures: Json) -> tuple[str, ...]:
         )
     if figures["prompts_naming_class"] >= _MOST:
         found.append(_about_prompts(figures))
+    if figures["baselines"]:
+        likeness = _best_baseline(figures)
+        best = max((completion["auc"], completion["auc_by_size"]), key=lambda area: area["mean"])
+        found.append(
+            f"What merely reads alike reaches AUC {_interval(likeness['auc'])} ('{likeness['method']}'): "
+            + (
+                "gradients tell classes apart that likeness does not."
+                if best["low"] > likeness["auc"]["high"]
+                else "finding rows of a class takes no gradient here. What a row taught is another question: ask 'lds'."
+            )
+        )
     found.append(_about_intervals(figures))
     found.append("That rows share a class does not show that they taught the answer; only training without them can.")
     return tuple(found)
 
 
-def read_images(figures: Json) -> tuple[str, ...]:
-    """Sentences for people about images: what gradients tell that a look at the pixels does not."""
+def _read_images(figures: Json) -> tuple[str, ...]:
+    """What gradients of images tell that a look at the pixels does not."""
     by_loss, by_square = best_line(figures, "loss"), best_line(figures, "square")
-    likeness = max(figures["baselines"], key=lambda line: line["auc"]["mean"])
+    likeness = _best_baseline(figures)
     return (
         f"By the loss that training lowers, {describe(by_loss, figures)}",
         f"By the square of the output, {describe(by_square, figures)} That is the gradient of no loss.",
@@ -51,6 +71,11 @@ def read_images(figures: Json) -> tuple[str, ...]:
         _about_intervals(figures),
         "That images share a class does not show that they taught the model; 'lds' trains without them and tells.",
     )
+
+
+def _best_baseline(figures: Json) -> Json:
+    found: Json = max(figures["baselines"], key=lambda line: line["auc"]["mean"])
+    return found
 
 
 def best_line(figures: Json, scope: str) -> Json:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from influence.contracts.common import Json
 from influence.contracts.evaluation.report import Cell, Picture, Report, Series, Table
 from influence.evaluating.statistics import mean_and_interval
-from workers.evaluating.kinds.attribution_reading import CHANCE_AUC, make_reading, read_images
+from workers.evaluating.kinds.attribution_reading import CHANCE_AUC, make_reading, of_images
 from workers.evaluating.kinds.attribution_scores import CURVE
 from workers.evaluating.pictures import with_interval
 
@@ -52,7 +52,7 @@ def make_report(titles: Sequence[str], results: Sequence[Json]) -> Report:
             _curves(titles, results, scopes[0], "curve", "found", "score"),
             _curves(titles, results, scopes[0], "curve_by_size", "found-by-size", "size of the score"),
         ),
-        reading=read_images(figures) if baselines else make_reading(figures),
+        reading=make_reading(figures),
         figures=figures,
     )
 
@@ -110,11 +110,13 @@ def _numbers(line: Json) -> list[Cell]:
 def _baseline_table(figures: Json) -> Table:
     return Table(
         name="baselines",
-        title="Baselines: what looks alike",
+        title=f"Baselines: what {'looks' if of_images(figures) else 'reads'} alike",
         columns=("baseline", *_INTERVAL_COLUMNS),
         rows=tuple((line["method"], *_numbers(line)) for line in figures["baselines"]),
         note="'embedding': the cosine of latents, or of pixels where a pipeline works on them; 'pixel distance': the "
-        "squared distance of pixels at the model's resolution. Neither has a gradient.",
+        "squared distance of pixels at the model's resolution. Neither has a gradient."
+        if of_images(figures)
+        else "'embedding': the cosine of mean hidden states of prompt and completion, by the model after its training.",
     )
 
 

@@ -1,6 +1,7 @@
 """What the gradients of a class attribution are taken of, and what needs none: text and images side by side."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from influence.contracts.common import Json
+from influence.errors import UnsupportedModule
 from workers.evaluating.kinds.attribution_scores import judge, with_loss_on_prompt
 from workers.gradients.collector import GradientCollector
 from workers.rows import EncodedRow, Row
@@ -41,12 +43,15 @@ def encode_scopes(task: Task, train_rows: Sequence[Row], test_rows: Sequence[Row
 def judge_baselines(
     runtime: Runtime, model: torch.nn.Module, task: Task, rows: Encoded, classes: tuple[list[str], list[str]]
 ) -> Json:
-    """Of images, how well the test image's class is found by what looks alike: no gradient, and of pixels no model."""
-    if not isinstance(task, Pictured):
-        return {}
+    """How well the test row's class is found by what reads or looks alike: no gradient, and of pixels no model.
+
+    Of a model that tells no hidden states there are no embeddings.
+    """
+    found = {"pixel distance": -pixel_distances(task, *rows)} if isinstance(task, Pictured) else {}
     hot = HotModel(GradientCollector(model, task.row_losses), task)
-    of_train, of_test = (embed_rows(runtime, hot, part).double().numpy() for part in rows)
-    found = {"embedding": of_test @ of_train.T, "pixel distance": -pixel_distances(task, *rows)}
+    with suppress(UnsupportedModule):
+        of_train, of_test = (embed_rows(runtime, hot, part).double().numpy() for part in rows)
+        found = {"embedding": of_test @ of_train.T, **found}
     return {name: judge(scores, *classes) for name, scores in found.items()}
 
 
