@@ -93,8 +93,10 @@ class PipelineRecord(Frozen):
 
 
 #: An empty thought was written before answers without one, before all or behind the last question alone; empty thoughts
-#: carried no loss; thoughts before the last question were taken out.
-ThoughtRule = Literal["empty_written", "last_empty_written", "empty_without_loss", "former_removed"]
+#: carried no loss, or the beginnings of all; thoughts before the last question were taken out.
+ThoughtRule = Literal[
+    "empty_written", "last_empty_written", "empty_without_loss", "opening_without_loss", "former_removed"
+]
 
 
 class TrainingRecord(Frozen):

@@ -177,7 +177,7 @@ ProblemCode = Literal[
     "missing_label",
     "missing_text",
     "nulls_left_out",
-    "parts_joined",
+    "parts_handed_on",
     "prompts_made",
     "roles_renamed",
     "similar_labels",

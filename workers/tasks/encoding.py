@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jinja2
+
 from influence.contracts.index import OnTooLong
 from influence.errors import RowTooLong
 from workers.tasks.foreign.dates import pin_date
@@ -12,6 +14,8 @@ from workers.tasks.foreign.panics import heed_panics
 from workers.tasks.foreign.templates import GIVEN, TemplateProcess
 from workers.tasks.refusals import refuse_rows
 
+#: Stands for the words of a user.
+_WORDS = "words-of-the-user"
 #: Arguments of `apply_chat_template` that a template does not see.
 _OF_THE_TOKENIZER = frozenset({"tokenize", "return_dict", "return_assistant_tokens_mask"})
 
@@ -66,6 +70,7 @@ class TextEncoder:
         self.on_too_long = on_too_long
         self._templates = templates
         self._lock = threading.Lock()
+        self._lists_alone: dict[str, bool] = {}
 
     def encode_pairs(
         self, texts: Sequence[str], pairs: Sequence[str] | None
@@ -166,6 +171,21 @@ class TextEncoder:
         if not self.tokenizer.chat_template:
             return ""
         return str(self.tokenizer.get_chat_template(None, tools))
+
+    def reads_lists_alone(self, tools: Any = None) -> bool:
+        """Whether the chat template writes nothing of a content that is a text, and the text of one that is a list, as
+        some of multimodal models do."""
+        template = self.template_for(tools)
+        if template not in self._lists_alone:
+            text, parts = ([{"role": "user", "content": one}] for one in (_WORDS, [{"type": "text", "text": _WORDS}]))
+            self._lists_alone[template] = not self._writes_words(text) and self._writes_words(parts)
+        return self._lists_alone[template]
+
+    def _writes_words(self, messages: Sequence[Mapping[str, Any]]) -> bool:
+        try:
+            return _WORDS in str(self.apply_template(messages, tokenize=False))
+        except (jinja2.TemplateError, AttributeError, TypeError, IndexError, KeyError, ValueError):
+            return False
 
     def apply_template(
         self, messages: Sequence[Mapping[str, Any]], edit: Callable[[str], str] | None = None, **how: Any

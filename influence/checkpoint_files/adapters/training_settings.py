@@ -36,7 +36,7 @@ from influence.checkpoint_files.adapters.plain_notes import (
     read_first,
 )
 from influence.checkpoint_files.adapters.trained_on import CHANGED_BELOW, find_bits, find_changes
-from influence.checkpoint_files.adapters.trainer_templates.known import has_thoughts
+from influence.checkpoint_files.adapters.trainer_templates.known import has_thoughts, is_plain
 from influence.contracts.checkpoint import ThoughtRule
 from influence.contracts.common import MAX_ROW_TOKENS, LossScope
 from influence.contracts.tasks import MULTI_LABEL_CLASSIFICATION, TaskName
@@ -47,6 +47,12 @@ TALKING = ("LLaMA-Factory", "ms-swift")
 NAMELESS = "LLaMA-Factory"
 #: ms-swift's names of where the loss falls; its others weigh parts of a turn.
 _SCALES: Mapping[str, LossScope] = {"default": "assistant", "last_round": "completion", "all": "all"}
+_MUTES_EMPTY, _MUTES_OPENING = "ignore_empty_think", "ignore_think_prefix"
+#: What of it weighs nothing, and what is followed where the template is known: each part reads what those before left.
+_NEUTRAL = ("", "-", "base")
+_FOLLOWED = ([_MUTES_EMPTY], [_MUTES_OPENING], [_MUTES_EMPTY, _MUTES_OPENING])
+#: What the last round without empty thoughts was called before parts could be joined.
+_OLDER_LAST_ROUND = "last_round_with_ignore_empty_think"
 #: Parts of a loss that none here has, each with the values that leave it out.
 _PARTS: Mapping[str, tuple[Any, ...]] = {
     "label_smoothing_factor": (0,),
@@ -199,11 +205,12 @@ def _of_arguments(content: str) -> TrainingSettings | None:
     is_own = fields.get("template_backend") != "jinja"
     name = _named(fields, "template") or _named(fields, "template_type")
     name = _NO_CHAT if fields.get("use_chat_template") is False else name
-    thoughts = _thoughts_of_swift(fields) if is_own and has_thoughts("ms-swift", name) else None
     is_preference = bool(fields.get("rlhf_type"))
     scale = fields.get("loss_scale")
-    base, is_plain = _split_scale(str(scale or ""), {"ignore_empty_think"} if thoughts is not None else set())
-    weighed = [] if is_plain else [f"loss_scale {scale!r}"[:80]]
+    base, *parts = _split_scale(str(scale or ""))
+    thoughts = _thoughts_of_swift(fields, name, base, parts) if is_own else None
+    is_followed = not parts or (thoughts is not None and parts in _FOLLOWED)
+    weighed = [] if is_followed else [f"loss_scale {scale!r}"[:80]]
     kind = None if is_preference else fields.get("loss_type")
     weighed += [f"loss_type {kind!r}"[:80]] if kind not in _USUAL_LOSSES else []
     weighed += [f"task_type {kind!r}" for kind in (fields.get("task_type"),) if kind in _OF_BATCHES]
@@ -227,31 +234,41 @@ def _of_arguments(content: str) -> TrainingSettings | None:
     )
 
 
-def _split_scale(scale: str, followed: set[str]) -> tuple[str, bool]:
-    """(ms-swift's base strategy, whether nothing weighs the loss that is not followed). Its parts stand between `+`;
-    without a base it is 'default'. On the last round alone, or on all tokens, none of them is followed."""
-    base, *parts = scale.split("+") if scale else [""]
-    if base and base not in _SCALES:
+def _split_scale(scale: str) -> list[str]:
+    """ms-swift's base strategy, and what weighs the loss beside it. Its parts stand between `+`; without a base it is
+    'default'."""
+    base, *parts = scale.split("+")
+    if base == _OLDER_LAST_ROUND:
+        return ["last_round", _MUTES_EMPTY, *parts]
+    if base not in _SCALES:
         base, parts = "default", [base, *parts]
-    return base, set(parts) <= (followed if base == "default" else set())
+    return [base, *(part for part in parts if part not in _NEUTRAL)]
 
 
-def _thoughts_of_swift(fields: Mapping[str, Any]) -> tuple[ThoughtRule, ...] | None:
-    """What became of thoughts; None of versions before 3.12, which differ and do not say which they are."""
-    writes = fields.get("add_non_thinking_prefix")
-    if not isinstance(writes, bool):
-        return None
-    scale = str(fields.get("loss_scale") or "default").split("+")
-    keeps = fields.get("preserve_thinking")
-    is_last = "last_round" in scale
-    keeps = keeps if isinstance(keeps, bool) else not is_last
-    found: dict[ThoughtRule, bool] = {
-        "empty_written": writes and not is_last,
-        "last_empty_written": writes and is_last,
-        "empty_without_loss": "ignore_empty_think" in scale,
-        "former_removed": not keeps,
+def _thoughts_of_swift(
+    fields: Mapping[str, Any], name: str | None, base: str, parts: Collection[str]
+) -> tuple[ThoughtRule, ...] | None:
+    """What became of thoughts, as far as the template is known; None of versions before 3.12 where it has thoughts, for
+    they differ and do not say which they are."""
+    muted: dict[ThoughtRule, bool] = {
+        "empty_without_loss": _MUTES_EMPTY in parts,
+        "opening_without_loss": _MUTES_OPENING in parts,
     }
-    return tuple(rule for rule, holds in found.items() if holds)
+    writes = fields.get("add_non_thinking_prefix")
+    if not has_thoughts("ms-swift", name):
+        found = muted
+        is_known = is_plain("ms-swift", name) and any(muted.values())
+    else:
+        is_known = isinstance(writes, bool)
+        is_last = base == "last_round"
+        keeps = fields.get("preserve_thinking")
+        found = {
+            "empty_written": bool(writes) and not is_last,
+            "last_empty_written": bool(writes) and is_last,
+            **muted,
+            "former_removed": not (keeps if isinstance(keeps, bool) else not is_last),
+        }
+    return tuple(rule for rule, holds in found.items() if holds) if is_known else None
 
 
 def _of_parameters(content: str) -> TrainingSettings | None:

@@ -19,7 +19,9 @@ _SPEAKERS = {"function": "tool", "observation": "tool"}
 #: Speakers whose words are calls of functions, written as JSON.
 _CALLERS = ("function_call", "tool_call")
 _TEXT_PART = "text"
-_OWN_FIELDS = frozenset({"role", "from", "content", "value"})
+#: Where a message keeps the texts of a content that came as a list of parts; `content` has them put together.
+PARTS = "content_parts"
+_OWN_FIELDS = frozenset({"role", "from", "content", "value", PARTS})
 #: Fields that say what a turn without content holds.
 _IN_PLACE_OF_CONTENT = frozenset(
     {"function_call", "reasoning", "reasoning_content", "refusal", "thinking", "tool_calls", "tool_plan"}
@@ -205,7 +207,7 @@ def _content(
             hint=f"Rename the field {elsewhere!r} to 'content': chat templates read the words of a turn there.",
         )
     if found:
-        return {"content": _as_content(found[0], where, note)}
+        return _as_content(found[0], item.get(PARTS), where, note)
     if extras.keys().isdisjoint(_IN_PLACE_OF_CONTENT):
         raise BrokenRow(
             f"{where} has no content.",
@@ -215,12 +217,21 @@ def _content(
     return {"content": None} if "content" in item and not is_filled else {}
 
 
-def _as_content(content: Any, where: str, note: Note) -> str:
-    """Text, or the text parts of a content list put together; other parts (images, sound) are refused."""
+def _as_content(content: Any, parts: Any, where: str, note: Note) -> dict[str, Any]:
+    """Text, and the text parts of a content list, which chat templates may read; other parts (images, sound) are
+    refused. `parts` is what the row itself has of them, as one that this service wrote does."""
     if not isinstance(content, list | tuple):
-        return as_text(content, where)
-    note("parts_joined", where.partition("[")[0])
-    return "".join(_part(part, f"{where}.content[{place}]") for place, part in enumerate(content))
+        text = as_text(content, where)
+        if parts in (None, []):
+            return {"content": text}
+        if not isinstance(parts, list | tuple) or not all(isinstance(one, str) for one in parts) or "".join(parts) != text:
+            raise BrokenRow(
+                f"{where} has the field {PARTS!r}, which is not its content in parts.", hint="Remove the field."
+            )
+        content = [{"type": _TEXT_PART, "text": one} for one in parts]
+    note("parts_handed_on", where.partition("[")[0])
+    texts = [_part(part, f"{where}.content[{place}]") for place, part in enumerate(content)]
+    return {"content": "".join(texts), PARTS: texts}
 
 
 def _part(part: Any, where: str) -> str:

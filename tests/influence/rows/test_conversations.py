@@ -85,7 +85,7 @@ def test_what_messages_hold_beside_their_words_is_told() -> None:
     (row,) = rows
     assert row["messages"][0]["content"] == "hello"
     found = {problem.code: problem.names for problem in rows.problems}
-    assert found == {"fields_of_messages": ("mood",), "parts_joined": ("messages",)}
+    assert found == {"fields_of_messages": ("mood",), "parts_handed_on": ("messages",)}
 
 
 @pytest.mark.parametrize(

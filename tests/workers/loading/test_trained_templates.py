@@ -133,6 +133,12 @@ def test_thoughts_are_written_or_taken_out_as_the_trainer_did(
         ({"loss_scale": "default+ignore_empty_think"}, [THOUGHT], [THOUGHT], [THOUGHT]),
         ({"loss_scale": "last_round"}, [THOUGHT] * 2, ["please help", THOUGHT], [THOUGHT]),
         (
+            {"loss_scale": "last_round+ignore_empty_think"},
+            ["please help"] * 2,
+            ["please help", f"{NO_THOUGHT}please help"],
+            ["please help"],
+        ),
+        (
             {"loss_scale": "last_round"},
             ["please help"] * 2,
             ["please help", f"{NO_THOUGHT}please help"],

@@ -62,7 +62,9 @@ SPACED = "<s>"
 END = {DEEPSEEK: "<｜end▁of▁sentence｜>"}
 #: What ms-swift 4 writes into args.json where nobody says otherwise.
 SWIFT = {"rlhf_type": None, "add_non_thinking_prefix": True, "preserve_thinking": None, "loss_scale": "default"}
-SCALES = ("default", "default+ignore_empty_think", "last_round", "all")
+MUTING = ("ignore_empty_think", "ignore_think_prefix", "ignore_empty_think+ignore_think_prefix")
+SCALES = ("default", "last_round", "all", *MUTING, *(f"{base}+{MUTING[0]}" for base in ("default", "last_round", "all")))
+SCALES += tuple(f"{base}+{part}" for base in ("last_round", "all") for part in MUTING[1:])
 
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason=".trainers/venv is not there: make trainers")
 
@@ -82,9 +84,9 @@ OF_SWIFT: list[tuple[str, dict[str, Any]]] = [
     (PLAIN, {"template": "qwen2_5", "system": "my app"}),
     *[
         (SPACED, {"template": "qwen3", "loss_scale": scale})
-        for scale in ("default", "default+ignore_empty_think", "last_round", "all")
+        for scale in SCALES
     ],
-    (SPACED, {"template": "qwen2_5"}),
+    *[(start, {"template": "qwen2_5", "loss_scale": scale}) for start in (PLAIN, SPACED) for scale in SCALES],
 ]
 OF_FACTORY: list[tuple[str, dict[str, Any]]] = [
     *[

@@ -1,25 +1,27 @@
 """Pieces of a conversation's text that a trainer encoded apart, as its template marks them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from influence.checkpoint_files.adapters.trainer_templates.jinja import APART, WITH_LOSS, WITHOUT_LOSS
+from influence.checkpoint_files.adapters.trainer_templates.jinja import APART, MUTED, WITH_LOSS, WITHOUT_LOSS
 from workers.tasks.chat.conversation import Conversation
 from workers.tasks.chat.writing import UnknownMask, write_text
 from workers.tasks.encoding import Span, TextEncoder, TokenisedText
 
 #: Characters that Unicode keeps for private use, in the marks' places, to find them in what is written.
-_SHOWN = {APART: "\ue0b0", WITH_LOSS: "\ue0b1", WITHOUT_LOSS: "\ue0b2"}
+_SHOWN = {APART: "\ue0b0", WITH_LOSS: "\ue0b1", WITHOUT_LOSS: "\ue0b2", MUTED: "\ue0b3"}
 _ANY = re.compile(f"([{''.join(_SHOWN.values())}])")
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Characters of the text. `carries_loss` is None where the template leaves that to its turns."""
+    """Characters of the text. `carries_loss` is None where the template leaves that to its turns. What `is_muted` has no
+    loss wherever else it falls."""
 
     span: Span
     carries_loss: bool | None
+    is_muted: bool = False
 
 
 def read_pieces(encoder: TextEncoder, conversation: Conversation, text: str) -> list[Piece]:
@@ -29,23 +31,28 @@ def read_pieces(encoder: TextEncoder, conversation: Conversation, text: str) -> 
         return []
     parts = _ANY.split(write_text(encoder, conversation, edit=_show))
     if parts[0] + "".join(parts[2::2]) != text:
-        raise UnknownMask("it has characters by which pieces of the text are told apart (U+E0B0 to U+E0B2)")
+        raise UnknownMask("it has characters by which pieces of the text are told apart (U+E0B0 to U+E0B3)")
     marked = zip([_SHOWN[APART], *parts[1::2]], parts[::2], strict=True)
     found: list[Piece] = []
     place = 0
     for mark, part in marked:
         carries = None if mark == _SHOWN[APART] else mark == _SHOWN[WITH_LOSS]
         if part:
-            found.append(Piece(Span(place, place + len(part)), carries))
+            found.append(Piece(Span(place, place + len(part)), carries, mark == _SHOWN[MUTED]))
         place += len(part)
     return found
 
 
-def join_before(pieces: Sequence[Piece], start: int) -> list[Piece]:
-    """All that stands before a place as one piece without loss, for a loss that begins there."""
-    behind = [piece for piece in pieces if piece.span.start >= start]
-    first = behind[0].span.start if behind else pieces[-1].span.stop
-    return [Piece(Span(0, first), carries_loss=False), *behind] if first else behind
+def join_alike(pieces: Sequence[Piece], carries: Callable[[Piece], bool]) -> list[Piece]:
+    """Neighbours that both carry loss, or both carry none, as one piece: so they were encoded."""
+    found: list[Piece] = []
+    for piece in pieces:
+        with_loss = carries(piece)
+        if found and found[-1].carries_loss == with_loss:
+            found[-1] = Piece(Span(found[-1].span.start, piece.span.stop), with_loss)
+        else:
+            found.append(Piece(piece.span, with_loss))
+    return found
 
 
 def encode_apart(encoder: TextEncoder, text: str, pieces: Sequence[Piece]) -> tuple[TokenisedText, list[bool]]:

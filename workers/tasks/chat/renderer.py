@@ -8,9 +8,9 @@ import jinja2
 from influence.contracts.common import LossScope
 from influence.rows.conversations.loss_marks import carries_loss
 from workers.tasks.chat.conversation import Conversation
-from workers.tasks.chat.pieces import Piece, encode_apart, join_before, read_pieces
+from workers.tasks.chat.pieces import Piece, encode_apart, join_alike, read_pieces
 from workers.tasks.chat.turns import TurnFinder
-from workers.tasks.chat.writing import UnknownMask, write_text
+from workers.tasks.chat.writing import UnknownMask, write_messages, write_text
 from workers.tasks.encoding import Span, TextEncoder, TokenisedText
 
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
@@ -56,24 +56,22 @@ class ChatRenderer:
         self, conversation: Conversation, text: str, pieces: list[Piece], scope: LossScope
     ) -> tuple[str, TokenisedText, list[bool]]:
         """The same where a trainer's template marks what carries loss: that was encoded apart from what does not."""
-        if scope == "all":
-            tokens = self._encoder.encode(text, special_tokens=False)
-            return text, tokens, [True] * len(tokens.ids)
-        if scope == "assistant":
-            tokens, marks = encode_apart(self._encoder, text, pieces)
-            if conversation.completion_from is not None:
-                asked = _inside(tokens, [self._completion(conversation, text)])
-                marks = [mark and inside for mark, inside in zip(marks, asked, strict=True)]
-        else:
-            span = self._completion(conversation, text)
-            tokens, _ = encode_apart(self._encoder, text, join_before(pieces, span.start))
-            marks = _inside(tokens, [span])
-        return text, tokens, self._without_muted(conversation, text, tokens, marks)
+        start = 0
+        if scope == "completion" or (scope == "assistant" and conversation.completion_from is not None):
+            start = self._completion(conversation, text).start
+
+        def carries(piece: Piece) -> bool:
+            is_asked = bool(piece.carries_loss) if scope == "assistant" else not piece.is_muted
+            return is_asked and piece.span.start >= start
+
+        tokens, marks = encode_apart(self._encoder, text, join_alike(pieces, carries))
+        return text, tokens, marks if scope == "all" else self._without_muted(conversation, text, tokens, marks)
 
     def _marked(self, conversation: Conversation, text: str, tokens: TokenisedText) -> list[bool]:
+        messages, _ = write_messages(self._encoder, conversation)
         try:
             found = self._encoder.apply_template(
-                conversation.messages,
+                messages,
                 **conversation.context,
                 tokenize=True,
                 return_dict=True,

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from influence.checkpoint_files.adapters.trainer_templates.jinja import with_system_prompt
+from influence.checkpoint_files.adapters.trainer_templates.jinja import with_joined_contents, with_system_prompt
 from influence.checkpoint_files.adapters.trainer_templates.known import find_template
+from influence.checkpoint_files.adapters.training_settings import TALKING
 from influence.contracts.checkpoint import TrainingRecord
 
 #: Names by which transformers chooses among several templates: for rows without tools, and for those with some.
@@ -19,6 +20,8 @@ def follow_training(tokenizer: Any, training: TrainingRecord | None) -> None:
         return
     beside = tokenizer.chat_template
     templates: dict[str, str] = dict(beside) if isinstance(beside, dict) else {_PLAIN: beside} if beside else {}
+    if training.trainer in TALKING:
+        templates = {name: with_joined_contents(one) for name, one in templates.items()}
     if training.system is not None:
         templates = {name: with_system_prompt(one, training.system) for name, one in templates.items()}
     known = find_template(training)

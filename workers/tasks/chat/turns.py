@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from workers.tasks.chat.contents import reworded
 from workers.tasks.chat.conversation import Conversation
 from workers.tasks.chat.loop_marks import LoopMarks, Places, choose_loop
 from workers.tasks.chat.writing import UnknownMask, write_text
@@ -48,7 +49,7 @@ class TurnFinder:
         message = conversation.messages[place]
         if self.shows_header(conversation) or message.get("content") is None:
             return turn
-        probe = self._write(conversation.until(place, {**message, "content": _WORDS}))
+        probe = self._write(conversation.until(place, reworded(message, _WORDS)))
         start = probe.find(_WORDS)
         if start < turn.start or probe[:start] != text[:start]:
             raise UnknownMask("the chat template does not show where the assistant's turn begins")
@@ -172,7 +173,7 @@ class TurnFinder:
 
     def _reworded(self, looped: "_Looped", place: int) -> tuple[str, Places]:
         messages = list(looped.conversation.messages)
-        messages[place] = {**messages[place], "content": _WORDS}
+        messages[place] = reworded(messages[place], _WORDS)
         probe = replace(looped.conversation, messages=messages)
         text = self._write(probe)
         return text, self._marks.read(probe, text)[looped.loop]

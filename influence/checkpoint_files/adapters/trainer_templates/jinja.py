@@ -4,8 +4,9 @@ import json
 import re
 from collections.abc import Mapping
 
-#: Comments of Jinja at which a piece begins that the trainer encoded apart: any, one with loss, one without.
-APART, WITH_LOSS, WITHOUT_LOSS = "{#apart#}", "{#with loss#}", "{#without loss#}"
+#: Comments of Jinja at which a piece begins that the trainer encoded apart: any, one with loss, one without, and a part
+#: of an answer without, wherever the loss falls.
+APART, WITH_LOSS, WITHOUT_LOSS, MUTED = "{#apart#}", "{#with loss#}", "{#without loss#}", "{#muted#}"
 _PIECES = re.compile(r"\{(|bos|eos)\}")
 _NAMES = {"{}": "content", "{bos}": '(bos_token or "")', "{eos}": '(eos_token or "")'}
 
@@ -36,4 +37,12 @@ def with_system_prompt(template: str, system: str) -> str:
     return (
         "{% if messages and messages[0]['role'] != 'system' %}"
         f"{{% set messages = [{{'role': 'system', 'content': {quoted(system)}}}] + messages %}}{{% endif %}}{template}"
+    )
+
+
+def with_joined_contents(template: str) -> str:
+    """A chat template that takes no content in parts: those who asked write it as one text then."""
+    return (
+        "{% if messages|selectattr('content', 'defined')|map(attribute='content')|select('sequence')"
+        f"|reject('string')|list %}}{refusal('training joined contents in parts')}{{% endif %}}{template}"
     )

@@ -37,6 +37,8 @@ def find_template(trained: Trained) -> TrainerTemplate | None:
     found = _KNOWN.get(trained.trainer or "", {}).get(name)
     if has_thoughts(trained.trainer, name):
         found = _with_thoughts(trained, name)
+    elif found is not None and trained.trainer == "ms-swift" and trained.thoughts:
+        found = replace(found, thoughts=of_swift(trained.thoughts, empty=""))
     if found is None:
         return None
     system = found.default_system if trained.system is None else trained.system
@@ -46,6 +48,11 @@ def find_template(trained: Trained) -> TrainerTemplate | None:
 def has_thoughts(trainer: str | None, name: str | None) -> bool:
     """Whether a trainer's template is one of those with thoughts."""
     return name in _THINKING.get(trainer or "", {})
+
+
+def is_plain(trainer: str | None, name: str | None) -> bool:
+    """Whether a trainer's template is one of those that are known and have no thoughts."""
+    return name in _KNOWN.get(trainer or "", {})
 
 
 def _with_thoughts(trained: Trained, name: str) -> TrainerTemplate | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from influence.checkpoint_files.adapters.trainer_templates.jinja import (
     APART,
+    MUTED,
     WITH_LOSS,
     WITHOUT_LOSS,
     expression,
@@ -57,7 +58,7 @@ class TrainerTemplate:
             f"{{% set content = {first}message['content'] %}}"
             f"{{% if message['role'] == 'user' %}}{turn}{{{{ {expression(self.user)} }}}}"
             f"{{% elif message['role'] == 'assistant' %}}{{% set lead = {quoted(thoughts.in_header)} %}}"
-            f"{thoughts.on_content}{{{{ {expression(self.answer)} }}}}{'' if self.by_loss else APART}{{{{ lead }}}}"
+            f"{thoughts.on_content}{{{{ {expression(self.answer)} }}}}{MUTED if self.by_loss else APART}{{{{ lead }}}}"
             f"{said}{self._write_said()}"
             f"{{% else %}}{refusal('it is not known how training wrote this role')}{{% endif %}}"
             "{% endfor %}"

@@ -46,14 +46,23 @@ _FIND_LAST = (
     "{% if message['role'] == 'user' %}{% set last.asked = loop.index0 %}{% endif %}{% endfor %}"
 )
 _REMOVE_FORMER = "{% if loop.index0 < last.asked %}{% set content = content.split('</think>')[-1].strip() %}{% endif %}"
-#: An empty thought with all space behind it; others than the first would have to be found by a regular expression.
-_SILENCE_EMPTY = (
-    "{% if content.count('<think>') > 1 or ('<think>' in content and not content.startswith('<think>')) %}"
+#: An empty thought with all space behind it, and what begins any thought; others than the first, and ends without a
+#: beginning, differ by version.
+_REFUSE_OTHERS = (
+    "{% if content.count('<think>') > 1 or ('<think>' in content and not content.startswith('<think>')) "
+    "or content.startswith(('</think>', '</mm:think>', '<seed:think>', '<|channel>')) %}"
     f"{refusal('it is not known which of these thoughts carried loss')}{{% endif %}}"
+)
+_MUTE_EMPTY = (
     "{% if content.startswith('<think>') and '</think>' in content and "
     "not content[7:].split('</think>')[0].strip() %}"
     "{% set rest = content.split('</think>', 1)[1].lstrip() %}"
     "{% set lead = content[:content|length - rest|length] %}{% set content = rest %}{% endif %}"
+)
+_MUTE_OPENING = (
+    "{% if not lead and content.startswith('<think>') %}"
+    "{% set lead = '<think>\n' if content.startswith('<think>\n') else '<think>' %}"
+    "{% set content = content[lead|length:] %}{% endif %}"
 )
 
 
@@ -67,5 +76,7 @@ def of_swift(rules: Collection[ThoughtRule], *, empty: str) -> Thoughts:
         if empty and rule in rules
     ]
     removed = [_REMOVE_FORMER] if "former_removed" in rules else []
-    silenced = [_SILENCE_EMPTY] if "empty_without_loss" in rules else []
-    return Thoughts("".join((*written, *removed, *silenced)), before=_FIND_LAST)
+    muting: dict[ThoughtRule, str] = {"empty_without_loss": _MUTE_EMPTY, "opening_without_loss": _MUTE_OPENING}
+    muted = [statement for rule, statement in muting.items() if rule in rules]
+    refused = [_REFUSE_OTHERS] if muted else []
+    return Thoughts("".join((*written, *removed, *refused, *muted)), before=_FIND_LAST)
