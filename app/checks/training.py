@@ -29,6 +29,11 @@ def find_differences(checkpoint: Checkpoint, dataset: Dataset, gradients: Gradie
             f"{files} says that training {done}, and this index cuts them at {gradients.max_length}: longer rows are "
             "others than those trained on. Without 'max_length' they are as in training."
         )
+    if training.ends == "as_tokenised" and dataset.kind == COMPLETION.name:
+        yield (
+            "TRL to 0.14 wrote a prompt and its completion as turns of a conversation, by the chat template; here those "
+            "that are texts are read one after the other as they stand. Send them as 'messages' if that version trained."
+        )
     if training.trainer in TALKING and training.template not in WITHOUT_TURNS:
         yield from _wording_differences(training.trainer, dataset)
 

@@ -98,6 +98,11 @@ ThoughtRule = Literal[
     "empty_written", "last_empty_written", "empty_without_loss", "opening_without_loss", "former_removed"
 ]
 
+#: How training ended rows: as the tokenizer ends texts; so, and without its tokens where the chat template has its BOS
+#: in words; with an EOS unless one is there, conversations, too; texts and answers with an EOS in words; prompts and
+#: answers encoded apart, with an EOS behind each answer.
+RowEnds = Literal["as_tokenised", "bare", "unless_there", "in_words", "apart"]
+
 
 class TrainingRecord(Frozen):
     """What the files beside an adapter say of its training. `way` is what the trainer calls it. `loss`, `beta`
@@ -106,7 +111,8 @@ class TrainingRecord(Frozen):
 
     `template` is the trainer's own template of conversations, by which rows are written where it is known here;
     `system` is the system prompt that rows without one are given, as in training; `enable_thinking` is LLaMA-Factory's
-    switch of templates with thoughts, and `thoughts` what ms-swift did to those of answers."""
+    switch of templates with thoughts, and `thoughts` what ms-swift did to those of answers. `ends` is how
+    rows were ended, where TRL or Unsloth do it otherwise than here."""
 
     files: tuple[str, ...]
     trainer: str | None = None
@@ -119,6 +125,7 @@ class TrainingRecord(Frozen):
     system: str | None = None
     enable_thinking: bool | None = None
     thoughts: tuple[ThoughtRule, ...] | None = None
+    ends: RowEnds | None = None
 
 
 class Checkpoint(Record):

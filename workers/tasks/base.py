@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from influence.contracts.checkpoint import Checkpoint
+from influence.contracts.checkpoint import Checkpoint, RowEnds
 from influence.contracts.common import Json
 from influence.contracts.dataset import LabelValue
 from influence.contracts.index import GradientSettings, Measurement
@@ -89,6 +89,11 @@ class Materials:
         """What turns images into pixels, of a task that reads them."""
         assert isinstance(self.reader, PixelReader), "the task reads no images"
         return self.reader
+
+    def ends(self, *ways: str) -> RowEnds | None:
+        """How training ended rows, where it was one of these ways."""
+        training = self.checkpoint.training
+        return training.ends if training is not None and training.way in ways else None
 
     def stop_ids(self) -> list[int]:
         """Tokens that end what the model writes."""

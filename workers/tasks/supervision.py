@@ -7,12 +7,14 @@ completion    completion        prompt + completion tokenised together, ended by
                                 characters a token stands for read prompt and completion apart.
 conversation  assistant         the chat template's text as it is; see workers.tasks.chat
 
-EOS is added where the tokenizer does not, as supervised fine-tuning frameworks do, so that the model learns to stop.
+EOS is added where the tokenizer does not, as supervised fine-tuning frameworks do, so that the model learns to stop;
+where a trainer's files say how it ended rows, rows end so (`RowEnds`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from influence.contracts.checkpoint import RowEnds
 from influence.contracts.common import LossScope
 from influence.contracts.dataset import CLASSIFICATION, COMPLETION, CONVERSATION, TEXT, RowKind
 from influence.contracts.tasks import CAUSAL_LM
@@ -56,11 +58,19 @@ def holds_completion(row: Row) -> bool:
 class Supervisor:
     """Encodes rows for a causal language model."""
 
-    def __init__(self, encoder: TextEncoder, scope: LossScope | None, *, follows_prompt: bool = False) -> None:
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        scope: LossScope | None,
+        *,
+        follows_prompt: bool = False,
+        ends: RowEnds | None = None,
+    ) -> None:
         self._encoder = encoder
         self._scope = scope
         self._chat = ChatRenderer(encoder, follows_prompt=follows_prompt)
         self._eos: int | None = encoder.tokenizer.eos_token_id
+        self._ends = ends
 
     def scope_of(self, kind: RowKind) -> LossScope:
         """The scope asked for, or the kind's default."""
@@ -70,14 +80,12 @@ class Supervisor:
         """Ids and supervision of one row. Raises UnknownMask where the supervised tokens cannot be known."""
         kind = kind_of(row)
         if kind == CONVERSATION.name:
-            text, tokens, supervised = self._chat.encode(Conversation.of(row), self.scope_of(kind))
-            return SupervisedText(text, tokens.ids, supervised, tokens.spans)
+            return self._conversation(Conversation.of(row), self.scope_of(kind))
         if kind == COMPLETION.name and self.scope_of(kind) == "completion":
             return self._completion(str(row["prompt"]), str(row["completion"]))
         text = str(row["text"]) if kind == TEXT.name else f"{row['prompt']}{row['completion']}"
-        tokens = self._encoder.encode(text, special_tokens=True)
-        ids = self._ended(tokens.ids)
-        return SupervisedText(text, ids, [True] * len(ids), _spans_to(len(ids), tokens, text))
+        tokens = self._encode_ended(text)
+        return SupervisedText(text, tokens.ids, [True] * len(tokens.ids), tokens.spans)
 
     def begins_twice(self, row: Row, text: SupervisedText) -> bool:
         """Whether a text says itself what the tokenizer writes before every text, as rendered conversations do."""
@@ -108,16 +116,63 @@ class Supervisor:
         """Whether a conversation's text is its question with the answer behind it. Raises UnknownMask."""
         return self._chat.says(Conversation.of(row), answer)
 
+    def _conversation(self, conversation: Conversation, scope: LossScope) -> SupervisedText:
+        if self._ends == "apart" and conversation.completion_from is not None:
+            asked, text = self._chat.render(conversation.before_answer(), ask=True), self._chat.render(conversation)
+            if not text.startswith(asked):
+                raise UnknownMask("the chat template rewrites the prompt, so that the answer's part is not certain")
+            return self._parted(asked, text[len(asked) :])
+        text, tokens, supervised = self._chat.encode(conversation, scope)
+        if self._ends != "unless_there" or self._eos is None or tokens.ids[-1:] == [self._eos]:
+            return SupervisedText(text, tokens.ids, supervised, tokens.spans)
+        carries = scope == "all" or conversation.messages[-1]["role"] == "assistant"
+        ids = [*tokens.ids, self._eos]
+        return SupervisedText(text, ids, [*supervised, carries], _spans_to(len(ids), tokens, text))
+
+    def _parted(self, prompt: str, answer: str) -> SupervisedText:
+        """Both encoded as they stand, and an end behind the answer whatever it ends in."""
+        before, after = (self._encoder.encode(part, special_tokens=False) for part in (prompt, answer))
+        ids = before.ids + after.ids + ([] if self._eos is None else [self._eos])
+        spans = None
+        if before.spans is not None and after.spans is not None:
+            shifted = [Span(span.start + len(prompt), span.stop + len(prompt)) for span in after.spans]
+            spans = _spans_to(len(ids), TokenisedText(before.ids + after.ids, before.spans + shifted), prompt + answer)
+        carries = [False] * len(before.ids) + [True] * (len(ids) - len(before.ids))
+        return SupervisedText(prompt + answer, ids, carries, spans)
+
     def _completion(self, prompt: str, completion: str) -> SupervisedText:
+        if self._ends == "apart":
+            return self._parted(prompt, completion)
         text = prompt + completion
-        tokens = self._encoder.encode(text, special_tokens=True)
+        tokens = self._encode_ended(text)
         if tokens.spans is None:
             return self._completion_apart(prompt, completion)
-        ids = self._ended(tokens.ids)
         supervised = [span.stop > len(prompt) for span in tokens.spans]
-        supervised += [True] * (len(ids) - len(tokens.ids))
-        supervised[-1] = supervised[-1] or ids[-1] == self._eos
-        return SupervisedText(text, ids, supervised, _spans_to(len(ids), tokens, text))
+        # Ends have no characters, whoever wrote them.
+        for place in range(len(tokens.ids) - 1, -1, -1):
+            if tokens.ids[place] != self._eos:
+                break
+            supervised[place] = True
+        return SupervisedText(text, tokens.ids, supervised, tokens.spans)
+
+    def _encode_ended(self, text: str) -> TokenisedText:
+        """A text with its end, which has no characters."""
+        end = self._encoder.tokenizer.eos_token
+        if self._ends == "in_words" and end is not None and not text.endswith(end):
+            found = self._encoder.encode(text + end, special_tokens=True)
+            spans = found.spans and [
+                Span(min(span.start, len(text)), min(span.stop, len(text))) for span in found.spans
+            ]
+            return TokenisedText(found.ids, spans)
+        tokens = self._encoder.encode(text, special_tokens=not self._is_bare())
+        if self._ends in ("as_tokenised", "bare", "in_words"):
+            return tokens
+        ids = self._ended(tokens.ids)
+        return TokenisedText(ids, _spans_to(len(ids), tokens, text))
+
+    def _is_bare(self) -> bool:
+        start = self._encoder.tokenizer.bos_token
+        return self._ends == "bare" and start is not None and start in self._encoder.template_for()
 
     def _completion_apart(self, prompt: str, completion: str) -> SupervisedText:
         before = self._encoder.encode(prompt, special_tokens=True).ids

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from influence.checkpoint_files.adapters.pickled_words import PickledWords, list_words
+from influence.checkpoint_files.adapters.trainer_templates.row_ends import ends_by_settings
+from influence.contracts.checkpoint import RowEnds
 from influence.contracts.common import MAX_ROW_TOKENS, LossScope
 
 PICKLED = "training_args.bin"
@@ -66,7 +68,14 @@ class PickledArguments:
         """Where that of a prompt with its completion fell: on the completion, unless it was said otherwise."""
         if self.way != "sft":
             return None
+        if self.ends in ("as_tokenised", "unless_there"):
+            return "all"
         return "all" if self.fields.get("completion_only_loss") is False else "completion"
+
+    @property
+    def ends(self) -> RowEnds | None:
+        """How rows were ended."""
+        return ends_by_settings(self.fields, self.way, is_unsloth=self.is_unsloth)
 
     @property
     def max_length(self) -> Any:

@@ -6,7 +6,7 @@ quotes there; all of them in the names of what trainer_state.json logs. TRL's ow
 (training_args.bin): see `pickled_arguments`. Other settings of training: see `training_settings`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,10 +152,16 @@ def _of_card(content: str) -> TrainingNotes | None:
     for name, way in (("reward_model", "reward"), ("process_reward_model", "prm")):
         if fields.get(name) is True:
             return _noted(CARD, way, {name: True})
-    ways = {_TAGS[tag] for tag in list_tags(content) if tag in _TAGS}
+    found = way_by_tags(list_tags(content))
+    return None if found is None else _noted(CARD, found, {})
+
+
+def way_by_tags(tags: Iterable[str]) -> str | None:
+    """The one way of training that a card's tags name."""
+    ways = {_TAGS[tag] for tag in tags if tag in _TAGS}
     # A model that was trained twice carries the tags of both: the later one is not the plain one.
     ways = ways - set(PLAIN) or ways
-    return _noted(CARD, ways.pop(), {}) if len(ways) == 1 else None
+    return ways.pop() if len(ways) == 1 else None
 
 
 def _of_state(content: str) -> TrainingNotes | None:

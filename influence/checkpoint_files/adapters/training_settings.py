@@ -36,8 +36,15 @@ from influence.checkpoint_files.adapters.plain_notes import (
     read_first,
 )
 from influence.checkpoint_files.adapters.trained_on import CHANGED_BELOW, find_bits, find_changes
-from influence.checkpoint_files.adapters.trainer_templates.known import has_thoughts, is_plain
-from influence.contracts.checkpoint import ThoughtRule
+from influence.checkpoint_files.adapters.trainer_templates.loss_scales import (
+    FOLLOWED,
+    SCALES,
+    find_thoughts,
+    split_scale,
+)
+from influence.checkpoint_files.adapters.trainer_templates.row_ends import ends_by_card
+from influence.checkpoint_files.adapters.training_notes import way_by_tags
+from influence.contracts.checkpoint import RowEnds, ThoughtRule
 from influence.contracts.common import MAX_ROW_TOKENS, LossScope
 from influence.contracts.tasks import MULTI_LABEL_CLASSIFICATION, TaskName
 
@@ -45,14 +52,6 @@ from influence.contracts.tasks import MULTI_LABEL_CLASSIFICATION, TaskName
 TALKING = ("LLaMA-Factory", "ms-swift")
 #: The one of them that writes by templates of its own and names them in no file, where it was started by command.
 NAMELESS = "LLaMA-Factory"
-#: ms-swift's names of where the loss falls; its others weigh parts of a turn.
-_SCALES: Mapping[str, LossScope] = {"default": "assistant", "last_round": "completion", "all": "all"}
-_MUTES_EMPTY, _MUTES_OPENING = "ignore_empty_think", "ignore_think_prefix"
-#: What of it weighs nothing, and what is followed where the template is known: each part reads what those before left.
-_NEUTRAL = ("", "-", "base")
-_FOLLOWED = ([_MUTES_EMPTY], [_MUTES_OPENING], [_MUTES_EMPTY, _MUTES_OPENING])
-#: What the last round without empty thoughts was called before parts could be joined.
-_OLDER_LAST_ROUND = "last_round_with_ignore_empty_think"
 #: Parts of a loss that none here has, each with the values that leave it out.
 _PARTS: Mapping[str, tuple[Any, ...]] = {
     "label_smoothing_factor": (0,),
@@ -118,7 +117,7 @@ class TrainingSettings:
     parts of the loss that are not scored, and what training did to rows beside, both in words; the trainer's own
     `template` of conversations, the `system` prompt that it gave those without one, whether answers were to think
     (`enable_thinking`), and what became of their `thoughts`; what the loss of a head is called (`problem_type`); in how
-    many `bits` the base was read."""
+    many `bits` the base was read; how rows were ended (`ends`)."""
 
     files: tuple[str, ...]
     trainer: str | None = None
@@ -133,6 +132,7 @@ class TrainingSettings:
     thoughts: tuple[ThoughtRule, ...] | None = None
     problem_type: str | None = None
     bits: int | None = None
+    ends: RowEnds | None = None
 
     @property
     def file(self) -> str:
@@ -175,6 +175,7 @@ def _with_pickled(written: TrainingSettings | None, pickled: PickledArguments | 
         trainer=written.trainer or found.trainer,
         loss=found.loss if written.loss is None and is_own and written.trainer != "Unsloth" else written.loss,
         completion_loss=found.completion_loss if is_own else None,
+        ends=(found.ends or written.ends) if is_own else None,
         max_length=found.max_length if written.max_length is None else written.max_length,
         unscored=(*dict.fromkeys((*written.unscored, *found.unscored)),),
         beside=(*dict.fromkeys((*written.beside, *found.beside)),),
@@ -194,7 +195,7 @@ def _of_pickle(pickled: PickledArguments) -> TrainingSettings:
         unscored=unscored,
         beside=(*pickled.describe_rows(),) if pickled.way else (),
     )
-    return replace(found, completion_loss=pickled.completion_loss)
+    return replace(found, completion_loss=pickled.completion_loss, ends=pickled.ends)
 
 
 def _of_arguments(content: str) -> TrainingSettings | None:
@@ -207,9 +208,9 @@ def _of_arguments(content: str) -> TrainingSettings | None:
     name = _NO_CHAT if fields.get("use_chat_template") is False else name
     is_preference = bool(fields.get("rlhf_type"))
     scale = fields.get("loss_scale")
-    base, *parts = _split_scale(str(scale or ""))
-    thoughts = _thoughts_of_swift(fields, name, base, parts) if is_own else None
-    is_followed = not parts or (thoughts is not None and parts in _FOLLOWED)
+    base, *parts = split_scale(str(scale or ""))
+    thoughts = find_thoughts(fields, name, base, parts) if is_own else None
+    is_followed = not parts or (thoughts is not None and parts in FOLLOWED)
     weighed = [] if is_followed else [f"loss_scale {scale!r}"[:80]]
     kind = None if is_preference else fields.get("loss_type")
     weighed += [f"loss_type {kind!r}"[:80]] if kind not in _USUAL_LOSSES else []
@@ -220,7 +221,7 @@ def _of_arguments(content: str) -> TrainingSettings | None:
         "ms-swift",
         # None is its default: as many tokens as the model takes.
         {**fields, "max_length": MAX_ROW_TOKENS} if fields.get("max_length", 0) is None else fields,
-        _SCALES.get(base),
+        SCALES.get(base),
         length="max_length",
         unscored=tuple(weighed),
         beside=(left_out,) if left_out and fields.get("max_length") else (),
@@ -232,43 +233,6 @@ def _of_arguments(content: str) -> TrainingSettings | None:
         thoughts=thoughts,
         problem_type=_named(fields, "problem_type"),
     )
-
-
-def _split_scale(scale: str) -> list[str]:
-    """ms-swift's base strategy, and what weighs the loss beside it. Its parts stand between `+`; without a base it is
-    'default'."""
-    base, *parts = scale.split("+")
-    if base == _OLDER_LAST_ROUND:
-        return ["last_round", _MUTES_EMPTY, *parts]
-    if base not in _SCALES:
-        base, parts = "default", [base, *parts]
-    return [base, *(part for part in parts if part not in _NEUTRAL)]
-
-
-def _thoughts_of_swift(
-    fields: Mapping[str, Any], name: str | None, base: str, parts: Collection[str]
-) -> tuple[ThoughtRule, ...] | None:
-    """What became of thoughts, as far as the template is known; None of versions before 3.12 where it has thoughts, for
-    they differ and do not say which they are."""
-    muted: dict[ThoughtRule, bool] = {
-        "empty_without_loss": _MUTES_EMPTY in parts,
-        "opening_without_loss": _MUTES_OPENING in parts,
-    }
-    writes = fields.get("add_non_thinking_prefix")
-    if not has_thoughts("ms-swift", name):
-        found = muted
-        is_known = is_plain("ms-swift", name) and any(muted.values())
-    else:
-        is_known = isinstance(writes, bool)
-        is_last = base == "last_round"
-        keeps = fields.get("preserve_thinking")
-        found = {
-            "empty_written": bool(writes) and not is_last,
-            "last_empty_written": bool(writes) and is_last,
-            **muted,
-            "former_removed": not (keeps if isinstance(keeps, bool) else not is_last),
-        }
-    return tuple(rule for rule, holds in found.items() if holds) if is_known else None
 
 
 def _of_parameters(content: str) -> TrainingSettings | None:
@@ -324,6 +288,10 @@ def _of_card(content: str) -> TrainingSettings | None:
     listed = load_bullets(content)
     trainer = next((name for tag, name in _TRAINERS.items() if tag in tags), None)
     found = _settings(CARD, trainer, listed, None, length="", unscored=tuple(_losses(tags)))
+    ends = ends_by_card(content, way_by_tags(tags), trainer)
+    # Before there was a mask of completions, all of a row carried loss.
+    is_whole = ends in ("as_tokenised", "unless_there")
+    found = replace(found, ends=ends, completion_loss="all" if is_whole else None)
     return found if trainer or found.unscored or found.beside else None
 
 

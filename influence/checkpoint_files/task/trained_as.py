@@ -81,6 +81,7 @@ class Recipe:
             system=None if self.settings is None else self.settings.system,
             enable_thinking=None if self.settings is None else self.settings.enable_thinking,
             thoughts=None if self.settings is None else self.settings.thoughts,
+            ends=None if self.settings is None else self.settings.ends,
         )
 
     def identity(self) -> Mapping[str, Any]:
@@ -89,10 +90,12 @@ class Recipe:
         if record is None:
             return {}
         is_followed = find_template(record) is not None
-        fields = {"loss", "completion_loss", "beta", "system", *(("template", "trainer") if is_followed else ())}
-        # Of a template without thoughts they decide nothing.
+        fields = {"loss", "completion_loss", "beta", "system", "ends"}
+        if is_followed:
+            fields |= {"template", "trainer", "thoughts"}
+        # Of a template without thoughts it decides nothing.
         if is_followed and has_thoughts(record.trainer, record.template):
-            fields |= {"enable_thinking", "thoughts"}
+            fields |= {"enable_thinking"}
         said = record.model_dump(include=fields, exclude_none=True)
         # Indexes of before pieces were encoded as the trainer did hold gradients of other tokens.
         return {**said, "pieces": "apart"} if is_followed else said

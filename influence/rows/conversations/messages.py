@@ -224,7 +224,11 @@ def _as_content(content: Any, parts: Any, where: str, note: Note) -> dict[str, A
         text = as_text(content, where)
         if parts in (None, []):
             return {"content": text}
-        if not isinstance(parts, list | tuple) or not all(isinstance(one, str) for one in parts) or "".join(parts) != text:
+        if (
+            not isinstance(parts, list | tuple)
+            or not all(isinstance(one, str) for one in parts)
+            or "".join(parts) != text
+        ):
             raise BrokenRow(
                 f"{where} has the field {PARTS!r}, which is not its content in parts.", hint="Remove the field."
             )

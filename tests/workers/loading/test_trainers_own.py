@@ -63,7 +63,13 @@ END = {DEEPSEEK: "<｜end▁of▁sentence｜>"}
 #: What ms-swift 4 writes into args.json where nobody says otherwise.
 SWIFT = {"rlhf_type": None, "add_non_thinking_prefix": True, "preserve_thinking": None, "loss_scale": "default"}
 MUTING = ("ignore_empty_think", "ignore_think_prefix", "ignore_empty_think+ignore_think_prefix")
-SCALES = ("default", "last_round", "all", *MUTING, *(f"{base}+{MUTING[0]}" for base in ("default", "last_round", "all")))
+SCALES = (
+    "default",
+    "last_round",
+    "all",
+    *MUTING,
+    *(f"{base}+{MUTING[0]}" for base in ("default", "last_round", "all")),
+)
 SCALES += tuple(f"{base}+{part}" for base in ("last_round", "all") for part in MUTING[1:])
 
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason=".trainers/venv is not there: make trainers")
@@ -82,10 +88,7 @@ OF_SWIFT: list[tuple[str, dict[str, Any]]] = [
     (PLAIN, {"template": "qwen3", "preserve_thinking": True, "loss_scale": "last_round"}),
     (PLAIN, {"template": "qwen3", "add_non_thinking_prefix": False}),
     (PLAIN, {"template": "qwen2_5", "system": "my app"}),
-    *[
-        (SPACED, {"template": "qwen3", "loss_scale": scale})
-        for scale in SCALES
-    ],
+    *[(SPACED, {"template": "qwen3", "loss_scale": scale}) for scale in SCALES],
     *[(start, {"template": "qwen2_5", "loss_scale": scale}) for start in (PLAIN, SPACED) for scale in SCALES],
 ]
 OF_FACTORY: list[tuple[str, dict[str, Any]]] = [

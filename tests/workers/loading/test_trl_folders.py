@@ -104,6 +104,22 @@ def test_rows_are_read_as_trl_reads_them(
     assert encoded.labels[1:] == batch["labels"][0].tolist()[1:]
 
 
+@pytest.mark.parametrize("row", [{"text": ASKED}, TEXTS])
+def test_texts_end_in_two_eos_where_trl_and_the_tokenizer_both_write_one(tmp_path: Path, row: dict[str, Any]) -> None:
+    made = make_causal(tmp_path / "causal")
+    trainer = make_trainer(made, tmp_path / "out", "SFT", row)
+    trainer.save_model(str(tmp_path / "out"))
+    batch = next(iter(trainer.get_train_dataloader()))
+    checkpoint = accept(made.base, tmp_path / "out")
+    assert checkpoint.training is not None
+    assert checkpoint.training.ends == "in_words"
+    loss = {} if "text" in row else {"loss": checkpoint.training.completion_loss}
+    (encoded,) = load_accepted(checkpoint, tmp_path / "out", **loss).task.tokenise([{"id": "r", **row}])
+    assert encoded.inputs["input_ids"] == batch["input_ids"][0].tolist()
+    assert encoded.labels[1:] == batch["labels"][0].tolist()[1:]
+    assert encoded.inputs["input_ids"][-2:] == [trainer.processing_class.eos_token_id] * 2
+
+
 def test_what_trl_did_to_the_loss_and_to_rows_is_refused_or_said(causal: TinyCheckpoint, tmp_path: Path) -> None:
     odd: dict[str, Any] = {"label_smoothing_factor": 0.1, "neftune_noise_alpha": 5, "loss_type": "dft"}
     folder = train(causal, tmp_path / "out", "SFT", TALK, **odd)

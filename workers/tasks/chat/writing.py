@@ -15,9 +15,7 @@ class UnknownMask(Exception):
     """Nobody can tell which tokens of this conversation carried loss. The task turns it into a refusal of rows."""
 
 
-def write_text(
-    encoder: TextEncoder, conversation: Conversation, *, ask: bool = False, edit: Edit | None = None
-) -> str:
+def write_text(encoder: TextEncoder, conversation: Conversation, *, ask: bool = False, edit: Edit | None = None) -> str:
     """The conversation's text; with `ask`, followed by the header of the assistant's next turn. Raises UnknownMask.
 
     `edit` changes the template before.
@@ -60,9 +58,7 @@ def _writes_any(unread: list[str], write: Callable[[Messages], tuple[Messages, s
     return any(words in text for words in unread)
 
 
-def _write(
-    encoder: TextEncoder, conversation: Conversation, messages: Messages, ask: bool, edit: Edit | None
-) -> str:
+def _write(encoder: TextEncoder, conversation: Conversation, messages: Messages, ask: bool, edit: Edit | None) -> str:
     try:
         text = encoder.apply_template(messages, edit, **conversation.context, tokenize=False, add_generation_prompt=ask)
     except (jinja2.TemplateError, AttributeError, TypeError, IndexError, KeyError, ValueError) as error:

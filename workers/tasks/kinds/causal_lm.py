@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from influence.contracts.checkpoint import RowEnds
 from influence.contracts.common import LossScope, Reduction
 from influence.contracts.dataset import COMPLETION
 from influence.contracts.tasks import CAUSAL_LM, TaskName
@@ -36,13 +37,14 @@ class CausalLM:
         stop_ids: Sequence[int],
         scope: LossScope | None,
         reduction: Reduction = "mean",
+        ends: RowEnds | None = None,
     ) -> None:
         self._encoder = encoder
         self._pad_id = pad_id
         self._stop_ids = frozenset(stop_ids)
         self._scope = scope
         self._reduction = reduction
-        self._supervisor = Supervisor(encoder, scope)
+        self._supervisor = Supervisor(encoder, scope, ends=ends)
 
     @classmethod
     def make(cls, materials: Materials) -> "CausalLM":
@@ -53,6 +55,7 @@ class CausalLM:
             stop_ids=materials.stop_ids(),
             scope=materials.settings.loss,
             reduction=materials.settings.reduction,
+            ends=materials.ends("sft"),
         )
 
     def tokenise(self, rows: Sequence[Row]) -> list[EncodedRow]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from influence.contracts.checkpoint import RowEnds
 from influence.contracts.index import DEFAULT_BETA
 from influence.contracts.tasks import DIRECT_PREFERENCE, TaskName
 from influence.errors import TaskMismatch
@@ -23,8 +24,8 @@ class DirectPreference(Pairs):
     name: TaskName = DIRECT_PREFERENCE.name
     scope = "completion"
 
-    def __init__(self, encoder: TextEncoder, *, pad_id: int, beta: float) -> None:
-        super().__init__(encoder)
+    def __init__(self, encoder: TextEncoder, *, pad_id: int, beta: float, ends: RowEnds | None = None) -> None:
+        super().__init__(encoder, ends)
         self._pad_id = pad_id
         self._beta = beta
 
@@ -35,7 +36,12 @@ class DirectPreference(Pairs):
         if materials.checkpoint.adapter is None:
             raise TaskMismatch("The loss compares with the model before training, and a plain model has no adapter.")
         beta = materials.settings.beta
-        return cls(materials.encoder, pad_id=materials.pad_id, beta=DEFAULT_BETA if beta is None else beta)
+        return cls(
+            materials.encoder,
+            pad_id=materials.pad_id,
+            beta=DEFAULT_BETA if beta is None else beta,
+            ends=materials.ends("dpo"),
+        )
 
     def filler(self, sides: Sequence[EncodedRow]) -> int:
         return self._pad_id

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from influence.contracts.checkpoint import RowEnds
 from influence.contracts.common import LossScope
 from influence.errors import RowMasked, RowsUnfit
 from workers.batching.collate import collate_rows
@@ -30,10 +31,10 @@ class Pairs:
     #: Which tokens of a side the loss looks at.
     scope: LossScope
 
-    def __init__(self, encoder: TextEncoder) -> None:
+    def __init__(self, encoder: TextEncoder, ends: RowEnds | None = None) -> None:
         self._encoder = encoder
         # Where a template opens the answer otherwise than it asks for one, versions of TRL read different tokens.
-        self._supervisor = Supervisor(encoder, self.scope, follows_prompt=True)
+        self._supervisor = Supervisor(encoder, self.scope, follows_prompt=True, ends=ends)
 
     def filler(self, sides: Sequence[EncodedRow]) -> int:
         """The id that the sides of a batch are padded with."""

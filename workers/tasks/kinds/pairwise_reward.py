@@ -5,6 +5,7 @@ from contextlib import nullcontext
 
 from torch import Tensor, nn
 
+from influence.contracts.checkpoint import RowEnds
 from influence.contracts.tasks import PAIRWISE_REWARD, TaskName
 from workers.batching.padding import choose_filler, told_padding
 from workers.rows import Batch, EncodedRow, Row
@@ -20,15 +21,15 @@ class PairwiseReward(Pairs):
     name: TaskName = PAIRWISE_REWARD.name
     scope = "all"
 
-    def __init__(self, encoder: TextEncoder, *, pad_id: int | None) -> None:
-        super().__init__(encoder)
+    def __init__(self, encoder: TextEncoder, *, pad_id: int | None, ends: RowEnds | None = None) -> None:
+        super().__init__(encoder, ends)
         self._pad_id = pad_id
 
     @classmethod
     def make(cls, materials: Materials) -> "PairwiseReward":
         """The task of a loaded checkpoint. Raises TaskMismatch for a loss scope: the loss falls on the pair."""
         materials.refuse_scope()
-        return cls(materials.encoder, pad_id=materials.head_pad_id)
+        return cls(materials.encoder, pad_id=materials.head_pad_id, ends=materials.ends("reward"))
 
     def filler(self, sides: Sequence[EncodedRow]) -> int:
         return choose_filler(sides) if self._pad_id is None else self._pad_id
