@@ -31,8 +31,9 @@ def find_differences(checkpoint: Checkpoint, dataset: Dataset, gradients: Gradie
         )
     if training.ends == "as_tokenised" and dataset.kind == COMPLETION.name:
         yield (
-            "TRL to 0.14 wrote a prompt and its completion as turns of a conversation, by the chat template; here those "
-            "that are texts are read one after the other as they stand. Send them as 'messages' if that version trained."
+            "TRL to 0.14 wrote a prompt and its completion as turns of a conversation, by the chat template; here "
+            "those that are texts are read one after the other as they stand. If that version trained, send them as "
+            "'messages'."
         )
     if training.trainer in TALKING and training.template not in WITHOUT_TURNS:
         yield from _wording_differences(training.trainer, dataset)

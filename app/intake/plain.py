@@ -6,7 +6,7 @@ from typing import Any
 
 from app.intake.adapters import identify
 from influence.checkpoint_files.adapters.former_names import LayerNames
-from influence.checkpoint_files.adapters.trained_on import find_router_doubts
+from influence.checkpoint_files.adapters.trained_on import find_position_doubts, find_router_doubts
 from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.multimodal import refuse_inexact_text
 from influence.checkpoint_files.safetensors_header import TensorInfo
@@ -67,6 +67,7 @@ def accept_plain(
         warnings=(
             *(files.find_doubts() if files else ()),
             *find_router_doubts(config),
+            *find_position_doubts(config),
             *recipe.find_doubts(found_task),
         ),
         created_at=now(),

@@ -22,7 +22,15 @@ _BESIDE = "what it computes of a row depends on how long the rows beside it in a
 _LANGUAGES = "its tokenizer writes the mark of a language into every answer, and no file says which one training had"
 _DECODER = "what its decoder reads is made in a way of its own"
 #: Kinds of models whose loss of a row is not known to be training's, and why.
-_INEXACT = {"fnet": _BESIDE, "xlnet": _BESIDE, "yoso": _BESIDE}
+_INEXACT = dict.fromkeys(
+    (
+        *("canine", "convbert", "cpmant", "deepseek_v32", "fnet", "funnel", "glm_moe_dsa", "mobilebert"),
+        *("nystromformer", "reformer", "xlnet", "yoso"),
+    ),
+    _BESIDE,
+)
+#: Kinds of models of which one field decides that, with the value by which a row is what it is alone.
+_SPARSE = {"big_bird": ("attention_type", "original_full"), "bigbird_pegasus": ("attention_type", "original_full")}
 #: The same where they write an answer to a text.
 _INEXACT_ANSWERS = {
     **{"m2m_100": _LANGUAGES, "mbart": _LANGUAGES, "nllb-moe": _LANGUAGES},
@@ -39,6 +47,14 @@ def refuse_inexact_text(config: Mapping[str, Any], task: TaskName) -> None:
             f"Models of type {kind!r} are not scored as {task}: {known[kind]}.",
             hint="This model cannot be scored.",
             extra={"model_type": kind},
+        )
+    field, exact = _SPARSE.get(str(kind), ("", ""))
+    if field and config.get(field) != exact:
+        raise TaskMismatch(
+            f"Models of type {kind!r} with {field} {config.get(field, 'block_sparse')!r} are not scored: {_BESIDE}.",
+            hint=f"Set {field!r} to {exact!r} in the config.json of the base model and send that folder: rows of up "
+            "to 700 tokens are computed so anyhow.",
+            extra={"model_type": kind, "field": field},
         )
     if not is_multimodal(config) or (kind in EXACT_FOR_TEXT and task == CAUSAL_LM.name):
         return

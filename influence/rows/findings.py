@@ -20,8 +20,9 @@ _MESSAGES: dict[ProblemCode, str] = {
     "metadata_not_kept": "Not kept as metadata of {count} rows, for it is no JSON or too large: {names}.",
     "nulls_left_out": "{count} rows have nulls inside {names}, as columnar files add them to objects that lack a "
     "field: they are left out. Trainers that keep them (TRL since 1.0) write them into the text: send JSON Lines then.",
-    "parts_handed_on": "{count} rows have contents that are lists of parts in {names}: a chat template that takes them gets "
-    "them so, as TRL and Axolotl do it, any other their texts as one. Write contents as text where training read one.",
+    "parts_handed_on": "{count} rows have contents that are lists of parts in {names}: a chat template that takes them "
+    "gets them so, as from TRL and Axolotl, any other their texts as one. Write contents as text where training read "
+    "one.",
     "prompts_made": "The prompts were made of {names} by the recipe of Stanford Alpaca: scores are right where "
     "training made them so, too. Send 'prompt' and 'completion', or 'messages', where it did not.",
     "roles_renamed": "Roles were read under the names that chat templates know: {names}.",

@@ -19,6 +19,7 @@ from workers.loading.head import is_below_head, refuse_other_head
 from workers.loading.model_class import find_class
 from workers.loading.options import LoadOptions
 from workers.loading.placement import describe_placement, refuse_offloaded
+from workers.loading.positions import turn_row_by_row
 from workers.loading.quantised import describe_bits, fields_of, is_packed, keep_differentiable, keep_whole
 
 #: transformers puts an adapter that lies in a model's folder on the model, one that was merged into it, too. It is
@@ -81,6 +82,7 @@ def load_base_model(
             f"The base model {checkpoint.base_model.name!r} cannot be used for {checkpoint.task}: {_first_line(error)}",
             hint="Check that the adapter was trained on this base model and for this task.",
         ) from error
+    turn_row_by_row(model)
     refuse_offloaded(model, options.device)
     keep_differentiable(model)
     _refuse_infinite(model, checkpoint, report["missing_keys"])

@@ -70,6 +70,8 @@ _CHANGES = ("rope_scaling", "shift_attn", "s2_attention", "mixture_of_depths")
 CHANGED_BELOW = ("overrides_of_model_config", "rope_scaling", "model_config")
 #: The same where null says that the model goes without, so that null and a number are two models.
 _SWITCHED = ("attn_logit_softcapping", "final_logit_softcapping", "sliding_window")
+#: Ways of stretching positions that look at how long a sequence is.
+_TURNING = ("longrope", "dynamic", "su")
 _BITS = re.compile(r"(?:^|[-_.])(?:bnb[-_])?([48])[-_]?bit(?:$|[-_.])", re.IGNORECASE)
 _PACKED = re.compile(r"[-_](?:unsloth[-_])?(?:bnb[-_])?[48][-_]?bit$", re.IGNORECASE)
 _SETTINGS = {"load_in_4bit": 4, "load_in_8bit": 8}
@@ -120,6 +122,7 @@ def find_doubts(
     trained_on, revision = config.base_model_name_or_path, config.revision
     bits = read_in_bits or _bits_of(trained_on, beside)
     yield from find_router_doubts({**base, **beside})
+    yield from find_position_doubts(base or beside)
     if bits is not None and base and not base.get("quantization_config"):
         yield (
             f"Training read the base model in {bits} bits, and it is scored on one in full precision: losses and "
@@ -149,6 +152,19 @@ def find_router_doubts(config: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"The model's configuration adds the loss of its router (output_router_logits, {share:g}): scores are of "
             "the loss of the rows without it."
+        )
+
+
+def find_position_doubts(config: Mapping[str, Any]) -> Iterator[str]:
+    """Of a model whose positions turn otherwise in sequences longer than it was first trained on."""
+    text = _text_part(config)
+    said = [found for name in ("rope_parameters", "rope_scaling") if isinstance(found := text.get(name), Mapping)]
+    kinds = [one for found in said for one in (found, *found.values()) if isinstance(one, Mapping)]
+    named = next((kind for one in kinds for key in ("rope_type", "type") if (kind := one.get(key)) in _TURNING), None)
+    if named is not None:
+        yield (
+            f"The model's positions turn by how long a sequence is ({named}): here each row by its own length, in "
+            "training all rows of a batch by the longest of them."
         )
 
 

@@ -93,12 +93,15 @@ def test_what_the_trainer_left_beside_a_plain_model_counts(tiny: TinyCheckpoint,
 @pytest.mark.parametrize(
     ("kind", "task"),
     [("xlnet", "sequence_classification"), ("xlnet", "causal_lm"), ("fnet", "sequence_classification")]
+    + [(kind, "sequence_classification") for kind in ("mobilebert", "convbert", "nystromformer", "funnel", "reformer")]
+    + [("big_bird", "token_classification"), ("bigbird_pegasus", "seq2seq_lm")]
     + [(kind, "seq2seq_lm") for kind in ("mbart", "m2m_100", "blenderbot", "prophetnet")],
 )
 def test_models_whose_loss_of_a_row_is_not_trainings_are_refused(kind: str, task: str) -> None:
     with pytest.raises(TaskMismatch, match=kind):
         refuse_inexact_text({"model_type": kind}, task)
     refuse_inexact_text({"model_type": "bart"}, task)
+    refuse_inexact_text({"model_type": "big_bird", "attention_type": "original_full"}, task)
     refuse_inexact_text({"model_type": "mbart"}, "sequence_classification")
 
 

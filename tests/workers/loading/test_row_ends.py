@@ -1,5 +1,7 @@
-"""Rows end as the trainer's version ended them, where its files say which that was; this holds by hand what each version
-of TRL and Unsloth has in its source."""
+"""Rows end as the trainer's version ended them, where its files say which that was.
+
+What each version of TRL and Unsloth does is written down here by hand, from its source.
+"""
 
 import json
 from collections.abc import Callable
@@ -43,8 +45,8 @@ def say_by_settings(folder: Path, way: str, version: str) -> None:
 
 
 def say_by_card(folder: Path, way: str, version: str) -> None:
-    card = f"---\ntags:\n- trl\n- {way}\n---\n# Model\n\n### Framework versions\n\n- TRL: {version}\n- Transformers: 4.50.0\n"
-    (folder / "README.md").write_text(card)
+    versions = f"### Framework versions\n\n- TRL: {version}\n- Transformers: 4.50.0\n"
+    (folder / "README.md").write_text(f"---\ntags:\n- trl\n- {way}\n---\n# Model\n\n{versions}")
 
 
 BOTH = pytest.mark.parametrize("say", [say_by_settings, say_by_card])
@@ -55,7 +57,8 @@ def ending(tmp_path_factory: pytest.TempPathFactory) -> TinyCheckpoint:
     """A model whose tokenizer writes <s> before every text and </s> behind it."""
     made = make_causal(tmp_path_factory.mktemp("ending"))
     tokenizer = AutoTokenizer.from_pretrained(made.base)
-    start, end = ((token, tokenizer.convert_tokens_to_ids(token)) for token in (tokenizer.bos_token, tokenizer.eos_token))
+    start = (tokenizer.bos_token, tokenizer.bos_token_id)
+    end = (tokenizer.eos_token, tokenizer.eos_token_id)
     file = made.base / "tokenizer.json"
     around = [{"SpecialToken": {"id": start[0], "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
     processor = {
@@ -90,7 +93,9 @@ def ends_of(made: TinyCheckpoint, checkpoint: Checkpoint, folder: Path, row: dic
     training = checkpoint.training
     assert training is not None
     loss = training.completion_loss if "completion" in row else "all"
-    (encoded,) = load_accepted(checkpoint, folder, loss=None if "text" in row else loss).task.tokenise([{"id": "r", **row}])
+    (encoded,) = load_accepted(checkpoint, folder, loss=None if "text" in row else loss).task.tokenise(
+        [{"id": "r", **row}]
+    )
     end = AutoTokenizer.from_pretrained(made.base).eos_token_id
     ids, labels = encoded.inputs["input_ids"], encoded.labels
     count = next(place for place, token in enumerate([*reversed(ids), None]) if token != end)
@@ -162,7 +167,9 @@ def test_how_dpo_ended_rows_is_read(
     assert training.ends == ends
 
 
-def test_unsloth_ends_texts_as_the_tokenizer_does(plain: TinyCheckpoint, ending: TinyCheckpoint, tmp_path: Path) -> None:
+def test_unsloth_ends_texts_as_the_tokenizer_does(
+    plain: TinyCheckpoint, ending: TinyCheckpoint, tmp_path: Path
+) -> None:
     made_of = "UnslothSFTTrainer.UnslothSFTConfig"
     for made, own in ((plain, 0), (ending, 1)):
         folder = tmp_path / str(own)

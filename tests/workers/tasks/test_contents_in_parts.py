@@ -11,9 +11,10 @@ from workers.tasks.kinds.causal_lm import CausalLM
 
 #: Writes each part by itself, as templates of multimodal models do.
 BY_PARTS = (
-    "{% for message in messages %}<{{ message['role'] }}>{% if message['content'] is string %}{{ message['content'] }}"
-    "{% else %}{% for part in message['content'] %}{% if part['type'] == 'text' %}[{{ part['text'] | trim }}]{% endif %}"
-    "{% endfor %}{% endif %}|{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    "{% for message in messages %}<{{ message['role'] }}>{% if message['content'] is string %}"
+    "{{ message['content'] }}{% else %}{% for part in message['content'] %}{% if part['type'] == 'text' %}"
+    "[{{ part['text'] | trim }}]{% endif %}{% endfor %}{% endif %}|{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 #: As SmolVLM's: of a text it writes nothing.
 LISTS_ALONE = (

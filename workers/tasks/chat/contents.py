@@ -4,7 +4,7 @@ Trainers hand rows to the template as they are, and those of multimodal models w
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from influence.rows.conversations.messages import PARTS

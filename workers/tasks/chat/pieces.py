@@ -16,8 +16,8 @@ _ANY = re.compile(f"([{''.join(_SHOWN.values())}])")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Characters of the text. `carries_loss` is None where the template leaves that to its turns. What `is_muted` has no
-    loss wherever else it falls."""
+    """Characters of the text. `carries_loss` is None where the template leaves that to its turns. What `is_muted` has
+    no loss wherever else it falls."""
 
     span: Span
     carries_loss: bool | None
