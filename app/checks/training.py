@@ -15,6 +15,7 @@ _BY_MASKS = ("TRL", "Unsloth")
 
 def find_differences(checkpoint: Checkpoint, dataset: Dataset, gradients: GradientSettings) -> Iterator[str]:
     """In sentences, each with what to send where training is to be followed."""
+    yield from _bias_differences(checkpoint, gradients)
     training = checkpoint.training
     if training is None:
         return
@@ -37,6 +38,17 @@ def find_differences(checkpoint: Checkpoint, dataset: Dataset, gradients: Gradie
         )
     if training.trainer in TALKING and training.template not in WITHOUT_TURNS:
         yield from _wording_differences(training.trainer, dataset)
+
+
+def _bias_differences(checkpoint: Checkpoint, gradients: GradientSettings) -> Iterator[str]:
+    """Where the adapter's configuration says that biases were trained, and gradients leave them out."""
+    said = checkpoint.adapter or {}
+    fields = [f"{name} {said[name]!r}" for name in ("bias", "lora_bias") if said.get(name) not in (None, "none", False)]
+    if fields and not gradients.include_bias and gradients.parts == "all":
+        yield (
+            f"The adapter was trained with {' and '.join(fields)}, and the gradients of this index leave biases out. "
+            "Send 'include_bias': true for those of all that was trained."
+        )
 
 
 def _wording_differences(trainer: str, dataset: Dataset) -> Iterator[str]:

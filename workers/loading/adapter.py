@@ -56,7 +56,7 @@ def attach_adapter(base: BaseModel, config: AdapterConfig, folder: Path, task: T
     # All factors come from the file; only this way of making them also says which of them stay as they were made.
     is_tied = are_tied(base.model)
     model = wrap_base(base, config, task, init="mica" if config.init_lora_weights == "mica" else True)
-    places = get_peft_model_state_dict(model, save_embedding_layers=False)
+    places = _without_wrappers(get_peft_model_state_dict(model, save_embedding_layers=False))
     replaced = _replaced_places(model, weights.keys() - places.keys())
     places |= replaced
     if is_tied:
@@ -97,7 +97,12 @@ def wrap_base(
     lora.task_type = None if is_plain else TaskType(TASKS[task].peft_type)
     lora.init_lora_weights = config.init_lora_weights if init is None else init
     lora.lora_dropout = dropout
-    return _wrap(base.model, lora, selected, selector)
+    wrapped = _wrap(base.model, lora, selected, selector)
+    for name, parameter in wrapped.named_parameters():
+        # `bias="all"` lets those train, too, and nothing computes with them.
+        if ".original_module." in name:
+            parameter.requires_grad_(False)
+    return wrapped
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
@@ -180,6 +185,12 @@ def _wrap(model: Any, config: LoraConfig, selected: list[str], selector: ModuleS
     if wrong:
         raise AdapterMismatch(f"PEFT adapts other modules than the configuration says: {_some(wrong)}.")
     return wrapped
+
+
+def _without_wrappers(places: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Places under one name each: with `bias="all"` PEFT gives the biases of a saved module again, and of what that
+    replaced, which nothing computes with."""
+    return {peft: places[name] for peft, name in read_names(places).written.items()}
 
 
 def _replaced_places(model: Any, names: Iterable[str]) -> dict[str, Tensor]:

@@ -20,13 +20,20 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 
 
-def ask(client: TestClient, store: Store, rows: str, training: dict[str, Any] | None, **fields: Any) -> dict[str, Any]:
+def ask(
+    client: TestClient,
+    store: Store,
+    rows: str,
+    training: dict[str, Any] | None,
+    adapter: dict[str, Any] | None = None,
+    **fields: Any,
+) -> dict[str, Any]:
     """The index of rows of a kind, on a language model whose files say this of its training."""
     record = None if training is None else TrainingRecord(files=("args.json",), **training)
     made = Checkpoint(
         id="ckpt_lm",
         base_model=BaseModelRef(name="tiny", kind="hub", location="tiny"),
-        adapter={},
+        adapter=adapter or {},
         tensors=4,
         task="direct_preference" if rows == "preference" else "causal_lm",
         adapter_digest="a1",
@@ -170,3 +177,17 @@ def test_prompts_that_a_trainer_made_turns_of_are_said(
 
 def test_a_checkpoint_whose_files_say_nothing_has_nothing_to_differ_from(client: TestClient, store: Store) -> None:
     assert ask(client, store, "alpaca", None, max_length=99)["warnings"] == []
+
+
+def test_an_index_says_that_it_leaves_out_biases_that_were_trained(client: TestClient, store: Store) -> None:
+    adapter = {"bias": "all", "lora_bias": True}
+    said = "".join(ask(client, store, "text", None, adapter)["warnings"])
+    assert "bias 'all' and lora_bias True" in said
+    assert "'include_bias': true" in said
+    assert ask(client, store, "text", None, adapter, include_bias=True)["warnings"] == []
+
+
+def test_an_index_says_where_an_old_trl_made_turns_of_prompts_and_completions(client: TestClient, store: Store) -> None:
+    training = {"trainer": "TRL", "way": "sft", "ends": "as_tokenised", "loss": "all", "completion_loss": "all"}
+    assert "TRL to 0.14" in "".join(ask(client, store, "completion", training)["warnings"])
+    assert "TRL to 0.14" not in "".join(ask(client, store, "text", training)["warnings"])
