@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import product
 
-from influence.contracts.dataset import ROW_FORMS, RowKind
+from influence.contracts.dataset import (
+    CLASSIFICATION,
+    COMPLETION,
+    CONVERSATION,
+    PREFERENCE,
+    ROW_FORMS,
+    TEXT,
+    RowKind,
+)
 from influence.digests import canonical_json
 from influence.errors import ColumnsAmbiguous, ColumnsUnmatched, InvalidRequest
 from influence.rows.findings import list_names
@@ -33,8 +41,10 @@ from influence.rows.roles import (
     holds_thought,
     key_of,
     may_be_left_out,
+    names_choices,
 )
-from influence.rows.unfit.shapes import Types, suggest_columns
+from influence.rows.unfit.shapes import suggest_columns
+from influence.rows.unfit.suggestion import Types
 from influence.rows.values import ValueKind
 
 _SHOWN = 50
@@ -169,6 +179,7 @@ class _Names:
             found |= self._verdicts(types)
         if not is_named:
             found |= self._called(holds_thought, left_out, types)
+            found |= {column for key in names_choices({*self.by_key}) - left_out for column in self.by_key[key]}
         if not is_named and not _PROMPTED.isdisjoint(columns):
             found |= self._called(holds_context, left_out, types)
         return frozenset(found - set(columns.values()))
@@ -237,7 +248,7 @@ def _guess(names: _Names, named: Mapping[str, str], types: Types) -> dict[str, s
     if unique:
         raise ColumnsAmbiguous(
             f"The columns {list_names(seen)} can be read in {len(unique)} ways.",
-            hint=_send(unique[0], "Say which one you mean, for instance with") + _say_recipe(unique),
+            hint=_say_readings(unique) + _say_recipe(unique),
             extra={"columns_seen": seen[:_SHOWN], "readings": unique[:10]},
         )
     if not seen:
@@ -249,6 +260,31 @@ def _guess(names: _Names, named: Mapping[str, str], types: Types) -> dict[str, s
         hint=f"{suggestion.hint} {mapping}".strip(),
         extra={"columns_seen": seen[:_SHOWN], "suggestion": suggestion.columns or None},
     )
+
+
+def _say_readings(readings: Sequence[Mapping[str, str]]) -> str:
+    """Which columns to send for each reading, with what it makes of the rows."""
+    kinds: dict[RowKind | None, Mapping[str, str]] = {}
+    for reading in readings:
+        kinds.setdefault(KINDS.get(frozenset(reading) - BESIDE), reading)
+    if len(kinds) == 1 or None in kinds:
+        return _send(readings[0], "Say which one you mean, for instance with")
+    told = (_send(reading, _MEANT.get(str(kind), "to have them so")) for kind, reading in kinds.items())
+    said = "; ".join(one.rstrip(".") for one in told)
+    judged = COMPLETION.name in kinds and CLASSIFICATION.name in kinds
+    left = " Answers that were judged wrong were hardly trained on: leave such rows out then." if judged else ""
+    opening = "Say which one you mean" if len(kinds) == len(readings) else "Say which one you mean, for instance"
+    return f"{opening}: {said}.{left}"
+
+
+#: What each kind of row is for.
+_MEANT = {
+    CLASSIFICATION.name: "for a classifier, which reads the texts and gives the class,",
+    COMPLETION.name: "for a language model that was trained on the answers",
+    TEXT.name: "for a language model that was trained on the text",
+    CONVERSATION.name: "for a language model that was trained on the conversation",
+    PREFERENCE.name: "for training on preferences",
+}
 
 
 def _say_recipe(readings: Sequence[Mapping[str, str]]) -> str:

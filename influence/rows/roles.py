@@ -1,6 +1,7 @@
 """Roles that a column can play, the names they go by, and the sets of roles that make a row."""
 
 import re
+from collections.abc import Iterable
 
 from influence.contracts.dataset import ROW_FORMS, RowKind
 
@@ -84,7 +85,9 @@ LOSS_WEIGHTS = frozenset(
 PREFERENCES = frozenset(
     {
         "chosen",
+        "correct",
         "desirable",
+        "is_correct",
         "is_desirable",
         "kto_label",
         "kto_tag",
@@ -129,13 +132,15 @@ _ABOUT = frozenset(
 )
 #: Where a word begins in `sampleWeight`; not in `CoT`.
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])")
-_CHOICES = frozenset({"candidates", "choices", "endings", "options"})
+CHOICES = frozenset({"candidates", "choices", "endings", "options"})
+#: A column for each choice: `option_a`, `ending0`, `choice1`, `opa`, `A`.
+_ONE_CHOICE = re.compile(r"(?:(?:answer_)?option|choice|ending|sol|distractor|op)_?(?:[a-e]|[0-9])|[a-e]")
 #: Columns that may have carried loss or context and that no row here can hold. Where they are not empty, a guess that
 #: passes over them is refused; the caller leaves them out by name and an empty string.
 UNREADABLE = LOSS_WEIGHTS.union(
     PREFERENCES - {"label", "labels"},
     MEDIA,
-    _CHOICES,
+    CHOICES,
     {
         "available_tools",
         "chain_of_thought",
@@ -166,7 +171,7 @@ UNREADABLE_BESIDE: dict[str, frozenset[str]] = {
     | {"body", "content", "document", "post", "problem", "user", "user_input", "user_prompt"},
 }
 #: The same beside a text with a label, and beside a lone one of these: what the model may have read with the text.
-UNREADABLE_BESIDE_LABEL = LOSS_WEIGHTS | MEDIA | _CHOICES
+UNREADABLE_BESIDE_LABEL = LOSS_WEIGHTS | MEDIA | CHOICES
 #: The same beside two texts.
 THIRD_TEXTS = frozenset({"aspect", "history", "instruction", "prompt", "system", "system_prompt"})
 SECOND_TEXTS = THIRD_TEXTS.union(
@@ -225,6 +230,12 @@ def holds_thought(key: str) -> bool:
     return not _OF_THOUGHT.isdisjoint(key.split("_"))
 
 
+def names_choices(keys: Iterable[str]) -> set[str]:
+    """Those of names that are one choice each, where there are several."""
+    found = {key for key in keys if _ONE_CHOICE.fullmatch(key)}
+    return found if len(found) > 1 else set()
+
+
 def holds_context(key: str) -> bool:
     """Whether a column is called after what a prompt or its answer may have been written with: `context_messages`."""
     words = set(key.split("_"))
@@ -236,6 +247,7 @@ def may_be_left_out(name: str) -> bool:
     key = key_of(name)
     return (
         holds_thought(key)
+        or _ONE_CHOICE.fullmatch(key) is not None
         or holds_context(key)
         or any(key in names for names in (UNREADABLE, SECOND_TEXTS, *UNREADABLE_BESIDE.values()))
     )

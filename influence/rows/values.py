@@ -34,8 +34,10 @@ _KINDS: dict[type, ValueKind] = {
 #: What to do where text is needed and something else lies there.
 _TEXT_HINTS: dict[ValueKind, str] = {
     "nothing": "Drop the rows without text, or name another column in 'columns'.",
-    "truth": "Name the column that holds the text in 'columns'; a truth value is none.",
-    "number": 'Write numbers that are meant as text in quotes, such as "42", or name the column that holds the text.',
+    "truth": "Name the column that holds the text in 'columns'; a truth value is none. If it is the class of a text, "
+    'send columns={"text": "<column>", "label": "<this one>"}, with the second text of a pair as "text_pair".',
+    "number": 'Write numbers that are meant as text in quotes, such as "42", or name the column that holds the text. '
+    "Of the number of a choice send the choice itself.",
     "time": "Write times that are meant as text as strings, or name the column that holds the text.",
     "bytes": "Decode the bytes to text before sending; pictures are read from a column with the role 'image'.",
     "image": "Name the column that holds the text in 'columns'; this one holds pictures.",

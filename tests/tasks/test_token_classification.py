@@ -161,7 +161,7 @@ def test_long_rows_lose_the_words_that_are_not_read(bench: Bench, checkpoint: di
         ({"tokens": "a b", "tags": ["O", "O"]}, "no list"),
         ({"tokens": ["a"], "tags": [["O"]]}, "several labels"),
         ({"tokens": ["a"], "tags": [0]}, "a class number"),
-        ({"tokens": ["a"], "tags": [""]}, "an empty tag"),
+        ({"tokens": ["a"], "tags": [""]}, "which is empty"),
     ],
 )
 def test_tags_that_do_not_fit_their_words_are_refused_by_row(bench: Bench, row: dict[str, Any], detail: str) -> None:

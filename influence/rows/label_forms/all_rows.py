@@ -9,6 +9,7 @@ from influence.errors import RowsRefused
 from influence.rows.findings import NAMED_ROWS, Findings
 from influence.rows.label_forms.books import Labels
 from influence.rows.label_forms.class_values import FORMS, Form, NoLabel, Reading
+from influence.rows.label_forms.vectors import are_vectors
 from influence.rows.labels import LabelBook
 from influence.rows.roles import PLURAL_LABELS, key_of
 from influence.rows.values import Label
@@ -87,7 +88,9 @@ class DatasetLabels:
         )
         self._absent["several"].refuse(
             f"several labels, or a list of them, in column {self._column!r}",
-            hint="Give each row one class number or name: keep one choice per row, or drop these rows. Where a row may "
+            hint=self._as_vectors()
+            if are_vectors(self._absent["several"].words)
+            else "Give each row one class number or name: keep one choice per row, or drop these rows. Where a row may "
             f'have any number of classes, write each label as a JSON list and send columns={{"labels": '
             f'"{self._column[:80]}"}}.',
         )
@@ -105,8 +108,20 @@ class DatasetLabels:
         """Whether several classes are numbered, the first of them 1."""
         return len(self._counts) > 1 and 1 in self._counts and 0 not in self._counts
 
+    def _as_vectors(self) -> str:
+        return (
+            "Where these are vectors with a 0 or 1 for each class, in the order of the head's outputs, send "
+            f'columns={{"label_vector": "{self._column[:80]}"}}.'
+        )
+
     def _refuse_joined(self) -> None:
         names = [label for label in self._counts if isinstance(label, str)]
+        if are_vectors(names):
+            raise RowsRefused(
+                f"the labels in column {self._column!r} look like vectors of 0 and 1, such as {names[0][:80]!r}.",
+                hint=f"{self._as_vectors()} If such texts are names of classes, send all of them in 'label_names'.",
+                extra={"labels": [label[:80] for label in names[:NAMED_ROWS]]},
+            )
         joined = find_joined(names, is_plural=key_of(self._column) in PLURAL_LABELS)
         if joined:
             rows = sum(self._counts[label] for label in joined)

@@ -6,6 +6,7 @@ from typing import Any
 from influence.contracts.dataset import MULTI_LABEL
 from influence.errors import BrokenRow, RowsRefused
 from influence.rows.label_forms.tags import as_list
+from influence.rows.label_forms.vectors import read_vector
 from influence.rows.labels import LabelBook
 from influence.rows.values import Label
 
@@ -32,9 +33,10 @@ class ClassSetBook:
         """
         if value is None or (isinstance(value, str) and not value.strip()):
             return None
-        found = as_list(value, column, _VECTOR_HINT if role == _VECTORS else _LIST_HINT)
         if role == _VECTORS:
-            return list(self._read_vector(found, column))
+            vector = read_vector(value) if isinstance(value, str) else None
+            return list(self._read_vector(as_list(value, column, _VECTOR_HINT) if vector is None else vector, column))
+        found = as_list(value, column, _LIST_HINT)
         if found and all(isinstance(item, Mapping | list | tuple) for item in found):
             raise BrokenRow(
                 f"column {column!r} holds lists of objects or of lists, which are no classes.",

@@ -114,7 +114,9 @@ def _read_text(value: str, column: str, *, typed: bool, names: Collection[str]) 
         raise BrokenRow(
             f"column {column!r} holds the number {bare[:40]!r}, which is no class label.",
             hint="Class numbers are written 0, 1, 2, ... without leading zeros or commas; send such texts in "
-            "'label_names' where they name classes. For numbers that the model predicts, with a point before their "
+            "'label_names' where they name classes. Vectors of 0 and 1, one for each class: "
+            f'columns={{"label_vector": "{column[:80]}"}}. '
+            "For numbers that the model predicts, with a point before their "
             f'fractions: columns={{"score": "{column[:80]}"}}.',
         )
     return Reading(_bounded(text, column), "name")

@@ -14,6 +14,8 @@ from influence.rows.values import Label, as_text
 _TAGS, _SPANS = TOKENS.label_roles
 #: What data sets write for a token that carries no loss.
 _NO_LOSS = -100
+#: What tokens outside of all spans are called where it is not `O`: a class like any other, of a head that has it.
+_OUTSIDE = frozenset({"none", "-", "--", "_"})
 _TAGS_HINT = 'Write one class per token, such as ["O", "B-PER"]; null or -100 for a token without loss.'
 _SPANS_HINT = 'Write spans of characters such as [{"start": 0, "end": 4, "label": "PER"}], none inside another.'
 
@@ -39,9 +41,14 @@ class TagBook:
     def _read_tag(self, item: Any, column: str) -> Label | None:
         if item is None or item == _NO_LOSS:
             return None
+        if isinstance(item, str) and item.strip().lower() in _OUTSIDE:
+            return item
         tag = self._book.read(item, column, role=_TAGS, typed=True)
         if tag is None:
-            raise BrokenRow(f"column {column!r} holds an empty tag.", hint=_TAGS_HINT)
+            raise BrokenRow(
+                f"column {column!r} holds the tag {str(item)[:40]!r}, which is empty or a word for nothing.",
+                hint=f"{_TAGS_HINT} If such a word is the name of a class, send all names in 'label_names'.",
+            )
         return tag
 
     def check(self, label: Sequence[Any]) -> None:

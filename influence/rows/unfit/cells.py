@@ -7,7 +7,16 @@ from influence.contracts.dataset import PREFERENCE, ROW_FORMS, RowKind
 from influence.contracts.tasks import TASKS
 from influence.errors import ColumnsAmbiguous
 from influence.rows.conversations.context import is_empty
-from influence.rows.roles import LOSS_WEIGHTS, MEDIA, PREFERENCES, SECOND_TEXTS, key_of, name_to_leave_out
+from influence.rows.roles import (
+    CHOICES,
+    LOSS_WEIGHTS,
+    MEDIA,
+    PREFERENCES,
+    SECOND_TEXTS,
+    key_of,
+    name_to_leave_out,
+    names_choices,
+)
 from influence.rows.values import describe
 
 
@@ -51,11 +60,16 @@ def _explain(column: str, kind: RowKind, columns: Mapping[str, str]) -> tuple[st
             "where that is written as they are: all text, or all lists of messages.",
         )
     if key in PREFERENCES:
+        texts = [columns[role][:80] for role in ("prompt", "completion") if role in columns]
+        pair = (
+            f'{{"text": "{texts[0]}", "text_pair": "{texts[1]}", "label": "{column[:80]}"}}' if len(texts) > 1 else ""
+        )
+        judge = f" A classifier that reads both and gives this reads columns={pair}." if pair else ""
         tasks = " or ".join(repr(task.name) for task in TASKS.values() if PREFERENCE.name in task.rows)
         return (
             "it may say which answers were preferred",
             "Losses on single answers that are good or bad (KTO) are not scored; pairs of a good and a bad answer are, "
-            f"as 'prompt', 'chosen' and 'rejected', by a checkpoint of task {tasks}.",
+            f"as 'prompt', 'chosen' and 'rejected', by a checkpoint of task {tasks}.{judge}",
         )
     if key == "role":
         return (
@@ -63,6 +77,11 @@ def _explain(column: str, kind: RowKind, columns: Mapping[str, str]) -> tuple[st
             'If they are, send one row per conversation: {"messages": [{"role": "user", "content": "..."}, ...]}.',
         )
     what = f"training may have read it, and rows of kind '{kind}' have no place for it"
+    if key in CHOICES or names_choices({key, "a", "b"}) >= {key}:
+        return what, "If it did, put the choices into the prompt as in training, and send the right one as the answer."
+    if key in ("highlights", "summary") and "text" in columns:
+        pair = f'{{"prompt": "{columns["text"][:80]}", "completion": "{column[:80]}"}}'
+        return what, f"A model that wrote it reads columns={pair}."
     if key in MEDIA:
         return what, "If it did, the row cannot be scored: pictures, sound and films are not read beside text."
     if ROW_FORMS[kind].label is not None:

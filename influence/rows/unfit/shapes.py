@@ -1,13 +1,20 @@
 """Tables whose columns make no row of any kind: what they are, and what to send instead."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
 from influence.rows.roles import PAIRS, SYNONYMS, key_of
+from influence.rows.unfit.known_forms import (
+    find_answers_in_context,
+    find_choices,
+    find_labelled_pairs,
+    find_likeness,
+    find_preferences,
+    find_segments,
+    find_written,
+)
+from influence.rows.unfit.suggestion import Suggestion, Types, holds, may_hold
 from influence.rows.values import ValueKind
 
-#: Column -> the kinds of values that it holds.
-Types = Mapping[str, frozenset[ValueKind]]
 _SENTENCE_WORDS = 5
 _SCORES = ("score", "similarity_score", "similarity")
 _CLASSES: frozenset[ValueKind] = frozenset({"text", "number", "truth"})
@@ -16,19 +23,10 @@ _FIGURES: frozenset[ValueKind] = frozenset({"number", "truth"})
 _NO_TEXT = "do not say which one is the text"
 
 
-@dataclass(frozen=True, slots=True)
-class Suggestion:
-    """What the columns do or are, what to do, and columns that make right rows where such a mapping is known."""
-
-    what: str
-    hint: str
-    columns: dict[str, str] = field(default_factory=dict)
-
-
 def suggest_columns(seen: Sequence[str], types: Types) -> Suggestion:
     """What a table is whose columns have no reading. A mapping is suggested only where following it is right."""
     keys = {key_of(column): column for column in reversed(seen)}
-    for find in (_token_ids, _translations, _prompts_alone, _pictures, _inside, _no_names, _pairs, _by_words):
+    for find in _FINDERS:
         found = find(keys, types)
         if found is not None:
             return found
@@ -96,7 +94,7 @@ def _inside(keys: Mapping[str, str], types: Types) -> Suggestion | None:
     """Rows one floor down: each is an object under the same name."""
     keys = {key: column for key, column in keys.items() if key != "truncated_cells"}
     objects = [column for column in keys.values() if types.get(column, frozenset()) - {"nothing"} == {"object"}]
-    if len(objects) != 1 or any(_may_hold(column, types, {"text", "list"}) for column in keys.values()):
+    if len(objects) != 1 or any(may_hold(column, types, {"text", "list"}) for column in keys.values()):
         return None
     name = objects[0][:80]
     if keys.keys() & {*SYNONYMS["label"]}:
@@ -127,7 +125,7 @@ def _pairs(keys: Mapping[str, str], types: Types) -> Suggestion | None:
     if pair is None or pair[0] == "question":
         return None
     scores = [keys[key] for key in _SCORES if key in keys]
-    labels = [column for key, column in keys.items() if key.startswith("is_") and _may_hold(column, types, _CLASSES)]
+    labels = [column for key, column in keys.items() if key.startswith("is_") and may_hold(column, types, _CLASSES)]
     columns = {"text": keys[pair[0]], "text_pair": keys[pair[1]]}
     columns |= {"score": scores[0]} if len(scores) == 1 else {"label": labels[0]} if len(labels) == 1 else {}
     if len(columns) == len(pair):
@@ -137,23 +135,32 @@ def _pairs(keys: Mapping[str, str], types: Types) -> Suggestion | None:
 
 def _by_words(keys: Mapping[str, str], types: Types) -> Suggestion | None:
     """Columns with 'text' and 'label' as words in their names, whose values are of the right kind."""
-    texts = [column for key, column in keys.items() if "text" in key.split("_") and _may_hold(column, types, {"text"})]
-    labels = [
-        column for key, column in keys.items() if "label" in key.split("_") and _may_hold(column, types, _CLASSES)
-    ]
+    texts = [column for key, column in keys.items() if "text" in key.split("_") and may_hold(column, types, {"text"})]
+    labels = [column for key, column in keys.items() if "label" in key.split("_") and may_hold(column, types, _CLASSES)]
     texts = [column for column in texts if column not in labels]
     # Beside numbers or truth values, which may be labels, a lone text is not all of a row.
-    figures = [column for key, column in keys.items() if key not in SYNONYMS["id"] and _holds(column, types, _FIGURES)]
+    figures = [column for key, column in keys.items() if key not in SYNONYMS["id"] and holds(column, types, _FIGURES)]
     if len(texts) != 1 or len(labels) > 1 or (figures and not labels):
         return None
     columns = {"text": texts[0], "label": labels[0]} if labels else {"text": texts[0]}
     return Suggestion(_NO_TEXT, "", columns)
 
 
-def _holds(column: str, types: Types, wanted: Collection[ValueKind]) -> bool:
-    found = types.get(column, frozenset()) - {"nothing"}
-    return bool(found) and found <= set(wanted)
-
-
-def _may_hold(column: str, types: Types, wanted: Collection[ValueKind]) -> bool:
-    return set(types.get(column, wanted)) - {"nothing"} <= set(wanted)
+#: What a table may be, in the order in which it is asked.
+_FINDERS = (
+    _token_ids,
+    _translations,
+    find_segments,
+    find_choices,
+    find_answers_in_context,
+    find_preferences,
+    _prompts_alone,
+    _pictures,
+    _inside,
+    _no_names,
+    _pairs,
+    find_labelled_pairs,
+    find_likeness,
+    find_written,
+    _by_words,
+)

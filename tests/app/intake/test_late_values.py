@@ -67,7 +67,7 @@ def test_decimals_are_numbers(scale: int, kind: str, tmp_path: Path) -> None:
         ("rows.json", '[{"text": "a"},\n]', "Remove the comma"),
         ("rows.csv", "sentence1,sentence2,score\na,b,3.5\n", '"score":"score"'),
         ("rows.csv", "question1,question2,is_duplicate\na,b,1\n", '"label":"is_duplicate"'),
-        ("rows.jsonl", '{"question": "q", "context": "c", "answers": {"text": ["x"], "start": [0]}}', "their roles"),
+        ("rows.jsonl", '{"question": "q", "context": "c", "answers": {"text": ["x"], "start": [0]}}', "row['answers']"),
     ],
 )
 def test_hint_names_the_fault_and_a_way_that_works(name: str, content: str, hint: str, tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_the_column_that_names_labels_is_found() -> None:
 
 def columns_in(error: DatainfError) -> dict[str, str]:
     """The `columns` that a hint says to send."""
-    found = re.search(r"columns=(\{.*\})\.", error.hint)
+    found = re.search(r"columns=(\{[^{}]*\})", error.hint)
     assert found is not None, error.hint
     columns: dict[str, str] = json.loads(found[1])
     return columns

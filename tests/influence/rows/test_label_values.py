@@ -8,6 +8,7 @@ from influence.errors import BrokenRow, DatainfError, LabelUnknown, RowsRefused
 from influence.rows.columns import choose_columns
 from influence.rows.label_forms.all_rows import find_joined
 from influence.rows.label_forms.class_values import NoLabel, Reading, read_label
+from influence.rows.label_forms.tags import TagBook
 from influence.rows.labels import is_ambiguous
 from influence.rows.normalise import NormalisedRows, normalise_rows
 
@@ -212,3 +213,18 @@ def test_class_numbers_that_begin_with_one_are_said(labels: list[int], is_said: 
     rows = labelled(labels)
     assert [row["label"] for row in rows] == labels
     assert [problem.code == "labels_from_one" for problem in rows.problems] == [True] * is_said
+
+
+@pytest.mark.parametrize("outside", ["NONE", "none", "-", "_"])
+def test_tokens_outside_of_all_spans_may_be_called_otherwise(outside: str) -> None:
+    book = TagBook()
+    assert book.read([outside, "PER"], "tags", role="tags", typed=True) == [outside, "PER"]
+    with pytest.raises(LabelUnknown, match=outside):
+        given = TagBook(["O", "PER"])
+        given.check(given.read([outside], "tags", role="tags", typed=True) or [])
+
+
+def test_a_tag_that_is_a_word_for_nothing_is_one_where_it_is_given() -> None:
+    with pytest.raises(BrokenRow, match="'nan'"):
+        TagBook().read(["nan", "PER"], "tags", role="tags", typed=True)
+    assert TagBook(["nan", "PER"]).read(["nan"], "tags", role="tags", typed=True) == ["nan"]

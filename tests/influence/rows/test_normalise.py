@@ -176,7 +176,7 @@ def test_messages_may_be_a_json_string_or_text_parts() -> None:
     (row,) = normalised([{"messages": '[{"role": "user", "content": "x"}]'}])
     assert row["messages"] == [{"role": "user", "content": "x"}]
     (row,) = normalised([{"messages": [{"role": "user", "content": parts}]}])
-    assert row["messages"] == [{"role": "user", "content": "ab"}]
+    assert row["messages"] == [{"role": "user", "content": "ab", "content_parts": ["a", "b"]}]
 
 
 def nested(depth: int) -> Any:
