@@ -105,8 +105,9 @@ def accept_trained(
             hint="Send the LoRA of the UNet, and leave 'trainable' out.",
             extra={"field": "trainable"},
         )
-    accepted = accept_plain(model, trainable, task=task, label_names=label_names)
-    checkpoint = in_namespace(context, with_doubts(accepted, look_at_hub(context, model)[0]))
+    doubts, hub_config = look_at_hub(context, model)
+    accepted = accept_plain(model, trainable, task=task, label_names=label_names, hub_config=hub_config)
+    checkpoint = in_namespace(context, with_doubts(accepted, doubts))
     return Accepted(checkpoint.id, is_new=context.store.checkpoints.create(checkpoint))
 
 

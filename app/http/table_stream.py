@@ -10,11 +10,10 @@ from typing import Any
 
 from app.http.media_types import CSV_MEDIA_TYPE, JSONL_MEDIA_TYPE, PARQUET_MEDIA_TYPE
 from influence.contracts.common import Json
+from influence.rows.values import FORMULA_STARTS, is_kept_from_running
 
 SUFFIXES = {CSV_MEDIA_TYPE: "csv", JSONL_MEDIA_TYPE: "jsonl", PARQUET_MEDIA_TYPE: "parquet"}
 
-#: Characters that make a spreadsheet take a cell for a formula when it begins with them.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _BATCH_ROWS = 4096
 #: Rows at once where every one holds a file.
 _FILE_ROWS = 32
@@ -44,13 +43,12 @@ def stream_rows(
 
 def neutralise(cell: Any) -> Any:
     """A text that a spreadsheet would run as a formula, with a quote before it; anything else as it is."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
 
 
 def expose(cell: Any) -> Any:
     """A cell of a file that was made here, without the quote that `neutralise` put before it."""
-    is_quoted = isinstance(cell, str) and cell.startswith("'") and cell[1:].startswith(_FORMULA_STARTS)
-    return cell[1:] if is_quoted else cell
+    return cell[1:] if is_kept_from_running(cell) else cell
 
 
 def _stream_csv(rows: Iterator[Json], types: Mapping[str, type]) -> Iterator[bytes]:

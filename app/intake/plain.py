@@ -29,11 +29,12 @@ def accept_plain(
     *,
     task: TaskName | None = None,
     label_names: Sequence[str] | None = None,
+    hub_config: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
     """Say what the model is and which of its weights gradients are taken of; its id follows from contents alone.
 
-    A model on the hub is checked by the worker that loads it. Raises InvalidRequest, NothingTrainable, TaskMismatch,
-    UnreadableFile.
+    A model on the hub is checked by the worker that loads it, but for what its configuration says, `hub_config`. Raises
+    InvalidRequest, NothingTrainable, TaskMismatch, UnreadableFile.
     """
     patterns = normalise_patterns(trainable)
     files = BaseFiles(Path(model.location)) if model.kind == "path" else None
@@ -49,7 +50,8 @@ def accept_plain(
             "only what it became.",
             hint="Send the adapter that was trained, with its base model.",
         )
-    refuse_inexact_text(files.config if files else {}, found_task)
+    said: Mapping[str, Any] = files.config if files else hub_config or {}
+    refuse_inexact_text(said, found_task)
     num_labels = count_labels(found_task, AdapterTensors(), {name: info.shape for name, info in tensors.items()})
     config: Mapping[str, Any] = files.config if files else {}
     names = choose_label_names(found_task, num_labels, label_names, config)
@@ -66,8 +68,8 @@ def accept_plain(
         training=recipe.describe(),
         warnings=(
             *(files.find_doubts() if files else ()),
-            *find_router_doubts(config),
-            *find_position_doubts(config),
+            *find_router_doubts(said),
+            *find_position_doubts(said),
             *recipe.find_doubts(found_task),
         ),
         created_at=now(),

@@ -13,9 +13,10 @@ from influence.store.store import Store
 def decide(store: Store, files: Files, review: Review, request: DecisionsRequest, known: int | None) -> DecisionsAnswer:
     """Apply decisions; rows decided by others since version `known` are conflicts.
 
-    Raises InvalidRequest (no such row), LabelUnknown, LabelOutOfRange.
+    Raises InvalidRequest (no such row, no such version yet), LabelUnknown, LabelOutOfRange.
     """
     check_rows(review, [one.row_index for one in request.decisions])
+    _check_version(store, review, known)
     writer = label_writer(store, files, review)
     changes = [
         one if one.label is None else one.model_copy(update={"label": writer.write(one.label)})
@@ -33,6 +34,16 @@ def undo(store: Store, review: Review, by: str | None) -> DecisionsAnswer:
         raise Conflict(f"There is no change{whose} to take back.", hint="GET /history shows what was changed.")
     applied, version, conflicts = done
     return DecisionsAnswer(applied=applied, version=version, conflicts=tuple(conflicts))
+
+
+def _check_version(store: Store, review: Review, known: int | None) -> None:
+    """Raise InvalidRequest for a version that is still to come: nothing decided until then would be a conflict."""
+    if known is not None and known > (newest := store.review_data.version(review.id)):
+        raise InvalidRequest(
+            f"If-Match is version {known}, and the newest of {review.id} is {newest}.",
+            hint="Read the decisions and send the version that they came with.",
+            extra={"version": newest},
+        )
 
 
 def check_rows(review: Review, rows: Sequence[int]) -> None:

@@ -33,6 +33,11 @@ def is_figure(name: str, columns: Columns) -> bool:
     return needed is not None and all(one in columns for one in needed)
 
 
+def list_figures(columns: Columns) -> list[str]:
+    """Names of all figures that are at hand."""
+    return [name for name in (*_OWN, *_CLASSES, *_DERIVED) if is_figure(name, columns)]
+
+
 def figure(name: str, columns: Columns) -> NDArray[Any]:
     """The values (n,) of a figure, of which `is_figure` holds."""
     if name == "score":

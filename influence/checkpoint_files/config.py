@@ -108,14 +108,27 @@ class AdapterConfig(Frozen):
         return value
 
 
+#: Kinds of adapters that the installed PEFT cannot merge into the model.
+_NOT_MERGED = frozenset(
+    {
+        *("ADAPTION_PROMPT", "CARTRIDGE", "CPT", "LILY", "MULTITASK_PROMPT_TUNING", "POLY", "PREFIX_TUNING"),
+        *("PROMPT_TUNING", "P_TUNING", "SHADOW", "XLORA"),
+    }
+)
+
+
 def _other_kind(fields: Mapping[str, Any]) -> str:
     """What to do with an adapter that is not PEFT's LoRA."""
     if fields.get("peft_type") is None and fields.keys() & {"fine_tune_type", "lora_parameters"}:
         return (
-            "This is an adapter of mlx-lm: convert it to PEFT's form (lora_a and lora_b transposed as lora_A and "
-            "lora_B, lora_alpha as scale times rank), or fuse it into the model (mlx_lm.fuse) and send that with "
-            "'trainable'."
+            "This is an adapter of mlx-lm. Write it in PEFT's form: in adapter_model.safetensors "
+            "<module>.lora_A.weight and <module>.lora_B.weight, which are lora_a and lora_b transposed; in "
+            "adapter_config.json peft_type 'LORA', task_type 'CAUSAL_LM', r (the rank), lora_alpha (scale times rank) "
+            "and target_modules (the last parts of the modules' names). Name the base in full precision. Or fuse it "
+            "(mlx_lm.fuse, with --de-quantize where the base was packed) and send the fused model with 'trainable'."
         )
+    if fields.get("peft_type") in _NOT_MERGED:
+        return "LoRA adapters are scored, and this kind cannot be merged into a model: train a LoRA adapter."
     return (
         "LoRA adapters are scored. Where PEFT can merge this one, send the merged model with 'trainable': "
         "PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(folder)."

@@ -179,6 +179,7 @@ ProblemCode = Literal[
     "nulls_left_out",
     "parts_handed_on",
     "prompts_made",
+    "quotes_before_signs",
     "roles_renamed",
     "similar_labels",
     "truth_labels",

@@ -25,6 +25,9 @@ _MESSAGES: dict[ProblemCode, str] = {
     "one.",
     "prompts_made": "The prompts were made of {names} by the recipe of Stanford Alpaca: scores are right where "
     "training made them so, too. Send 'prompt' and 'completion', or 'messages', where it did not.",
+    "quotes_before_signs": "{count} rows have texts in {names} that begin with a quote before =, +, - or @, as exports "
+    "in CSV, this service's too, keep a spreadsheet from running them. It is read as part of the text: send the rows "
+    "as JSON lines or Parquet where it is none.",
     "roles_renamed": "Roles were read under the names that chat templates know: {names}.",
     "similar_labels": "Labels differ only in case, spaces or how a character is coded, and are classes of their own: "
     "{names}.",

@@ -18,7 +18,7 @@ from influence.rows.metadata import MetadataReader
 from influence.rows.repeats import HashList
 from influence.rows.roles import CLASS
 from influence.rows.unfit.cells import refuse_unreadable, says_nothing
-from influence.rows.values import as_id
+from influence.rows.values import as_id, is_kept_from_running
 
 
 class NormalisedRows:
@@ -109,6 +109,10 @@ class NormalisedRows:
                 if role in columns:
                     self._findings.note("prompts_made", columns[role], index)
         note = partial(self._findings.note, row=index)
+        if not self._typed:
+            for column in columns.values():
+                if is_kept_from_running(source.get(column)):
+                    note("quotes_before_signs", column)
         row |= read_content(source, columns, self.kind, filled=self._filled, note=note)
         if self._label_role is not None:
             name = source.get(self._label_name) if self._label_name else None

@@ -46,6 +46,15 @@ _TEXT_HINTS: dict[ValueKind, str] = {
 }
 
 
+#: Characters that make a spreadsheet take a cell for a formula when it begins with them.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def is_kept_from_running(cell: Any) -> bool:
+    """Whether a cell is a text with a quote before what a spreadsheet would run as a formula."""
+    return isinstance(cell, str) and cell.startswith("'") and cell[1:].startswith(FORMULA_STARTS)
+
+
 class WrittenObject(dict[str, Any]):
     """An object that was written as JSON in a source that fills others with nulls: its own nulls were written."""
 

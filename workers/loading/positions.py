@@ -35,8 +35,7 @@ class _Lengths:
 
     def read(self, _: Any, args: Any, kwargs: dict[str, Any]) -> None:
         mask = kwargs.get("attention_mask")
-        is_rows = isinstance(mask, Tensor) and mask.ndim == 2 and kwargs.get("past_key_values") is None
-        if is_rows:
+        if isinstance(mask, Tensor) and mask.ndim == 2 and kwargs.get("past_key_values") is None:
             self.rows = mask.sum(dim=1).tolist()
 
     def forget(self, *_: Any) -> None:

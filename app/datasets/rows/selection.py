@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from influence.auditing.figures import figure, fits_condition, is_figure
+from influence.auditing.figures import figure, fits_condition, is_figure, list_figures
 from influence.auditing.signals import Columns
 from influence.contracts.curation.conditions import Condition, RowSearch
 from influence.contracts.dataset import Dataset
@@ -61,6 +61,8 @@ class RowSet:
                 fits &= fits_condition(condition, self.figures, self.class_of)
             else:
                 rest.append(condition)
+        for condition in rest:
+            self._require(condition.column)
         if rest or search.q is not None:
             asked = RowSearch(where=tuple(rest) or None, q=search.q)
             fits &= self.open_table().mask(asked)[self.row_indexes]
@@ -77,8 +79,16 @@ class RowSet:
             return ordered[offset : offset + length]
         if is_figure(sort, self.figures):
             return sort_slice(figure(sort, self.figures), positions, descending=descending, **bounds)
+        self._require(sort)
         ranks = self.open_table().ranks(sort)[self.row_indexes]
         return rank_slice(ranks, positions, descending=descending, **bounds)
+
+    def _require(self, name: str) -> None:
+        """Raise InvalidRequest for a column that neither the rows nor an audit's figures have, with those that are."""
+        columns = self.open_table().columns
+        if columns.find(name) is None:
+            known = [*list_figures(self.figures), *([] if self.actions is None else [ACTION]), *columns.fields]
+            columns.refuse(name, [*dict.fromkeys(known), *columns.metadata])
 
     def _fit_action(self, condition: Condition, actions: Mapping[int, str]) -> NDArray[np.bool_]:
         decided = np.full(self.dataset.rows, "", dtype="U8")

@@ -814,8 +814,9 @@ class RowProblem(BaseModel):
             "missing_label",
             "missing_text",
             "nulls_left_out",
-            "parts_joined",
+            "parts_handed_on",
             "prompts_made",
+            "quotes_before_signs",
             "roles_renamed",
             "similar_labels",
             "truth_labels",
@@ -1088,7 +1089,8 @@ class TrainingRecord(BaseModel):
 
     `template` is the trainer's own template of conversations, by which rows are written where it is known here;
     `system` is the system prompt that rows without one are given, as in training; `enable_thinking` is LLaMA-Factory's
-    switch of templates with thoughts, and `thoughts` what ms-swift did to those of answers.
+    switch of templates with thoughts, and `thoughts` what ms-swift did to those of answers. `ends` is how
+    rows were ended, where TRL or Unsloth do it otherwise than here.
     """
 
     model_config = ConfigDict(
@@ -1097,13 +1099,20 @@ class TrainingRecord(BaseModel):
     beta: float | None = None
     completion_loss: Literal["completion", "assistant", "all"] | str | None = None
     enable_thinking: bool | None = None
+    ends: Literal["as_tokenised", "bare", "unless_there", "in_words", "apart"] | str | None = None
     files: list[str]
     loss: Literal["completion", "assistant", "all"] | str | None = None
     max_length: int | None = None
     system: str | None = None
     template: str | None = None
     thoughts: (
-        list[Literal["empty_written", "last_empty_written", "empty_without_loss", "former_removed"] | str] | None
+        list[
+            Literal[
+                "empty_written", "last_empty_written", "empty_without_loss", "opening_without_loss", "former_removed"
+            ]
+            | str
+        ]
+        | None
     ) = None
     trainer: str | None = None
     way: str | None = None

@@ -218,6 +218,13 @@ def test_rows_can_be_sorted_and_filtered(client: TestClient, audit_id: str, quer
     assert page["rows"] == len(expected)
 
 
+def test_a_column_that_is_not_there_is_told_with_the_audits_own_figures(client: TestClient, audit_id: str) -> None:
+    for query in ("sort=suspicions", 'where=[{"column": "suspicions", "op": "gt", "value": 0.5}]'):
+        refused = assert_problem(client.get(f"/v1/audits/{audit_id}/rows?{query}"), 422, "invalid_request")
+        assert "suspicion, loss" in refused["hint"]
+        assert "row_id" in refused["hint"]
+
+
 @pytest.mark.parametrize(
     "query",
     [

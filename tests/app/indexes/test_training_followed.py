@@ -20,20 +20,13 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 
 
-def ask(
-    client: TestClient,
-    store: Store,
-    rows: str,
-    training: dict[str, Any] | None,
-    adapter: dict[str, Any] | None = None,
-    **fields: Any,
-) -> dict[str, Any]:
+def ask(client: TestClient, store: Store, rows: str, training: dict[str, Any] | None, **fields: Any) -> dict[str, Any]:
     """The index of rows of a kind, on a language model whose files say this of its training."""
     record = None if training is None else TrainingRecord(files=("args.json",), **training)
     made = Checkpoint(
         id="ckpt_lm",
         base_model=BaseModelRef(name="tiny", kind="hub", location="tiny"),
-        adapter=adapter or {},
+        adapter=fields.pop("adapter", {}),
         tensors=4,
         task="direct_preference" if rows == "preference" else "causal_lm",
         adapter_digest="a1",
@@ -181,10 +174,10 @@ def test_a_checkpoint_whose_files_say_nothing_has_nothing_to_differ_from(client:
 
 def test_an_index_says_that_it_leaves_out_biases_that_were_trained(client: TestClient, store: Store) -> None:
     adapter = {"bias": "all", "lora_bias": True}
-    said = "".join(ask(client, store, "text", None, adapter)["warnings"])
+    said = "".join(ask(client, store, "text", None, adapter=adapter)["warnings"])
     assert "bias 'all' and lora_bias True" in said
     assert "'include_bias': true" in said
-    assert ask(client, store, "text", None, adapter, include_bias=True)["warnings"] == []
+    assert ask(client, store, "text", None, adapter=adapter, include_bias=True)["warnings"] == []
 
 
 def test_an_index_says_where_an_old_trl_made_turns_of_prompts_and_completions(client: TestClient, store: Store) -> None:

@@ -66,3 +66,11 @@ def test_choices_beside_a_question_are_not_passed_over(client: TestClient) -> No
     assert "put the choices into the prompt" in send(client, row).json()["hint"]
     taken = send(client, row, {"a": "", "b": ""})
     assert taken.json()["kind"] == "completion"
+
+
+def test_a_cleaned_file_that_is_sent_again_is_told_of_its_quotes(client: TestClient) -> None:
+    made = send(client, {"text": "=1+1", "label": "sum"}).json()
+    for form, told in (("csv", ["quotes_before_signs"]), ("jsonl", [])):
+        content = client.get(f"/v1/datasets/{made['id']}/export", params={"format": form}).content
+        again = client.post("/v1/datasets", files={"file": (f"rows.{form}", content)}).json()
+        assert [one["code"] for one in again["problems"] if one["code"] != "columns_not_read"] == told

@@ -141,6 +141,14 @@ def test_a_version_that_is_none_is_refused(reviewing: Reviewing) -> None:
     assert_problem(refused, 422, "invalid_request")
 
 
+def test_a_version_that_is_still_to_come_is_refused(reviewing: Reviewing) -> None:
+    reviewing.decide({"row_index": 1, "action": "keep"})
+    body = {"decisions": [{"row_index": 1, "action": "remove"}]}
+    refused = reviewing.client.patch(f"{reviewing.path}/decisions", json=body, headers={"If-Match": '"2"'})
+    assert assert_problem(refused, 422, "invalid_request")["version"] == 1
+    assert reviewing.decisions() == {1: "keep"}
+
+
 def test_deleting_a_review_leaves_no_key_behind(client: TestClient, reviewing: Reviewing, store: Store) -> None:
     reviewing.decide({"row_index": 1, "action": "keep"})
     assert client.delete(reviewing.path).status_code == 204

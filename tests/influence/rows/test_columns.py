@@ -7,7 +7,7 @@ import pytest
 
 from influence.errors import ColumnsAmbiguous, ColumnsUnmatched, DatainfError, InvalidRequest
 from influence.rows.columns import choose_columns
-from influence.rows.unfit.shapes import Types
+from influence.rows.unfit.suggestion import Types
 
 GUESSED = [
     (

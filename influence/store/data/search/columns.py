@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from influence.contracts.curation.conditions import METADATA_PREFIX
 from influence.contracts.dataset import ROW_FORMS, Dataset, MetadataType
@@ -44,14 +44,15 @@ class SearchColumns:
     def require(self, name: str) -> SearchColumn:
         """Raises InvalidRequest, which names the columns that there are."""
         found = self.find(name)
-        if found is None:
-            known = [*self.fields, *self.metadata]
-            raise InvalidRequest(
-                f"The rows have no column '{name[:80]}'.",
-                hint=f"Their columns are {', '.join(known[:_SHOWN])}.",
-                extra={"columns": known},
-            )
-        return found
+        return self.refuse(name, [*self.fields, *self.metadata]) if found is None else found
+
+    def refuse(self, name: str, known: list[str]) -> NoReturn:
+        """Raise InvalidRequest for a column that is not there; `known` are those that are."""
+        raise InvalidRequest(
+            f"The rows have no column '{name[:80]}'.",
+            hint=f"Their columns are {', '.join(known[:_SHOWN])}.",
+            extra={"columns": known},
+        )
 
 
 def columns_of(dataset: Dataset, first: Row) -> SearchColumns:
