@@ -5,16 +5,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import product
 
-from influence.contracts.dataset import (
-    CLASSIFICATION,
-    COMPLETION,
-    CONVERSATION,
-    PREFERENCE,
-    ROW_FORMS,
-    TEXT,
-    RowKind,
-)
-from influence.digests import canonical_json
+from influence.contracts.dataset import ROW_FORMS, RowKind
 from influence.errors import ColumnsAmbiguous, ColumnsUnmatched, InvalidRequest
 from influence.rows.findings import list_names
 from influence.rows.metadata import MAX_NAME_CHARACTERS, can_be_named
@@ -43,6 +34,7 @@ from influence.rows.roles import (
     may_be_left_out,
     names_choices,
 )
+from influence.rows.unfit.readings import say_readings, send_columns
 from influence.rows.unfit.shapes import suggest_columns
 from influence.rows.unfit.suggestion import Types
 from influence.rows.values import ValueKind
@@ -110,7 +102,7 @@ def _check_wanted(seen: Sequence[str], wanted: Mapping[str, str]) -> None:
             near = get_close_matches(column, seen[:_COMPARED], 1, 0.0)
             raise ColumnsUnmatched(
                 f"There is no column {column[:80]!r} for the role {role!r}.",
-                hint=_send({**wanted, role: near[0]}) if near else "The file has no columns at all.",
+                hint=send_columns({**wanted, role: near[0]}) if near else "The file has no columns at all.",
                 extra={"columns_seen": list(seen)[:_SHOWN]},
             )
 
@@ -223,7 +215,7 @@ def _found_beside(names: _Names, columns: Mapping[str, str], kind: RowKind) -> d
         role, both = next(iter(ambiguous.items()))
         raise ColumnsAmbiguous(
             f"The columns {list_names(both)} may all be the role {role!r}.",
-            hint=_send({**columns, role: both[0]}, "Say which one you mean, for instance with"),
+            hint=send_columns({**columns, role: both[0]}, "Say which one you mean, for instance with"),
             extra={"columns_seen": both[:_SHOWN]},
         )
     return {role: columns[0] for role, columns in found.items() if len(columns) == 1}
@@ -248,54 +240,17 @@ def _guess(names: _Names, named: Mapping[str, str], types: Types) -> dict[str, s
     if unique:
         raise ColumnsAmbiguous(
             f"The columns {list_names(seen)} can be read in {len(unique)} ways.",
-            hint=_say_readings(unique) + _say_recipe(unique),
+            hint=say_readings(unique),
             extra={"columns_seen": seen[:_SHOWN], "readings": unique[:10]},
         )
     if not seen:
         raise ColumnsUnmatched("The rows have no columns.", hint="Give every row its fields.")
     suggestion = suggest_columns(seen, types)
-    mapping = _send(suggestion.columns) if suggestion.columns else ""
+    mapping = send_columns(suggestion.columns) if suggestion.columns else ""
     raise ColumnsUnmatched(
         f"The columns {list_names(seen)} {suggestion.what}.",
         hint=f"{suggestion.hint} {mapping}".strip(),
         extra={"columns_seen": seen[:_SHOWN], "suggestion": suggestion.columns or None},
-    )
-
-
-def _say_readings(readings: Sequence[Mapping[str, str]]) -> str:
-    """Which columns to send for each reading, with what it makes of the rows."""
-    kinds: dict[RowKind | None, Mapping[str, str]] = {}
-    for reading in readings:
-        kinds.setdefault(KINDS.get(frozenset(reading) - BESIDE), reading)
-    if len(kinds) == 1 or None in kinds:
-        return _send(readings[0], "Say which one you mean, for instance with")
-    told = (_send(reading, _MEANT.get(str(kind), "to have them so")) for kind, reading in kinds.items())
-    said = "; ".join(one.rstrip(".") for one in told)
-    judged = COMPLETION.name in kinds and CLASSIFICATION.name in kinds
-    left = " Answers that were judged wrong were hardly trained on: leave such rows out then." if judged else ""
-    opening = "Say which one you mean" if len(kinds) == len(readings) else "Say which one you mean, for instance"
-    return f"{opening}: {said}.{left}"
-
-
-#: What each kind of row is for.
-_MEANT = {
-    CLASSIFICATION.name: "for a classifier, which reads the texts and gives the class,",
-    COMPLETION.name: "for a language model that was trained on the answers",
-    TEXT.name: "for a language model that was trained on the text",
-    CONVERSATION.name: "for a language model that was trained on the conversation",
-    PREFERENCE.name: "for training on preferences",
-}
-
-
-def _say_recipe(readings: Sequence[Mapping[str, str]]) -> str:
-    """What to know of readings that leave a context out, or put it into a prompt of one recipe."""
-    made = next((reading for reading in readings if "input" in reading and "completion" not in reading), None)
-    if made is None or key_of(made["instruction"]) == "instruction":
-        return ""
-    column = made["input"][:80]
-    return (
-        f" Where training read {column!r} as well, put it into the prompt's text as in training; the roles "
-        "'instruction', 'input' and 'output' make the prompt of the Stanford Alpaca recipe."
     )
 
 
@@ -417,7 +372,3 @@ def _kind_of(columns: Mapping[str, str], seen: Sequence[str], types: Types) -> R
 
 def _holds_lists(column: str, types: Types) -> bool:
     return types.get(column, frozenset()) <= _LISTS and "list" in types.get(column, ())
-
-
-def _send(columns: Mapping[str, str], opening: str = "Send") -> str:
-    return f"{opening} columns={canonical_json(dict(columns)).decode()}."

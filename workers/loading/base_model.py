@@ -15,11 +15,11 @@ from influence.checkpoint_files.multimodal import refuse_inexact_text
 from influence.checkpoint_files.task.head import names_head
 from influence.contracts.checkpoint import Checkpoint
 from influence.errors import BaseModelNotFound, TaskMismatch
+from workers.batching.turning import turn_row_by_row
 from workers.loading.head import is_below_head, refuse_other_head
 from workers.loading.model_class import find_class
 from workers.loading.options import LoadOptions
 from workers.loading.placement import describe_placement, refuse_offloaded
-from workers.loading.positions import turn_row_by_row
 from workers.loading.quantised import describe_bits, fields_of, is_packed, keep_differentiable, keep_whole
 
 #: transformers puts an adapter that lies in a model's folder on the model, one that was merged into it, too. It is

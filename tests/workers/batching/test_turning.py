@@ -9,7 +9,7 @@ from support.gradients.tiny_models import VOCABULARY
 from torch import Tensor
 
 from influence.checkpoint_files.adapters.trained_on import find_position_doubts
-from workers.loading.positions import turn_row_by_row
+from workers.batching.turning import turn_row_by_row
 
 SIZES: dict[str, Any] = {
     "vocab_size": VOCABULARY,
