@@ -127,7 +127,7 @@ def _other_kind(fields: Mapping[str, Any]) -> str:
             "and target_modules (the last parts of the modules' names). Name the base in full precision. Or fuse it "
             "(mlx_lm.fuse, with --de-quantize where the base was packed) and send the fused model with 'trainable'."
         )
-    if fields.get("peft_type") in _NOT_MERGED:
+    if str(fields.get("peft_type")) in _NOT_MERGED:
         return "LoRA adapters are scored, and this kind cannot be merged into a model: train a LoRA adapter."
     return (
         "LoRA adapters are scored. Where PEFT can merge this one, send the merged model with 'trainable': "

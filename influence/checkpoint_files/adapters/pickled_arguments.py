@@ -74,8 +74,10 @@ class PickledArguments:
 
     @property
     def ends(self) -> RowEnds | None:
-        """How rows were ended."""
-        return ends_by_settings(self.fields, self.way, is_unsloth=self.is_unsloth)
+        """How rows were ended, where the trainer ended them and not the script."""
+        return (
+            None if self._is_tokenised_before else ends_by_settings(self.fields, self.way, is_unsloth=self.is_unsloth)
+        )
 
     @property
     def max_length(self) -> Any:
@@ -88,6 +90,10 @@ class PickledArguments:
         is_whole = self.way == "sft" and not self.is_unsloth and self.fields.get("max_length", 0) is None
         return MAX_ROW_TOKENS if is_whole else self.fields.get("max_length")
 
+    @property
+    def _is_tokenised_before(self) -> bool:
+        return self.fields.get("skip_prepare_dataset") is True
+
     def describe_rows(self) -> Iterator[str]:
         """What training did to rows that gradients leave out, in words."""
         if self.fields.get("packing") is True:
@@ -98,6 +104,12 @@ class PickledArguments:
             yield "padding_free: rows read those before them in the same batch, unless FlashAttention kept them apart"
         if self.fields.get("truncation_mode") == "keep_end" and self.max_length not in (None, MAX_ROW_TOKENS):
             yield "truncation_mode 'keep_end': rows longer than max_length lost their beginning, and here their end"
+        if self._is_tokenised_before:
+            yield "skip_prepare_dataset: the script itself made tokens of rows, and where they ended no file says"
+        for name in ("eos_token", "chat_template_path"):
+            # Unsloth writes a name in place of one that was given.
+            if isinstance(given := self.fields.get(name), str) and given and not self.is_unsloth:
+                yield f"{name} {given[:80]!r}, which is followed only where the tokenizer was saved beside the adapter"
         if isinstance(most := self.fields.get("max_prompt_length"), int) and self.way == "dpo":
             yield f"max_prompt_length {most}: prompts longer than that lost their beginning"
 

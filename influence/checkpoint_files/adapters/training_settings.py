@@ -59,6 +59,7 @@ _PARTS: Mapping[str, tuple[Any, ...]] = {
     "use_asft_loss": (False,),
     "use_dft_loss": (False,),
     "use_dynamic_finetuning": (False,),
+    "use_eaft": (False,),
     "use_eaft_loss": (False,),
     "kd_trainer": (False,),
     "moe_aux_loss_coef": (0,),

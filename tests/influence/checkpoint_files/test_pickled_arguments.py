@@ -135,6 +135,9 @@ def test_another_loss_is_refused_by_name(tmp_path: Path, made_of: str, fields: d
         (TRL, {"packing": True, "packing_strategy": "wrapped"}, "cuts rows where a sequence is full"),
         (TRL, {"packing": True, "packing_strategy": "bfd"}, "unless FlashAttention"),
         (TRL, {"padding_free": True}, "padding_free"),
+        (TRL, {"eos_token": "<|im_end|>"}, "eos_token '<|im_end|>'"),
+        (TRL, {"chat_template_path": "a/b"}, "chat_template_path 'a/b'"),
+        (TRL, {"dataset_kwargs": {"skip_prepare_dataset": True}}, "the script itself made tokens"),
         (TRL, {"max_length": 32, "truncation_mode": "keep_end"}, "lost their beginning"),
         (DPO, {"max_prompt_length": 512}, "max_prompt_length 512"),
     ],
@@ -145,6 +148,17 @@ def test_what_was_done_to_rows_is_said(tmp_path: Path, made_of: str, fields: dic
     task = recipe.settle_task("direct_preference" if made_of == DPO else "causal_lm")
     assert task is not None
     assert named in "".join(recipe.find_doubts(task))
+
+
+def test_rows_that_a_script_tokenised_itself_end_as_they_do_here(tmp_path: Path) -> None:
+    save(tmp_path, TRL, eos_token=None, dataset_kwargs={"skip_prepare_dataset": True})
+    found = read_training(tmp_path)
+    assert found is not None
+    assert found.ends is None
+    save(tmp_path, TRL, eos_token=None)
+    found = read_training(tmp_path)
+    assert found is not None
+    assert found.ends == "in_words"
 
 
 def test_plain_text_goes_before_the_pickle(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ def test_where_the_loss_fell_and_rows_were_cut_is_read(
         ("args.json", {**SWIFT, "task_type": "embedding"}, "task_type 'embedding'"),
         ("args.json", {**SWIFT, "task_type": "generative_reranker"}, "generative_reranker"),
         ("training_args.yaml", FACTORY + "moe_aux_loss_coef: 0.001\n", "moe_aux_loss_coef"),
+        ("README.md", axolotl("use_eaft: true"), "use_eaft"),
         ("README.md", axolotl("label_smoothing_factor: 0.2"), "label_smoothing_factor 0.2"),
         ("README.md", hyperparameters("label_smoothing_factor: 0.1"), "label_smoothing_factor 0.1"),
         ("README.md", cross_encoder("BinaryCrossEntropyLoss"), "multi_label_classification"),
