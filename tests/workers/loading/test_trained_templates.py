@@ -272,3 +272,20 @@ def test_marks_of_one_of_several_templates_say_nothing_of_the_others(causal: Tin
     rendered = task.render({"id": "r", "messages": TALK})
     supervised = [token for token, carries in zip(rendered.tokens, rendered.supervised, strict=True) if carries]
     assert supervised[:2] == ["please", "help"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        (SWIFT, {"rlhf_type": None, "template": "qwen2_5", "loss_scale": "default"}),
+        (SWIFT, {"rlhf_type": None, "template": "of-its-own", "loss_scale": "default"}),
+        (FACTORY, "stage: sft\ntemplate: chatml\n"),
+    ],
+)
+def test_contents_in_parts_are_one_text_for_trainers_that_joined_them(
+    causal: TinyCheckpoint, tmp_path: Path, file: str, content: str | dict[str, Any]
+) -> None:
+    _, task = send(causal, tmp_path, **{file: content})
+    parted = {**ASKED, "content_parts": ["where is ", "my card"]}
+    assert read(task, parted, SAID) == read(task, *TALK)
+    assert "where is my card" in read(task, parted, SAID)

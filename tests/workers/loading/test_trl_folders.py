@@ -11,6 +11,7 @@ from support.uploads.adapters import accept, load_accepted
 from transformers import AutoTokenizer
 
 from influence.errors import TaskMismatch
+from influence.rows.conversations.messages import as_messages
 
 trl = pytest.importorskip("trl", reason="TRL is not installed")
 datasets = pytest.importorskip("datasets")
@@ -118,6 +119,24 @@ def test_texts_end_in_two_eos_where_trl_and_the_tokenizer_both_write_one(tmp_pat
     assert encoded.inputs["input_ids"] == batch["input_ids"][0].tolist()
     assert encoded.labels[1:] == batch["labels"][0].tolist()[1:]
     assert encoded.inputs["input_ids"][-2:] == [trainer.processing_class.eos_token_id] * 2
+
+
+def test_contents_in_parts_are_read_as_trl_reads_them(tmp_path: Path) -> None:
+    made = make_causal(tmp_path / "causal")
+    template = (
+        "{% for message in messages %}{{ message.role }} {% for part in message.content %}{{ part.text | trim }} my "
+        "{% endfor %}{% endfor %}"
+    )
+    (made.base / "chat_template.jinja").write_text(template)
+    parts = [{"type": "text", "text": text} for text in ("where is ", " card")]
+    row = {"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": parts[:1]}]}
+    trainer = make_trainer(made, tmp_path / "out", "SFT", row)
+    trainer.save_model(str(tmp_path / "out"))
+    batch = next(iter(trainer.get_train_dataloader()))
+    kept = {"messages": as_messages(row["messages"], "messages")}
+    task = load_accepted(accept(made.base, tmp_path / "out"), tmp_path / "out", loss="all").task
+    (encoded,) = task.tokenise([{"id": "r", **kept}])
+    assert encoded.inputs["input_ids"] == batch["input_ids"][0].tolist()
 
 
 def test_what_trl_did_to_the_loss_and_to_rows_is_refused_or_said(causal: TinyCheckpoint, tmp_path: Path) -> None:
