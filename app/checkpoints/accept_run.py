@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from app.checkpoints.accept import archive_limits, in_namespace, keep_checkpoint, makes_images, with_doubts
 from app.checks.base_model import look_at_hub, resolve_base_model
@@ -12,18 +13,25 @@ from app.intake.adapters import accept_adapter
 from app.intake.archives import extract_files
 from influence.checkpoint_files.adapters.folders import list_files
 from influence.checkpoint_files.adapters.plain_notes import STATE_FILE
-from influence.checkpoint_files.adapters.run_weights import read_rates, weigh
+from influence.checkpoint_files.adapters.run_weights import find_weight_doubts, read_rates, weigh
 from influence.checkpoint_files.adapters.runs import (
     MAX_STATE_BYTES,
     choose_run,
     find_steps,
     share_files,
 )
-from influence.contracts.checkpoint import Checkpoint, Run, RunCheckpoint, RunRequest
+from influence.contracts.checkpoint import BaseModelRef, Checkpoint, Run, RunCheckpoint, RunRequest
 from influence.contracts.common import now
 from influence.contracts.tasks import TaskName
 from influence.digests import digest_json
-from influence.errors import AdapterConfigRefused, InvalidRequest, PathNotAllowed, TooLarge
+from influence.errors import (
+    AdapterConfigRefused,
+    CheckpointRefused,
+    InvalidRequest,
+    PathNotAllowed,
+    TooLarge,
+    UploadRefused,
+)
 
 _EQUAL = (
     "No learning rates were found (trainer_state.json, log_history), so that all checkpoints weigh the same: where the "
@@ -112,14 +120,34 @@ def _accept(
         steps = fetch(scratch)
         rates = read_rates(_read_state(scratch / str(step)) for step in steps)
         accepted = {
-            step: accept_adapter(scratch / str(step), base, task=task, label_names=label_names, hub_config=hub_config)
-            for step in steps
+            step: _accept_step(folder, scratch / str(step), base, task, label_names, hub_config)
+            for step, folder in steps.items()
         }
         checkpoints = {step: in_namespace(context, with_doubts(found, doubts)) for step, found in accepted.items()}
         for step, checkpoint in checkpoints.items():
             keep_checkpoint(context, scratch / str(step), checkpoint)
-    run = _make_run(checkpoints, steps, weigh(list(steps), rates))
+    doubts_of_weights = tuple(find_weight_doubts(list(steps), rates))
+    run = _make_run(checkpoints, steps, weigh(list(steps), rates), doubts_of_weights)
     return Accepted(run.id, is_new=context.store.runs.create(run))
+
+
+def _accept_step(
+    name: str,
+    folder: Path,
+    base: BaseModelRef,
+    task: TaskName | None,
+    label_names: Sequence[str] | None,
+    hub_config: Mapping[str, Any] | None,
+) -> Checkpoint:
+    """One of the run's checkpoints, which a refusal calls by the name of its folder."""
+    try:
+        return accept_adapter(folder, base, task=task, label_names=label_names, hub_config=hub_config)
+    except (CheckpointRefused, UploadRefused) as error:
+        raise type(error)(
+            f"{name}: {error.detail}",
+            hint=f"{error.hint} A run can be sent without the checkpoints that were not written to their end.",
+            extra={**error.extra, "folder": name},
+        ) from error
 
 
 def _read_state(folder: Path) -> bytes:
@@ -128,8 +156,14 @@ def _read_state(folder: Path) -> bytes:
     return file.read_bytes() if file.is_file() and file.stat().st_size <= MAX_STATE_BYTES else b""
 
 
-def _make_run(checkpoints: Mapping[int, Checkpoint], folders: Mapping[int, str], weights: list[float] | None) -> Run:
-    """The record. Checkpoints with the same content are one, with the sum of their weights."""
+def _make_run(
+    checkpoints: Mapping[int, Checkpoint],
+    folders: Mapping[int, str],
+    weights: list[float] | None,
+    doubts: tuple[str, ...],
+) -> Run:
+    """The record, with what is in doubt of the weights. Checkpoints with the same content are one, with the sum of
+    their weights."""
     summed: dict[str, float] = {}
     last: dict[str, int] = {}
     for (step, checkpoint), weight in zip(checkpoints.items(), weights or [1.0] * len(checkpoints), strict=True):
@@ -152,6 +186,6 @@ def _make_run(checkpoints: Mapping[int, Checkpoint], folders: Mapping[int, str],
         task=first.task,
         checkpoints=parts,
         weights_from="equal" if weights is None else "learning_rate",
-        warnings=(*warnings, *([_EQUAL] if weights is None else ())),
+        warnings=(*warnings, *doubts, *([_EQUAL] if weights is None else ())),
         created_at=now(),
     )

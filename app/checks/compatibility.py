@@ -12,6 +12,7 @@ from influence.contracts.evaluation.record import Subject
 from influence.contracts.index import DEFAULT_MAX_LENGTH
 from influence.contracts.tasks import TASKS, TaskDeclaration, TaskName, tasks_like
 from influence.errors import InvalidRequest, RowsUnfit
+from influence.rows.label_forms.tag_names import inside_classes
 
 
 def check_compatible(checkpoint: Checkpoint | Subject, dataset: Dataset) -> None:
@@ -63,18 +64,22 @@ def choose_loss(
 ) -> LossScope | None:
     """The tokens that carry loss; None where it falls on the label. Raises InvalidRequest for a scope not offered.
 
-    Where none is wanted it is that of training, as far as the files of a checkpoint say it, or what the rows imply.
+    Raises TaskMismatch where the names of classes do not tell what tags it means. Where none is wanted it is that of
+    training, as far as the files of a checkpoint say it, or what the rows imply.
     """
     offered = TASKS[checkpoint.task].rows[dataset.kind]
     if wanted is None:
         usual = dataset.implied_loss or (offered[0] if offered else None)
-        said = None if trained is None else find_trained_loss(trained, dataset)
+        is_language = bool(TASKS[checkpoint.task].trained_as)
+        said = find_trained_loss(trained, dataset) if trained is not None and is_language else None
         return said if said in offered and (said == "all" or dataset.implied_loss is None) else usual
     if wanted not in offered:
         raise InvalidRequest(
             f"Rows of kind '{dataset.kind}' have no loss scope '{wanted}'.",
             hint=f"Use {' or '.join(map(repr, offered))}." if offered else "Leave 'loss' out: it is the label's.",
         )
+    if wanted == "inside":
+        inside_classes(checkpoint.label_names or dataset.label_names)
     return wanted
 
 

@@ -6,8 +6,9 @@ from app.checks.compatibility import find_trained_loss
 from influence.checkpoint_files.adapters.training_settings import TALKING, WITHOUT_TURNS
 from influence.contracts.checkpoint import Checkpoint, TrainingRecord
 from influence.contracts.common import MAX_ROW_TOKENS
-from influence.contracts.dataset import COMPLETION, CONVERSATION, PREFERENCE, Dataset
+from influence.contracts.dataset import COMPLETION, CONVERSATION, PREFERENCE, TOKENS, Dataset
 from influence.contracts.index import GradientSettings
+from influence.contracts.tasks import TASKS
 
 #: Trainers whose masks decide where the loss of a conversation falls, and need not be named in any file.
 _BY_MASKS = ("TRL", "Unsloth")
@@ -20,7 +21,8 @@ def find_differences(checkpoint: Checkpoint, dataset: Dataset, gradients: Gradie
     if training is None:
         return
     files = " and ".join(training.files)
-    yield from _loss_differences(training, dataset, gradients, files)
+    if TASKS[checkpoint.task].trained_as:
+        yield from _loss_differences(training, dataset, gradients, files)
     if None not in (training.beta, gradients.beta) and training.beta != gradients.beta:
         yield f"{files} says that training had beta {training.beta:g}, and this index has {gradients.beta:g}."
     if training.max_length is not None and min(training.max_length, MAX_ROW_TOKENS) != gradients.max_length:
@@ -48,6 +50,16 @@ def _bias_differences(checkpoint: Checkpoint, gradients: GradientSettings) -> It
         yield (
             f"The adapter was trained with {' and '.join(fields)}, and the gradients of this index leave biases out. "
             "Send 'include_bias': true for those of all that was trained."
+        )
+
+
+def find_open_choices(dataset: Dataset) -> Iterator[str]:
+    """Where nothing says which tokens carried loss, no file and no request, and trainers differ in it: in sentences."""
+    if dataset.kind == TOKENS.name:
+        yield (
+            "No file says which tokens of a word carried loss: here its first does, with the word's tag. Where "
+            "training labelled all of them, send 'loss': 'all' (each has the word's tag) or 'inside' (those that "
+            "follow a B- have the I- of its name); 'first' says that training did as is done here."
         )
 
 

@@ -3,7 +3,7 @@
 from app.checks.class_numbers import doubt_indexed_numbers
 from app.checks.compatibility import check_compatible, check_reduction, choose_length, choose_loss
 from app.checks.diffusion import choose_diffusion
-from app.checks.training import find_differences
+from app.checks.training import find_differences, find_open_choices
 from app.http.idempotency import Accepted
 from app.http.listing import name_made
 from app.indexes.growth import check_growth
@@ -67,6 +67,7 @@ def _submit_one(
         *checkpoint.warnings,
         *doubt_indexed_numbers(checkpoint, dataset),
         *find_differences(checkpoint, dataset, spec.gradients),
+        *(find_open_choices(dataset) if request.loss is None else ()),
     )
     name = request.name if request.name is not None or existing is None else existing.name
     fresh = Index(**INDEX.begin(index_id), spec=spec, rows=dataset.rows, warnings=warnings, name=name)
@@ -93,6 +94,9 @@ def _submit_run(store: Store, request: IndexRequest, run_id: str, budget_bytes: 
 def index_address(spec: IndexSpec) -> str:
     """Equal requests, equal id."""
     fields = spec.model_dump(mode="json")
+    if fields["gradients"]["loss"] == "first":
+        # What tags meant before there was a choice.
+        fields["gradients"]["loss"] = None
     # These fields came later: at their defaults they leave addresses as they were.
     for name, default in _LATER_SETTINGS.items():
         if fields["gradients"][name] == default:

@@ -83,7 +83,7 @@ class Page(Frozen, Generic[Item]):
     next: str | None = None
 
 
-LossScope = Literal["completion", "assistant", "all"]
+LossScope = Literal["completion", "assistant", "all", "first", "inside"]
 #: How the losses of a row's tokens make the row's loss.
 Reduction = Literal["mean", "sum"]
 

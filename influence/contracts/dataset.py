@@ -178,6 +178,7 @@ ProblemCode = Literal[
     "missing_text",
     "nulls_left_out",
     "parts_handed_on",
+    "prompt_in_answers",
     "prompts_made",
     "quotes_before_signs",
     "roles_renamed",

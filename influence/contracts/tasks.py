@@ -116,7 +116,7 @@ MULTI_LABEL_CLASSIFICATION = replace(
 )
 TOKEN_CLASSIFICATION = TaskDeclaration(
     name="token_classification",
-    rows={TOKENS.name: ()},
+    rows={TOKENS.name: ("first", "all", "inside")},
     peft_type="TOKEN_CLS",
     architectures=("ForTokenClassification",),
     auto_class="AutoModelForTokenClassification",

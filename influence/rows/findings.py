@@ -23,6 +23,8 @@ _MESSAGES: dict[ProblemCode, str] = {
     "parts_handed_on": "{count} rows have contents that are lists of parts in {names}: a chat template that takes them "
     "gets them so, as from TRL and Axolotl, any other their texts as one. Write contents as text where training read "
     "one.",
+    "prompt_in_answers": "{count} rows have answers that both begin with the prompt in {names}: it is read twice, as "
+    'trainers do that put one after the other. Send columns with "prompt": "" where training read it once.',
     "prompts_made": "The prompts were made of {names} by the recipe of Stanford Alpaca: scores are right where "
     "training made them so, too. Send 'prompt' and 'completion', or 'messages', where it did not.",
     "quotes_before_signs": "{count} rows have texts in {names} that begin with a quote before =, +, - or @, as exports "

@@ -1,5 +1,6 @@
 """The folder that transformers' Trainer left, sent as it lies: its checkpoints, their indexes, and a sum over them."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -158,3 +159,17 @@ def test_what_cannot_be_summed_is_refused_by_name(service: LocalService, trained
     assert_problem(send(service, base, folder / "checkpoint-2"), 422, "adapter_config_refused")
     refused = service.send_checkpoint(base, folder)
     assert "/v1/runs" in assert_problem(refused, 422, "adapter_config_refused")["hint"]
+
+
+def test_a_checkpoint_that_was_not_written_to_its_end_is_called_by_its_folder(
+    service: LocalService, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    base, out = trained
+    cut_off = tmp_path / "out"
+    shutil.copytree(out, cut_off)
+    (cut_off / "checkpoint-6" / "adapter_model.safetensors").unlink()
+    problem = assert_problem(send(service, base, cut_off), 422, "adapter_mismatch")
+    assert problem["detail"].startswith("checkpoint-6: ")
+    assert problem["folder"] == "checkpoint-6"
+    shutil.rmtree(cut_off / "checkpoint-6")
+    assert len(taken(send(service, base, cut_off))["checkpoints"]) == 2

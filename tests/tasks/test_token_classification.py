@@ -62,6 +62,67 @@ def test_gradients_are_those_of_one_row_at_a_time(tmp_path: Path, kind: str) -> 
     assert_rows_exact(loaded, normal(tagged_rows(7)), loss_of_transformers)
 
 
+def by_all_tokens(tags: list[int], words: list[int | None], *, inside: bool) -> list[int]:
+    """Labels as those who label every token make them; `inside` as in Hugging Face's course: B- goes on as I-."""
+    labels, before = [], None
+    for word in words:
+        tag = -100 if word is None else tags[word]
+        labels.append(tag + 1 if inside and word == before and tag == TAGS.index("B-PLACE") else tag)
+        before = word
+    return labels
+
+
+@pytest.mark.parametrize("scope", ["all", "inside"])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_every_token_of_a_word_may_carry_loss(tmp_path: Path, scope: str, reduction: str) -> None:
+    loaded = load_tiny(make_tagger(tmp_path), loss=scope, reduction=reduction)
+
+    def loss_of_transformers(model: Any, row: dict[str, Any]) -> Any:
+        inputs = loaded.tokenizer(row["tokens"], is_split_into_words=True, return_tensors="pt")
+        tags = [-100 if tag is None else TAGS.index(tag) for tag in row["label"]]
+        labels = by_all_tokens(tags, inputs.word_ids(), inside=scope == "inside")
+        mean = model(**inputs, labels=torch.tensor([labels])).loss
+        return mean * (sum(label != -100 for label in labels) if reduction == "sum" else 1)
+
+    assert_rows_exact(loaded, normal(tagged_rows(7)), loss_of_transformers)
+
+
+def test_which_tokens_carried_loss_is_asked_for_and_what_is_taken_is_told(
+    bench: Bench, checkpoint: dict[str, Any], tmp_path: Path
+) -> None:
+    dataset = bench.dataset([{"tokens": ["my", "card-login"], "tags": ["O", "B-PLACE"]}] * 2)
+    (shown, _) = bench.preview(checkpoint, dataset, loss="all")
+    assert shown["supervised"] == [False, True, True, True, True, False]
+    open_choice, said = bench.index(checkpoint, dataset), bench.index(checkpoint, dataset, loss="inside")
+    assert any("which tokens of a word carried loss" in warning for warning in open_choice["warnings"])
+    assert open_choice["spec"]["gradients"]["loss"] == "first"
+    assert not any("carried loss" in warning for warning in said["warnings"])
+    assert bench.index(checkpoint, dataset, loss="first")["id"] == open_choice["id"]
+    assert bench.index(checkpoint, dataset, reduction="sum")["spec"]["gradients"]["reduction"] == "sum"
+    ids = {"checkpoint_id": checkpoint["id"], "dataset_id": dataset["id"]}
+    refused = bench.client.post("/v1/indexes", json={**ids, "loss": "assistant"})
+    assert "'first' or 'all' or 'inside'" in assert_problem(refused, 422, "invalid_request")["hint"]
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"), [(["B-A", "I-A", "L-A", "O"], "mark the ends"), (None, "have no names")], ids=["bilou", "none"]
+)
+def test_inside_needs_names_that_say_which_class_goes_on(
+    bench: Bench, tmp_path: Path, names: list[str] | None, reason: str
+) -> None:
+    tiny = make_tagger(tmp_path / "tagger")
+    (tiny.adapter / "config.json").unlink()
+    config = json.loads((tiny.base / "config.json").read_text())
+    del config["id2label"], config["label2id"]
+    (tiny.base / "config.json").write_text(json.dumps(config))
+    given = {} if names is None else {"label_names": json.dumps(names)}
+    checkpoint = bench.checkpoint(tiny, **given)
+    dataset = bench.dataset([{"tokens": ["my", "card"], "tags": [3, 0]}] * 2)
+    ids = {"checkpoint_id": checkpoint["id"], "dataset_id": dataset["id"]}
+    refused = bench.client.post("/v1/indexes", json={**ids, "loss": "inside"})
+    assert reason in assert_problem(refused, 422, "task_mismatch")["detail"]
+
+
 def test_scores_equal_the_formula_written_out(bench: Bench, checkpoint: dict[str, Any], tiny: TinyCheckpoint) -> None:
     rows, asked = tagged_rows(ROWS), tagged_rows(2, seed=5)
     assert (checkpoint["task"], checkpoint["label_names"]) == (KIND, list(TAGS))

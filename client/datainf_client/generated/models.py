@@ -346,7 +346,7 @@ class GradientSettings(BaseModel):
         description="Timesteps, noise and weights; for image models alone, which have defaults.",
     )
     include_bias: bool = Field(False, description="Take gradients of trained biases, too.")
-    loss: Literal["completion", "assistant", "all"] | str | None = Field(
+    loss: Literal["completion", "assistant", "all", "first", "inside"] | str | None = Field(
         None, description="Which tokens carry loss; by default what the rows imply."
     )
     max_length: int = 512
@@ -612,7 +612,7 @@ class PreviewRequest(BaseModel):
         extra="allow",
     )
     checkpoint_id: str = Field(..., examples=["ckpt_3f1c"])
-    loss: Literal["completion", "assistant", "all"] | str | None = Field(
+    loss: Literal["completion", "assistant", "all", "first", "inside"] | str | None = Field(
         None, description="Which tokens carry loss; by default what the rows imply."
     )
     max_length: int | None = Field(
@@ -815,6 +815,7 @@ class RowProblem(BaseModel):
             "missing_text",
             "nulls_left_out",
             "parts_handed_on",
+            "prompt_in_answers",
             "prompts_made",
             "quotes_before_signs",
             "roles_renamed",
@@ -1097,11 +1098,11 @@ class TrainingRecord(BaseModel):
         extra="allow",
     )
     beta: float | None = None
-    completion_loss: Literal["completion", "assistant", "all"] | str | None = None
+    completion_loss: Literal["completion", "assistant", "all", "first", "inside"] | str | None = None
     enable_thinking: bool | None = None
     ends: Literal["as_tokenised", "bare", "unless_there", "in_words", "apart"] | str | None = None
     files: list[str]
-    loss: Literal["completion", "assistant", "all"] | str | None = None
+    loss: Literal["completion", "assistant", "all", "first", "inside"] | str | None = None
     max_length: int | None = None
     system: str | None = None
     template: str | None = None
@@ -1293,7 +1294,7 @@ class CalibrateRequest(BaseModel):
     index_id: str | None = Field(None, description="Judge this index: its checkpoint gives the gradients.")
     kind: Literal["calibrate"]
     lora: LoraShape = Field({"lora_alpha": 8.0, "r": 8}, validate_default=True)
-    loss: Literal["completion", "assistant", "all"] | str | None = Field(
+    loss: Literal["completion", "assistant", "all", "first", "inside"] | str | None = Field(
         None, description="Which tokens carry loss; by default what the rows imply."
     )
     max_length: int = Field(128, description="Tokens per row.")
@@ -1415,7 +1416,7 @@ class ClassAttributionRequest(BaseModel):
     index_id: str | None = Field(None, description="Judge this index: its checkpoint gives the gradients.")
     kind: Literal["class-attribution"]
     lora: LoraShape = Field({"lora_alpha": 8.0, "r": 8}, validate_default=True)
-    loss: Literal["completion", "assistant", "all"] | str | None = Field(
+    loss: Literal["completion", "assistant", "all", "first", "inside"] | str | None = Field(
         None, description="Which tokens carry loss; by default what the rows imply."
     )
     max_length: int = Field(128, description="Tokens per row.")
@@ -1493,7 +1494,7 @@ class CorrelationRequest(BaseModel):
     index_id: str | None = Field(None, description="Judge this index: its checkpoint gives the gradients.")
     kind: Literal["correlation"]
     lora: LoraShape = Field({"lora_alpha": 8.0, "r": 8}, validate_default=True)
-    loss: Literal["completion", "assistant", "all"] | str | None = Field(
+    loss: Literal["completion", "assistant", "all", "first", "inside"] | str | None = Field(
         None, description="Which tokens carry loss; by default what the rows imply."
     )
     max_length: int = Field(128, description="Tokens per row.")
@@ -1688,7 +1689,7 @@ class LdsRequest(BaseModel):
     index_id: str | None = Field(None, description="Judge this index: its checkpoint gives the gradients.")
     kind: Literal["lds"]
     lora: LoraShape = Field({"lora_alpha": 8.0, "r": 8}, validate_default=True)
-    loss: Literal["completion", "assistant", "all"] | str | None = Field(
+    loss: Literal["completion", "assistant", "all", "first", "inside"] | str | None = Field(
         None, description="Which tokens carry loss; by default what the rows imply."
     )
     max_length: int = Field(128, description="Tokens per row.")
@@ -1758,7 +1759,7 @@ class LeaveOutRequest(BaseModel):
     index_id: str | None = Field(None, description="Judge this index: its checkpoint gives the gradients.")
     kind: Literal["leave-out"]
     lora: LoraShape = Field({"lora_alpha": 8.0, "r": 8}, validate_default=True)
-    loss: Literal["completion", "assistant", "all"] | str | None = Field(
+    loss: Literal["completion", "assistant", "all", "first", "inside"] | str | None = Field(
         None, description="Which tokens carry loss; by default what the rows imply."
     )
     max_length: int = Field(128, description="Tokens per row.")
@@ -1815,7 +1816,7 @@ class MislabelledRequest(BaseModel):
     index_id: str | None = Field(None, description="Judge this index: its checkpoint gives the gradients.")
     kind: Literal["mislabelled"]
     lora: LoraShape = Field({"lora_alpha": 8.0, "r": 8}, validate_default=True)
-    loss: Literal["completion", "assistant", "all"] | str | None = Field(
+    loss: Literal["completion", "assistant", "all", "first", "inside"] | str | None = Field(
         None, description="Which tokens carry loss; by default what the rows imply."
     )
     max_length: int = Field(128, description="Tokens per row.")

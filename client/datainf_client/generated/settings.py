@@ -90,7 +90,7 @@ class IndexRequest(TypedDict):
     include_bias: NotRequired[bool]
     join: NotRequired[bool]
     kronecker: NotRequired[bool]
-    loss: NotRequired[Literal["completion", "assistant", "all"] | None]
+    loss: NotRequired[Literal["completion", "assistant", "all", "first", "inside"] | None]
     max_length: NotRequired[int | None]
     metric: NotRequired[Literal["gradient", "optimizer"]]
     name: NotRequired[str | None]
@@ -110,7 +110,7 @@ class PreviewRequest(TypedDict):
     `POST /v1/datasets/{id}/preview`: the first five rows unless `offset` or `row_indexes` say otherwise.
     """
 
-    loss: NotRequired[Literal["completion", "assistant", "all"] | None]
+    loss: NotRequired[Literal["completion", "assistant", "all", "first", "inside"] | None]
     max_length: NotRequired[int | None]
     offset: NotRequired[int]
     on_too_long: NotRequired[Literal["truncate", "fail"]]

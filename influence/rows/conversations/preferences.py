@@ -31,11 +31,32 @@ def read_preference(source: Source, columns: Mapping[str, str], *, filled: bool,
             hint=_FORMS_HINT,
         )
     row = _talks(cells, columns, filled, note) if lists else _texts(cells, columns)
+    _look_for_prompt(row, columns, note)
     if lists and "system" in columns:
         row["prompt"] = with_system(source.get(columns["system"]), columns, row["prompt"])
     if row["chosen"] == row["rejected"]:
         raise BrokenRow("both answers are the same.", hint="Drop rows in which neither answer is preferred.")
     return {**row, **_context(source, columns, filled, is_talk=bool(lists)), **_margin(source, columns)}
+
+
+def _look_for_prompt(row: Mapping[str, Any], columns: Mapping[str, str], note: Note) -> None:
+    """Note answers that both begin with the prompt once more. Raises BrokenRow where the prompt holds an answer."""
+    prompt, *answers = (_without_system(row.get(role)) for role in ("prompt", "chosen", "rejected"))
+    if "prompt" not in columns or not prompt:
+        return
+    if isinstance(prompt, list) and prompt in answers:
+        raise BrokenRow(
+            f"column {columns['prompt']!r} holds the whole of one of the two answers.",
+            hint='Send columns={"prompt": "", "chosen": "...", "rejected": "..."}, with the columns of the answers: '
+            "their prompt is then what both begin with.",
+        )
+    if all(answer[: len(prompt)] == prompt for answer in answers):
+        note("prompt_in_answers", columns["prompt"])
+
+
+def _without_system(said: Any) -> Any:
+    """Messages but for those of the system, which an answer that repeats them may leave out; a text as it is."""
+    return [message for message in said if message["role"] != "system"] if isinstance(said, list) else said
 
 
 def _as_list(value: Any) -> Any:

@@ -27,7 +27,7 @@ def says_nothing(column: str, value: Any) -> bool:
 
 def refuse_unreadable(column: str, value: Any, kind: RowKind, columns: Mapping[str, str]) -> None:
     """Raise ColumnsAmbiguous for a value that may have carried loss or context and that no row of this kind holds."""
-    what, remedy = _explain(column, kind, columns)
+    what, remedy = _explain(column, value, kind, columns)
     left_out = name_to_leave_out(column)
     raise ColumnsAmbiguous(
         f"column {column!r} holds {describe(value)}: {what}.",
@@ -37,7 +37,7 @@ def refuse_unreadable(column: str, value: Any, kind: RowKind, columns: Mapping[s
     )
 
 
-def _explain(column: str, kind: RowKind, columns: Mapping[str, str]) -> tuple[str, str]:
+def _explain(column: str, value: Any, kind: RowKind, columns: Mapping[str, str]) -> tuple[str, str]:
     """What the column may have done in training, and what to do where it did."""
     key = key_of(column)
     if key in LOSS_WEIGHTS:
@@ -52,13 +52,7 @@ def _explain(column: str, kind: RowKind, columns: Mapping[str, str]) -> tuple[st
             "If it did, send the text that they were made of.",
         )
     if key in ("chosen", "rejected"):
-        talk = columns.get("messages") or columns.get("conversations")
-        prompt = f'"prompt": "{talk[:80]}", ' if talk else ""
-        return (
-            "it may be one of two answers, of which one was preferred",
-            f'Pairs are read with columns={{{prompt}"chosen": "chosen", "rejected": "rejected"}}, and with "prompt" '
-            "where that is written as they are: all text, or all lists of messages.",
-        )
+        return "it may be one of two answers, of which one was preferred", _read_as_pairs(value, columns)
     if key in PREFERENCES:
         texts = [columns[role][:80] for role in ("prompt", "completion") if role in columns]
         pair = (
@@ -97,3 +91,14 @@ def _explain(column: str, kind: RowKind, columns: Mapping[str, str]) -> tuple[st
         "If it did, send the rows as 'messages' with 'system' and 'tools' beside them, or put it into the text as in "
         "training."
     )
+
+
+def _read_as_pairs(answer: Any, columns: Mapping[str, str]) -> str:
+    """How pairs are read: a conversation beside two answers is their prompt, unless an answer holds the whole of it."""
+    talk = columns.get("messages") or columns.get("conversations")
+    is_whole = isinstance(answer, list | tuple) and len(answer) > 1
+    prompt = f'"prompt": "{talk[:80]}", ' if talk and not is_whole else ""
+    named = f'Pairs are read with columns={{{prompt}"chosen": "chosen", "rejected": "rejected"}}'
+    if is_whole:
+        return f"{named}: their prompt is then what both begin with."
+    return f'{named}, and with "prompt" where that is written as they are: all text, or all lists of messages.'

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from influence.checkpoint_files.adapters.run_weights import read_rates, weigh
+from influence.checkpoint_files.adapters.run_weights import find_weight_doubts, read_rates, weigh
 from influence.checkpoint_files.adapters.runs import MAX_STEPS, choose_run, find_steps, share_files
 from influence.errors import AdapterConfigRefused
 
@@ -62,6 +62,25 @@ def test_a_checkpoint_weighs_the_mean_rate_since_the_one_before() -> None:
 def test_a_stretch_without_a_log_has_the_rate_between() -> None:
     assert weigh([10, 20], {20: 0.2, 40: 0.4}) == [0.2, 0.2]
     assert weigh([20, 40, 60], {20: 0.2, 60: 0.6}) == pytest.approx([0.2, 0.3, 0.6])
+
+
+def test_a_last_checkpoint_whose_one_log_says_0_keeps_the_weight_of_its_steps() -> None:
+    """Logged once an epoch, a rate that falls to 0 is 0 only behind the last step."""
+    rates = {10: 0.2, 20: 0.1, 30: 0.0}
+    assert weigh([10, 20, 30], rates) == pytest.approx([0.2, 0.1, 0.05])
+    assert weigh([10, 20, 30], {10: 0.2, 20: 0.0, 25: 0.0, 30: 0.0}) == [0.2, 0.1, 0.0]
+
+
+def test_weights_that_the_log_hardly_knows_are_told() -> None:
+    (rough,) = find_weight_doubts([10, 20, 30], {10: 0.2, 20: 0.1, 30: 0.0})
+    assert "checkpoint 20, 30" in rough
+    (cut_off,) = find_weight_doubts([10, 20, 30], {5: 0.2, 10: 0.2})
+    assert "ends at step 10" in cut_off
+    assert "20, 30" in cut_off
+    dense = {step: 0.3 - step / 100 for step in range(0, 31)}
+    assert not [*find_weight_doubts([10, 20, 30], dense)]
+    assert not [*find_weight_doubts([10, 20], {10: 0.2, 20: 0.2})]
+    assert not [*find_weight_doubts([10, 20], {})]
 
 
 @pytest.mark.parametrize(

@@ -79,3 +79,38 @@ def test_what_is_no_pair_is_refused(row: dict[str, Any]) -> None:
 def test_the_chosen_answers_alone_are_taken_when_they_are_named() -> None:
     found = read({"prompt": "q", "chosen": "a", "rejected": "b"}, {"prompt": "prompt", "completion": "chosen"})
     assert found == {"prompt": "q", "completion": "a", "metadata": {"rejected": "b"}}
+
+
+def test_a_whole_conversation_beside_both_answers_is_no_prompt_of_theirs() -> None:
+    """As published sets have it that serve fine-tuning, too; the hint has to lead to the right row."""
+    row = {"prompt": "q", "messages": [ASK, GOOD], "chosen": [ASK, GOOD], "rejected": [ASK, BAD]}
+    with pytest.raises(DatainfError) as refused:
+        read(row)
+    assert 'columns={"chosen": "chosen", "rejected": "rejected"}' in refused.value.hint
+    found = read(row, {"chosen": "chosen", "rejected": "rejected"})
+    assert {name: found[name] for name in TALK} == TALK
+    wrong = {"prompt": "messages", "chosen": "chosen", "rejected": "rejected"}
+    with pytest.raises(DatainfError, match="the whole of one of the two answers"):
+        read(row, wrong)
+    system = {"role": "system", "content": "s"}
+    with pytest.raises(DatainfError, match="the whole of one of the two answers"):
+        read({**row, "messages": [system, ASK, GOOD]}, wrong)
+
+
+@pytest.mark.parametrize(
+    ("row", "is_told"),
+    [
+        ({"prompt": "q?", "chosen": "q? a", "rejected": "q? b"}, True),
+        ({"prompt": [ASK], "chosen": [ASK, GOOD], "rejected": [ASK, BAD]}, True),
+        ({"prompt": [ASK], "chosen": [ASK, GOOD], "rejected": [ASK, BAD], "system": "s"}, True),
+        ({"prompt": "q?", "chosen": "q? a", "rejected": "b"}, False),
+        ({"chosen": [ASK, GOOD], "rejected": [ASK, BAD]}, False),
+        (TALK, False),
+        (TEXTS, False),
+    ],
+)
+def test_answers_that_begin_with_their_prompt_are_told(row: dict[str, Any], is_told: bool) -> None:
+    types = {name: frozenset({kind_of_value(value)}) for name, value in row.items()}
+    rows = normalise_rows([row], choose_columns(list(row), None, types=types))
+    assert len([*rows]) == 1
+    assert ["prompt_in_answers" in problem.code for problem in rows.problems] == ([True] if is_told else [])

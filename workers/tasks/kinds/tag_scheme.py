@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from influence.rows.label_forms.tag_names import marks_ends
+
 _OUTSIDE = "O"
 
 
@@ -21,8 +23,7 @@ class TagScheme:
         self._names = frozenset(names or ())
         if _OUTSIDE not in self._names:
             raise UnknownScheme(f"the checkpoint has no class {_OUTSIDE!r} for words outside the spans")
-        kinds = {name[2:] for name in self._names if name.startswith("B-")}
-        if any(f"{mark}-{kind}" in self._names for kind in kinds for mark in "LUES"):
+        if marks_ends(self._names):
             raise UnknownScheme("the checkpoint's classes mark the ends of spans, too: send words with their tags")
 
     def write(self, spans: Sequence[Mapping[str, Any]], starts: Mapping[int, int]) -> dict[int, str] | None:

@@ -1,4 +1,10 @@
-"""Token classification: a class for each word of a row, such as named entities or parts of speech."""
+"""Token classification: a class for each word of a row, such as named entities or parts of speech.
+
+loss      which tokens of a tagged word carry it
+first     the first one, as in the examples of transformers; so by default
+all       all of them, each with the word's tag
+inside    all of them; those that follow the first of a word tagged B- have the I- of its name
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,10 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from influence.contracts.common import LossScope, Reduction
+from influence.contracts.dataset import TOKENS
 from influence.contracts.tasks import TOKEN_CLASSIFICATION, TaskName
 from influence.errors import RowMasked, RowsUnfit, TaskMismatch
+from influence.rows.label_forms.tag_names import inside_classes
 from workers.batching.collate import collate_rows
-from workers.gradients.losses import row_mean_cross_entropy
+from workers.gradients.losses import TOKEN_LOSSES
 from workers.rows import IGNORED, Batch, EncodedRow, Row
 from workers.tasks.base import Materials, Prediction, RenderedRow
 from workers.tasks.encoding import TextEncoder, TokenisedWords
@@ -22,7 +31,7 @@ _SPACED_WORDS = frozenset({"bloom", "gpt2", "roberta", "deberta"})
 
 
 class TokenClassification:
-    """A row's loss is the mean over its tagged words, each at its first token; other tokens carry none.
+    """A row's loss is the mean or sum over its tagged words, each at its first token, or over all of their tokens.
 
     Words come with the row, or are those that the tokenizer sees in its text. `spaced`: a space goes before each word.
     """
@@ -30,21 +39,35 @@ class TokenClassification:
     name: TaskName = TOKEN_CLASSIFICATION.name
 
     def __init__(
-        self, encoder: TextEncoder, *, pad_id: int, num_labels: int, label_names: Sequence[str] | None, spaced: bool
+        self,
+        encoder: TextEncoder,
+        *,
+        pad_id: int,
+        num_labels: int,
+        label_names: Sequence[str] | None,
+        spaced: bool,
+        scope: LossScope = "first",
+        reduction: Reduction = "mean",
     ) -> None:
         self._encoder = encoder
         self._pad_id = pad_id
         self._names = label_names
         self._classes = ClassLabels(num_labels, label_names)
         self._spaced = spaced
+        self._scope = scope
+        self._reduction = reduction
+        self._following = inside_classes(label_names) if scope == "inside" else {}
 
     @classmethod
     def make(cls, materials: Materials) -> "TokenClassification":
-        """The task of a loaded checkpoint. Raises TaskMismatch for a loss scope, and where words cannot be told apart.
+        """The task of a loaded checkpoint. Raises TaskMismatch for a loss scope that it has not, and where words or
+        classes cannot be told apart.
 
         A tokenizer that the adapter was saved with is taken as it is.
         """
-        materials.refuse_scope()
+        scope = materials.settings.loss or "first"
+        if scope not in TOKEN_CLASSIFICATION.rows[TOKENS.name]:
+            raise TaskMismatch(f"Tagged words have no part called {scope!r} that would carry loss.")
         if not materials.encoder.tokenizer.is_fast:
             raise TaskMismatch(
                 "The tokenizer cannot say which word a token belongs to.",
@@ -57,6 +80,8 @@ class TokenClassification:
             num_labels=int(config.num_labels),
             label_names=materials.checkpoint.label_names,
             spaced=materials.checkpoint.tokenizer is None and config.model_type in _SPACED_WORDS,
+            scope=scope,
+            reduction=materials.settings.reduction,
         )
 
     def tokenise(self, rows: Sequence[Row]) -> list[EncodedRow]:
@@ -85,7 +110,11 @@ class TokenClassification:
         return collate_rows(rows, pad_token_id=self._pad_id)
 
     def row_losses(self, model: torch.nn.Module, batch: Batch) -> Tensor:
-        return row_mean_cross_entropy(model(**batch.inputs).logits, batch.labels)
+        return TOKEN_LOSSES[self._reduction](model(**batch.inputs).logits, batch.labels)
+
+    def loss_units(self, batch: Batch) -> int:
+        """Rows, or tokens that carry loss where a row's loss is their sum."""
+        return len(batch) if self._reduction == "mean" else int((batch.labels != IGNORED).sum())
 
     @torch.no_grad()
     def predict(self, model: torch.nn.Module, rows: Sequence[Row]) -> list[Prediction | None]:
@@ -143,8 +172,14 @@ class TokenClassification:
 
     def _encode(self, row: Row, text: TokenisedWords, tags: Mapping[int, int]) -> EncodedRow:
         labels = [IGNORED] * len(text.words)
-        for word, place in _first_tokens(text).items():
-            labels[place] = tags.get(word, IGNORED)
+        first = _first_tokens(text)
+        for place, word in enumerate(text.words):
+            if word is None or word not in tags:
+                continue
+            if place == first[word]:
+                labels[place] = tags[word]
+            elif self._scope != "first":
+                labels[place] = self._following.get(tags[word], tags[word])
         return EncodedRow(id_of(row), text.inputs, labels, len(labels), text.was_cut)
 
     def _show(self, row: Row, text: TokenisedWords, tags: Mapping[int, int]) -> Any:
