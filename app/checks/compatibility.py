@@ -7,7 +7,7 @@ from influence.checkpoint_files.adapters.trainer_templates.known import find_tem
 from influence.checkpoint_files.tokenizers.template_files import mentions_template
 from influence.contracts.checkpoint import Checkpoint, TrainingRecord
 from influence.contracts.common import MAX_ROW_TOKENS, LossScope, Reduction
-from influence.contracts.dataset import COMPLETION, CONVERSATION, ROW_FORMS, Dataset
+from influence.contracts.dataset import COMPLETION, CONVERSATION, MULTI_LABEL, ROW_FORMS, Dataset, RowKind
 from influence.contracts.evaluation.record import Subject
 from influence.contracts.index import DEFAULT_MAX_LENGTH
 from influence.contracts.tasks import TASKS, TaskDeclaration, TaskName, tasks_like
@@ -49,10 +49,27 @@ def _require_template(checkpoint: Checkpoint) -> None:
 def _describe_fitting(checkpoint: Checkpoint | Subject, dataset: Dataset) -> str:
     """What to send instead: other columns, or the checkpoint by the task that takes such rows."""
     task = TASKS[checkpoint.task]
-    roles = "; ".join(f"{' + '.join(ROW_FORMS[kind].readings[0].plain)} for {kind}" for kind in task.rows)
+    roles = "; ".join(f"{_spell_readings(kind)} for {kind}" for kind in task.rows)
     others = [other for other in tasks_like(task) if dataset.kind in other.rows and _admits(other, checkpoint)]
     other = f", or the checkpoint with task {' or '.join(repr(other.name) for other in others)}" if others else ""
-    return f"Send the data set with 'columns' of these roles ({roles}){other}."
+    return f"Send the data set with 'columns' of these roles ({roles}){other}." + _describe_flags(task, dataset)
+
+
+def _spell_readings(kind: RowKind) -> str:
+    """The roles that make a row of a kind, the usual ones last."""
+    return " or ".join(" + ".join(reading.plain) for reading in reversed(ROW_FORMS[kind].readings))
+
+
+def _describe_flags(task: TaskDeclaration, dataset: Dataset) -> str:
+    """What to do with a column of 0 and 1 for each class, where the rows may have such."""
+    flags = [name for name, kind in dataset.metadata_columns.items() if kind in ("number", "boolean")]
+    if MULTI_LABEL.name not in task.rows or len(flags) < 2:
+        return ""
+    vectors = f"frame['labels'] = frame[{flags[:3]!r}].astype(int).values.tolist()"
+    return (
+        " Where each class has a column of 0 and 1, make one of them, in the order of the head's outputs, such as "
+        f'{vectors[:300]}, write it as JSON Lines, and send columns={{"text": "...", "label_vector": "labels"}}.'
+    )
 
 
 def _admits(task: TaskDeclaration, checkpoint: Checkpoint | Subject) -> bool:

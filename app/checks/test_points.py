@@ -10,6 +10,7 @@ from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import Index
 from influence.contracts.points import MAX_TEST_POINTS, PointSource, RowSelection
+from influence.contracts.tasks import TASKS
 from influence.errors import InvalidRequest, RowsUnfit
 from influence.rows.examples import normalise_examples
 from influence.rows.images.limits import ImageLimits
@@ -39,7 +40,7 @@ def check_test_points(store: Store, index: Index, request: Asked, image_limits: 
         label_names=checkpoint.label_names,
         classes=checkpoint.num_labels,
         image_limits=image_limits,
-        without_images=is_made,
+        made=TASKS[checkpoint.task].answers if request.target == "prediction" else None,
     )
     if is_made:
         check_generated(request.model_copy(update={"examples": examples}), len(examples))

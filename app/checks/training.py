@@ -25,6 +25,12 @@ def find_differences(checkpoint: Checkpoint, dataset: Dataset, gradients: Gradie
         yield from _loss_differences(training, dataset, gradients, files)
     if None not in (training.beta, gradients.beta) and training.beta != gradients.beta:
         yield f"{files} says that training had beta {training.beta:g}, and this index has {gradients.beta:g}."
+    centered = (training.center_rewards_coefficient, gradients.center_rewards_coefficient)
+    if None not in centered and centered[0] != centered[1]:
+        yield (
+            f"{files} says that training had center_rewards_coefficient {centered[0]:g}, and this index has "
+            f"{centered[1]:g}."
+        )
     if training.max_length is not None and min(training.max_length, MAX_ROW_TOKENS) != gradients.max_length:
         left = training.max_length >= MAX_ROW_TOKENS
         done = "left rows whole" if left else f"cut rows at {training.max_length} tokens"

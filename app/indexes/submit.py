@@ -28,7 +28,13 @@ from influence.errors import EmptyFile, InvalidRequest
 from influence.store.store import Store
 from influence.store.work import accept, is_dead
 
-_LATER_SETTINGS = {"parts": "all", "reduction": "mean", "beta": None, "diffusion": None}
+_LATER_SETTINGS = {
+    "parts": "all",
+    "reduction": "mean",
+    "beta": None,
+    "center_rewards_coefficient": None,
+    "diffusion": None,
+}
 _LATER_FIELDS: Json = {"metric": "gradient", "batch_rows": 1, "joined": []}
 
 
@@ -130,6 +136,7 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
         include_bias=request.include_bias,
         parts=_choose_parts(request, checkpoint),
         beta=_choose_beta(request, checkpoint),
+        center_rewards_coefficient=_choose_centering(request, checkpoint),
         diffusion=choose_diffusion(checkpoint, request),
     )
     return IndexSpec(
@@ -161,6 +168,23 @@ def _choose_beta(request: IndexRequest, checkpoint: Checkpoint) -> float | None:
             f"'beta' is a factor of losses on preferences, and task '{checkpoint.task}' has none.",
             hint="Leave 'beta' out.",
             extra={"field": "beta"},
+        )
+    return None
+
+
+def _choose_centering(request: IndexRequest, checkpoint: Checkpoint) -> float | None:
+    """The factor on the squared sum of a pair's rewards: as asked, or else as in training, as far as files say it.
+
+    Raises InvalidRequest where it is given and the loss has no such term.
+    """
+    if TASKS[checkpoint.task].centers_rewards:
+        trained = None if checkpoint.training is None else checkpoint.training.center_rewards_coefficient
+        return trained if request.center_rewards_coefficient is None else request.center_rewards_coefficient
+    if request.center_rewards_coefficient is not None:
+        raise InvalidRequest(
+            f"'center_rewards_coefficient' is of rewards of pairs, and task '{checkpoint.task}' has none.",
+            hint="Leave 'center_rewards_coefficient' out.",
+            extra={"field": "center_rewards_coefficient"},
         )
     return None
 

@@ -105,9 +105,9 @@ RowEnds = Literal["as_tokenised", "bare", "unless_there", "in_words", "apart"]
 
 
 class TrainingRecord(Frozen):
-    """What the files beside an adapter say of its training. `way` is what the trainer calls it. `loss`, `beta`
-    and `max_length`, the number of tokens at which training cut rows, are taken for an index that leaves them out,
-    `completion_loss` in the place of `loss` where rows are a prompt and its completion.
+    """What the files beside an adapter say of its training. `way` is what the trainer calls it. `loss`, `beta`,
+    `center_rewards_coefficient` and `max_length`, the number of tokens at which training cut rows, are taken for an
+    index that leaves them out, `completion_loss` in the place of `loss` where rows are a prompt and its completion.
 
     `template` is the trainer's own template of conversations, by which rows are written where it is known here;
     `system` is the system prompt that rows without one are given, as in training; `enable_thinking` is LLaMA-Factory's
@@ -120,6 +120,7 @@ class TrainingRecord(Frozen):
     loss: LossScope | None = None
     completion_loss: LossScope | None = None
     beta: float | None = None
+    center_rewards_coefficient: float | None = None
     max_length: int | None = None
     template: str | None = None
     system: str | None = None

@@ -71,6 +71,8 @@ class DiffusionSettings(Request):
 
 #: What trainers take for `beta`.
 DEFAULT_BETA = 0.1
+#: The largest `beta` and `center_rewards_coefficient`.
+MAX_FACTOR = 1e6
 #: Tokens per row where neither the request nor training says more.
 DEFAULT_MAX_LENGTH = 512
 
@@ -95,10 +97,18 @@ class GradientChoices(Request):
     beta: float | None = Field(
         None,
         gt=0,
-        le=1e6,
+        le=MAX_FACTOR,
         allow_inf_nan=False,
         description="Preference rows: the factor on the difference to the base model, as in training; 0.1 when left "
         "out.",
+    )
+    center_rewards_coefficient: float | None = Field(
+        None,
+        gt=0,
+        le=MAX_FACTOR,
+        allow_inf_nan=False,
+        description="Reward heads trained on pairs: the factor on the squared sum of both rewards that training added "
+        "to the loss; by default what the checkpoint's files say, or else none.",
     )
     parts: GradientParts = Field(
         "all",

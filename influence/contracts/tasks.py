@@ -59,6 +59,7 @@ class TaskDeclaration:
     the loss of that head. `has_classes`: each row is of one of a few classes, not of several. `answers`: a label or a
     number, which one forward pass gives, or text or an image, which is generated; nothing where rows ask nothing.
     `has_reference`: the loss compares the model with its base, the adapter off, by a factor `beta`.
+    `centers_rewards`: training may have added a factor times the squared sum of both rewards of a pair.
     `splits_by_token`: a row is read as one sequence of tokens, and what a layer makes of a position can be told of one
     of them. `trained_as`: what trainers call training by this loss. `trains_anew`: evaluations can train models of it.
     `reads`: what the model is given, tokens of a text or the pixels of an image. Models of a task without an
@@ -75,6 +76,7 @@ class TaskDeclaration:
     has_classes: bool = False
     answers: Literal["label", "number", "text", "image", "nothing"]
     has_reference: bool = False
+    centers_rewards: bool = False
     splits_by_token: bool = True
     trained_as: tuple[str, ...] = ()
     trains_anew: bool = True
@@ -177,6 +179,7 @@ PAIRWISE_REWARD = replace(
     head=HeadOutputs(1, 1),
     problem_type=None,
     answers="nothing",
+    centers_rewards=True,
     splits_by_token=False,
     trained_as=("reward",),
     trains_anew=False,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from influence.contracts.dataset import ROW_FORMS, Roles, RowKind
+from influence.contracts.dataset import COMPLETION, ROW_FORMS, Roles, RowKind
 from influence.errors import BrokenRow, ColumnsAmbiguous, ColumnsUnmatched, RowsRefused
 from influence.rows.columns import choose_columns
 from influence.rows.content import Row, Source, read_content
@@ -28,20 +28,20 @@ def normalise_examples(
     label_names: Sequence[str] | None = None,
     classes: int | None = None,
     image_limits: ImageLimits | None = None,
-    without_images: bool = False,
+    made: str | None = None,
 ) -> list[Row]:
     """Query examples in the normal form of `kind`; a missing label is None, and what plays no role is metadata.
 
     Fields go by the data set's own `columns` or by the names of the roles; `beside` are the columns that play none,
     `classes` is how many the model has, where that is known. An image stays in its example (see InlineKeeper).
-    With `without_images` an example may do without one, which the model makes then.
+    What the model makes itself (`made`: an "image", or "text") an example may do without.
     Raises ColumnsUnmatched, ColumnsAmbiguous, BrokenRow or a RowsRefused with the example's index in
     `extra["example_index"]`.
     """
     book = open_book(kind, label_names, classes)
     images = ImageReader(InlineKeeper(), image_limits or ImageLimits())
     return [
-        _guarded(_example, index, example, kind, columns or {}, beside, book, images, without_images)
+        _guarded(_example, index, example, kind, columns or {}, beside, book, images, made)
         for index, example in enumerate(examples)
     ]
 
@@ -61,11 +61,13 @@ def _example(
     beside: Collection[str],
     book: Labels,
     images: ImageReader,
-    without_image: bool,
+    made: str | None,
 ) -> Row:
     if not isinstance(example, Mapping):
         raise BrokenRow("is no object.", hint='An example is an object such as {"text": "..."}.')
-    found = _example_columns(example, kind, columns, {"image"} if without_image else set())
+    if made == "text":
+        example = _with_blank(example, kind, columns)
+    found = _example_columns(example, kind, columns, {"image"} if made == "image" else set())
     _refuse_unreadable(example, kind, found, beside)
     row: Row = {"id": _example_id(index, example, columns)}
     if "image" in found:
@@ -79,6 +81,14 @@ def _example(
         used.add(field)
     metadata = MetadataReader({name for name in used if name}, Findings()).read(index, example)
     return {**row, "metadata": metadata} if metadata else row
+
+
+def _with_blank(example: Source, kind: RowKind, columns: Mapping[str, str]) -> Source:
+    """A question with an empty place for the answer that the model is to write, where none was given."""
+    for question, answer in (reading.needed for reading in ROW_FORMS[kind].readings if kind == COMPLETION.name):
+        if _field(example, question, columns) and not _field(example, answer, columns):
+            return {**example, columns.get(answer, answer): ""}
+    return example
 
 
 def _refuse_unreadable(example: Source, kind: RowKind, columns: Mapping[str, str], beside: Collection[str]) -> None:

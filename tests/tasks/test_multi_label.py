@@ -42,6 +42,18 @@ def checkpoint(bench: Bench, tiny: TinyCheckpoint) -> dict[str, Any]:
     return bench.checkpoint(tiny, label_names=NAMED)
 
 
+def test_a_column_for_each_class_is_told_how_to_become_one(bench: Bench, checkpoint: dict[str, Any]) -> None:
+    flags = [{"text": "refund late", "billing": 1, "access": 0, "delivery": 1}]
+    refused = bench.client.post(
+        "/v1/indexes", json={"checkpoint_id": checkpoint["id"], "dataset_id": bench.dataset(flags)["id"]}
+    )
+    hint = assert_problem(refused, 422, "rows_unfit")["hint"]
+    assert "frame[['billing', 'access', 'delivery']]" in hint
+    joined = [{"text": "refund late", "labels": [1, 0, 1]}]
+    followed = bench.dataset(joined, columns='{"text": "text", "label_vector": "labels"}')
+    assert bench.index(checkpoint, followed)["rows_indexed"] == 1
+
+
 def test_gradients_are_those_of_one_row_at_a_time(tiny: TinyCheckpoint) -> None:
     loaded = load_tiny(tiny)
     rows = [{**row, "label": [LABELS.index(name) for name in row["label"]]} for row in tagged_rows(7)]

@@ -1,6 +1,8 @@
 """Pairs of answers: direct preference and pairwise reward, from the file to gradients and scores."""
 
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from support.oracle import dense_datainf, loop_gradients
 from support.problems import assert_problem
 from support.rows import make_completion_rows
 from support.tiny import TinyCheckpoint, make_causal, make_classifier, make_decoder_classifier, make_plain
-from support.trials.bench import Bench
+from support.trials.bench import Bench, zip_adapter
 from support.trials.exactness import assert_rows_exact, load_tiny
 from support.trials.shown import show
 from torch.nn.functional import log_softmax, logsigmoid
@@ -106,6 +108,41 @@ def test_reward_gradients_are_those_of_one_pair_at_a_time(pad: dict[str, int], t
         return -logsigmoid(scores[0] - scores[1] - row.get("margin", 0.0))
 
     assert_rows_exact(loaded, rows, loss)
+
+
+def test_rewards_that_training_kept_near_zero_have_the_loss_that_did_so(tmp_path: Path) -> None:
+    tiny = make_decoder_classifier(tmp_path, num_labels=1, pad_token_id=0)
+    loaded = load_tiny(tiny, task="pairwise_reward", center_rewards_coefficient=0.5)
+
+    def loss(model: Any, row: dict[str, Any]) -> torch.Tensor:
+        ids = [loaded.tokenizer(row["prompt"] + row[name])["input_ids"] for name in ("chosen", "rejected")]
+        scores = [model(input_ids=torch.tensor([one])).logits[0, 0] for one in ids]
+        return torch.add(-logsigmoid(scores[0] - scores[1]), 0.5 * (scores[0] + scores[1]) ** 2)
+
+    assert_rows_exact(loaded, pairs(7), loss)
+
+
+def test_the_factor_that_centres_rewards_is_that_of_training_or_of_the_request(bench: Bench, tmp_path: Path) -> None:
+    tiny = make_decoder_classifier(tmp_path, num_labels=1, pad_token_id=0)
+    settings = {"rlhf_type": "rm", "center_rewards_coefficient": 0.01}
+    content = io.BytesIO(zip_adapter(tiny.adapter))
+    with zipfile.ZipFile(content, "a") as archive:
+        archive.writestr("args.json", json.dumps(settings))
+    files = {"adapter": ("adapter.zip", content.getvalue())}
+    sent = bench.client.post("/v1/checkpoints", data={"base_model": str(tiny.base)}, files=files)
+    checkpoint, dataset = sent.json(), bench.dataset(pairs(4))
+    assert checkpoint["task"] == "pairwise_reward"
+    trained, other = (bench.index(checkpoint, dataset, **asked) for asked in ({}, {"center_rewards_coefficient": 0.5}))
+    assert trained["spec"]["gradients"]["center_rewards_coefficient"] == 0.01
+    assert any("center_rewards_coefficient 0.01" in warning for warning in other["warnings"])
+    plain = bench.checkpoint(tiny, task="pairwise_reward")
+    assert bench.index(plain, dataset)["spec"]["gradients"]["center_rewards_coefficient"] is None
+    body = {"checkpoint_id": bench.checkpoint(tiny)["id"], "dataset_id": dataset["id"]}
+    rated = bench.dataset([{"text": "late", "score": 0.5}] * 2, columns='{"text": "text", "score": "score"}')
+    refused = bench.client.post(
+        "/v1/indexes", json={**body, "dataset_id": rated["id"], "center_rewards_coefficient": 0.5}
+    )
+    assert assert_problem(refused, 422, "invalid_request")["field"] == "center_rewards_coefficient"
 
 
 def test_an_encoder_may_be_a_reward_model(tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ def test_the_answer_is_the_greedy_one_of_transformers_and_can_be_asked_about(
 ) -> None:
     index = bench.index(bench.checkpoint(tiny), bench.dataset(make_completion_rows(ROWS)), storage="compact", rank=4)
     prompt = "my parcel is lost where is it"
-    (result,) = bench.query(index, examples=[{"prompt": prompt, "completion": ""}], target="prediction")["results"]
+    (result,) = bench.query(index, examples=[{"prompt": prompt}], target="prediction")["results"]
+    (same,) = bench.query(index, examples=[{"prompt": prompt, "completion": "late"}], target="prediction")["results"]
+    assert same["prediction"] == result["prediction"]
     loaded = load_tiny(tiny)
     inputs = loaded.tokenizer(prompt, return_tensors="pt")
     model: Any = loaded.model

@@ -341,6 +341,10 @@ class GradientSettings(BaseModel):
         None,
         description="Preference rows: the factor on the difference to the base model, as in training; 0.1 when left out.",
     )
+    center_rewards_coefficient: float | None = Field(
+        None,
+        description="Reward heads trained on pairs: the factor on the squared sum of both rewards that training added to the loss; by default what the checkpoint's files say, or else none.",
+    )
     diffusion: DiffusionSettings | None = Field(
         None,
         description="Timesteps, noise and weights; for image models alone, which have defaults.",
@@ -1084,9 +1088,9 @@ class TrainingRecipe(BaseModel):
 
 class TrainingRecord(BaseModel):
     """
-    What the files beside an adapter say of its training. `way` is what the trainer calls it. `loss`, `beta`
-    and `max_length`, the number of tokens at which training cut rows, are taken for an index that leaves them out,
-    `completion_loss` in the place of `loss` where rows are a prompt and its completion.
+    What the files beside an adapter say of its training. `way` is what the trainer calls it. `loss`, `beta`,
+    `center_rewards_coefficient` and `max_length`, the number of tokens at which training cut rows, are taken for an
+    index that leaves them out, `completion_loss` in the place of `loss` where rows are a prompt and its completion.
 
     `template` is the trainer's own template of conversations, by which rows are written where it is known here;
     `system` is the system prompt that rows without one are given, as in training; `enable_thinking` is LLaMA-Factory's
@@ -1098,6 +1102,7 @@ class TrainingRecord(BaseModel):
         extra="allow",
     )
     beta: float | None = None
+    center_rewards_coefficient: float | None = None
     completion_loss: Literal["completion", "assistant", "all", "first", "inside"] | str | None = None
     enable_thinking: bool | None = None
     ends: Literal["as_tokenised", "bare", "unless_there", "in_words", "apart"] | str | None = None

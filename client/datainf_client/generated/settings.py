@@ -85,6 +85,7 @@ class IndexRequest(TypedDict):
 
     batch_rows: NotRequired[int]
     beta: NotRequired[float | None]
+    center_rewards_coefficient: NotRequired[float | None]
     code_dtype: NotRequired[Literal["int8", "float16"]]
     diffusion: NotRequired[DiffusionSettings | None]
     include_bias: NotRequired[bool]

@@ -6,6 +6,7 @@ trainer's pickled arguments words are listed, and nothing is loaded: see `pickle
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -21,6 +22,8 @@ CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE = "adapter_config.json", "adapter_m
 OWN_FILES = (CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE, PROCESSOR_FILE)
 #: An adapter that was the reference of preference training, not the base: names of its folder, and of what is kept.
 _REFERENCES, REFERENCE_FILE = ("ref", "reference", "ref_model"), "reference_adapter_config.json"
+#: Folders of a run's checkpoints.
+STEP = re.compile(r"(?:checkpoint|step|global_step)[-_](\d{1,12})")
 _PICKLED = ("adapter_model.bin", "adapter_model.pt")
 _SHOWN = 10
 #: How deep an adapter may lie below a folder that is named, and how many files are looked at on the way.
@@ -93,8 +96,12 @@ def _choose_folder(paths: set[str]) -> str:
     if len(outermost) > 1:
         raise AdapterConfigRefused(
             f"There are {len(outermost)} adapters: {', '.join(outermost[:_SHOWN])}.",
-            hint=f"Send one of these folders, for example {outermost[-1]}; or the whole folder as the file 'run' to "
-            "POST /v1/runs, which takes every checkpoint of a run.",
+            hint=f"Send one of these folders, for example {outermost[-1]}"
+            + (
+                "; or the whole folder as the file 'run' to POST /v1/runs, which takes every checkpoint of a run."
+                if any(STEP.fullmatch(PurePosixPath(folder).name) for folder in outermost)
+                else ". Where training used several at once, merge the others into the base first, and send that."
+            ),
             extra={"folders": outermost[:100]},
         )
     return outermost[0]

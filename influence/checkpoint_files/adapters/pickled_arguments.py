@@ -112,6 +112,10 @@ class PickledArguments:
                 yield f"{name} {given[:80]!r}, which is followed only where the tokenizer was saved beside the adapter"
         if isinstance(most := self.fields.get("max_prompt_length"), int) and self.way == "dpo":
             yield f"max_prompt_length {most}: prompts longer than that lost their beginning"
+        if isinstance(most := self.fields.get("max_completion_length"), int) and self.way == "dpo":
+            yield f"max_completion_length {most}: answers longer than that lost their end"
+        if isinstance(most := self.max_length, int) and self.way == "reward":
+            yield f"max_length {most}, and left out pairs of which an answer was longer: here they lose its end"
 
 
 def read_pickled(folder: Path) -> PickledArguments | None:

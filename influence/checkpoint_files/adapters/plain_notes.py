@@ -104,6 +104,11 @@ def load_bullets(card: str) -> dict[str, Any]:
     return load_lines("\n".join(bullets))
 
 
+def short_number(value: float) -> str:
+    """A number for a sentence, of whatever size: whole ones in JSON may be beyond any float."""
+    return f"{value:g}" if not isinstance(value, int) or abs(value) < 1 << 63 else "beyond all bounds"
+
+
 def _scalar(text: str) -> Any:
     """A value of YAML as far as it is needed: a number, true, false, null, or the text itself."""
     bare = text.strip().strip("'\"")

@@ -5,7 +5,6 @@ for: here the mean learning rate from the checkpoint before it up to its own ste
 """
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,8 @@ import numpy as np
 
 #: Step of the trainer -> learning rate.
 Rates = Mapping[int, float]
+#: More than these nobody trains by; numbers of any size can be written.
+_MAX_RATE, _MAX_STEP = 1e9, 10**12
 #: By how much of the larger of two rates they differ where one does not speak for the other.
 _FAR = 0.25
 
@@ -23,7 +24,9 @@ def read_rates(states: Iterable[bytes]) -> Rates:
     for content in states:
         for entry in _history(content):
             step, rate = entry.get("step"), entry.get("learning_rate")
-            if type(step) is int and isinstance(rate, int | float) and math.isfinite(rate) and rate >= 0:
+            if type(step) is not int or not isinstance(rate, int | float):
+                continue
+            if 0 <= step <= _MAX_STEP and 0 <= rate <= _MAX_RATE:
                 rates[step] = float(rate)
     return dict(sorted(rates.items()))
 

@@ -1,17 +1,15 @@
 """The checkpoints of one training run: where a trainer's folder holds them, and what each reads with."""
 
-import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from influence.checkpoint_files.adapters.folders import choose_files_in, find_folders
+from influence.checkpoint_files.adapters.folders import STEP, choose_files_in, find_folders
 from influence.checkpoint_files.adapters.plain_notes import STATE_FILE
 from influence.errors import AdapterConfigRefused
 
 MAX_STATE_BYTES = 64 << 20
 #: The most checkpoints of a run; sums take no more.
 MAX_STEPS = 32
-_STEP = re.compile(r"(?:checkpoint|step|global_step)[-_](\d{1,12})")
 _HINT = "Send the trainer's output folder, with the folders checkpoint-* in it, each with adapter_config.json."
 
 
@@ -19,7 +17,7 @@ def find_steps(names: Iterable[str]) -> dict[int, str]:
     """Step -> folder of each checkpoint among relative paths, in the order of steps. Raises AdapterConfigRefused."""
     found: dict[int, str] = {}
     for folder in find_folders(names):
-        if (match := _STEP.fullmatch(PurePosixPath(folder).name)) is None:
+        if (match := STEP.fullmatch(PurePosixPath(folder).name)) is None:
             continue
         step = int(match[1])
         if step in found:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from influence.checkpoint_files.adapters.plain_notes import short_number
 from influence.checkpoint_files.base_models import UPSTREAM_NAMES
 from influence.checkpoint_files.config import AdapterConfig
 from influence.contracts.checkpoint import BaseModelRef
@@ -150,8 +151,8 @@ def find_router_doubts(config: Mapping[str, Any]) -> Iterator[str]:
     share = config.get("router_aux_loss_coef")
     if config.get("output_router_logits") is True and isinstance(share, int | float) and share:
         yield (
-            f"The model's configuration adds the loss of its router (output_router_logits, {share:g}): scores are of "
-            "the loss of the rows without it."
+            f"The model's configuration adds the loss of its router (output_router_logits, {short_number(share)}): "
+            "scores are of the loss of the rows without it."
         )
 
 

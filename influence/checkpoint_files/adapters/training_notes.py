@@ -24,11 +24,14 @@ from influence.checkpoint_files.adapters.plain_notes import (
     load_object,
     read_first,
 )
+from influence.contracts.index import MAX_FACTOR
 
 #: Trained on chosen and rejected answers, nobody says by which loss.
 PAIRS = "pairs"
 #: Ways of training on text alone.
 PLAIN = ("sft", "pt")
+#: Ways of training a head, not a language model.
+OF_HEADS = ("reward", "prm")
 #: Tags of TRL's trainers -> what the way is called here.
 _WAYS = (
     "sft",
@@ -75,10 +78,11 @@ _VARIANTS = (
     "sync_ref_model",
     "ld_alpha",
     "use_weighting",
-    "center_rewards_coefficient",
     "pref_bco_weight",
     "dpo_norm_loss",
 )
+#: What a reward model's training adds: this factor times the squared sum of both rewards.
+_CENTERING = "center_rewards_coefficient"
 #: Settings that name another reference than the base model as it is.
 _REFERENCES = ("ref_model", "ref_adapters", "ref_model_adapters", "model_ref", "ref_adapter_name")
 #: What Axolotl, whose card quotes its settings, calls the parts of a loss on preferences.
@@ -96,13 +100,15 @@ _OF_AXOLOTL = {
 @dataclass(frozen=True, slots=True)
 class TrainingNotes:
     """`way` of training as `file` has it; `loss_type` where it is not the usual one of the way; what else was in the
-    loss, in words; `beta` where it is written. `is_bare`: the file names the way, and none of its settings."""
+    loss, in words; `beta` and, of reward models, the factor of `centering` where they are written. `is_bare`: the file
+    names the way, and none of its settings."""
 
     file: str
     way: str
     loss_type: str | None = None
     beside: tuple[str, ...] = ()
     beta: float | None = None
+    centering: float | None = None
     is_bare: bool = False
 
 
@@ -151,7 +157,7 @@ def _of_card(content: str) -> TrainingNotes | None:
         return _noted(CARD, way, {name: fields.get(key) for name, key in _OF_AXOLOTL.items()})
     for name, way in (("reward_model", "reward"), ("process_reward_model", "prm")):
         if fields.get(name) is True:
-            return _noted(CARD, way, {name: True})
+            return _noted(CARD, way, {name: True, _CENTERING: fields.get(_CENTERING)})
     found = way_by_tags(list_tags(content))
     return None if found is None else _noted(CARD, found, {})
 
@@ -201,12 +207,23 @@ def _noted(file: str, way: str, fields: Mapping[str, Any]) -> TrainingNotes:
     divergence = fields.get("f_divergence_type")
     if isinstance(divergence, str) and divergence not in ("", "reverse_kl"):
         beside.append(f"f_divergence_type {divergence[:40]!r}")
-    beta = fields.get("beta")
+    beta, centering = _factor(fields.get("beta")), _factor(fields.get(_CENTERING)) if way == "reward" else None
+    if way == "dpo" and beta is None and fields.get("beta") is not None:
+        beside.append(f"beta {fields['beta']!r}"[:80])
+    if way == "reward" and centering is None and fields.get(_CENTERING):
+        beside.append(f"{_CENTERING} {fields[_CENTERING]!r}"[:80])
     return TrainingNotes(
         file=file,
         way=way,
         loss_type=", ".join(others) or None,
         beside=tuple(beside),
         is_bare=not fields,
-        beta=float(beta) if isinstance(beta, int | float) and not isinstance(beta, bool) else None,
+        beta=beta,
+        centering=centering,
     )
+
+
+def _factor(value: Any) -> float | None:
+    """A factor as an index may have it; None for anything else."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 < value <= MAX_FACTOR else None

@@ -15,7 +15,7 @@ What a request can say (the loss's scope, the length) is taken where it says not
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from influence.checkpoint_files.adapters.plain_notes import (
     load_object,
     load_text,
     read_first,
+    short_number,
 )
 from influence.checkpoint_files.adapters.trained_on import CHANGED_BELOW, find_bits, find_changes
 from influence.checkpoint_files.adapters.trainer_templates.loss_scales import (
@@ -44,9 +45,9 @@ from influence.checkpoint_files.adapters.trainer_templates.loss_scales import (
 )
 from influence.checkpoint_files.adapters.trainer_templates.row_ends import ends_by_card
 from influence.checkpoint_files.adapters.training_notes import way_by_tags
+from influence.checkpoint_files.task.cross_encoders import CROSS_ENCODERS, find_named_losses, find_unnamed_loss
 from influence.contracts.checkpoint import RowEnds, ThoughtRule
 from influence.contracts.common import MAX_ROW_TOKENS, LossScope
-from influence.contracts.tasks import MULTI_LABEL_CLASSIFICATION, TaskName
 
 #: Trainers that read Alpaca's columns as a user's turn, through the model's own chat template.
 TALKING = ("LLaMA-Factory", "ms-swift")
@@ -70,8 +71,6 @@ _OF_SWIFT = frozenset({"rlhf_type", "loss_scale", "swift_version", "quant_bits",
 _USUAL_LOSSES = (None, "", "cross_entropy", "nll", "chunked_nll")
 #: What ms-swift trains by losses that compare rows with each other, or read a ranking.
 _OF_BATCHES = ("embedding", "reranker", "generative_reranker")
-#: Losses of cross-encoders that a task by the same name of its head has.
-_OF_HEADS = ("crossentropyloss", "mseloss")
 #: What ms-swift says of rows that it writes without a chat template, as name of one.
 _NO_CHAT = "use_chat_template: false"
 #: What becomes of longer rows where a trainer says at how many tokens (in Axolotl, unless it is told otherwise).
@@ -156,6 +155,8 @@ def _with_model(found: TrainingSettings | None, file: Path) -> TrainingSettings 
     kind = fields.get("loss_type")
     unscored = [f"loss_type {kind!r}"[:80]] if isinstance(kind, str) and not kind.startswith(_OF_TRANSFORMERS) else []
     unscored += [name for name in _OF_MODELS if fields.get(name)]
+    if found is None or found.trainer != CROSS_ENCODERS:
+        unscored += find_unnamed_loss(fields)
     if not unscored:
         return found
     if found is None:
@@ -288,7 +289,7 @@ def _of_card(content: str) -> TrainingSettings | None:
         return _settings(CARD, "Axolotl", fields, loss, length="sequence_len", beside=beside)
     listed = load_bullets(content)
     trainer = next((name for tag, name in _TRAINERS.items() if tag in tags), None)
-    found = _settings(CARD, trainer, listed, None, length="", unscored=tuple(_losses(tags)))
+    found = _settings(CARD, trainer, listed, None, length="", unscored=tuple(find_named_losses(tags)))
     ends = ends_by_card(content, way_by_tags(tags), trainer)
     # Before there was a mask of completions, all of a row carried loss.
     is_whole = ends in ("as_tokenised", "unless_there")
@@ -304,22 +305,8 @@ def _masks(card: str) -> Iterator[str]:
                 yield f"{name} {said[:60]}: other tokens carried loss than do here"
 
 
-def _losses(tags: Collection[str]) -> Iterator[str]:
-    """Losses that the card of a cross-encoder names and that are not the usual one of its head."""
-    for tag in sorted(tags) if "cross-encoder" in tags else ():
-        kind, _, name = tag.partition(":")
-        if kind == "loss" and name not in _OF_HEADS:
-            has_it = f" ({of_task(MULTI_LABEL_CLASSIFICATION.name)})" if name == "binarycrossentropyloss" else ""
-            yield f"the loss {name[:60]}{has_it}"
-
-
-def of_task(task: TaskName) -> str:
-    """How a loss that a task has is told among those that are not the usual ones of a head."""
-    return f"that of task {task!r}"
-
-
 _TRAINERS = {
-    "cross-encoder": "sentence-transformers",
+    "cross-encoder": CROSS_ENCODERS,
     "llama-factory": "LLaMA-Factory",
     "unsloth": "Unsloth",
     "trl": "TRL",
@@ -364,11 +351,11 @@ def _parts(fields: Mapping[str, Any]) -> Iterator[str]:
     for name, usual in _PARTS.items():
         value = fields.get(name)
         if isinstance(value, int | float) and value not in usual:
-            yield f"{name} {value:g}" if not isinstance(value, bool) else name
+            yield f"{name} {short_number(value)}" if not isinstance(value, bool) else name
 
 
 def _noise(fields: Mapping[str, Any]) -> Iterator[str]:
     for name in _NOISE:
         value = fields.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-            yield f"{name} {value:g}, noise that is left out here as dropout is"
+            yield f"{name} {short_number(value)}, noise that is left out here as dropout is"

@@ -100,16 +100,15 @@ def find_problem_type(*configs: Mapping[str, Any]) -> str | None:
 
 def _choose(asked: TaskName | None, fitting: Sequence[TaskDeclaration], head: HeadFacts, refusal: str) -> TaskName:
     """The task asked for where it is among the fitting ones, or the first that the head can be of."""
-    names = [task.name for task in fitting]
-    if asked not in (None, *names):
+    if asked not in (None, *(task.name for task in fitting)):
+        names = _listed(fitting, head)
         raise TaskMismatch(
             refusal,
-            hint=f"Leave 'task' out or send {' or '.join(map(repr, names))}: with another head every score would be "
-            "nonsense.",
+            hint=f"Leave 'task' out or send {names}: with another head every score would be nonsense.",
         )
     stated = _of_loss(fitting, head.problem_type)
     if not stated or asked not in (None, *(task.name for task in stated)):
-        raise _other_loss(asked, str(head.problem_type), stated)
+        raise _other_loss(asked, head, stated)
     if asked is not None:
         return asked
     possible = [task for task in stated if task.head is None or task.head.admit(head.outputs)]
@@ -126,10 +125,17 @@ def _of_loss(fitting: Sequence[TaskDeclaration], problem_type: str | None) -> li
     return [task for task in fitting if task.problem_type in (None, problem_type)]
 
 
-def _other_loss(asked: TaskName | None, problem_type: str, stated: Sequence[TaskDeclaration]) -> TaskMismatch:
+def _listed(tasks: Sequence[TaskDeclaration], head: HeadFacts) -> str:
+    """The names of tasks that the head can be of, for a sentence."""
+    possible = [task for task in tasks if task.head is None or task.head.admit(head.outputs)]
+    return " or ".join(repr(task.name) for task in possible or tasks)
+
+
+def _other_loss(asked: TaskName | None, head: HeadFacts, stated: Sequence[TaskDeclaration]) -> TaskMismatch:
     """The configuration names a loss that is not the one of the task."""
+    problem_type = str(head.problem_type)
     what = "which no task here has" if asked is None else f"and task {asked!r} has another"
-    names = " or ".join(repr(task.name) for task in stated)
+    names = _listed(stated, head)
     return TaskMismatch(
         f"The model's configuration says that its loss is {problem_type[:80]!r}, {what}.",
         hint=(f"Leave 'task' out or send {names}. " if stated else "")

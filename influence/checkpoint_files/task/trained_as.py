@@ -7,15 +7,15 @@ from typing import Any
 
 from influence.checkpoint_files.adapters.folders import REFERENCE_FILE
 from influence.checkpoint_files.adapters.trainer_templates.known import find_template, has_thoughts
-from influence.checkpoint_files.adapters.training_notes import PAIRS, PLAIN, TrainingNotes, read_notes
+from influence.checkpoint_files.adapters.training_notes import OF_HEADS, PAIRS, PLAIN, TrainingNotes, read_notes
 from influence.checkpoint_files.adapters.training_settings import (
     NAMELESS,
     TALKING,
     WITHOUT_TURNS,
     TrainingSettings,
-    of_task,
     read_training,
 )
+from influence.checkpoint_files.task.cross_encoders import of_task
 from influence.contracts.checkpoint import TrainingRecord
 from influence.contracts.index import DEFAULT_BETA
 from influence.contracts.tasks import CAUSAL_LM, TASKS, TaskDeclaration, TaskName
@@ -76,6 +76,7 @@ class Recipe:
             loss=None if self.settings is None else self.settings.loss,
             completion_loss=None if self.settings is None else self.settings.completion_loss,
             beta=None if self.notes is None else self.notes.beta,
+            center_rewards_coefficient=None if self.notes is None else self.notes.centering,
             max_length=None if self.settings is None else self.settings.max_length,
             template=None if self.settings is None else self.settings.template,
             system=None if self.settings is None else self.settings.system,
@@ -90,7 +91,7 @@ class Recipe:
         if record is None:
             return {}
         is_followed = find_template(record) is not None
-        fields = {"loss", "completion_loss", "beta", "system", "ends"}
+        fields = {"loss", "completion_loss", "beta", "center_rewards_coefficient", "system", "ends"}
         if is_followed:
             fields |= {"template", "trainer", "thoughts"}
         # Of a template without thoughts it decides nothing.
@@ -125,7 +126,7 @@ def settle_task(asked: TaskName | None, notes: TrainingNotes | None) -> TaskName
         raise TaskMismatch(
             f"{notes.file} says that the adapter was trained by {notes.way.upper()}, which is not the loss of task "
             f"{asked!r}.",
-            hint=_instead(of_way),
+            hint=_instead(of_way, of_head=TASKS[asked].head is not None),
         )
     _refuse_other_loss(TASKS[asked], notes)
     return asked
@@ -203,7 +204,8 @@ def find_loss_doubts(task: TaskName, notes: TrainingNotes | None) -> Iterator[st
     elif notes.is_bare:
         yield (
             f"{notes.file} says that a reward model was trained, and nothing else of it: TRL keeps its settings in "
-            "training_args.bin, which is not among the files. Taken is the loss without center_rewards_coefficient."
+            "training_args.bin, which is not among the files. Taken is the loss without center_rewards_coefficient, "
+            "unless an index names it."
         )
 
 
@@ -213,7 +215,7 @@ def _refuse_other_loss(task: TaskDeclaration, notes: TrainingNotes) -> None:
     if variants:
         raise TaskMismatch(
             f"{notes.file} says that training had {' and '.join(variants)}: task {task.name!r} has another loss.",
-            hint=_instead([]),
+            hint=_instead([], of_head=task.head is not None),
         )
 
 
@@ -227,13 +229,16 @@ def _not_scored(notes: TrainingNotes) -> TaskMismatch:
         )
     return TaskMismatch(
         f"{notes.file} says that the adapter was trained by {notes.way.upper()}, a loss that is not scored.",
-        hint=_instead([]),
+        hint=_instead([], of_head=notes.way in OF_HEADS),
     )
 
 
-def _instead(tasks: list[TaskDeclaration]) -> str:
+def _instead(tasks: list[TaskDeclaration], *, of_head: bool = False) -> str:
+    """What to send in the place of what was refused; a model with a head of its own has no loss of text."""
     names = [repr(task.name) for task in tasks]
     fitting = f"Send 'task': {' or '.join(names)}. " if names else ""
+    if of_head:
+        return fitting or "No task has this loss, so that this adapter cannot be scored by what it was trained for."
     return (
         f"{fitting}With 'task': {CAUSAL_LM.name!r} scores are of the loss of text, which training did not follow: they "
         "say what rows do to that."

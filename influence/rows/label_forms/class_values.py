@@ -2,7 +2,7 @@
 
 given names     a text that equals one of the names given is that name, whatever it looks like
 missing         nothing, NaN, blank, and the words that tools write for nothing: they are no classes
-several         lists of more than one, objects, and texts that hold JSON or a Python list: a row has one class
+several         lists of more than one, objects, and texts that hold JSON, a Python or NumPy list: a row has one class
 typed           (JSON, Parquet) ints and whole floats are class numbers, true and false are classes 1 and 0, texts are
                 names, also those that look like numbers
 untyped         (CSV) whole numbers such as 3 and 3.0 are class numbers, true and false are classes 1 and 0; other
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from influence.errors import BrokenRow
+from influence.rows.label_forms.written_lists import read_list
 from influence.rows.values import MAX_INT, Label, as_text, describe
 
 MAX_LABEL_CHARACTERS = 1024
@@ -135,6 +136,8 @@ def _holds_several(text: str) -> bool:
     """Whether a text is a list or an object, as JSON or as Python prints it."""
     if (text[:1], text[-1:]) not in (("[", "]"), ("{", "}"), ("(", ")")) or len(text) > MAX_LABEL_CHARACTERS:
         return False
+    if read_list(text) is not None:
+        return True
     for parse in (json.loads, ast.literal_eval):
         try:
             return isinstance(parse(text), list | dict | tuple | set)

@@ -1,6 +1,5 @@
 """What kind of label a column holds: its role says so, or else its values do."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,6 +8,7 @@ from influence.contracts.dataset import CLASSIFICATION, MULTI_LABEL, REGRESSION,
 from influence.errors import ColumnsAmbiguous
 from influence.rows.columns import ColumnMap
 from influence.rows.label_forms.numbers import NUMBER
+from influence.rows.label_forms.written_lists import read_list
 
 (_CLASS,), (_SCORE,), (_CLASSES, _VECTOR) = (form.label_roles for form in (CLASSIFICATION, REGRESSION, MULTI_LABEL))
 #: Two lengths are enough to tell lists from vectors.
@@ -110,8 +110,6 @@ def _read(value: Any, typed: bool) -> Any:
         if NUMBER.fullmatch(text):
             return float(text)
         if text.startswith("["):
-            try:
-                return json.loads(text)
-            except (ValueError, RecursionError):
-                return value
+            written = read_list(text)
+            return value if written is None else written
     return None if isinstance(value, float) and value != value else value

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from influence.errors import BrokenRow, InvalidRequest, RowsRefused
+from influence.rows.label_forms.written_lists import read_list
 
 Numbers = float | list[float]
 #: A number in a source without types.
@@ -37,6 +38,8 @@ class NumberBook:
         """
         if value is None or value == "" or (isinstance(value, float) and value != value):
             return None
+        if isinstance(value, str) and (written := read_list(value)) is not None:
+            value = written
         if not isinstance(value, list | tuple):
             return _as_number(value, column)
         numbers = [_as_number(item, column) for item in value]

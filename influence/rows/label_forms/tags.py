@@ -1,13 +1,12 @@
 """Labels of tokens: a class for each word of a row, or spans of its text that have a name."""
 
-import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
 from influence.contracts.dataset import ROW_FORMS, TOKENS, RowKind
 from influence.errors import BrokenRow
+from influence.rows.label_forms.written_lists import read_list
 from influence.rows.labels import LabelBook
 from influence.rows.values import Label, as_text
 
@@ -17,6 +16,7 @@ _NO_LOSS = -100
 #: What tokens outside of all spans are called where it is not `O`: a class like any other, of a head that has it.
 _OUTSIDE = frozenset({"none", "-", "--", "_"})
 _TAGS_HINT = 'Write one class per token, such as ["O", "B-PER"]; null or -100 for a token without loss.'
+_WRITTEN = "In a table without types each cell holds it as JSON, as json.dumps writes it."
 _SPANS_HINT = 'Write spans of characters such as [{"start": 0, "end": 4, "label": "PER"}], none inside another.'
 
 
@@ -94,12 +94,11 @@ def as_tokens(value: Any, column: str) -> list[str]:
 
 
 def as_list(value: Any, column: str, hint: str) -> Sequence[Any]:
-    """A list, or a text that holds one as JSON. Raises BrokenRow."""
-    if isinstance(value, str) and value.strip().startswith("["):
-        with suppress(ValueError, RecursionError):
-            value = json.loads(value)
+    """A list, or a text that writes one: see `written_lists`. Raises BrokenRow."""
+    if isinstance(value, str) and (written := read_list(value)) is not None:
+        value = written
     if not isinstance(value, list | tuple):
-        raise BrokenRow(f"column {column!r} holds {str(value)[:40]!r}, which is no list.", hint=hint)
+        raise BrokenRow(f"column {column!r} holds {str(value)[:40]!r}, which is no list.", hint=f"{hint} {_WRITTEN}")
     return value
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from influence.contracts.dataset import PREFERENCE, ROW_FORMS, RowKind
+from influence.contracts.dataset import PREFERENCE, ROW_FORMS, TEXT, RowKind
 from influence.contracts.tasks import TASKS
 from influence.errors import ColumnsAmbiguous
 from influence.rows.conversations.context import is_empty
@@ -13,11 +13,15 @@ from influence.rows.roles import (
     MEDIA,
     PREFERENCES,
     SECOND_TEXTS,
+    SYNONYMS,
     key_of,
     name_to_leave_out,
     names_choices,
 )
 from influence.rows.values import describe
+
+#: Names of what models learn to write when they have read a text.
+_WRITTEN = frozenset({"summary", "highlights", *SYNONYMS["completion"]})
 
 
 def says_nothing(column: str, value: Any) -> bool:
@@ -73,11 +77,11 @@ def _explain(column: str, value: Any, kind: RowKind, columns: Mapping[str, str])
     what = f"training may have read it, and rows of kind '{kind}' have no place for it"
     if key in CHOICES or names_choices({key, "a", "b"}) >= {key}:
         return what, "If it did, put the choices into the prompt as in training, and send the right one as the answer."
-    if key in ("highlights", "summary") and "text" in columns:
-        pair = f'{{"prompt": "{columns["text"][:80]}", "completion": "{column[:80]}"}}'
-        return what, f"A model that wrote it reads columns={pair}."
     if key in MEDIA:
         return what, "If it did, the row cannot be scored: pictures, sound and films are not read beside text."
+    if kind != TEXT.name and key in ("highlights", "summary") and "text" in columns:
+        pair = f'{{"prompt": "{columns["text"][:80]}", "completion": "{column[:80]}"}}'
+        return what, f"A model that wrote it reads columns={pair}."
     if ROW_FORMS[kind].label is not None:
         pair = f'columns={{"text": "{column[:80]}", "text_pair": "{columns["text"][:80]}"}}'
         named = f"name both in the order in which the model read them, for instance {pair} and the label, or "
@@ -86,6 +90,12 @@ def _explain(column: str, value: Any, kind: RowKind, columns: Mapping[str, str])
         return what, (
             "If it did, send 'prompt', 'chosen' and 'rejected' as lists of messages with it among them, or put it into "
             "the text of 'prompt' as in training."
+        )
+    if kind == TEXT.name and key in _WRITTEN:
+        pair = f'columns={{"prompt": "{columns["text"][:80]}", "completion": "{column[:80]}"}}'
+        return (
+            what,
+            f"If it was what the model learnt to write, send {pair}; what training wrote before the first, too.",
         )
     return what, (
         "If it did, send the rows as 'messages' with 'system' and 'tools' beside them, or put it into the text as in "

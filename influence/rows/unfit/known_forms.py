@@ -10,7 +10,14 @@ _ASKED = ("prompt", "question", "query", "instruction")
 #: Two texts that are read as one, beside those of which the names alone say it.
 _PAIRED = (*PAIRS, ("claim", "evidence"), ("argument", "topic"), ("title", "abstract"), ("headline", "body"))
 #: A text, and what is written of it.
-_WRITTEN = (("article", "highlights"), ("document", "summary"), ("text", "summary"), ("dialogue", "summary"))
+_WRITTEN = (
+    ("article", "highlights"),
+    ("document", "summary"),
+    ("text", "summary"),
+    ("dialogue", "summary"),
+    ("input_text", "target_text"),
+    ("inputs", "targets"),
+)
 
 
 def find_choices(keys: Mapping[str, str], types: Types) -> Suggestion | None:
@@ -93,7 +100,7 @@ def find_labelled_pairs(keys: Mapping[str, str], types: Types) -> Suggestion | N
 def find_written(keys: Mapping[str, str], types: Types) -> Suggestion | None:
     """Texts with what was to be written of them."""
     pair = next((pair for pair in _WRITTEN if keys.keys() >= set(pair)), None)
-    if pair is None or not all(may_hold(keys[key], types, {"text"}) for key in pair):
+    if pair is None or "prefix" in keys or not all(may_hold(keys[key], types, {"text"}) for key in pair):
         return None
     return Suggestion(
         "may be texts with what a model was to write of them",

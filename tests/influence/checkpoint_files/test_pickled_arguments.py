@@ -116,7 +116,8 @@ def test_where_the_loss_fell_is_read(
         (DPO, {"loss_type": ["sigmoid", "bco_pair"]}, "bco_pair"),
         (DPO, {"loss_type": "hinge"}, "hinge"),
         (DPO, {"loss_type": ["sigmoid"], "label_smoothing": 0.1}, "label_smoothing 0.1"),
-        (REWARD, {"center_rewards_coefficient": 0.01}, "center_rewards_coefficient 0.01"),
+        (REWARD, {"center_rewards_coefficient": -0.01}, "center_rewards_coefficient -0.01"),
+        (DPO, {"beta": 0.0}, "beta 0.0"),
         ("trl.trainer.kto_config.KTOConfig", {}, "KTO"),
         ("trl.experimental.new.NewConfig", {}, "NEW"),
         ("__main__.MyConfig", {"f_divergence_type": "reverse_kl", "loss_type": "ipo"}, "ipo"),
@@ -140,12 +141,14 @@ def test_another_loss_is_refused_by_name(tmp_path: Path, made_of: str, fields: d
         (TRL, {"dataset_kwargs": {"skip_prepare_dataset": True}}, "the script itself made tokens"),
         (TRL, {"max_length": 32, "truncation_mode": "keep_end"}, "lost their beginning"),
         (DPO, {"max_prompt_length": 512}, "max_prompt_length 512"),
+        (DPO, {"max_completion_length": 128}, "max_completion_length 128"),
+        (REWARD, {"max_length": 1024}, "left out pairs"),
     ],
 )
 def test_what_was_done_to_rows_is_said(tmp_path: Path, made_of: str, fields: dict[str, Any], named: str) -> None:
     save(tmp_path, made_of, **fields)
     recipe = read_recipe(tmp_path)
-    task = recipe.settle_task("direct_preference" if made_of == DPO else "causal_lm")
+    task = recipe.settle_task({DPO: "direct_preference", REWARD: "pairwise_reward"}.get(made_of, "causal_lm"))
     assert task is not None
     assert named in "".join(recipe.find_doubts(task))
 

@@ -93,6 +93,8 @@ def test_weights_that_the_log_hardly_knows_are_told() -> None:
         b'{"log_history": [1, {"step": "1", "learning_rate": 1}, {"step": 1, "loss": NaN}]}',
         b'{"log_history": [{"step": 1, "learning_rate": NaN}, {"step": 2, "learning_rate": -1}]}',
         b"[" * 100_000,
+        json.dumps({"log_history": [{"step": 1, "learning_rate": 10**400}]}).encode(),
+        json.dumps({"log_history": [{"step": 10**400, "learning_rate": 0.1}]}).encode(),
     ],
 )
 def test_a_log_without_rates_says_nothing(state: bytes) -> None:

@@ -215,3 +215,39 @@ def test_notes_lie_beside_the_adapter_or_around_it() -> None:
         "out/args.json",
         "out/checkpoint-3/README.md",
     }
+
+
+@pytest.mark.parametrize("factor", [0, -1, 1e9, float("nan"), 10**400])
+def test_factors_that_no_loss_can_have_are_refused_by_name(tmp_path: Path, factor: float) -> None:
+    notes = notes_of(tmp_path, args={"rlhf_type": "dpo", "beta": factor})
+    with pytest.raises(TaskMismatch, match="had beta"):
+        settle_task(None, notes)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"args": {"rlhf_type": "rm", "center_rewards_coefficient": 0.01}},
+        {"card": "axolotl\n```yaml\nreward_model: true\ncenter_rewards_coefficient: 0.01\n```"},
+    ],
+)
+def test_what_kept_rewards_near_zero_is_followed(tmp_path: Path, files: dict[str, Any]) -> None:
+    notes_of(tmp_path, **files)
+    recipe = read_recipe(tmp_path)
+    assert recipe.settle_task(None) == "pairwise_reward"
+    assert recipe.identity()["center_rewards_coefficient"] == 0.01
+
+
+def test_hints_on_a_heads_loss_do_not_lead_to_the_loss_of_text(tmp_path: Path) -> None:
+    notes = notes_of(tmp_path, args={"rlhf_type": "rm", "center_rewards_coefficient": -1})
+    for asked in (None, "pairwise_reward"):
+        with pytest.raises(TaskMismatch) as refused:
+            settle_task(asked, notes)
+        assert "causal_lm" not in refused.value.hint
+
+
+@pytest.mark.parametrize("name", ["label_smoothing_factor", "neftune_noise_alpha", "moe_aux_loss_coef"])
+def test_numbers_beyond_all_bounds_are_told_all_the_same(tmp_path: Path, name: str) -> None:
+    notes_of(tmp_path, args={"loss_scale": "default", name: 10**400})
+    said = read_recipe(tmp_path).find_doubts("causal_lm")
+    assert any(f"{name} beyond all bounds" in sentence for sentence in said)

@@ -244,3 +244,35 @@ def test_masks_of_axolotl_that_are_as_here_say_nothing(tmp_path: Path) -> None:
     usual = "datasets:\n  - path: x\n    roles_to_train: [assistant]\n    train_on_eos: turn\n    roles: x\n"
     usual += "excess_length_strategy: truncate"
     assert found_in(tmp_path, "README.md", axolotl(usual)).beside == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_told"),
+    [
+        ({"sbert_ce_default_activation_function": "torch.nn.modules.activation.Sigmoid", "id2label": {"0": "a"}}, True),
+        ({"sentence_transformers": {"activation_fn": "torch.nn.modules.activation.Sigmoid"}, "num_labels": 1}, True),
+        ({"sentence_transformers": {"activation_fn": "x"}, "id2label": {"0": "a", "1": "b"}}, False),
+        ({"sentence_transformers": {"version": "5"}, "id2label": {"0": "a"}}, False),
+        ({"id2label": {"0": "a"}}, False),
+    ],
+)
+def test_a_cross_encoder_whose_loss_no_file_names_is_no_regression_by_itself(
+    tmp_path: Path, fields: dict[str, Any], is_told: bool
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    recipe = read_recipe(tmp_path)
+    if not is_told:
+        assert recipe.settle_task(None) is None
+        return
+    with pytest.raises(TaskMismatch, match=r"BinaryCrossEntropyLoss .*'multi_label_classification'"):
+        recipe.settle_task(None)
+    assert [*recipe.find_doubts("multi_label_classification")] == []
+    (said,) = recipe.find_doubts("regression")
+    assert "scores are of the loss without" in said
+
+
+def test_a_card_that_names_the_loss_of_a_cross_encoder_decides(tmp_path: Path) -> None:
+    fields = {"sentence_transformers": {"activation_fn": "x"}, "num_labels": 1}
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    (tmp_path / "README.md").write_text(cross_encoder("MSELoss"))
+    assert read_recipe(tmp_path).settle_task(None) is None

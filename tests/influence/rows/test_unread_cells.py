@@ -1,10 +1,12 @@
 """Cells that training may have read, or weighed a row by, where a row has no place for them: never passed over."""
 
+import json
+import re
 from typing import Any
 
 import pytest
 
-from influence.errors import ColumnsAmbiguous
+from influence.errors import ColumnsAmbiguous, DatainfError
 from influence.rows.columns import ColumnMap, choose_columns
 from influence.rows.label_forms.detection import settle_kind
 from influence.rows.normalise import normalise_rows
@@ -164,3 +166,21 @@ def test_where_two_answers_come_from_is_not_their_prompt() -> None:
     row = read({**BARE_PAIR, "source": "evol_instruct", "prompt_id": "7"})
     assert row.get("prompt", "") == ""
     assert row["metadata"] == {"source": "evol_instruct", "prompt_id": "7"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"document": "a long text", "summary": "short"},
+        {"article": "a long text", "highlights": "short"},
+        {"input_text": "a long text", "target_text": "short"},
+    ],
+)
+def test_what_was_read_and_what_was_written_are_told_as_columns_that_work(row: dict[str, str]) -> None:
+    source, target = row
+    with pytest.raises(DatainfError) as refused:
+        read(row)
+    told = re.search(r"columns=(\{[^}]*\})", refused.value.hint)
+    assert told is not None
+    assert json.loads(told[1]) == {"prompt": source, "completion": target}
+    assert read(row, json.loads(told[1]))["completion"] == "short"
