@@ -87,8 +87,7 @@ def choose_loss(
     offered = TASKS[checkpoint.task].rows[dataset.kind]
     if wanted is None:
         usual = dataset.implied_loss or (offered[0] if offered else None)
-        is_language = bool(TASKS[checkpoint.task].trained_as)
-        said = find_trained_loss(trained, dataset) if trained is not None and is_language else None
+        said = None if trained is None else find_trained_loss(trained, dataset)
         return said if said in offered and (said == "all" or dataset.implied_loss is None) else usual
     if wanted not in offered:
         raise InvalidRequest(

@@ -108,7 +108,7 @@ def _refuse_ambiguous(label: int | str, checkpoint: Checkpoint, dataset: Dataset
     if of_rows != of_head:
         raise LabelUnknown(
             f"{opening} the label {label}: {of_rows!r} to the data set, {of_head!r} to the head.",
-            hint=f'Give the name, for example "label": "{of_head}".',
+            hint=f'Give the name, for example "label": "{of_head}", or a list of names where labels are lists.',
             extra=extra,
         )
 

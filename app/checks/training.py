@@ -21,7 +21,7 @@ def find_differences(checkpoint: Checkpoint, dataset: Dataset, gradients: Gradie
     if training is None:
         return
     files = " and ".join(training.files)
-    if TASKS[checkpoint.task].trained_as:
+    if TASKS[checkpoint.task].trained_as or dataset.kind == TOKENS.name:
         yield from _loss_differences(training, dataset, gradients, files)
     if None not in (training.beta, gradients.beta) and training.beta != gradients.beta:
         yield f"{files} says that training had beta {training.beta:g}, and this index has {gradients.beta:g}."
@@ -59,9 +59,10 @@ def _bias_differences(checkpoint: Checkpoint, gradients: GradientSettings) -> It
         )
 
 
-def find_open_choices(dataset: Dataset) -> Iterator[str]:
-    """Where nothing says which tokens carried loss, no file and no request, and trainers differ in it: in sentences."""
-    if dataset.kind == TOKENS.name:
+def find_open_choices(checkpoint: Checkpoint, dataset: Dataset) -> Iterator[str]:
+    """Where no file says which tokens carried loss, and trainers differ in it: in sentences."""
+    said = None if checkpoint.training is None else checkpoint.training.loss
+    if dataset.kind == TOKENS.name and said is None:
         yield (
             "No file says which tokens of a word carried loss: here its first does, with the word's tag. Where "
             "training labelled all of them, send 'loss': 'all' (each has the word's tag) or 'inside' (those that "

@@ -73,7 +73,7 @@ def _submit_one(
         *checkpoint.warnings,
         *doubt_indexed_numbers(checkpoint, dataset),
         *find_differences(checkpoint, dataset, spec.gradients),
-        *(find_open_choices(dataset) if request.loss is None else ()),
+        *(find_open_choices(checkpoint, dataset) if request.loss is None else ()),
     )
     name = request.name if request.name is not None or existing is None else existing.name
     fresh = Index(**INDEX.begin(index_id), spec=spec, rows=dataset.rows, warnings=warnings, name=name)

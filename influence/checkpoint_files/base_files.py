@@ -53,6 +53,8 @@ class BaseFiles:
         if not (folder / CONFIG_FILE).is_file():
             raise BaseModelNotFound(f"{folder} has no config.json.")
         self.config = read_json(folder / CONFIG_FILE)
+        if not isinstance(self.config.get("model_type", ""), str | None):
+            raise BaseModelNotFound(f"The 'model_type' of {folder / CONFIG_FILE} is no name of a kind of models.")
         refuse_packed(self.config)
         #: Names of tensors by the index, where there is one.
         self._listed: list[str] = []

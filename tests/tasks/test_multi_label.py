@@ -54,6 +54,27 @@ def test_a_column_for_each_class_is_told_how_to_become_one(bench: Bench, checkpo
     assert bench.index(checkpoint, followed)["rows_indexed"] == 1
 
 
+def test_names_say_the_classes_of_a_test_point_where_the_rows_have_vectors(
+    bench: Bench, checkpoint: dict[str, Any]
+) -> None:
+    """Also where the data set numbers its classes otherwise, so that a vector is refused: the hint has to work."""
+    rows = [{"text": "refund late", "labels": [1, 0, 0]}, {"text": "login", "labels": [0, 1, 1]}]
+    by_vector = bench.index(checkpoint, bench.dataset(rows))
+    (vector,) = bench.query(by_vector, examples=[{"text": "late", "label": [1, 0, 1]}])["results"]
+    (named,) = bench.query(by_vector, examples=[{"text": "late", "label": ["delivery", "billing"]}])["results"]
+    assert named["loss"] == vector["loss"]
+    turned = bench.index(checkpoint, bench.dataset(rows, label_names=json.dumps(list(reversed(LABELS)))))
+    body = {"examples": [{"text": "late", "label": [1, 0, 1]}]}
+    refused = bench.client.post(f"/v1/indexes/{turned['id']}/queries", json=body)
+    assert "a list of names" in assert_problem(refused, 422, "label_unknown")["hint"]
+    (again,) = bench.query(turned, examples=[{"text": "late", "label": ["delivery", "billing"]}])["results"]
+    assert again["loss"] == vector["loss"]
+    mixed = bench.client.post(
+        f"/v1/indexes/{by_vector['id']}/queries", json={"examples": [{"text": "late", "label": ["billing", "1"]}]}
+    )
+    assert_problem(mixed, 422, "broken_row")
+
+
 def test_gradients_are_those_of_one_row_at_a_time(tiny: TinyCheckpoint) -> None:
     loaded = load_tiny(tiny)
     rows = [{**row, "label": [LABELS.index(name) for name in row["label"]]} for row in tagged_rows(7)]

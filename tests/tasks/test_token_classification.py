@@ -1,7 +1,9 @@
 """Token classification: words with tags and texts with spans, from the file to gradients, scores and audits."""
 
+import io
 import json
 import random
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from support.oracle import dense_datainf, loop_gradients
 from support.problems import assert_problem
 from support.rows import make_ticket_rows
 from support.tiny import TAGS, WORDS, TinyCheckpoint, make_tagger
-from support.trials.bench import WAIT, Bench
+from support.trials.bench import WAIT, Bench, zip_adapter
 from support.trials.exactness import assert_rows_exact, load_tiny
 from support.trials.shown import show, show_suspects
 
@@ -102,6 +104,23 @@ def test_which_tokens_carried_loss_is_asked_for_and_what_is_taken_is_told(
     ids = {"checkpoint_id": checkpoint["id"], "dataset_id": dataset["id"]}
     refused = bench.client.post("/v1/indexes", json={**ids, "loss": "assistant"})
     assert "'first' or 'all' or 'inside'" in assert_problem(refused, 422, "invalid_request")["hint"]
+
+
+def test_autotrain_labels_every_token_and_is_followed(bench: Bench, tiny: TinyCheckpoint) -> None:
+    settings = {"project_name": "p", "max_seq_length": 16, "tokens_column": "tokens", "tags_column": "tags"}
+    content = io.BytesIO(zip_adapter(tiny.adapter))
+    with zipfile.ZipFile(content, "a") as archive:
+        archive.writestr("training_params.json", json.dumps(settings))
+    files = {"adapter": ("adapter.zip", content.getvalue())}
+    sent = bench.client.post("/v1/checkpoints", data={"base_model": str(tiny.base)}, files=files)
+    assert sent.status_code == 201, sent.text
+    dataset = bench.dataset([{"tokens": ["my", "card-login"], "tags": ["O", "B-PLACE"]}] * 2)
+    body = {"checkpoint_id": sent.json()["id"], "dataset_id": dataset["id"]}
+    index = bench.client.post("/v1/indexes", json=body, headers=WAIT).json()
+    assert (index["spec"]["gradients"]["loss"], index["spec"]["gradients"]["max_length"]) == ("all", 16)
+    assert index["warnings"] == []
+    other = bench.client.post("/v1/indexes", json={**body, "loss": "first"}, headers=WAIT).json()
+    assert any("training the loss fell on 'all'" in warning for warning in other["warnings"])
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ _SINGLE = re.compile(r"\.experts\.\d+\.")
 
 def refuse_single_experts(modules: Iterable[str], base_config: Mapping[str, Any]) -> None:
     """Raise AdapterMismatch for factors of one expert each, on a model that has no such layers."""
-    if base_config.get("model_type") not in JOINED:
+    if str(base_config.get("model_type")) not in JOINED:
         return
     single = next((name for name in modules if _SINGLE.search(name)), None)
     if single is not None:

@@ -2,7 +2,7 @@
 
                 where                               what
 ms-swift        args.json                           loss_scale, max_length, template, system, loss_type, ...
-AutoTrain       training_params.json                block_size; all tokens carry loss
+AutoTrain       training_params.json                block_size; all tokens carry loss; max_seq_length
 LLaMA-Factory   training_args.yaml                  train_on_prompt, mask_history, cutoff_len, template, packing, ...
 Axolotl         README.md, which quotes the config  train_on_inputs, sequence_len, label_smoothing_factor, ...
 transformers    README.md, hyperparameters          label_smoothing_factor
@@ -239,10 +239,25 @@ def _of_arguments(content: str) -> TrainingSettings | None:
 
 def _of_parameters(content: str) -> TrainingSettings | None:
     fields = load_object(content)
+    if fields.keys() >= {"project_name", "max_seq_length"}:
+        return _of_small_parameters(fields)
     if "block_size" not in fields or not isinstance(fields.get("trainer"), str):
         return None
     loss: LossScope | None = "all" if fields["trainer"] in ("sft", "default", "generic") else None
     return _settings(PARAMETERS, "AutoTrain", fields, loss, length="block_size")
+
+
+def _of_small_parameters(fields: Mapping[str, Any]) -> TrainingSettings:
+    """AutoTrain of other models than decoders: it gives each token of a word the word's tag, and cuts the answers of
+    an encoder-decoder at a length of their own."""
+    loss: LossScope | None = "all" if "tags_column" in fields else None
+    most = fields.get("max_target_length")
+    beside: tuple[str, ...] = ()
+    if isinstance(most, int | float) and most != fields["max_seq_length"]:
+        beside = (f"max_target_length {short_number(most)}: answers longer than that lost their end",)
+    # Its default names bits, which only adapters are trained in.
+    read = {name: value for name, value in fields.items() if name != "quantization" or fields.get("peft") is True}
+    return _settings(PARAMETERS, "AutoTrain", read, loss, length="max_seq_length", beside=beside)
 
 
 def _of_settings(content: str) -> TrainingSettings | None:

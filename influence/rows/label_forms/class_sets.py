@@ -33,10 +33,12 @@ class ClassSetBook:
         """
         if value is None or (isinstance(value, str) and not value.strip()):
             return None
-        if role == _VECTORS:
-            vector = read_vector(value) if isinstance(value, str) else None
-            return list(self._read_vector(as_list(value, column, _VECTOR_HINT) if vector is None else vector, column))
-        found = as_list(value, column, _LIST_HINT)
+        vector = read_vector(value) if role == _VECTORS and isinstance(value, str) else None
+        found = vector or as_list(value, column, _VECTOR_HINT if role == _VECTORS else _LIST_HINT)
+        # Names are no vector: a test point may have them where the rows have vectors.
+        are_names = bool(found) and all(isinstance(item, str) and item.strip() not in ("0", "1") for item in found)
+        if role == _VECTORS and not are_names:
+            return list(self._read_vector(found, column))
         if found and all(isinstance(item, Mapping | list | tuple) for item in found):
             raise BrokenRow(
                 f"column {column!r} holds lists of objects or of lists, which are no classes.",

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -197,3 +198,10 @@ def test_code_of_a_bases_own_that_is_not_run_is_told(tmp_path: Path) -> None:
     (base / "config.json").write_text('{"model_type": "llama", "auto_map": {"AutoModelForCausalLM": "x.Y"}}')
     (told,) = BaseFiles(base).find_doubts()
     assert "auto_map" in told
+
+
+@pytest.mark.parametrize("kind", [["bert"], {"a": 1}, 1])
+def test_a_kind_of_model_that_is_no_name_is_refused(tmp_path: Path, kind: Any) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(BaseModelNotFound, match="'model_type'"):
+        BaseFiles(tmp_path)

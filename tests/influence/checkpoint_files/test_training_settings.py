@@ -28,6 +28,10 @@ def hyperparameters(*lines: str, tag: str = "generated_from_trainer") -> str:
     return CARD.format(tag=tag, body=f"### Training hyperparameters\n\nThe following:\n{listed}\n")
 
 
+#: AutoTrain's of other models than decoders.
+AUTOTRAIN = {"project_name": "p", "max_seq_length": 128}
+
+
 def cross_encoder(loss: str) -> str:
     return CARD.format(tag=f"cross-encoder\n- loss:{loss}", body="")
 
@@ -67,6 +71,8 @@ def found_in(folder: Path, name: str, content: str | dict[str, Any]) -> Training
         ("training_args.yaml", "stage: pt\n", "all", None),
         ("training_params.json", {"trainer": "sft", "block_size": 512}, "all", 512),
         ("training_params.json", {"trainer": "dpo", "block_size": 512}, None, 512),
+        ("training_params.json", {"project_name": "p", "max_seq_length": 128}, None, 128),
+        ("training_params.json", {"project_name": "p", "max_seq_length": 128, "tags_column": "tags"}, "all", 128),
         ("README.md", axolotl(""), None, 4096),
         ("README.md", axolotl("train_on_inputs: false"), "assistant", 4096),
         ("README.md", axolotl("train_on_inputs: true  # all"), "all", 4096),
@@ -180,6 +186,8 @@ def test_what_training_did_to_rows_beside_the_loss_is_said(
         ("README.md", axolotl("adapter: qlora"), 4),
         ("README.md", axolotl("load_in_8bit: false"), None),
         ("training_params.json", {"block_size": 1, "trainer": "sft", "quantization": "int4"}, 4),
+        ("training_params.json", {**AUTOTRAIN, "quantization": "int8", "peft": True}, 8),
+        ("training_params.json", {**AUTOTRAIN, "quantization": "int8", "peft": False}, None),
     ],
 )
 def test_in_how_many_bits_a_trainer_read_the_base_is_known(
@@ -187,6 +195,13 @@ def test_in_how_many_bits_a_trainer_read_the_base_is_known(
 ) -> None:
     found_in(tmp_path, name, content)
     assert read_recipe(tmp_path).bits == bits
+
+
+@pytest.mark.parametrize(("most", "is_told"), [(64, True), (128, False)])
+def test_answers_that_were_cut_shorter_than_what_was_read_are_told(tmp_path: Path, most: int, is_told: bool) -> None:
+    found_in(tmp_path, "training_params.json", {**AUTOTRAIN, "max_target_length": most})
+    said = "".join(read_recipe(tmp_path).find_doubts("seq2seq_lm"))
+    assert (f"max_target_length {most}" in said) == is_told
 
 
 def test_a_change_of_the_model_is_told_once(tmp_path: Path) -> None:
