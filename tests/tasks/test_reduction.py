@@ -109,9 +109,12 @@ def test_labels_have_no_tokens_to_sum_up(bench: Bench, tmp_path: Path) -> None:
 def test_indexes_of_means_keep_their_addresses() -> None:
     spec = IndexSpec(checkpoint_id="c", dataset_id="d", storage="full")
     fields = spec.model_dump(mode="json")
-    later = {"reduction": "mean", "parts": "all", "diffusion": None, "beta": None}
+    later = {"reduction": "mean", "parts": "all", "diffusion": None, "beta": None, "center_rewards_coefficient": None}
     assert {name: fields["gradients"].pop(name) for name in later} == later
     assert (fields.pop("metric"), fields.pop("batch_rows"), fields.pop("joined")) == ("gradient", 1, [])
     assert index_address(spec) == f"idx_{digest_json(fields)}"
     summed = spec.model_copy(update={"gradients": GradientSettings(reduction="sum")})
     assert index_address(summed) != index_address(spec)
+    # What tags meant before there was a choice is what they mean by default.
+    on_first = spec.model_copy(update={"gradients": GradientSettings(loss="first")})
+    assert index_address(on_first) == index_address(spec)
