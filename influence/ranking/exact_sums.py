@@ -1,25 +1,31 @@
 """Sums of float32 numbers without rounding: the same however the numbers are cut into parts.
 
-Numbers of one power of two are whole multiples of one unit below 2^24, which float64 adds up without rounding; what the
-powers add up to is kept in whole numbers.
+A few thousand numbers at a time are whole multiples of one unit that is small beside the largest of them, and float64
+adds such numbers up, and products of their halves, without rounding; what pieces add up to is kept in whole numbers.
+The few that are so small that they have digits below the unit wait, and are summed with their like.
 """
 
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from influence.arrays import spans
 
-#: The smallest float32 is 2^-149; mantissas have 24 bits, here as two halves.
-_SMALLEST, _HALF = 149, 12
-#: Numbers added at once: 2^24 times as many fit float64's 53 bits.
-_AT_ONCE = 1 << 16
-#: Bounds of the powers of two, from the subnormal numbers up; infinity is none of them.
-_POWERS = np.concatenate([[0.0], 2.0 ** np.arange(-126, 128)]).astype(np.float32)
+#: The smallest float32 is 2^-149.
+_SMALLEST = 149
+#: Numbers of a piece, which stay in a processor's cache with what is made of them; products of fewer than 10,000
+#: numbers are made by one thread: more would wait for each other where each core has its own work.
+_PIECE_BITS = 13
+_PIECE = 1 << _PIECE_BITS
+#: Binary digits of a number in units of its piece: 24 are its own, the others how much smaller than the largest it may
+#: be. Each half's products with another, added up over a piece, have to fit 53.
+_DIGITS, _OWN, _LOW_HALF = 36, 24, 18
+
+Numbers = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +54,39 @@ class ExactSums:
         return math.sqrt(Fraction(spread, (self.count * self.count) << (2 * _SMALLEST)))
 
 
-def sum_exactly(ascending: NDArray[np.float32]) -> ExactSums:
-    """The sums of finite numbers (n,) in ascending order."""
-    first = int(np.searchsorted(ascending, 0.0, side="left"))
-    below, above = _sum_powers(-ascending[:first][::-1]), _sum_powers(ascending[first:])
-    return ExactSums(len(ascending), above[0] - below[0], above[1] + below[1])
+def sum_exactly(numbers: Numbers) -> ExactSums:
+    """The sums of finite numbers (n,) in any order."""
+    count, total, squares = len(numbers), 0, 0
+    rooms = np.empty((2, _PIECE))
+    while len(numbers):
+        late = [numbers[:0]]
+        for start, stop in spans(len(numbers), _PIECE):
+            piece = numbers[start:stop]
+            high, low = rooms[:, : len(piece)]
+            sizes = np.abs(piece)
+            # The largest is below 2^exponent; what is below 2^-149 is no digit of any.
+            unit = max(math.frexp(float(sizes.max()))[1] - _DIGITS, -_SMALLEST)
+            np.copyto(low, piece)
+            if unit > -_SMALLEST:
+                small = np.flatnonzero(sizes < np.float32(2.0 ** (unit + _OWN - 1)))
+                late.append(piece[small])
+                low[small] = 0.0
+            found = _sum_multiples(high, low, unit)
+            total += found[0] << (unit + _SMALLEST)
+            squares += found[1] << 2 * (unit + _SMALLEST)
+        numbers = np.concatenate(late)
+        numbers = numbers[numbers != 0]
+    return ExactSums(count, total, squares)
 
 
-def _sum_powers(sizes: NDArray[np.float32]) -> tuple[int, int]:
-    """The sum of sizes in ascending order, and of their squares, in the units of `ExactSums`."""
-    bounds = [*np.searchsorted(sizes, _POWERS).tolist(), len(sizes)]
-    total = squares = 0
-    for power, (start, stop) in enumerate(pairwise(bounds)):
-        # Units of the subnormal numbers and of the smallest power are the same.
-        unit = max(power - 1, 0)
-        for first, last in spans(stop - start, _AT_ONCE):
-            high, low = _halve(sizes[start + first : start + last], unit)
-            total += (int(high.sum()) << _HALF) + int(low.sum()) << unit
-            twice = (int(high @ high) << 2 * _HALF) + (int(high @ low) << _HALF + 1) + int(low @ low)
-            squares += twice << 2 * unit
-    return total, squares
-
-
-def _halve(sizes: NDArray[np.float32], unit: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mantissas as whole numbers, upper and lower half."""
-    whole = sizes.astype(np.float64) * 2.0 ** (_SMALLEST - unit)
-    high = np.floor(whole * 2.0**-_HALF)
-    return high, whole - high * 2.0**_HALF
+def _sum_multiples(high: Doubles, low: Doubles, unit: int) -> tuple[int, int]:
+    """The sum of multiples of 2^unit, given in `low`, in units, and of their squares in square units."""
+    # Beside so large a number a float64 has no digits below the upper half's last.
+    rounder = 1.5 * 2.0 ** (52 + unit + _LOW_HALF)
+    np.add(low, rounder, out=high)
+    np.subtract(high, rounder, out=high)
+    total = int(low.sum() * 2.0**-unit)
+    np.subtract(low, high, out=low)
+    squares = int((high @ high) * 2.0 ** (-2 * (unit + _LOW_HALF))) << 2 * _LOW_HALF
+    squares += int((high @ low) * 2.0 ** (-2 * unit - _LOW_HALF)) << _LOW_HALF + 1
+    return total, squares + int((low @ low) * 2.0 ** (-2 * unit))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from influence.ranking.exact_sums import ExactSums, sum_exactly
-from influence.ranking.marks import Counts, Marks
+from influence.ranking.marks import Bounds, Counts, Marks
 from influence.ranking.statistics import find_edges, middle_ranks, quantile_ranks
 
 #: Gaps between marks that are asked about one by one.
@@ -78,13 +78,16 @@ class MergedScores:
         return np.unique(np.concatenate([*(part.values for part in self.parts), self.replaced.old, self.replaced.new]))
 
     @cached_property
+    def _joined(self) -> Bounds:
+        return Bounds(self.parts, self.counts)
+
+    @cached_property
     def _bounds(self) -> tuple[Counts, Counts, Counts, Counts]:
         """At least and at most so many below each of `_values`, at least and at most so many up to it."""
         return self._bound(self._values)
 
     def _bound(self, values: Values) -> tuple[Counts, Counts, Counts, Counts]:
-        found = [part.bound(values, count) for part, count in zip(self.parts, self.counts, strict=True)]
-        least_below, most_below, least_upto, most_upto = (np.sum(one, axis=0) for one in zip(*found, strict=True))
+        least_below, most_below, least_upto, most_upto = self._joined.at(values)
         below, upto = self.replaced.below(values), self.replaced.upto(values)
         return least_below + below, most_below + below, least_upto + upto, most_upto + upto
 

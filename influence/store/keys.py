@@ -255,7 +255,13 @@ def own_queue_keys(worker_name: str, broker_id: str) -> list[str]:
     queue = own_queue(worker_name)
     parts = [queue, f"{queue}.DQ", f"{queue}.XQ"]
     held = [f"{QUEUE_NAMESPACE}:__acks__.{broker_id}.{part}" for part in parts[:2]]
-    return [*(f"{QUEUE_NAMESPACE}:{part}{end}" for part in parts for end in ("", ".msgs")), *held]
+    return [*(f"{QUEUE_NAMESPACE}:{part}{end}" for part in parts for end in ("", ".msgs")), *held, wake(queue)]
+
+
+def wake(queue: str) -> str:
+    """list, one entry for each time that a worker is told to look at its own queue · state · whoever asks · until it
+    has looked, or SCAN_SECONDS."""
+    return f"{PREFIX}wake:{queue}"
 
 
 def holders(build: str) -> str:

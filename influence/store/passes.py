@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from influence.compact.partitions import assign_parts
 from influence.digests import new_id
 from influence.errors import Internal, ShardMissing
-from influence.store.data.scans import PART_ACTOR, Outcome, PartWork
+from influence.store.data.scans import PARTS_ACTOR, Outcome, PartWork
 from influence.store.store import Store
 
 log = structlog.get_logger()
 
-#: What workers say that they can be asked of parts: 1 was without looks.
-PARTS_VERSION = 2
+#: What workers say that they can be asked of parts: 1 was without looks, 2 took one part by a message.
+PARTS_VERSION = 3
 #: Between two looks at whether the work is wanted and who is there to do it.
 _LOOK_SECONDS = 1.0
 #: A part without an answer is asked for again so often: its message may have been lost with the server's last second.
@@ -55,7 +55,7 @@ def ask_parts(asking: Asking, asked: Found, works: Sequence[PartWork]) -> Iterat
         named = {work.part: work.model_copy(update={"scan_id": scan_id}) for work in works}
         yield from _Pass(asking, scan_id, asked).run(named)
     finally:
-        scans.end(scan_id)
+        scans.end(scan_id, asked)
 
 
 class _Pass:
@@ -113,7 +113,9 @@ class _Pass:
             scans.keep_holders(build, parts, chosen)
         for name in alive:
             own = [number for number in late if chosen[number] == name]
-            self._store.queue.send_to(name, PART_ACTOR, (left[number].model_dump(mode="json") for number in own))
+            if own:
+                works = [left[number].model_dump(mode="json") for number in own]
+                self._store.queue.send_to(name, PARTS_ACTOR, [{"works": works}])
             self._holders |= dict.fromkeys(own, name)
             self._sent_at |= dict.fromkeys(own, now)
 

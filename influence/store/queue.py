@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import redis
 import structlog
-from dramatiq import Consumer, DecodeError, Message, Middleware
+from dramatiq import ConnectionClosed, Consumer, DecodeError, Message, Middleware
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import dq_name
 
@@ -65,6 +65,8 @@ _FIRST: dict[QueueName, list[str]] = {
 }
 #: Longer than any stretch in which a worker holds the interpreter, such as loading a model.
 HEARTBEAT_TIMEOUT_MS = 45_000
+#: Dramatiq's pause between two looks at a queue without messages, where the one who sends wakes the one who looks.
+_SHORTEST_POLL_MS = 1
 #: Option of a message: the trace that it was sent in.
 TRACE = "trace"
 #: Messages at either end of a queue that its age is told by.
@@ -76,14 +78,50 @@ MAINTENANCE_CHANCE = 1_000_000
 class _Broker(RedisBroker):
     """Looks at what waits to be tried again less often than at what waits to be done.
 
-    Each look is a call to the server, and an idle worker's time goes into nothing else.
+    Each look is a call to the server, and an idle worker's time goes into nothing else. The one who sends to a worker's
+    own queue wakes it.
     """
 
     delayed_poll_ms: int = 0
+    is_woken: bool = False
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
         waits_long = queue_name == dq_name(queue_name)
-        return super().consume(queue_name, prefetch, max(timeout, self.delayed_poll_ms) if waits_long else timeout)
+        if waits_long or not self.is_woken:
+            return super().consume(queue_name, prefetch, max(timeout, self.delayed_poll_ms) if waits_long else timeout)
+        found = super().consume(queue_name, prefetch, timeout=_SHORTEST_POLL_MS)
+        return _Woken(found, self.client, keys.wake(queue_name), timeout / 1000)
+
+
+class _Woken(Consumer):
+    """Another consumer's messages; without any it waits to be woken, so many seconds at most."""
+
+    def __init__(self, consumer: Consumer, client: redis.Redis, key: str, seconds: float) -> None:
+        self._consumer = consumer
+        self._client = client
+        self._key = key
+        self._seconds = seconds
+
+    def ack(self, message: Any) -> None:
+        self._consumer.ack(message)
+
+    def nack(self, message: Any) -> None:
+        self._consumer.nack(message)
+
+    def requeue(self, messages: Iterable[Any]) -> None:
+        self._consumer.requeue(messages)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def __next__(self) -> Any:
+        message = next(self._consumer)
+        if message is None:
+            try:
+                self._client.blpop([self._key], timeout=self._seconds)
+            except redis.ConnectionError as error:
+                raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
+        return message
 
 
 def make_broker(
@@ -92,11 +130,12 @@ def make_broker(
     queues: tuple[str, ...] = QUEUES,
     middleware: list[Middleware] | None = None,
     delayed_poll_ms: int = 0,
+    is_woken: bool = False,
 ) -> RedisBroker:
     """A broker on the state server. `middleware` is what runs around actors; senders need none.
 
     `delayed_poll_ms` is the longest pause between looks at messages that wait to be tried again, where that between
-    looks at the others is shorter.
+    looks at the others is shorter. Who sends to a worker's own queue wakes a broker that `is_woken`.
     """
     broker = _Broker(  # type: ignore[no-untyped-call]
         client=client,
@@ -105,7 +144,7 @@ def make_broker(
         maintenance_chance=MAINTENANCE_CHANCE,
         heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
     )
-    broker.delayed_poll_ms = delayed_poll_ms
+    broker.delayed_poll_ms, broker.is_woken = delayed_poll_ms, is_woken
     for name in queues:
         broker.declare_queue(name)
     return broker
@@ -138,7 +177,9 @@ class Queue:
         for arguments in messages:
             options = {TRACE: carried} if carried else {}
             self._broker.enqueue(Message(queue, actor, args=(), kwargs=dict(arguments), options=options))
-        for name in (_full(queue), f"{_full(queue)}.msgs"):  # the worker may have said goodbye meanwhile
+        self._client.rpush(keys.wake(queue), 1)
+        # The worker may have said goodbye meanwhile.
+        for name in (_full(queue), f"{_full(queue)}.msgs", keys.wake(queue)):
             self._client.expire(name, keys.SCAN_SECONDS)
 
     def share(self, queue: QueueName) -> None:

@@ -6,7 +6,8 @@ not answer, and work on a lost device, which ends the process, for nothing can b
 is tried again and fails the job at the last attempt.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
@@ -25,7 +26,7 @@ from influence.errors import Cancelled, DatainfError, DeviceLost, FilesUnavailab
 from influence.methods.baselines import BASELINES
 from influence.process.tracing import continue_trace
 from influence.store.connections import StoreError
-from influence.store.data.scans import PART_ACTOR, PartWork
+from influence.store.data.scans import PART_ACTOR, PARTS_ACTOR, PartWork
 from influence.store.queue import TRACE
 from influence.store.work import close, drop_unwanted, fail
 from workers.auditing.turn import audit_index
@@ -38,12 +39,12 @@ from workers.evaluating.base import EvaluationKind
 from workers.evaluating.job import evaluate_piece, finish_evaluation, plan_evaluation
 from workers.evaluating.registry import find_kind
 from workers.evaluating.sweep import sweep_dampings
-from workers.indexes.partitions.part import compute_part
+from workers.indexes.partitions.part import OpenedPass, open_pass
 from workers.process.threads import yield_to_others
 from workers.queries.answer import answer_query
 from workers.queries.groups import group_rows
 from workers.queries.preview import preview_rows
-from workers.runtime.interrupts import ShutdownRequested, check_wanted, is_wanted
+from workers.runtime.interrupts import ShutdownRequested, check_stopping, check_wanted, is_wanted
 from workers.runtime.state import Runtime
 
 log = structlog.get_logger()
@@ -104,39 +105,71 @@ def register_actors(runtime: Runtime, broker: RedisBroker, queue: QueueName, ste
             dramatiq.actor(actor_name=actor, queue_name=queue, broker=broker)(work)
 
 
-def register_parts(runtime: Runtime, broker: RedisBroker) -> None:
-    """Declare the one actor of a worker's own queue: parts of passes, for others who wait for them."""
+def register_parts(runtime: Runtime, broker: RedisBroker, at_once: int) -> None:
+    """Declare the actors of a worker's own queue: parts of passes, for others who wait for them, so many at once."""
     (queue,) = broker.get_declared_queues()
-    dramatiq.actor(actor_name=PART_ACTOR, queue_name=queue, broker=broker)(partial(work_on_part, runtime))
+    pool = ThreadPoolExecutor(at_once, thread_name_prefix="parts")
+
+    def work_on_parts(works: Sequence[Mapping[str, Any]]) -> None:
+        _work_on_parts(runtime, pool, [PartWork.model_validate(work) for work in works])
+
+    def work_on_part(**work: Any) -> None:
+        work_on_parts([work])
+
+    dramatiq.actor(actor_name=PARTS_ACTOR, queue_name=queue, broker=broker)(work_on_parts)
+    dramatiq.actor(actor_name=PART_ACTOR, queue_name=queue, broker=broker)(work_on_part)
 
 
-def work_on_part(runtime: Runtime, **arguments: Any) -> None:
-    """Compute a part of a pass. Its problem is told to the one who waits for it, whose job it is."""
-    work = PartWork.model_validate(arguments)
+def _work_on_parts(runtime: Runtime, pool: ThreadPoolExecutor, works: Sequence[PartWork]) -> None:
+    """Compute parts of one pass. A part's problem is told to the one who waits for it, whose job it is; what has to be
+    tried again is raised when all others are done, which are then done for good."""
+    attempt = _attempt()
+
+    def open_once() -> None:
+        opened.append(open_pass(runtime, works[0]))
+
+    def compute(work: PartWork) -> None:
+        _guard_part(runtime, [work], lambda: opened[0].compute(work), attempt)
+
+    opened: list[OpenedPass] = []
+    _guard_part(runtime, works, open_once, attempt)
+    if opened:
+        done, _ = wait([pool.submit(compute, work) for work in works])
+        for one in done:
+            one.result()
+
+
+def _guard_part(runtime: Runtime, works: Sequence[PartWork], step: Callable[[], None], attempt: int) -> None:
     try:
-        compute_part(runtime, work)
+        check_stopping(runtime)
+        step()
     except (DeviceLost, torch.AcceleratorError):
         runtime.stopping.set()
         raise
     except FilesUnavailable:
         raise
     except DatainfError as error:
-        runtime.store.scans.refuse(work.scan_id, work.part, error.problem())
+        _refuse(runtime, works, error)
     except StoreError:
         raise
     except ShutdownRequested as error:
         raise InterruptedError("the worker is ending; others are asked for the part") from error
     except Exception:
-        log.exception("a part of a pass failed", attempt=_attempt())
-        if _attempt() < MAX_ATTEMPTS:
+        log.exception("a part of a pass failed", attempt=attempt)
+        if attempt < MAX_ATTEMPTS:
             raise
-        unknown = Internal("A worker hit an unexpected error.", hint="See the workers' logs.")
-        runtime.store.scans.refuse(work.scan_id, work.part, unknown.problem())
+        _refuse(runtime, works, Internal("A worker hit an unexpected error.", hint="See the workers' logs."))
+
+
+def _refuse(runtime: Runtime, works: Sequence[PartWork], error: DatainfError) -> None:
+    for work in works:
+        runtime.store.scans.refuse(work.scan_id, work.part, error.problem())
 
 
 def _work_behind(runtime: Runtime, kind: WorkKind[Any], step: Step, **arguments: Any) -> None:
     """Take a step by a thread that does nothing else than what may take long: queries, the API and Redis go first."""
     yield_to_others()
+    runtime.device_lock.give_way()
     work_on(runtime, kind, step, **arguments)
 
 

@@ -174,13 +174,25 @@ class WorkerProcess:
     def _take_own(self) -> Taking:
         """The queue of this worker alone: parts of indexes that it keeps hot."""
         name = self.runtime.name
-        register = partial(register_parts, self.runtime)
+        register = partial(register_parts, self.runtime, at_once=_PARTS_AT_ONCE)
         return self._take_from(
-            keys.own_queue(name), own_broker(name), register, threads=_PARTS_AT_ONCE, poll_ms=self._pace.query_poll_ms
+            keys.own_queue(name),
+            own_broker(name),
+            register,
+            threads=_PARTS_AT_ONCE,
+            poll_ms=self._pace.query_poll_ms,
+            is_woken=True,
         )
 
     def _take_from(
-        self, queue: str, broker_id: str, register: Callable[[RedisBroker], None], *, threads: int, poll_ms: int
+        self,
+        queue: str,
+        broker_id: str,
+        register: Callable[[RedisBroker], None],
+        *,
+        threads: int,
+        poll_ms: int,
+        is_woken: bool = False,
     ) -> Taking:
         in_hand = InHand()
         middleware = [GiveBack(), CurrentMessage(), NoTracebacks(), in_hand]
@@ -189,6 +201,7 @@ class WorkerProcess:
             queues=(queue,),
             middleware=middleware,
             delayed_poll_ms=self._pace.delayed_poll_ms,
+            is_woken=is_woken,
         )
         broker.broker_id = broker_id
         self.runtime.store.queue.reclaim(broker.broker_id, (queue,))

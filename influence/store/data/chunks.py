@@ -116,6 +116,11 @@ def _bytes_of(array: NDArray[np.generic], number: int) -> memoryview:
     return array.reshape(-1).view(np.uint8)[start : start + PAYLOAD_BYTES].data
 
 
+def names_of(key: Key, array: NDArray[np.generic]) -> list[str]:
+    """The keys of the pieces of an array like this one."""
+    return [key(number) for number in range(_count_pieces(array.nbytes))]
+
+
 def count_pieces(first: bytes | None) -> int:
     """How many pieces belong to an array, by its first one. Raises DamagedChunk."""
     return _count_pieces(_read_header(first)[3])

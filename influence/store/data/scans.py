@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from influence.contracts.common import Frozen, Json
 from influence.store import keys
 from influence.store.connections import as_text
-from influence.store.data.chunks import DamagedChunk, Key, read_array, write_array
+from influence.store.data.chunks import DamagedChunk, names_of, read_array, write_array
 
-#: The actor on each worker's own queue.
-PART_ACTOR = "compute_part"
+#: The actors on each worker's own queue: parts of one pass, and a single one, as versions before this one ask.
+PARTS_ACTOR, PART_ACTOR = "compute_parts", "compute_part"
 
 
 class PartWork(Frozen):
@@ -105,18 +105,13 @@ class Scans:
         except DamagedChunk:
             self._client.hdel(keys.scan_outcomes(scan_id), str(part))
             return None
-        self._remove(partial(keys.scan_found, scan_id, part))
+        self._client.unlink(*names_of(partial(keys.scan_found, scan_id, part), found))
         return found
 
-    def end(self, scan_id: str) -> None:
+    def end(self, scan_id: str, asked: NDArray[np.generic]) -> None:
         """Remove what all parts share; what a late one still writes ends by its lifetime."""
-        self._remove(partial(keys.scan_asked, scan_id))
-        self._client.unlink(keys.scan_outcomes(scan_id), keys.scan_news(scan_id))
-
-    def _remove(self, key: Key) -> None:
-        piece = 0
-        while self._client.unlink(key(piece)):
-            piece += 1
+        shared = names_of(partial(keys.scan_asked, scan_id), asked)
+        self._client.unlink(*shared, keys.scan_outcomes(scan_id), keys.scan_news(scan_id))
 
     def holders(self, build: str, parts: int) -> dict[int, str]:
         """Which worker keeps which part of an index hot that is cut into so many."""

@@ -100,9 +100,23 @@ def test_what_was_not_asked_is_not_guessed() -> None:
 
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=60))
 def test_sums_have_no_rounding(values: list[float]) -> None:
-    found = sum_exactly(np.sort(np.array(values, np.float32)))
-    assert Fraction(found.total, 2**149) == sum(map(Fraction, values))
-    assert Fraction(found.squares, 2**298) == sum(Fraction(value) ** 2 for value in values)
+    check_sums(np.array(values, np.float32))
+
+
+@pytest.mark.parametrize("spread", [0, 3, 30, 76])
+def test_sums_of_many_numbers_in_any_order_have_no_rounding(spread: int) -> None:
+    """More than one piece of numbers, next to each other of very different sizes."""
+    rng = np.random.default_rng(spread)
+    check_sums(np.ldexp(rng.normal(size=20_001), rng.integers(-spread - 1, spread + 1, 20_001)).astype(np.float32))
+    largest = np.full(9000, np.finfo(np.float32).max)
+    check_sums(np.concatenate([largest, -largest[:100], np.full(9000, 2.0**-149, np.float32)]))
+
+
+def check_sums(values: Scores) -> None:
+    found = sum_exactly(values)
+    assert found.count == len(values)
+    assert Fraction(found.total, 2**149) == sum(map(Fraction, values.tolist()))
+    assert Fraction(found.squares, 2**298) == sum(Fraction(value) ** 2 for value in values.tolist())
 
 
 def test_a_summary_is_numpy_s() -> None:

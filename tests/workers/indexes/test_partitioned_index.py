@@ -1,5 +1,6 @@
 """An index that workers share out answers as one that a single worker holds, to the bit, whoever comes and goes."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -29,6 +30,7 @@ from influence.contracts.index import Index
 from influence.contracts.query import Query
 from influence.errors import NotFound, NoWorker
 from influence.store import keys
+from influence.store.data.scans import PART_ACTOR
 from influence.store.embedded import EmbeddedServer
 from influence.store.passes import PARTS_VERSION
 from influence.store.queue import make_broker
@@ -208,7 +210,7 @@ def ask_beside(
         start(index, 7)
         announce(store, name)
         query = submit_query(store, index.id, examples=TEST, exact=False)
-        wait_until(lambda: waiting_of(store, name), "it was asked for its parts")
+        wait_until(lambda: parts_waiting(store, name), "it was asked for its parts")
         return query
 
     return ask
@@ -280,10 +282,25 @@ def test_a_part_that_is_delivered_twice_counts_once(
     assert np.array_equal(present(store.scans.take("scan_a", 0, outcome)), first)
     store.scans.refuse("scan_a", 0, {"code": "internal"})
     assert store.scans.outcomes("scan_a") == {0: outcome}
-    store.scans.end("scan_a")
+    store.scans.end("scan_a", vectors)
     with idle_runtime(server.url, tmp_path / "data") as runtime:
         compute_part(runtime, work)  # the pass is over
     assert not store.scans.is_answered("scan_a", 0)
+
+
+def test_a_part_by_itself_is_taken_as_versions_before_ask_for_it(
+    index: Index, start: Callable[..., Runtime], store: Store, wait_until: Callable[..., None]
+) -> None:
+    worker = start(index, 7)
+    vectors = np.ones((1, 4), np.float32)
+    work = make_part_work(index, vectors, "self_influence", 3, "datainf")
+    asked = work.model_copy(update={"scan_id": "scan_old", "rows": (0, 3)})
+    store.scans.begin("scan_old", vectors)
+    store.queue.send_to(worker.name, PART_ACTOR, [asked.model_dump(mode="json")])
+    wait_until(lambda: store.scans.is_answered("scan_old", 0), "it is answered")
+    (outcome,) = store.scans.outcomes("scan_old").values()
+    assert outcome.problem is None
+    assert outcome.shape == (3,)
 
 
 def test_cancelling_ends_a_pass_that_waits_for_others_and_leaves_nothing(
@@ -293,7 +310,9 @@ def test_cancelling_ends_a_pass_that_waits_for_others_and_leaves_nothing(
     announce(store, "silent")
     query = submit_query(store, index.id, examples=TEST, exact=False)
     # Of seven parts the one that stands first by its name has one more; the last is a row short.
-    wait_until(lambda: waiting_of(store, "silent") == 4 and done_of(store, query) >= 3 * 13 - 1, "all others are done")
+    wait_until(
+        lambda: parts_waiting(store, "silent") == 4 and done_of(store, query) >= 3 * 13 - 1, "all others are done"
+    )
     assert working.name in store.scans.holders(index.build, 7).values()
     assert present(store.jobs.require(query.job_id).progress).phase == "scanning"
     cancel(store, query.job_id)
@@ -311,5 +330,8 @@ def announce(store: Store, name: str) -> None:
     store.workers.announce(name, {"name": name, "takes_parts": PARTS_VERSION})
 
 
-def waiting_of(store: Store, name: str) -> int:
-    return int(store.connections.state.hlen(f"{keys.QUEUE_NAMESPACE}:{keys.own_queue(name)}.msgs"))
+def parts_waiting(store: Store, name: str) -> int:
+    """Parts that a worker was asked for, and how many messages: one for each pass."""
+    texts = store.connections.state.hvals(f"{keys.QUEUE_NAMESPACE}:{keys.own_queue(name)}.msgs")
+    assert len(texts) <= 1
+    return sum(len(json.loads(text)["kwargs"]["works"]) for text in texts)

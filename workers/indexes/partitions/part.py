@@ -43,15 +43,35 @@ def compute_part(runtime: Runtime, work: PartWork) -> None:
 
     Raises what `open_part` raises, and MethodNotOffered.
     """
-    scans = runtime.store.scans
-    asked = None if scans.is_answered(work.scan_id, work.part) else scans.asked(work.scan_id, work.shape, work.dtype)
+    open_pass(runtime, work).compute(work)
+
+
+@dataclass(frozen=True)
+class OpenedPass:
+    """What all parts of a pass over an `index` are `asked`; None where the pass is over."""
+
+    runtime: Runtime
+    index: Index | None
+    asked: NDArray[Any] | None
+
+    def compute(self, work: PartWork) -> None:
+        """Do one of its parts; see `compute_part`."""
+        runtime, index, scans = self.runtime, self.index, self.runtime.store.scans
+        if index is None or self.asked is None or scans.is_answered(work.scan_id, work.part):
+            return
+        hot = open_part(runtime, index, work.start, work.stop)
+        scans.answer(work.scan_id, work.part, _STEPS[work.step](_Asked(runtime, index, hot, work, self.asked)))
+        log.debug("part of a pass done", index_id=index.id, part=work.part, step=work.step)
+
+
+def open_pass(runtime: Runtime, work: PartWork) -> OpenedPass:
+    """The pass that a part belongs to. Raises NotFound where its index is not there as it was built."""
+    asked = runtime.store.scans.asked(work.scan_id, work.shape, work.dtype)
     if asked is None:
-        return
+        return OpenedPass(runtime, None, None)
     index = runtime.store.indexes.require(work.index_id)
     require_kept(runtime, index.model_copy(update={"job_id": work.build_job_id}))
-    hot = open_part(runtime, index, work.start, work.stop)
-    scans.answer(work.scan_id, work.part, _STEPS[work.step](_Asked(runtime, index, hot, work, asked)))
-    log.debug("part of a pass done", index_id=index.id, part=work.part, step=work.step)
+    return OpenedPass(runtime, index, asked)
 
 
 def open_part(runtime: Runtime, index: Index, start: int, stop: int) -> CompactIndex:

@@ -38,9 +38,16 @@ class RankedRows:
 
     def find_ends(self, count: int) -> Positions:
         """The places (2 * count) of the rows with the highest scores and the lowest, ties in row order."""
-        scores, ascending = scores_of(self.influence), self.held.ascending
-        lowest = _find_first(scores, ascending[count - 1], count)
-        return np.concatenate([_find_first(-scores, -ascending[-count], count), lowest])
+        lowest, highest = self.held.ascending[count - 1], self.held.ascending[-count]
+        # Influence is the negative of a score.
+        helpful = np.flatnonzero(self.influence <= -highest)
+        harmful = np.flatnonzero(self.influence >= -lowest)
+        return np.concatenate(
+            [
+                _keep_first(helpful, self.influence[helpful] < -highest, count),
+                _keep_first(harmful, self.influence[harmful] > -lowest, count),
+            ]
+        )
 
     def mark(self, look: Look, point: int) -> Marks:
         """Marks within the intervals asked of a test point."""
@@ -51,9 +58,10 @@ class RankedRows:
         return marks
 
 
-def _find_first(values: Floats, last: np.float32, count: int) -> Positions:
-    below = np.flatnonzero(values < last)
-    return np.concatenate([below, np.flatnonzero(values == last)[: count - len(below)]])
+def _keep_first(places: Positions, is_sure: NDArray[np.bool_], count: int) -> Positions:
+    """So many places: those that are sure, and of the others the first."""
+    sure = places[is_sure]
+    return np.concatenate([sure, places[~is_sure][: count - len(sure)]])
 
 
 def look_at_part(runtime: Runtime, index: Index, hot: CompactIndex, work: PartWork, look: Look) -> Seen:
