@@ -72,7 +72,8 @@ def answer_query(runtime: Runtime, query: Query, compare: Compare = _no_baseline
     `compare` says what baselines would have shown of each test point."""
     terms = find_terms(runtime, query)
     if is_small(query.request, [term.index for term in terms]):
-        _answer(runtime, query, terms, compare)
+        with runtime.device_lock.in_hand():
+            _answer(runtime, query, terms, compare)
         return
     with runtime.turns.take(partial(check_wanted, runtime, query.job_id)):
         _answer(runtime, query, terms, compare)

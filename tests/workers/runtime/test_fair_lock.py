@@ -59,3 +59,27 @@ def test_only_one_holds_it() -> None:
     for thread in threads:
         thread.join()
     assert most[0] == 1
+
+
+def test_who_gives_way_begins_nothing_while_an_answer_is_awaited_but_not_for_ever() -> None:
+    lock, begun = FairLock(), threading.Event()
+
+    def build() -> None:
+        lock.give_way()
+        with lock:
+            begun.set()
+
+    with lock.in_hand():
+        thread = threading.Thread(target=build)
+        thread.start()
+        assert not begun.wait(0.05)
+        with lock:
+            pass  # the query's own pass waits for nobody
+    assert begun.wait(30)  # at once
+    thread.join()
+    begun.clear()
+    with lock.in_hand():
+        thread = threading.Thread(target=build)
+        thread.start()
+        assert begun.wait(30)  # it has waited long enough
+        thread.join()
