@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -49,10 +50,11 @@ def measure_parted(bench: Bench, rows: int) -> list[Line]:
     words[:] = 3  # or the kernel gives the same page of zeros everywhere
     times = rows * ROW_BYTES / words.nbytes
     taken: dict[str, list[float]] = {"pass": [], "scores": [], "answer": [], "empty": []}
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
+        test = draw_test(1, seed=number)  # parts keep the scores of a question that comes again
         taken["pass"].append(times * seconds_of(lambda: _read_once(words)))
-        taken["scores"].append(seconds_of(lambda: score(test)))
-        taken["answer"].append(seconds_of(lambda: _answer_by_parts(hot, test)))
+        taken["scores"].append(seconds_of(partial(score, test)))
+        taken["answer"].append(seconds_of(partial(_answer_by_parts, hot, test)))
         taken["empty"].append(seconds_of(lambda: _ask_nothing(hot)))
     found = {name: median(seconds) for name, seconds in taken.items()}
     parts = len(hot.fan_out.parts)

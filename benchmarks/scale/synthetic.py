@@ -53,9 +53,9 @@ def make_index(runtime: Runtime, rows: int) -> Index:
     return index
 
 
-def draw_test(points: int) -> dict[str, Tensor]:
-    """Test gradients (points, d) per block."""
-    rng = np.random.default_rng(7)
+def draw_test(points: int, seed: int = 7) -> dict[str, Tensor]:
+    """Test gradients (points, d) per block, others for each seed."""
+    rng = np.random.default_rng(seed)
     return {
         f"block-{number}": from_numpy(rng.normal(size=(points, BLOCK_PARAMETERS)).astype(np.float32))
         for number in range(BLOCKS)
