@@ -18,6 +18,7 @@ _PIECE_BYTES = 1 << 20
 _BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError, ValueError)
 #: Small files may compress as well as they like.
 _RATIO_FREE_BYTES = 16 << 20
+_SAYS_UTF8 = 0x800
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 #: What macOS adds to every archive.
 _LITTER = re.compile(r"__MACOSX/.*|(.*/)?\.DS_Store")
@@ -27,7 +28,11 @@ _LOCATOR_64, _LOCATOR_64_BYTES = b"PK\x06\x07", 20
 
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
-    """What one archive may hold and expand to; `member_bytes` is what a member takes in its list, on average."""
+    """What one archive may hold and expand to; `member_bytes` is what a member takes in its list, on average.
+
+    `is_read_in_place` says that no member is written to disk under its name: then names may differ by case alone, and
+    have the backslashes of Windows between folders.
+    """
 
     max_members: int = 1000
     max_file_bytes: int = 4 << 30
@@ -35,6 +40,7 @@ class ArchiveLimits:
     max_ratio: int = 200
     member_bytes: int = 1024
     hint: str = "Zip the adapter folder's own files only."
+    is_read_in_place: bool = False
 
 
 DEFAULT_LIMITS = ArchiveLimits()
@@ -131,11 +137,13 @@ def _check_members(infos: Sequence[zipfile.ZipInfo], limits: ArchiveLimits) -> d
     _check_overlaps(infos)
     seen: set[str] = set()
     members = {}
+    hint = "Zip the folders of images again, each file once." if limits.is_read_in_place else None
     for info in infos:
-        name = _check_name(info)
-        folded = unicodedata.normalize("NFC", name.rstrip("/")).casefold()
+        name = _check_name(info, has_backslashes=limits.is_read_in_place)
+        folded = name.rstrip("/")
+        folded = folded if limits.is_read_in_place else unicodedata.normalize("NFC", folded).casefold()
         if folded in seen:
-            raise UnsafeArchive(f"The archive holds {_shown(name)} twice.")
+            raise UnsafeArchive(f"The archive holds {_shown(name)} twice.", hint=hint)
         seen.add(folded)
         _check_kind(info, name)
         if not info.is_dir() and not _LITTER.fullmatch(name):
@@ -154,8 +162,10 @@ def _check_overlaps(infos: Sequence[zipfile.ZipInfo]) -> None:
         end = info.header_offset + info.compress_size
 
 
-def _check_name(info: zipfile.ZipInfo) -> str:
-    name = info.orig_filename
+def _check_name(info: zipfile.ZipInfo, *, has_backslashes: bool) -> str:
+    name = _as_written(info)
+    if has_backslashes:
+        name = name.replace("\\", "/")
     parts = name.rstrip("/").split("/")
     is_bad = (
         not name
@@ -165,9 +175,20 @@ def _check_name(info: zipfile.ZipInfo) -> str:
         or any(ord(character) < 32 or ord(character) == 127 for character in name)
         or any(part in ("", ".", "..") for part in parts)
     )
-    if is_bad or info.filename != name:
+    if is_bad or info.filename != info.orig_filename:
         raise UnsafeArchive(f"The archive holds a file with the unsafe name {_shown(name)}.")
     return name
+
+
+def _as_written(info: zipfile.ZipInfo) -> str:
+    """A member's name. macOS and others write UTF-8 without saying so, which Python reads as the letters of DOS."""
+    name = info.orig_filename
+    if info.flag_bits & _SAYS_UTF8 or name.isascii():
+        return name
+    try:
+        return name.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return name
 
 
 def _check_kind(info: zipfile.ZipInfo, name: str) -> None:

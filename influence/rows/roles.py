@@ -20,7 +20,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "instruction": ("instruction",),
     "input": ("input", "context"),
     "output": ("output", "response", "answer", "completion"),
-    "image": ("image", "img", "picture", "photo"),
+    "image": ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp"),
     "tokens": ("tokens", "words"),
     "tags": ("tags", "ner_tags", "ner", "pos_tags", "pos", "chunk_tags", "labels"),
 }
@@ -197,7 +197,7 @@ SECOND_TEXTS = THIRD_TEXTS.union(
     }
 )
 #: What a text beside an image is called, where nothing there is called a text.
-CAPTIONS = ("caption", "captions", "prompt")
+CAPTIONS = ("caption", "captions", "prompt", "txt")
 #: Columns that give an int label its name.
 LABEL_NAMES = ("label_text", "label_name", "label_names", "label_str")
 #: The class of a row whose loss falls on text. Never guessed: `class` is what many call a label.

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from app.intake.tables.arrow_folder import ArrowFolder
 from app.intake.tables.csv_file import open_csv
 from app.intake.tables.exports import read_export
-from app.intake.tables.image_folder import is_archive, open_image_archive
+from app.intake.tables.images.archive import is_archive, open_image_archive
 from app.intake.tables.json_file import open_json_array, open_jsonl, read_lone_object
 from app.intake.tables.json_shapes import name_wrapper, refuse_columns_of_rows
 from app.intake.tables.limits import TableLimits, count_rows, refuse_size
@@ -32,7 +32,12 @@ _FOREIGN = {
     b"ARROW1": "an Arrow file; send Parquet, or name the folder that save_to_disk wrote",
     b"\x80\x04": "a pickle",
     b"\x80\x05": "a pickle",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"\x89PNG": "one image; images are sent as a zip of them",
+    b"\xff\xd8\xff": "one image; images are sent as a zip of them",
 }
+_TAR, _TAR_PLACE = b"ustar", 257
 
 
 def open_table(path: Path, *, filename: str | None = None, limits: TableLimits, split: str | None = None) -> Table:
@@ -178,7 +183,15 @@ def _open_file(path: Path, name: PurePath, limits: TableLimits) -> Table:
 def _refuse_foreign(opening: bytes, source: TextSource) -> None:
     for magic, called in _FOREIGN.items():
         if opening.startswith(magic):
-            raise UnsupportedFormat(f"The file is {called}.", hint="Send plain JSONL, a JSON array, CSV or Parquet.")
+            raise UnsupportedFormat(
+                f"The file is {called}.", hint="Send plain JSONL, a JSON array, CSV, Parquet, or a zip of images."
+            )
+    if opening[_TAR_PLACE:].startswith(_TAR):
+        raise UnsupportedFormat(
+            "The file is a tar archive.",
+            hint="Send images as a zip of the same files: in it 1.txt is the caption of 1.jpg, too. Send tables as "
+            "JSONL, CSV or Parquet.",
+        )
     if opening.startswith(b"PAR1") and source.compression is not None:
         raise UnsupportedFormat("The file is compressed Parquet.", hint="Send the Parquet file itself.")
 

@@ -810,6 +810,7 @@ class RowProblem(BaseModel):
             "duplicate",
             "empty_text",
             "fields_of_messages",
+            "files_not_read",
             "label_names_not_learnt",
             "labels_from_one",
             "lines_joined",

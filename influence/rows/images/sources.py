@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,7 +15,11 @@ from influence.rows.images.content import inline_image
 from influence.rows.images.decoding import decoded_image
 from influence.rows.images.limits import ImageLimits
 
-_DATA_URL = ("data:image/png;base64,", "data:image/jpeg;base64,", "data:image/webp;base64,")
+#: What kind of file it is said to be decides nothing: what it is, is seen when it is decoded.
+_DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
+_SPACE = str.maketrans("", "", " \t\r\n")
+_URL_SAFE = str.maketrans("-_", "+/")
+_ADDRESS = ("http://", "https://", "s3://", "gs://", "file://")
 _HINT = "An image is the base64 of a PNG, JPEG or WebP file; files of images are sent as a zip, or as Parquet."
 
 
@@ -108,7 +113,7 @@ def _content_of(value: Any) -> bytes:
         return value
     if isinstance(value, ImageFile):
         return value.read()
-    if isinstance(value, Mapping) and value.keys() <= {"bytes", "path"} and value:
+    if isinstance(value, Mapping) and value.keys() & {"bytes", "path"}:
         return _bytes_in(value)
     if isinstance(value, str) and value:
         return _from_base64(value)
@@ -121,6 +126,8 @@ def _bytes_in(value: Mapping[str, Any]) -> bytes:
         return content
     if isinstance(content, str) and content:
         return _from_base64(content)
+    if isinstance(content, list) and content:
+        return _from_numbers(content)
     raise BrokenRow(
         "the file holds the image's path and not its bytes.",
         hint="Write it with the images embedded, as push_to_hub and to_parquet of the datasets library do, or send a "
@@ -128,10 +135,24 @@ def _bytes_in(value: Mapping[str, Any]) -> bytes:
     )
 
 
-def _from_base64(text: str) -> bytes:
-    body = next((text[len(front) :] for front in _DATA_URL if text.startswith(front)), text)
+def _from_numbers(content: list[Any]) -> bytes:
+    """The bytes of a file as JSON has them where nobody thought of base64."""
     try:
-        return base64.b64decode(body, validate=True)
+        return bytes(content)
+    except (TypeError, ValueError) as error:
+        raise BrokenRow("the list holds more than bytes, numbers from 0 to 255.", hint=_HINT) from error
+
+
+def _from_base64(text: str) -> bytes:
+    """The bytes of base64: of a `data:` URL, in lines, in the letters of addresses and without its padding, too."""
+    if text[:8].lower().startswith(_ADDRESS):
+        raise BrokenRow("the text is the address of an image, and none is fetched.", hint=_HINT)
+    front = _DATA_URL.match(text)
+    body = (text if front is None else text[front.end() :]).translate(_SPACE)
+    if "+" not in body and "/" not in body:
+        body = body.translate(_URL_SAFE)
+    try:
+        return base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise BrokenRow("the text is no base64.", hint=_HINT) from error
 

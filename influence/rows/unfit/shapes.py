@@ -77,7 +77,7 @@ def _prompts_alone(keys: Mapping[str, str], types: Types) -> Suggestion | None:
 
 
 def _pictures(keys: Mapping[str, str], types: Types) -> Suggestion | None:
-    if keys.keys() & {"image", "images"}:
+    if keys.keys() & {*SYNONYMS["image"], "images"}:
         return Suggestion(
             "hold pictures, and neither one class nor one text for each",
             'Name the columns by their roles: columns={"image": "<column>", "label": "<column>"} for classes, '

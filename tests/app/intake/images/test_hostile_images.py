@@ -96,7 +96,7 @@ def _link(archive: zipfile.ZipFile) -> None:
 
 
 def _twice(archive: zipfile.ZipFile) -> None:
-    for name in ("a/1.png", "A/1.PNG"):
+    for name in ("a/1.png", "a\\1.png"):
         archive.writestr(name, png_bytes(draw_image(1)))
 
 

@@ -1,0 +1,1 @@
+"""Zips of images: which file is a picture, and what says what it shows."""
