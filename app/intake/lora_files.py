@@ -52,7 +52,7 @@ def accept_lora(
     if label_names is not None:
         raise InvalidRequest("An image pipeline has no classes.", hint="Leave 'label_names' out.")
     pipeline = PipelineFiles(Path(base.location))
-    notes = check_training(_metadata(folder), pipeline.record.prediction)
+    notes = check_training(_metadata(folder), pipeline.record)
     warnings = (*normalise_lora(folder, pipeline.unet_tensors(), lora_alpha), *notes)
     config = parse_adapter_config((folder / CONFIG_FILE).read_bytes())
     shapes = [info.shape for info in read_header(folder / WEIGHTS_FILE).values()]

@@ -35,6 +35,22 @@ from workers.loading.unet_adapter import attach_lora
 PREFIX = "base_model.model."
 TARGETS = (*ATTENTION, "conv1")
 ALPHA, RANK = 3.0, 2
+#: Blocks of the tiny UNet, with one layer in each, and of what lies in them.
+FORMER = {
+    "down_blocks_0_resnets_0": "input_blocks_1_0",
+    "down_blocks_1_resnets_0": "input_blocks_3_0",
+    "down_blocks_1_attentions_0": "input_blocks_3_1",
+    "mid_block_resnets_0": "middle_block_0",
+    "mid_block_attentions_0": "middle_block_1",
+    "mid_block_resnets_1": "middle_block_2",
+    "up_blocks_0_resnets_0": "output_blocks_0_0",
+    "up_blocks_0_attentions_0": "output_blocks_0_1",
+    "up_blocks_0_resnets_1": "output_blocks_1_0",
+    "up_blocks_0_attentions_1": "output_blocks_1_1",
+    "up_blocks_1_resnets_0": "output_blocks_2_0",
+    "up_blocks_1_resnets_1": "output_blocks_3_0",
+    "_conv1": "_in_layers_2",
+}
 
 
 def factors(model: Any) -> dict[str, Tensor]:
@@ -84,6 +100,20 @@ def kohya_tensors(model: Any, *, alphas: bool = True) -> dict[str, Tensor]:
     return found
 
 
+def save_former_names(model: Any, folder: Path) -> None:
+    """kohya's file of SDXL: blocks are called as the first code of these models did."""
+    former = {}
+    for name, value in kohya_tensors(model).items():
+        for now, then in FORMER.items():
+            name = name.replace(now, then)
+        former[name] = value
+    save(former, folder)
+
+
+def save_lycoris(model: Any, folder: Path) -> None:
+    save({name.replace("lora_unet_", "lycoris_"): value for name, value in kohya_tensors(model).items()}, folder)
+
+
 def save_processors(model: Any, folder: Path) -> None:
     """The attention processors of diffusers 0.x, with alphas beside them."""
     found = {}
@@ -120,6 +150,8 @@ def config_of(folder: Path) -> AdapterConfig:
         (save_without_metadata, TARGETS, ALPHA),
         (save_adapter_of_model, TARGETS, None),
         (save_kohya, TARGETS, None),
+        (save_former_names, TARGETS, None),
+        (save_lycoris, TARGETS, None),
         (save_processors, ATTENTION, None),
     ],
     ids=lambda value: getattr(value, "__name__", None),
@@ -166,6 +198,15 @@ def test_a_file_that_says_no_alpha_is_warned_of_or_told_it(latent_pipeline: Path
     assert config_of(tmp_path / "told").lora_alpha == 8
 
 
+def test_modules_that_say_no_alpha_are_told_it_beside_those_that_do(latent_pipeline: Path, tmp_path: Path) -> None:
+    tensors = kohya_tensors(adapt_unet(latent_pipeline, r=RANK, lora_alpha=ALPHA))
+    tensors.pop(next(name for name in tensors if name.endswith(".alpha")))
+    save(tensors, tmp_path / "a")
+    assert normalise(latent_pipeline, tmp_path / "a", 8.0) == ()
+    found = config_of(tmp_path / "a")
+    assert (found.lora_alpha, list(found.alpha_pattern.values())) == (ALPHA, [8.0])
+
+
 def test_an_alpha_that_the_file_says_is_not_overruled(latent_pipeline: Path, tmp_path: Path) -> None:
     save_kohya(adapt_unet(latent_pipeline), tmp_path / "a")
     with pytest.raises(InvalidRequest, match="says its own alpha"):
@@ -206,7 +247,7 @@ def module_of(name: str) -> str:
         (lambda t, n: add(t, f"{module_of(n)}.lora_mid.weight", n), "three factors"),
         (lambda t, n: add(t, f"{module_of(n)}.hada_w1_a", n), "LoHa"),
         (lambda t, n: add(t, "transformer.blocks.0.attn.to_q.lora_A.weight", n), "flow matching"),
-        (lambda t, n: add(t, "lora_unet_input_blocks_4_1_proj_in.lora_down.weight", n), "no module"),
+        (lambda t, n: add(t, "lora_unet_input_blocks_9_1_proj_in.lora_down.weight", n), "no module"),
         (lambda t, n: add(t, "unet.mid_block.attentions.9.to_q.lora_A.weight", n), "no module"),
         (lambda t, n: t.pop(n), "missing"),
         (lambda t, n: t.update({n: t[n][:, :3].contiguous()}), "wrong shape"),

@@ -1,18 +1,21 @@
 """Names of a LoRA file's tensors -> the module of the UNet that each belongs to, and which part of its LoRA it is.
 
 Three families: PEFT's and diffusers' own (`unet.<module>.lora_A.weight`, `.lora.down.weight`, the attention processors
-of diffusers 0.x), and kohya's (`lora_unet_<module with _ for .>.lora_down.weight`).
+of diffusers 0.x), and kohya's (`lora_unet_<module with _ for .>.lora_down.weight`), whose modules are called as
+diffusers calls them or, of SDXL, as the first code of these models did (`input_blocks`).
 """
 
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
+from influence.checkpoint_files.adapters.diffusion.former_blocks import former_names
 from influence.errors import AdapterMismatch
 
 Part = Literal["A", "B", "alpha"]
 
-_KOHYA = "lora_unet_"
+#: LyCORIS writes the second where it is no part of kohya's trainer.
+_KOHYA = ("lora_unet_", "lycoris_")
 _ENDINGS: Mapping[str, Part] = {
     ".lora_A.weight": "A",
     ".lora_B.weight": "B",
@@ -54,10 +57,18 @@ def locate(name: str, modules: Collection[str]) -> tuple[str, Part]:
 
     `modules` are the names of the UNet's modules that have a weight.
     """
+    return _locate(name, modules, _flatten(modules))
+
+
+def _locate(name: str, modules: Collection[str], flattened: Mapping[str, list[str]]) -> tuple[str, Part]:
     _refuse_elsewhere(name)
     module, part = _split(name)
-    if module.startswith(_KOHYA):
-        return _find_flattened(name, module.removeprefix(_KOHYA), modules), part
+    for prefix in _KOHYA:
+        if module.startswith(prefix):
+            fitting = flattened.get(module.removeprefix(prefix), [])
+            if len(fitting) != 1:
+                raise _unmatched(name, fitting)
+            return fitting[0], part
     for prefix in _PREFIXES:
         module = module.removeprefix(prefix)
     if module not in modules:
@@ -68,8 +79,9 @@ def locate(name: str, modules: Collection[str]) -> tuple[str, Part]:
 def locate_all(names: Iterable[str], modules: Collection[str]) -> dict[str, dict[Part, str]]:
     """The file's name of every part of each adapted module. Raises AdapterMismatch for a part that is there twice."""
     found: dict[str, dict[Part, str]] = {}
+    flattened = _flatten(modules)
     for name in sorted(names):
-        module, part = locate(name, modules)
+        module, part = _locate(name, modules, flattened)
         parts = found.setdefault(module, {})
         if part in parts:
             raise AdapterMismatch(
@@ -91,11 +103,14 @@ def _split(name: str) -> tuple[str, Part]:
     raise _unmatched(name, [])
 
 
-def _find_flattened(name: str, flat: str, modules: Collection[str]) -> str:
-    fitting = [module for module in modules if module.replace(".", "_") == flat]
-    if len(fitting) != 1:
-        raise _unmatched(name, fitting)
-    return fitting[0]
+def _flatten(modules: Collection[str]) -> dict[str, list[str]]:
+    """Modules by their names as kohya's trainer writes them, today's and former ones."""
+    former = former_names(modules)
+    found: dict[str, list[str]] = {}
+    for module in modules:
+        for name in {module, former.get(module, module)}:
+            found.setdefault(name.replace(".", "_"), []).append(module)
+    return found
 
 
 def _refuse_elsewhere(name: str) -> None:
@@ -113,7 +128,7 @@ def _unmatched(name: str, fitting: list[str]) -> AdapterMismatch:
     what = f"several modules: {', '.join(fitting[:3])}" if fitting else "no module of the base's UNet"
     return AdapterMismatch(
         f"The tensor {name[:200]!r} belongs to {what}.",
-        hint="Name the base that the adapter was trained on. Of kohya's files those with diffusers' names of the "
-        "modules are read (lora_unet_down_blocks_...); convert others with diffusers.",
+        hint="Name the base that the adapter was trained on. Plain LoRA is read, under the names of PEFT, diffusers "
+        "and kohya's trainer.",
         extra={"tensors": [name]},
     )

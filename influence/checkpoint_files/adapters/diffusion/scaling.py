@@ -65,13 +65,13 @@ def read_scaling(
             raise AdapterMismatch("The file says alpha twice: in its configuration and beside its modules.")
         selector = ModuleSelector(config)
         alphas = {module: selector.alpha(module) for module in modules}
-    if asked is not None and alphas:
+    silent = sorted(ranks.keys() - alphas.keys())
+    if asked is not None and not silent:
         raise InvalidRequest(
             f"The adapter says its own alpha ({next(iter(alphas.values())):g} for the first module).",
             hint="Leave 'lora_alpha' out.",
             extra={"field": "lora_alpha"},
         )
-    silent = sorted(ranks.keys() - alphas.keys())
     for module in silent:
         alphas[module] = float(ranks[module]) if asked is None else asked
     warnings = () if asked is not None or not silent else (_warn(len(silent), len(ranks)),)

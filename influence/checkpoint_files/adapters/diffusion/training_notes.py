@@ -1,7 +1,9 @@
 """What kohya's trainer writes of a training into the file's metadata, held against how gradients are taken here."""
 
+import re
 from collections.abc import Iterator, Mapping
 
+from influence.contracts.checkpoint import PipelineRecord
 from influence.errors import AdapterMismatch
 
 _NONE = ("", "None", "0", "0.0", "False", "false")
@@ -13,17 +15,40 @@ _LOSSES = {
     "ss_ip_noise_gamma": "perturbed inputs are not made here",
     "ss_debiased_estimation": "its weights of timesteps are not taken here",
     "ss_zero_terminal_snr": "name a base whose scheduler has rescale_betas_zero_snr",
+    "ss_adaptive_noise_scale": "noise that depends on the image is not made here",
+    "ss_noise_offset_random_strength": "an offset of random strength is not made here, only its full one",
+    "ss_ip_noise_gamma_random_strength": "perturbed inputs are not made here",
+    "ss_wavelet_loss_enabled": "losses of wavelets are not taken here",
+    "ss_masked_loss": "masks of the loss are not read here",
+    "ss_caption_dropout_rate": "rows are scored with their captions, never without",
+    "ss_caption_dropout_every_n_epochs": "rows are scored with their captions, never without",
+    "ss_caption_tag_dropout_rate": "rows are scored with the whole caption that was sent",
+    "ss_shuffle_caption": "rows are scored with tags in the order that was sent",
+    "ss_flip_aug": "images are scored as they were sent, not mirrored",
+    "ss_color_aug": "images are scored in the colours that were sent",
+    "ss_random_crop": "the middle of an image is scored",
+    "ss_face_crop_aug_range": "the middle of an image is scored",
+    "ss_enable_bucket": "images had their own shapes; here the middle square of each is scored",
 }
+#: Modules of kohya's trainer that write plain factors and trained them otherwise.
+_NETWORKS = {
+    "lora_fa": "trained the second factor of each module alone; here gradients of both count",
+    "dylora": "trained a part of the rank at each step; here gradients are of the whole",
+}
+_FULL_TIMESTEPS = ("0,999", "0,1000")
 
 
-def check_training(metadata: Mapping[str, str], prediction: str) -> tuple[str, ...]:
+def check_training(metadata: Mapping[str, str], pipeline: PipelineRecord) -> tuple[str, ...]:
     """Warnings of what training did otherwise. Raises AdapterMismatch where the model read other texts or predicted
     something else than the base, or was trained on another loss than the squared error."""
-    _refuse_skipped_layers(metadata.get("ss_clip_skip", ""))
+    # Of SDXL the layer before the last is read whatever the trainer was told.
+    if pipeline.text_encoders == 1:
+        _refuse_skipped_layers(metadata.get("ss_clip_skip", ""))
     trained = metadata.get("modelspec.prediction_type", "")
-    if trained and trained.startswith("v") != (prediction == "v_prediction"):
+    if trained and trained.startswith("v") != (pipeline.prediction == "v_prediction"):
         raise AdapterMismatch(
-            f"The file says that training predicted {trained[:40]!r}; the base's scheduler says {prediction!r}.",
+            f"The file says that training predicted {trained[:40]!r}; the base's scheduler says "
+            f"{pipeline.prediction!r}.",
             hint="Name the base that the adapter was trained on, or correct prediction_type of its scheduler.",
         )
     if (loss := metadata.get("ss_loss_type", "l2")) not in ("l2", *_NONE):
@@ -31,13 +56,35 @@ def check_training(metadata: Mapping[str, str], prediction: str) -> tuple[str, .
             f"The file says that training used the loss {loss[:40]!r}; scores are of the squared error.",
             hint="Train with the squared error (l2).",
         )
-    return tuple(_warn(metadata))
+    return (*_warn(metadata), *_warn_of_sizes(metadata, pipeline.resolution))
 
 
 def _warn(metadata: Mapping[str, str]) -> Iterator[str]:
     for name, what in _LOSSES.items():
         if (value := metadata.get(name, "")) not in _NONE:
             yield f"The file says that training used {name.removeprefix('ss_')} {value[:40]}: {what}."
+    network = metadata.get("ss_network_module", "").rpartition(".")[2]
+    if network in _NETWORKS:
+        yield f"The file says that {network} {_NETWORKS[network]}."
+
+
+def _warn_of_sizes(metadata: Mapping[str, str], resolution: int) -> Iterator[str]:
+    """Pixels, tokens and timesteps of training that are not those of an index with its defaults."""
+    sides = {int(side) for side in re.findall(r"\d{1,6}", metadata.get("ss_resolution", ""))}
+    if sides and sides != {resolution}:
+        yield (
+            f"The file says that training had images of {metadata['ss_resolution'][:40]} pixels, and the base is for "
+            f"{resolution}: send the side of its squares as 'resolution' in 'diffusion' of the index."
+        )
+    tokens = metadata.get("ss_max_token_length", "")
+    if tokens not in (*_NONE, "75", "77"):
+        yield (
+            f"The file says that training read up to {tokens[:40]} tokens of a caption; here one that is longer than "
+            "the text encoder's positions is cut."
+        )
+    timesteps = metadata.get("modelspec.timestep_range", "")
+    if timesteps and timesteps not in _FULL_TIMESTEPS:
+        yield f"The file says that training had the timesteps {timesteps[:40]} alone; here all count."
 
 
 def _refuse_skipped_layers(written: str) -> None:
