@@ -26,7 +26,9 @@ from support.uploads.image_models import (
 from support.uploads.images import as_base64, draw_image, make_image_rows, make_image_zip
 
 from influence.checkpoint_files.adapters.former_names import LayerNames
+from influence.checkpoint_files.task.processor import check_processor
 from influence.contracts.index import GradientSettings
+from influence.errors import TaskMismatch
 from influence.rows.images.content import describe_image
 from influence.store.data.files import Files
 from influence.store.embedded import EmbeddedServer
@@ -167,9 +169,21 @@ def test_an_adapter_with_another_image_processor_is_refused(bench: Bench, tmp_pa
     files = {"adapter": ("adapter.zip", make_image_zip(tmp_path / "a.zip", contents(tiny.adapter)).read_bytes())}
     answer = bench.client.post("/v1/checkpoints", data={"base_model": str(tiny.base)}, files=files)
     assert assert_problem(answer, 422, "task_mismatch")["fields"] == ["image_mean"]
+
     beside.write_text(json.dumps({**stated, "size": SIDE, "feature_extractor_type": "ViTFeatureExtractor"}))
     files = {"adapter": ("adapter.zip", make_image_zip(tmp_path / "a.zip", contents(tiny.adapter)).read_bytes())}
     assert bench.client.post("/v1/checkpoints", data={"base_model": str(tiny.base)}, files=files).status_code == 201
+
+
+@pytest.mark.parametrize("field", ["do_flip_channel_order", "rescale_offset", "include_top", "do_pad"])
+def test_every_step_of_a_processor_that_makes_other_pixels_is_compared(field: str, tmp_path: Path) -> None:
+    folders = [tmp_path / "base", tmp_path / "adapter"]
+    for folder, value in zip(folders, (True, False), strict=True):
+        folder.mkdir()
+        (folder / "preprocessor_config.json").write_text(json.dumps({"size": 16, field: value}))
+    with pytest.raises(TaskMismatch) as refused:
+        check_processor(*folders)
+    assert refused.value.extra["fields"] == [field]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -19,9 +19,15 @@ _FIELDS = (
     "crop_pct",
     "do_rescale",
     "rescale_factor",
+    "rescale_offset",
     "do_normalize",
     "image_mean",
     "image_std",
+    "include_top",
+    "do_flip_channel_order",
+    "do_pad",
+    "pad_size",
+    "size_divisor",
 )
 _HINT = (
     "Save it beside the model, AutoImageProcessor.from_pretrained(name).save_pretrained(folder), as it was in training."
