@@ -126,7 +126,9 @@ class Story:
         """Remember every key and file."""
         state: Any = self.store.connections.state
         names = [name for name in state.scan_iter() if not _FLEETING.fullmatch(name)]
-        self.kept = {name: (state.dump(name), max(0, state.pttl(name))) for name in names}
+        found = {name: (state.dump(name), max(0, state.pttl(name))) for name in names}
+        # The listing of open jobs goes a moment after the last of them has ended.
+        self.kept = {name: (content, ttl) for name, (content, ttl) in found.items() if content is not None}
         shutil.rmtree(self.copies, ignore_errors=True)
         for folder in self._folders():
             shutil.copytree(folder, self.copies / folder.name)
