@@ -57,7 +57,11 @@ _EXPERIMENT = options_of(
         ),
     },
 )
-_LORA = options_of(LoraShape, leave_out=("target_modules",), within="lora", spelled={"r": Spelling(("--lora-rank",))})
+_LORA = options_of(
+    LoraShape,
+    within="lora",
+    spelled={"r": Spelling(("--lora-rank",)), "target_modules": Spelling(read=parse_names)},
+)
 _RECIPE = options_of(TrainingRecipe, only=("optimizer", "epochs", "learning_rate", "batch_rows"), within="recipe")
 
 

@@ -244,13 +244,16 @@ def test_images_are_compared_by_their_embeddings(bench: Bench, index: dict[str, 
     assert best["score"] == pytest.approx(1.0, abs=1e-3)
 
 
-def test_wrong_labels_of_images_are_found_by_models_that_are_trained_anew(bench: Bench, tmp_path: Path) -> None:
-    tiny = make_image_classifier(tmp_path / "tiny")
+@pytest.mark.parametrize("kind", list(ARCHITECTURES))
+def test_wrong_labels_of_images_are_found_by_models_that_are_trained_anew(
+    bench: Bench, tmp_path: Path, kind: str
+) -> None:
+    tiny = make_image_classifier(tmp_path / "tiny", kind)
     request = {
         "kind": "mislabelled",
-        "dataset_id": bench.dataset(make_image_rows(40))["id"],
+        "dataset_id": bench.dataset(make_image_rows(24))["id"],
         "flip_share": 0.2,
-        "lora": {"r": 2, "lora_alpha": 4, "target_modules": ["q_proj", "v_proj"]},
+        "lora": {"r": 2, "lora_alpha": 4},
         "recipe": {"epochs": 1, "batch_rows": 8, "learning_rate": 0.02},
     }
     problem = assert_problem(bench.client.post("/v1/evaluations", json=request), 422, "invalid_request")

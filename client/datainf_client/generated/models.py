@@ -505,7 +505,10 @@ class LoraShape(BaseModel):
     )
     lora_alpha: float = Field(8, description="LoRA alpha.")
     r: int = Field(8, description="Rank of the fresh adapter.")
-    target_modules: list[str] | None = None
+    target_modules: list[str] | None = Field(
+        None,
+        description="Layers that take it; the usual ones of the architecture when left out.",
+    )
 
 
 class MethodChoice(BaseModel):

@@ -88,7 +88,9 @@ class LoraShape(Request):
 
     r: int = Field(8, ge=1, le=1024, description="Rank of the fresh adapter.")
     lora_alpha: float = Field(8, gt=0, le=1e6, allow_inf_nan=False, description="LoRA alpha.")
-    target_modules: tuple[str, ...] | None = Field(None, max_length=100)
+    target_modules: tuple[str, ...] | None = Field(
+        None, max_length=100, description="Layers that take it; the usual ones of the architecture when left out."
+    )
 
 
 class Experiment(Named):

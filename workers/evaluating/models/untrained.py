@@ -1,5 +1,6 @@
 """The model of an experiment before its training: the base under a fresh adapter, or as it is, as the request says."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
@@ -18,6 +19,12 @@ from workers.runtime.state import Runtime
 
 #: The layers of a UNet's attention, as trainers of diffusion models adapt them.
 _OF_UNETS = ("to_q", "to_k", "to_v", "to_out.0")
+#: PEFT names none for models of images: query and value, as it does for texts, and what a ConvNeXt has in their place.
+_ATTENTION = ("q_proj", "v_proj")
+_OF_IMAGES = {
+    **dict.fromkeys(("vit", "deit", "beit", "dinov2", "dinov2_with_registers", "swin"), _ATTENTION),
+    **dict.fromkeys(("convnext", "convnextv2"), ("pwconv1", "pwconv2")),
+}
 
 
 def load_untrained(runtime: Runtime, evaluation: Evaluation, *, seed: int, rank: int | None = None) -> LoadedCheckpoint:
@@ -85,16 +92,15 @@ def find_model_type(runtime: Runtime, base: BaseModelRef) -> str:
 
 
 def adapter_fields(lora: LoraShape, model_type: str, task: TaskName) -> Json:
-    """An adapter's configuration; without target modules PEFT's choice for the architecture.
+    """An adapter's configuration; without target modules PEFT's choice for the architecture, or ours for images.
 
-    Raises UnsupportedModule where PEFT has none.
+    Raises UnsupportedModule where there is none.
     """
-    usual = _OF_UNETS if TASKS[task].is_pipeline else TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(model_type)
-    targets = lora.target_modules or usual
+    targets = lora.target_modules or (_OF_UNETS if TASKS[task].is_pipeline else _usual_targets(model_type))
     if targets is None:
         raise UnsupportedModule(
-            f"PEFT has no usual target modules for models of type '{model_type}'.",
-            hint="Name them in 'lora': {\"target_modules\": [...]}.",
+            f"There are no usual target modules for models of type '{model_type}'.",
+            hint="Name them in 'lora': {\"target_modules\": [...]}; datainf evaluate has --target-modules.",
         )
     # PEFT trains a head along by the task's type, and has none for images.
     heads = ["classifier"] if TASKS[task].reads == "image" else None
@@ -106,3 +112,7 @@ def adapter_fields(lora: LoraShape, model_type: str, task: TaskName) -> Json:
         "target_modules": sorted(targets),
         "modules_to_save": heads,
     }
+
+
+def _usual_targets(model_type: str) -> Sequence[str] | None:
+    return TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(model_type) or _OF_IMAGES.get(model_type)
