@@ -64,6 +64,7 @@ def test_from_rows_to_a_report_with_both_losses(worker: Runtime, finished: Any) 
     assert found.pieces == 2
     report = present(found.report)
     methods, baselines, classes, models = report.tables
+    assert methods.columns[:2] == ("method", "loss on")
     ((likeness, *figures_of_likeness),) = baselines.rows
     assert likeness == "embedding"
     assert len(figures_of_likeness) == 12

@@ -87,7 +87,7 @@ def _chance_recall(result: Json) -> float:
 
 
 def _method_table(figures: Json) -> Table:
-    columns = ("method", "gradient of" if figures["baselines"] else "loss on", *_INTERVAL_COLUMNS)
+    columns = ("method", "gradient of" if of_images(figures) else "loss on", *_INTERVAL_COLUMNS)
     return Table(
         name="methods",
         title="Training rows of the test row's class among all",
