@@ -16,7 +16,7 @@ from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.base_fit import check_base_fit
 from influence.checkpoint_files.config import MAX_CONFIG_BYTES, AdapterConfig, canonical_fields, parse_adapter_config
 from influence.checkpoint_files.finiteness import check_finite, find_idle, refuse_empty
-from influence.checkpoint_files.multimodal import refuse_inexact_text
+from influence.checkpoint_files.multimodal import refuse_inexact
 from influence.checkpoint_files.safetensors_header import TensorInfo, read_header
 from influence.checkpoint_files.selection import ModuleSelector
 from influence.checkpoint_files.task.find import HeadFacts, find_problem_type, find_task
@@ -140,7 +140,7 @@ def _settle_task(
     stated = find_problem_type({"problem_type": recipe.problem_type}, model_config, base.config)
     head = HeadFacts(find_outputs(tensors, base.shapes), stated)
     found = find_task(config, recipe.settle_task(asked), head, base.config)
-    refuse_inexact_text(base.stated, found)
+    refuse_inexact(base.stated, found)
     return found
 
 

@@ -8,7 +8,7 @@ from app.intake.adapters import identify
 from influence.checkpoint_files.adapters.former_names import LayerNames
 from influence.checkpoint_files.adapters.trained_on import find_position_doubts, find_router_doubts
 from influence.checkpoint_files.base_files import BaseFiles
-from influence.checkpoint_files.multimodal import refuse_inexact_text
+from influence.checkpoint_files.multimodal import refuse_inexact
 from influence.checkpoint_files.safetensors_header import TensorInfo
 from influence.checkpoint_files.task.find import find_plain_task
 from influence.checkpoint_files.task.head import choose_label_names, count_labels
@@ -51,7 +51,7 @@ def accept_plain(
             hint="Send the adapter that was trained, with its base model.",
         )
     said: Mapping[str, Any] = files.config if files else hub_config or {}
-    refuse_inexact_text(said, found_task)
+    refuse_inexact(said, found_task)
     num_labels = count_labels(found_task, AdapterTensors(), {name: info.shape for name, info in tensors.items()})
     config: Mapping[str, Any] = files.config if files else {}
     names = choose_label_names(found_task, num_labels, label_names, config)

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from influence.contracts.tasks import CAUSAL_LM, SEQ2SEQ_LM, TaskName
+from influence.contracts.tasks import CAUSAL_LM, IMAGE_CLASSES, SEQ2SEQ_LM, TaskName
 from influence.errors import TaskMismatch
 
 #: Types of models that compute a row of text as a language model does, alone and in a batch; each is tested.
 EXACT_FOR_TEXT = frozenset(
     {"gemma3", "idefics3", "llama4", "llava", "mistral3", "qwen2_5_vl", "qwen2_vl", "qwen3_vl", "smolvlm"}
 )
+#: Types of models that have a classifier of images above their part for pictures, and need no text for it; tested.
+EXACT_FOR_IMAGES = frozenset({"clip", "siglip"})
 _OTHER_SENSES = ("vision_config", "audio_config", "vision_tower", "mm_vision_tower")
 
 
@@ -36,9 +38,38 @@ _INEXACT_ANSWERS = {
     **{"m2m_100": _LANGUAGES, "mbart": _LANGUAGES, "nllb-moe": _LANGUAGES},
     **{"blenderbot": _DECODER, "blenderbot-small": _DECODER, "prophetnet": _DECODER},
 }
+#: Classifiers of images that read something else than the pixels that a processor makes of one.
+_OTHER_PICTURES = {
+    "imagegpt": "it reads colours as tokens",
+    "perceiver": "it reads what a preprocessor of its own makes of an image",
+    "siglip2": "it reads patches with their mask and the shape of the image",
+}
 
 
-def refuse_inexact_text(config: Mapping[str, Any], task: TaskName) -> None:
+def refuse_inexact(config: Mapping[str, Any], task: TaskName) -> None:
+    """Raise TaskMismatch for a model that a task's rows are not known to be exact on."""
+    if task == IMAGE_CLASSES.name:
+        _refuse_other_pictures(config)
+    else:
+        _refuse_inexact_text(config, task)
+
+
+def _refuse_other_pictures(config: Mapping[str, Any]) -> None:
+    kind = config.get("model_type")
+    if isinstance(kind, str) and kind in _OTHER_PICTURES:
+        reason = f"{_OTHER_PICTURES[kind]}, and rows are given to models as pixels alone"
+    elif is_multimodal(config) and kind not in EXACT_FOR_IMAGES:
+        reason = "it reads more than images, and that it gives each image its own loss is not known"
+    else:
+        return
+    raise TaskMismatch(
+        f"Models of type {str(kind)[:60]!r} are not scored as {IMAGE_CLASSES.name}: {reason}.",
+        hint=f"This model cannot be scored. Of models that read texts, too, {', '.join(sorted(EXACT_FOR_IMAGES))} are.",
+        extra={"model_type": str(kind)[:60]},
+    )
+
+
+def _refuse_inexact_text(config: Mapping[str, Any], task: TaskName) -> None:
     """Raise TaskMismatch for a model that rows of text are not known to be exact on: a multimodal one above all."""
     kind = config.get("model_type")
     known = _INEXACT | (_INEXACT_ANSWERS if task == SEQ2SEQ_LM.name else {})

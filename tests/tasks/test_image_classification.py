@@ -26,6 +26,7 @@ from support.uploads.image_models import (
 from support.uploads.images import as_base64, draw_image, make_image_rows, make_image_zip
 
 from influence.checkpoint_files.adapters.former_names import LayerNames
+from influence.checkpoint_files.multimodal import EXACT_FOR_IMAGES, refuse_inexact
 from influence.checkpoint_files.task.processor import check_processor
 from influence.contracts.index import GradientSettings
 from influence.errors import TaskMismatch
@@ -186,6 +187,21 @@ def test_every_step_of_a_processor_that_makes_other_pixels_is_compared(field: st
     assert refused.value.extra["fields"] == [field]
 
 
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"model_type": "imagegpt"}, "colours as tokens"),
+        ({"model_type": "siglip2", "vision_config": {"x": 1}}, "patches with their mask"),
+        ({"model_type": "shieldgemma2", "vision_config": {"x": 1}}, "more than images"),
+    ],
+)
+def test_classifiers_that_read_more_than_pixels_are_refused_by_name(config: dict[str, Any], says: str) -> None:
+    with pytest.raises(TaskMismatch, match=says):
+        refuse_inexact(config, "image_classification")
+    for kind in EXACT_FOR_IMAGES:
+        refuse_inexact({"model_type": kind, "vision_config": {"x": 1}}, "image_classification")
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
 
@@ -196,6 +212,9 @@ FORMER_TARGETS = {
     "deit": ["query", "intermediate.dense"],
     "beit": ["query", "value", "attention.output.dense"],
     "dinov2": ["query", "value", "fc2"],
+    "dinov2_with_registers": ["query", "value", "fc2"],
+    "ijepa": ["query", "intermediate.dense"],
+    "segformer": ["query", "value", "dense1"],
     "swin": ["query", "value", "reduction"],
 }
 

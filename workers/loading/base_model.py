@@ -11,7 +11,7 @@ from transformers.utils import logging as transformers_logging
 
 from influence.checkpoint_files.bases.packing import refuse_packed
 from influence.checkpoint_files.finiteness import refuse_infinite
-from influence.checkpoint_files.multimodal import refuse_inexact_text
+from influence.checkpoint_files.multimodal import refuse_inexact
 from influence.checkpoint_files.task.head import names_head
 from influence.contracts.checkpoint import Checkpoint
 from influence.errors import BaseModelNotFound, TaskMismatch
@@ -56,7 +56,7 @@ def load_base_model(
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
         if checkpoint.num_labels is not None:
             config.num_labels = checkpoint.num_labels
-        refuse_inexact_text(config.to_dict(), checkpoint.task)
+        refuse_inexact(config.to_dict(), checkpoint.task)
         refuse_other_head(checkpoint, config)
         model_class = find_class(checkpoint.task, config, modules)
         model, report = model_class.from_pretrained(

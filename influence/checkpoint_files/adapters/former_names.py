@@ -11,7 +11,8 @@ from typing import Any
 #: What a checkpoint's record says of such an adapter.
 FORMER = "transformers 4"
 _ATTENTION = (("q_proj", "query"), ("k_proj", "key"), ("v_proj", "value"))
-#: (part of a name now, part of it then); the first that fits is taken. `{n}` stands for the number of a layer.
+#: (part of a name now, part of it then); the first that fits is taken. `{n}` stands for the number of a layer,
+#: `{m}` for that of a block in it.
 _ENCODER_LAYERS = (
     *(
         (rf"layers.{{n}}.attention.{now}", rf"encoder.layer.{{n}}.attention.attention.{then}")
@@ -25,6 +26,7 @@ _ENCODER_LAYERS = (
 _DINOV2 = (
     *((f"layer.{{n}}.attention.{now}", f"layer.{{n}}.attention.attention.{then}") for now, then in _ATTENTION),
     ("layer.{n}.attention.o_proj", "layer.{n}.attention.output.dense"),
+    ("layer.{n}.mlp.down_proj", "layer.{n}.mlp.weights_out"),
 )
 _SWIN = (
     *((f"blocks.{{n}}.attention.{now}", f"blocks.{{n}}.attention.self.{then}") for now, then in _ATTENTION),
@@ -32,12 +34,32 @@ _SWIN = (
     ("blocks.{n}.mlp.fc1", "blocks.{n}.intermediate.dense"),
     ("blocks.{n}.mlp.fc2", "blocks.{n}.output.dense"),
 )
+_SEGFORMER_BLOCK = (
+    *((f"attention.{now}", f"attention.self.{then}") for now, then in _ATTENTION),
+    ("attention.o_proj", "attention.output.dense"),
+    ("attention.sequence_reduction.sequence_reduction", "attention.self.sr"),
+    ("attention.sequence_reduction.layer_norm", "attention.self.layer_norm"),
+    ("mlp.fc1", "mlp.dense1"),
+    ("mlp.fc2", "mlp.dense2"),
+    ("layernorm_before", "layer_norm_1"),
+    ("layernorm_after", "layer_norm_2"),
+    ("", ""),
+)
+_SEGFORMER = (
+    *((f"stages.{{n}}.blocks.{{m}}.{now}", f"encoder.block.{{n}}.{{m}}.{then}") for now, then in _SEGFORMER_BLOCK),
+    ("stages.{n}.patch_embeddings.", "encoder.patch_embeddings.{n}."),
+    ("stages.{n}.layer_norm", "encoder.layer_norm.{n}"),
+)
 #: By model type.
 _RENAMED: Mapping[str, tuple[tuple[str, str], ...]] = {
     "vit": _ENCODER_LAYERS,
     "deit": _ENCODER_LAYERS,
     "beit": _ENCODER_LAYERS,
+    "ijepa": _ENCODER_LAYERS,
+    "vit_msn": _ENCODER_LAYERS,
     "dinov2": _DINOV2,
+    "dinov2_with_registers": _DINOV2,
+    "segformer": _SEGFORMER,
     "swin": _SWIN,
 }
 
@@ -71,12 +93,14 @@ class LayerNames:
 
 def _expression(part: str) -> re.Pattern[str]:
     return re.compile(
-        r"(?<=\.)" + re.escape(part).replace(r"\{n\}", r"(\d+)") + ("" if part.endswith(".") else r"(?=\.|$)")
+        r"(?<=\.)"
+        + re.escape(part).replace(r"\{n\}", r"(?P<n>\d+)").replace(r"\{m\}", r"(?P<m>\d+)")
+        + ("" if part.endswith(".") else r"(?=\.|$)")
     )
 
 
 def _replacement(part: str) -> str:
-    return part.replace("{n}", r"\1")
+    return part.replace("{n}", r"\g<n>").replace("{m}", r"\g<m>")
 
 
 def _apply(rules: Iterable[tuple[re.Pattern[str], str]], name: str) -> str:

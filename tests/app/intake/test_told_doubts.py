@@ -16,7 +16,7 @@ from app.intake.plain import accept_plain
 from influence.checkpoint_files.adapters.folders import choose_files
 from influence.checkpoint_files.base_models import BaseModels
 from influence.checkpoint_files.config import parse_adapter_config
-from influence.checkpoint_files.multimodal import refuse_inexact_text
+from influence.checkpoint_files.multimodal import refuse_inexact
 from influence.checkpoint_files.safetensors_header import TensorInfo
 from influence.checkpoint_files.tensors import AdapterTensors, check_structure
 from influence.contracts.checkpoint import BaseModelRef
@@ -99,10 +99,10 @@ def test_what_the_trainer_left_beside_a_plain_model_counts(tiny: TinyCheckpoint,
 )
 def test_models_whose_loss_of_a_row_is_not_trainings_are_refused(kind: str, task: str) -> None:
     with pytest.raises(TaskMismatch, match=kind):
-        refuse_inexact_text({"model_type": kind}, task)
-    refuse_inexact_text({"model_type": "bart"}, task)
-    refuse_inexact_text({"model_type": "big_bird", "attention_type": "original_full"}, task)
-    refuse_inexact_text({"model_type": "mbart"}, "sequence_classification")
+        refuse_inexact({"model_type": kind}, task)
+    refuse_inexact({"model_type": "bart"}, task)
+    refuse_inexact({"model_type": "big_bird", "attention_type": "original_full"}, task)
+    refuse_inexact({"model_type": "mbart"}, "sequence_classification")
 
 
 def test_heads_that_peft_lists_by_itself_are_not_missed_beside_a_models_own(tmp_path: Path) -> None:

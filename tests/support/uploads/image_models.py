@@ -22,6 +22,17 @@ _VIT: dict[str, Any] = {
     "num_attention_heads": 2,
     "intermediate_size": 24,
 }
+_DINOV2 = {name: value for name, value in _VIT.items() if name != "intermediate_size"} | {"mlp_ratio": 2}
+_SEGFORMER: dict[str, Any] = {
+    "num_encoder_blocks": 2,
+    "depths": [1, 2],
+    "sr_ratios": [2, 1],
+    "hidden_sizes": [8, 16],
+    "patch_sizes": [7, 3],
+    "strides": [4, 2],
+    "num_attention_heads": [1, 2],
+    "mlp_ratios": [2, 2],
+}
 #: Configuration, model, processor, what it is set to beside the size, and layers that take LoRA.
 ARCHITECTURES: dict[str, tuple[Any, Any, Any, dict[str, Any], list[str]]] = {
     "vit": (hf.ViTConfig, hf.ViTForImageClassification, hf.ViTImageProcessorPil, _VIT, ["q_proj", "v_proj"]),
@@ -37,8 +48,37 @@ ARCHITECTURES: dict[str, tuple[Any, Any, Any, dict[str, Any], list[str]]] = {
         hf.Dinov2Config,
         hf.Dinov2ForImageClassification,
         hf.BitImageProcessorPil,
-        {name: value for name, value in _VIT.items() if name != "intermediate_size"} | {"mlp_ratio": 2},
+        _DINOV2,
         ["q_proj", "v_proj", "fc2"],
+    ),
+    "dinov2_with_registers": (
+        hf.Dinov2WithRegistersConfig,
+        hf.Dinov2WithRegistersForImageClassification,
+        hf.BitImageProcessorPil,
+        {**_DINOV2, "num_register_tokens": 2},
+        ["q_proj", "v_proj", "fc2"],
+    ),
+    "ijepa": (hf.IJepaConfig, hf.IJepaForImageClassification, hf.ViTImageProcessorPil, _VIT, ["q_proj", "fc1"]),
+    "segformer": (
+        hf.SegformerConfig,
+        hf.SegformerForImageClassification,
+        hf.ViTImageProcessorPil,
+        _SEGFORMER,
+        ["q_proj", "v_proj", "fc1"],
+    ),
+    "siglip": (
+        hf.SiglipConfig,
+        hf.SiglipForImageClassification,
+        hf.SiglipImageProcessorPil,
+        {"vision_config": _VIT},
+        ["q_proj", "v_proj"],
+    ),
+    "clip": (
+        hf.CLIPConfig,
+        hf.CLIPForImageClassification,
+        hf.ViTImageProcessorPil,
+        {"vision_config": _VIT},
+        ["q_proj", "v_proj"],
     ),
     "swin": (
         hf.SwinConfig,
@@ -86,9 +126,9 @@ def make_processor(kind: str) -> Any:
     square = {"height": SIDE, "width": SIDE}
     if kind == "convnext":
         return made(size={"shortest_edge": SIDE}, crop_pct=0.875)
-    if kind == "dinov2":
+    if kind.startswith("dinov2"):
         return made(size={"shortest_edge": 20}, crop_size=square)
-    return made(size=square, crop_size=square)
+    return made(size=square, **({} if kind == "siglip" else {"crop_size": square}))
 
 
 def shake(model: torch.nn.Module) -> None:

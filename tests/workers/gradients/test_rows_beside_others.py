@@ -7,7 +7,7 @@ import torch
 import transformers as hf
 from support.gradients.tiny_models import VOCABULARY
 
-from influence.checkpoint_files.multimodal import refuse_inexact_text
+from influence.checkpoint_files.multimodal import refuse_inexact
 from influence.errors import TaskMismatch
 
 BERT: dict[str, Any] = {
@@ -51,7 +51,7 @@ def test_a_kind_is_refused_where_a_row_depends_on_those_beside_it(config: Any, s
         beside = model(input_ids=ids, attention_mask=mask).logits[0]
     depends = bool((alone - beside).norm() > 1e-4 * alone.norm())
     try:
-        refuse_inexact_text(config.to_dict(), "sequence_classification")
+        refuse_inexact(config.to_dict(), "sequence_classification")
         is_refused = False
     except TaskMismatch:
         is_refused = True
