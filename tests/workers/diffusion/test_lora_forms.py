@@ -114,6 +114,39 @@ def save_lycoris(model: Any, folder: Path) -> None:
     save({name.replace("lora_unet_", "lycoris_"): value for name, value in kohya_tensors(model).items()}, folder)
 
 
+def save_comfy(model: Any, folder: Path) -> None:
+    """ComfyUI's file: names with dots below the checkpoint's own prefix, former ones here of the middle block."""
+    middle = {"resnets.0": "0", "attentions.0": "1", "resnets.1": "2", "conv1": "in_layers.2"}
+    found = {}
+    for name, value in factors(model).items():
+        module, _, part = name.partition(".lora_")
+        if module.startswith("mid_block."):
+            for now, then in middle.items():
+                module = module.replace(now, then)
+            module = module.replace("mid_block", "middle_block")
+        inner = f"diffusion_model.{module}"
+        found[f"{inner}.lora_{'down' if part.startswith('A') else 'up'}.weight"] = value
+        found[f"{inner}.alpha"] = torch.tensor(int(ALPHA), dtype=torch.int16)
+    save(found, folder)
+
+
+def save_single_places(model: Any, folder: Path) -> None:
+    """Factors of linear layers in the four dimensions of convolutions, those of convolutions of one place in two."""
+    tensors = kohya_tensors(model)
+    for name, value in tensors.items():
+        if value.ndim == 2:
+            tensors[name] = value[..., None, None]
+        elif value.shape[2:] == (1, 1):
+            tensors[name] = value[..., 0, 0]
+    save(tensors, folder)
+
+
+def save_below_unet(model: Any, folder: Path) -> None:
+    """PEFT's own names below the part's."""
+    metadata = {"lora_adapter_metadata": json.dumps({"text_encoder.r": 4, "text_encoder.lora_alpha": 8})}
+    save({f"unet.{PREFIX}{name}": value for name, value in factors(model).items()}, folder, metadata)
+
+
 def save_processors(model: Any, folder: Path) -> None:
     """The attention processors of diffusers 0.x, with alphas beside them."""
     found = {}
@@ -152,6 +185,9 @@ def config_of(folder: Path) -> AdapterConfig:
         (save_kohya, TARGETS, None),
         (save_former_names, TARGETS, None),
         (save_lycoris, TARGETS, None),
+        (save_comfy, TARGETS, None),
+        (save_single_places, TARGETS, None),
+        (save_below_unet, TARGETS, ALPHA),
         (save_processors, ATTENTION, None),
     ],
     ids=lambda value: getattr(value, "__name__", None),
@@ -224,6 +260,8 @@ def test_a_file_says_how_it_was_trained(latent_pipeline: Path, tmp_path: Path) -
     assert "'noise_offset'" in accept(ss_noise_offset="0.1").warnings[0]
     with pytest.raises(AdapterMismatch, match="clip_skip 2"):
         accept(ss_clip_skip="2")
+    with pytest.raises(AdapterMismatch, match="training predicted 'v'"):
+        accept(ss_v_parameterization="true")
 
 
 def one(model: Any) -> str:
@@ -247,6 +285,11 @@ def module_of(name: str) -> str:
         (lambda t, n: add(t, f"{module_of(n)}.lora_mid.weight", n), "three factors"),
         (lambda t, n: add(t, f"{module_of(n)}.hada_w1_a", n), "LoHa"),
         (lambda t, n: add(t, "transformer.blocks.0.attn.to_q.lora_A.weight", n), "flow matching"),
+        (lambda t, n: add(t, "lora_transformer_blocks_0_attn_to_q.lora_down.weight", n), "flow matching"),
+        (lambda t, n: add(t, f"{module_of(n)}.oft_blocks", n), "is OFT"),
+        (lambda t, n: add(t, f"{module_of(n)}.scalar", n), "a number of its own"),
+        (lambda t, n: add(t, f"{module_of(n)}.diff_b", n), "by itself"),
+        (lambda t, n: add(t, "bundle_emb.style.string_to_param.*", n), "embedding"),
         (lambda t, n: add(t, "lora_unet_input_blocks_9_1_proj_in.lora_down.weight", n), "no module"),
         (lambda t, n: add(t, "unet.mid_block.attentions.9.to_q.lora_A.weight", n), "no module"),
         (lambda t, n: t.pop(n), "missing"),

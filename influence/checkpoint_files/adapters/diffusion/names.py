@@ -1,8 +1,9 @@
 """Names of a LoRA file's tensors -> the module of the UNet that each belongs to, and which part of its LoRA it is.
 
 Three families: PEFT's and diffusers' own (`unet.<module>.lora_A.weight`, `.lora.down.weight`, the attention processors
-of diffusers 0.x), and kohya's (`lora_unet_<module with _ for .>.lora_down.weight`), whose modules are called as
-diffusers calls them or, of SDXL, as the first code of these models did (`input_blocks`).
+of diffusers 0.x); kohya's (`lora_unet_<module with _ for .>.lora_down.weight`) and ComfyUI's
+(`diffusion_model.<module>.lora_up.weight`), whose modules are called as diffusers calls them or as the first code of
+these models did (`input_blocks`).
 """
 
 import re
@@ -29,7 +30,9 @@ _ENDINGS: Mapping[str, Part] = {
     ".lora_up.weight": "B",
     ".alpha": "alpha",
 }
-_PREFIXES = ("base_model.model.", "unet.")
+_PREFIXES = ("base_model.model.", "unet.", "base_model.model.")
+#: ComfyUI's, before either name of a module.
+_WITHIN_CHECKPOINT = ("model.diffusion_model.", "diffusion_model.")
 #: Attention processors kept the factors of four layers under names of their own.
 _PROCESSOR = re.compile(r"\.processor\.to_(q|k|v|out)_lora\.(down|up)\.weight$")
 #: What a name may begin with, or hold, that stands for something other than a plain LoRA of the UNet.
@@ -37,6 +40,9 @@ _ELSEWHERE = {
     "text_encoder": "adapts the text encoder",
     "lora_te": "adapts the text encoder",
     "transformer.": "adapts a transformer trained by flow matching",
+    "lora_transformer_": "adapts a transformer trained by flow matching",
+    "bundle_emb": "is an embedding that was trained beside",
+    "emp_params": "is an embedding that was trained beside",
 }
 _OTHER_KINDS = {
     "dora_scale": "is DoRA",
@@ -45,7 +51,13 @@ _OTHER_KINDS = {
     "hada_": "is LoHa",
     "lokr_": "is LoKr",
     ".lora_B.bias": "is a bias beside a factor",
+    "oft_": "is OFT",
+    ".scalar": "scales a LoRA by a number of its own",
+    ".w_norm": "changes a normalisation",
+    ".b_norm": "changes a normalisation",
 }
+#: How names end of what changes a whole weight or bias.
+_WHOLE = (".diff", ".diff_b")
 _MERGE = (
     "Train or extract a plain LoRA of the UNet alone; or merge the adapter, pipeline.fuse_lora(), and train anew on "
     "the pipeline that this gives."
@@ -63,9 +75,9 @@ def locate(name: str, modules: Collection[str]) -> tuple[str, Part]:
 def _locate(name: str, modules: Collection[str], flattened: Mapping[str, list[str]]) -> tuple[str, Part]:
     _refuse_elsewhere(name)
     module, part = _split(name)
-    for prefix in _KOHYA:
+    for prefix in (*_KOHYA, *_WITHIN_CHECKPOINT):
         if module.startswith(prefix):
-            fitting = flattened.get(module.removeprefix(prefix), [])
+            fitting = flattened.get(module.removeprefix(prefix).replace(".", "_"), [])
             if len(fitting) != 1:
                 raise _unmatched(name, fitting)
             return fitting[0], part
@@ -116,6 +128,7 @@ def _flatten(modules: Collection[str]) -> dict[str, list[str]]:
 def _refuse_elsewhere(name: str) -> None:
     reasons = [why for start, why in _ELSEWHERE.items() if name.removeprefix(_PREFIXES[0]).startswith(start)]
     reasons += [why for part, why in _OTHER_KINDS.items() if part in name]
+    reasons += ["changes a weight or bias by itself"] * name.endswith(_WHOLE)
     if reasons:
         raise AdapterMismatch(
             f"The tensor {name[:200]!r} {reasons[0]}; only a plain LoRA of the UNet is scored.",

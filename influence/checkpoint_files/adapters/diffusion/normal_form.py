@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def normalise_lora(folder: Path, unet: Mapping[str, TensorInfo], lora_alpha: flo
     check_finite(file, {name: info for name, info in header.items() if not name.endswith(".alpha")})
     weights = {name.removesuffix(".weight"): info.shape for name, info in unet.items() if name.endswith(".weight")}
     modules = locate_all(header, weights.keys())
+    header = _without_single_places(header, modules, weights)
     _check_shapes(header, modules, weights)
     if config is not None:
         _check_config(config, header, modules)
@@ -57,6 +59,22 @@ def normalise_lora(folder: Path, unet: Mapping[str, TensorInfo], lora_alpha: flo
 def _read_config(file: Path) -> AdapterConfig:
     with file.open("rb") as stream:
         return parse_adapter_config(stream.read(MAX_CONFIG_BYTES + 1))
+
+
+def _without_single_places(
+    header: Mapping[str, TensorInfo],
+    modules: Mapping[str, Mapping[Part, str]],
+    weights: Mapping[str, tuple[int, ...]],
+) -> dict[str, TensorInfo]:
+    """Factors in as many dimensions as their layers: some trainers write those of a linear layer as a convolution's of
+    one place, (r, in, 1, 1), and those of such a convolution as a linear layer's."""
+    written = dict(header)
+    for module, parts in modules.items():
+        places = len(weights[module]) - 2
+        for part in ("A", "B"):
+            if (name := parts.get(part)) and all(length == 1 for length in header[name].shape[2:]):
+                written[name] = replace(header[name], shape=header[name].shape[:2] + (1,) * places)
+    return written
 
 
 def _check_shapes(

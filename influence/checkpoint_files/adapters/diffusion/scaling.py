@@ -16,7 +16,7 @@ from influence.errors import AdapterMismatch, InvalidRequest
 #: Where diffusers keeps LoraConfig's fields, those of a whole pipeline with the part's name before each.
 _METADATA = "lora_adapter_metadata"
 _PART = "unet."
-_FORMATS = {"F64": "<d", "F32": "<f", "F16": "<e", "I64": "<q", "I32": "<i"}
+_FORMATS = {"F64": "<d", "F32": "<f", "F16": "<e", "I64": "<q", "I32": "<i", "I16": "<h", "U8": "<B"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ def read_embedded_config(file: Path) -> AdapterConfig | None:
     if not isinstance(fields, dict):
         return parse_adapter_config(b"null")  # refused by name
     of_unet = {name.removeprefix(_PART): value for name, value in fields.items() if name.startswith(_PART)}
+    if not of_unet and fields and all("." in name for name in fields):
+        return None  # of other parts alone
     return parse_adapter_config(json.dumps(of_unet or fields).encode())
 
 

@@ -45,6 +45,8 @@ def check_training(metadata: Mapping[str, str], pipeline: PipelineRecord) -> tup
     if pipeline.text_encoders == 1:
         _refuse_skipped_layers(metadata.get("ss_clip_skip", ""))
     trained = metadata.get("modelspec.prediction_type", "")
+    if not trained and metadata.get("ss_v_parameterization", "") not in _NONE:
+        trained = "v"
     if trained and trained.startswith("v") != (pipeline.prediction == "v_prediction"):
         raise AdapterMismatch(
             f"The file says that training predicted {trained[:40]!r}; the base's scheduler says "
