@@ -11,6 +11,9 @@ from influence.errors import InvalidRequest
 #: Scale of the paper's code, whose constant 10 divides where this multiplies.
 DEFAULT_DAMPING_SCALE = 0.1
 
+#: The smallest normal number of float32: 1 / it is no infinity.
+_SMALLEST = 2.0**-126
+
 
 class Normed(Protocol):
     """A block as far as damping sees it."""
@@ -25,9 +28,10 @@ class Normed(Protocol):
 def block_damping(mean_squared_norm: float, parameters: int, damping_scale: float) -> float:
     """`lambda_l = damping_scale * mean_i ||g_li||^2 / d_l`, d_l the block's true size also where codes are kept.
 
-    Zero where every gradient of the block is zero (an untrained LoRA).
+    Zero where every gradient of the block is zero (an untrained LoRA), or so small that float32 has no inverse of it.
     """
-    return damping_scale * mean_squared_norm / parameters
+    found = damping_scale * mean_squared_norm / parameters
+    return found if found >= _SMALLEST else 0.0
 
 
 def block_dampings(blocks: Mapping[str, Normed], damping_scale: float) -> dict[str, float]:

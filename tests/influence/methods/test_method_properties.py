@@ -192,3 +192,16 @@ def test_a_damping_scale_that_cannot_be_used_is_refused(name: str, scale: float)
 def test_the_smallest_damping_that_is_taken_still_gives_numbers(name: str) -> None:
     train, test = random_problem(0, 4, (3, 30))
     assert np.isfinite(influence_of(name, train, test, 1e-9)).all()
+
+
+@pytest.mark.parametrize("name", sorted(METHODS.keys() - {"lissa"}))  # whose series is refused by name there
+@pytest.mark.parametrize("size", [1e-12, 1e-19, 1e-21, 1e-23, 1e-30, 1e-42])
+def test_scores_are_numbers_however_small_the_gradients_of_a_block_are(name: str, size: float) -> None:
+    train, test = random_problem(3, 12, (5, 40))
+    small = next(iter(train))
+    small_train, small_test = (
+        {key: (value * (size if key == small else 1.0)).astype(np.float32) for key, value in side.items()}
+        for side in (train, test)
+    )
+    with np.errstate(all="ignore"):
+        assert np.isfinite(influence_of(name, small_train, small_test)).all()

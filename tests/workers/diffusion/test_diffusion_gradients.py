@@ -1,5 +1,8 @@
 """Gradients of an image with a caption: those of a loop over rows and timesteps, by other code, in float64."""
 
+import json
+import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ from torch.nn import functional
 
 from influence.checkpoint_files.bases.pipelines import PipelineFiles
 from influence.contracts.index import DiffusionSettings
+from influence.contracts.points import GenerationSettings
+from influence.errors import UnsupportedModule
 from workers.gradients.collector import GradientCollector
 from workers.loading.options import LoadOptions
 from workers.loading.pipeline import load_parts
@@ -21,6 +26,7 @@ from workers.rows import Batch
 from workers.tasks.diffusion.conditions import Conditions
 from workers.tasks.diffusion.objective import Objective, mid_interval_timesteps
 from workers.tasks.diffusion.parts import PipelineParts
+from workers.tasks.diffusion.sampling import sample_latents
 
 ROWS, STEPS = 3, 4
 
@@ -156,3 +162,27 @@ def test_latents_are_the_mode_of_the_vae_scaled_and_kept(latent_pipeline: Path) 
     mode = parts.vae.encode(conditions.pixels(draw(0))[None]).latent_dist.mode()[0] * parts.vae.config.scaling_factor
     torch.testing.assert_close(first, mode)
     assert conditions.latents("a", lambda: pytest.fail("it is kept")) is first
+
+
+def test_weights_where_nothing_is_left_of_the_image_are_numbers(latent_pipeline: Path, tmp_path: Path) -> None:
+    """A schedule that ends in pure noise has a ratio of 0 at its last timestep: min(0, gamma) / 0."""
+    parts = open_parts(ending_in_noise(latent_pipeline, tmp_path))
+    assert float(parts.scheduler.alphas_cumprod[-1]) == 0.0
+    weights = Objective(parts, DiffusionSettings(snr_gamma=5.0))._loss_weights(torch.tensor([0, 998, 999]))
+    kept = float(parts.scheduler.alphas_cumprod[0].double())
+    assert weights.tolist() == pytest.approx([5.0 * (1.0 - kept) / kept, 1.0, 1.0])
+
+
+def test_no_image_is_made_where_the_first_step_would_be_of_pure_noise(latent_pipeline: Path, tmp_path: Path) -> None:
+    parts = open_parts(ending_in_noise(latent_pipeline, tmp_path))
+    texts = [{"states": torch.zeros(8, 16)}] * 2
+    with pytest.raises(UnsupportedModule, match="pure noise"):
+        sample_latents(adapt_unet(latent_pipeline), parts, texts, (4, 8, 8), GenerationSettings(steps=2), nullcontext())
+
+
+def ending_in_noise(pipeline: Path, folder: Path) -> Path:
+    """A copy whose betas are rescaled so that the last timestep is pure noise."""
+    shutil.copytree(pipeline, folder / "rescaled")
+    config = folder / "rescaled" / "scheduler" / "scheduler_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "rescale_betas_zero_snr": True}))
+    return folder / "rescaled"

@@ -98,8 +98,10 @@ class Objective:
             return torch.ones(len(timesteps), dtype=torch.float64, device=timesteps.device)
         kept: Tensor = self._scheduler.alphas_cumprod.to(timesteps.device).double()[timesteps]
         ratio = kept / (1.0 - kept)
-        least = 0.0 if self._scheduler.config.prediction_type == "epsilon" else 1.0
-        return torch.minimum(ratio, torch.full_like(ratio, gamma)) / (ratio + least)
+        if self._scheduler.config.prediction_type == "epsilon":
+            # Where nothing is left of the image the ratio is 0, and the weight its limit.
+            return (gamma / ratio).clamp(max=1.0)
+        return ratio.clamp(max=gamma) / (ratio + 1.0)
 
     def _steps(self) -> range:
         return range(len(self.timesteps))

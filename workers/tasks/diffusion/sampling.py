@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from influence.contracts.points import GenerationSettings
+from influence.errors import UnsupportedModule
 from workers.tasks.diffusion.objective import as_arguments
 from workers.tasks.diffusion.parts import PipelineParts
 
@@ -25,10 +26,12 @@ def sample_latents(
     """Latents (C, h, w) float32 of what the UNet reads of a text: DDIM (Song et al. 2021) without noise of its own,
     with classifier-free guidance away from what it reads of none, the second of `texts`.
 
-    The lock is held for one pass of the model at a time.
+    The lock is held for one pass of the model at a time. Raises UnsupportedModule where the first step would have to
+    find an image in what the UNet says of pure noise.
     """
     from diffusers import DDIMScheduler
 
+    _refuse_noise_of_noise(parts.scheduler)
     first = next(model.parameters())
     # Pixels are known to lie within -1 and 1; what latents are bounded by is not.
     bounds = {"clip_sample": parts.vae is None, "set_alpha_to_one": False, "timestep_spacing": "trailing"}
@@ -48,3 +51,13 @@ def sample_latents(
             found = found[:1] + asked.guidance_scale * (found[1:] - found[:1])
         latents = steps.step(found, timestep, latents).prev_sample
     return latents[0].float().cpu()
+
+
+def _refuse_noise_of_noise(scheduler: Any) -> None:
+    if scheduler.config.prediction_type == "epsilon" and float(scheduler.alphas_cumprod[-1]) == 0.0:
+        raise UnsupportedModule(
+            "No image can be made: the last timestep of the pipeline's scheduler is pure noise "
+            "(rescale_betas_zero_snr), and its UNet predicts the noise, which says nothing of an image there.",
+            hint="Ask about an image and its caption. If training predicted velocities, or did not rescale the betas, "
+            "correct prediction_type or rescale_betas_zero_snr in scheduler_config.json and send the checkpoint again.",
+        )
