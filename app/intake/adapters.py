@@ -139,7 +139,7 @@ def _settle_task(
     """The task that the adapter was trained for. Raises TaskMismatch."""
     stated = find_problem_type({"problem_type": recipe.problem_type}, model_config, base.config)
     head = HeadFacts(find_outputs(tensors, base.shapes), stated)
-    found = find_task(config, recipe.settle_task(asked), head, base.config)
+    found = find_task(config, recipe.settle_task(asked), head, base.stated)
     refuse_inexact(base.stated, found)
     return found
 

@@ -30,6 +30,8 @@ _TOKENIZER_FILES = (
 )
 
 
+#: What a batch normalisation keeps of the rows that training saw.
+_OF_BATCHES = ".running_mean"
 _ADAPTER = "adapter_config.json"
 #: Endings of tensors that a file leaves out where they are another one.
 _MAY_BE_TIED = ("lm_head.weight", "embed_out.weight", "embed_tokens.weight", "shared.weight", "output.weight")
@@ -105,6 +107,12 @@ class BaseFiles:
                 "config.json of the base model names code of its own (auto_map), which is never run: the model is "
                 f"transformers' own {str(self.config.get('model_type'))[:60]!r}. Scores are right only if that "
                 "computes the same, or if training did without trust_remote_code, too."
+            )
+        if any(name.endswith(_OF_BATCHES) for name in self.tensors()):
+            yield (
+                "The base model normalises by batches (BatchNorm): unless training left that in evaluation mode, the "
+                "loss of each row depended on those beside it, and moved statistics that no adapter holds. Scores are "
+                "by the statistics in the base model's files."
             )
         if self.config.get("tie_word_embeddings") is True and (head := self._find_own_head()):
             yield (

@@ -26,6 +26,8 @@ _MASK = "mask"
 _NAMES_SHOWN = 5
 #: In the names of LoRA's factors: `lora_A`, `lora_embedding_B`.
 _FACTOR = ".lora_"
+#: What a batch normalisation counts, in whole numbers.
+_COUNTS = ".num_batches_tracked"
 
 
 def refuse_empty(tensors: Mapping[str, TensorInfo]) -> None:
@@ -43,6 +45,13 @@ def refuse_empty(tensors: Mapping[str, TensorInfo]) -> None:
 def check_finite(file: Path, tensors: Mapping[str, TensorInfo]) -> None:
     """Raise AdapterNotFinite naming tensors, AdapterMismatch for types no adapter has. Reads in pieces of 4 MiB."""
     odd = [name for name, tensor in tensors.items() if tensor.dtype not in _EXPONENTS]
+    if counted := [name for name in odd if name.endswith(_COUNTS)]:
+        raise AdapterMismatch(
+            f"{counted[0]} belongs to a normalisation by batches that was saved with the adapter.",
+            hint="Merge the adapter, model.merge_and_unload().save_pretrained(folder), and send that folder as "
+            "'base_model', with the layers that were trained as 'trainable'.",
+            extra={"tensors": counted[:100]},
+        )
     if odd:
         raise AdapterMismatch(
             f"{len(odd)} tensors are of a type that no adapter has, for example {odd[0]} ({tensors[odd[0]].dtype}).",

@@ -77,6 +77,11 @@ def _has_unsaid(parts: Mapping[str, Shape], config: AdapterConfig) -> bool:
 def _hint(config: AdapterConfig, tensors: AdapterTensors, misshapen: Iterable[str]) -> str:
     """Which fields the tensors contradict: at this point no base model was looked at."""
     modules = tensors.modules.values()
+    if any(_is_grouped(parts) for parts in modules):
+        return (
+            "LoRA of a convolution in groups has factors of another shape, and is not scored: train on other layers, "
+            "target_modules without it."
+        )
     contradicted = {
         "use_dora": any(config.use_dora != ("magnitude" in parts) for parts in modules),
         "lora_bias": any(
@@ -89,6 +94,12 @@ def _hint(config: AdapterConfig, tensors: AdapterTensors, misshapen: Iterable[st
     told = f"{named} in adapter_config.json says otherwise than the tensors. " if named else ""
     left_out = " A module that was not trained can be left out of 'modules_to_save'." * contradicted["modules_to_save"]
     return f"{told}Send adapter_config.json and adapter_model.safetensors as one save_pretrained wrote them.{left_out}"
+
+
+def _is_grouped(parts: Mapping[str, Shape]) -> bool:
+    """Whether B of a convolution reads a part of what A gives, as where the layer has groups."""
+    first, second = parts.get("A", ()), parts.get("B", ())
+    return len(first) == len(second) > 2 and 0 < second[1] < first[0] and first[0] % second[1] == 0
 
 
 def refuse_tensors(

@@ -5,10 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from influence.checkpoint_files.config import AdapterConfig
-from influence.checkpoint_files.multimodal import is_multimodal
+from influence.checkpoint_files.multimodal import EXACT_FOR_IMAGES, is_multimodal
 from influence.checkpoint_files.task.head import head_outputs
 from influence.checkpoint_files.tensors import Shape
-from influence.contracts.tasks import CAUSAL_LM, TASKS, TaskDeclaration, TaskName, listed_tasks
+from influence.contracts.tasks import (
+    CAUSAL_LM,
+    IMAGE_CLASSES,
+    SEQUENCE_CLASSIFICATION,
+    TASKS,
+    TaskDeclaration,
+    TaskName,
+    listed_tasks,
+)
 from influence.errors import TaskMismatch
 
 #: How classes of multimodal models that generate text end.
@@ -41,6 +49,9 @@ def find_task(
         known = fitting or [TASKS[str(asked)]]
         return _choose(asked, known, head, f"The adapter was trained on a {trained_on}, not for {asked}.")
     fitting = [task for task in TASKS.values() if task.peft_type == config.task_type]
+    if config.task_type == SEQUENCE_CLASSIFICATION.peft_type and _reads_images(base or {}):
+        # PEFT has no type for classifiers of images; that of texts saves their head, too.
+        fitting = [IMAGE_CLASSES]
     if not fitting:
         offered = ", ".join(f"{task.peft_type} ({task.name})" for task in TASKS.values() if task.peft_type)
         raise TaskMismatch(
@@ -53,6 +64,13 @@ def find_task(
             hint="This adapter cannot be scored.",
         )
     return _choose(asked, fitting, head, f"The adapter was trained for {config.task_type}, not for {asked}.")
+
+
+def _reads_images(base: Mapping[str, Any]) -> bool:
+    """Whether a base model is given images and no texts, by its configuration."""
+    has_images = any(base.get(name) for name in ("image_size", "num_channels"))
+    is_for_images = has_images and "max_position_embeddings" not in base
+    return is_for_images or base.get("model_type") in EXACT_FOR_IMAGES or _of_base([IMAGE_CLASSES], base)
 
 
 def _of_base(fitting: Sequence[TaskDeclaration], base: Mapping[str, Any]) -> bool:

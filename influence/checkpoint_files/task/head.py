@@ -69,6 +69,8 @@ def head_outputs(shapes: Mapping[str, Shape]) -> int | None:
         if len(shape) == 2 and name.endswith(".weight") and any(f".{head}." in f".{name}" for head in HEADS)
     }
     last = [shape for name, shape in weights.items() if name.split(".")[-2] in (*HEADS, *_OUTPUT_LAYERS)]
+    # A head that is a sequence numbers its layers, as ResNet's does.
+    last = last or [shape for name, shape in weights.items() if name.split(".")[-2].isdecimal()]
     return last[0][0] if len(last) == 1 else None
 
 

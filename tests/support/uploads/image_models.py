@@ -66,6 +66,20 @@ ARCHITECTURES: dict[str, tuple[Any, Any, Any, dict[str, Any], list[str]]] = {
         _SEGFORMER,
         ["q_proj", "v_proj", "fc1"],
     ),
+    "resnet": (
+        hf.ResNetConfig,
+        hf.ResNetForImageClassification,
+        hf.ViTImageProcessorPil,
+        {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"},
+        ["convolution"],
+    ),
+    "regnet": (
+        hf.RegNetConfig,
+        hf.RegNetForImageClassification,
+        hf.ViTImageProcessorPil,
+        {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "groups_width": 8},
+        ["convolution"],
+    ),
     "siglip": (
         hf.SiglipConfig,
         hf.SiglipForImageClassification,
