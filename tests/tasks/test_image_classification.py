@@ -97,7 +97,7 @@ def test_a_preview_shows_what_the_model_sees(bench: Bench, tmp_path: Path) -> No
     image = draw_image(1, (40, 20))
     dataset = bench.dataset([{"image": as_base64(image), "label": "red"}])
     (row,) = bench.preview(checkpoint, dataset)
-    assert "16 x 16 pixels" in row["rendered"]
+    assert row["rendered"].startswith("16 x 16 pixels: resized to height 16, width 16, ")
     shown = Image.open(io.BytesIO(base64.b64decode(row["image"]["png"])))
     expected = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR), dtype=int)
     assert np.abs(np.asarray(shown, dtype=int) - expected).max() <= 1

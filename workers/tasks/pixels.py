@@ -1,6 +1,7 @@
 """From the image of a row to the pixels that a model reads."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,8 @@ _STEPS = (
 
 
 def _spelt(value: Any) -> str:
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)  # transformers keeps sizes so
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {size}" for name, size in value.items() if size is not None)
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
