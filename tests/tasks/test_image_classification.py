@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from support.oracle import dense_datainf, loop_gradients
 from support.problems import assert_problem
-from support.trials.bench import Bench, open_bench
+from support.trials.bench import WAIT, Bench, open_bench
 from support.uploads.image_models import (
     ARCHITECTURES,
     LABELS,
@@ -101,6 +101,16 @@ def test_a_preview_shows_what_the_model_sees(bench: Bench, tmp_path: Path) -> No
     shown = Image.open(io.BytesIO(base64.b64decode(row["image"]["png"])))
     expected = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR), dtype=int)
     assert np.abs(np.asarray(shown, dtype=int) - expected).max() <= 1
+
+
+def test_pixels_that_the_model_does_not_take_are_told(bench: Bench, tmp_path: Path) -> None:
+    tiny = make_image_classifier(tmp_path / "tiny")
+    file = tiny.base / "preprocessor_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "size": {"height": 32, "width": 32}}))
+    ids = {"checkpoint_id": bench.checkpoint(tiny)["id"], "dataset_id": bench.dataset(make_image_rows(ROWS))["id"]}
+    answer = bench.client.post("/v1/indexes", json=ids, headers=WAIT)
+    problem = assert_problem(answer, 422, "task_mismatch")
+    assert "32 x 32 pixels" in problem["detail"]
 
 
 def test_an_audit_of_images_finds_labels_suspect(bench: Bench, index: dict[str, Any]) -> None:

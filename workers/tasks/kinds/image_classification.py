@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from influence.contracts.tasks import IMAGE_CLASSES, TaskName
+from influence.errors import TaskMismatch
 from workers.gradients.losses import row_cross_entropy
 from workers.rows import Batch, EncodedRow, Row
 from workers.tasks.base import Materials, Prediction, RenderedRow
@@ -105,5 +106,13 @@ def count_patches(shape: Sequence[int], config: Any) -> int:
 def _logits(model: torch.nn.Module, batch: Batch) -> Tensor:
     # A model in half precision reads pixels in its own type.
     dtype = next(weight.dtype for weight in model.parameters() if weight.is_floating_point())
-    found: Tensor = model(pixel_values=batch.inputs[_PIXELS].to(dtype)).logits
+    pixels = batch.inputs[_PIXELS].to(dtype)
+    try:
+        found: Tensor = model(pixel_values=pixels).logits
+    except ValueError as error:
+        raise TaskMismatch(
+            f"The model does not take the {pixels.shape[-1]} x {pixels.shape[-2]} pixels that its image processor "
+            f"makes: {str(error)[:200]}",
+            hint="Put the processor that training used into the base model's folder, preprocessor_config.json.",
+        ) from error
     return found
