@@ -3,6 +3,7 @@
     python -m benchmarks.gradients                                  # about ten minutes on two cores
     python -m benchmarks.gradients --workloads minilm-sst2 --rows 64 --rounds 2 --threads 1 --no-memory
     python -m benchmarks.gradients --peers /path/to/python          # one that has them beside this project
+    python -m benchmarks.gradients --workloads smollm2 --rows 16    # a real language model, of the extra 'lm'
     python -m benchmarks.gradients --device cuda --workloads llama-1b --precision bfloat16 --rows 64
 
 Take figures on an idle machine. Contenders take turns on the same rows; the table has medians over rounds of ratios

@@ -3,6 +3,8 @@
 import json
 import random
 import re
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from transformers import (
+    AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertConfig,
@@ -24,12 +27,16 @@ from transformers import (
     ViTForImageClassification,
 )
 
+from demo.lm.lessons import make_lessons
+from influence.checkpoint_files.base_models import converted_folder
 from workers.batching.collate import collate_rows
 from workers.gradients.losses import row_cross_entropy, row_mean_cross_entropy, supervised_logits
 from workers.rows import IGNORED, Batch, EncodedRow
 
 VOCABULARY = 32_000
 MAX_TOKENS = 128
+#: A model that comes as a package (the extra `lm`), and where it is converted for this benchmark.
+_PACKAGED, _CONVERTED = "smollm2-135m", Path(".datainf/bench-tokens/service")
 _DATA = {"minilm-sst2": "sst2", "minilm-banking10": "banking10", "llama-32k": "sentence_transformations"}
 _MINILM = {
     "vocab_size": 30_522,
@@ -166,6 +173,22 @@ def _llama_1b(texts: list[dict[str, Any]]) -> Workload:
     return Workload("llama-1b", model, rows, causal_losses, "random weights, 512 tokens, 256 of them supervised")
 
 
+def _smollm2(texts: list[dict[str, Any]]) -> Workload:
+    """The packaged language model, on rows of `make demo-lm`: only how many there are is taken from the texts."""
+    base = converted_folder(_CONVERTED, _PACKAGED)
+    subprocess.run([sys.executable, "-m", "workers.process.conversion", _PACKAGED, str(base)], check=True)
+    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
+    rows = []
+    for place, lesson in enumerate(make_lessons(7)[: len(texts)]):
+        prompt, answer = (
+            tokenizer(part, add_special_tokens=False).input_ids for part in (lesson.prompt, lesson.completion)
+        )
+        rows.append(_encoded(place, prompt + answer, [IGNORED] * len(prompt) + answer))
+    plain = AutoModelForCausalLM.from_pretrained(base, local_files_only=True, dtype=torch.float32)
+    lora = LoraConfig(task_type="CAUSAL_LM", r=8, target_modules=["q_proj", "v_proj"])
+    return Workload("smollm2", get_peft_model(plain, lora), rows, causal_losses, "SmolLM2-135M-Instruct")
+
+
 def _vit(texts: list[dict[str, Any]]) -> Workload:
     """An image a text, of noise: what is in it does not matter here."""
     config = ViTConfig(
@@ -211,4 +234,5 @@ WORKLOADS: dict[str, Callable[[list[dict[str, Any]]], Workload]] = {
     "llama-32k": _llama,
     "llama-1b": _llama_1b,
     "vit-s16": _vit,
+    "smollm2": _smollm2,
 }

@@ -310,7 +310,8 @@ def test_images_are_compared_by_their_embeddings(bench: Bench, index: dict[str, 
     assert best["score"] == pytest.approx(1.0, abs=1e-3)
 
 
-@pytest.mark.parametrize("kind", list(ARCHITECTURES))
+# RegNet's convolutions are in groups, which take no factors that have a gradient of each row: nothing is usual for it.
+@pytest.mark.parametrize("kind", sorted(ARCHITECTURES.keys() - {"regnet"}))
 def test_wrong_labels_of_images_are_found_by_models_that_are_trained_anew(
     bench: Bench, tmp_path: Path, kind: str
 ) -> None:

@@ -14,7 +14,10 @@ from workers.rows import EncodedRow
 
 ROWS = 5
 #: Every layer that can take factors, but the heads.
-LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "fc1", "fc2", "pwconv1", "pwconv2", "reduction", "projection"]
+LAYERS = [
+    *("q_proj", "k_proj", "v_proj", "o_proj", "fc1", "fc2"),
+    *("pwconv1", "pwconv2", "reduction", "projection", "convolution"),
+]
 
 
 def make_rows() -> list[EncodedRow]:

@@ -19,10 +19,11 @@ from workers.runtime.state import Runtime
 
 #: The layers of a UNet's attention, as trainers of diffusion models adapt them.
 _OF_UNETS = ("to_q", "to_k", "to_v", "to_out.0")
-#: PEFT names none for models of images: query and value, as it does for texts, and what a ConvNeXt has in their place.
-_ATTENTION = ("q_proj", "v_proj")
+#: PEFT names none for models of images: query and value, as it does for texts, or what convolutions have instead.
+_ATTENDING = ("vit", "deit", "beit", "dinov2", "dinov2_with_registers", "ijepa", "segformer", "clip", "siglip", "swin")
 _OF_IMAGES = {
-    **dict.fromkeys(("vit", "deit", "beit", "dinov2", "dinov2_with_registers", "swin"), _ATTENTION),
+    **dict.fromkeys(_ATTENDING, ("q_proj", "v_proj")),
+    "resnet": ("convolution",),
     **dict.fromkeys(("convnext", "convnextv2"), ("pwconv1", "pwconv2")),
 }
 
