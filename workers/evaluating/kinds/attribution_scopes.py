@@ -43,19 +43,28 @@ def encode_scopes(task: Task, train_rows: Sequence[Row], test_rows: Sequence[Row
 def judge_baselines(
     runtime: Runtime, model: torch.nn.Module, task: Task, rows: Encoded, classes: tuple[list[str], list[str]]
 ) -> Json:
-    """How well the test row's class is found by what reads or looks alike: no gradient, and of pixels no model.
+    """How well the test row's class is found by what reads or looks alike."""
+    hot = HotModel(GradientCollector(model, task.row_losses), task)
+    return {name: judge(scores, *classes) for name, scores in find_likeness(runtime, hot, *rows).items()}
+
+
+def find_likeness(
+    runtime: Runtime, model: HotModel, train: Sequence[EncodedRow], test: Sequence[EncodedRow]
+) -> dict[str, Floats]:
+    """How alike (tests, rows) are, by what needs no gradient, and of pixels no model; more is more alike.
 
     Of a model that tells no hidden states there are no embeddings.
     """
-    found = {"pixel distance": -pixel_distances(task, *rows)} if isinstance(task, Pictured) else {}
-    hot = HotModel(GradientCollector(model, task.row_losses), task)
+    found: dict[str, Floats] = {}
     with suppress(UnsupportedModule):
-        of_train, of_test = (embed_rows(runtime, hot, part).double().numpy() for part in rows)
-        found = {"embedding": of_test @ of_train.T, **found}
-    return {name: judge(scores, *classes) for name, scores in found.items()}
+        here, there = (embed_rows(runtime, model, part).double().numpy() for part in (test, train))
+        found["embedding"] = here @ there.T
+    if isinstance(model.task, Pictured):
+        found["pixel distance"] = -_pixel_distances(model.task, train, test)
+    return found
 
 
-def pixel_distances(task: Pictured, train: Sequence[EncodedRow], test: Sequence[EncodedRow]) -> Floats:
+def _pixel_distances(task: Pictured, train: Sequence[EncodedRow], test: Sequence[EncodedRow]) -> Floats:
     """Squared distances (tests, rows) of pixels at the model's resolution."""
     here, there = (task.pixels(part).double().numpy() for part in (test, train))
     squares = (here**2).sum(axis=1)[:, None] + (there**2).sum(axis=1)[None]

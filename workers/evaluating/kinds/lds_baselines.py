@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from influence.contracts.common import Json
 from influence.contracts.evaluation.report import Cell, Table
-from influence.errors import UnsupportedModule
 from influence.evaluating.datamodel import linear_datamodelling_scores, ratio_interval
 from influence.evaluating.statistics import mean_and_interval
-from workers.evaluating.kinds.attribution_scopes import pixel_distances
+from workers.evaluating.kinds.attribution_scopes import find_likeness
 from workers.rows import EncodedRow, Row
-from workers.runtime.embeddings import embed_rows
 from workers.runtime.models import HotModel
 from workers.runtime.row_stream import stream_forward
 from workers.runtime.state import Runtime
@@ -27,22 +25,13 @@ Floats = NDArray[np.float64]
 
 
 def score_baselines(runtime: Runtime, model: HotModel, train: Sequence[Row], test: Sequence[Row]) -> dict[str, Floats]:
-    """Influence (m, n) that each baseline stands in for: rows that read alike help, rows of high loss harm everybody.
-
-    Of a model that tells no hidden states there are no embeddings.
-    """
+    """Influence (m, n) that each baseline stands in for: rows that are alike help, rows of high loss harm everybody."""
     rows, tests = model.task.tokenise(train), model.task.tokenise(test)
     # Of images an index may have gradients of something else than the loss.
     task = model.task.measured_by("loss") if isinstance(model.task, Pictured) else model.task
     losses = _losses(runtime, model, task, rows)
-    found: dict[str, Floats] = {"loss": np.tile(losses, (len(tests), 1))}
-    if isinstance(model.task, Pictured):
-        found["pixel distance"] = pixel_distances(model.task, rows, tests)
-    try:
-        here, there = (embed_rows(runtime, model, part).double().numpy() for part in (tests, rows))
-    except UnsupportedModule:
-        return found
-    return {"embedding": -here @ there.T, **found}
+    alike = {name: -values for name, values in find_likeness(runtime, model, rows, tests).items()}
+    return dict(sorted({**alike, "loss": np.tile(losses, (len(tests), 1))}.items()))
 
 
 def _losses(runtime: Runtime, model: HotModel, task: Task, encoded: Sequence[EncodedRow]) -> Floats:
