@@ -34,7 +34,8 @@ router = APIRouter(prefix="/v1/runs", tags=["checkpoints"], route_class=StrictRo
     },
 )
 async def create_run(request: Request, context: Ctx, once: OnceOnly) -> Response:
-    """Every folder called checkpoint-<step> becomes a checkpoint, weighed by the learning rates of the trainer's log.
+    """Every folder called checkpoint-<step> or epoch_<number> becomes a checkpoint, weighed by the rates of the
+    trainer's log.
 
     `POST /v1/indexes` with the run's id builds an index of each, and a query with it sums over them.
     """

@@ -22,8 +22,9 @@ CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE = "adapter_config.json", "adapter_m
 OWN_FILES = (CONFIG_FILE, WEIGHTS_FILE, MODEL_CONFIG_FILE, PROCESSOR_FILE)
 #: An adapter that was the reference of preference training, not the base: names of its folder, and of what is kept.
 _REFERENCES, REFERENCE_FILE = ("ref", "reference", "ref_model"), "reference_adapter_config.json"
-#: Folders of a run's checkpoints.
-STEP = re.compile(r"(?:checkpoint|step|global_step)[-_](\d{1,12})")
+#: Folders of a run's checkpoints, by steps or, as torchtune numbers them, by epochs.
+STEP = re.compile(r"(checkpoint|step|global_step|epoch)[-_](\d{1,12})")
+EPOCH = "epoch"
 _PICKLED = ("adapter_model.bin", "adapter_model.pt")
 _SHOWN = 10
 #: How deep an adapter may lie below a folder that is named, and how many files are looked at on the way.

@@ -3,32 +3,41 @@
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from influence.checkpoint_files.adapters.folders import STEP, choose_files_in, find_folders
+from influence.checkpoint_files.adapters.folders import EPOCH, STEP, choose_files_in, find_folders
 from influence.checkpoint_files.adapters.plain_notes import STATE_FILE
 from influence.errors import AdapterConfigRefused
 
 MAX_STATE_BYTES = 64 << 20
 #: The most checkpoints of a run; sums take no more.
 MAX_STEPS = 32
-_HINT = "Send the trainer's output folder, with the folders checkpoint-* in it, each with adapter_config.json."
+_SHOWN = 5
+_HINT = "Send the trainer's output folder, with its folders checkpoint-* (or epoch_*), each with adapter_config.json."
 
 
 def find_steps(names: Iterable[str]) -> dict[int, str]:
-    """Step -> folder of each checkpoint among relative paths, in the order of steps. Raises AdapterConfigRefused."""
+    """Step or epoch -> folder of each checkpoint among relative paths, in their order. Raises AdapterConfigRefused."""
     found: dict[int, str] = {}
+    units = set[bool]()
     for folder in find_folders(names):
         if (match := STEP.fullmatch(PurePosixPath(folder).name)) is None:
             continue
-        step = int(match[1])
+        step = int(match[2])
+        units.add(match[1] == EPOCH)
         if step in found:
             raise AdapterConfigRefused(
                 f"Two folders are the checkpoint of step {step}: {found[step]} and {folder}.",
                 hint="Send the folder of one run.",
             )
         found[step] = folder
+    if len(units) > 1:
+        raise AdapterConfigRefused(
+            f"Some folders count epochs and others steps: {', '.join(list(found.values())[:_SHOWN])}.",
+            hint="Send a folder with those of one kind: their order is not known otherwise.",
+        )
     if not 1 <= len(found) <= MAX_STEPS:
         raise AdapterConfigRefused(
-            f"The folder holds {len(found)} adapters in folders called checkpoint-<step>; a run has 1 to {MAX_STEPS}.",
+            f"The folder holds {len(found)} adapters in folders called checkpoint-<step> or epoch_<number>; "
+            f"a run has 1 to {MAX_STEPS}.",
             hint=_HINT,
         )
     return dict(sorted(found.items()))

@@ -24,6 +24,16 @@ def test_checkpoints_come_in_the_order_of_their_steps() -> None:
     assert find_steps(run_of(5, top="out/run-1/")) == {5: "out/run-1/checkpoint-5"}
 
 
+def test_epochs_are_checkpoints_as_steps_are() -> None:
+    names = [f"epoch_{number}/{name}" for number in (1, 0) for name in (CONFIG, WEIGHTS)]
+    assert find_steps(names) == {0: "epoch_0", 1: "epoch_1"}
+
+
+def test_epochs_and_steps_in_one_folder_have_no_order() -> None:
+    with pytest.raises(AdapterConfigRefused, match="count epochs"):
+        find_steps([*run_of(100), f"epoch_1/{CONFIG}"])
+
+
 def test_the_adapter_beside_them_is_none_of_them() -> None:
     assert list(find_steps([CONFIG, WEIGHTS, *run_of(1, 2)])) == [1, 2]
 
