@@ -189,8 +189,8 @@ def _refuse_foreign(opening: bytes, source: TextSource) -> None:
     if opening[_TAR_PLACE:].startswith(_TAR):
         raise UnsupportedFormat(
             "The file is a tar archive.",
-            hint="Send images as a zip of the same files: in it 1.txt is the caption of 1.jpg, too. Send tables as "
-            "JSONL, CSV or Parquet.",
+            hint="Send images as a zip of the same files: in it 1.txt is the caption of 1.jpg, too; what 1.cls or "
+            "1.json says goes into one metadata.jsonl, with 'file_name'. Send tables as JSONL, CSV or Parquet.",
         )
     if opening.startswith(b"PAR1") and source.compression is not None:
         raise UnsupportedFormat("The file is compressed Parquet.", hint="Send the Parquet file itself.")

@@ -27,6 +27,8 @@ _UNREAD_IMAGES = frozenset(
     }
 )
 _METADATA = ("metadata.jsonl", "metadata.csv")
+#: Files that may say what images are, in ways that are not read.
+_ANSWERS = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx", ".cls")
 _LITTER = frozenset({"__MACOSX", "__pycache__"})
 _SPLITS = {
     "train": "train",
@@ -75,12 +77,15 @@ class Listing:
         captions = {} if described is not None else _find_captions(images, inside)
         elsewhere = (name for name in wanted if is_image(name) and name.startswith(base))
         read = {*images.values(), *captions.values(), described}
+        unread = [name for name in inside if name not in read]
+        if described is None and not captions:
+            _refuse_answers_beside(images, unread)
         return cls(
             images,
             captions,
             described,
             frozenset(name[len(base) :] for name in elsewhere).difference(images),
-            _tell_unread([name for name in inside if name not in read], [name for name in names if _is_hidden(name)]),
+            _tell_unread(unread, [name for name in names if _is_hidden(name)]),
         )
 
     def find(self, written: object) -> str | None:
@@ -122,6 +127,22 @@ def _refuse_unread(names: Iterable[str]) -> None:
             hint="Save them as PNG, or leave them out of the archive where training did not read them.",
             extra={"files": unread[:20]},
         )
+
+
+def _refuse_answers_beside(images: Iterable[str], unread: Iterable[str]) -> None:
+    """Raise UnreadableFile where the folder of all images would be their one class, and a file beside them may say
+    which they are of."""
+    folders = {name.rpartition("/")[0] for name in images}
+    answers = [name for name in unread if PurePosixPath(name).suffix.lower() in _ANSWERS]
+    if len(folders) > 1 or not answers:
+        return
+    where = f"the folder {next(iter(folders))[:120]!r}, which would be their one class" if any(folders) else "no folder"
+    raise UnreadableFile(
+        f"All images lie in {where}, and {answers[0][:120]!r} was not read.",
+        hint="If it says what they are, write that into a metadata.csv or metadata.jsonl: a line for each image, with "
+        "'file_name', its path beside that file, and a column 'label' or 'text'. Else leave it out of the archive.",
+        extra={"files": answers[:20]},
+    )
 
 
 def _common_root(names: Sequence[str]) -> str:

@@ -68,6 +68,22 @@ def test_files_that_may_say_what_images_are_are_told_of_where_they_are_not_read(
     assert files_not_read(dataset) == ("captions.csv",)
 
 
+@pytest.mark.parametrize("beside", ["train.csv", "labels.json", "images/1.cls", "data.parquet"])
+def test_one_folder_of_images_is_no_class_where_a_file_beside_it_may_say_what_they_are(
+    tmp_path: Path, beside: str
+) -> None:
+    for folder in ("images/", ""):
+        images = {f"{folder}1.png": ONE, f"{folder}2.png": TWO}
+        error = refused(tmp_path, {**images, beside: b"id,label\n1,cat\n2,dog\n"})
+        assert beside.rsplit("/")[-1] in error.detail
+        assert error.hint is not None
+        assert "metadata.csv" in error.hint
+    described = {"metadata.csv": b"file_name,label\nimages/1.png,cat\nimages/2.png,dog\n"}
+    _, rows = send(tmp_path, {"images/1.png": ONE, "images/2.png": TWO, **described})
+    assert [row["label"] for row in rows] == ["cat", "dog"]
+    assert len(send(tmp_path, {"images/1.png": ONE, "images/2.png": TWO})[1]) == 2
+
+
 def test_a_caption_beside_each_image_is_its_text(tmp_path: Path) -> None:
     captions = {"10_ink/1.txt": "\ufeffa castle, ink\n".encode(), "10_ink/2.caption": b"a boat"}
     dataset, rows = send(tmp_path, {"10_ink/1.png": ONE, "10_ink/2.png": TWO, **captions})
