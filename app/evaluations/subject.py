@@ -8,7 +8,9 @@ from app.http.context import Context
 from influence.checkpoint_files.adapters.former_names import LayerNames
 from influence.checkpoint_files.base_files import BaseFiles
 from influence.checkpoint_files.bases.pipelines import is_pipeline
+from influence.checkpoint_files.multimodal import refuse_inexact
 from influence.checkpoint_files.task.head import names_head
+from influence.checkpoint_files.task.image_layers import require_usual_layers
 from influence.checkpoint_files.trainable import match_tensors, normalise_patterns
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.dataset import Dataset
@@ -118,6 +120,7 @@ def subject_of_rows(context: Context, request: Experiment, dataset_id: str) -> t
     names, count = _labels(context, dataset) if numbers is None else (None, numbers)
     base = base or _default_encoder(context)
     _check_trainable(request, task, base)
+    _check_layers(request, task, base)
     subject = Subject(
         task=task.name,
         base_model=base,
@@ -158,6 +161,17 @@ def _check_trainable(request: Experiment, task: TaskDeclaration, base: BaseModel
         files = BaseFiles(Path(base.location))
         known = [pattern for pattern in patterns if task.head is None or not names_head(pattern)]
         match_tensors(known, files.tensors(), LayerNames.of(files.config))
+
+
+def _check_layers(request: Experiment, task: TaskDeclaration, base: BaseModelRef) -> None:
+    """Raise UnsupportedModule where nobody names layers for the LoRA of a model of images, and none are usual; and
+    TaskMismatch where the model cannot be scored. Only the worker reads a model on the hub."""
+    if task.reads != "image" or base.kind != "path":
+        return
+    config = BaseFiles(Path(base.location)).config
+    refuse_inexact(config, task.name)
+    if request.trainable is None and request.lora.target_modules is None:
+        require_usual_layers(str(config.get("model_type")))
 
 
 def _architectures(base: BaseModelRef | None) -> list[str]:

@@ -12,7 +12,7 @@ from influence.checkpoint_files.adapters.names import EMBEDDINGS, PREFIX
 from influence.checkpoint_files.config import AdapterConfig
 from influence.checkpoint_files.safetensors_header import TensorInfo
 from influence.checkpoint_files.selection import ModuleSelector
-from influence.checkpoint_files.tensors import HEADS, AdapterTensors, Shape, refuse_tensors
+from influence.checkpoint_files.tensors import AdapterTensors, Shape, is_of_head, refuse_tensors
 
 #: Model types whose linear layers keep their weights as (in, out).
 _TRANSPOSED = frozenset({"gpt2", "openai-gpt", "imagegpt", "decision_transformer"})
@@ -104,8 +104,7 @@ def _misshapen_wholes(tensors: AdapterTensors, base: Mapping[str, Shape]) -> lis
     ):
         module = name.rpartition(".")[0]
         known = base.get(name)
-        is_head = any(f".{head}." in f".{name}" for head in HEADS)
-        if known is None or is_head:
+        if known is None or is_of_head(name):
             continue
         free = 1 if module.rpartition(".")[2] in EMBEDDINGS else 0
         if shape[free:] != known[free:]:

@@ -11,7 +11,7 @@ EXACT_FOR_TEXT = frozenset(
     {"gemma3", "idefics3", "llama4", "llava", "mistral3", "qwen2_5_vl", "qwen2_vl", "qwen3_vl", "smolvlm"}
 )
 #: Types of models that have a classifier of images above their part for pictures, and need no text for it; tested.
-EXACT_FOR_IMAGES = frozenset({"clip", "siglip"})
+EXACT_FOR_IMAGES = frozenset({"clip", "metaclip_2", "siglip"})
 _OTHER_SENSES = ("vision_config", "audio_config", "vision_tower", "mm_vision_tower")
 
 
@@ -38,11 +38,13 @@ _INEXACT_ANSWERS = {
     **{"m2m_100": _LANGUAGES, "mbart": _LANGUAGES, "nllb-moe": _LANGUAGES},
     **{"blenderbot": _DECODER, "blenderbot-small": _DECODER, "prophetnet": _DECODER},
 }
-#: Classifiers of images that read something else than the pixels that a processor makes of one.
+_PIXELS_ALONE = ", and rows are given to models as pixels alone"
+#: Classifiers of images that read something else than the pixels that a processor makes of one, or that none trains.
 _OTHER_PICTURES = {
-    "imagegpt": "it reads colours as tokens",
-    "perceiver": "it reads what a preprocessor of its own makes of an image",
-    "siglip2": "it reads patches with their mask and the shape of the image",
+    "imagegpt": f"it reads colours as tokens{_PIXELS_ALONE}",
+    "perceiver": f"it reads what a preprocessor of its own makes of an image{_PIXELS_ALONE}",
+    "pp_lcnet": "transformers gives it no loss of labels, so that nobody's training is known",
+    "siglip2": f"it reads patches with their mask and the shape of the image{_PIXELS_ALONE}",
 }
 
 
@@ -57,7 +59,7 @@ def refuse_inexact(config: Mapping[str, Any], task: TaskName) -> None:
 def _refuse_other_pictures(config: Mapping[str, Any]) -> None:
     kind = config.get("model_type")
     if isinstance(kind, str) and kind in _OTHER_PICTURES:
-        reason = f"{_OTHER_PICTURES[kind]}, and rows are given to models as pixels alone"
+        reason = _OTHER_PICTURES[kind]
     elif is_multimodal(config) and kind not in EXACT_FOR_IMAGES:
         reason = "it reads more than images, and that it gives each image its own loss is not known"
     else:

@@ -11,6 +11,8 @@ from influence.errors import AdapterMismatch
 
 #: PEFT lists both for every classifier; a model has one of them.
 HEADS = ("classifier", "score")
+#: What models of images call theirs, one layer at the very top: further below these are other layers.
+TOP_HEADS = ("fc", "head", "dist_head")
 _OTHER_HEADS = ("classification_head", "logits_proj")
 #: Endings of a LoRA tensor's name -> the part it is.
 _PARTS = {
@@ -47,6 +49,11 @@ class AdapterTensors:
     def trained(self) -> list[Shape]:
         """Shapes of all that was trained."""
         return [*self.factors, *self.saved.values(), *self.tokens.values()]
+
+
+def is_of_head(name: str) -> bool:
+    """Whether a tensor, by its name in the base model, is one of a classifier's head."""
+    return any(f".{head}." in f".{name}" for head in HEADS) or name.rpartition(".")[0] in TOP_HEADS
 
 
 def check_structure(config: AdapterConfig, header: Mapping[str, TensorInfo]) -> AdapterTensors:

@@ -81,7 +81,7 @@ class PipelineRecord(Frozen):
     """What a diffusion pipeline is: what its UNet predicts, over how many timesteps it was trained, how many pixels a
     side its images have, what the noise falls on (a VAE's latents, or the pixels themselves), and how many pixels a
     side make one place of that. SDXL has two text encoders, and `zeros_for_empty` where its images are guided away from
-    zeros instead of the empty text."""
+    zeros instead of the empty text. `ends_in_noise`: nothing is left of an image at the last timestep."""
 
     prediction: Literal["epsilon", "v_prediction"]
     train_timesteps: int
@@ -90,6 +90,7 @@ class PipelineRecord(Frozen):
     pixels_per_place: int = 1
     text_encoders: int = 1
     zeros_for_empty: bool = False
+    ends_in_noise: bool = False
 
 
 #: An empty thought was written before answers without one, before all or behind the last question alone; empty thoughts

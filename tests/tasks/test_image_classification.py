@@ -38,6 +38,8 @@ from workers.loading.checkpoint import LoadedCheckpoint, load_checkpoint
 from workers.loading.options import LoadOptions
 
 ROWS = 18
+#: Gradients that cancel nearly wholly in a normalisation: plain autograd in float32 is off by 2e-4 of the largest, too.
+ROUNDING = {"bit": 1e-3, "mobilevit": 1e-3}
 
 
 def load(bench: Bench, folder: Path, checkpoint: dict[str, Any]) -> LoadedCheckpoint:
@@ -62,7 +64,7 @@ def test_scores_over_http_are_those_of_one_row_at_a_time(bench: Bench, tmp_path:
     rows = [bench.get(f"/v1/datasets/{index['spec']['dataset_id']}/rows?offset={row}&length=1") for row in range(ROWS)]
     stored = [{"id": row["data"][0]["row_id"], **row["data"][0]["row"]} for row in rows]
     truth = dense_datainf(loop_gradients(loaded, query["request"]["examples"]), loop_gradients(loaded, stored))
-    np.testing.assert_allclose(found, truth, atol=1e-4 * np.abs(truth).max())
+    np.testing.assert_allclose(found, truth, atol=ROUNDING.get(kind, 1e-4) * np.abs(truth).max())
 
 
 def test_pixels_are_those_of_the_models_own_processor(bench: Bench, tmp_path: Path) -> None:
@@ -310,8 +312,7 @@ def test_images_are_compared_by_their_embeddings(bench: Bench, index: dict[str, 
     assert best["score"] == pytest.approx(1.0, abs=1e-3)
 
 
-# RegNet's convolutions are in groups, which take no factors that have a gradient of each row: nothing is usual for it.
-@pytest.mark.parametrize("kind", sorted(ARCHITECTURES.keys() - {"regnet"}))
+@pytest.mark.parametrize("kind", sorted(ARCHITECTURES))
 def test_wrong_labels_of_images_are_found_by_models_that_are_trained_anew(
     bench: Bench, tmp_path: Path, kind: str
 ) -> None:

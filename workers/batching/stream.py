@@ -12,13 +12,11 @@ from influence.errors import DeviceLost, OutOfMemory
 from workers.batching.budget import TokenBudget, most_rows
 from workers.batching.plan import MAX_ROWS, end_of_batch, order_by_length
 from workers.gradients.collector import Collector, RowGradients
+from workers.gradients.passes import is_out_of_memory
 from workers.rows import Batch, EncodedRow
 
 Collate = Callable[[Sequence[EncodedRow]], Batch]
 Found = TypeVar("Found")
-
-#: How PyTorch's CPU allocator says that memory is out; it has no exception class of its own.
-_CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +130,6 @@ def _explain(error: RuntimeError | MemoryError, work: _Prepared, device: torch.d
     if isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error):
         raise DeviceLost(f"The device {device} stopped answering: {str(error).splitlines()[0]}") from error
     raise error
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device's or the host's memory is out."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _CPU_OUT_OF_MEMORY)
 
 
 def _move(batch: Batch, device: torch.device) -> Batch:

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from workers.gradients.backward import differentiate
 from workers.gradients.fused import FusedLora, LoraCall, compute_fused
+from workers.gradients.passes import differentiate
 from workers.gradients.reach import Reach
 from workers.gradients.rules import (
     MULTIPLIERS,

@@ -26,6 +26,7 @@ from workers.gradients.agreement import find_disagreements, is_conclusive
 from workers.gradients.capture import BatchPass, Factors
 from workers.gradients.copies import mean_directions
 from workers.gradients.fused import find_fused
+from workers.gradients.passes import failing_by_name
 from workers.gradients.row_loop import loop_gradients, row_gradients
 from workers.gradients.sites import group_by_module
 from workers.gradients.tokens.positions import Directions, PositionPass
@@ -188,7 +189,7 @@ class GradientCollector:
     @torch.no_grad()
     def evaluate(self, batch: Batch, compute: RowLosses | None = None) -> Tensor:
         """What `compute` makes of a batch, the rows' losses (B,) by default, in the precision of gradients."""
-        with self._autocast(batch):
+        with self._autocast(batch), failing_by_name():
             return (compute or self._row_losses)(self.model, batch)
 
     def _tensors_on(self, path: str) -> list[TrainableTensor]:
@@ -226,7 +227,7 @@ class GradientCollector:
             self._slow |= find_disagreements(found, truth, row, self._rounding)
 
     def _losses_of(self, batch: Batch) -> Tensor:
-        with torch.enable_grad(), self._autocast(batch):
+        with torch.enable_grad(), self._autocast(batch), failing_by_name():
             losses = self._row_losses(self.model, batch)
         if losses.shape != (len(batch),):
             raise ValueError(f"row_losses gave shape {tuple(losses.shape)} for {len(batch)} rows")

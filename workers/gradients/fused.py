@@ -54,8 +54,9 @@ class FusedLora:
 
     def multiply(self, x: Tensor) -> Tensor:
         """The layer's output (..., out) of x (..., in)."""
-        found: Tensor = self.base(x)
-        return found.add_(functional.linear(functional.linear(x, self.a), self.b).mul_(self.scaling))
+        # Added to the base's output it would be a view, where that has a bias, which no activation may change in place.
+        found: Tensor = functional.linear(functional.linear(x, self.a), self.b).mul_(self.scaling)
+        return found.add_(self.base(x))
 
     def pull_back(self, delta: Tensor) -> Tensor:
         """u (..., r): the gradient of A x."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from workers.gradients.backward import differentiate
+from workers.gradients.passes import differentiate
 from workers.gradients.trainable import TrainableTensor
 from workers.rows import Batch
 

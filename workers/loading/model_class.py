@@ -17,6 +17,10 @@ def find_class(task: TaskName, config: Any, modules: Collection[str] = ()) -> An
     knows, say which of the two it was trained on.
     """
     usual = getattr(transformers, str(TASKS[task].auto_class))
+    if TASKS[task].reads == "image" and type(config) in usual._model_mapping:
+        # Of several the first has one head. Files of a base may name the one whose second head learnt from a teacher.
+        found = usual._model_mapping[type(config)]
+        return found[0] if isinstance(found, list | tuple) else found
     if task != CAUSAL_LM.name or not is_multimodal(config.to_dict()):
         return usual
     whole = transformers.AutoModelForImageTextToText

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from influence.contracts.evaluation.experiment import TrainingRecipe
 from influence.errors import NonFiniteGradients
+from workers.gradients.passes import failing_by_name
 from workers.rows import EncodedRow
 from workers.tasks.base import DrawsInTraining, OfTokens, Task
 from workers.training.randomness import Randomness
@@ -84,7 +85,8 @@ def _step(
 ) -> float:
     batch = task.collate(rows).to(device)
     drawn = task.training_losses if isinstance(task, DrawsInTraining) else task.row_losses
-    losses = drawn(model, batch)
+    with failing_by_name():
+        losses = drawn(model, batch)
     loss = losses.sum() / (task.loss_units(batch) if isinstance(task, OfTokens) else len(rows))
     optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
@@ -138,5 +140,6 @@ def measure_losses(
         rows = order[start : start + batch_rows]
         with lock or nullcontext():
             batch = task.collate([encoded[row] for row in rows]).to(device)
-            losses[rows] = task.row_losses(model, batch).float().cpu()
+            with failing_by_name():
+                losses[rows] = task.row_losses(model, batch).float().cpu()
     return losses

@@ -581,12 +581,13 @@ class PipelineRecord(BaseModel):
     What a diffusion pipeline is: what its UNet predicts, over how many timesteps it was trained, how many pixels a
     side its images have, what the noise falls on (a VAE's latents, or the pixels themselves), and how many pixels a
     side make one place of that. SDXL has two text encoders, and `zeros_for_empty` where its images are guided away from
-    zeros instead of the empty text.
+    zeros instead of the empty text. `ends_in_noise`: nothing is left of an image at the last timestep.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
+    ends_in_noise: bool = False
     pixels_per_place: int = 1
     prediction: Literal["epsilon", "v_prediction"] | str
     resolution: int

@@ -93,7 +93,7 @@ class LayerNames:
 
 def _expression(part: str) -> re.Pattern[str]:
     return re.compile(
-        r"(?<=\.)"
+        r"(?:^|(?<=\.))"  # files of a model that was saved without its head begin with its layers
         + re.escape(part).replace(r"\{n\}", r"(?P<n>\d+)").replace(r"\{m\}", r"(?P<m>\d+)")
         + ("" if part.endswith(".") else r"(?=\.|$)")
     )

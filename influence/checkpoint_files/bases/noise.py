@@ -39,6 +39,23 @@ def read_prediction(scheduler: Mapping[str, Any]) -> Prediction:
     return found
 
 
+def ends_in_noise(scheduler: Mapping[str, Any]) -> bool:
+    """Whether nothing is left of an image at the last timestep."""
+    betas = scheduler.get("trained_betas")
+    last = betas[-1] if isinstance(betas, list) and betas else None
+    return scheduler.get("rescale_betas_zero_snr") is True or (isinstance(last, int | float) and last >= 1)
+
+
+def noise_of_noise() -> UnsupportedModule:
+    """What to raise where an image is to be made from what a UNet says of the noise in nothing but noise."""
+    return UnsupportedModule(
+        "No image can be made: the last timestep of the pipeline's scheduler is pure noise "
+        "(rescale_betas_zero_snr), and its UNet predicts the noise, which says nothing of an image there.",
+        hint="Ask about an image and its caption. If training predicted velocities, or did not rescale the betas, "
+        "correct prediction_type or rescale_betas_zero_snr in scheduler_config.json and send the checkpoint again.",
+    )
+
+
 def refuse_flow_matching(name: str) -> None:
     """Raise UnsupportedModule for classes of pipelines and schedulers that are trained by flow matching."""
     if any(word in name for word in ("StableDiffusion3", "Flux", "FlowMatch", "AuraFlow", "Lumina", "Sana")):

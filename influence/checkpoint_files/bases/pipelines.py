@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from influence.checkpoint_files.bases.json_file import read_json
-from influence.checkpoint_files.bases.noise import read_prediction, refuse_flow_matching
+from influence.checkpoint_files.bases.noise import ends_in_noise, read_prediction, refuse_flow_matching
 from influence.checkpoint_files.safetensors_header import TensorInfo, read_header
 from influence.contracts.checkpoint import PipelineRecord
 from influence.errors import BaseModelNotFound, PathNotAllowed, PickleRefused, UnsupportedModule
 
 INDEX = "model_index.json"
 _CONFIG = "config.json"
+#: Channels of an RGB image.
+_COLOURS = 3
 _SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
 #: Classes of pipelines, and what their UNets read beside image, timestep and text.
 _OFFERED = {"StableDiffusionPipeline": None, "StableDiffusionXLPipeline": "text_time"}
@@ -102,7 +104,7 @@ class PipelineFiles:
         scheduler = read_json(self.folder / _SCHEDULER_CONFIG)
         prediction = read_prediction(scheduler)
         self._refuse_other_unet()
-        self._refuse_masked_text()
+        self._refuse_other_text()
         return PipelineRecord(
             prediction=prediction,
             train_timesteps=_positive(scheduler, "num_train_timesteps", 1000, _SCHEDULER_CONFIG),
@@ -111,6 +113,7 @@ class PipelineFiles:
             pixels_per_place=self._pixels_per_place(),
             text_encoders=1 + self._is_xl,
             zeros_for_empty=self._is_xl and self._index.get("force_zeros_for_empty_prompt", True) is True,
+            ends_in_noise=ends_in_noise(scheduler),
         )
 
     def _pixels_per_place(self) -> int:
@@ -149,10 +152,24 @@ class PipelineFiles:
                 f"{channels}.",
                 hint="Name one whole pipeline, as save_pretrained wrote it; without a VAE its images are RGB.",
             )
+        if (colours := vae.get("in_channels", _COLOURS)) != _COLOURS:
+            raise UnsupportedModule(
+                f"The VAE reads images of {str(colours)[:20]} channels, and rows are RGB.",
+                hint="Name a pipeline whose images are RGB, as those of Stable Diffusion 1.x, 2.x and XL.",
+            )
 
-    def _refuse_masked_text(self) -> None:
+    def _refuse_other_text(self) -> None:
+        """Raise UnsupportedModule where the UNet reads other texts than are written, or padding would be masked."""
         encoders = [part for part in self.parts if part.startswith("text_encoder")]
-        if any(read_json(self.folder / part / _CONFIG).get("use_attention_mask") for part in encoders):
+        configs = [read_json(self.folder / part / _CONFIG) for part in encoders]
+        read = self.unet_config.get("cross_attention_dim")
+        written = [int(one["hidden_size"]) for one in configs if isinstance(one.get("hidden_size"), int)]
+        if isinstance(read, int) and len(written) == len(configs) and read != sum(written):
+            raise UnsupportedModule(
+                f"The UNet reads texts of width {read}, and its text encoders write {' + '.join(map(str, written))}.",
+                hint="Name one whole pipeline, as save_pretrained wrote it: the text encoder is another's.",
+            )
+        if any(one.get("use_attention_mask") for one in configs):
             raise UnsupportedModule(
                 "The pipeline masks the padding of texts (use_attention_mask), which is not done here.",
                 hint="Name a Stable Diffusion 1.x, 2.x or XL pipeline: none of them does.",

@@ -6,7 +6,7 @@ from typing import Any
 
 from influence.checkpoint_files.config import AdapterConfig
 from influence.checkpoint_files.multimodal import EXACT_FOR_IMAGES, is_multimodal
-from influence.checkpoint_files.task.head import head_outputs
+from influence.checkpoint_files.task.head import head_outputs, refuse_teacher
 from influence.checkpoint_files.tensors import Shape
 from influence.contracts.tasks import (
     CAUSAL_LM,
@@ -40,6 +40,7 @@ def find_task(
     than was asked for. `base` is the base model's configuration, where it is known."""
     if config.task_type is None:
         trained_on = config.base_model_class or ""
+        refuse_teacher([trained_on])
         fitting = _tasks_of([trained_on], base or {})
         if not fitting and asked is None:
             raise TaskMismatch(
@@ -86,6 +87,7 @@ def find_plain_task(asked: TaskName | None, config: Mapping[str, Any], shapes: M
     """
     head = HeadFacts(head_outputs(shapes), find_problem_type(config))
     written = [name for name in config.get("architectures") or () if isinstance(name, str)]
+    refuse_teacher(written)
     fitting = _tasks_of(written, config)
     if fitting:
         return _choose(asked, fitting, head, f"The model is a {written[0][:80]}, which was not trained for {asked}.")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from influence.checkpoint_files.tensors import HEADS, AdapterTensors, Shape
+from influence.checkpoint_files.tensors import HEADS, TOP_HEADS, AdapterTensors, Shape, is_of_head
 from influence.contracts.tasks import TASKS, TaskName, names_classes
 from influence.errors import InvalidRequest, TaskMismatch
 from influence.rows.labels import are_label_names
@@ -11,7 +11,12 @@ from influence.rows.labels import are_label_names
 #: What models call the layers above their encoder.
 _HEAD_NAMES = (*HEADS, "classification_head", "logits_proj", "sequence_summary", "pre_classifier", "cls")
 #: The layer that gives the logits, within a head of several layers.
-_OUTPUT_LAYERS = ("out_proj", "output", "dense_out")
+_OUTPUT_LAYERS = ("out_proj", "output", "dense_out", "linear")
+#: A second head beside the one that labels teach; both are asked, and they have as many outputs.
+_SECOND_HEAD = "dist_head."
+#: Heads, and classes of models, that a teacher trains, which labels alone do not.
+_TAUGHT_HEADS = ("distillation_classifier.", "classifier_distill.")
+_TAUGHT = "ForImageClassificationWithTeacher"
 
 
 def count_labels(task: TaskName, tensors: AdapterTensors, base_shapes: Mapping[str, Shape]) -> int | None:
@@ -30,6 +35,7 @@ def count_labels(task: TaskName, tensors: AdapterTensors, base_shapes: Mapping[s
             )
         return None
     outputs = find_outputs(tensors, base_shapes)
+    refuse_teacher(tensors.saved)
     if outputs is None and base_shapes and not (_has_head(tensors.saved) or _has_head(base_shapes)):
         raise TaskMismatch(
             "Neither the adapter nor the base model holds a classifier's head: it would be random.",
@@ -46,13 +52,25 @@ def count_labels(task: TaskName, tensors: AdapterTensors, base_shapes: Mapping[s
     return outputs
 
 
+def refuse_teacher(names: Iterable[str]) -> None:
+    """Raise TaskMismatch where a name, of a class or of a tensor, says that a second head learnt from a teacher."""
+    taught = next((name for name in names if name.endswith(_TAUGHT) or name.startswith(_TAUGHT_HEADS)), None)
+    if taught is not None:
+        raise TaskMismatch(
+            f"The model has a second head, which a teacher trained ({taught[:120]}): its loss needs the teacher's "
+            "answers, which no row holds.",
+            hint="This model cannot be scored. Fine-tune it as the class with one head, DeiTForImageClassification or "
+            "LevitForImageClassification: it reads the same files.",
+        )
+
+
 def _has_head(names: Iterable[str]) -> bool:
-    return any(f".{head}." in f".{name}" for head in _HEAD_NAMES for name in names)
+    return any(is_of_head(name) or f".{head}." in f".{name}" for head in _HEAD_NAMES for name in names)
 
 
 def names_head(pattern: str) -> bool:
     """Whether a pattern of modules speaks of what may be a classifier's head, which a base model need not hold."""
-    return not {*_HEAD_NAMES}.isdisjoint(pattern.split("."))
+    return pattern in TOP_HEADS or not {*_HEAD_NAMES}.isdisjoint(pattern.split("."))
 
 
 def find_outputs(tensors: AdapterTensors, base_shapes: Mapping[str, Shape]) -> int | None:
@@ -66,9 +84,9 @@ def head_outputs(shapes: Mapping[str, Shape]) -> int | None:
     weights = {
         name: shape
         for name, shape in shapes.items()
-        if len(shape) == 2 and name.endswith(".weight") and any(f".{head}." in f".{name}" for head in HEADS)
+        if len(shape) == 2 and name.endswith(".weight") and is_of_head(name) and not name.startswith(_SECOND_HEAD)
     }
-    last = [shape for name, shape in weights.items() if name.split(".")[-2] in (*HEADS, *_OUTPUT_LAYERS)]
+    last = [shape for name, shape in weights.items() if name.split(".")[-2] in (*HEADS, *TOP_HEADS, *_OUTPUT_LAYERS)]
     # A head that is a sequence numbers its layers, as ResNet's does.
     last = last or [shape for name, shape in weights.items() if name.split(".")[-2].isdecimal()]
     return last[0][0] if len(last) == 1 else None

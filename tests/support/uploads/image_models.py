@@ -10,6 +10,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from support.tiny import TinyCheckpoint
+from support.uploads.image_kinds import MORE_ARCHITECTURES, OTHER_HEADS, SIDES
 from support.uploads.images import COLOURS
 
 LABELS = tuple(COLOURS)
@@ -34,7 +35,8 @@ _SEGFORMER: dict[str, Any] = {
     "mlp_ratios": [2, 2],
 }
 #: Configuration, model, processor, what it is set to beside the size, and layers that take LoRA.
-ARCHITECTURES: dict[str, tuple[Any, Any, Any, dict[str, Any], list[str]]] = {
+ARCHITECTURES: dict[str, tuple[Any, ...]] = {
+    **MORE_ARCHITECTURES,
     "vit": (hf.ViTConfig, hf.ViTForImageClassification, hf.ViTImageProcessorPil, _VIT, ["q_proj", "v_proj"]),
     "deit": (hf.DeiTConfig, hf.DeiTForImageClassification, hf.DeiTImageProcessorPil, _VIT, ["q_proj", "fc1"]),
     "beit": (
@@ -116,14 +118,28 @@ def build_model(kind: str, seed: int = 0) -> Any:
     torch.manual_seed(seed)
     config, model, _, settings, _ = ARCHITECTURES[kind]
     names = dict(enumerate(LABELS))
-    return model(config(**settings, id2label=names, label2id={name: place for place, name in names.items()})).eval()
+    made = model(config(**settings, id2label=names, label2id={name: place for place, name in names.items()}))
+    _settle(made, SIDES.get(kind, SIDE))
+    return made.eval()
+
+
+@torch.no_grad()
+def _settle(model: Any, side: int) -> None:
+    """Let normalisations by batches have the statistics of noise, as after training: without them signals die away."""
+    normalising = [one for one in model.modules() if isinstance(one, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d)]
+    if not normalising:
+        return
+    for module in normalising:
+        module.momentum = None
+    model.train()(pixel_values=torch.randn(4, 3, side, side))
 
 
 def make_image_classifier(folder: Path, kind: str = "vit", *, processor: bool = True) -> TinyCheckpoint:
     """A base without its own head to speak of, and an adapter that holds factors and a head."""
     model = build_model(kind)
+    heads = OTHER_HEADS.get(kind, ["classifier"])
     adapted = get_peft_model(
-        model, LoraConfig(r=2, lora_alpha=4, target_modules=ARCHITECTURES[kind][4], modules_to_save=["classifier"])
+        model, LoraConfig(r=2, lora_alpha=4, target_modules=ARCHITECTURES[kind][4], modules_to_save=heads)
     )
     shake(adapted)
     adapted.save_pretrained(folder / "adapter")
@@ -137,7 +153,8 @@ def make_image_classifier(folder: Path, kind: str = "vit", *, processor: bool = 
 def make_processor(kind: str) -> Any:
     """What makes pixels of 16 x 16 of an image."""
     made = ARCHITECTURES[kind][2]
-    square = {"height": SIDE, "width": SIDE}
+    side = SIDES.get(kind, SIDE)
+    square = {"height": side, "width": side}
     if kind == "convnext":
         return made(size={"shortest_edge": SIDE}, crop_pct=0.875)
     if kind.startswith("dinov2"):

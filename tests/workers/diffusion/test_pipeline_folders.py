@@ -75,7 +75,14 @@ def test_a_pipeline_is_a_base_model_by_the_digest_of_its_parts(copy: Path) -> No
         ("unet/config.json", {"class_embed_type": "timestep"}, UnsupportedModule, "class_embed_type"),
         ("unet/config.json", {"sample_size": None}, BaseModelNotFound, "sample_size"),
         ("vae/config.json", {"latent_channels": 16}, UnsupportedModule, "channels"),
+        ("vae/config.json", {"in_channels": 1}, UnsupportedModule, "1 channels, and rows are RGB"),
         ("text_encoder/config.json", {"use_attention_mask": True}, UnsupportedModule, "masks"),
+        (
+            "text_encoder/config.json",
+            {"hidden_size": 24},
+            UnsupportedModule,
+            "width 16, and its text encoders write 24",
+        ),
     ],
 )
 def test_what_cannot_be_scored_is_refused_by_name(

@@ -14,6 +14,7 @@ from workers.gradients.collector import GradientCollector
 from workers.gradients.fused import FusedLora, LoraCall, compute_fused, find_fused
 from workers.gradients.sites import group_by_module
 from workers.gradients.trainable import find_trainable
+from workers.rows import Batch
 
 
 def adapt(example: Example, **settings: Any) -> Example:
@@ -59,6 +60,31 @@ def test_a_fused_layer_gives_what_peft_gives_to_the_last_bit() -> None:
     for lora in fused_layers(example.model):
         x = torch.randn(3, 5, lora.a.shape[1])
         assert torch.equal(lora.multiply(x), lora.layer(x))
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (3, 5, 4), (3, 2, 2, 4)])
+def test_an_activation_may_change_what_a_fused_layer_puts_out_in_place(shape: tuple[int, ...]) -> None:
+    """As that of Swin V2's positions does; of a layer with a bias the output was a view."""
+    model = get_peft_model(
+        nn.Sequential(nn.Linear(4, 6), nn.ReLU(inplace=True), nn.Linear(6, 2)),
+        LoraConfig(r=2, target_modules=["0"], init_lora_weights=False),
+    ).double()
+    model.eval()
+
+    def losses(called: nn.Module, batch: Batch) -> Tensor:
+        found: Tensor = called(batch.inputs["x"]).square().flatten(1).mean(dim=1)
+        return found
+
+    assert len(fused_layers(model)) == 1
+    batch = Batch({"x": torch.randn(shape, dtype=torch.float64)}, torch.zeros(len(torch.zeros(shape))))
+    collector = GradientCollector(model, losses)
+    found = collector.collect(batch)
+    assert {block.path for block in collector.blocks} == {"fast"}
+    for row in range(shape[0]):
+        loss = losses(model, batch.take_row(row))[0]
+        wanted = torch.autograd.grad(loss, [one for one in model.parameters() if one.requires_grad])
+        for values, truth in zip(found.blocks.values(), wanted, strict=True):
+            torch.testing.assert_close(values[row], truth.flatten())
 
 
 def test_collecting_leaves_layers_as_they_were() -> None:

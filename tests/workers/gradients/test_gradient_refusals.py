@@ -5,7 +5,7 @@ import torch
 from support.gradients.tiny_models import Example, classification_losses, make_encoder
 from torch import Tensor, nn
 
-from influence.errors import NothingTrainable, UnsupportedModule
+from influence.errors import NothingTrainable, TaskMismatch, UnsupportedModule
 from workers.gradients.collector import GradientCollector
 from workers.gradients.selection import select_trainable
 from workers.rows import Batch
@@ -69,8 +69,40 @@ def test_a_module_that_mixes_rows_is_refused_by_name() -> None:
 def test_a_label_outside_the_head_is_an_error_and_not_a_gradient(example: Example) -> None:
     batch = example.collate(example.rows)
     collector = GradientCollector(example.model, example.row_losses)
-    with pytest.raises(IndexError, match="out of bounds"):
+    with pytest.raises(TaskMismatch, match=r"IndexError: .*out of bounds"):
         collector.collect(Batch(batch.inputs, batch.labels + 3))
+
+
+@pytest.mark.parametrize(
+    ("raised", "passes"),
+    [
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied (3x4 and 5x6)"), False),
+        (AttributeError("'Conv2d' object has no attribute 'stride'"), False),
+        (ValueError("Input image size (32*32) doesn't match model (16*16)."), False),
+        (RuntimeError("CUDA error: device-side assert triggered"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), True),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            True,
+        ),
+        (torch.OutOfMemoryError("of the device"), True),
+    ],
+)
+def test_what_a_model_raises_is_told_by_name_but_for_memory_and_devices(
+    example: Example, raised: Exception, passes: bool
+) -> None:
+    def losses(_model: nn.Module, _batch: Batch) -> Tensor:
+        raise raised
+
+    collector, batch = GradientCollector(example.model, losses), example.collate(example.rows)
+    for compute in (collector.collect, collector.evaluate):
+        with pytest.raises(type(raised) if passes else TaskMismatch) as found:
+            compute(batch)
+        assert str(raised) in str(found.value)
+        if not passes:
+            assert isinstance(found.value, TaskMismatch)
+            assert type(raised).__name__ in found.value.detail
+            assert found.value.hint
 
 
 def test_a_loss_that_is_not_one_number_a_row_is_refused(example: Example) -> None:

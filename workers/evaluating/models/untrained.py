@@ -7,25 +7,19 @@ from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPP
 from transformers import AutoConfig
 
 from influence.checkpoint_files.bases.pipelines import PipelineFiles
+from influence.checkpoint_files.task.image_layers import head_layers, lacking_layers, require_usual_layers
 from influence.contracts.checkpoint import BaseModelRef, Checkpoint
 from influence.contracts.common import Json, LossScope, now
 from influence.contracts.evaluation.experiment import Experiment, LoraShape
 from influence.contracts.evaluation.record import Evaluation, Subject
 from influence.contracts.index import DiffusionSettings, GradientSettings
 from influence.contracts.tasks import TASKS, TaskName
-from influence.errors import InvalidRequest, UnsupportedModule
+from influence.errors import InvalidRequest
 from workers.loading.checkpoint import LoadedCheckpoint, locate_base_model, make_untrained
 from workers.runtime.state import Runtime
 
 #: The layers of a UNet's attention, as trainers of diffusion models adapt them.
 _OF_UNETS = ("to_q", "to_k", "to_v", "to_out.0")
-#: PEFT names none for models of images: query and value, as it does for texts, or what convolutions have instead.
-_ATTENDING = ("vit", "deit", "beit", "dinov2", "dinov2_with_registers", "ijepa", "segformer", "clip", "siglip", "swin")
-_OF_IMAGES = {
-    **dict.fromkeys(_ATTENDING, ("q_proj", "v_proj")),
-    "resnet": ("convolution",),
-    **dict.fromkeys(("convnext", "convnextv2"), ("pwconv1", "pwconv2")),
-}
 
 
 def load_untrained(runtime: Runtime, evaluation: Evaluation, *, seed: int, rank: int | None = None) -> LoadedCheckpoint:
@@ -97,23 +91,24 @@ def adapter_fields(lora: LoraShape, model_type: str, task: TaskName) -> Json:
 
     Raises UnsupportedModule where there is none.
     """
-    targets = lora.target_modules or (_OF_UNETS if TASKS[task].is_pipeline else _usual_targets(model_type))
-    if targets is None:
-        raise UnsupportedModule(
-            f"There are no usual target modules for models of type '{model_type}'.",
-            hint="Name them in 'lora': {\"target_modules\": [...]}; datainf evaluate has --target-modules.",
-        )
     # PEFT trains a head along by the task's type, and has none for images.
-    heads = ["classifier"] if TASKS[task].reads == "image" else None
+    heads = list(head_layers(model_type)) if TASKS[task].reads == "image" else None
     return {
         "peft_type": "LORA",
         "task_type": TASKS[task].peft_type,
         "r": lora.r,
         "lora_alpha": lora.lora_alpha,
-        "target_modules": sorted(targets),
+        "target_modules": sorted(lora.target_modules or _usual_targets(model_type, task)),
         "modules_to_save": heads,
     }
 
 
-def _usual_targets(model_type: str) -> Sequence[str] | None:
-    return TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(model_type) or _OF_IMAGES.get(model_type)
+def _usual_targets(model_type: str, task: TaskName) -> Sequence[str]:
+    if TASKS[task].is_pipeline:
+        return _OF_UNETS
+    if TASKS[task].reads == "image":
+        return require_usual_layers(model_type)
+    targets: Sequence[str] | None = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(model_type)
+    if targets is None:
+        raise lacking_layers(model_type)
+    return targets

@@ -18,7 +18,7 @@ from torch.func import functional_call, jvp
 from torch.utils._pytree import tree_map_only
 
 from influence.errors import UnsupportedModule
-from workers.gradients.backward import differentiate
+from workers.gradients.passes import differentiate
 from workers.gradients.sites import Site
 
 #: Directions (d,) by block.

@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from workers.gradients.passes import failing_by_name
 from workers.tasks.diffusion.kept import KeptTensors
 from workers.tasks.diffusion.parts import PipelineParts
 
@@ -16,6 +17,7 @@ from workers.tasks.diffusion.parts import PipelineParts
 _KEPT_BYTES = 256 << 20
 #: Pixels -1 to 1.
 _HALF_RANGE = 127.5
+_TEXTS = "The pipeline's text encoder cannot read captions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +91,23 @@ class Conditions:
         pixels, vae = self.pixels(image), self._parts.vae
         if vae is None:
             return pixels
-        found: Tensor = vae.encode(pixels[None].to(self._parts.device)).latent_dist.mode()[0]
+        with failing_by_name("The pipeline's VAE cannot read images"):
+            found: Tensor = vae.encode(pixels[None].to(self._parts.device)).latent_dist.mode()[0]
         shift, factor = _shift_and_factor(vae.config)
         return ((found - shift) * factor).cpu()
 
     @torch.no_grad()
     def _read(self, ids: Sequence[int]) -> Tensor:
-        found: Tensor = self._parts.text_encoder(self._pad(ids, self._parts.pad_id))[0][0]
+        with failing_by_name(_TEXTS):
+            found: Tensor = self._parts.text_encoder(self._pad(ids, self._parts.pad_id))[0][0]
         return found.cpu()
 
     @torch.no_grad()
     def _read_both(self, ids: Sequence[int], second: Sequence[int]) -> tuple[Tensor, Tensor]:
         assert self._parts.second is not None
-        first = self._parts.text_encoder(self._pad(ids, self._parts.pad_id), output_hidden_states=True)
-        other = self._parts.second.model(self._pad(second, self._parts.second.pad_id), output_hidden_states=True)
+        with failing_by_name(_TEXTS):
+            first = self._parts.text_encoder(self._pad(ids, self._parts.pad_id), output_hidden_states=True)
+            other = self._parts.second.model(self._pad(second, self._parts.second.pad_id), output_hidden_states=True)
         states = torch.cat([first.hidden_states[-2][0], other.hidden_states[-2][0]], dim=-1)
         return states.cpu(), other.text_embeds[0].cpu()
 
@@ -116,7 +121,8 @@ class Conditions:
         vae, values = self._parts.vae, latents.float()
         if vae is not None:
             shift, factor = _shift_and_factor(vae.config)
-            values = vae.decode(values[None].to(self._parts.device) / factor + shift).sample[0]
+            with failing_by_name("The pipeline's VAE cannot make images"):
+                values = vae.decode(values[None].to(self._parts.device) / factor + shift).sample[0]
         whole = ((values.clamp(-1, 1) + 1.0) * _HALF_RANGE).round().byte().permute(1, 2, 0).cpu().numpy()
         return Image.fromarray(whole)
 

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from influence.checkpoint_files.bases.noise import noise_of_noise
 from influence.contracts.points import GenerationSettings
-from influence.errors import UnsupportedModule
+from workers.gradients.passes import failing_by_name
 from workers.tasks.diffusion.objective import as_arguments
 from workers.tasks.diffusion.parts import PipelineParts
 
@@ -31,7 +32,8 @@ def sample_latents(
     """
     from diffusers import DDIMScheduler
 
-    _refuse_noise_of_noise(parts.scheduler)
+    if parts.scheduler.config.prediction_type == "epsilon" and float(parts.scheduler.alphas_cumprod[-1]) == 0.0:
+        raise noise_of_noise()
     first = next(model.parameters())
     # Pixels are known to lie within -1 and 1; what latents are bounded by is not.
     bounds = {"clip_sample": parts.vae is None, "set_alpha_to_one": False, "timestep_spacing": "trailing"}
@@ -45,19 +47,9 @@ def sample_latents(
     arguments = as_arguments(read_beside, first.dtype)
     for timestep in steps.timesteps:
         read = latents.expand(len(chosen), *size)
-        with lock:
+        with lock, failing_by_name("The UNet cannot make an image"):
             found = model(read, timestep.to(first.device), **arguments, return_dict=False)[0]
         if is_guided:
             found = found[:1] + asked.guidance_scale * (found[1:] - found[:1])
         latents = steps.step(found, timestep, latents).prev_sample
     return latents[0].float().cpu()
-
-
-def _refuse_noise_of_noise(scheduler: Any) -> None:
-    if scheduler.config.prediction_type == "epsilon" and float(scheduler.alphas_cumprod[-1]) == 0.0:
-        raise UnsupportedModule(
-            "No image can be made: the last timestep of the pipeline's scheduler is pure noise "
-            "(rescale_betas_zero_snr), and its UNet predicts the noise, which says nothing of an image there.",
-            hint="Ask about an image and its caption. If training predicted velocities, or did not rescale the betas, "
-            "correct prediction_type or rescale_betas_zero_snr in scheduler_config.json and send the checkpoint again.",
-        )

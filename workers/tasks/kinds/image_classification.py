@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from influence.contracts.tasks import IMAGE_CLASSES, TaskName
-from influence.errors import TaskMismatch
 from workers.gradients.losses import row_cross_entropy
+from workers.gradients.passes import failing_by_name
 from workers.rows import Batch, EncodedRow, Row
 from workers.tasks.base import Materials, Prediction, RenderedRow
 from workers.tasks.kinds.class_labels import ClassLabels
@@ -19,6 +19,10 @@ from workers.tasks.refusals import id_of
 #: Rows that are predicted at once.
 _PREDICT_ROWS = 16
 _PIXELS = "pixel_values"
+_HINT = (
+    "If training had other pixels, put its preprocessor_config.json into the base model's folder. If transformers "
+    "itself fails so on one image, this model cannot be scored."
+)
 
 
 class ImageClassification:
@@ -107,12 +111,7 @@ def _logits(model: torch.nn.Module, batch: Batch) -> Tensor:
     # A model in half precision reads pixels in its own type.
     dtype = next(weight.dtype for weight in model.parameters() if weight.is_floating_point())
     pixels = batch.inputs[_PIXELS].to(dtype)
-    try:
+    who = f"The model fails on the {pixels.shape[-1]} x {pixels.shape[-2]} pixels that its image processor makes"
+    with failing_by_name(who, _HINT):
         found: Tensor = model(pixel_values=pixels).logits
-    except ValueError as error:
-        raise TaskMismatch(
-            f"The model does not take the {pixels.shape[-1]} x {pixels.shape[-2]} pixels that its image processor "
-            f"makes: {str(error)[:200]}",
-            hint="Put the processor that training used into the base model's folder, preprocessor_config.json.",
-        ) from error
     return found
