@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from app.checks.labels import check_label
+from influence.checkpoint_files.bases.noise import noise_of_noise
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.common import Json
 from influence.contracts.dataset import ROW_FORMS, TEXT, Dataset, LabelValue
@@ -54,6 +55,13 @@ def check_target(request: PointSource, checkpoint: Checkpoint) -> None:
 def makes_images(request: PointSource, checkpoint: Checkpoint) -> bool:
     """Whether the model makes the images that the request asks about."""
     return request.target == "prediction" and TASKS[checkpoint.task].answers == "image"
+
+
+def refuse_noise_of_noise(checkpoint: Checkpoint) -> None:
+    """Raise UnsupportedModule where a model whose images are to be made can make none."""
+    pipeline = checkpoint.pipeline
+    if pipeline is not None and pipeline.ends_in_noise and pipeline.prediction == "epsilon":
+        raise noise_of_noise()
 
 
 def check_generated(request: PointSource, points: int) -> None:

@@ -5,7 +5,14 @@ from typing import TypeVar
 from app.checks.class_numbers import check_class_numbers
 from app.checks.compatibility import check_compatible
 from app.checks.labels import check_example_labels
-from app.checks.targets import check_examples, check_generated, check_target, makes_images, read_against
+from app.checks.targets import (
+    check_examples,
+    check_generated,
+    check_target,
+    makes_images,
+    read_against,
+    refuse_noise_of_noise,
+)
 from influence.contracts.checkpoint import Checkpoint
 from influence.contracts.dataset import Dataset
 from influence.contracts.index import Index
@@ -27,6 +34,8 @@ def check_test_points(store: Store, index: Index, request: Asked, image_limits: 
     check_target(request, checkpoint)
     request = request.model_copy(update={"against": read_against(request, checkpoint, dataset)})
     is_made = makes_images(request, checkpoint)
+    if is_made:
+        refuse_noise_of_noise(checkpoint)
     if request.rows is not None:
         check_selection(store, request.rows, dataset, checkpoint, most=MAX_TEST_POINTS, what="test points")
         if is_made:

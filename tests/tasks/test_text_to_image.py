@@ -166,6 +166,27 @@ def test_a_caption_alone_is_asked_about_the_image_that_the_model_makes(
     assert_problem(without, 422, "columns_unmatched")
 
 
+def test_an_image_that_cannot_be_made_is_refused_when_it_is_asked_for(
+    bench: Bench, pipeline: Path, tmp_path: Path
+) -> None:
+    file = pipeline / "scheduler" / "scheduler_config.json"
+    usual = json.loads(file.read_text())
+    dataset = bench.dataset(rows(4))
+    for ends, refused in (
+        ({"rescale_betas_zero_snr": True}, True),
+        ({"trained_betas": [0.1, 0.5, 1.0], "num_train_timesteps": 3}, True),
+        ({"rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}, False),
+        ({"rescale_betas_zero_snr": False}, False),
+    ):
+        file.write_text(json.dumps({**usual, **ends}))
+        index = bench.index(accept(bench, pipeline, tmp_path), dataset, storage="compact", rank=4, **SETTINGS)
+        asked = {"examples": [{"text": caption(1)}], "target": "prediction", "generation": {"steps": 2}}
+        answer = bench.client.post(f"/v1/indexes/{index['id']}/queries", json=asked)
+        assert (answer.status_code == 422) == refused, answer.text
+        if refused:
+            assert "pure noise" in assert_problem(answer, 422, "unsupported_module")["detail"]
+
+
 def test_what_is_no_loss_ranks_rows_and_says_so(bench: Bench, pipeline: Path, tmp_path: Path) -> None:
     checkpoint, dataset = accept(bench, pipeline, tmp_path), bench.dataset(rows(ROWS))
     ids = set()

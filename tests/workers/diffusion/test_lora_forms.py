@@ -262,6 +262,34 @@ def test_a_file_says_how_it_was_trained(latent_pipeline: Path, tmp_path: Path) -
         accept(ss_clip_skip="2")
     with pytest.raises(AdapterMismatch, match="training predicted 'v'"):
         accept(ss_v_parameterization="true")
+    assert accept(ss_num_reg_images="0", ss_prior_loss_weight="0.5").warnings == ()
+    (warning,) = accept(ss_num_reg_images="40", ss_prior_loss_weight="0.5").warnings
+    assert "40 regularisation images" in warning
+    assert "prior_loss_weight 0.5" in warning
+
+
+def test_a_file_says_how_each_of_its_data_sets_was_trained_on(latent_pipeline: Path, tmp_path: Path) -> None:
+    """Trainings by a file of settings keep that in one field, and leave out those of a single folder."""
+    base = BaseModelRef(name="tiny", kind="path", location=str(latent_pipeline), digest="any")
+    silent = {"flip_aug": False, "shuffle_caption": False, "caption_prefix": None, "is_reg": False}
+    told = [
+        {"enable_bucket": False, "num_reg_images": 0, "bucket_info": {"x": 1}, "subsets": [silent]},
+        {"enable_bucket": True, "num_reg_images": 6, "subsets": [silent, {**silent, "caption_prefix": "a photo of"}]},
+        {"subsets": [{**silent, "flip_aug": True}]},
+    ]
+
+    def warn(datasets: Any) -> tuple[str, ...]:
+        notes = {"ss_datasets": datasets if isinstance(datasets, str) else json.dumps(datasets)}
+        save(kohya_tensors(adapt_unet(latent_pipeline)), tmp_path / "a", notes)
+        return accept_lora(tmp_path / "a", base).warnings
+
+    assert warn(told[:1]) == ()
+    found = warn(told)
+    for said in ("caption_prefix a photo of", "flip_aug true", "enable_bucket true", "6 regularisation images"):
+        assert said in str(found)
+    assert len(found) == 4
+    for broken in ("{", "[1]", '[{"subsets": 3}]', '{"subsets": []}'):
+        assert warn(broken) == ()
 
 
 def one(model: Any) -> str:

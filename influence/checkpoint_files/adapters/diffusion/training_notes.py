@@ -1,5 +1,6 @@
 """What kohya's trainer writes of a training into the file's metadata, held against how gradients are taken here."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 
@@ -19,11 +20,16 @@ _LOSSES = {
     "ss_noise_offset_random_strength": "an offset of random strength is not made here, only its full one",
     "ss_ip_noise_gamma_random_strength": "perturbed inputs are not made here",
     "ss_wavelet_loss_enabled": "losses of wavelets are not taken here",
+    "ss_wavelet_loss": "losses of wavelets are not taken here",
+    "ss_multiscale_loss_weight": "losses of several scales are not taken here",
     "ss_masked_loss": "masks of the loss are not read here",
     "ss_caption_dropout_rate": "rows are scored with their captions, never without",
     "ss_caption_dropout_every_n_epochs": "rows are scored with their captions, never without",
     "ss_caption_tag_dropout_rate": "rows are scored with the whole caption that was sent",
     "ss_shuffle_caption": "rows are scored with tags in the order that was sent",
+    "ss_caption_prefix": "put it before the captions of the rows that it was for",
+    "ss_caption_suffix": "put it behind the captions of the rows that it was for",
+    "ss_enable_wildcard": "rows are scored with the caption that was sent, its choices unmade",
     "ss_flip_aug": "images are scored as they were sent, not mirrored",
     "ss_color_aug": "images are scored in the colours that were sent",
     "ss_random_crop": "the middle of an image is scored",
@@ -41,6 +47,7 @@ _FULL_TIMESTEPS = ("0,999", "0,1000")
 def check_training(metadata: Mapping[str, str], pipeline: PipelineRecord) -> tuple[str, ...]:
     """Warnings of what training did otherwise. Raises AdapterMismatch where the model read other texts or predicted
     something else than the base, or was trained on another loss than the squared error."""
+    metadata = {**_of_datasets(metadata), **metadata}
     # Of SDXL the layer before the last is read whatever the trainer was told.
     if pipeline.text_encoders == 1:
         _refuse_skipped_layers(metadata.get("ss_clip_skip", ""))
@@ -61,10 +68,35 @@ def check_training(metadata: Mapping[str, str], pipeline: PipelineRecord) -> tup
     return (*_warn(metadata), *_warn_of_sizes(metadata, pipeline.resolution))
 
 
+def _of_datasets(metadata: Mapping[str, str]) -> dict[str, str]:
+    """What trainings by a file of settings say of each data set and its parts (`ss_datasets`), by the names that the
+    others have: the values that say something, each once."""
+    try:
+        told = json.loads(metadata.get("ss_datasets", "[]"))
+    except (ValueError, RecursionError):
+        return {}
+    datasets = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+    listed = (one["subsets"] for one in datasets if isinstance(one.get("subsets"), list))
+    parts = [part for subsets in listed for part in subsets if isinstance(part, dict)]
+    found: dict[str, dict[str, None]] = {}
+    for name, value in (item for one in (*datasets, *parts) for item in one.items()):
+        written = value if isinstance(value, str) else json.dumps(value)
+        if isinstance(value, str | int | float | list) and written.strip() not in (*_NONE, "false", "[]"):
+            found.setdefault(f"ss_{name}", {})[written] = None
+    return {name: ", ".join(values) for name, values in found.items()}
+
+
 def _warn(metadata: Mapping[str, str]) -> Iterator[str]:
     for name, what in _LOSSES.items():
         if (value := metadata.get(name, "")) not in _NONE:
             yield f"The file says that training used {name.removeprefix('ss_')} {value[:40]}: {what}."
+    if (count := metadata.get("ss_num_reg_images", "")) not in _NONE:
+        weight = metadata.get("ss_prior_loss_weight", "1.0")
+        yield (
+            f"The file says that training had {count[:20]} regularisation images beside, repeats counted, whose loss "
+            f"was weighed by prior_loss_weight {weight[:20]}: every row weighs 1 here, and without those rows scores "
+            "are of the others alone."
+        )
     network = metadata.get("ss_network_module", "").rpartition(".")[2]
     if network in _NETWORKS:
         yield f"The file says that {network} {_NETWORKS[network]}."
