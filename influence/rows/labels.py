@@ -72,7 +72,7 @@ class LabelBook:
             raise LabelOutOfRange(
                 f"label {label} is out of range.",
                 hint=f"{len(self.given)} label names are given: 0 to {len(self.given) - 1}."
-                if self.given is not None
+                if self.given is not None and label >= 0
                 else "Classes count from 0; -1 and -100 are how published test sets and trainers mark rows without a "
                 "label: drop these rows. Where -1 and 1 are two classes, write 0 and 1 as the head counts them.",
             )

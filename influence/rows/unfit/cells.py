@@ -20,6 +20,7 @@ from influence.rows.roles import (
 )
 from influence.rows.values import describe
 
+_IMAGE = "image"
 #: Names of what models learn to write when they have read a text.
 _WRITTEN = frozenset({"summary", "highlights", *SYNONYMS["completion"]})
 
@@ -78,7 +79,8 @@ def _explain(column: str, value: Any, kind: RowKind, columns: Mapping[str, str])
     if key in CHOICES or names_choices({key, "a", "b"}) >= {key}:
         return what, "If it did, put the choices into the prompt as in training, and send the right one as the answer."
     if key in MEDIA:
-        return what, "If it did, the row cannot be scored: pictures, sound and films are not read beside text."
+        beside = "the row cannot be scored: pictures, sound and films are not read beside text."
+        return what, f"{_read_by_images(column, columns) if key == _IMAGE else ''}If it read both, {beside}"
     if kind != TEXT.name and key in ("highlights", "summary") and "text" in columns:
         pair = f'{{"prompt": "{columns["text"][:80]}", "completion": "{column[:80]}"}}'
         return what, f"A model that wrote it reads columns={pair}."
@@ -101,6 +103,16 @@ def _explain(column: str, value: Any, kind: RowKind, columns: Mapping[str, str])
         "If it did, send the rows as 'messages' with 'system' and 'tools' beside them, or put it into the text as in "
         "training."
     )
+
+
+def _read_by_images(column: str, columns: Mapping[str, str]) -> str:
+    """How models of images read a picture that stands beside a text, a label or both."""
+    found = [
+        f'columns={{"image": "{column[:80]}", "{role}": "{columns[role][:80]}"}}'
+        for role in ("label", "text")
+        if role in columns
+    ]
+    return f"A model of images reads {' or '.join(found)}. " if found else ""
 
 
 def _read_as_pairs(answer: Any, columns: Mapping[str, str]) -> str:

@@ -121,9 +121,11 @@ def test_labels_outside_the_names_given_are_refused(label: Any, error: type[Data
     assert caught.value.extra["row_index"] == 0
 
 
-def test_minus_one_is_no_class() -> None:
-    with pytest.raises(LabelOutOfRange, match="-1"):
-        list(normalised([{"text": "a", "label": -1}]))
+@pytest.mark.parametrize("names", [None, ["a", "b"]])
+def test_minus_one_is_no_class(names: list[str] | None) -> None:
+    with pytest.raises(LabelOutOfRange, match="-1") as caught:
+        list(normalised([{"text": "a", "label": -1}], label_names=names))
+    assert "drop these rows" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("names", [[], ["a", "a"], ["a", ""], ["\ud800"]])

@@ -92,6 +92,14 @@ def test_context_beside_pairs_is_sent_among_their_messages(name: str) -> None:
     assert "'prompt', 'chosen' and 'rejected' as lists of messages" in caught.value.hint
 
 
+def test_a_picture_beside_a_text_and_a_label_is_named_by_the_caller() -> None:
+    row = {"image": "iVBORw0KGgo=", "text": "a square", "label": 1}
+    with pytest.raises(ColumnsAmbiguous, match="rows of kind 'classification'") as caught:
+        read(row)
+    named = [json.loads(found) for found in re.findall(r"columns=({[^}]*})", caught.value.hint)]
+    assert [columns_of(row, columns).kind for columns in named] == ["image_classification", "image_caption"]
+
+
 @pytest.mark.parametrize("row", [ANSWER, CLASSED])
 def test_pictures_beside_text_are_not_told_to_be_put_into_it(row: dict[str, Any]) -> None:
     with pytest.raises(ColumnsAmbiguous) as caught:
