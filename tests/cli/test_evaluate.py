@@ -167,3 +167,15 @@ def test_methods_are_written_with_damping_and_storage() -> None:
     ]
     with pytest.raises(InvalidRequest):
         parse_methods("", "--methods")
+
+
+def test_layers_are_named_as_the_hint_says(call: Call, service: ContractServer, rows: Path) -> None:
+    """That of models without usual layers: they are named, or parts of the base model are trained in their place."""
+    for options, asked in (
+        (("--target-modules", "projection.linear, qkv"), {"lora": {"target_modules": ["projection.linear", "qkv"]}}),
+        (("--trainable", "classifier"), {"trainable": ["classifier"]}),
+    ):
+        result = call("mislabelled", "--data", rows, "--base-model", "/models/levit", *options)
+        assert result.exit_code == 0, result.stderr
+        body = service.bodies("/v1/evaluations")[-1]
+        assert {name: body[name] for name in asked} == asked
