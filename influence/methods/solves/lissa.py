@@ -78,7 +78,8 @@ class Lissa(LinearMethod[LissaState]):
         if not all(bool(namespace(part).isfinite(part).all()) for part in turned.values()):
             raise MethodNotOffered(
                 f"The series of method '{self.name}' diverges on these gradients.",
-                hint="Use method 'lissa', whose step fits the gradients, or 'exact'.",
+                hint="Use method 'exact'"
+                + (", or 'lissa', whose step fits the gradients." if self.name != "lissa" else ", or leave it out."),
             )
         return turned
 

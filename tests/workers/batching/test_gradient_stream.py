@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from influence.errors import DeviceLost, OutOfMemory
+from influence.errors import DeviceLost, OutOfMemory, TaskMismatch
 from workers.batching.budget import TokenBudget
 from workers.batching.collate import collate_rows
 from workers.batching.stream import BatchOptions, stream_gradients
@@ -101,12 +101,12 @@ def test_a_device_that_disappears_is_told_from_a_batch_too_large(rows: list[Enco
     assert refused.value.hint
 
 
-def test_other_errors_stay_what_they_are(rows: list[EncodedRow]) -> None:
+def test_other_errors_are_told_by_name(rows: list[EncodedRow]) -> None:
     def losses_with_a_bug(_model: nn.Module, _batch: Batch) -> Tensor:
         raise RuntimeError("shapes do not match")
 
     collector = GradientCollector(Classifier().eval(), losses_with_a_bug)
-    with pytest.raises(RuntimeError, match="shapes do not match"):
+    with pytest.raises(TaskMismatch, match="RuntimeError: shapes do not match"):
         next(stream_gradients(collector, rows, collate, BatchOptions(CPU, TokenBudget(10))))
 
 
