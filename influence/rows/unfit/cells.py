@@ -79,8 +79,7 @@ def _explain(column: str, value: Any, kind: RowKind, columns: Mapping[str, str])
     if key in CHOICES or names_choices({key, "a", "b"}) >= {key}:
         return what, "If it did, put the choices into the prompt as in training, and send the right one as the answer."
     if key in MEDIA:
-        beside = "the row cannot be scored: pictures, sound and films are not read beside text."
-        return what, f"{_read_by_images(column, columns) if key == _IMAGE else ''}If it read both, {beside}"
+        return what, _read_as_media(column, columns)
     if kind != TEXT.name and key in ("highlights", "summary") and "text" in columns:
         pair = f'{{"prompt": "{columns["text"][:80]}", "completion": "{column[:80]}"}}'
         return what, f"A model that wrote it reads columns={pair}."
@@ -105,14 +104,15 @@ def _explain(column: str, value: Any, kind: RowKind, columns: Mapping[str, str])
     )
 
 
-def _read_by_images(column: str, columns: Mapping[str, str]) -> str:
-    """How models of images read a picture that stands beside a text, a label or both."""
+def _read_as_media(column: str, columns: Mapping[str, str]) -> str:
+    """How models of images read a picture that stands beside a text, a label or both, and that none reads all."""
     found = [
         f'columns={{"image": "{column[:80]}", "{role}": "{columns[role][:80]}"}}'
         for role in ("label", "text")
         if role in columns
     ]
-    return f"A model of images reads {' or '.join(found)}. " if found else ""
+    told = f"A model of images reads {' or '.join(found)}. " if found and key_of(column) == _IMAGE else ""
+    return f"{told}If it read both, the row cannot be scored: pictures, sound and films are not read beside text."
 
 
 def _read_as_pairs(answer: Any, columns: Mapping[str, str]) -> str:
