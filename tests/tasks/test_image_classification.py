@@ -323,7 +323,6 @@ def test_wrong_labels_of_images_are_found_by_models_that_are_trained_anew(
         "flip_share": 0.2,
         "lora": {"r": 2, "lora_alpha": 4},
         "recipe": {"epochs": 1, "batch_rows": 8, "learning_rate": 0.02},
-        "methods": [{"method": "datainf"}],
     }
     problem = assert_problem(bench.client.post("/v1/evaluations", json=request), 422, "invalid_request")
     assert "base_model" in problem["hint"]

@@ -118,7 +118,8 @@ def largest_eigenvalue(block: TrainBlock, known: Array | None = None) -> float:
     value = 0.0
     for _ in range(EIGENVALUE_PASSES):
         turned = product(block, vector, known)
-        length = math.sqrt(float((turned * turned).sum()))
+        wide = cast(turned, "float64")  # squares of float32 are none where gradients are below 1e-11
+        length = math.sqrt(float((wide * wide).sum()))
         if length <= 0 or abs(length - value) <= EIGENVALUE_TOLERANCE * length:
             return length
         vector, value = turned / length, length
