@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from workers.gradients.fused import FusedLora, LoraCall, compute_fused
+from workers.gradients.fused.calls import FusedLora, LoraCall, compute_fused
+from workers.gradients.fused.convolution import FusedConvolution
+from workers.gradients.fused.linear import FusedLinear
 from workers.gradients.passes import differentiate
 from workers.gradients.reach import Reach
 from workers.gradients.rules import (
@@ -149,16 +151,31 @@ class BatchPass:
             self._sinks.append(self._edges[-1])
 
     def _multiply_fused(self, call: LoraCall, delta: Tensor) -> None:
-        lora, delta = call.lora, delta.detach()
-        x, by_row, inner = (self._by_row(values) for values in (call.x, delta, call.hear(delta)))
+        lora, x, delta = call.lora, call.x, delta.detach()
+        inner = call.hear(delta)
         call.forget()
-        if x is None or by_row is None or inner is None:
+        if isinstance(lora, FusedConvolution):
+            self._convolve_rows(lora, x, delta, inner)
+        else:
+            self._multiply_rows(lora, *(self._by_row(values) for values in (x, delta, inner)))
+
+    def _multiply_rows(self, lora: FusedLinear, x: Tensor | None, delta: Tensor | None, inner: Tensor | None) -> None:
+        if x is None or delta is None or inner is None:
             self._refuse(lora.down)
             self._refuse(lora.up)
             return
-        for site, pair in zip((lora.down, lora.up), lora.pairs(x, by_row, inner), strict=True):
+        for site, pair in zip((lora.down, lora.up), lora.pairs(x, delta, inner), strict=True):
             self._add(site, {"weight": multiply_rows(*pair, site.tensors["weight"].dtype)})
             self._add_factors(site, pair)
+
+    def _convolve_rows(self, lora: FusedConvolution, x: Tensor, delta: Tensor, inner: Tensor) -> None:
+        if len(x) != self._rows * self._copies:
+            self._refuse(lora.down)
+            self._refuse(lora.up)
+            return
+        found = lora.row_gradients(x, delta, inner, self._rows)
+        for site, values in zip((lora.down, lora.up), found, strict=True):
+            self._add(site, {"weight": values})
 
     def _postpone(self, site: Site, arguments: tuple[Any, Any], delta: Tensor) -> None:
         self._replays.append(_Replay(site, arguments, delta.detach()))

@@ -25,7 +25,7 @@ from influence.errors import NothingTrainable, UnsupportedModule
 from workers.gradients.agreement import find_disagreements, is_conclusive
 from workers.gradients.capture import BatchPass, Factors
 from workers.gradients.copies import mean_directions
-from workers.gradients.fused import find_fused
+from workers.gradients.fused.calls import find_fused
 from workers.gradients.passes import failing_by_name
 from workers.gradients.row_loop import loop_gradients, row_gradients
 from workers.gradients.sites import group_by_module

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from workers.gradients.collector import GradientCollector
-from workers.gradients.fused import FusedLora, LoraCall, compute_fused, find_fused
+from workers.gradients.fused.calls import FusedLora, LoraCall, compute_fused, find_fused
+from workers.gradients.fused.linear import FusedLinear
 from workers.gradients.sites import group_by_module
 from workers.gradients.trainable import find_trainable
 from workers.rows import Batch
@@ -25,6 +26,12 @@ def adapt(example: Example, **settings: Any) -> Example:
 
 def fused_layers(model: nn.Module) -> list[FusedLora]:
     return find_fused(model, group_by_module(find_trainable(model, include_bias=True)))
+
+
+def linear_layers(model: nn.Module) -> list[FusedLinear]:
+    found = [lora for lora in fused_layers(model) if isinstance(lora, FusedLinear)]
+    assert found
+    return found
 
 
 def test_plain_lora_on_linear_layers_is_fused() -> None:
@@ -55,9 +62,8 @@ def test_two_active_adapters_are_left_to_peft_and_exact() -> None:
     assert_exact(example)
 
 
-def test_a_fused_layer_gives_what_peft_gives_to_the_last_bit() -> None:
-    example = adapt(make_decoder("llama", dtype=torch.float32))
-    for lora in fused_layers(example.model):
+def test_a_fused_layer_gives_what_peft_gives_to_the_last_bit_over_few_positions() -> None:
+    for lora in linear_layers(adapt(make_decoder("llama", dtype=torch.float32)).model):
         x = torch.randn(3, 5, lora.a.shape[1])
         assert torch.equal(lora.multiply(x), lora.layer(x))
 
@@ -85,6 +91,19 @@ def test_an_activation_may_change_what_a_fused_layer_puts_out_in_place(shape: tu
         wanted = torch.autograd.grad(loss, [one for one in model.parameters() if one.requires_grad])
         for values, truth in zip(found.blocks.values(), wanted, strict=True):
             torch.testing.assert_close(values[row], truth.flatten())
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_a_fused_layer_gives_what_peft_gives_over_many_positions(kind: str) -> None:
+    named = {"target_modules": ["c_attn"], "fan_in_fan_out": True} if kind == "gpt2" else {}
+    for lora in linear_layers(adapt(make_decoder(kind), **named).model):
+        x = torch.randn(3, 40, lora.a.shape[1], dtype=torch.float64, requires_grad=True)
+        plain = lora.layer(x)
+        torch.testing.assert_close(lora.multiply(x.detach()), plain, rtol=1e-12, atol=1e-12)
+        delta = torch.randn_like(plain)
+        (below,) = torch.autograd.grad(plain, x, delta)
+        found = lora.gradient_of_input(delta, lora.pull_back(delta), x.shape)
+        torch.testing.assert_close(found, below, rtol=1e-12, atol=1e-12)
 
 
 def test_collecting_leaves_layers_as_they_were() -> None:

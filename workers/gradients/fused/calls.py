@@ -1,71 +1,26 @@
 """LoRA layers as one step of the graph while gradients are taken: cheaper than the training step itself.
 
-Forwards a layer computes what PEFT computes, y = W x + s B (A x), operation by operation, but leaves one node in the
-graph instead of six and no intermediate in memory. Backwards it needs u = s B' delta once: the row's gradients are
-u x' and delta (s A x)', and W' delta + A' u goes on downwards without another pass over whole activations.
+Forwards a layer computes what PEFT computes, y = W x + s B (A x), but leaves one node in the graph instead of six and
+no intermediate in memory. Over many positions it multiplies once, by W + s B A; its rounding is that of the weight's
+last bit. Backwards it needs u = s B' delta once: the row's gradients are u x' and delta (s A x)', and W' delta + A' u
+goes on downwards without another pass over whole activations.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
+from peft.tuners.lora.layer import Conv2d as LoraConv2d
 from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
+from workers.gradients.fused.convolution import FusedConvolution
+from workers.gradients.fused.linear import FusedLinear
 from workers.gradients.sites import Site
 
-
-@dataclass(frozen=True, slots=True)
-class FusedLora:
-    """A plain LoRA layer with one active adapter: `down` is the site of A (r, in), `up` that of B (out, r)."""
-
-    layer: nn.Module
-    base: nn.Linear | Conv1D
-    down: Site
-    up: Site
-    scaling: float
-
-    @property
-    def a(self) -> Tensor:
-        return self.down.parameters["weight"].detach()
-
-    @property
-    def b(self) -> Tensor:
-        return self.up.parameters["weight"].detach()
-
-    @property
-    def weight(self) -> Tensor:
-        """The frozen weight (out, in)."""
-        weight: Tensor = self.base.weight.detach()
-        return weight.t() if isinstance(self.base, Conv1D) else weight
-
-    def takes(self, x: Tensor) -> bool:
-        """Whether an input is computed in the type of the weights, on their device, and with a graph."""
-        return (
-            torch.is_grad_enabled()
-            and not torch.is_autocast_enabled(x.device.type)
-            and x.dtype == self.a.dtype
-            and x.device == self.a.device
-        )
-
-    def multiply(self, x: Tensor) -> Tensor:
-        """The layer's output (..., out) of x (..., in)."""
-        # Added to the base's output it would be a view, where that has a bias, which no activation may change in place.
-        found: Tensor = functional.linear(functional.linear(x, self.a), self.b).mul_(self.scaling)
-        return found.add_(self.base(x))
-
-    def pull_back(self, delta: Tensor) -> Tensor:
-        """u (..., r): the gradient of A x."""
-        return delta @ (self.scaling * self.b)
-
-    def pairs(self, x: Tensor, delta: Tensor, inner: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """What the gradients of A and of B are products of: x (B, T, in), delta (B, T, out) and u (B, T, r) give
-        (u, x) and (delta, s A x)."""
-        return (inner, x), (delta, x @ (self.scaling * self.a).t())
+FusedLora = FusedLinear | FusedConvolution
 
 
 class LoraCall:
@@ -74,10 +29,11 @@ class LoraCall:
     def __init__(self, lora: FusedLora, x: Tensor) -> None:
         self.lora = lora
         self.x = x.detach()
+        self._shape = x.shape
         self._inner: Tensor | None = None
 
     def hear(self, delta: Tensor) -> Tensor:
-        """u (..., r) of delta (..., out)."""
+        """u of delta, see `pull_back` of the layers."""
         self._inner = self.lora.pull_back(delta)
         return self._inner
 
@@ -86,11 +42,10 @@ class LoraCall:
         self.x = self.x.new_empty(0)
 
     def gradient_of_input(self, delta: Tensor) -> Tensor:
-        """The gradient (..., in) of the call's input."""
+        """The gradient of the call's input, in its shape."""
         inner = self.lora.pull_back(delta) if self._inner is None else self._inner
         self._inner = None
-        flat = torch.mm(delta.flatten(0, -2), self.lora.weight)
-        return flat.addmm_(inner.flatten(0, -2), self.lora.a).view(*delta.shape[:-1], -1)
+        return self.lora.gradient_of_input(delta, inner, self._shape)
 
 
 class _Multiply(torch.autograd.Function):
@@ -108,16 +63,18 @@ class _Multiply(torch.autograd.Function):
 def find_fused(model: nn.Module, sites: Sequence[Site]) -> list[FusedLora]:
     """LoRA layers that can be one step, with both factors among the sites and nothing else of theirs."""
     by_module = {id(site.module): site for site in sites}
-    found = []
+    found: list[FusedLora] = []
     for module in model.modules():
-        if type(module) is not LoraLinear or (adapter := _only_adapter(module)) is None:
+        if type(module) not in (LoraLinear, LoraConv2d) or (adapter := _only_adapter(module)) is None:
             continue
         factors: tuple[Any, Any] = (module.lora_A, module.lora_B)
         down, up = (by_module.get(id(factor[adapter])) for factor in factors)
         base: Any = module.base_layer
-        if down is not None and up is not None and id(base) not in by_module and _is_plain(base, down, up):
-            scaling: Any = module.scaling
-            found.append(FusedLora(module, base, down, up, float(scaling[adapter])))
+        if down is None or up is None or id(base) in by_module or not _is_plain(base, down, up):
+            continue
+        scaling: Any = module.scaling
+        kind = FusedLinear if type(module) is LoraLinear else FusedConvolution
+        found.append(kind(module, base, down, up, float(scaling[adapter])))
     return found
 
 
@@ -130,7 +87,7 @@ def compute_fused(lora: FusedLora, keep: Callable[[LoraCall, Tensor, bool], None
     plain = lora.layer.forward
 
     def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if args or kwargs or not lora.takes(x):
+        if args or kwargs or not _takes(lora, x):
             found: Tensor = plain(x, *args, **kwargs)
             return found
         call, begins_here = LoraCall(lora, x), not x.requires_grad
@@ -147,6 +104,17 @@ def compute_fused(lora: FusedLora, keep: Callable[[LoraCall, Tensor, bool], None
         del lora.layer.forward
 
 
+def _takes(lora: FusedLora, x: Tensor) -> bool:
+    """Whether an input is computed in the type of the weights, on their device, and with a graph."""
+    return (
+        torch.is_grad_enabled()
+        and not torch.is_autocast_enabled(x.device.type)
+        and x.dtype == lora.a.dtype
+        and x.device == lora.a.device
+        and lora.fits(x)
+    )
+
+
 def _only_adapter(layer: Any) -> str | None:
     """The one adapter that a layer adds in the plain way, if it is so."""
     active = [name for name in layer.active_adapters if name in layer.lora_A]
@@ -157,11 +125,26 @@ def _only_adapter(layer: Any) -> str | None:
 def _is_plain(base: nn.Module, down: Site, up: Site) -> bool:
     parts: tuple[Any, ...] = (base, down.module, up.module)
     return (
-        type(base) in (nn.Linear, Conv1D)
-        and all(type(factor) is nn.Linear and factor.bias is None for factor in parts[1:])
+        (_multiply(*parts) or _convolve(*parts))
+        and all(factor.bias is None for factor in parts[1:])
         and all(part.weight.dtype in (torch.float32, torch.float64) for part in parts)
         and len({part.weight.dtype for part in parts}) == 1
         and all(set(site.tensors) == {"weight"} for site in (down, up))
         # A hook or a replaced forward (offloading, for one) would be passed over.
         and not any(part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part) for part in parts)
+    )
+
+
+def _multiply(base: Any, down: Any, up: Any) -> bool:
+    return type(base) in (nn.Linear, Conv1D) and all(type(factor) is nn.Linear for factor in (down, up))
+
+
+def _convolve(base: Any, down: Any, up: Any) -> bool:
+    """Whether one convolution of the sum of both weights is what the layer computes."""
+    return (
+        all(type(part) is nn.Conv2d and part.groups == 1 and part.dilation == (1, 1) for part in (base, down, up))
+        # Padding may be a word, and what is padded with may be no zeros.
+        and all(isinstance(part.padding, tuple) and part.padding_mode == "zeros" for part in (base, down))
+        and all(getattr(base, name) == getattr(down, name) for name in ("kernel_size", "stride", "padding"))
+        and (up.kernel_size, up.stride, up.padding) == ((1, 1), (1, 1), (0, 0))
     )

@@ -1,0 +1,1 @@
+"""LoRA layers as one step of the graph while gradients are taken."""
