@@ -15,6 +15,9 @@ from influence.errors import InvalidRequest
 Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.int64]
 
+#: Values of which the lowest is taken first: all that is done of so many takes 0.5 ns per value, a partition of all 2.
+_STRETCH = 512
+
 
 def _no_rows() -> Rows:
     return np.empty(0, dtype=np.int64)
@@ -61,8 +64,18 @@ def rank_rows(scores: Floats, k: int, order: Order) -> Ranking:
 
 def lowest_rows(values: Floats, k: int) -> Rows:
     """Indexes of the k lowest values, lowest first, ties in row order: O(n) plus a sort of k."""
-    threshold = np.partition(values, k - 1)[k - 1]
-    below = np.flatnonzero(values < threshold)
-    level = np.flatnonzero(values == threshold)[: k - len(below)]
+    near = _find_near(values, k)
+    found = values[near]
+    threshold = np.partition(found, k - 1)[k - 1]
+    below = np.flatnonzero(found < threshold)
+    level = np.flatnonzero(found == threshold)[: k - len(below)]
     chosen = np.sort(np.concatenate([below, level]))
-    return chosen[np.argsort(values[chosen], kind="stable")]
+    return near[chosen[np.argsort(found[chosen], kind="stable")]]
+
+
+def _find_near(values: Floats, k: int) -> Rows:
+    """Indexes, ascending, that the k lowest values are among, few where there are many values: no more than k stretches
+    have a lowest value below the k-th of those."""
+    whole = values[: len(values) // _STRETCH * _STRETCH].reshape(-1, _STRETCH)
+    bound = np.partition(whole.min(1), k - 1)[k - 1] if len(whole) >= k else np.nan
+    return np.arange(len(values)) if np.isnan(bound) else np.flatnonzero(values <= bound)

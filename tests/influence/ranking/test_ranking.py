@@ -43,6 +43,22 @@ def test_rankings_equal_a_full_stable_sort_whatever_the_ties(values: list[int], 
     assert rank_rows(scores, k, "absolute").absolute.tolist() == sorted(by_row, key=lambda i: (-abs(values[i]), i))[:k]
 
 
+@pytest.mark.parametrize("make", ["normal", "ascending", "of few values", "alike", "not all numbers"])
+def test_of_many_values_the_lowest_are_those_of_a_full_stable_sort(make: str) -> None:
+    values = np.random.default_rng(0).normal(size=7_300).astype(np.float32)
+    if make == "ascending":
+        values.sort()
+    elif make == "of few values":
+        values = np.round(values)
+    elif make == "alike":
+        values[:] = 1
+    elif make == "not all numbers":
+        values[::900] = np.nan
+    expected = np.argsort(values, kind="stable")  # what is no number comes last
+    for k in (1, 2, 5, 13, 14, 15, 200, 7_000):
+        assert lowest_rows(values, k).tolist() == expected[:k].tolist()
+
+
 @given(few_values)
 def test_a_percentile_is_the_share_of_the_other_rows_with_a_lower_score(values: list[int]) -> None:
     scores = np.array(values, dtype=np.float64)
