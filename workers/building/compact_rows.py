@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +51,7 @@ class CompactRows:
             "scales": self.codes.scales,
             "norms": self.codes.norms,
         }
-        for name, array in parts.items():
-            data.read_rows_into(build, shard, name, array)
+        data.read_shard_into(build, shard, parts)
 
 
 def read_compact_rows(
@@ -69,12 +69,20 @@ def read_compact_rows(
     stops = np.cumsum([commit.rows for commit in commits]).tolist()
     rows = CompactRows.allocate(stops[-1], width, blocks, dtype)
 
-    def load(commit: ShardCommit, stop: int) -> int:
+    def load(number: int) -> int:
+        commit, stop = commits[number], stops[number]
         part = rows.take(slice(stop - commit.rows, stop))
         read_shard(commit.shard, lambda: part.read(data, build, commit.shard))
-        return stop
+        return commit.rows
 
     with ThreadPoolExecutor(_READERS) as pool:
-        for stop in pool.map(load, commits, stops):
-            report(stop)
+        for loaded in accumulate(pool.map(load, _deal(len(commits), _READERS))):
+            report(loaded)
     return rows
+
+
+def _deal(count: int, readers: int) -> list[int]:
+    """Numbers below `count` so that each reader goes through a stretch of its own: side by side they would wait for the
+    same page of a file."""
+    share = -(-count // readers)
+    return sorted(range(count), key=lambda number: number % share)

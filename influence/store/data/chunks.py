@@ -7,13 +7,16 @@ part of, so that a damaged, short or foreign value is found out, never scored.
 
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 import numpy as np
 import redis
 from isal.isal_zlib import crc32  # zlib's checksum, five to ten times as fast
 from numpy.typing import NDArray
+
+from influence.store.data.vault.port import Content
 
 MAX_VALUE_BYTES = (4 << 20) - 128
 _MAGIC = b"DIC1"
@@ -29,14 +32,14 @@ Key = Callable[[int], str]
 class SecondCopies(Protocol):
     """Where the values of keys are kept once more."""
 
-    def fill(self, key: str, buffers: Sequence[memoryview]) -> bool:
-        """Read a value, which is not checked, into buffers one after another; whether this machine has it, of just
-        their length. It is then faster than any server."""
+    def fill(self, wanted: Mapping[str, Sequence[memoryview]]) -> Collection[str]:
+        """Read values, which are not checked, each into its buffers one after another; answers the keys of those that
+        this machine has, of just their length. It is then faster than any server."""
 
-    def at_hand(self, key: str) -> bytes | None:
+    def at_hand(self, key: str) -> Content | None:
         """The value where it is in memory already: nobody else need be asked for it."""
 
-    def read_back(self, key: str) -> bytes | None:
+    def read_back(self, key: str) -> Content | None:
         """The value, read from where it is kept; None where it is not."""
 
 
@@ -87,15 +90,15 @@ def _allocate(shape: Sequence[int], dtype: str, total: int) -> NDArray[np.generi
     return np.empty(shape, dtype)
 
 
-def _place(piece: bytes | None, number: int, array: NDArray[np.generic]) -> None:
+def _place(piece: Content | None, number: int, array: NDArray[np.generic]) -> None:
     """Check one piece against the array that it is part of, then copy it to its place there."""
     payload = memoryview(piece or b"")[HEADER_BYTES:]
     _check(piece, payload, number, array)
-    if len(payload):
-        _bytes_of(array, number)[:] = payload
+    if len(payload):  # by numpy, beside which other threads read on
+        np.copyto(np.frombuffer(_bytes_of(array, number), np.uint8), np.frombuffer(payload, np.uint8))
 
 
-def _check(piece: bytes | None, payload: memoryview, number: int, array: NDArray[np.generic]) -> None:
+def _check(piece: Content | None, payload: memoryview, number: int, array: NDArray[np.generic]) -> None:
     """Check a piece, or its header, and its payload against the array that they are part of."""
     code, dimensions, checksum, total, start, *sizes = _read_header(piece)
     if _DTYPES[code] != array.dtype.name or tuple(sizes[:dimensions]) != array.shape or total != array.nbytes:
@@ -134,7 +137,7 @@ def check_piece(piece: bytes | None) -> bytes:
     return piece
 
 
-def _read_header(piece: bytes | None) -> tuple[int, ...]:
+def _read_header(piece: Content | None) -> tuple[int, ...]:
     if piece is None:
         raise DamagedChunk("a piece is missing")
     if len(piece) < HEADER_BYTES:
@@ -176,29 +179,49 @@ def read_array(
 
 
 def read_into(client: redis.Redis, key: Key, array: NDArray[np.generic], copies: SecondCopies | None = None) -> None:
-    """Read what was written from an array like this one (contiguous) into it: one copy, and no second array.
+    """Read what was written from an array like this one (contiguous) into it: see `read_all_into`."""
+    read_all_into(client, [(key, array)], copies)
+
+
+def read_all_into(
+    client: redis.Redis, arrays: Iterable[tuple[Key, NDArray[np.generic]]], copies: SecondCopies | None = None
+) -> None:
+    """Read what was written from arrays like these (contiguous) into them: one copy, and no second array.
 
     A piece is taken from `copies` where they have it on this machine, or where it is lost or damaged. Raises
-    DamagedChunk, and leaves what it has read so far, when they have none or that is not of this shape and dtype.
+    DamagedChunk, and leaves what it has read so far, when they have none or that is not of its array's shape and dtype.
     """
-    for number in range(_count_pieces(array.nbytes)):
-        name = key(number)  # one at a time: a pipeline holds many replies, and is no faster
-        if copies is None:
-            _place(cast("bytes | None", client.get(name)), number, array)
-        elif not _fill(copies, name, number, array):
-            _read_piece(client, copies, name, number, array)
+    spots = [_Spot(name, number, array) for key, array in arrays for number, name in enumerate(names_of(key, array))]
+    if copies is None:
+        for spot in spots:  # one at a time: a pipeline holds many replies, and is no faster
+            _place(cast("bytes | None", client.get(spot.name)), spot.number, spot.array)
+        return
+    filled = copies.fill({spot.name: [memoryview(spot.header), spot.payload] for spot in spots})
+    for spot in spots:
+        if spot.name not in filled or not spot.is_whole():
+            _read_piece(client, copies, spot.name, spot.number, spot.array)
 
 
-def _fill(copies: SecondCopies, name: str, number: int, array: NDArray[np.generic]) -> bool:
-    """Read a piece from this machine straight to its place; False where it is not here, or not whole."""
-    header, payload = bytearray(HEADER_BYTES), _bytes_of(array, number)
-    if not copies.fill(name, [memoryview(header), payload]):
-        return False
-    try:
-        _check(bytes(header), payload, number, array)
-    except DamagedChunk:
-        return False
-    return True
+@dataclass(frozen=True)
+class _Spot:
+    """Where a piece of an array goes, and room for its header."""
+
+    name: str
+    number: int
+    array: NDArray[np.generic]
+    header: bytearray = field(default_factory=lambda: bytearray(HEADER_BYTES))
+
+    @property
+    def payload(self) -> memoryview:
+        return _bytes_of(self.array, self.number)
+
+    def is_whole(self) -> bool:
+        """Whether what was read to here is the piece."""
+        try:
+            _check(memoryview(self.header), self.payload, self.number, self.array)
+        except DamagedChunk:
+            return False
+        return True
 
 
 def _read_piece(client: redis.Redis, copies: SecondCopies, name: str, number: int, array: NDArray[np.generic]) -> None:

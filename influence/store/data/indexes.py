@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from influence.contracts.index import ShardCommit
 from influence.store import keys
 from influence.store.connections import as_text
-from influence.store.data.chunks import DamagedChunk, SecondCopies, read_array, read_into, write_array
+from influence.store.data.chunks import DamagedChunk, SecondCopies, read_all_into, read_array, write_array
 from influence.store.data.published import CopiesOfBuild, Published
 from influence.store.data.sealed import seal, unseal
 from influence.store.data.vault.index_values import IndexValues
@@ -118,7 +118,12 @@ class IndexData:
 
     def read_rows_into(self, build: str, shard: int, part: str, array: NDArray[np.generic]) -> None:
         """Read row state into a contiguous array of its shape and dtype; raises DamagedChunk."""
-        read_into(self._state, partial(keys.row_state, build, shard, part), array, self._copies(build))
+        self.read_shard_into(build, shard, {part: array})
+
+    def read_shard_into(self, build: str, shard: int, parts: Mapping[str, NDArray[np.generic]]) -> None:
+        """The same of several parts at once: what lies together is read together."""
+        named = [(partial(keys.row_state, build, shard, part), array) for part, array in parts.items()]
+        read_all_into(self._state, named, self._copies(build))
 
     def _copies(self, build: str) -> SecondCopies:
         return CopiesOfBuild(self.published, build)
@@ -145,13 +150,9 @@ class IndexData:
             part = as_text(field)
             if part.startswith(f"{group}."):
                 shape, dtype = _read_shape(part, text)
-                found[part[len(group) + 1 :]] = read_array(
-                    self._state,
-                    partial(keys.index_state, build, part),
-                    shape,
-                    dtype,
-                    copies=self._copies(build),
-                )
+                found[part[len(group) + 1 :]] = np.empty(shape, dtype)
+        named = [(partial(keys.index_state, build, f"{group}.{name}"), array) for name, array in found.items()]
+        read_all_into(self._state, named, self._copies(build))
         members = self._state.hget(keys.manifest(build), _members(group))
         if members is not None and as_text(members) != json.dumps(sorted(found)):  # earlier versions wrote none
             raise DamagedChunk(f"arrays of '{group}' are lost")

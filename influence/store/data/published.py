@@ -3,7 +3,7 @@
 Values that the files have get a lifetime, so that a full server lets go of those that were not read for longest.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -15,6 +15,7 @@ from influence.store.connections import as_text
 from influence.store.data.chunks import Key, check_piece, count_pieces
 from influence.store.data.returns import Returns
 from influence.store.data.vault.index_values import IndexValues, ValueTable
+from influence.store.data.vault.port import Content
 
 #: Row state of a shard that the build made; the last only where an index was grown.
 _ROW_PARTS = ("kept", "losses", "values", "scales", "norms", "source")
@@ -45,17 +46,17 @@ class Published:
             self._begin_lifetimes(table)
         return written
 
-    def fill(self, build: str, key: str, buffers: Sequence[memoryview]) -> bool:
-        """Read a value into buffers where this machine's files have it; see `SecondCopies`."""
-        return self._values is not None and self._values.fill(build, key, buffers)
+    def fill(self, build: str, wanted: Mapping[str, Sequence[memoryview]]) -> Collection[str]:
+        """Read those values into their buffers that this machine's files have; see `SecondCopies`."""
+        return () if self._values is None else self._values.fill(build, wanted)
 
-    def read_back(self, build: str, key: str) -> bytes | None:
+    def read_back(self, build: str, key: str) -> Content | None:
         """A value that Redis lost; it and those beside it are put there again later, where there is room."""
         if self._values is None:
             return None
         return self._values.page(build, key, partial(self.returns.put, build)).get(key)
 
-    def at_hand(self, build: str, key: str) -> bytes | None:
+    def at_hand(self, build: str, key: str) -> Content | None:
         """A value that was read with one beside it a moment ago."""
         return None if self._values is None else self._values.page_at_hand(build, key).get(key)
 
@@ -110,15 +111,15 @@ class CopiesOfBuild:
     published: Published
     build: str
 
-    def fill(self, key: str, buffers: Sequence[memoryview]) -> bool:
+    def fill(self, wanted: Mapping[str, Sequence[memoryview]]) -> Collection[str]:
         """See `SecondCopies`."""
-        return self.published.fill(self.build, key, buffers)
+        return self.published.fill(self.build, wanted)
 
-    def at_hand(self, key: str) -> bytes | None:
+    def at_hand(self, key: str) -> Content | None:
         """See `SecondCopies`."""
         return self.published.at_hand(self.build, key)
 
-    def read_back(self, key: str) -> bytes | None:
+    def read_back(self, key: str) -> Content | None:
         """See `SecondCopies`."""
         return self.published.read_back(self.build, key)
 

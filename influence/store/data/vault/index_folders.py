@@ -3,12 +3,13 @@
 They are not copied whole to other machines: what a worker lacks of one it reads, piece by piece.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from influence.store.data.vault.cache import vanish
-from influence.store.data.vault.port import Vault
+from influence.store.data.vault.port import Content, Vault
 
 KIND = "indexes"
 Scratch = Callable[[], AbstractContextManager[Path]]
@@ -43,7 +44,7 @@ class IndexFolders:
         """Whether a build has one."""
         return self._vault.holds(f"{KIND}/{build}") if self.are_elsewhere else (self._root / build).is_dir()
 
-    def read(self, build: str, name: str, start: int = 0, stop: int | None = None) -> bytes | None:
+    def read(self, build: str, name: str, start: int = 0, stop: int | None = None) -> Content | None:
         """Bytes `start` to `stop` of a file, or all of it; None where there are no such bytes."""
         if self.are_elsewhere:
             return self._vault.read(f"{KIND}/{build}", name, start, stop)
@@ -60,8 +61,7 @@ class IndexFolders:
             return False
         try:
             with (self._root / build / name).open("rb", buffering=0) as file:
-                file.seek(start)
-                return all(file.readinto(buffer) == len(buffer) for buffer in buffers)
+                return os.preadv(file.fileno(), buffers, start) == sum(map(len, buffers))
         except FileNotFoundError:
             return False
 

@@ -24,6 +24,7 @@ from influence.process.lru import Lru
 from influence.store import keys
 from influence.store.data.sealed import seal, unseal
 from influence.store.data.vault.index_folders import IndexFolders
+from influence.store.data.vault.port import Content
 
 log = structlog.get_logger()
 
@@ -33,6 +34,12 @@ _TABLES_KEPT = 8
 #: As many pages as readers are at: two of an index or of each of two parts, and an index that is read besides. With
 #: fewer each page would be read anew for each of its values.
 _PAGES_KEPT = 8
+#: Values that one call reads, whose number of buffers is bounded (IOV_MAX), as is that of their bytes (2 GiB).
+_VALUES_PER_READ = 256
+
+
+#: Values by their keys, views of the bytes that were read together.
+Page = dict[str, Content]
 
 
 class StoredValue(Frozen):
@@ -74,7 +81,7 @@ class IndexValues:
     def __init__(self, folders: IndexFolders) -> None:
         self.folders = folders
         self._tables: Lru[str, _Opened | None] = Lru(_TABLES_KEPT)
-        self._pages: Lru[tuple[str, int], dict[str, bytes]] = Lru(_PAGES_KEPT)
+        self._pages: Lru[tuple[str, int], Page] = Lru(_PAGES_KEPT)
 
     def write(
         self, build: str, values: Iterable[tuple[str, bytes]], commits: Mapping[str, str], manifest: Mapping[str, str]
@@ -96,18 +103,21 @@ class IndexValues:
         opened = self._open(build)
         return None if opened is None else opened.table
 
-    def fill(self, build: str, key: str, buffers: Sequence[memoryview]) -> bool:
-        """Read a value, which is not checked, from this machine's files into buffers one after another; False where
-        they have none of just this length, or are elsewhere."""
+    def fill(self, build: str, wanted: Mapping[str, Sequence[memoryview]]) -> set[str]:
+        """Read values, which are not checked, from this machine's files, each into its buffers one after another;
+        answers the keys of those that they have, of just this length: none where they are elsewhere."""
         opened = None if self.folders.are_elsewhere else self._open(build)
-        value = None if opened is None else opened.values.get(key)
-        if value is None or value.bytes != sum(map(len, buffers)):
-            return False
-        return self.folders.fill(build, VALUES, value.start, buffers)
+        if opened is None:
+            return set()
+        named = (opened.values[key] for key in wanted if key in opened.values)
+        found = set[str]()
+        for run in _join(value for value in named if value.bytes == sum(map(len, wanted[value.key]))):
+            buffers = [buffer for value in run for buffer in wanted[value.key]]
+            if self.folders.fill(build, VALUES, run[0].start, buffers):
+                found |= {value.key for value in run}
+        return found
 
-    def page(
-        self, build: str, key: str, hear: Callable[[dict[str, bytes]], None] = lambda _page: None
-    ) -> dict[str, bytes]:
+    def page(self, build: str, key: str, hear: Callable[[Page], None] = lambda _page: None) -> Page:
         """A value with those beside it, by their keys, those alone that match their checksums; none where the value is
         not kept. `hear` is told of them once, when they are read."""
         opened = self._open(build)
@@ -116,7 +126,7 @@ class IndexValues:
             return {}
         return self._pages.get((build, number), lambda: self._read_page(build, opened.pages[number], hear))
 
-    def page_at_hand(self, build: str, key: str) -> dict[str, bytes]:
+    def page_at_hand(self, build: str, key: str) -> Page:
         """The same where it was read a moment ago; else none."""
         opened = self._tables.find(build)
         number = None if opened is None else opened.page_of.get(key)
@@ -145,7 +155,7 @@ class IndexValues:
             text = self.folders.read(build, TABLE)
             if text is None:
                 return None
-            table = ValueTable.model_validate_json(unseal(text))
+            table = ValueTable.model_validate_json(unseal(bytes(text)))
             _check_table(table, build)
         except (ValueError, Internal) as error:
             log.error("the files of an index cannot be read", build=build, error=str(error)[:200])
@@ -154,16 +164,14 @@ class IndexValues:
         numbers = {value.key: number for number, page in enumerate(pages) for value in page}
         return _Opened(pages, numbers, {value.key: value for value in table.values}, table)
 
-    def _read_page(
-        self, build: str, page: tuple[StoredValue, ...], hear: Callable[[dict[str, bytes]], None]
-    ) -> dict[str, bytes]:
+    def _read_page(self, build: str, page: tuple[StoredValue, ...], hear: Callable[[Page], None]) -> Page:
         first = page[0].start
         try:
-            content = self.folders.read(build, VALUES, first, page[-1].stop) or b""
+            content = memoryview(self.folders.read(build, VALUES, first, page[-1].stop) or b"")
         except Internal as error:
             log.error("the files of an index cannot be read", build=build, error=str(error)[:200])
             return {}
-        found = {value.key: content[value.start - first : value.stop - first] for value in page}
+        found: Page = {value.key: content[value.start - first : value.stop - first] for value in page}
         whole = {value.key for value in page if crc32(found[value.key]) == value.crc32}
         if len(whole) < len(page):
             log.error("files of an index are damaged", build=build, values=len(page) - len(whole))
@@ -200,6 +208,18 @@ def _cut(values: Iterable[StoredValue]) -> Iterable[tuple[StoredValue, ...]]:
         page.append(value)
     if page:
         yield tuple(page)
+
+
+def _join(values: Iterable[StoredValue]) -> Iterable[list[StoredValue]]:
+    """Values that lie one after another, so many as one call reads."""
+    run: list[StoredValue] = []
+    for value in values:
+        if run and (value.start != run[-1].stop or len(run) == _VALUES_PER_READ):
+            yield run
+            run = []
+        run.append(value)
+    if run:
+        yield run
 
 
 def _check_table(table: ValueTable, build: str) -> None:

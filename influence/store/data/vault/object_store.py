@@ -22,7 +22,7 @@ from ulid import ULID
 
 from influence.contracts.common import now
 from influence.errors import FilesUnavailable, Internal
-from influence.store.data.vault.port import FileEntry, Manifest
+from influence.store.data.vault.port import Content, FileEntry, Manifest
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -77,7 +77,7 @@ class ObjectVault:
                     manifest = current
         return False
 
-    def read(self, address: str, name: str, start: int, stop: int | None) -> bytes | None:
+    def read(self, address: str, name: str, start: int, stop: int | None) -> Content | None:
         """A part is not checked here: a checksum is of a whole file."""
         with _answering():
             manifest = self._manifest(address)
@@ -86,8 +86,10 @@ class ObjectVault:
                 return None
             path = f"{address}/{manifest.generation}/{name}"
             try:
+                if stop is not None and stop <= start:
+                    return b""
                 if stop is not None:
-                    return bytes(obstore.get_range(self._store, path, start=start, end=stop)) if stop > start else b""
+                    return memoryview(obstore.get_range(self._store, path, start=start, end=stop))
                 content = bytes(obstore.get(self._store, path).bytes())
             except FileNotFoundError:
                 return None

@@ -13,6 +13,9 @@ from ulid import ULID
 
 from influence.contracts.common import Frozen
 
+#: Bytes, or a view of those that a client holds: a copy of 16 MiB takes as long as reading them.
+Content = bytes | memoryview
+
 
 class FileEntry(Frozen):
     """One file of an address: its size, and the SHA-256 of its bytes in hex."""
@@ -41,7 +44,7 @@ class Vault(Protocol):
     def fetch(self, address: str, folder: Path) -> bool:
         """Write the files of an address into a folder; False where it holds none. Raises Internal for damaged ones."""
 
-    def read(self, address: str, name: str, start: int, stop: int | None) -> bytes | None:
+    def read(self, address: str, name: str, start: int, stop: int | None) -> Content | None:
         """Bytes of one file of an address, all of it, checked, where `stop` is None; None where there are no such
         bytes. Raises Internal for damaged ones."""
 
@@ -88,7 +91,7 @@ class InPlace:
         """Never: what is not there is nowhere."""
         return False
 
-    def read(self, address: str, name: str, start: int, stop: int | None) -> bytes | None:
+    def read(self, address: str, name: str, start: int, stop: int | None) -> Content | None:
         """Nothing: what is not there is nowhere."""
         return None
 

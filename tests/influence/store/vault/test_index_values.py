@@ -144,15 +144,21 @@ def test_a_store_without_an_answer_is_said_so(tmp_path: Path, monkeypatch: pytes
         Files(tmp_path / "other", vault, cache_bytes=1).indexes.page(BUILD, key(0))
 
 
-def test_a_value_of_this_machine_is_read_to_its_place_and_no_other_is(tmp_path: Path) -> None:
+def test_values_of_this_machine_are_read_to_their_places_and_no_others_are(tmp_path: Path) -> None:
     values = Files(tmp_path / "data").indexes
-    values.write(BUILD, [(key(0), b"first"), (key(1), b"second")], {}, {})
-    whole, shorter = bytearray(6), bytearray(5)
-    assert values.fill(BUILD, key(1), [memoryview(whole)[:2], memoryview(whole)[2:]])
-    assert whole == b"second"
-    assert not values.fill(BUILD, key(1), [memoryview(shorter)])
-    assert not values.fill(BUILD, key(2), [memoryview(shorter)])
-    (tmp_path / "data" / "indexes" / BUILD / VALUES).write_bytes(b"firstsec")  # cut off
-    assert not values.fill(BUILD, key(1), [memoryview(whole)])
-    (tmp_path / "data" / "indexes" / BUILD / VALUES).unlink()
-    assert not values.fill(BUILD, key(1), [memoryview(whole)])
+    values.write(BUILD, [(key(0), b"first"), (key(1), b"second"), (key(2), b"third"), (key(3), b"4th")], {}, {})
+    places = {key(number): bytearray(size) for number, size in enumerate((5, 6, 4, 3, 5))}  # two of other lengths
+
+    def fill() -> set[str]:
+        for place in places.values():
+            place[:] = bytes(len(place))
+        cut = {name: [memoryview(place)[:2], memoryview(place)[2:]] for name, place in places.items()}
+        return values.fill(BUILD, cut)
+
+    assert fill() == {key(0), key(1), key(3)}
+    assert list(places.values()) == [b"first", b"second", bytes(4), b"4th", bytes(5)]
+    path = tmp_path / "data" / "indexes" / BUILD / VALUES
+    path.write_bytes(b"firstsecondthird4t")  # cut off
+    assert fill() == {key(0), key(1)}
+    path.unlink()
+    assert fill() == set()
