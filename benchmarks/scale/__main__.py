@@ -26,6 +26,16 @@ _TITLES = {
     "cold": "The first query on an index of a million rows",
     "beside": "Queries beside a build",
 }
+_NOTES = {
+    "parted": "Each round asks a new question: parts keep the scores of one that comes again. "
+    "[What limits an answer](../decisions/scale/0019-parts-by-queue.md).",
+    "same": "Against an index that one process holds.",
+    "cold": "By a process that has just started, with a test gradient made before: from opening the index to what "
+    "people read of the scores. The first query on a thousand rows is what any takes, whatever its bytes. "
+    "[What limits the rest](../decisions/scale/0015-redis-is-the-cache.md#first-queries).",
+    "beside": "One client that asks again as soon as it is answered. "
+    "[What it waits for](../decisions/scale/0017-queries-together.md).",
+}
 _MILLION = 1_000_000
 
 
@@ -41,7 +51,7 @@ def main() -> None:
     for part in options.only:
         started = time.monotonic()
         lines = _measure(part, options)
-        page += [f"## {_TITLES[part]}", markdown(lines)]
+        page += [f"## {_TITLES[part]}", _NOTES[part], markdown(lines)]
         print(f"{_TITLES[part]} ({time.monotonic() - started:.0f} s)\n{markdown(lines)}\n", flush=True)
     if options.write:
         options.write.write_text("\n\n".join(page) + "\n")

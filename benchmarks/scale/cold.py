@@ -1,6 +1,7 @@
 """The first query on an index of a process that has nothing of it, against reading the index's bytes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -15,6 +16,8 @@ from workers.runtime.state import Runtime
 
 ROUNDS = 5
 _READ_BYTES = 16 << 20
+#: Of an index whose bytes take no time: what is left of its first query is what any takes.
+_FEW_ROWS = 1000
 Line = dict[str, Any]
 Files = dict[str, Any]
 Step = Callable[[Runtime, Index], None]
@@ -24,8 +27,8 @@ def measure_cold(bench: Bench, rows: int) -> list[Line]:
     """Medians in turns of bytes and answers: where the data directory has the index, where Redis has it and the files
     are in an object store, and where that alone has it."""
     here, elsewhere = Files(), {"files_url": f"file://{bench.folder}-bucket"}
-    folder, bucket = (make_index(bench.runtime(**files), rows) for files in (here, elsewhere))
-    _answer(bench, folder, here)  # the kernel's trial is once a process
+    folder, bucket = ([make_index(bench.runtime(**files), n) for n in (rows, _FEW_ROWS)] for files in (here, elsewhere))
+    _answer(bench, folder[0], here)  # the kernel's trial is once a process
     return [
         {"index in": "the data directory", **_measure(bench, folder, here, _read_file, _do_nothing)},
         {"index in": "Redis", **_measure(bench, bucket, elsewhere, _get_all, _put_all)},
@@ -33,20 +36,24 @@ def measure_cold(bench: Bench, rows: int) -> list[Line]:
     ]
 
 
-def _measure(bench: Bench, index: Index, files: Files, read: Step, begin: Step) -> Line:
-    asks, seen = bench.runtime(**files), list[tuple[float, float, float]]()
+def _measure(bench: Bench, indexes: Sequence[Index], files: Files, read: Step, begin: Step) -> Line:
+    """Of two indexes: the large one, and one of a few rows."""
+    asks, seen = bench.runtime(**files), list[tuple[float, float, float, float]]()
+    index, few = indexes
     for _ in range(ROUNDS):
         begin(asks, index)
-        bare = seconds_of(lambda: read(asks, index))
+        bare = seconds_of(partial(read, asks, index))
         load = _answer(bench, index, files, only_load=True)
-        begin(asks, index)
-        seen.append((bare, load, _answer(bench, index, files)))
-    bare, load, answer = (median(one) for one in zip(*seen, strict=True))
+        for one in indexes:
+            begin(asks, one)
+        seen.append((bare, load, _answer(bench, index, files), _answer(bench, few, files)))
+    bare, load, answer, fixed = (median(one) for one in zip(*seen, strict=True))
     return {
         "bytes (s)": bare,
         "loading (s)": load,
         "first query (s)": answer,
-        "of the bytes": median(last / first for first, _, last in seen),
+        f"of {_FEW_ROWS} rows (s)": fixed,
+        "of the bytes": median(found[2] / found[0] for found in seen),
     }
 
 

@@ -70,7 +70,8 @@ def lowest_rows(values: Floats, k: int) -> Rows:
     below = np.flatnonzero(found < threshold)
     level = np.flatnonzero(found == threshold)[: k - len(below)]
     chosen = np.sort(np.concatenate([below, level]))
-    return near[chosen[np.argsort(found[chosen], kind="stable")]]
+    order: Rows = near[chosen[np.argsort(found[chosen], kind="stable")]]
+    return order
 
 
 def _find_near(values: Floats, k: int) -> Rows:

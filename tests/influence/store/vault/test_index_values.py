@@ -10,7 +10,15 @@ from influence.errors import FilesUnavailable
 from influence.store import keys
 from influence.store.data.files import Files
 from influence.store.data.sealed import seal
-from influence.store.data.vault.index_values import PAGE_BYTES, TABLE, VALUES, IndexValues, StoredValue, ValueTable
+from influence.store.data.vault.index_values import (
+    PAGE_BYTES,
+    TABLE,
+    VALUES,
+    IndexValues,
+    Page,
+    StoredValue,
+    ValueTable,
+)
 from influence.store.data.vault.object_store import ObjectVault
 
 BUILD = "idx_1.job_1"
@@ -51,7 +59,7 @@ def test_values_come_back_with_those_beside_them(values: IndexValues, files: Fil
 
 def test_a_page_is_read_once_and_is_at_hand_afterwards(values: IndexValues) -> None:
     values.write(BUILD, iter({key(0): b"first", key(1): b"second"}.items()), {}, {})
-    heard: list[dict[str, bytes]] = []
+    heard: list[Page] = []
     assert values.page_at_hand(BUILD, key(1)) == {}
     for number in (0, 1, 0):
         values.page(BUILD, key(number), heard.append)
