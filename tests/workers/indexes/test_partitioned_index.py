@@ -114,7 +114,7 @@ def test_one_two_and_seven_parts_say_the_same_to_the_bit(
 ASKED: list[dict[str, Any]] = [
     {"order": "absolute", "exact": False, "k": 7},
     {"order": "harmful", "exact": False, "k": ROWS},
-    {"order": "helpful", "method": "relative", "exact": True, "k": 4},
+    {"order": "helpful", "method": "cosine", "exact": True, "k": 4},
     {"order": "both", "exact": True, "k": 3, "include": ["tokens", "levels"]},
     {"aggregate": "mean", "exact": True, "k": 5, "include": ["blocks", "tokens"]},
     {"examples": make_ticket_rows(20, seed=5), "exact": True, "k": 2},
@@ -142,6 +142,26 @@ def test_whatever_is_asked_parts_say_the_same_to_the_bit(
         for found, one, fields in zip(ask(), expected, ASKED, strict=True):
             assert found == one, (parts, fields)
         worker.stopping.set()
+
+
+def test_rows_own_influence_is_the_same_in_small_parts_but_for_rounding(
+    index: Index, start: Callable[..., Runtime], store: Store, answered: Answered
+) -> None:
+    """It is a product of all rows of a step, whose last digits may depend on how many they are; large parts begin where
+    steps do."""
+
+    def ask() -> tuple[list[list[str]], Any]:
+        query = answered(store, submit_query(store, index.id, examples=TEST, method="relative", exact=True, k=4))
+        shown = [[row.row_id for row in result.helpful] for result in present(query.results)]
+        return shown, find_scores(store, query)
+
+    whole = start(index)
+    shown, scores = ask()
+    whole.stopping.set()
+    start(index, 3)
+    shown_by_parts, scores_by_parts = ask()
+    assert shown_by_parts == shown
+    np.testing.assert_allclose(scores_by_parts, scores, rtol=1e-5, atol=1e-6 * np.abs(scores).max())
 
 
 def test_scores_stay_with_the_parts_until_somebody_asks_for_them(
