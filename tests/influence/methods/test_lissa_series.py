@@ -38,12 +38,11 @@ def test_the_largest_eigenvalue_is_found(convert: Convert, rows: int) -> None:
 def test_the_series_does_not_depend_on_the_size_of_gradients(size: float) -> None:
     """Damping follows their squares, so that the scores of gradients of one part of a size stay the same."""
     train, test = random_problem(5, 30, (8, 40))
-    small_train, small_test = (
-        {key: (values * size).astype(np.float32) for key, values in part.items()} for part in (train, test)
-    )
+    small_test = {key: (values * size).astype(np.float32) for key, values in test.items()}
+    blocks = as_blocks(train, lambda values: (values * size).astype(np.float32))
     method = METHODS["lissa"]
     expected = method.apply(method.prepare(as_blocks(train)), test).influence
-    found = method.apply(method.prepare(as_blocks(small_train)), small_test).influence
+    found = method.apply(method.prepare(blocks), small_test).influence
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 

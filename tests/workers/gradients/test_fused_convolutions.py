@@ -37,7 +37,7 @@ class Convolved(nn.Module):
 def adapt(settings: dict[str, Any], *, channels: int = CHANNELS, rank: int = 2, **more: Any) -> Example:
     torch.manual_seed(0)
     config = LoraConfig(r=rank, lora_alpha=3, target_modules=["begin", "convolution"], init_lora_weights=False, **more)
-    model = get_peft_model(Convolved(channels=channels, **settings), config).double().eval()  # type: ignore[arg-type]
+    model = get_peft_model(Convolved(channels=channels, **settings), config).double().eval()
     rows = [
         EncodedRow(str(row), {"pixel_values": torch.randn(3, SIDE, SIDE, dtype=torch.float64)}, row % 3, 1)
         for row in range(ROWS)

@@ -5,10 +5,12 @@ places (or put together), never the many of the input, which would be copied ker
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.grad import conv2d_input
 
 from workers.gradients.sites import Site
 
@@ -51,7 +53,8 @@ class FusedConvolution:
 
     def gradient_of_input(self, delta: Tensor, _inner: Tensor, shape: torch.Size) -> Tensor:
         """The gradient of an input x of `shape` (N, in, H, W) from delta (N, out, H', W')."""
-        return torch.nn.grad.conv2d_input(shape, self._merged(), delta, self._stride, self._padding)
+        found: Tensor = conv2d_input(shape, self._merged(), delta, self._stride, self._padding)  # type: ignore[no-untyped-call]
+        return found
 
     def row_gradients(self, x: Tensor, delta: Tensor, inner: Tensor, rows: int) -> tuple[Tensor, Tensor]:
         """Gradients (B, d) of A and of B from x (N, in, H, W), delta (N, out, H', W') and u (N, r, H', W').
@@ -64,22 +67,26 @@ class FusedConvolution:
 
     def _outer_with_input(self, inner: Tensor, x: Tensor) -> Tensor:
         """The gradient (N, r, in, k, l) of A of every image."""
-        rank, channels, *kernel = self.a.shape
+        rank, channels, *_ = self.a.shape
+        kernel = self._kernel
         if not self._turns_round:
             places = functional.unfold(x, kernel, padding=self._padding, stride=self._stride)
             return torch.bmm(inner.flatten(2), places.transpose(1, 2))
-        places = inner if kernel == [1, 1] else functional.unfold(inner, kernel, padding=self._padding_back)
+        places = inner if kernel == (1, 1) else functional.unfold(inner, kernel, padding=self._padding_back)
         found = torch.bmm(places.flatten(2), x.flatten(2).transpose(1, 2))
         return found.view(len(x), rank, *kernel, channels).flip(2, 3).permute(0, 1, 4, 2, 3)
 
     def _multiply_down(self, x: Tensor) -> Tensor:
         """A x (N, r, H', W')."""
-        rank, channels, *kernel = self.a.shape
+        rank, channels, *_ = self.a.shape
+        kernel = self._kernel
         if not self._turns_round or rank * kernel[0] * kernel[1] > channels:
             return functional.conv2d(x, self.a, None, self._stride, self._padding)
         turned = self.a.flip(2, 3).permute(0, 2, 3, 1).reshape(-1, channels)
-        size = [side + 2 * pad - k + 1 for side, pad, k in zip(x.shape[2:], self._padding, kernel, strict=True)]
-        return functional.fold(torch.matmul(turned, x.flatten(2)), size, kernel, padding=self._padding_back)
+        height, width = (
+            side + 2 * pad - k + 1 for side, pad, k in zip(x.shape[2:], self._padding, kernel, strict=True)
+        )
+        return functional.fold(torch.matmul(turned, x.flatten(2)), (height, width), kernel, padding=self._padding_back)
 
     @property
     def _turns_round(self) -> bool:
@@ -91,18 +98,24 @@ class FusedConvolution:
         return self._stride == (1, 1) and fits_back and self.a.shape[0] <= self.a.shape[1]
 
     @property
+    def _kernel(self) -> tuple[int, int]:
+        tall, wide = self.a.shape[2:]
+        return tall, wide
+
+    @property
     def _stride(self) -> tuple[int, int]:
         vertical, horizontal = self.base.stride
         return vertical, horizontal
 
     @property
     def _padding(self) -> tuple[int, int]:
-        vertical, horizontal = self.base.padding
-        return int(vertical), int(horizontal)
+        padding: Any = self.base.padding
+        vertical, horizontal = padding
+        return vertical, horizontal
 
     @property
     def _padding_back(self) -> tuple[int, int]:
-        (tall, wide), (vertical, horizontal) = self.a.shape[2:], self._padding
+        (tall, wide), (vertical, horizontal) = self._kernel, self._padding
         return tall - 1 - vertical, wide - 1 - horizontal
 
     def _merged(self) -> Tensor:
