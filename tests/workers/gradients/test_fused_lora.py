@@ -68,7 +68,7 @@ def test_a_fused_layer_gives_what_peft_gives_to_the_last_bit_over_few_positions(
         assert torch.equal(lora.multiply(x), lora.layer(x))
 
 
-@pytest.mark.parametrize("shape", [(3, 4), (3, 5, 4), (3, 2, 2, 4), (1, 2, 4)])
+@pytest.mark.parametrize("shape", [(3, 4), (3, 5, 4), (3, 2, 2, 4), (1, 2, 4), (2, 8, 4)])
 def test_an_activation_may_change_what_a_fused_layer_puts_out_in_place(shape: tuple[int, ...]) -> None:
     """As that of Swin V2's positions does; of a layer with a bias the output was a view."""
     model = get_peft_model(

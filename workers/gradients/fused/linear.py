@@ -9,6 +9,9 @@ from transformers.pytorch_utils import Conv1D
 
 from workers.gradients.sites import Site
 
+#: Positions over the input's width from which on a merged weight is made.
+_MANY = 2
+
 
 @dataclass(frozen=True, slots=True)
 class FusedLinear:
@@ -64,8 +67,11 @@ class FusedLinear:
         return (inner, x), (delta, x @ (self.scaling * self.a).t())
 
     def _merges(self, values: Tensor) -> bool:
-        """Whether there are so many positions that one weight made for them costs less than a second product."""
-        return values.numel() >= values.shape[-1] * self.a.shape[1]
+        """Whether there are so many positions that one weight made for them costs less than a second product.
+
+        At fewer than the input is wide, reading and writing the weight costs what it saves.
+        """
+        return values.numel() >= values.shape[-1] * _MANY * self.a.shape[1]
 
     def _merged(self) -> Tensor:
         """W + s B A (out, in)."""
