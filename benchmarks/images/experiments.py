@@ -52,7 +52,7 @@ EXPERIMENTS = (
     Experiment("lds", "What training without pictures does", "lds", "glyphs", {**_CAPTIONS, "class": "style"}, _LDS),
     Experiment(
         "photographs",
-        "Photographs of thirty subjects",
+        "Photographs, by what they show",
         "class-attribution",
         "photographs",
         {**_CAPTIONS, "class": "class"},
