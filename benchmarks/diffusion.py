@@ -1,11 +1,12 @@
 """What gradients of images cost and whether they are right, on a pipeline of your own.
 
 python -m benchmarks.diffusion --base PATH [--adapter FILE] [--rows 8] [--timesteps 10] [--device cuda]
+python -m benchmarks.diffusion --base PATH --targets to_q to_k to_v to_out.0 conv1 conv2 --rounds 9
 
-PATH is a folder of a Stable Diffusion pipeline. Without an adapter a fresh LoRA of rank 2 on the attention is made, as
-in the paper. Prints, for rows of random pixels: seconds of collecting every row's gradient against a plain training
-step over the same images and timesteps, in turns; the bytes of a row; and how far the gradients of the first and the
-last row lie from plain autograd on that row alone.
+PATH is a folder of a Stable Diffusion pipeline. Without an adapter a fresh LoRA of rank 2 is made, on the attention as
+in the paper or on the layers that --targets names. Prints, for rows of random pixels: seconds of collecting every row's
+gradient against a plain training step over the same images and timesteps, in turns, and the operations of both; the
+bytes of a row; and how far the gradients of the first and the last row lie from plain autograd on that row alone.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from PIL import Image
 
 from app.intake.archives import DEFAULT_LIMITS
 from app.intake.lora_files import accept_lora, unpack_lora
+from benchmarks.gradients.__main__ import count_operations
 from influence.checkpoint_files.bases.pipelines import PipelineFiles
 from influence.contracts.checkpoint import BaseModelRef
 from influence.contracts.index import DiffusionSettings, GradientSettings
@@ -37,7 +39,6 @@ from workers.loading.pipeline import load_unet
 from workers.rows import Batch
 
 _ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
-_ROUNDS = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,13 +60,15 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--adapter", type=Path, help="LoRA file; a fresh one when left out")
     parser.add_argument("--rows", type=int, default=8)
     parser.add_argument("--timesteps", type=int, default=10)
+    parser.add_argument("--targets", nargs="+", default=_ATTENTION, help="layers of a fresh LoRA (the attention)")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     return parser.parse_args(arguments)
 
 
 def load(options: argparse.Namespace, folder: Path) -> LoadedCheckpoint:
     """The pipeline with its LoRA, through intake and loading as the service does it."""
-    upload = options.adapter or fresh_adapter(options.base, folder / "fresh")
+    upload = options.adapter or fresh_adapter(options.base, folder / "fresh", options.targets)
     unpack_lora(upload, folder, DEFAULT_LIMITS)
     base = BaseModelRef(name=str(options.base), kind="path", location=str(options.base.resolve()), digest="local")
     checkpoint = accept_lora(folder, base)
@@ -77,11 +80,11 @@ def load(options: argparse.Namespace, folder: Path) -> LoadedCheckpoint:
     )
 
 
-def fresh_adapter(base: Path, folder: Path) -> Path:
+def fresh_adapter(base: Path, folder: Path, targets: Sequence[str]) -> Path:
     """A LoRA of rank 2 whose factors are all random, as a file."""
     torch.manual_seed(0)
     model: Any = get_peft_model(
-        load_unet(base, torch.float32), LoraConfig(r=2, lora_alpha=2, target_modules=_ATTENTION)
+        load_unet(base, torch.float32), LoraConfig(r=2, lora_alpha=2, target_modules=list(targets))
     )
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -123,18 +126,21 @@ def report(loaded: LoadedCheckpoint, batch: Batch, options: argparse.Namespace) 
     def train() -> None:
         torch.autograd.grad(loaded.task.row_losses(loaded.model, batch).mean(), weights)
 
-    seconds = time_in_turns([train, lambda: collector.collect(batch)], options.device)
+    works = [train, lambda: collector.collect(batch)]
+    seconds = time_in_turns(works, options.device, options.rounds)
     print(
         f"{len(batch)} rows x {options.timesteps} timesteps: a training step {seconds[0]:.2f} s, every row's gradient "
         f"{seconds[1]:.2f} s, {seconds[1] / seconds[0]:.2f} times that"
     )
+    trained, collected = (count_operations(work) / 1e9 for work in works)
+    print(f"Operations of products: {trained:.2f} GFLOP a training step, {collected:.2f} GFLOP every row's gradient")
 
 
-def time_in_turns(works: Sequence[Callable[[], object]], device: str) -> list[float]:
+def time_in_turns(works: Sequence[Callable[[], object]], device: str, rounds: int) -> list[float]:
     """Median seconds of each work: of the processor's time on a CPU, of the clock on a GPU."""
     clock = time.process_time if device == "cpu" else time.perf_counter
     taken: list[list[float]] = [[] for _ in works]
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         for times, work in zip(taken, works, strict=True):
             started = clock()
             work()

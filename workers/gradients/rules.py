@@ -2,7 +2,7 @@
 
 For y = x W' the gradient of one row's loss is the sum over its positions t of the outer product delta_t x_t'. Rows of
 the batch stay apart, so one backward pass of the whole batch serves every row. Other modules are run again, alone:
-`torch.func.vmap` of their own small backward, row by row, which costs next to nothing beside the model around them.
+`torch.func.vmap` of their own small backward, row by row; LoRA of convolutions, where that costs, is `fused` instead.
 """
 
 from collections.abc import Collection, Mapping
