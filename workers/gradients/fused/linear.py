@@ -9,9 +9,6 @@ from transformers.pytorch_utils import Conv1D
 
 from workers.gradients.sites import Site
 
-#: Positions over the input's width from which on a merged weight is made.
-_MANY = 2
-
 
 @dataclass(frozen=True, slots=True)
 class FusedLinear:
@@ -43,11 +40,8 @@ class FusedLinear:
 
     def multiply(self, x: Tensor) -> Tensor:
         """The layer's output (..., out) of x (..., in)."""
-        # No product with a bias: its output would be a view, which no activation behind the layer may change in place.
-        if self._merges(x):
-            found = functional.linear(x, self._merged())
-            return found if self.base.bias is None else found.add_(self.base.bias.detach())
-        found = functional.linear(functional.linear(x, self.a), self.b).mul_(self.scaling)
+        # Added to the base's output it would be a view, where that has a bias, which no activation may change in place.
+        found: Tensor = functional.linear(functional.linear(x, self.a), self.b).mul_(self.scaling)
         return found.add_(self.base(x))
 
     def pull_back(self, delta: Tensor) -> Tensor:
@@ -56,8 +50,6 @@ class FusedLinear:
 
     def gradient_of_input(self, delta: Tensor, inner: Tensor, shape: torch.Size) -> Tensor:
         """The gradient of an input x of `shape` (..., in) from delta (..., out) and u (..., r)."""
-        if self._merges(delta):
-            return torch.mm(delta.flatten(0, -2), self._merged()).view(shape)
         flat = torch.mm(delta.flatten(0, -2), self.weight)
         return flat.addmm_(inner.flatten(0, -2), self.a).view(shape)
 
@@ -65,14 +57,3 @@ class FusedLinear:
         """What the gradients of A and of B are products of: x (B, T, in), delta (B, T, out) and u (B, T, r) give
         (u, x) and (delta, s A x)."""
         return (inner, x), (delta, x @ (self.scaling * self.a).t())
-
-    def _merges(self, values: Tensor) -> bool:
-        """Whether there are so many positions that one weight made for them costs less than a second product.
-
-        At fewer than the input is wide, reading and writing the weight costs what it saves.
-        """
-        return values.numel() >= values.shape[-1] * _MANY * self.a.shape[1]
-
-    def _merged(self) -> Tensor:
-        """W + s B A (out, in)."""
-        return torch.addmm(self.weight, self.b, self.a, alpha=self.scaling)
