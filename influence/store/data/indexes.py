@@ -146,14 +146,14 @@ class IndexData:
     def read_parts(self, build: str, group: str) -> dict[str, NDArray[np.generic]]:
         """Read a group back; empty when it was never written. Raises DamagedChunk."""
         found = {}
-        for field, text in self._state.hgetall(keys.manifest(build)).items():
-            part = as_text(field)
+        manifest = {as_text(field): text for field, text in self._state.hgetall(keys.manifest(build)).items()}
+        for part, text in manifest.items():
             if part.startswith(f"{group}."):
                 shape, dtype = _read_shape(part, text)
                 found[part[len(group) + 1 :]] = np.empty(shape, dtype)
         named = [(partial(keys.index_state, build, f"{group}.{name}"), array) for name, array in found.items()]
         read_all_into(self._state, named, self._copies(build))
-        members = self._state.hget(keys.manifest(build), _members(group))
+        members = manifest.get(_members(group))
         if members is not None and as_text(members) != json.dumps(sorted(found)):  # earlier versions wrote none
             raise DamagedChunk(f"arrays of '{group}' are lost")
         return found
@@ -173,13 +173,12 @@ class IndexData:
         return found
 
     def delete_parts(self, build: str, group: str) -> None:
-        """Remove a group of whole-index arrays."""
-        for field in self._state.hkeys(keys.manifest(build)):
-            part = as_text(field)
-            if part.startswith(f"{group}."):
-                _delete_matching(self._state, keys.index_state(build, part, 0)[:-1] + "*")
-                self._state.hdel(keys.manifest(build), part)
-        self._state.hdel(keys.manifest(build), _members(group))
+        """Remove a group of whole-index arrays: from the manifest at once, so that nobody takes it for a damaged one."""
+        fields = map(as_text, self._state.hkeys(keys.manifest(build)))
+        parts = [field for field in fields if field.startswith(f"{group}.")]
+        self._state.hdel(keys.manifest(build), _members(group), *parts)
+        for part in parts:
+            _delete_matching(self._state, keys.index_state(build, part, 0)[:-1] + "*")
 
     def claim_repair(self, build: str, shard: int, holder: str) -> bool:
         """Whether `holder` is the one that computes a lost shard again, for the next REPAIR_SECONDS."""

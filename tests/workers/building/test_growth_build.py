@@ -22,6 +22,7 @@ from influence.contracts.index import Index
 from influence.contracts.job import Job
 from influence.errors import Cancelled
 from influence.store import keys
+from influence.store.data.chunks import DamagedChunk
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 from influence.store.work import drop_unwanted
@@ -30,7 +31,7 @@ from workers.building.finish import finish_index
 from workers.building.plan import plan_index
 from workers.building.shard import compute_shard
 from workers.indexes.compact import CompactIndex
-from workers.runtime.basis_sample import MOMENTS
+from workers.runtime.basis_sample import MOMENTS, shard_moments
 from workers.runtime.row_stream import stream_rows
 from workers.runtime.state import Runtime
 
@@ -264,6 +265,21 @@ def test_a_plan_killed_halfway_and_shards_delivered_twice_change_nothing(
     assert second.growth == first.growth
     assert second.state == "succeeded"
     assert_equals_rebuild(worker, second, rows)
+
+
+def test_an_index_is_finished_while_another_run_removes_what_its_shards_left(
+    worker: Runtime, build: Callable[..., Index], checkpoint: Checkpoint
+) -> None:
+    """The sum is written before; a run that read in between took the parts for damaged, and the build for failed."""
+    index = build(OLD)
+    data = worker.store.index_data
+    data.write_parts(index.build, shard_moments(0), data.read_parts(index.build, MOMENTS))
+    keys_of_values = keys.index_state(index.build, f"{shard_moments(0)}.*", 0)[:-1] + "*"
+    worker.store.connections.state.delete(*worker.store.connections.state.keys(keys_of_values))
+    with pytest.raises(DamagedChunk):
+        data.read_parts(index.build, shard_moments(0))
+    finish_index(worker, reopen_index(worker.store, index.id, bytes=None))
+    assert worker.store.indexes.require(index.id).state == "succeeded"
 
 
 def test_rows_that_were_left_out_count_as_new(worker: Runtime, tmp_path: Path, finished: Callable[..., Job]) -> None:
