@@ -173,7 +173,7 @@ class IndexData:
         return found
 
     def delete_parts(self, build: str, group: str) -> None:
-        """Remove a group of whole-index arrays: from the manifest at once, so that nobody takes it for a damaged one."""
+        """Remove a group of whole-index arrays, from the manifest at once: nobody is to take it for a damaged one."""
         fields = map(as_text, self._state.hkeys(keys.manifest(build)))
         parts = [field for field in fields if field.startswith(f"{group}.")]
         self._state.hdel(keys.manifest(build), _members(group), *parts)
