@@ -2,7 +2,7 @@
 
     python -m benchmarks.combining --shared ../shared --sets sst2,banking10 --write docs/benchmarks/combining.md
 
-Trains what is missing under --work (an hour and a half on two idle cores for both sets), then judges every way by the
+Trains what is missing under --work (hours on two cores), then judges every way by the
 linear datamodelling score against halves trained anew.
 """
 

@@ -1,9 +1,9 @@
 """LoRA layers as one step of the graph while gradients are taken: cheaper than the training step itself.
 
-Forwards a layer computes what PEFT computes, y = W x + s B (A x), but leaves one node in the graph instead of six and
-no intermediate in memory. Over many positions it multiplies once, by W + s B A; its rounding is that of the weight's
-last bit. Backwards it needs u = s B' delta once: the row's gradients are u x' and delta (s A x)', and W' delta + A' u
-goes on downwards without another pass over whole activations.
+Forwards a linear layer computes what PEFT computes, y = W x + s B (A x), operation by operation, and a convolution that
+by W + s B A; either leaves one node in the graph instead of six and no intermediate in memory. Backwards it needs
+u = s B' delta once: the row's gradients are u x' and delta (s A x)', and W' delta + A' u goes on downwards without
+another pass over whole activations.
 """
 
 from collections.abc import Callable, Iterator, Sequence
