@@ -88,12 +88,7 @@ def _merge_moments(runtime: Runtime, index: Index) -> tuple[int, Moments]:
     names = [shard_moments(shard) for shard in range(index.shards)]
     if index.growth is not None:
         names.append(OLD_MOMENTS)
-    try:
-        parts = [part for name in names if (part := data.read_parts(index.build, name))]
-    except DamagedChunk:
-        if not data.read_parts(index.build, MOMENTS):
-            raise
-        parts = []  # another run removes them this moment
+    parts = [part for name in names if (part := data.read_unmerged(index.build, name, MOMENTS))]
     if len(parts) < len(names):
         # An earlier run got this far.
         return 0, unpack_moments(data.read_parts(index.build, MOMENTS))

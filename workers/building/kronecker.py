@@ -71,7 +71,7 @@ def merge_kronecker(runtime: Runtime, index: Index) -> KroneckerSums:
     """Add the shards' factors up, keep the sum, drop the parts. Safe to run twice."""
     data, total = runtime.store.index_data, KroneckerSums()
     for shard in range(index.shards):
-        part = data.read_parts(index.build, shard_kronecker(shard))
+        part = data.read_unmerged(index.build, shard_kronecker(shard), KRONECKER)
         if not part:
             # An earlier run got this far.
             return unpack_sums(data.read_parts(index.build, KRONECKER))

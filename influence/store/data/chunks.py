@@ -172,15 +172,10 @@ def read_array(
     Raises DamagedChunk when it is lost or is not of this shape and dtype.
     """
     array: NDArray[np.generic] = np.empty(tuple(shape), dtype)
-    read_into(client, key, array, copies)
+    read_all_into(client, [(key, array)], copies)
     if lifetime_seconds is not None:
         refresh(client, [key(number) for number in range(_count_pieces(array.nbytes))], lifetime_seconds)
     return array
-
-
-def read_into(client: redis.Redis, key: Key, array: NDArray[np.generic], copies: SecondCopies | None = None) -> None:
-    """Read what was written from an array like this one (contiguous) into it: see `read_all_into`."""
-    read_all_into(client, [(key, array)], copies)
 
 
 def read_all_into(

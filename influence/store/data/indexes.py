@@ -158,6 +158,16 @@ class IndexData:
             raise DamagedChunk(f"arrays of '{group}' are lost")
         return found
 
+    def read_unmerged(self, build: str, group: str, merged: str) -> dict[str, NDArray[np.generic]]:
+        """Read back a group that is added up into another and removed then; empty once a run has done that, or is at
+        it this moment. Raises DamagedChunk."""
+        try:
+            return self.read_parts(build, group)
+        except DamagedChunk:
+            if not self.read_parts(build, merged):
+                raise
+            return {}
+
     def require_parts(self, build: str, group: str) -> dict[str, NDArray[np.generic]]:
         """Read a group back that was written. Raises DamagedChunk."""
         try:

@@ -19,7 +19,7 @@ from influence.store import keys
 from influence.store.embedded import EmbeddedServer
 from influence.store.store import Store
 from workers.building.finish import finish_index
-from workers.building.kronecker import KRONECKER, read_factors, shard_kronecker
+from workers.building.kronecker import KRONECKER, merge_kronecker, read_factors, shard_kronecker
 from workers.loading.checkpoint import load_checkpoint
 from workers.loading.options import LoadOptions
 from workers.runtime.state import Runtime
@@ -146,6 +146,18 @@ def test_factors_that_are_lost_are_an_error_not_a_score(worker: Runtime, built: 
     error = finished(worker.store, query.job_id).error
     assert error["code"] == "method_not_offered"
     assert "lost" in error["detail"]
+
+
+def test_factors_are_added_up_while_another_run_removes_what_shards_left(worker: Runtime, built: Any) -> None:
+    index, data = built(kronecker=True), worker.store.index_data
+    factors = data.read_parts(index.build, KRONECKER)
+    data.write_parts(index.build, shard_kronecker(0), factors)
+    for name in factors:
+        worker.store.connections.state.delete(keys.index_state(index.build, f"{shard_kronecker(0)}.{name}", 0))
+    merged = merge_kronecker(worker, index).pack()
+    assert {name: array.tobytes() for name, array in merged.items()} == {
+        name: array.tobytes() for name, array in factors.items()
+    }
 
 
 def test_a_lost_shard_is_computed_again_and_counts_once(worker: Runtime, built: Any, answered: Any) -> None:
