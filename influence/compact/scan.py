@@ -1,9 +1,9 @@
 """One pass over all codes: scores of every row for one or many test points.
 
 With int8 codes the query vector is made int8 as well, so that the pass reads one byte per number and multiplies
-bytes. The kernel is numkong's (SIMD, int8
-with 32-bit sums) where it is installed, else numpy in blocks that fit the processor's cache. A caller that knows a
-faster one for its machine passes it: sums of bytes are whole numbers, so no kernel changes a score.
+bytes. The kernel is numkong's (SIMD, int8 with 32-bit sums) where it is installed, else numpy in blocks that fit the
+processor's cache. A caller that knows a faster one for its machine passes it: sums of bytes are whole numbers, so no
+kernel changes a score.
 """
 
 from collections.abc import Callable
@@ -22,8 +22,10 @@ from influence.compact.codes import Codes
 # No wheel of it for some processors: numpy below gives the same scores, 3 to 4 times slower.
 numkong: Any = import_module("numkong") if find_spec("numkong") else None
 
-#: Exact products (m, rows) int32 of codes (rows, P) with query vectors (m, P), both int8. Called from many threads.
-Multiply = Callable[[NDArray[np.int8], NDArray[np.int8]], NDArray[np.int32]]
+#: Exact products (m, rows) of codes (rows, P) with query vectors (m, P), both int8: whole numbers of a type that holds
+#: them (int32, float64). Called from many threads.
+Products = NDArray[np.int32] | NDArray[np.float64]
+Multiply = Callable[[NDArray[np.int8], NDArray[np.int8]], Products]
 
 _TOP = 127
 _BLOCK_ROWS = 4096
@@ -54,10 +56,19 @@ def scan_codes(codes: Codes, vectors: Float32s, *, threads: int = 1, multiply: M
     return scores
 
 
-def multiply_bytes(values: NDArray[np.int8], vectors: NDArray[np.int8]) -> NDArray[np.int32]:
+def multiply_bytes(values: NDArray[np.int8], vectors: NDArray[np.int8]) -> Products:
     """The kernel where nothing is known of the machine: numkong's."""
-    if len(vectors) == 1 and values.shape[1] > _DOTS_FROM_WIDTH:
-        return np.asarray(numkong.cdist(vectors, values, "dot"))
+    by_rows = len(vectors) == 1 and values.shape[1] > _DOTS_FROM_WIDTH
+    return multiply_by_rows(values, vectors) if by_rows else multiply_packed(values, vectors)
+
+
+def multiply_by_rows(values: NDArray[np.int8], vectors: NDArray[np.int8]) -> Products:
+    """A dot product of each row and vector, by numkong."""
+    return np.asarray(numkong.cdist(vectors, values, "dot"))
+
+
+def multiply_packed(values: NDArray[np.int8], vectors: NDArray[np.int8]) -> Products:
+    """A product of matrices, the vectors' packed for it, by numkong."""
     return np.asarray(numkong.dots_packed(values, numkong.dots_pack(vectors))).T
 
 
