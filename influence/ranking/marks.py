@@ -69,5 +69,6 @@ def find_places(start: int, stop: int, count: int, ends: int) -> Counts:
     side."""
     if stop - start <= count + 2 * ends:
         return np.arange(start, stop)
-    even = np.linspace(start, stop - 1, count).astype(np.int64)
+    # One place is the middle: from the first, halving would go through all of them.
+    even = (np.linspace(start, stop - 1, count) if count > 1 else np.array([(start + stop) // 2])).astype(np.int64)
     return np.unique(np.concatenate([np.arange(start, start + ends), even, np.arange(stop - ends, stop)]))

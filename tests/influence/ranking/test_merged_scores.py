@@ -86,6 +86,13 @@ def test_many_scores_take_two_rounds_and_few_marks() -> None:
     assert read(merged, shown) == read(HeldScores.of(values), shown)
 
 
+def test_one_mark_a_round_halves_what_is_not_known() -> None:
+    values = np.random.default_rng(125).standard_cauchy(2000).astype(np.float32)
+    merged, rounds = ask([HeldScores.of(values)], Replaced.of(values[:0], values[:0]), values[:3], marks=1)
+    assert rounds < 30
+    assert read(merged, values[:3]) == read(HeldScores.of(values), values[:3])
+
+
 def test_what_was_not_asked_is_not_guessed() -> None:
     part = HeldScores.of(np.arange(100, dtype=np.float32))
     merged = MergedScores([part.mark(-np.inf, np.inf, 3)], [100], part.sums)
