@@ -141,7 +141,12 @@ EARLY = (
     Experiment("early-sms", "SMS spam, first two seeds", "lds", "sms_spam", "validation", f"{_SEEDS} 0,1 {_early(6)}"),
     Experiment("early-sst2", "SST-2, other seeds", "lds", "sst2", "validation", f"{_SEEDS} 1,2 {_early(6)}"),
     Experiment(
-        "early-banking10", "BANKING10, other seeds", "lds", "banking10", "validation", f"{_SEEDS} 1,2 {_early(10)}"
+        "early-banking10",
+        "BANKING10, another seed",
+        "lds",
+        "banking10",
+        "validation",
+        f"{_SHORT.replace('--seeds 0', '--seeds 1')} {_early(10)}",
     ),
     Experiment(
         "early-sst2-r4", "SST-2, LoRA of rank 4", "lds", "sst2", "validation", f"{_SHORT} --lora-rank 4 {_early(6)}"

@@ -59,10 +59,7 @@ def fit_layout(
     pairs = list(zip(spans, roots, strict=True))
     wide = np.asarray(codes, np.float64)
     balanced = np.concatenate([wide[:, span] @ root for span, (root, _) in pairs], 1)
-    vectors, spectrum = _components(balanced)
-    vectors = vectors[:, :width]
-    total = float(spectrum.sum())
-    kept = float(spectrum[: vectors.shape[1]].sum()) / total if total > 0 else 1.0
+    vectors, kept = _components(balanced, width)
     mix = np.concatenate([root @ vectors[span] for span, (root, _) in pairs])
     unmix = np.concatenate([vectors[span].T @ inverse for span, (_, inverse) in pairs], 1)
     return Layout(mix.astype(np.float32), unmix.astype(np.float32), kept)
@@ -71,19 +68,16 @@ def fit_layout(
 def fit_even_layout(codes: Float32s, width: int) -> Layout:
     """The leading principal components of a sample's codes (s, K) themselves, at most `width` of them: for codes in
     which every direction counts alike, as in the optimiser's metric. `mix` has orthonormal columns."""
-    vectors, spectrum = _components(np.asarray(codes, np.float64))
-    vectors = vectors[:, :width]
-    total = float(spectrum.sum())
-    kept = float(spectrum[: vectors.shape[1]].sum()) / total if total > 0 else 1.0
+    vectors, kept = _components(np.asarray(codes, np.float64), width)
     return Layout(vectors.astype(np.float32), np.ascontiguousarray(vectors.T, np.float32), kept)
 
 
-def _components(rows: Float64s) -> tuple[Float64s, Float64s]:
-    """Principal components (K, r) of rows (s, K) and the spectrum. Rows are normalised: what counts is the order of
-    scores, in which a few loud rows must not set the directions."""
+def _components(rows: Float64s, width: int) -> tuple[Float64s, float]:
+    """Principal components (K, r) of rows (s, K), at most `width`, and their share of the variance. Rows are
+    normalised: what counts is the order of scores, in which a few loud rows must not set the directions."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    vectors, spectrum = leading_directions(rows / np.where(norms == 0, 1.0, norms))
-    return on_host(vectors), spectrum
+    vectors, kept = leading_directions(rows / np.where(norms == 0, 1.0, norms), width)
+    return on_host(vectors), kept
 
 
 def _root(moment: Float64s, damping: float) -> tuple[Float64s, Float64s]:

@@ -25,10 +25,10 @@ def pack_encoder(encoder: Encoder) -> Arrays:
         **{name: values.astype(np.float32) for name, values in roots.items()},
         **({} if encoder.weights == (1.0,) else {"weights": np.asarray(encoder.weights, np.float64)}),
         "vectors": _shorten(np.concatenate([to_numpy(block.vectors).astype(np.float32).ravel() for block in blocks])),
-        "spectra": np.concatenate([block.spectrum for block in blocks]),
+        # Older workers beside this one read a spectrum per block, which nothing used: empty ones.
+        "spectra": np.empty(0, np.float64),
         "blocks": np.asarray(
-            [(size, block.rank, len(block.spectrum)) for size, block in zip(encoder.parameters, blocks, strict=True)],
-            np.int64,
+            [(size, block.rank, 0) for size, block in zip(encoder.parameters, blocks, strict=True)], np.int64
         ).reshape(-1, 3),
         "kept": np.asarray([*encoder.basis.kept, encoder.layout.kept]),
         "damping": np.asarray(encoder.damping),
@@ -44,10 +44,9 @@ def unpack_encoder(arrays: Mapping[str, NDArray[Any]]) -> Encoder:
     sizes = arrays["blocks"]
     *kept, layout_kept = arrays["kept"].tolist()
     vectors = _cut(arrays["vectors"].astype(np.float32, copy=False), sizes[:, 0] * sizes[:, 1])
-    spectra = _cut(arrays["spectra"], sizes[:, 2])
     blocks = [
-        BlockBasis(flat.reshape(size, rank), spectrum, share)
-        for flat, spectrum, (size, rank, _), share in zip(vectors, spectra, sizes.tolist(), kept, strict=True)
+        BlockBasis(flat.reshape(size, rank), share)
+        for flat, (size, rank, _), share in zip(vectors, sizes.tolist(), kept, strict=True)
     ]
     roots = _cut(arrays["roots"], sizes[:, 0]) if "roots" in arrays else None
     return Encoder(

@@ -38,13 +38,15 @@ class TrainBlock:
 
     `gradients` is (n, width) in any stored type, or a tuple of such arrays, one per shard; `squared_norms` (n,) are
     theirs. `factors`, where they were collected, are the Kronecker factors (p, p) and (q, q) of a weight (p, q), up to
-    a constant; `roots` (width,), where they were made, lead to the optimiser's metric.
+    a constant; `roots` (width,), where they were made, lead to the optimiser's metric. `gram` (n, n) float64, of which
+    the lower half is read, is `X X'` where several systems are made of it.
     """
 
     gradients: Array | tuple[Array, ...]
     squared_norms: Array
     factors: tuple[Array, Array] | None = None
     roots: Array | None = None
+    gram: Array | None = None
 
     @classmethod
     def of(cls, gradients: Array | tuple[Array, ...]) -> "TrainBlock":

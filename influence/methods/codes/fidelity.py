@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from influence.arrays import Array
+from influence.arrays import Array, zeros
 from influence.compact.arrays import Float64s, to_numpy
 from influence.compact.coded_rows import CodedRows
 from influence.compact.encoder import Encoder, Projected
@@ -21,6 +21,7 @@ from influence.compact.scan import scan_codes
 from influence.contracts.index import CodeDtype
 from influence.evaluating.agreement import rank_correlations, share_found
 from influence.methods.algebra.blocks import TrainBlock
+from influence.methods.algebra.linear_algebra import add_gram
 from influence.methods.base import Method
 from influence.methods.codes.exactness import LARGEST_ERROR, RerankedError
 from influence.methods.registry import METHODS, code_methods, default_method
@@ -32,8 +33,9 @@ CANDIDATES_PER_RESULT = 4
 _SEED = 0
 #: Rows measured with, at most: a method that solves takes time with their square, per block.
 MEASURED_ROWS = 768
-#: And it keeps a matrix of rows x rows per block: fewer rows where those would take more bytes.
-SYSTEM_BYTES = 1 << 30
+#: And two matrices of rows x rows are kept per block, its Gram matrix and a solve's factor: fewer rows where those
+#: would take more bytes.
+SYSTEM_BYTES = 2 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ class _Measured:
         queries: int,
     ) -> "_Measured":
         """All rows, or those held out and as many of the others as are measured with."""
-        most = min(MEASURED_ROWS, int((SYSTEM_BYTES / (8 * len(gradients))) ** 0.5))
+        most = min(MEASURED_ROWS, int((SYSTEM_BYTES / (2 * 8 * len(gradients))) ** 0.5))
         if len(gradients[0]) > most:
             others = np.setdiff1d(np.arange(len(gradients[0])), held_out)
             chosen = np.concatenate([held_out, np.random.default_rng(_SEED).permutation(others)[:most]])[:most]
@@ -144,7 +146,7 @@ class _Measured:
     @cached_property
     def blocks(self) -> dict[str, TrainBlock]:
         """In the optimiser's metric by the index's own preconditioner: what is measured are its codes."""
-        found = {str(number): TrainBlock.of(block) for number, block in enumerate(self.gradients)}
+        found = {str(number): _with_gram(TrainBlock.of(block)) for number, block in enumerate(self.gradients)}
         roots = self.rows.encoder.roots
         if roots is None:
             return found
@@ -196,6 +198,15 @@ class _Measured:
         others = np.ones(scores.shape, dtype=np.bool_)
         others[np.arange(len(own)), own] = False
         return scores[others].reshape(len(scores), -1)
+
+
+def _with_gram(block: TrainBlock) -> TrainBlock:
+    """The block with what all solves make of it: narrow ones make something else."""
+    if block.width <= block.rows:
+        return block
+    gram = zeros((block.rows, block.rows), block.shards[0], "float64")
+    add_gram(gram, block, 1.0)
+    return replace(block, gram=gram)
 
 
 def depth(k: int, rows: int) -> int:

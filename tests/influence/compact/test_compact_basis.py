@@ -56,3 +56,33 @@ def test_projecting_and_lifting_returns_rows_that_lie_in_the_span(make_problem: 
 def test_a_wide_block_is_fitted_without_a_square_matrix_of_its_width() -> None:
     gradients = np.random.default_rng(6).normal(size=(16, 300_000)).astype(np.float32)
     assert fit_block(gradients, 1.0, 4).vectors.shape == (300_000, 4)  # 300,000 squared would take 360 GB
+
+
+@pytest.mark.parametrize("shape", [(600, 900), (900, 600)])
+@pytest.mark.parametrize("decay", [0.0, 0.5, 2.0])
+def test_a_few_directions_of_many_rows_are_the_definition_s(shape: tuple[int, int], decay: float, torch: Any) -> None:
+    """By iteration, and with equal rows, whose singular values come in groups."""
+    rng = np.random.default_rng(8)
+    gradients = rng.normal(size=shape) * np.arange(1, shape[1] + 1) ** -decay
+    gradients[: shape[0] // 2] = gradients[shape[0] // 2 :]
+    scaled = scale_rows(gradients, 0.3)
+    values, reference = np.linalg.svd(scaled, full_matrices=False)[1:]
+    for block in (fit_block(gradients, 0.3, 20), fit_block(torch.from_numpy(gradients), 0.3, 20)):
+        found = np.asarray(block.vectors)
+        assert np.linalg.norm(scaled @ found, axis=0) == pytest.approx(values[:20], rel=1e-6)
+        np.testing.assert_allclose(np.abs((reference[:20] @ found).diagonal()), 1.0, atol=1e-6)
+        assert block.kept == pytest.approx((values[:20] ** 2).sum() / (values**2).sum())
+
+
+def test_many_rows_without_gradients_or_of_one_direction_have_as_many_as_there_are() -> None:
+    assert fit_block(np.zeros((400, 500)), 0.1, 16).vectors.shape == (500, 0)
+    block = fit_block(np.outer(np.arange(1.0, 401.0), np.ones(500)), 0.1, 16)
+    assert block.vectors.shape == (500, 1)
+    assert block.kept == pytest.approx(1.0)
+
+
+def test_numbers_that_are_not_finite_have_no_directions() -> None:
+    gradients = np.ones((300, 400))
+    gradients[3, 5] = np.nan
+    block = fit_block(gradients, 0.1, 4)
+    assert (block.vectors.shape, block.kept) == ((400, 0), 0.0)

@@ -66,7 +66,7 @@ def test_methods_without_curvature_are_exact_at_any_rank_and_solves_are_not(prob
     assert min(reranked[name].worst for name in ("exact", "proximal", "joint")) > 0.01
 
 
-@pytest.mark.parametrize("limit", [{"MEASURED_ROWS": 80}, {"SYSTEM_BYTES": 4 * 8 * 80**2}])
+@pytest.mark.parametrize("limit", [{"MEASURED_ROWS": 80}, {"SYSTEM_BYTES": 4 * 2 * 8 * 80**2}])
 def test_of_more_rows_than_are_measured_with_some_are_taken_and_no_solve_is_iterated(
     problem: Problem, monkeypatch: pytest.MonkeyPatch, limit: dict[str, int]
 ) -> None:
