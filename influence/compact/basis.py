@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.sparse.linalg import ArpackError, eigsh
 
 from influence.arrays import Array, cast, dtype_name, namespace, on_host, transfer
 from influence.compact.arrays import Float64s, to_numpy
@@ -173,6 +172,8 @@ def _leading_eigenvectors(gram: Array, most: int) -> tuple[Float64s, Array]:
 
 def _iterate(gram: Float64s, most: int) -> tuple[Float64s, Float64s]:
     """By Lanczos to the last digit, from a start of its own; all of them where that does not end."""
+    from scipy.sparse.linalg import ArpackError, eigsh  # the API reads this module, and fits nothing
+
     start = np.random.default_rng(_SEED).standard_normal(len(gram))
     try:
         values, vectors = eigsh(gram, k=most, which="LA", v0=start)
