@@ -121,7 +121,7 @@ EXPERIMENTS = (
 
 _CLASS = '{"prompt": "prompt", "completion": "completion", "class": "class"}'
 _SEEDS = "--rows 600 --test-points 100 --flip-share 0.1 --subsets 24 --seeds"
-_SHORT = "--rows 600 --test-points 100 --flip-share 0.1 --subsets 16 --seeds 0"
+_SHORT = "--rows 600 --test-points 100 --flip-share 0.1 --subsets 16 --seeds"
 
 
 def _early(last: int) -> str:
@@ -146,13 +146,23 @@ EARLY = (
         "lds",
         "banking10",
         "validation",
-        f"{_SHORT.replace('--seeds 0', '--seeds 1')} {_early(10)}",
+        f"{_SHORT} 1 {_early(10)}",
     ),
     Experiment(
-        "early-sst2-r4", "SST-2, LoRA of rank 4", "lds", "sst2", "validation", f"{_SHORT} --lora-rank 4 {_early(6)}"
+        "early-sst2-r4",
+        "SST-2, LoRA of rank 4",
+        "lds",
+        "sst2",
+        "validation",
+        f"{_SHORT} 0 --lora-rank 4 {_early(6)}",
     ),
     Experiment(
-        "early-sst2-r16", "SST-2, LoRA of rank 16", "lds", "sst2", "validation", f"{_SHORT} --lora-rank 16 {_early(6)}"
+        "early-sst2-r16",
+        "SST-2, LoRA of rank 16",
+        "lds",
+        "sst2",
+        "validation",
+        f"{_SHORT} 0 --lora-rank 16 {_early(6)}",
     ),
     Experiment(
         "early-sst2-sgd",
@@ -160,7 +170,7 @@ EARLY = (
         "lds",
         "sst2",
         "validation",
-        f"{_SHORT} --optimizer sgd --learning-rate 0.1 {_early(6)}",
+        f"{_SHORT} 0 --optimizer sgd --learning-rate 0.1 {_early(6)}",
     ),
     Experiment(
         "early-sst2-plain",
@@ -168,7 +178,7 @@ EARLY = (
         "lds",
         "sst2",
         "validation",
-        f"{_SHORT} --trainable '*.layer.5.attention,bert.pooler' --learning-rate 5e-4 {_early(6)}",
+        f"{_SHORT} 0 --trainable '*.layer.5.attention,bert.pooler' --learning-rate 5e-4 {_early(6)}",
     ),
 )
 

@@ -136,8 +136,8 @@ def leading_directions(scaled: Array, most: int) -> tuple[Array, float]:
     smaller Gram matrix.
 
     Largest first, signs fixed; directions that are rounding noise are left out. Of numbers that are not finite there
-    are none. On the host numpy and LAPACK make them of tensors, too, and no eigenvector that nobody asks for: torch's
-    take 2 to 5 times as long there, for its threads wait for one another thousands of times.
+    are none. On the host numpy and scipy make them of tensors, too: torch's take 2 to 5 times as long there, for its
+    threads wait for one another thousands of times.
     """
     if str(scaled.device) == "cpu" and not isinstance(scaled, np.ndarray):
         vectors, kept = leading_directions(on_host(scaled), most)

@@ -3,10 +3,6 @@
 import gc
 import os
 
-#: numpy's products and eigenvectors of codes are small, and of its own threads one spins beside torch's after each of
-#: them: fitting a basis took a third longer. Read when numpy is loaded.
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
-
 
 def main() -> None:
     """Load what a worker needs, and work.
@@ -14,8 +10,9 @@ def main() -> None:
     Torch, transformers and peft make a million objects that stay: a fifth of the start went into looking for garbage
     among them, and so would a part of every later look.
     """
-    for name, value in _ONE_THREAD.items():
-        os.environ.setdefault(name, value)
+    # Read when numpy is loaded. Its products and eigenvectors of codes are small, and of its own threads one spins
+    # beside torch's after each of them: fitting a basis took a third longer.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.disable()
     from workers.process.worker import main as work
 

@@ -42,7 +42,7 @@ def test_each_kernel_takes_pieces_of_a_scan_until_one_is_chosen() -> None:
     assert choose_kernel(3, 1).chosen is not None
 
 
-def test_the_fastest_kernel_is_chosen_and_one_far_behind_is_tried_once() -> None:
+def test_the_fastest_kernel_is_chosen_and_one_far_behind_is_tried_no_further() -> None:
     calls: list[str] = []
 
     def quick(values: NDArray[np.int8], vectors: NDArray[np.int8]) -> Products:
@@ -59,7 +59,7 @@ def test_the_fastest_kernel_is_chosen_and_one_far_behind_is_tried_once() -> None
     for _ in range(20):
         fastest(values, vectors)
     assert fastest.chosen is quick
-    assert calls.count("slow") < 5
+    assert calls.count("slow") < 4  # each has four pieces, but for one that is hopeless
 
 
 def test_a_few_rows_choose_nothing() -> None:
