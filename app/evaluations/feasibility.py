@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from app.checks.class_numbers import check_class_numbers, refuse_guessed_numbers
-from app.checks.compatibility import check_compatible
+from app.checks.compatibility import check_compatible, check_reduction
 from app.checks.test_points import check_row_indexes
 from influence.contracts.dataset import COMPLETION, IMAGE_CAPTION, Dataset
 from influence.contracts.evaluation.experiment import MAX_PIECES, EvaluationRequest, MethodChoice
@@ -77,7 +77,7 @@ def _refuse_without_effect(request: EvaluationRequest, choice: MethodChoice) -> 
     why = ""
     if request.index_id is not None:
         ignored, why = (
-            ("storage", "rank", "checkpoints", "epochs", "measurement"),
+            ("storage", "rank", "checkpoints", "epochs", "measurement", "reduction"),
             "an index answers from what it keeps, at its own checkpoint",
         )
     elif request.compares_classes and "measurement" in choice.model_fields_set:
@@ -112,6 +112,8 @@ def check_rows(store: Store, request: EvaluationRequest, subject: Subject, datas
     """Raise NotFound, RowsRefused or InvalidRequest where rows are too few or of the wrong kind for the experiment."""
     _check_flips(request, subject, dataset)
     _check_measurements(request, subject)
+    for reduction in (request.reduction, *(choice.reduction for choice in request.methods or ())):
+        check_reduction(subject.task, dataset, reduction or "mean")
     if request.compares_classes:
         _check_classes(request, dataset)
     tested = request.evaluation_dataset_id

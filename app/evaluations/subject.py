@@ -27,7 +27,7 @@ DEFAULT_BASE_MODEL = "minilm-l6"
 #: A head with more classes than this is a misread column.
 MAX_CLASSES = 1000
 #: What an index has decided already.
-_OF_THE_INDEX = ("base_model", "revision", "lora", "trainable", "max_length", "loss")
+_OF_THE_INDEX = ("base_model", "revision", "lora", "trainable", "max_length", "loss", "reduction")
 
 
 def subject_of_index(context: Context, request: Experiment, index_id: str) -> tuple[Subject, Dataset, Index]:

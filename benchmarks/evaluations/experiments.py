@@ -184,7 +184,9 @@ EARLY = (
 
 
 _MODEL = "--base-model smollm2-135m --rows 200 --test-points 40"
-_OF_MODEL = "datainf,proximal,preconditioned,cosine,hessian_free"
+#: Trained as trainers of language models do, by the tokens of a batch; scored so and by means over a row's tokens.
+_BY_REDUCTION = ("datainf", "proximal", "preconditioned", "cosine", "hessian_free", "exact")
+_OF_MODEL = ",".join([*_BY_REDUCTION, *(f"{name}=mean" for name in _BY_REDUCTION)])
 
 LANGUAGE_MODEL = (
     Experiment(
@@ -201,8 +203,8 @@ LANGUAGE_MODEL = (
         "lds",
         None,
         None,
-        f"--columns '{_CLASS}' {_MODEL} --epochs 1 --batch-rows 8 --learning-rate 1e-3 --max-length 64 --subsets 20 "
-        f"--methods '{_OF_MODEL}'",
+        f"--columns '{_CLASS}' --base-model smollm2-135m --rows 300 --test-points 40 --epochs 1 --batch-rows 8 "
+        f"--learning-rate 1e-3 --max-length 64 --reduction sum --subsets 20 --methods '{_OF_MODEL}'",
     ),
 )
 

@@ -19,11 +19,11 @@ from influence.errors import InvalidRequest
 _REQUEST: TypeAdapter[EvaluationRequest] = TypeAdapter(EvaluationRequest)
 _METHOD = re.compile(
     r"(?P<method>[^:@*#=]+)(?::(?P<damping>[^:@*#=]+))?(?:@(?P<storage>full|compact)(?P<rank>\d{1,4})?)?"
-    r"(?:\*(?P<checkpoints>\d{1,2})|#(?P<epochs>\d{1,4}(?:\+\d{1,4})*))?(?:=(?P<measurement>loss|square))?"
+    r"(?:\*(?P<checkpoints>\d{1,2})|#(?P<epochs>\d{1,4}(?:\+\d{1,4})*))?(?:=(?:(?P<measurement>loss|square)|(?P<reduction>mean|sum)))?"
 )
 _METHODS_HINT = (
     "Write names, with damping, storage and checkpoints if need be: datainf,exact:10,joint:10@compact64*3,exact#1+2; "
-    "for models that make images also what is measured: datainf=square."
+    "and what gradients are of: datainf=sum where losses fall on tokens, datainf=square for models that make images."
 )
 _SOURCES_HINT = "Give --index, --dataset-id or --data, or none of them for rows made up here."
 
@@ -60,7 +60,7 @@ class Experiment:
 
 def parse_methods(text: str, option: str) -> list[Json]:
     """`exact:10,joint@compact64*3,exact#1+2` -> method, damping_scale, storage, rank, checkpoints, epochs; a last
-    `=square` -> measurement.
+    `=square` -> measurement, or `=sum` -> reduction.
 
     Raises InvalidRequest.
     """
@@ -79,8 +79,9 @@ def _parse_method(text: str, option: str) -> Json:
     for name in ("rank", "checkpoints"):
         if match[name] is not None:
             choice[name] = int(match[name])
-    if match["measurement"] is not None:
-        choice["measurement"] = match["measurement"]
+    for name in ("measurement", "reduction"):
+        if match[name] is not None:
+            choice[name] = match[name]
     if match["epochs"] is not None:
         choice["epochs"] = [int(number) for number in match["epochs"].split("+")]
     return choice

@@ -153,7 +153,7 @@ def test_failed_work_and_refusals_are_told(call: Call, service: ContractServer) 
 
 def test_methods_are_written_with_damping_and_storage() -> None:
     text = "datainf, exact:10,joint:0.5@compact64*3,datainf@compact,cosine@full,exact*2,exact#2,exact:3@compact8#1+12"
-    text += ",datainf=square"
+    text += ",datainf=square,exact:2#1=sum"
     assert parse_methods(text, "--methods") == [
         {"method": "datainf"},
         {"method": "exact", "damping_scale": 10.0},
@@ -164,6 +164,7 @@ def test_methods_are_written_with_damping_and_storage() -> None:
         {"method": "exact", "epochs": [2]},
         {"method": "exact", "damping_scale": 3.0, "storage": "compact", "rank": 8, "epochs": [1, 12]},
         {"method": "datainf", "measurement": "square"},
+        {"method": "exact", "damping_scale": 2.0, "epochs": [1], "reduction": "sum"},
     ]
     with pytest.raises(InvalidRequest):
         parse_methods("", "--methods")

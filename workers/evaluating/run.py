@@ -13,7 +13,7 @@ from influence.contracts.evaluation.record import Evaluation
 from workers.evaluating.base import Watch
 from workers.evaluating.experiment_rows import Setting
 from workers.evaluating.models.untrained import load_untrained
-from workers.evaluating.scorer import Scorer, measure_by, open_scorer
+from workers.evaluating.scorer import Scorer, open_scorer, share_gradients
 from workers.evaluating.training_progress import Steps
 from workers.loading.checkpoint import LoadedCheckpoint
 from workers.rows import Row
@@ -93,12 +93,11 @@ class Trail:
         if not due:
             return
         train_rows, test_rows = (loaded.task.tokenise(rows) for rows in self._rows)
-        for measurement in dict.fromkeys(choice.measurement for choice in due):
-            asked = [choice for choice in due if choice.measurement == measurement]
+        for task, asked in share_gradients(loaded.task, due):
             self.scorer, test = open_scorer(
                 self._runtime,
                 loaded.model,
-                measure_by(loaded.task, measurement),
+                task,
                 (train_rows, test_rows),
                 asked,
                 self._touch,

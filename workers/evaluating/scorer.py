@@ -14,7 +14,7 @@ from influence.arrays import cast, on_host
 from influence.compact.coded_rows import CodedRows
 from influence.compact.encoder import KEPT_VECTORS, fit_encoder
 from influence.contracts.evaluation.experiment import MethodChoice
-from influence.contracts.index import Measurement, Metric
+from influence.contracts.index import Metric
 from influence.errors import DoesNotFit, NonFiniteGradients
 from influence.methods.algebra.blocks import TrainBlock
 from influence.methods.algebra.kronecker_factors import Pair
@@ -28,7 +28,7 @@ from workers.indexes.compact import CompactIndex
 from workers.rows import EncodedRow
 from workers.runtime.row_stream import batch_options
 from workers.runtime.state import Runtime
-from workers.tasks.base import Pictured, Task
+from workers.tasks.base import OfTokens, Pictured, Task
 
 #: Rows that a compact index's basis is fitted to, as a build does.
 _SAMPLE_ROWS = 1024
@@ -79,12 +79,22 @@ def collect(
     return Collected(blocks, losses, factors.sums().means(list(blocks)))
 
 
-def measure_by(task: Task, measurement: Measurement) -> Task:
-    """The task with gradients of what a choice of method names; only tasks that make images have more than a loss."""
-    if measurement == "loss":
-        return task
-    assert isinstance(task, Pictured)
-    return task.measured_by(measurement)
+def share_gradients(task: Task, choices: Sequence[MethodChoice]) -> list[tuple[Task, list[MethodChoice]]]:
+    """The choices in parts that ask for gradients of the same, each with the task that gives them."""
+    parts: dict[object, list[MethodChoice]] = {}
+    for choice in choices:
+        parts.setdefault(choice.gradients, []).append(choice)
+    return [(_measure(task, part[0]), part) for part in parts.values()]
+
+
+def _measure(task: Task, choice: MethodChoice) -> Task:
+    if choice.measurement != "loss":
+        assert isinstance(task, Pictured)
+        return task.measured_by(choice.measurement)
+    if choice.reduction is not None:
+        assert isinstance(task, OfTokens)
+        return task.reduced_by(choice.reduction)
+    return task
 
 
 def open_scorer(

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from influence.contracts.checkpoint import Checkpoint, RowEnds
-from influence.contracts.common import Json
+from influence.contracts.common import Json, Reduction
 from influence.contracts.dataset import LabelValue
 from influence.contracts.index import GradientSettings, Measurement
 from influence.contracts.points import GenerationSettings
@@ -144,6 +144,9 @@ class OfTokens(Task, Protocol):
     def loss_units(self, batch: Batch) -> int:
         """What the sum of a batch's row losses is divided by in training: its rows where these are means, its
         supervised tokens where they are sums."""
+
+    def reduced_by(self, reduction: Reduction) -> "Task":
+        """The same task with each row's loss the mean or the sum over its tokens."""
 
 
 @runtime_checkable

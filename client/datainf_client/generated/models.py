@@ -516,8 +516,9 @@ class MethodChoice(BaseModel):
     A method as it will be asked: its own default damping where none is given; `rank` is for compact storage.
 
     `checkpoints` above 1 sums the method over so many checkpoints of the training run, spread evenly over its epochs
-    and weighted by their learning rates; `epochs` names the checkpoints, those after these epochs, instead. Of image
-    models `measurement` says what gradients are taken of, on rows and test points alike.
+    and weighted by their learning rates; `epochs` names the checkpoints, those after these epochs, instead.
+    `measurement` (of models that make images) and `reduction` (of losses on tokens) say what gradients are taken of, on
+    rows and test points alike; training stays as it is.
     """
 
     model_config = ConfigDict(
@@ -531,6 +532,10 @@ class MethodChoice(BaseModel):
     )
     method: str
     rank: int = 16
+    reduction: Literal["mean", "sum"] | str | None = Field(
+        None,
+        description="Gradients of the mean or the sum over a row's tokens; as in training where it is left out.",
+    )
     storage: Literal["full", "compact"] | str = "full"
 
 
@@ -1070,8 +1075,8 @@ class TrainingRecipe(BaseModel):
     AdamW or gradient descent, with a linear warm-up and decay, over batches of rows of like length, shuffled every
     epoch.
 
-    A row's loss is the mean over its supervised tokens, a batch's the mean over its rows. `seed` decides the fresh
-    adapter, the head, the order of batches and dropout.
+    A batch's loss is the mean over its rows, or over its supervised tokens where a row's loss is their sum. `seed`
+    decides the fresh adapter, the head, the order of batches and dropout.
     """
 
     model_config = ConfigDict(
@@ -1324,6 +1329,10 @@ class CalibrateRequest(BaseModel):
         },
         validate_default=True,
     )
+    reduction: Literal["mean", "sum"] | str = Field(
+        "mean",
+        description="A row's loss is the mean or the sum over its tokens, in training as in gradients.",
+    )
     revision: str | None = Field(None, description="Hub revision of the base model.")
     rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
     subset_share: float = Field(0.9, description="Share of the rows in a subset.")
@@ -1446,6 +1455,10 @@ class ClassAttributionRequest(BaseModel):
         },
         validate_default=True,
     )
+    reduction: Literal["mean", "sum"] | str = Field(
+        "mean",
+        description="A row's loss is the mean or the sum over its tokens, in training as in gradients.",
+    )
     revision: str | None = Field(None, description="Hub revision of the base model.")
     rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
     seeds: list[int] = Field([0], description="One or more trainings per seed.")
@@ -1524,6 +1537,10 @@ class CorrelationRequest(BaseModel):
             "weight_decay": 0.01,
         },
         validate_default=True,
+    )
+    reduction: Literal["mean", "sum"] | str = Field(
+        "mean",
+        description="A row's loss is the mean or the sum over its tokens, in training as in gradients.",
     )
     revision: str | None = Field(None, description="Hub revision of the base model.")
     rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")
@@ -1719,6 +1736,10 @@ class LdsRequest(BaseModel):
         },
         validate_default=True,
     )
+    reduction: Literal["mean", "sum"] | str = Field(
+        "mean",
+        description="A row's loss is the mean or the sum over its tokens, in training as in gradients.",
+    )
     retrain_seeds: int = Field(
         1,
         description="Trainings per subset, each from a seed of its own; two or more show the ceiling.",
@@ -1790,6 +1811,10 @@ class LeaveOutRequest(BaseModel):
         },
         validate_default=True,
     )
+    reduction: Literal["mean", "sum"] | str = Field(
+        "mean",
+        description="A row's loss is the mean or the sum over its tokens, in training as in gradients.",
+    )
     repeats: int = Field(3, description="Trainings per choice, and random choices to compare with.")
     revision: str | None = Field(None, description="Hub revision of the base model.")
     row_indexes: list[int] | None = Field(
@@ -1845,6 +1870,10 @@ class MislabelledRequest(BaseModel):
             "weight_decay": 0.01,
         },
         validate_default=True,
+    )
+    reduction: Literal["mean", "sum"] | str = Field(
+        "mean",
+        description="A row's loss is the mean or the sum over its tokens, in training as in gradients.",
     )
     revision: str | None = Field(None, description="Hub revision of the base model.")
     rows: int | None = Field(None, description="Training rows drawn by the seed; all if left out.")

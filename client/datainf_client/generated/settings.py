@@ -143,8 +143,8 @@ class TrainingRecipe(TypedDict):
     AdamW or gradient descent, with a linear warm-up and decay, over batches of rows of like length, shuffled every
     epoch.
 
-    A row's loss is the mean over its supervised tokens, a batch's the mean over its rows. `seed` decides the fresh
-    adapter, the head, the order of batches and dropout.
+    A batch's loss is the mean over its rows, or over its supervised tokens where a row's loss is their sum. `seed`
+    decides the fresh adapter, the head, the order of batches and dropout.
     """
 
     batch_rows: NotRequired[int]

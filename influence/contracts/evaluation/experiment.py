@@ -7,7 +7,17 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import Field, model_validator
 
 from influence.contracts.checkpoint import MAX_PATTERNS
-from influence.contracts.common import DampingScale, LossScope, MaxLength, Named, Numbers, Request, RowIndexes, Seeds
+from influence.contracts.common import (
+    DampingScale,
+    LossScope,
+    MaxLength,
+    Named,
+    Numbers,
+    Reduction,
+    Request,
+    RowIndexes,
+    Seeds,
+)
 from influence.contracts.curation.prediction import Predicted
 from influence.contracts.index import DEFAULT_RANK, Measurement, Storage
 from influence.contracts.query import Direction
@@ -27,8 +37,8 @@ class TrainingRecipe(Request):
     """AdamW or gradient descent, with a linear warm-up and decay, over batches of rows of like length, shuffled every
     epoch.
 
-    A row's loss is the mean over its supervised tokens, a batch's the mean over its rows. `seed` decides the fresh
-    adapter, the head, the order of batches and dropout.
+    A batch's loss is the mean over its rows, or over its supervised tokens where a row's loss is their sum. `seed`
+    decides the fresh adapter, the head, the order of batches and dropout.
     """
 
     optimizer: Optimizer = Field(
@@ -48,8 +58,9 @@ class MethodChoice(Request):
     """A method as it will be asked: its own default damping where none is given; `rank` is for compact storage.
 
     `checkpoints` above 1 sums the method over so many checkpoints of the training run, spread evenly over its epochs
-    and weighted by their learning rates; `epochs` names the checkpoints, those after these epochs, instead. Of image
-    models `measurement` says what gradients are taken of, on rows and test points alike.
+    and weighted by their learning rates; `epochs` names the checkpoints, those after these epochs, instead.
+    `measurement` (of models that make images) and `reduction` (of losses on tokens) say what gradients are taken of, on
+    rows and test points alike; training stays as it is.
     """
 
     method: str
@@ -59,6 +70,9 @@ class MethodChoice(Request):
     checkpoints: int = Field(1, ge=1, le=32)
     epochs: Numbers | None = Field(None, min_length=1, max_length=32)
     measurement: Measurement = Field("loss", description="Of image models: what gradients are taken of.")
+    reduction: Reduction | None = Field(
+        None, description="Gradients of the mean or the sum over a row's tokens; as in training where it is left out."
+    )
 
     @model_validator(mode="after")
     def _one_choice_of_checkpoints(self) -> "MethodChoice":
@@ -72,6 +86,11 @@ class MethodChoice(Request):
         return self.checkpoints > 1 or len(self.epochs or ()) > 1
 
     @property
+    def gradients(self) -> tuple[Measurement, Reduction | None]:
+        """What gradients are taken of: choices that are alike in this share them."""
+        return self.measurement, self.reduction
+
+    @property
     def title(self) -> str:
         """A short name that tells choices apart in a table."""
         scale = "" if self.damping_scale is None else f" x{self.damping_scale:g}"
@@ -80,6 +99,7 @@ class MethodChoice(Request):
         if self.epochs is not None:
             run = f", after epoch {' + '.join(map(str, self.epochs))}"
         measured = "" if self.measurement == "loss" else f", {self.measurement}"
+        measured += "" if self.reduction is None else f", {self.reduction} over tokens"
         return f"{self.method}{scale}{storage}{run}{measured}"
 
 
@@ -122,6 +142,9 @@ class Experiment(Named):
     test_points: int = Field(100, ge=1, le=MAX_TEST_ROWS, description="Number of test rows to score.")
     max_length: MaxLength = Field(128, description="Tokens per row.")
     loss: LossScope | None = Field(None, description="Which tokens carry loss; by default what the rows imply.")
+    reduction: Reduction = Field(
+        "mean", description="A row's loss is the mean or the sum over its tokens, in training as in gradients."
+    )
     lora: LoraShape = LoraShape()
     trainable: tuple[str, ...] | None = Field(
         None,

@@ -110,6 +110,8 @@ REFUSED = [
     ("lds", {"subsets": 2000, "seeds": list(range(6))}, "invalid_request"),
     ("lds", {"rows": 37}, "invalid_request"),
     ("lds", {"loss": "completion"}, "invalid_request"),
+    ("lds", {"reduction": "sum"}, "invalid_request"),
+    ("lds", {"methods": [{"method": "exact", "reduction": "sum"}]}, "invalid_request"),
     ("lds", {"base_model": "../x y"}, "base_model_not_found"),
     ("lds", {"base_model": "/etc"}, "path_not_allowed"),
     ("lds", {"unknown": 1}, "invalid_request"),
@@ -176,7 +178,8 @@ def test_an_index_has_to_be_ready_and_decides_its_own_settings(
     assert body["job_id"] == index["job_id"]
     assert_problem(ask("lds", index_id="idx_none"), 404, "not_found")
     store.indexes.update(index["id"], lambda found: found.model_copy(update={"state": "succeeded"}))
-    for fields in ({"max_length": 64}, {"base_model": "minilm-l6"}, {"lora": {"r": 4}}, {"trainable": ["classifier"]}):
+    decided = {"max_length": 64, "base_model": "minilm-l6", "lora": {"r": 4}, "trainable": ["classifier"]}
+    for fields in ({name: value} for name, value in {**decided, "reduction": "sum"}.items()):
         body = assert_problem(ask("lds", index_id=index["id"], **fields), 422, "invalid_request")
         assert f"'{next(iter(fields))}' is decided by the index" in body["detail"]
     tested = index["spec"]["dataset_id"]
@@ -191,6 +194,7 @@ def test_an_index_has_to_be_ready_and_decides_its_own_settings(
     [
         ({"method": "datainf", "storage": "compact"}, "invalid_request"),
         ({"method": "exact", "checkpoints": 3}, "invalid_request"),
+        ({"method": "exact", "reduction": "mean"}, "invalid_request"),
         ({"method": "ekfac"}, "method_not_offered"),
     ],
 )

@@ -141,6 +141,11 @@ def test_a_named_base_model_is_fine_tuned_under_a_fresh_adapter(worker: Runtime,
     assert result["base_loss"] is None
     assert result["test_loss"] < result["test_loss_before"]
     assert set(result["scopes"]) == {"completion", "prompt"}
+    summed = submit_evaluation(
+        worker.store, request_for(send(worker, rows), reduction="sum"), cancelled=True, base_model=base
+    )
+    of_sums = ClassAttribution(size=TINY).run(worker, summed, {"seed": 0}, lambda *_: None)
+    assert of_sums["test_loss_before"] > 1.5 * result["test_loss_before"]  # answers of two words and more
 
 
 @pytest.mark.parametrize("scope", ["completion", "prompt"])
@@ -162,6 +167,30 @@ def test_scores_equal_the_formula_written_out_under_both_losses(worker: Runtime,
     for choice, scale in zip(choices, (0.1, 2.0), strict=True):
         truth = -dense_datainf(*gradients, scale=scale)
         np.testing.assert_allclose(found[choice.title], truth, atol=1e-4 * np.abs(truth).max())
+
+
+def test_gradients_of_sums_are_asked_for_beside_those_of_means(worker: Runtime) -> None:
+    rows, asked = TRAIN[:20], TEST[:3]
+    summed = request_for(send(worker, rows), reduction="sum")
+    for request in (request_for(send(worker, rows)), summed):
+        fresh = make_fresh_model(worker, request, SUBJECT, rows, size=TINY, seed=0, watch=lambda *_: None)
+        fresh.model.eval()
+        encoded, tested = fresh.task.tokenise(rows), fresh.task.tokenise(asked)
+        usual, *choices = (
+            MethodChoice.model_validate({"method": "hessian_free", **how})
+            for how in ({}, {"reduction": "mean"}, {"reduction": "sum"})
+        )
+        found = score_rows(
+            worker, fresh.model, fresh.task, (encoded, tested), [usual, *choices], lambda _count: None, batch_rows=8
+        )
+        means, sums = (found[choice.title] for choice in choices)
+        np.testing.assert_allclose(found[usual.title], sums if request is summed else means, rtol=1e-4, atol=1e-9)
+        tokens, asked_tokens = (
+            np.asarray([sum(label != IGNORED for label in row.labels) for row in part]) for part in (encoded, tested)
+        )
+        assert len(set(tokens.tolist())) > 3
+        truth = means * tokens * asked_tokens[:, None]
+        np.testing.assert_allclose(sums, truth, rtol=1e-3, atol=1e-5 * np.abs(truth).max())
 
 
 class Turned:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from influence.contracts.common import Json
+from influence.contracts.common import Json, Reduction
 from influence.contracts.evaluation.report import Cell, Picture, Report, Series, Table
 from influence.evaluating.statistics import mean_and_interval
 from workers.evaluating.kinds.attribution_reading import CHANCE_AUC, make_reading, of_images
@@ -19,6 +19,13 @@ _TAKEN_OF = {
     "loss": "loss of training",
     "square": "square of the output",
 }
+#: What the losses of the models' table are.
+_OF_LOSSES = {
+    "mean": "Losses are means a row, on completions; that of a base model made from the rows is on all tokens.",
+    "sum": "In training losses are means over the tokens of completions, those of test rows sums over them; that of a "
+    "base model made from the rows is on all tokens.",
+}
+_OF_DRAWS = "Losses are means a row: before and after over the timesteps of the scores, in training over drawn ones."
 #: What is measured a test row, and its name in tables.
 MEASURES = {"auc": "AUC", "auc_by_size": "AUC by size", "recall": "recall", "recall_by_size": "recall by size"}
 _INTERVAL_COLUMNS = tuple(part for name in MEASURES.values() for part in (name, f"{name} low", f"{name} high"))
@@ -26,8 +33,9 @@ _INTERVAL_SEED = 0
 Floats = NDArray[np.float64]
 
 
-def make_report(titles: Sequence[str], results: Sequence[Json]) -> Report:
-    """Tables, pictures, reading and figures from one result a seed; test rows are the same in all of them."""
+def make_report(titles: Sequence[str], results: Sequence[Json], reduction: Reduction = "mean") -> Report:
+    """Tables, pictures, reading and figures from one result a seed; test rows are the same in all of them, and
+    `reduction` is what training made of a row's losses on tokens."""
     scopes, baselines = tuple(results[0]["scopes"]), results[0].get("baselines", {})
     figures = {
         "scopes": list(scopes),
@@ -45,7 +53,7 @@ def make_report(titles: Sequence[str], results: Sequence[Json]) -> Report:
             _method_table(figures),
             *((_baseline_table(figures),) if baselines else ()),
             _class_table(titles, results, scopes[0]),
-            _model_table(results, scopes[0]),
+            _model_table(results, scopes[0], reduction),
         ),
         pictures=(
             _bars(titles, figures),
@@ -136,7 +144,7 @@ def _class_table(titles: Sequence[str], results: Sequence[Json], scope: str) -> 
     )
 
 
-def _model_table(results: Sequence[Json], scope: str) -> Table:
+def _model_table(results: Sequence[Json], scope: str, reduction: Reduction) -> Table:
     columns = ("seed", "base model's loss", "training loss", "test loss before", "test loss after")
     names = ("seed", "base_loss", "train_loss", "test_loss_before", "test_loss")
     return Table(
@@ -144,9 +152,7 @@ def _model_table(results: Sequence[Json], scope: str) -> Table:
         title="The models that were asked",
         columns=columns,
         rows=tuple(tuple(result[name] for name in names) for result in results),
-        note="Losses are means a row, on completions; that of a base model made from the rows is on all tokens."
-        if scope == "completion"
-        else "Losses are means a row: before and after over the timesteps of the scores, in training over drawn ones.",
+        note=_OF_LOSSES[reduction] if scope == "completion" else _OF_DRAWS,
     )
 
 

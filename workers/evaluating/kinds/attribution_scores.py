@@ -12,7 +12,7 @@ from influence.contracts.evaluation.experiment import MethodChoice
 from influence.errors import RowMasked
 from influence.evaluating.agreement import auc
 from influence.evaluating.statistics import precision_curve
-from workers.evaluating.scorer import open_scorer
+from workers.evaluating.scorer import open_scorer, share_gradients
 from workers.rows import IGNORED, EncodedRow
 from workers.runtime.state import Runtime
 from workers.tasks.base import Task
@@ -52,8 +52,11 @@ def score_rows(
 
     `report` hears of rows done and may raise. Raises DoesNotFit, NonFiniteGradients.
     """
-    scorer, test = open_scorer(runtime, model, task, encoded, choices, report, batch_rows=batch_rows)
-    return {choice.title: -scorer.influence(choice, test) for choice in choices}
+    found: dict[str, Floats] = {}
+    for measured, asked in share_gradients(task, choices):
+        scorer, test = open_scorer(runtime, model, measured, encoded, asked, report, batch_rows=batch_rows)
+        found |= {choice.title: -scorer.influence(choice, test) for choice in asked}
+    return {choice.title: found[choice.title] for choice in choices}
 
 
 def judge(scores: Floats, train_classes: Sequence[str], test_classes: Sequence[str]) -> Json:

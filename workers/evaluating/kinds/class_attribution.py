@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from influence.contracts.common import Json
-from influence.contracts.evaluation.experiment import ClassAttributionRequest, MethodChoice, TrainingRecipe
+from influence.contracts.evaluation.experiment import ClassAttributionRequest, MethodChoice
 from influence.contracts.evaluation.record import Evaluation
 from influence.contracts.evaluation.report import Report
 from influence.errors import InvalidRequest, RowsUnfit
@@ -54,7 +54,7 @@ class ClassAttribution:
         recipe, subject = request.recipe.model_copy(update={"seed": seed}), evaluation.subject
         makes_base = subject.base_model is None
         before_it = count_steps(len(train_rows), self.size.recipe(seed)) if makes_base else 0
-        work = _Work(watch, before_it + _cost(recipe, len(train_rows), len(test_rows)))
+        work = _Work(watch, before_it + _cost(request, len(train_rows), len(test_rows)))
         fresh = make_fresh_model(runtime, request, subject, train_rows, size=self.size, seed=seed, watch=work.step)
         # Before the training: a row that cannot be asked is named without an hour's delay.
         scopes = encode_scopes(fresh.task, train_rows, test_rows)
@@ -87,7 +87,8 @@ class ClassAttribution:
 
     def report(self, evaluation: Evaluation, pieces: Sequence[Json], results: Sequence[Json]) -> Report:
         """Tables, pictures and reading."""
-        return make_report(_titles(_request_of(evaluation)), results)
+        request = _request_of(evaluation)
+        return make_report(_titles(request), results, request.reduction)
 
 
 class _Work:
@@ -109,9 +110,10 @@ class _Work:
         self._watch(int(self._done), self._total)
 
 
-def _cost(recipe: TrainingRecipe, train_rows: int, test_rows: int) -> int:
+def _cost(request: ClassAttributionRequest, train_rows: int, test_rows: int) -> int:
     """Steps of the fine-tuning, and gradients under both losses, which cost as much a row as a step does."""
-    return count_steps(train_rows, recipe) + 2 * -(-(train_rows + test_rows) // recipe.batch_rows)
+    passes = 2 * len({choice.gradients for choice in request.methods or DEFAULT_METHODS})
+    return count_steps(train_rows, request.recipe) + passes * -(-(train_rows + test_rows) // request.recipe.batch_rows)
 
 
 def _judge_scopes(

@@ -56,4 +56,4 @@ def make_fresh_model(
     config = AdapterConfig.model_validate(adapter_fields(request.lora, "llama", subject.task))
     with made_alone(seed):
         model = wrap_base(BaseModel(small, frozenset()), config, subject.task, dropout=request.recipe.lora_dropout)
-    return FreshModel(model.to(runtime.device), task, loss)
+    return FreshModel(model.to(runtime.device), task.reduced_by(request.reduction), loss)

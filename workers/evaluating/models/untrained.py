@@ -68,7 +68,9 @@ def load_base(
         created_at=now(),
     )
     diffusion = None if pipeline is None else DiffusionSettings(resolution=pipeline.resolution)
-    settings = GradientSettings(max_length=request.max_length, loss=loss, diffusion=diffusion)
+    settings = GradientSettings(
+        max_length=request.max_length, loss=loss, reduction=request.reduction, diffusion=diffusion
+    )
     return _load(runtime, checkpoint, settings, seed=seed, dropout=request.recipe.lora_dropout)
 
 

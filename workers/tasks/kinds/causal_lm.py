@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -90,6 +91,11 @@ class CausalLM:
     def loss_units(self, batch: Batch) -> int:
         """Rows, or supervised tokens where a row's loss is their sum; the first token of a row is never predicted."""
         return len(batch) if self._reduction == "mean" else int((batch.labels[:, 1:] != IGNORED).sum())
+
+    def reduced_by(self, reduction: Reduction) -> "CausalLM":
+        other = copy(self)
+        other._reduction = reduction
+        return other
 
     def predict(self, model: torch.nn.Module, rows: Sequence[Row]) -> list[Prediction | None]:
         """A greedy answer of at most MAX_ANSWER_TOKENS to each prompt or conversation; None for plain text."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import torch
@@ -93,6 +94,11 @@ class SequenceToSequence:
     def loss_units(self, batch: Batch) -> int:
         """Rows, or supervised tokens where a row's loss is their sum."""
         return len(batch) if self._reduction == "mean" else int((batch.labels != IGNORED).sum())
+
+    def reduced_by(self, reduction: Reduction) -> "SequenceToSequence":
+        other = copy(self)
+        other._reduction = reduction
+        return other
 
     def predict(self, model: torch.nn.Module, rows: Sequence[Row]) -> list[Prediction | None]:
         """A greedy answer to each prompt."""

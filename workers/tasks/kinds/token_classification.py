@@ -7,6 +7,7 @@ inside    all of them; those that follow the first of a word tagged B- have the 
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import torch
@@ -115,6 +116,11 @@ class TokenClassification:
     def loss_units(self, batch: Batch) -> int:
         """Rows, or tokens that carry loss where a row's loss is their sum."""
         return len(batch) if self._reduction == "mean" else int((batch.labels != IGNORED).sum())
+
+    def reduced_by(self, reduction: Reduction) -> "TokenClassification":
+        other = copy(self)
+        other._reduction = reduction
+        return other
 
     @torch.no_grad()
     def predict(self, model: torch.nn.Module, rows: Sequence[Row]) -> list[Prediction | None]:
