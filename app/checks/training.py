@@ -21,6 +21,12 @@ def find_differences(checkpoint: Checkpoint, dataset: Dataset, gradients: Gradie
     if training is None:
         return
     files = " and ".join(training.files)
+    if gradients.loss is not None and (training.reduction or gradients.reduction) != gradients.reduction:
+        yield (
+            f"{files} names {training.trainer or 'a Trainer of transformers'}, which divides a step's loss by its "
+            "tokens, so that a row weighs by its tokens that carry loss; here each row weighs the same. Send "
+            "'reduction': 'sum' to follow training."
+        )
     if TASKS[checkpoint.task].trained_as or dataset.kind == TOKENS.name:
         yield from _loss_differences(training, dataset, gradients, files)
     if None not in (training.beta, gradients.beta) and training.beta != gradients.beta:

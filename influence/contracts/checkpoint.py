@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SerializationInfo, field_serializer, model_validator
 
-from influence.contracts.common import FOR_CALLERS, Frozen, Json, LossScope, Named, Record, Request
+from influence.contracts.common import FOR_CALLERS, Frozen, Json, LossScope, Named, Record, Reduction, Request
 from influence.contracts.tasks import TaskName, listed_tasks
 
 #: Most patterns of modules that a request names.
@@ -113,7 +113,8 @@ class TrainingRecord(Frozen):
     `template` is the trainer's own template of conversations, by which rows are written where it is known here;
     `system` is the system prompt that rows without one are given, as in training; `enable_thinking` is LLaMA-Factory's
     switch of templates with thoughts, and `thoughts` what ms-swift did to those of answers. `ends` is how
-    rows were ended, where TRL or Unsloth do it otherwise than here."""
+    rows were ended, where TRL or Unsloth do it otherwise than here. `reduction` is what a row's loss was where losses
+    fall on tokens, up to a factor that all rows share."""
 
     files: tuple[str, ...]
     trainer: str | None = None
@@ -128,6 +129,7 @@ class TrainingRecord(Frozen):
     enable_thinking: bool | None = None
     thoughts: tuple[ThoughtRule, ...] | None = None
     ends: RowEnds | None = None
+    reduction: Reduction | None = None
 
 
 class Checkpoint(Record):

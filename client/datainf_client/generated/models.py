@@ -1105,7 +1105,8 @@ class TrainingRecord(BaseModel):
     `template` is the trainer's own template of conversations, by which rows are written where it is known here;
     `system` is the system prompt that rows without one are given, as in training; `enable_thinking` is LLaMA-Factory's
     switch of templates with thoughts, and `thoughts` what ms-swift did to those of answers. `ends` is how
-    rows were ended, where TRL or Unsloth do it otherwise than here.
+    rows were ended, where TRL or Unsloth do it otherwise than here. `reduction` is what a row's loss was where losses
+    fall on tokens, up to a factor that all rows share.
     """
 
     model_config = ConfigDict(
@@ -1119,6 +1120,7 @@ class TrainingRecord(BaseModel):
     files: list[str]
     loss: Literal["completion", "assistant", "all", "first", "inside"] | str | None = None
     max_length: int | None = None
+    reduction: Literal["mean", "sum"] | str | None = None
     system: str | None = None
     template: str | None = None
     thoughts: (

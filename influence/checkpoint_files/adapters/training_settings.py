@@ -36,6 +36,7 @@ from influence.checkpoint_files.adapters.plain_notes import (
     read_first,
     short_number,
 )
+from influence.checkpoint_files.adapters.step_weights import TRANSFORMERS, find_reduction
 from influence.checkpoint_files.adapters.trained_on import CHANGED_BELOW, find_bits, find_changes
 from influence.checkpoint_files.adapters.trainer_templates.loss_scales import (
     FOLLOWED,
@@ -47,7 +48,7 @@ from influence.checkpoint_files.adapters.trainer_templates.row_ends import ends_
 from influence.checkpoint_files.adapters.training_notes import way_by_tags
 from influence.checkpoint_files.task.cross_encoders import CROSS_ENCODERS, find_named_losses, find_unnamed_loss
 from influence.contracts.checkpoint import RowEnds, ThoughtRule
-from influence.contracts.common import MAX_ROW_TOKENS, LossScope
+from influence.contracts.common import MAX_ROW_TOKENS, LossScope, Reduction
 
 #: Trainers that read Alpaca's columns as a user's turn, through the model's own chat template.
 TALKING = ("LLaMA-Factory", "ms-swift")
@@ -117,7 +118,8 @@ class TrainingSettings:
     parts of the loss that are not scored, and what training did to rows beside, both in words; the trainer's own
     `template` of conversations, the `system` prompt that it gave those without one, whether answers were to think
     (`enable_thinking`), and what became of their `thoughts`; what the loss of a head is called (`problem_type`); in how
-    many `bits` the base was read; how rows were ended (`ends`)."""
+    many `bits` the base was read; how rows were ended (`ends`); whether a row's loss was the mean or the sum over its
+    tokens (`reduction`)."""
 
     files: tuple[str, ...]
     trainer: str | None = None
@@ -133,6 +135,7 @@ class TrainingSettings:
     problem_type: str | None = None
     bits: int | None = None
     ends: RowEnds | None = None
+    reduction: Reduction | None = None
 
     @property
     def file(self) -> str:
@@ -169,7 +172,7 @@ def _with_pickled(written: TrainingSettings | None, pickled: PickledArguments | 
         return written
     found = _of_pickle(pickled)
     if written is None:
-        return found if found.trainer or found.unscored or found.beside else None
+        return found if found.trainer or found.unscored or found.beside or found.reduction else None
     # Unsloth trains by TRL, and masks conversations by itself.
     is_own = written.trainer in (None, "TRL", "Unsloth")
     merged = replace(
@@ -181,6 +184,7 @@ def _with_pickled(written: TrainingSettings | None, pickled: PickledArguments | 
         max_length=found.max_length if written.max_length is None else written.max_length,
         unscored=(*dict.fromkeys((*written.unscored, *found.unscored)),),
         beside=(*dict.fromkeys((*written.beside, *found.beside)),),
+        reduction=found.reduction if is_own else written.reduction,
     )
     return written if merged == written else replace(merged, files=(*written.files, PICKLED))
 
@@ -197,7 +201,12 @@ def _of_pickle(pickled: PickledArguments) -> TrainingSettings:
         unscored=unscored,
         beside=(*pickled.describe_rows(),) if pickled.way else (),
     )
-    return replace(found, completion_loss=pickled.completion_loss, ends=pickled.ends)
+    return replace(
+        found,
+        completion_loss=pickled.completion_loss,
+        ends=pickled.ends,
+        reduction=find_reduction(found.trainer or TRANSFORMERS, pickled.fields),
+    )
 
 
 def _of_arguments(content: str) -> TrainingSettings | None:
@@ -354,6 +363,7 @@ def _settings(
         unscored=(*unscored, *_parts(fields)),
         beside=(*beside, *find_changes(fields), *_noise(fields)),
         bits=find_bits(fields),
+        reduction=find_reduction(trainer, fields),
     )
 
 

@@ -17,6 +17,7 @@ from influence.checkpoint_files.adapters.training_settings import (
 )
 from influence.checkpoint_files.task.cross_encoders import of_task
 from influence.contracts.checkpoint import TrainingRecord
+from influence.contracts.common import Reduction
 from influence.contracts.index import DEFAULT_BETA
 from influence.contracts.tasks import CAUSAL_LM, TASKS, TaskDeclaration, TaskName
 from influence.errors import TaskMismatch
@@ -83,7 +84,14 @@ class Recipe:
             enable_thinking=None if self.settings is None else self.settings.enable_thinking,
             thoughts=None if self.settings is None else self.settings.thoughts,
             ends=None if self.settings is None else self.settings.ends,
+            reduction=self._reduction,
         )
+
+    @property
+    def _reduction(self) -> Reduction | None:
+        """What a row's loss was, where it was that of its tokens."""
+        is_of_text = self.notes is None or self.notes.way in PLAIN
+        return None if self.settings is None or not is_of_text else self.settings.reduction
 
     def identity(self) -> Mapping[str, Any]:
         """What of it decides scores, for the address of a checkpoint."""

@@ -184,3 +184,23 @@ def test_an_index_says_where_an_old_trl_made_turns_of_prompts_and_completions(cl
     training = {"trainer": "TRL", "way": "sft", "ends": "as_tokenised", "loss": "all", "completion_loss": "all"}
     assert "TRL to 0.14" in "".join(ask(client, store, "completion", training)["warnings"])
     assert "TRL to 0.14" not in "".join(ask(client, store, "text", training)["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "trained", "asked", "is_said"),
+    [
+        ("completion", "sum", None, True),
+        ("conversation", "sum", "mean", True),
+        ("text", "sum", "sum", False),
+        ("text", None, None, False),
+        ("preference", "sum", None, False),
+    ],
+)
+def test_rows_that_weighed_by_their_tokens_in_training_are_told_of(
+    client: TestClient, store: Store, rows: str, trained: Any, asked: str | None, is_said: bool
+) -> None:
+    training = {"trainer": "TRL", "loss": "all", "completion_loss": "completion", "reduction": trained}
+    index = ask(client, store, rows, training, **({"reduction": asked} if asked else {}))
+    assert index["spec"]["gradients"]["reduction"] == (asked or "mean")
+    said = ["'reduction': 'sum'" in warning for warning in index["warnings"] if "weighs" in warning]
+    assert said == [True] * is_said

@@ -183,7 +183,8 @@ def test_plain_text_goes_before_the_pickle(tmp_path: Path) -> None:
 
 
 def test_arguments_of_no_trainer_say_nothing(tmp_path: Path) -> None:
-    save(tmp_path, PLAIN, label_smoothing_factor=0.0)
+    one_row = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 1}
+    save(tmp_path, PLAIN, label_smoothing_factor=0.0, **one_row)
     assert read_training(tmp_path) is None
     save(tmp_path, "other.Thing", protocol=4)
     assert read_pickled(tmp_path) is None
