@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from app.checks.compatibility import find_trained_loss
 from influence.checkpoint_files.adapters.training_settings import TALKING, WITHOUT_TURNS
-from influence.contracts.checkpoint import Checkpoint, TrainingRecord
+from influence.contracts.checkpoint import PLAIN_DESCENT, Checkpoint, TrainingRecord
 from influence.contracts.common import MAX_ROW_TOKENS
 from influence.contracts.dataset import COMPLETION, CONVERSATION, PREFERENCE, TOKENS, Dataset
-from influence.contracts.index import GradientSettings
+from influence.contracts.index import GradientSettings, Metric
 from influence.contracts.tasks import TASKS
 
 #: Trainers whose masks decide where the loss of a conversation falls, and need not be named in any file.
@@ -52,6 +52,17 @@ def find_differences(checkpoint: Checkpoint, dataset: Dataset, gradients: Gradie
         )
     if training.trainer in TALKING and training.template not in WITHOUT_TURNS:
         yield from _wording_differences(training.trainer, dataset)
+
+
+def find_metric_doubts(checkpoint: Checkpoint, metric: Metric) -> Iterator[str]:
+    """Where codes are in the metric of an optimiser that did not train the checkpoint, in a sentence."""
+    training = checkpoint.training
+    if metric == "optimizer" and training is not None and training.optimizer == PLAIN_DESCENT:
+        yield (
+            f"{' and '.join(training.files)} says that gradient descent trained (optimizer {PLAIN_DESCENT!r}), and "
+            "this index has codes in the metric of an adaptive optimiser. After gradient descent method 'proximal' on "
+            "an index of metric 'gradient' agreed better with retraining."
+        )
 
 
 def _bias_differences(checkpoint: Checkpoint, gradients: GradientSettings) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from app.checks.class_numbers import doubt_indexed_numbers
 from app.checks.compatibility import check_compatible, check_reduction, choose_length, choose_loss
 from app.checks.diffusion import choose_diffusion
-from app.checks.training import find_differences, find_open_choices
+from app.checks.training import find_differences, find_metric_doubts, find_open_choices
 from app.http.idempotency import Accepted
 from app.http.listing import name_made
 from app.indexes.growth import check_growth
@@ -73,6 +73,7 @@ def _submit_one(
         *checkpoint.warnings,
         *doubt_indexed_numbers(checkpoint, dataset),
         *find_differences(checkpoint, dataset, spec.gradients),
+        *find_metric_doubts(checkpoint, spec.metric),
         *(find_open_choices(checkpoint, dataset) if request.loss is None else ()),
     )
     name = request.name if request.name is not None or existing is None else existing.name
@@ -148,11 +149,17 @@ def resolve_spec(request: IndexRequest, checkpoint: Checkpoint, dataset: Dataset
         rank=request.rank if storage == "compact" and request.grow_from is None else None,
         code_dtype=request.code_dtype if storage == "compact" and request.grow_from is None else "int8",
         metric=metric,
-        batch_rows=request.batch_rows if storage == "full" or metric == "optimizer" else 1,
+        batch_rows=_choose_batch(request, checkpoint) if storage == "full" or metric == "optimizer" else 1,
         kronecker=request.kronecker,
         grow_from=request.grow_from,
         gradients=gradients,
     )
+
+
+def _choose_batch(request: IndexRequest, checkpoint: Checkpoint) -> int:
+    """Rows of a step: as asked, or else as in training, as far as files say it."""
+    trained = None if checkpoint.training is None else checkpoint.training.batch_rows
+    return request.batch_rows or trained or 1
 
 
 def _choose_beta(request: IndexRequest, checkpoint: Checkpoint) -> float | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from influence.contracts.audit import AuditRequest
+from influence.contracts.checkpoint import PLAIN_DESCENT
 from influence.contracts.curation.groups import GroupsRequest
 from influence.contracts.evaluation.experiment import LdsRequest, MethodChoice
 from influence.contracts.evaluation.record import Evaluation
@@ -68,10 +69,20 @@ def choose_method(store: Store, index: Index, *, is_sum: bool = False, admits: A
     if metrics_of(index.spec) == ("optimizer",):
         name = default_method("optimizer")
         return Choice(name, None, f"'{name}' is the method that codes in the optimiser's metric are made for.")
-    name = OF_SUM if is_sum and "optimizer" in metrics_of(index.spec) else OF_ONE
+    is_descent = is_sum and _is_of_descent(store, index)
+    name = OF_SUM if is_sum and "optimizer" in metrics_of(index.spec) and not is_descent else OF_ONE
     what = "sums over checkpoints" if is_sum else "one checkpoint"
-    reason = f"No evaluation judged this index; of {what} '{name}' agreed best with retraining in the service's own."
+    after = " after gradient descent" if is_descent else ""
+    reason = (
+        f"No evaluation judged this index; of {what}{after} '{name}' agreed best with retraining in the service's own."
+    )
     return Choice(name, None, reason)
+
+
+def _is_of_descent(store: Store, index: Index) -> bool:
+    """Whether the checkpoint's files say that no adaptive optimiser trained it, so that its steps had no metric."""
+    training = store.checkpoints.require(index.spec.checkpoint_id).training
+    return training is not None and training.optimizer == PLAIN_DESCENT
 
 
 def _best_of(evaluation: Evaluation, index: Index, admits: Admits) -> Choice | None:

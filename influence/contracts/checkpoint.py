@@ -7,6 +7,8 @@ from pydantic import Field, SerializationInfo, field_serializer, model_validator
 from influence.contracts.common import FOR_CALLERS, Frozen, Json, LossScope, Named, Record, Reduction, Request
 from influence.contracts.tasks import TaskName, listed_tasks
 
+#: What trainers call plain gradient descent, with momentum or without: its steps have no metric of their own.
+PLAIN_DESCENT = "sgd"
 #: Most patterns of modules that a request names.
 MAX_PATTERNS = 64
 LORA_ALPHA = "Alpha of an image model's LoRA file that says none; without it alpha is taken to be the rank."
@@ -114,7 +116,7 @@ class TrainingRecord(Frozen):
     `system` is the system prompt that rows without one are given, as in training; `enable_thinking` is LLaMA-Factory's
     switch of templates with thoughts, and `thoughts` what ms-swift did to those of answers. `ends` is how
     rows were ended, where TRL or Unsloth do it otherwise than here. `reduction` is what a row's loss was where losses
-    fall on tokens, up to a factor that all rows share."""
+    fall on tokens, up to a factor that all rows share; `batch_rows` and `optimizer` are those of its steps."""
 
     files: tuple[str, ...]
     trainer: str | None = None
@@ -130,6 +132,8 @@ class TrainingRecord(Frozen):
     thoughts: tuple[ThoughtRule, ...] | None = None
     ends: RowEnds | None = None
     reduction: Reduction | None = None
+    batch_rows: int | None = None
+    optimizer: str | None = None
 
 
 class Checkpoint(Record):

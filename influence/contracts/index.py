@@ -155,11 +155,12 @@ class IndexRequest(Named, GradientChoices):
         description="What the codes of compact storage are fitted to: gradients as they are, or in the optimiser's"
         " metric, which method 'preconditioned' answers in. Full storage answers in both.",
     )
-    batch_rows: int = Field(
-        1,
+    batch_rows: int | None = Field(
+        None,
         ge=1,
         le=1 << 20,
-        description="Rows per step of the training that made the checkpoint, for the optimiser's metric.",
+        description="Rows per step of the training that made the checkpoint, for the optimiser's metric. By default"
+        " those that the checkpoint's files say, or else 1.",
     )
     on_non_finite: OnNonFinite = Field("fail", description="What becomes of a row with NaN or infinite gradients.")
     kronecker: bool = Field(

@@ -1106,12 +1106,13 @@ class TrainingRecord(BaseModel):
     `system` is the system prompt that rows without one are given, as in training; `enable_thinking` is LLaMA-Factory's
     switch of templates with thoughts, and `thoughts` what ms-swift did to those of answers. `ends` is how
     rows were ended, where TRL or Unsloth do it otherwise than here. `reduction` is what a row's loss was where losses
-    fall on tokens, up to a factor that all rows share.
+    fall on tokens, up to a factor that all rows share; `batch_rows` and `optimizer` are those of its steps.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
+    batch_rows: int | None = None
     beta: float | None = None
     center_rewards_coefficient: float | None = None
     completion_loss: Literal["completion", "assistant", "all", "first", "inside"] | str | None = None
@@ -1120,6 +1121,7 @@ class TrainingRecord(BaseModel):
     files: list[str]
     loss: Literal["completion", "assistant", "all", "first", "inside"] | str | None = None
     max_length: int | None = None
+    optimizer: str | None = None
     reduction: Literal["mean", "sum"] | str | None = None
     system: str | None = None
     template: str | None = None

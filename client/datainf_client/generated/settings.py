@@ -83,7 +83,7 @@ class IndexRequest(TypedDict):
     `POST /v1/indexes`.
     """
 
-    batch_rows: NotRequired[int]
+    batch_rows: NotRequired[int | None]
     beta: NotRequired[float | None]
     center_rewards_coefficient: NotRequired[float | None]
     code_dtype: NotRequired[Literal["int8", "float16"]]

@@ -22,7 +22,9 @@ _UNREADABLE = (*_BROKEN, OSError, EOFError, RuntimeError)
 _NUMBERS = frozenset({"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"})
 _CONSTANTS = {"NEWTRUE": True, "NEWFALSE": False, "NONE": None}
 _SINGLE = ("word", "value")
-_OF_LISTS = {"EMPTY_LIST": "list", "MARK": "mark", "APPEND": "filled", "APPENDS": "filled"}
+_OF_LISTS = {"EMPTY_LIST": "list", "MARK": "mark", "APPEND": "filled", "APPENDS": "filled", "TUPLE1": "one"}
+#: How a member of an enumeration is made: its class, and the one value that names it.
+_MEMBER = ("class", "word", "one")
 _MAX_LISTED = 16
 _TEXTS = frozenset({"BINUNICODE", "SHORT_BINUNICODE"})
 _KEEPS = frozenset({"BINPUT", "LONG_BINPUT", "MEMOIZE"})
@@ -31,8 +33,9 @@ _GETS = frozenset({"BINGET", "LONG_BINGET"})
 
 @dataclass(frozen=True, slots=True)
 class PickledWords:
-    """`made_of` is the first class that is named, as `module.Class`; `fields` are texts with the single value, or the
-    list of single values, that follows each; what is followed by anything else is not there."""
+    """`made_of` is the first class that is named, as `module.Class`; `fields` are texts with the single value, the
+    list of single values, or the enumeration's member that follows each; what is followed by anything else is not
+    there."""
 
     made_of: str
     fields: Mapping[str, Any]
@@ -58,6 +61,8 @@ def _of_steps(steps: list[tuple[str, Any]]) -> PickledWords | None:
             fields.setdefault(name, value)
         elif kind == "word" and follows == "list" and (listed := _listed(steps[place + 2 :])) is not None:
             fields.setdefault(name, listed)
+        elif kind == "word" and tuple(step[0] for step in steps[place + 1 : place + 4]) == _MEMBER:
+            fields.setdefault(name, steps[place + 2][1])
     made_of = next((name for kind, name in steps if kind == "class"), None)
     return None if made_of is None else PickledWords(made_of, fields)
 

@@ -36,7 +36,6 @@ from influence.checkpoint_files.adapters.plain_notes import (
     read_first,
     short_number,
 )
-from influence.checkpoint_files.adapters.step_weights import TRANSFORMERS, find_reduction
 from influence.checkpoint_files.adapters.trained_on import CHANGED_BELOW, find_bits, find_changes
 from influence.checkpoint_files.adapters.trainer_templates.loss_scales import (
     FOLLOWED,
@@ -46,6 +45,12 @@ from influence.checkpoint_files.adapters.trainer_templates.loss_scales import (
 )
 from influence.checkpoint_files.adapters.trainer_templates.row_ends import ends_by_card
 from influence.checkpoint_files.adapters.training_notes import way_by_tags
+from influence.checkpoint_files.adapters.training_steps import (
+    TRANSFORMERS,
+    find_optimiser,
+    find_reduction,
+    find_step_rows,
+)
 from influence.checkpoint_files.task.cross_encoders import CROSS_ENCODERS, find_named_losses, find_unnamed_loss
 from influence.contracts.checkpoint import RowEnds, ThoughtRule
 from influence.contracts.common import MAX_ROW_TOKENS, LossScope, Reduction
@@ -119,7 +124,7 @@ class TrainingSettings:
     `template` of conversations, the `system` prompt that it gave those without one, whether answers were to think
     (`enable_thinking`), and what became of their `thoughts`; what the loss of a head is called (`problem_type`); in how
     many `bits` the base was read; how rows were ended (`ends`); whether a row's loss was the mean or the sum over its
-    tokens (`reduction`)."""
+    tokens (`reduction`); the rows of a step (`batch_rows`), and its `optimizer`."""
 
     files: tuple[str, ...]
     trainer: str | None = None
@@ -136,6 +141,12 @@ class TrainingSettings:
     bits: int | None = None
     ends: RowEnds | None = None
     reduction: Reduction | None = None
+    batch_rows: int | None = None
+    optimizer: str | None = None
+
+    @property
+    def says_nothing(self) -> bool:
+        return self == TrainingSettings(files=self.files)
 
     @property
     def file(self) -> str:
@@ -172,7 +183,7 @@ def _with_pickled(written: TrainingSettings | None, pickled: PickledArguments | 
         return written
     found = _of_pickle(pickled)
     if written is None:
-        return found if found.trainer or found.unscored or found.beside or found.reduction else None
+        return None if found.says_nothing else found
     # Unsloth trains by TRL, and masks conversations by itself.
     is_own = written.trainer in (None, "TRL", "Unsloth")
     merged = replace(
@@ -185,6 +196,8 @@ def _with_pickled(written: TrainingSettings | None, pickled: PickledArguments | 
         unscored=(*dict.fromkeys((*written.unscored, *found.unscored)),),
         beside=(*dict.fromkeys((*written.beside, *found.beside)),),
         reduction=found.reduction if is_own else written.reduction,
+        batch_rows=written.batch_rows or found.batch_rows,
+        optimizer=written.optimizer or found.optimizer,
     )
     return written if merged == written else replace(merged, files=(*written.files, PICKLED))
 
@@ -364,6 +377,8 @@ def _settings(
         beside=(*beside, *find_changes(fields), *_noise(fields)),
         bits=find_bits(fields),
         reduction=find_reduction(trainer, fields),
+        batch_rows=find_step_rows(fields),
+        optimizer=find_optimiser(fields),
     )
 
 

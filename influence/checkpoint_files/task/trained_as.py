@@ -85,6 +85,8 @@ class Recipe:
             thoughts=None if self.settings is None else self.settings.thoughts,
             ends=None if self.settings is None else self.settings.ends,
             reduction=self._reduction,
+            batch_rows=None if self.settings is None else self.settings.batch_rows,
+            optimizer=None if self.settings is None else self.settings.optimizer,
         )
 
     @property

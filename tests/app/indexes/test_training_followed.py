@@ -204,3 +204,30 @@ def test_rows_that_weighed_by_their_tokens_in_training_are_told_of(
     assert index["spec"]["gradients"]["reduction"] == (asked or "mean")
     said = ["'reduction': 'sum'" in warning for warning in index["warnings"] if "weighs" in warning]
     assert said == [True] * is_said
+
+
+@pytest.mark.parametrize(
+    ("trained", "fields", "taken"),
+    [
+        (None, {}, 1),
+        (16, {}, 16),
+        (16, {"batch_rows": 4}, 4),
+        (16, {"storage": "compact", "metric": "optimizer"}, 16),
+        # Codes of plain gradients have no use for it.
+        (16, {"storage": "compact"}, 1),
+    ],
+)
+def test_the_optimisers_metric_has_the_steps_of_training(
+    client: TestClient, store: Store, trained: int | None, fields: dict[str, Any], taken: int
+) -> None:
+    assert ask(client, store, "text", {"batch_rows": trained}, **fields)["spec"]["batch_rows"] == taken
+
+
+@pytest.mark.parametrize(("optimizer", "is_said"), [("sgd", True), ("adamw_torch", False), (None, False)])
+def test_codes_in_the_metric_of_an_optimiser_that_did_not_train_are_told_of(
+    client: TestClient, store: Store, optimizer: str | None, is_said: bool
+) -> None:
+    training = {"optimizer": optimizer}
+    index = ask(client, store, "text", training, storage="compact", metric="optimizer")
+    assert ["gradient descent trained" in warning for warning in index["warnings"]] == [True] * is_said
+    assert ask(client, store, "text", training, storage="compact")["warnings"] == []

@@ -7,6 +7,8 @@ from starlette.testclient import TestClient
 from support.problems import assert_problem
 from support.work import submit_evaluation
 
+from app.queries.method_choice import choose_method
+from influence.contracts.checkpoint import TrainingRecord
 from influence.contracts.evaluation.experiment import LdsRequest, MethodChoice
 from influence.contracts.evaluation.report import Report
 from influence.contracts.index import Index
@@ -113,3 +115,18 @@ def test_audits_and_sweeps_take_the_same_choice_and_say_why(
     assert found in sweep["method_reason"]
     named = client.post(f"{path}/audits", json={}).json()
     assert (named["method"], named["method_reason"]) == ("datainf", None)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "method"), [("sgd", "proximal"), ("adamw_torch", "preconditioned"), (None, "preconditioned")]
+)
+def test_a_sum_after_gradient_descent_takes_no_optimisers_metric(
+    ready_index: dict[str, Any], store: Store, optimizer: str | None, method: str
+) -> None:
+    index = store.indexes.require(ready_index["id"])
+    record = None if optimizer is None else TrainingRecord(files=("training_args.bin",), optimizer=optimizer)
+    store.checkpoints.update(index.spec.checkpoint_id, lambda found: found.model_copy(update={"training": record}))
+    choice = choose_method(store, index, is_sum=True)
+    assert choice.method == method
+    assert ("after gradient descent" in choice.reason) == (optimizer == "sgd")
+    assert choose_method(store, index).method == "proximal"

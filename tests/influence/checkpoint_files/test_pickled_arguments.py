@@ -9,7 +9,7 @@ from support.uploads.pickled import save
 
 from influence.checkpoint_files.adapters.pickled_arguments import PICKLED, read_pickled
 from influence.checkpoint_files.adapters.pickled_words import list_words
-from influence.checkpoint_files.adapters.training_settings import read_training
+from influence.checkpoint_files.adapters.training_settings import TrainingSettings, read_training
 from influence.checkpoint_files.task.trained_as import read_recipe
 from influence.contracts.common import MAX_ROW_TOKENS
 from influence.errors import TaskMismatch
@@ -183,8 +183,11 @@ def test_plain_text_goes_before_the_pickle(tmp_path: Path) -> None:
 
 
 def test_arguments_of_no_trainer_say_nothing(tmp_path: Path) -> None:
-    one_row = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 1}
-    save(tmp_path, PLAIN, label_smoothing_factor=0.0, **one_row)
-    assert read_training(tmp_path) is None
+    save(tmp_path, PLAIN, label_smoothing_factor=0.0, packing=True)
+    found = read_training(tmp_path)
+    # Of whatever `Trainer` they are, a step's loss is divided by its tokens where it falls on tokens.
+    assert found == TrainingSettings(files=(PICKLED,), reduction="sum")
+    assert not found.says_nothing
+    assert TrainingSettings(files=(PICKLED,)).says_nothing
     save(tmp_path, "other.Thing", protocol=4)
     assert read_pickled(tmp_path) is None
