@@ -25,7 +25,7 @@ from PIL import Image
 
 from app.intake.archives import DEFAULT_LIMITS
 from app.intake.lora_files import accept_lora, unpack_lora
-from benchmarks.gradients.__main__ import count_operations
+from benchmarks.gradients.conditions import count_operations
 from influence.checkpoint_files.bases.pipelines import PipelineFiles
 from influence.contracts.checkpoint import BaseModelRef
 from influence.contracts.index import DiffusionSettings, GradientSettings

@@ -19,7 +19,7 @@ from benchmarks.gpu.fidelity import measure_fidelity
 from benchmarks.gpu.parts import make_parts, run_part
 from benchmarks.gpu.report import render
 from benchmarks.gpu.scan import ROW_BYTES, measure_scan
-from benchmarks.gradients.__main__ import describe_machine
+from benchmarks.gradients.conditions import describe_machine
 
 _SCANNED_ROWS, _FEW_ROWS = 100_000_000, 200_000
 #: Left for scores and the compiler beside the codes.

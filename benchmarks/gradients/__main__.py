@@ -12,8 +12,6 @@ taken within a round. Every figure goes to OUT.json, the tables to OUT.md and to
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -21,11 +19,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import peft
 import torch
-import transformers
-from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.gradients.conditions import count_operations, describe_machine
 from benchmarks.gradients.contenders import Run, collecting, looping, training, vectorising
 from benchmarks.gradients.timing import measure, median_ratio, multiplying, peak_bytes, time_in_turns
 from benchmarks.gradients.workloads import WORKLOADS, Workload, make_workload
@@ -91,19 +87,6 @@ def _parse() -> argparse.Namespace:
     options = parser.parse_args()
     options.workloads = options.workloads or (["llama-1b"] if options.device.type == "cuda" else _CPU_WORKLOADS)
     return options
-
-
-def describe_machine(device: torch.device) -> dict[str, Any]:
-    """What figures depend on."""
-    return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "peft": peft.__version__,
-        "load_before": round(os.getloadavg()[0], 2),
-    }
 
 
 def measure_workload(name: str, threads: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -180,13 +163,6 @@ def _drop_failing(contenders: dict[str, Run]) -> dict[str, str]:
             failures[name] = f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"
             del contenders[name]
     return failures
-
-
-def count_operations(run: Run) -> int:
-    """Floating point operations of the matrix products and attention of one run."""
-    with FlopCounterMode(display=False) as counter:
-        run()
-    return int(counter.get_total_flops())
 
 
 def run_peer(peer: str, options: argparse.Namespace) -> dict[str, Any]:
