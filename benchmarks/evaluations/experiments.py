@@ -184,9 +184,18 @@ EARLY = (
 
 
 _MODEL = "--base-model smollm2-135m --rows 200 --test-points 40"
-#: Trained as trainers of language models do, by the tokens of a batch; scored so and by means over a row's tokens.
-_BY_REDUCTION = ("datainf", "proximal", "preconditioned", "cosine", "hessian_free", "exact")
-_OF_MODEL = ",".join([*_BY_REDUCTION, *(f"{name}=mean" for name in _BY_REDUCTION)])
+_JUDGED = ("datainf", "proximal", "preconditioned", "cosine", "hessian_free", "exact")
+
+
+def _reduced(training: str, other: str, retrain_seeds: int = 1) -> str:
+    """An LDS trained by one reduction of losses on tokens, and scored by both."""
+    methods = ",".join([*_JUDGED, *(f"{name}={other}" for name in _JUDGED)])
+    return (
+        f"--columns '{_CLASS}' --base-model smollm2-135m --rows 300 --test-points 40 --epochs 1 --batch-rows 8 "
+        f"--learning-rate 1e-3 --max-length 64 --reduction {training} --subsets 20 "
+        f"--retrain-seeds {retrain_seeds} --methods '{methods}'"
+    )
+
 
 LANGUAGE_MODEL = (
     Experiment(
@@ -199,12 +208,19 @@ LANGUAGE_MODEL = (
     ),
     Experiment(
         "lm-lds",
-        "Agreement with retraining",
+        "Agreement with retraining, trained by the tokens of a batch",
         "lds",
         None,
         None,
-        f"--columns '{_CLASS}' --base-model smollm2-135m --rows 300 --test-points 40 --epochs 1 --batch-rows 8 "
-        f"--learning-rate 1e-3 --max-length 64 --reduction sum --subsets 20 --methods '{_OF_MODEL}'",
+        _reduced("sum", "mean"),
+    ),
+    Experiment(
+        "lm-lds-means",
+        "Agreement with retraining, every row alike",
+        "lds",
+        None,
+        None,
+        _reduced("mean", "sum", retrain_seeds=2),
     ),
 )
 
