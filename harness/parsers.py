@@ -34,8 +34,8 @@ with atheris.instrument_imports(include=_READERS):
     from app.intake.tables.limits import TableLimits
     from app.intake.tables.opening import open_table
     from app.reviews.handback import read_entries
-    from influence.checkpoint_files.adapters.pickled_arguments import PICKLED
-    from influence.checkpoint_files.adapters.plain_notes import NOTE_FILES
+    from influence.checkpoint_files.adapters.notes.pickled_arguments import PICKLED
+    from influence.checkpoint_files.adapters.notes.plain_notes import NOTE_FILES
     from influence.checkpoint_files.config import parse_adapter_config
     from influence.checkpoint_files.safetensors_header import read_header
     from influence.checkpoint_files.task.trained_as import read_recipe

@@ -12,7 +12,7 @@ from app.http.idempotency import Accepted
 from app.intake.adapters import accept_adapter
 from app.intake.archives import extract_files
 from influence.checkpoint_files.adapters.folders import list_files
-from influence.checkpoint_files.adapters.plain_notes import STATE_FILE
+from influence.checkpoint_files.adapters.notes.plain_notes import STATE_FILE
 from influence.checkpoint_files.adapters.run_weights import find_weight_doubts, read_rates, weigh
 from influence.checkpoint_files.adapters.runs import (
     MAX_STATE_BYTES,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from app.checks.compatibility import find_trained_loss
-from influence.checkpoint_files.adapters.training_settings import TALKING, WITHOUT_TURNS
+from influence.checkpoint_files.adapters.notes.training_settings import TALKING, WITHOUT_TURNS
 from influence.contracts.checkpoint import PLAIN_DESCENT, Checkpoint, TrainingRecord
 from influence.contracts.common import MAX_ROW_TOKENS
 from influence.contracts.dataset import COMPLETION, CONVERSATION, PREFERENCE, TOKENS, Dataset

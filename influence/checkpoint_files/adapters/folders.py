@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from influence.checkpoint_files.adapters.pickled_arguments import PICKLED
-from influence.checkpoint_files.adapters.plain_notes import NOTE_FILES
+from influence.checkpoint_files.adapters.notes.pickled_arguments import PICKLED
+from influence.checkpoint_files.adapters.notes.plain_notes import NOTE_FILES
 from influence.checkpoint_files.task.processor import PROCESSOR_FILE
 from influence.checkpoint_files.tokenizers.settings import TOKENIZER_FILES
 from influence.checkpoint_files.tokenizers.template_files import choose_named

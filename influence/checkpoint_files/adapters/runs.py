@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from influence.checkpoint_files.adapters.folders import EPOCH, STEP, choose_files_in, find_folders
-from influence.checkpoint_files.adapters.plain_notes import STATE_FILE
+from influence.checkpoint_files.adapters.notes.plain_notes import STATE_FILE
 from influence.errors import AdapterConfigRefused
 
 MAX_STATE_BYTES = 64 << 20

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from influence.checkpoint_files.adapters.plain_notes import short_number
+from influence.checkpoint_files.adapters.notes.plain_notes import short_number
 from influence.checkpoint_files.base_models import UPSTREAM_NAMES
 from influence.checkpoint_files.config import AdapterConfig
 from influence.contracts.checkpoint import BaseModelRef

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from influence.checkpoint_files.adapters.folders import REFERENCE_FILE
-from influence.checkpoint_files.adapters.trainer_templates.known import find_template, has_thoughts
-from influence.checkpoint_files.adapters.training_notes import OF_HEADS, PAIRS, PLAIN, TrainingNotes, read_notes
-from influence.checkpoint_files.adapters.training_settings import (
+from influence.checkpoint_files.adapters.notes.training_notes import OF_HEADS, PAIRS, PLAIN, TrainingNotes, read_notes
+from influence.checkpoint_files.adapters.notes.training_settings import (
     NAMELESS,
     TALKING,
     WITHOUT_TURNS,
     TrainingSettings,
     read_training,
 )
+from influence.checkpoint_files.adapters.trainer_templates.known import find_template, has_thoughts
 from influence.checkpoint_files.task.cross_encoders import of_task
 from influence.contracts.checkpoint import TrainingRecord
 from influence.contracts.common import Reduction

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from support.uploads.pickled import save
 
-from influence.checkpoint_files.adapters.pickled_arguments import PICKLED, read_pickled
-from influence.checkpoint_files.adapters.pickled_words import list_words
-from influence.checkpoint_files.adapters.training_settings import TrainingSettings, read_training
+from influence.checkpoint_files.adapters.notes.pickled_arguments import PICKLED, read_pickled
+from influence.checkpoint_files.adapters.notes.pickled_words import list_words
+from influence.checkpoint_files.adapters.notes.training_settings import TrainingSettings, read_training
 from influence.checkpoint_files.task.trained_as import read_recipe
 from influence.contracts.common import MAX_ROW_TOKENS
 from influence.errors import TaskMismatch
@@ -187,7 +187,5 @@ def test_arguments_of_no_trainer_say_nothing(tmp_path: Path) -> None:
     found = read_training(tmp_path)
     # Of whatever `Trainer` they are, a step's loss is divided by its tokens where it falls on tokens.
     assert found == TrainingSettings(files=(PICKLED,), reduction="sum")
-    assert not found.says_nothing
-    assert TrainingSettings(files=(PICKLED,)).says_nothing
     save(tmp_path, "other.Thing", protocol=4)
     assert read_pickled(tmp_path) is None

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from influence.checkpoint_files.adapters.folders import choose_files
-from influence.checkpoint_files.adapters.plain_notes import NOTE_FILES
-from influence.checkpoint_files.adapters.training_notes import TrainingNotes, read_notes
+from influence.checkpoint_files.adapters.notes.plain_notes import NOTE_FILES
+from influence.checkpoint_files.adapters.notes.training_notes import TrainingNotes, read_notes
 from influence.checkpoint_files.task.trained_as import find_loss_doubts, read_recipe, settle_task
 from influence.contracts.checkpoint import TrainingRecord
 from influence.errors import TaskMismatch

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from influence.checkpoint_files.adapters.training_settings import TrainingSettings, read_training
+from influence.checkpoint_files.adapters.notes.training_settings import TrainingSettings, read_training
 from influence.checkpoint_files.task.trained_as import read_recipe
 from influence.contracts.common import MAX_ROW_TOKENS
 from influence.errors import TaskMismatch

@@ -63,7 +63,7 @@ def test_plain_text_of_trainers(tmp_path: Path, name: str, content: str, reducti
 
 def test_what_is_pickled_has_the_steps_that_a_card_leaves_open(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(CARD.format(tag="trl"))
-    save(tmp_path, SFT, **{BATCH: 1, STEPS: 1})
+    save(tmp_path, SFT, per_device_train_batch_size=1, gradient_accumulation_steps=1)
     assert reduction_of(tmp_path) is None
 
 

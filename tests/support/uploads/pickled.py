@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from influence.checkpoint_files.adapters.pickled_arguments import PICKLED
+from influence.checkpoint_files.adapters.notes.pickled_arguments import PICKLED
 
 
 class Arguments:

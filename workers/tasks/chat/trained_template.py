@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from influence.checkpoint_files.adapters.notes.training_settings import TALKING
 from influence.checkpoint_files.adapters.trainer_templates.jinja import with_joined_contents, with_system_prompt
 from influence.checkpoint_files.adapters.trainer_templates.known import find_template
-from influence.checkpoint_files.adapters.training_settings import TALKING
 from influence.contracts.checkpoint import TrainingRecord
 
 #: Names by which transformers chooses among several templates: for rows without tools, and for those with some.

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from influence.checkpoint_files.adapters.pickled_arguments import PICKLED, PickledArguments, read_pickled
-from influence.checkpoint_files.adapters.plain_notes import (
+from influence.checkpoint_files.adapters.notes.pickled_arguments import PICKLED, PickledArguments, read_pickled
+from influence.checkpoint_files.adapters.notes.plain_notes import (
     ARGUMENTS,
     CARD,
     PARAMETERS,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from influence.checkpoint_files.adapters.pickled_words import PickledWords, list_words
+from influence.checkpoint_files.adapters.notes.pickled_words import PickledWords, list_words
 from influence.checkpoint_files.adapters.trainer_templates.row_ends import ends_by_settings
 from influence.contracts.checkpoint import RowEnds
 from influence.contracts.common import MAX_ROW_TOKENS, LossScope

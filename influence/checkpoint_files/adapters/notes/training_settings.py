@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from influence.checkpoint_files.adapters.pickled_arguments import PICKLED, PickledArguments, read_pickled
-from influence.checkpoint_files.adapters.plain_notes import (
+from influence.checkpoint_files.adapters.notes.pickled_arguments import PICKLED, PickledArguments, read_pickled
+from influence.checkpoint_files.adapters.notes.plain_notes import (
     ARGUMENTS,
     CARD,
     PARAMETERS,
@@ -36,6 +36,13 @@ from influence.checkpoint_files.adapters.plain_notes import (
     read_first,
     short_number,
 )
+from influence.checkpoint_files.adapters.notes.training_notes import way_by_tags
+from influence.checkpoint_files.adapters.notes.training_steps import (
+    TRANSFORMERS,
+    find_optimiser,
+    find_reduction,
+    find_step_rows,
+)
 from influence.checkpoint_files.adapters.trained_on import CHANGED_BELOW, find_bits, find_changes
 from influence.checkpoint_files.adapters.trainer_templates.loss_scales import (
     FOLLOWED,
@@ -44,13 +51,6 @@ from influence.checkpoint_files.adapters.trainer_templates.loss_scales import (
     split_scale,
 )
 from influence.checkpoint_files.adapters.trainer_templates.row_ends import ends_by_card
-from influence.checkpoint_files.adapters.training_notes import way_by_tags
-from influence.checkpoint_files.adapters.training_steps import (
-    TRANSFORMERS,
-    find_optimiser,
-    find_reduction,
-    find_step_rows,
-)
 from influence.checkpoint_files.task.cross_encoders import CROSS_ENCODERS, find_named_losses, find_unnamed_loss
 from influence.contracts.checkpoint import RowEnds, ThoughtRule
 from influence.contracts.common import MAX_ROW_TOKENS, LossScope, Reduction
@@ -145,10 +145,6 @@ class TrainingSettings:
     optimizer: str | None = None
 
     @property
-    def says_nothing(self) -> bool:
-        return self == TrainingSettings(files=self.files)
-
-    @property
     def file(self) -> str:
         """The files' names, for a sentence."""
         return " with ".join(self.files)
@@ -183,7 +179,7 @@ def _with_pickled(written: TrainingSettings | None, pickled: PickledArguments | 
         return written
     found = _of_pickle(pickled)
     if written is None:
-        return None if found.says_nothing else found
+        return None if found == TrainingSettings(files=found.files) else found
     # Unsloth trains by TRL, and masks conversations by itself.
     is_own = written.trainer in (None, "TRL", "Unsloth")
     merged = replace(
