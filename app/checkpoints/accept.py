@@ -108,7 +108,7 @@ def accept_trained(
     doubts, hub_config = look_at_hub(context, model)
     accepted = accept_plain(model, trainable, task=task, label_names=label_names, hub_config=hub_config)
     checkpoint = in_namespace(context, with_doubts(accepted, doubts))
-    return Accepted(checkpoint.id, is_new=context.store.checkpoints.create(checkpoint))
+    return Accepted(checkpoint.id, is_new=_keep_record(context, checkpoint))
 
 
 def _accept(context: Context, fetch: Callable[[Path], None], base: BaseModelRef, said: Said) -> Accepted:
@@ -133,12 +133,15 @@ def in_namespace(context: Context, checkpoint: Checkpoint) -> Checkpoint:
 
 
 def keep_checkpoint(context: Context, folder: Path, checkpoint: Checkpoint) -> bool:
-    """Move an accepted adapter to its address and write its record; False where it was there.
-
-    What files beside an adapter say that is not part of its address is kept as it came last.
-    """
+    """Move an accepted adapter to its address and write its record; False where it was there."""
     assert checkpoint.adapter_digest is not None
     context.files.keep_adapter(folder, checkpoint.adapter_digest)
+    return _keep_record(context, checkpoint)
+
+
+def _keep_record(context: Context, checkpoint: Checkpoint) -> bool:
+    """Write the record; False where it was there. What files beside the weights say that is not part of the address is
+    kept as it came last."""
     if context.store.checkpoints.create(checkpoint):
         return True
     said = {"training": checkpoint.training, "warnings": checkpoint.warnings}

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file, save_file
 from starlette.testclient import TestClient
 from support.problems import assert_problem
 from support.tiny import LABELS, make_causal, make_plain
+from support.uploads.pickled import save as save_arguments
 
 from influence.contracts.checkpoint import Checkpoint
 from influence.store.store import Store
@@ -51,6 +52,19 @@ def test_the_same_content_is_the_same_checkpoint(client: TestClient, plain: Path
     assert (again.status_code, as_form.status_code) == (200, 200)
     assert again.json()["id"] == as_form.json()["id"] == first["id"]
     assert send(client).json()["id"] != first["id"]
+
+
+def test_what_a_trainer_left_beside_a_plain_model_is_shown_as_it_came_last(
+    client: TestClient, plain: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(plain, model)
+    first = send(client, base_model=str(model)).json()
+    assert first["training"] is None
+    save_arguments(model, "transformers.training_args.TrainingArguments", per_device_train_batch_size=8)
+    again = send(client, base_model=str(model))
+    assert (again.status_code, again.json()["id"]) == (200, first["id"])
+    assert client.get(f"/v1/checkpoints/{first['id']}").json()["training"]["batch_rows"] == 8
 
 
 def test_either_an_adapter_or_trained_modules(client: TestClient) -> None:
