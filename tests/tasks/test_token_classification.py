@@ -118,7 +118,10 @@ def test_autotrain_labels_every_token_and_is_followed(bench: Bench, tiny: TinyCh
     body = {"checkpoint_id": sent.json()["id"], "dataset_id": dataset["id"]}
     index = bench.client.post("/v1/indexes", json=body, headers=WAIT).json()
     assert (index["spec"]["gradients"]["loss"], index["spec"]["gradients"]["max_length"]) == ("all", 16)
-    assert index["warnings"] == []
+    (told,) = index["warnings"]
+    assert "'reduction': 'sum'" in told
+    body["reduction"] = "sum"
+    assert bench.client.post("/v1/indexes", json=body, headers=WAIT).json()["warnings"] == []
     other = bench.client.post("/v1/indexes", json={**body, "loss": "first"}, headers=WAIT).json()
     assert any("training the loss fell on 'all'" in warning for warning in other["warnings"])
 
