@@ -112,8 +112,9 @@ def check_rows(store: Store, request: EvaluationRequest, subject: Subject, datas
     """Raise NotFound, RowsRefused or InvalidRequest where rows are too few or of the wrong kind for the experiment."""
     _check_flips(request, subject, dataset)
     _check_measurements(request, subject)
-    for reduction in (request.reduction, *(choice.reduction for choice in request.methods or ())):
-        check_reduction(subject.task, dataset, reduction or "mean")
+    # Where losses are not of tokens, a method's own mean has as little meaning as a sum.
+    is_named = any(choice.reduction is not None for choice in request.methods or ())
+    check_reduction(subject.task, dataset, "sum" if is_named else request.reduction)
     if request.compares_classes:
         _check_classes(request, dataset)
     tested = request.evaluation_dataset_id

@@ -112,6 +112,7 @@ REFUSED = [
     ("lds", {"loss": "completion"}, "invalid_request"),
     ("lds", {"reduction": "sum"}, "invalid_request"),
     ("lds", {"methods": [{"method": "exact", "reduction": "sum"}]}, "invalid_request"),
+    ("lds", {"methods": [{"method": "exact", "reduction": "mean"}]}, "invalid_request"),
     ("lds", {"base_model": "../x y"}, "base_model_not_found"),
     ("lds", {"base_model": "/etc"}, "path_not_allowed"),
     ("lds", {"unknown": 1}, "invalid_request"),
