@@ -17,7 +17,6 @@ from influence.checkpoint_files.adapters.notes.training_settings import (
 from influence.checkpoint_files.adapters.trainer_templates.known import find_template, has_thoughts
 from influence.checkpoint_files.task.cross_encoders import of_task
 from influence.contracts.checkpoint import TrainingRecord
-from influence.contracts.common import Reduction
 from influence.contracts.index import DEFAULT_BETA
 from influence.contracts.tasks import CAUSAL_LM, TASKS, TaskDeclaration, TaskName
 from influence.errors import TaskMismatch
@@ -66,34 +65,31 @@ class Recipe:
 
     def describe(self) -> TrainingRecord | None:
         """The record of it; None where the files say nothing."""
-        named = (*(() if self.notes is None else (self.notes.file,)), *(self.settings.files if self.settings else ()))
+        said = self.settings or TrainingSettings(files=())
+        named = (*(() if self.notes is None else (self.notes.file,)), *said.files)
         files = dict.fromkeys(named)
         if not files:
             return None
+        # Other ways have losses of pairs or of answers, which no tokens are summed to.
+        is_of_text = self.notes is None or self.notes.way in PLAIN
         return TrainingRecord(
             files=tuple(files),
-            trainer=None if self.settings is None else self.settings.trainer,
+            trainer=said.trainer,
             way=None if self.notes is None else self.notes.way,
-            loss=None if self.settings is None else self.settings.loss,
-            completion_loss=None if self.settings is None else self.settings.completion_loss,
+            loss=said.loss,
+            completion_loss=said.completion_loss,
             beta=None if self.notes is None else self.notes.beta,
             center_rewards_coefficient=None if self.notes is None else self.notes.centering,
-            max_length=None if self.settings is None else self.settings.max_length,
-            template=None if self.settings is None else self.settings.template,
-            system=None if self.settings is None else self.settings.system,
-            enable_thinking=None if self.settings is None else self.settings.enable_thinking,
-            thoughts=None if self.settings is None else self.settings.thoughts,
-            ends=None if self.settings is None else self.settings.ends,
-            reduction=self._reduction,
-            batch_rows=None if self.settings is None else self.settings.batch_rows,
-            optimizer=None if self.settings is None else self.settings.optimizer,
+            max_length=said.max_length,
+            template=said.template,
+            system=said.system,
+            enable_thinking=said.enable_thinking,
+            thoughts=said.thoughts,
+            ends=said.ends,
+            reduction=said.reduction if is_of_text else None,
+            batch_rows=said.batch_rows,
+            optimizer=said.optimizer,
         )
-
-    @property
-    def _reduction(self) -> Reduction | None:
-        """What a row's loss was, where it was that of its tokens."""
-        is_of_text = self.notes is None or self.notes.way in PLAIN
-        return None if self.settings is None or not is_of_text else self.settings.reduction
 
     def identity(self) -> Mapping[str, Any]:
         """What of it decides scores, for the address of a checkpoint."""
